@@ -1,0 +1,205 @@
+//! The validated configuration.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::object::GroupKind;
+
+/// A configuration in which every name, URL and duration was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Address of `/metrics`, `/healthz`, `/readyz` and `/status`.
+    pub listen: SocketAddr,
+    /// Namespace of parents, lease and key; `None`: the pod's own, else `driftless`.
+    pub namespace: Option<Arc<str>>,
+    /// Clones and caches; may be empty at every start.
+    pub data_dir: PathBuf,
+    pub leader_election: bool,
+    pub syncs: Vec<Arc<SyncConfig>>,
+}
+
+/// The name of a sync: a DNS label (RFC 1123) that leaves room for `driftless-` before it.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct SyncName(Arc<str>);
+
+impl SyncName {
+    /// The longest name: the parent's is `driftless-` and this one, a label value of at most 63 characters.
+    pub const MAX: usize = 53;
+
+    /// `None` when the text is no DNS label of at most [`SyncName::MAX`] characters.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let fits = !text.is_empty()
+            && text.len() <= Self::MAX
+            && text.bytes().all(inner)
+            && !text.starts_with('-')
+            && !text.ends_with('-');
+        fits.then(|| Self(text.into()))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SyncName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for SyncName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+/// One sync: a source, a path in it, and how to keep the cluster equal to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncConfig {
+    pub name: SyncName,
+    pub source: Source,
+    pub path: RepoPath,
+    /// How often to look at the branch.
+    pub interval: Duration,
+    pub prune: PrunePolicy,
+    pub drift: DriftPolicy,
+    /// Dry-run the whole changed part first, and write nothing if any object is refused.
+    pub atomic: bool,
+    /// A revision is synced when its objects are healthy.
+    pub wait: bool,
+    /// How long to wait for health.
+    pub timeout: Duration,
+    pub depends_on: Vec<SyncName>,
+    pub suspend: bool,
+    /// Impersonated for reading and writing this sync's objects.
+    pub service_account: Option<ServiceAccount>,
+    /// For namespaced objects that name none; `None`: `default`.
+    pub target_namespace: Option<Arc<str>>,
+}
+
+/// Which repository, and what of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// As libgit2 takes it: `https`, `http`, `ssh`, `file`, or `git@host:path`. May hold
+    /// credentials, so it is never shown; see [`Source::display_url`].
+    pub url: Arc<str>,
+    pub reference: Reference,
+}
+
+/// Which commit of a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    Branch(Arc<str>),
+    Tag(Arc<str>),
+    /// The highest tag (with or without a leading `v`) that matches.
+    Semver(semver::VersionReq),
+    /// A full object id: 40 hexadecimal digits.
+    Commit(Arc<str>),
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Branch(name) => write!(out, "branch {name}"),
+            Self::Tag(name) => write!(out, "tag {name}"),
+            Self::Semver(range) => write!(out, "semver {range}"),
+            Self::Commit(id) => write!(out, "commit {id}"),
+        }
+    }
+}
+
+/// A relative path with `/` between its parts, none of them `.` or `..`; empty for the root.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct RepoPath(Arc<str>);
+
+impl RepoPath {
+    /// `None` for an absolute path and for one that climbs out of the repository.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.starts_with('/') || text.contains(['\\', '\0']) {
+            return None;
+        }
+        let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+        (!parts.contains(&"..")).then(|| Self(parts.join("/").into()))
+    }
+
+    /// The parts joined by `/`; empty for the root.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RepoPath {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(if self.0.is_empty() { "." } else { &self.0 })
+    }
+}
+
+impl fmt::Debug for RepoPath {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, out)
+    }
+}
+
+/// When orphans may be deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrunePolicy {
+    pub enabled: bool,
+    /// A commit that would prune more than this share of the inventory (and more than 5
+    /// objects) is held until it is approved. In percent, 0 to 100.
+    pub max_percent: u8,
+    /// Kinds that are pruned although they are kept by default: Namespace,
+    /// `CustomResourceDefinition`, `PersistentVolumeClaim`.
+    pub include: Vec<GroupKind>,
+}
+
+impl Default for PrunePolicy {
+    fn default() -> Self {
+        Self { enabled: true, max_percent: 20, include: Vec::new() }
+    }
+}
+
+/// What to do about drift.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DriftPolicy {
+    #[default]
+    Heal,
+    Report,
+    Off,
+}
+
+/// A `ServiceAccount` to impersonate, written `namespace/name`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceAccount {
+    pub namespace: Arc<str>,
+    pub name: Arc<str>,
+}
+
+impl Source {
+    /// The URL without user, password and query: fit for logs, errors and pages.
+    #[must_use]
+    pub fn display_url(&self) -> String {
+        match url::Url::parse(&self.url) {
+            Ok(mut url) => {
+                // Both fail only for URLs that cannot have credentials.
+                let _ = url.set_username("");
+                let _ = url.set_password(None);
+                url.set_query(None);
+                url.set_fragment(None);
+                url.to_string()
+            }
+            // git@host:path, which holds a user name but no password.
+            Err(_) => self.url.to_string(),
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! driftless
+pub mod config;
+pub mod object;
+pub mod observe;
+pub mod plan;
+pub mod source;

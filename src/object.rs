@@ -1,0 +1,20 @@
+//! What the agent compares: objects as git declares them (`Manifest`) and as the API server
+//! holds them (`Observed`), with the hashes that decide whether the two still agree.
+//! Pure values: this room knows of no git, no cluster, no clock.
+
+mod canonical;
+mod digest;
+mod health;
+mod identity;
+mod manifest;
+pub mod names;
+mod normalise;
+mod observed;
+
+pub use canonical::canonical_json;
+pub use digest::{Digest, DigestKey, Fingerprint, ParseDigestError, Short};
+pub use health::{Health, HealthStatus};
+pub use identity::{GroupKind, ObjectId, Origin};
+pub use manifest::{Directives, Manifest, ManifestError};
+pub use normalise::normalise;
+pub use observed::{Observed, Termination};

@@ -1,0 +1,120 @@
+//! Which object: group, kind, namespace and name. The API version is no part of an identity,
+//! since the server converts between versions of one object.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// An API group and a kind in it; the core group is the empty string.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct GroupKind {
+    pub group: Arc<str>,
+    pub kind: Arc<str>,
+}
+
+impl GroupKind {
+    #[must_use]
+    pub fn new(group: &str, kind: &str) -> Self {
+        Self { group: group.into(), kind: kind.into() }
+    }
+
+    /// Parses `Kind` or `Kind.group`, as `ApplySet` annotations write it (KEP-3659).
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let (kind, group) = text.split_once('.').unwrap_or((text, ""));
+        Self::new(group, kind)
+    }
+
+    /// Whether this is `kind` of the API group `group`.
+    #[must_use]
+    pub fn is(&self, group: &str, kind: &str) -> bool {
+        &*self.group == group && &*self.kind == kind
+    }
+}
+
+/// `Kind` in the core group, else `Kind.group`.
+impl fmt::Display for GroupKind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.kind)?;
+        if self.group.is_empty() { Ok(()) } else { write!(out, ".{}", self.group) }
+    }
+}
+
+impl fmt::Debug for GroupKind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, out)
+    }
+}
+
+/// One object in a cluster. `namespace` is `None` for cluster-scoped kinds, and for a manifest
+/// that names none as long as nobody has asked the API server for the scope of its kind.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ObjectId {
+    #[serde(flatten)]
+    pub gk: GroupKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<Arc<str>>,
+    pub name: Arc<str>,
+}
+
+impl ObjectId {
+    #[must_use]
+    pub fn new(group: &str, kind: &str, namespace: Option<&str>, name: &str) -> Self {
+        Self { gk: GroupKind::new(group, kind), namespace: namespace.map(Into::into), name: name.into() }
+    }
+
+    /// The name alone, or `namespace/name`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{namespace}/{}", self.name),
+            None => self.name.to_string(),
+        }
+    }
+}
+
+/// `Deployment shop/web`, `Namespace shop`.
+impl fmt::Display for ObjectId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} ", self.gk.kind)?;
+        if let Some(namespace) = &self.namespace {
+            write!(out, "{namespace}/")?;
+        }
+        out.write_str(&self.name)
+    }
+}
+
+impl fmt::Debug for ObjectId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, out)
+    }
+}
+
+/// Where a manifest stands: a file of the snapshot, relative to the repository, and the line,
+/// counted from 1, on which its document begins.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Origin {
+    pub file: Arc<str>,
+    pub line: u32,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:{}", self.file, self.line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_written_as_people_name_them() {
+        assert_eq!(ObjectId::new("apps", "Deployment", Some("shop"), "web").to_string(), "Deployment shop/web");
+        assert_eq!(ObjectId::new("", "Namespace", None, "shop").to_string(), "Namespace shop");
+        assert_eq!(GroupKind::new("apps", "Deployment").to_string(), "Deployment.apps");
+        assert_eq!(GroupKind::parse("Ingress.networking.k8s.io"), GroupKind::new("networking.k8s.io", "Ingress"));
+        assert_eq!(GroupKind::parse("Secret"), GroupKind::new("", "Secret"));
+    }
+}

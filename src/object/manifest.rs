@@ -1,0 +1,258 @@
+//! A desired object: validated, normalised and kept as canonical JSON.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use thiserror::Error;
+
+use super::{Digest, DigestKey, GroupKind, ObjectId, Origin, canonical_json, names, normalise};
+
+/// A document that cannot be a desired object.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ManifestError {
+    #[error("not a Kubernetes manifest: {0} is missing; if this file is something else, name it in .driftlessignore")]
+    NotAManifest(&'static str),
+    #[error("{field} must be {expected}")]
+    Type { field: &'static str, expected: &'static str },
+    #[error("metadata.name is missing{}", if *.generate_name { " (generateName gives another object at every sync; set a name)" } else { "" })]
+    NoName { generate_name: bool },
+    #[error("{0} must be text; put numbers and booleans in quotes")]
+    StringData(String),
+    #[error("it carries {0}, which driftless sets itself; remove it from the manifest")]
+    Reserved(&'static str),
+    #[error(
+        "the annotation config.kubernetes.io/depends-on names {0:?}; write group/namespaces/NAMESPACE/Kind/name or group/Kind/name"
+    )]
+    DependsOn(String),
+}
+
+/// What a manifest tells the agent by its annotations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Directives {
+    /// Delete and create again when an immutable field changed.
+    pub replace: bool,
+    /// Never delete.
+    pub detach: bool,
+    /// Objects that must be applied and healthy first.
+    pub depends_on: Vec<ObjectId>,
+}
+
+/// One desired object. `canonical` is its canonical JSON in UTF-8, as it is applied apart from
+/// the label and annotation of our own; a tree of values is only made when one is needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    pub id: ObjectId,
+    /// The version in `apiVersion`: `v1` of `apps/v1`.
+    pub version: Arc<str>,
+    pub canonical: Arc<[u8]>,
+    pub origin: Origin,
+    pub directives: Directives,
+}
+
+impl Manifest {
+    /// Reads one document.
+    ///
+    /// # Errors
+    /// The document is no object of Kubernetes, has no name, or carries what is ours to set.
+    pub fn from_value(mut object: Value, origin: Origin) -> Result<Self, ManifestError> {
+        let api_version =
+            text(&object, "/apiVersion", "apiVersion")?.ok_or(ManifestError::NotAManifest("apiVersion"))?;
+        let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+        let kind = text(&object, "/kind", "kind")?.ok_or(ManifestError::NotAManifest("kind"))?;
+        let name = text(&object, "/metadata/name", "metadata.name")?.ok_or_else(|| ManifestError::NoName {
+            generate_name: object.pointer("/metadata/generateName").is_some_and(|name| !name.is_null()),
+        })?;
+        let namespace = text(&object, "/metadata/namespace", "metadata.namespace")?;
+        let id = ObjectId::new(group, &kind, namespace.as_deref(), &name);
+        let version = version.into();
+        normalise(&mut object)?;
+        let directives = directives(&object)?;
+        let canonical = canonical_json(&object).into();
+        Ok(Self { id, version, canonical, origin, directives })
+    }
+
+    /// The object as a tree of values; null should the canonical form ever not be JSON.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        serde_json::from_slice(&self.canonical).unwrap_or_default()
+    }
+
+    /// The same object in a namespace, or in none.
+    #[must_use]
+    pub fn in_namespace(&self, namespace: Option<&str>) -> Self {
+        if self.id.namespace.as_deref() == namespace {
+            return self.clone();
+        }
+        let mut object = self.to_value();
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            match namespace {
+                Some(namespace) => metadata.insert("namespace".into(), namespace.into()),
+                None => metadata.remove("namespace"),
+            };
+        }
+        Self {
+            id: ObjectId { namespace: namespace.map(Into::into), ..self.id.clone() },
+            canonical: canonical_json(&object).into(),
+            ..self.clone()
+        }
+    }
+
+    /// `apps/v1`, or `v1` in the core group.
+    #[must_use]
+    pub fn api_version(&self) -> String {
+        match &*self.id.gk.group {
+            "" => self.version.to_string(),
+            group => format!("{group}/{}", self.version),
+        }
+    }
+
+    /// The content hash that goes into the annotation `driftless.dev/digest`.
+    #[must_use]
+    pub fn digest(&self, key: &DigestKey) -> Digest {
+        if self.is_secret() { key.digest(&self.canonical) } else { Digest::of(&self.canonical) }
+    }
+
+    /// Whether its values must never be shown.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        self.id.gk.is("", "Secret")
+    }
+
+    /// For a `CustomResourceDefinition`: the kind that it defines and whether that is namespaced.
+    #[must_use]
+    pub fn defines(&self) -> Option<(GroupKind, bool)> {
+        if !self.id.gk.is("apiextensions.k8s.io", "CustomResourceDefinition") {
+            return None;
+        }
+        let object = self.to_value();
+        let group = object.pointer("/spec/group")?.as_str()?;
+        let kind = object.pointer("/spec/names/kind")?.as_str()?;
+        Some((GroupKind::new(group, kind), object.pointer("/spec/scope")?.as_str()? == "Namespaced"))
+    }
+}
+
+fn text(object: &Value, pointer: &str, field: &'static str) -> Result<Option<String>, ManifestError> {
+    match object.pointer(pointer) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(ManifestError::Type { field, expected: "text" }),
+    }
+}
+
+fn directives(object: &Value) -> Result<Directives, ManifestError> {
+    let strings = |pointer: &str, field: &'static str| match object.pointer(pointer) {
+        None => Ok(None),
+        Some(Value::Object(fields)) if fields.values().all(Value::is_string) => Ok(Some(fields)),
+        Some(_) => Err(ManifestError::Type { field, expected: "a map of text to text" }),
+    };
+    let labels = strings("/metadata/labels", "metadata.labels")?;
+    if labels.is_some_and(|labels| labels.contains_key(names::PART_OF)) {
+        return Err(ManifestError::Reserved(names::PART_OF));
+    }
+    let Some(annotations) = strings("/metadata/annotations", "metadata.annotations")? else {
+        return Ok(Directives::default());
+    };
+    if annotations.contains_key(names::DIGEST) {
+        return Err(ManifestError::Reserved(names::DIGEST));
+    }
+    let annotation = |name: &str| annotations.get(name).and_then(Value::as_str);
+    Ok(Directives {
+        replace: annotation(names::REPLACE) == Some("true"),
+        detach: annotation(names::DELETION) == Some(names::DETACH),
+        depends_on: annotation(names::DEPENDS_ON)
+            .unwrap_or_default()
+            .split(',')
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .map(|text| dependency(text).ok_or_else(|| ManifestError::DependsOn(text.into())))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+/// Reads an object reference of `config.kubernetes.io/depends-on` (cli-utils, object/dependson).
+fn dependency(text: &str) -> Option<ObjectId> {
+    let parts: Vec<&str> = text.split('/').map(str::trim).collect();
+    let (group, namespace, kind, name) = match parts[..] {
+        [group, "namespaces", namespace, kind, name] if !namespace.is_empty() => (group, Some(namespace), kind, name),
+        [group, kind, name] => (group, None, kind, name),
+        _ => return None,
+    };
+    (!kind.is_empty() && !name.is_empty()).then(|| ObjectId::new(group, kind, namespace, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(value: Value) -> Result<Manifest, ManifestError> {
+        Manifest::from_value(value, Origin { file: "a.yaml".into(), line: 1 })
+    }
+
+    #[test]
+    fn identity_and_directives_come_out_of_a_manifest() {
+        let manifest = read(json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "web", "namespace": "shop", "annotations": {
+                "driftless.dev/replace": "true",
+                "client.lifecycle.config.k8s.io/deletion": "detach",
+                "config.kubernetes.io/depends-on": "apps/namespaces/shop/StatefulSet/db, /Namespace/shop",
+            }},
+        }))
+        .unwrap();
+        assert_eq!(manifest.id, ObjectId::new("apps", "Deployment", Some("shop"), "web"));
+        assert_eq!(manifest.api_version(), "apps/v1");
+        assert!(manifest.directives.replace && manifest.directives.detach);
+        assert_eq!(
+            manifest.directives.depends_on,
+            [ObjectId::new("apps", "StatefulSet", Some("shop"), "db"), ObjectId::new("", "Namespace", None, "shop")]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_applied_is_refused_with_what_to_do() {
+        let refused = |value| read(value).unwrap_err().to_string();
+        assert!(refused(json!({"replicas": 3})).contains(".driftlessignore"));
+        assert!(refused(json!([1])).contains("apiVersion"));
+        assert!(
+            refused(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "x-"}}))
+                .contains("generateName")
+        );
+        assert!(refused(json!({"apiVersion": 1, "kind": "Pod"})).contains("apiVersion must be text"));
+        let marked =
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "labels": {names::PART_OF: "y"}}});
+        assert!(refused(marked).contains(names::PART_OF));
+        let numeric = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "labels": {"a": 1}}});
+        assert!(refused(numeric).contains("metadata.labels"));
+    }
+
+    #[test]
+    fn only_secrets_are_digested_under_the_key() {
+        let (one, two) = (DigestKey::new([1; 32]), DigestKey::new([2; 32]));
+        let secret = read(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}})).unwrap();
+        assert_ne!(secret.digest(&one), secret.digest(&two));
+        let map = read(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "s"}})).unwrap();
+        assert_eq!(map.digest(&one), map.digest(&two));
+    }
+
+    #[test]
+    fn a_namespace_can_be_given_later() {
+        let manifest = read(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}})).unwrap();
+        let placed = manifest.in_namespace(Some("shop"));
+        assert_eq!(placed.to_value()["metadata"]["namespace"], "shop");
+        assert_eq!(placed.id.to_string(), "ConfigMap shop/c");
+        assert_eq!(placed.in_namespace(None).canonical, manifest.canonical);
+    }
+
+    #[test]
+    fn a_crd_tells_what_it_defines() {
+        let crd = read(json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "xs.e.com"},
+            "spec": {"group": "e.com", "names": {"kind": "X"}, "scope": "Cluster"},
+        }))
+        .unwrap();
+        assert_eq!(crd.defines(), Some((GroupKind::new("e.com", "X"), false)));
+    }
+}

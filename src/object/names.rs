@@ -1,0 +1,36 @@
+//! The names that driftless shares with the API server and with other tools.
+
+/// Field manager of every write (KEP-555, server-side apply).
+pub const FIELD_MANAGER: &str = "driftless";
+/// Annotation on every applied object: the digest of the manifest that was applied.
+pub const DIGEST: &str = "driftless.dev/digest";
+/// Opt-in on an object: delete and create it again when an immutable field changed.
+pub const REPLACE: &str = "driftless.dev/replace";
+/// Annotation on a parent: the commit whose prune a person approved.
+pub const APPROVE: &str = "driftless.dev/approve";
+/// Annotation on a parent: look at the branch now. The value is a time, so that asking twice is two requests.
+pub const SYNC_REQUESTED: &str = "driftless.dev/sync-requested-at";
+/// Annotation on a parent: `"true"` stops the sync until it is resumed.
+pub const SUSPEND: &str = "driftless.dev/suspend";
+/// Label on every parent, which finds them all.
+pub const SYNC_LABEL: &str = "driftless.dev/sync";
+
+/// Member label of an `ApplySet` (KEP-3659).
+pub const PART_OF: &str = "applyset.kubernetes.io/part-of";
+/// Parent label of an `ApplySet` (KEP-3659).
+pub const APPLYSET_ID: &str = "applyset.kubernetes.io/id";
+/// Parent annotation: which tool, in which version, owns the set (KEP-3659).
+pub const APPLYSET_TOOLING: &str = "applyset.kubernetes.io/tooling";
+/// Parent annotation: comma-separated `Kind.group` of all members (KEP-3659).
+pub const APPLYSET_GROUP_KINDS: &str = "applyset.kubernetes.io/contains-group-kinds";
+/// Parent annotation: comma-separated namespaces of members beside the parent's own (KEP-3659).
+pub const APPLYSET_NAMESPACES: &str = "applyset.kubernetes.io/additional-namespaces";
+
+/// Objects to be applied, and healthy, before this one (kpt, cli-utils).
+pub const DEPENDS_ON: &str = "config.kubernetes.io/depends-on";
+/// `"true"`: for tools on a person's machine only, never applied (kustomize, kpt).
+pub const LOCAL_CONFIG: &str = "config.kubernetes.io/local-config";
+/// `detach`: never delete this object (cli-utils).
+pub const DELETION: &str = "client.lifecycle.config.k8s.io/deletion";
+/// The value of [`DELETION`] that keeps an object.
+pub const DETACH: &str = "detach";

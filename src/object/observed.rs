@@ -1,0 +1,122 @@
+//! A live object, reduced to what decisions need.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Digest, Fingerprint, Health, ObjectId, canonical_json, names};
+
+/// A deletion that was asked for and has not ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Termination {
+    pub finalizers: Vec<String>,
+}
+
+/// What is remembered of a live object: never a tree of values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    pub id: ObjectId,
+    pub uid: Arc<str>,
+    pub resource_version: Arc<str>,
+    /// Label `applyset.kubernetes.io/part-of`.
+    pub part_of: Option<Arc<str>>,
+    /// Annotation `driftless.dev/digest`; `None` too where it is no digest.
+    pub digest: Option<Digest>,
+    /// `None` when our field manager has no Apply entry.
+    pub fingerprint: Option<Fingerprint>,
+    pub terminating: Option<Termination>,
+    /// An owner reference says `controller: true`: another object answers for this one.
+    pub controlled: bool,
+    /// Annotation `client.lifecycle.config.k8s.io/deletion: detach`.
+    pub detach: bool,
+    pub health: Health,
+}
+
+impl Observed {
+    /// Reduces a live object's metadata; `None` when the server left out name or UID.
+    #[must_use]
+    pub fn from_metadata(id: ObjectId, metadata: &Value, health: Health) -> Option<Self> {
+        let text = |pointer: &str| metadata.pointer(pointer).and_then(Value::as_str);
+        let entry = |map: &str, key: &str| metadata.get(map)?.get(key)?.as_str();
+        let owners = metadata.get("ownerReferences").and_then(Value::as_array);
+        Some(Self {
+            id,
+            uid: text("/uid")?.into(),
+            resource_version: text("/resourceVersion").unwrap_or_default().into(),
+            part_of: entry("labels", names::PART_OF).map(Into::into),
+            digest: entry("annotations", names::DIGEST).and_then(|text| text.parse().ok()),
+            fingerprint: fingerprint(metadata.get("managedFields")),
+            terminating: text("/deletionTimestamp").map(|_| Termination { finalizers: finalizers(metadata) }),
+            controlled: owners.is_some_and(|owners| owners.iter().any(|owner| owner["controller"] == true)),
+            detach: entry("annotations", names::DELETION) == Some(names::DETACH),
+            health,
+        })
+    }
+}
+
+fn finalizers(metadata: &Value) -> Vec<String> {
+    let list = metadata.get("finalizers").and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(Value::as_str).map(Into::into).collect()
+}
+
+/// The fingerprint of our own Apply entry, `time` left out, since any write by us moves it.
+fn fingerprint(managed_fields: Option<&Value>) -> Option<Fingerprint> {
+    let ours = managed_fields?.as_array()?.iter().find(|entry| {
+        entry["manager"] == names::FIELD_MANAGER
+            && entry["operation"] == "Apply"
+            && entry.get("subresource").and_then(Value::as_str).unwrap_or_default().is_empty()
+    })?;
+    let mut entry = ours.clone();
+    entry.as_object_mut()?.remove("time");
+    Some(Fingerprint::of(&canonical_json(&entry)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn observed(metadata: &Value) -> Observed {
+        Observed::from_metadata(ObjectId::new("", "ConfigMap", Some("shop"), "c"), metadata, Health::current()).unwrap()
+    }
+
+    fn managed(time: &str, fields: &Value, operation: &str) -> Value {
+        json!({"uid": "u", "managedFields": [
+            {"manager": "kubectl-edit", "operation": "Update", "apiVersion": "v1", "fieldsV1": {"f:x": {}}},
+            {"manager": "driftless", "operation": operation, "apiVersion": "v1", "time": time, "fieldsV1": fields},
+        ]})
+    }
+
+    #[test]
+    fn a_fingerprint_ignores_the_time_and_sees_the_fields() {
+        let first = observed(&managed("2026-01-01T00:00:00Z", &json!({"f:data": {"f:a": {}}}), "Apply")).fingerprint;
+        let later = observed(&managed("2026-01-02T00:00:00Z", &json!({"f:data": {"f:a": {}}}), "Apply")).fingerprint;
+        let fewer = observed(&managed("2026-01-01T00:00:00Z", &json!({"f:data": {}}), "Apply")).fingerprint;
+        assert!(first.is_some());
+        assert_eq!(first, later);
+        assert_ne!(first, fewer);
+    }
+
+    #[test]
+    fn without_an_apply_entry_of_ours_there_is_no_fingerprint() {
+        assert_eq!(observed(&managed("t", &json!({}), "Update")).fingerprint, None);
+        assert_eq!(observed(&json!({"uid": "u", "managedFields": [{}]})).fingerprint, None);
+        assert_eq!(observed(&json!({"uid": "u"})).fingerprint, None);
+    }
+
+    #[test]
+    fn ownership_marks_are_read_off_the_metadata() {
+        let live = observed(&json!({
+            "uid": "u", "labels": {names::PART_OF: "set"},
+            "annotations": {names::DIGEST: Digest::of(b"x").to_string(), names::DELETION: "detach"},
+            "ownerReferences": [{"kind": "A"}, {"kind": "B", "controller": true}],
+            "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["a/b"],
+        }));
+        assert_eq!(live.part_of.as_deref(), Some("set"));
+        assert_eq!(live.digest, Some(Digest::of(b"x")));
+        assert!(live.controlled && live.detach);
+        assert_eq!(live.terminating, Some(Termination { finalizers: vec!["a/b".into()] }));
+        assert!(!observed(&json!({"uid": "u", "ownerReferences": [{"kind": "A"}]})).controlled);
+    }
+}

@@ -1,0 +1,198 @@
+//! What happened. Events are made by `agent`; log and metrics are views of them.
+//! No event holds a Secret's value or a URL with credentials.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::object::ObjectId;
+use crate::plan::{Problem, SyncStatus};
+
+/// The parts of a sync whose time is measured: label `phase` of `driftless_sync_duration_seconds`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Work {
+    Look,
+    Fetch,
+    Render,
+    Observe,
+    Apply,
+    Prune,
+    Settle,
+    /// From the look that found the commit to the end, all of the above included.
+    Total,
+}
+
+impl Work {
+    pub const ALL: [Self; 8] =
+        [Self::Look, Self::Fetch, Self::Render, Self::Observe, Self::Apply, Self::Prune, Self::Settle, Self::Total];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Look => "look",
+            Self::Fetch => "fetch",
+            Self::Render => "render",
+            Self::Observe => "observe",
+            Self::Apply => "apply",
+            Self::Prune => "prune",
+            Self::Settle => "settle",
+            Self::Total => "total",
+        }
+    }
+}
+
+/// How looking at the remote, or fetching from it, ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LookResult {
+    Unchanged,
+    Fetched,
+    Failed,
+}
+
+/// How a cycle ended: label `result` of `driftless_sync_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SyncResult {
+    Synced,
+    Unhealthy,
+    Held,
+    Failed,
+}
+
+/// What an apply did to an object: label `result` of `driftless_apply_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ApplyResult {
+    Created,
+    Configured,
+    Unchanged,
+    Replaced,
+    Failed,
+    /// Held back, since what it depends on failed.
+    Skipped,
+}
+
+/// What a prune did to an object: label `result` of `driftless_prune_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PruneResult {
+    Deleted,
+    /// Left in the cluster and out of the inventory, our label removed.
+    Detached,
+    /// Kept, with a reason.
+    Kept,
+    Failed,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The remote was asked; `Unchanged` is the quiet case and only logged at debug level.
+    Looked {
+        sync: Arc<str>,
+        result: LookResult,
+        commit: Option<String>,
+        error: Option<String>,
+        retry_in: Option<Duration>,
+    },
+    /// Work on a commit (12 digits) begins.
+    SyncStarted {
+        sync: Arc<str>,
+        commit: String,
+        subject: String,
+    },
+    /// What the plan will do, in numbers of objects.
+    Planned {
+        sync: Arc<str>,
+        create: usize,
+        configure: usize,
+        unchanged: usize,
+        prune: usize,
+        refuse: usize,
+    },
+    /// An object was applied or could not be.
+    Applied {
+        sync: Arc<str>,
+        object: ObjectId,
+        result: ApplyResult,
+        error: Option<Problem>,
+    },
+    /// A live object was no longer what had been applied.
+    DriftDetected {
+        sync: Arc<str>,
+        object: ObjectId,
+        manager: Option<String>,
+        detail: String,
+    },
+    /// Drift was undone; the time runs from noticing it.
+    DriftHealed {
+        sync: Arc<str>,
+        object: ObjectId,
+        after: Duration,
+    },
+    Pruned {
+        sync: Arc<str>,
+        object: ObjectId,
+        result: PruneResult,
+        detail: Option<String>,
+    },
+    /// A prune waits for approval.
+    PruneHeld {
+        sync: Arc<str>,
+        commit: String,
+        prune: usize,
+        total: usize,
+        reason: String,
+    },
+    /// An error of the sync as a whole or of one file of it.
+    Problem {
+        sync: Arc<str>,
+        problem: Problem,
+    },
+    /// A timed part of the work ended.
+    Worked {
+        sync: Arc<str>,
+        work: Work,
+        took: Duration,
+    },
+    /// A cycle ended. `lag` is the time since the commit was made, given once per commit that got synced.
+    SyncEnded {
+        sync: Arc<str>,
+        result: SyncResult,
+        commit: String,
+        changed: usize,
+        message: String,
+        lag: Option<Duration>,
+        retry_in: Option<Duration>,
+    },
+    /// Where the sync stands now; feeds the gauges and `/status`, and is not logged.
+    Status {
+        status: Arc<SyncStatus>,
+        commit_time: Option<Timestamp>,
+    },
+    Suspended {
+        sync: Arc<str>,
+        by: &'static str,
+    },
+    Resumed {
+        sync: Arc<str>,
+    },
+    /// The sync left the configuration: its gauges and its status are forgotten.
+    SyncForgotten {
+        sync: Arc<str>,
+    },
+    ConfigLoaded {
+        syncs: usize,
+        reloaded: bool,
+    },
+    /// A changed file was refused; the running configuration stays.
+    ConfigRejected {
+        error: String,
+    },
+    /// Something about the agent itself.
+    Note {
+        message: String,
+    },
+    /// A task ended that never should have, or a part of the agent cannot do its work.
+    Trouble {
+        message: String,
+    },
+}

@@ -1,0 +1,155 @@
+//! What is told of a sync: in `/status`, by `driftless status`, and in its parent.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::object::{Health, HealthStatus, ObjectId, Origin};
+
+/// One commit, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// 40 hexadecimal digits.
+    pub id: String,
+    /// Committer time.
+    pub time: Timestamp,
+    /// First line of the message.
+    pub subject: String,
+}
+
+impl Commit {
+    /// The first 12 digits of the id.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.id.get(..12).unwrap_or(&self.id)
+    }
+}
+
+/// Where a sync stands. The order is from well to worse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Phase {
+    /// The cluster equals the commit, and its objects are healthy where `wait` asks for that.
+    Synced,
+    /// Nothing was tried yet, or a sync it depends on is not synced.
+    #[default]
+    Pending,
+    /// Work on a commit is under way.
+    Syncing,
+    /// Applied; waiting for objects to become healthy.
+    Progressing,
+    Suspended,
+    /// Everything else is done, but the prune guard waits for a person.
+    Held,
+    /// Applied, but objects did not become healthy in time.
+    Unhealthy,
+    /// The last try failed; it is tried again.
+    Failing,
+}
+
+impl Phase {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Synced => "Synced",
+            Self::Pending => "Pending",
+            Self::Syncing => "Syncing",
+            Self::Progressing => "Progressing",
+            Self::Suspended => "Suspended",
+            Self::Held => "Held",
+            Self::Unhealthy => "Unhealthy",
+            Self::Failing => "Failing",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(self.as_str())
+    }
+}
+
+/// One thing that went wrong, or that a person should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<ObjectId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem of the sync as a whole.
+    #[must_use]
+    pub fn general(message: impl Into<String>) -> Self {
+        Self { object: None, origin: None, message: message.into() }
+    }
+}
+
+/// `Deployment shop/web (web.yaml:3): what went wrong`.
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.object, &self.origin) {
+            (Some(object), Some(origin)) => write!(out, "{object} ({origin}): ")?,
+            (Some(object), None) => write!(out, "{object}: ")?,
+            (None, Some(origin)) => write!(out, "{origin}: ")?,
+            (None, None) => {}
+        }
+        out.write_str(&self.message)
+    }
+}
+
+/// A prune that waits for approval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The commit to approve: 40 hexadecimal digits.
+    pub commit: String,
+    /// Objects that the commit would delete.
+    pub prune: usize,
+    /// Objects in the inventory.
+    pub total: usize,
+    /// Why it is held, with the figures.
+    pub reason: String,
+}
+
+/// Where a sync stands, in full.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SyncStatus {
+    pub sync: String,
+    pub phase: Phase,
+    /// One sentence for people.
+    pub message: String,
+    /// URL without credentials.
+    pub url: String,
+    /// `branch main`, `tag v1`, …
+    pub reference: String,
+    pub path: String,
+    /// The commit that the cluster was last made equal to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synced: Option<Commit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synced_at: Option<Timestamp>,
+    /// The newest commit seen, when work on it is not done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempted: Option<Commit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
+    /// Errors, the first [`SyncStatus::MOST`] of them.
+    pub problems: Vec<Problem>,
+    /// What is no error but worth knowing (kept orphans, detached objects), bounded likewise.
+    pub notes: Vec<Problem>,
+    /// Objects in the inventory.
+    pub objects: usize,
+    /// How many objects are in which health.
+    pub health: BTreeMap<HealthStatus, usize>,
+    /// Objects that are not healthy, bounded likewise.
+    pub unhealthy: Vec<(ObjectId, Health)>,
+}
+
+impl SyncStatus {
+    /// How many problems, notes and unhealthy objects are listed at most.
+    pub const MOST: usize = 50;
+}
