@@ -1,5 +1,16 @@
-//! Desired and observed and policy in, a Plan out. A pure function: no I/O, no clock.
+//! Desired and observed and policy in, a Plan out: what to create, configure, prune, keep or
+//! refuse, each with its reason. A pure function: no I/O, no clock.
 
+mod decide;
+mod order;
+mod prune;
+mod resolve;
 mod status;
+mod step;
 
+pub use decide::{Facts, Others, plan};
+pub use order::{Stage, Wave, waves};
+pub use prune::prune_waves;
+pub use resolve::{Desired, Resolved, Scope, resolve};
 pub use status::{Commit, Held, Phase, Problem, SyncStatus};
+pub use step::{Inventory, Plan, Reason, Recorded, Step, Verb};

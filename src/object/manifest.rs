@@ -171,7 +171,7 @@ fn directives(object: &Value) -> Result<Directives, ManifestError> {
 }
 
 /// Reads an object reference of `config.kubernetes.io/depends-on` (cli-utils, object/dependson).
-fn dependency(text: &str) -> Option<ObjectId> {
+pub(super) fn dependency(text: &str) -> Option<ObjectId> {
     let parts: Vec<&str> = text.split('/').map(str::trim).collect();
     let (group, namespace, kind, name) = match parts[..] {
         [group, "namespaces", namespace, kind, name] if !namespace.is_empty() => (group, Some(namespace), kind, name),

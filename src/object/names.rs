@@ -34,3 +34,28 @@ pub const LOCAL_CONFIG: &str = "config.kubernetes.io/local-config";
 pub const DELETION: &str = "client.lifecycle.config.k8s.io/deletion";
 /// The value of [`DELETION`] that keeps an object.
 pub const DETACH: &str = "detach";
+
+/// Managers whose fields become ours when an object is applied: those of a person at a keyboard
+/// (`kubectl apply`, `edit`, …), so that no field they set outlives its removal from git.
+/// `kubectl rollout` and `scale` are not among them: what they set is meant to stay.
+const TAKEN_OVER: [&str; 12] = [
+    "before-first-apply",
+    "kubectl",
+    "kubectl-annotate",
+    "kubectl-client-side-apply",
+    "kubectl-create",
+    "kubectl-edit",
+    "kubectl-expose",
+    "kubectl-label",
+    "kubectl-last-applied",
+    "kubectl-patch",
+    "kubectl-replace",
+    "kubectl-set",
+];
+
+/// Whether an entry of `managedFields` is one that an apply takes over.
+#[must_use]
+pub fn is_taken_over(entry: &serde_json::Value) -> bool {
+    let text = |field: &str| entry.get(field).and_then(serde_json::Value::as_str).unwrap_or_default();
+    text("subresource").is_empty() && TAKEN_OVER.contains(&text("manager"))
+}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::manifest::dependency;
 use super::{Digest, Fingerprint, Health, ObjectId, canonical_json, names};
 
 /// A deletion that was asked for and has not ended.
@@ -29,6 +30,10 @@ pub struct Observed {
     pub controlled: bool,
     /// Annotation `client.lifecycle.config.k8s.io/deletion: detach`.
     pub detach: bool,
+    /// Annotation `config.kubernetes.io/depends-on`, as far as it can be read.
+    pub depends_on: Box<[ObjectId]>,
+    /// Field managers of kubectl that own fields, whose entries an apply takes over first.
+    pub takeover: bool,
     pub health: Health,
 }
 
@@ -49,9 +54,19 @@ impl Observed {
             terminating: text("/deletionTimestamp").map(|_| Termination { finalizers: finalizers(metadata) }),
             controlled: owners.is_some_and(|owners| owners.iter().any(|owner| owner["controller"] == true)),
             detach: entry("annotations", names::DELETION) == Some(names::DETACH),
+            depends_on: entry("annotations", names::DEPENDS_ON).map(dependencies).unwrap_or_default(),
+            takeover: managers(metadata).any(names::is_taken_over),
             health,
         })
     }
+}
+
+fn managers(metadata: &Value) -> impl Iterator<Item = &Value> {
+    metadata.get("managedFields").and_then(Value::as_array).into_iter().flatten()
+}
+
+fn dependencies(text: &str) -> Box<[ObjectId]> {
+    text.split(',').filter_map(dependency).collect()
 }
 
 fn finalizers(metadata: &Value) -> Vec<String> {

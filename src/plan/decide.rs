@@ -1,0 +1,139 @@
+//! One decision an object: what git declares against what is live and what is remembered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::config::{DriftPolicy, PrunePolicy};
+use crate::object::{Fingerprint, GroupKind, ObjectId, Observed, Short};
+
+use super::prune::{guard, orphan};
+use super::{Desired, Inventory, Plan, Reason, Recorded, Step, Verb};
+
+/// The other syncs of this agent: between them an object may move.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Others {
+    /// The name of each by its `ApplySet` id.
+    pub sets: BTreeMap<String, Arc<str>>,
+    /// Which of them declares an object, as of its newest commit.
+    pub declared: BTreeMap<ObjectId, Arc<str>>,
+}
+
+/// Everything that a plan depends on.
+#[derive(Clone, Copy)]
+pub struct Facts<'a> {
+    /// The sync's own `ApplySet` id.
+    pub set_id: &'a str,
+    /// 40 hexadecimal digits.
+    pub commit: &'a str,
+    /// What the commit declares, as far as it could be rendered and placed.
+    pub desired: &'a [Desired],
+    /// Why it is not known in full what the commit declares: then nothing is pruned.
+    pub doubt: Option<&'a str>,
+    pub observed: &'a BTreeMap<ObjectId, Observed>,
+    /// Kinds whose objects could not be read, and why.
+    pub unreadable: &'a BTreeMap<GroupKind, String>,
+    /// The name of the CRD that defines a kind, for kinds that one defines: `plural.group`.
+    pub crds: &'a BTreeMap<GroupKind, String>,
+    pub inventory: &'a Inventory,
+    pub prune: &'a PrunePolicy,
+    pub drift: DriftPolicy,
+    /// A person approved the prune of this very commit.
+    pub approved: bool,
+    pub others: &'a Others,
+}
+
+/// Decides what is to happen to every object that is declared or in the inventory.
+#[must_use]
+pub fn plan(facts: &Facts<'_>) -> Plan {
+    let declared: BTreeSet<&ObjectId> = facts.desired.iter().map(|desired| &desired.manifest.id).collect();
+    let mut steps: BTreeMap<&ObjectId, Step> = BTreeMap::new();
+    for desired in facts.desired {
+        let id = &desired.manifest.id;
+        let live = facts.observed.get(id);
+        let (verb, reason) = declare(facts, desired, live, facts.inventory.get(id));
+        let step = Step { id: id.clone(), verb, reason, desired: Some(desired.clone()), live: live.cloned() };
+        steps.insert(id, step);
+    }
+    for (id, recorded) in facts.inventory {
+        if !declared.contains(id) {
+            let live = facts.observed.get(id);
+            let (verb, reason) = orphan(facts, id, live, recorded);
+            steps.insert(id, Step { id: id.clone(), verb, reason, desired: None, live: live.cloned() });
+        }
+    }
+    let mut plan =
+        Plan { steps: steps.into_values().collect(), held: None, blocked: facts.doubt.map(ToOwned::to_owned) };
+    guard(facts, &mut plan);
+    plan
+}
+
+fn declare(
+    facts: &Facts<'_>,
+    desired: &Desired,
+    live: Option<&Observed>,
+    recorded: Option<&Recorded>,
+) -> (Verb, Reason) {
+    let id = &desired.manifest.id;
+    let recorded = recorded.filter(|recorded| recorded.applied);
+    let Some(live) = live else {
+        if let Some(why) = facts.unreadable.get(&id.gk) {
+            return (Verb::Refuse, Reason::Unreadable { why: why.clone() });
+        }
+        return match recorded {
+            None => (Verb::Create, Reason::NotFound),
+            Some(recorded) if recorded.digest != desired.digest.short() => (Verb::Create, Reason::GitChanged),
+            Some(_) => (drifted(facts.drift, Verb::Create), Reason::Deleted),
+        };
+    };
+    if let Some(refused) = foreign(facts, id, live) {
+        return refused;
+    }
+    if let Some(termination) = &live.terminating {
+        return (Verb::Wait, Reason::Terminating { finalizers: termination.finalizers.clone() });
+    }
+    match (recorded, live.part_of.as_deref()) {
+        (None, None) => (Verb::Configure, Reason::Adopted),
+        (None, Some(_)) => (Verb::Configure, Reason::Unrecorded),
+        (Some(recorded), mark) => match difference(desired, live, recorded, mark.is_some()) {
+            None => (Verb::Unchanged, Reason::Same),
+            Some(reason) if reason.is_drift() => (drifted(facts.drift, Verb::Configure), reason),
+            Some(reason) => (Verb::Configure, reason),
+        },
+    }
+}
+
+/// What is to be said of an object that carries the label of another set.
+fn foreign(facts: &Facts<'_>, id: &ObjectId, live: &Observed) -> Option<(Verb, Reason)> {
+    let set = live.part_of.as_deref().filter(|set| *set != facts.set_id)?;
+    Some(match facts.others.sets.get(set) {
+        Some(sync) if facts.others.declared.get(id) == Some(sync) => {
+            (Verb::Refuse, Reason::OtherSet { owner: format!("sync {sync}") })
+        }
+        Some(sync) => (Verb::Configure, Reason::HandedOver { from: Arc::clone(sync) }),
+        None => (Verb::Refuse, Reason::OtherSet { owner: format!("another ApplySet ({set})") }),
+    })
+}
+
+fn difference(desired: &Desired, live: &Observed, recorded: &Recorded, marked: bool) -> Option<Reason> {
+    if recorded.digest != desired.digest.short() {
+        return Some(Reason::GitChanged);
+    }
+    if recorded.uid != Short::of(&live.uid) {
+        return Some(Reason::Recreated);
+    }
+    if !marked || live.digest != Some(desired.digest) {
+        return Some(Reason::Marks);
+    }
+    (live.fingerprint.as_ref().map(Fingerprint::short) != Some(recorded.fingerprint)).then_some(Reason::Fields)
+}
+
+fn drifted(policy: DriftPolicy, heal: Verb) -> Verb {
+    match policy {
+        DriftPolicy::Heal => heal,
+        DriftPolicy::Report => Verb::Report,
+        DriftPolicy::Off => Verb::Unchanged,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,350 @@
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::object::{Digest, Health, Manifest, Origin, Termination};
+
+const SET: &str = "applyset-ours-v1";
+const COMMIT: &str = "c0ffee";
+
+fn id(name: &str) -> ObjectId {
+    ObjectId::new("", "ConfigMap", Some("shop"), name)
+}
+
+fn desired(name: &str, content: &str) -> Desired {
+    let value = json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": "shop"}, "data": {"a": content}});
+    let manifest = Manifest::from_value(value, Origin { file: "a.yaml".into(), line: 1 }).unwrap();
+    let digest = Digest::of(&manifest.canonical);
+    Desired { manifest: Arc::new(manifest), digest }
+}
+
+/// The live object as an apply of `desired` leaves it.
+fn applied(desired: &Desired) -> Observed {
+    Observed {
+        id: desired.manifest.id.clone(),
+        uid: "uid-1".into(),
+        resource_version: "1".into(),
+        part_of: Some(SET.into()),
+        digest: Some(desired.digest),
+        fingerprint: Some(Fingerprint::of(b"fields")),
+        terminating: None,
+        controlled: false,
+        detach: false,
+        depends_on: Box::default(),
+        takeover: false,
+        health: Health::current(),
+    }
+}
+
+/// What one plan depends on, owned.
+#[derive(Clone, Debug, Default)]
+struct World {
+    desired: Vec<Desired>,
+    doubt: Option<String>,
+    observed: BTreeMap<ObjectId, Observed>,
+    unreadable: BTreeMap<GroupKind, String>,
+    crds: BTreeMap<GroupKind, String>,
+    inventory: Inventory,
+    prune: PrunePolicy,
+    drift: DriftPolicy,
+    approved: bool,
+    others: Others,
+}
+
+impl World {
+    fn plan(&self) -> Plan {
+        plan(&Facts {
+            set_id: SET,
+            commit: COMMIT,
+            desired: &self.desired,
+            doubt: self.doubt.as_deref(),
+            observed: &self.observed,
+            unreadable: &self.unreadable,
+            crds: &self.crds,
+            inventory: &self.inventory,
+            prune: &self.prune,
+            drift: self.drift,
+            approved: self.approved,
+            others: &self.others,
+        })
+    }
+
+    /// An object that is applied, recorded and live, and declared where `declared` says so.
+    fn with(mut self, name: &str, declared: bool) -> Self {
+        let object = desired(name, "1");
+        let live = applied(&object);
+        self.inventory.insert(live.id.clone(), Recorded::of(&live, &object, false));
+        self.observed.insert(live.id.clone(), live);
+        if declared {
+            self.desired.push(object);
+        }
+        self
+    }
+
+    fn live(&mut self, name: &str) -> &mut Observed {
+        self.observed.get_mut(&id(name)).unwrap()
+    }
+
+    fn verdict(&self, name: &str) -> (Verb, Reason) {
+        let plan = self.plan();
+        let step = plan.steps.iter().find(|step| step.id == id(name)).unwrap();
+        (step.verb, step.reason.clone())
+    }
+}
+
+#[test]
+fn what_is_as_applied_is_left_alone() {
+    let world = World::default().with("a", true);
+    assert_eq!(world.verdict("a"), (Verb::Unchanged, Reason::Same));
+    assert!(!world.plan().changes());
+}
+
+#[test]
+fn what_is_new_is_created_and_what_exists_is_adopted() {
+    let mut world = World { desired: vec![desired("a", "1"), desired("b", "1")], ..World::default() };
+    let mut live = applied(&world.desired[1]);
+    (live.part_of, live.digest, live.fingerprint) = (None, None, None);
+    world.observed.insert(live.id.clone(), live);
+    assert_eq!(world.verdict("a"), (Verb::Create, Reason::NotFound));
+    assert_eq!(world.verdict("b"), (Verb::Configure, Reason::Adopted));
+}
+
+#[test]
+fn every_kind_of_drift_has_its_reason() {
+    let world = World::default().with("a", true);
+    let mut deleted = world.clone();
+    deleted.observed.clear();
+    assert_eq!(deleted.verdict("a"), (Verb::Create, Reason::Deleted));
+    let mut recreated = world.clone();
+    recreated.live("a").uid = "uid-2".into();
+    assert_eq!(recreated.verdict("a"), (Verb::Configure, Reason::Recreated));
+    let mut unlabelled = world.clone();
+    unlabelled.live("a").part_of = None;
+    assert_eq!(unlabelled.verdict("a"), (Verb::Configure, Reason::Marks));
+    let mut remarked = world.clone();
+    remarked.live("a").digest = Some(Digest::of(b"other"));
+    assert_eq!(remarked.verdict("a"), (Verb::Configure, Reason::Marks));
+    let mut edited = world.clone();
+    edited.live("a").fingerprint = Some(Fingerprint::of(b"fewer fields"));
+    assert_eq!(edited.verdict("a"), (Verb::Configure, Reason::Fields));
+    let mut wiped = world;
+    wiped.live("a").fingerprint = None;
+    assert_eq!(wiped.verdict("a"), (Verb::Configure, Reason::Fields));
+    wiped.drift = DriftPolicy::Report;
+    assert_eq!(wiped.verdict("a").0, Verb::Report);
+    wiped.drift = DriftPolicy::Off;
+    assert_eq!(wiped.verdict("a").0, Verb::Unchanged);
+}
+
+#[test]
+fn a_change_in_git_is_no_drift() {
+    let mut world = World::default().with("a", true);
+    world.desired = vec![desired("a", "2")];
+    world.drift = DriftPolicy::Off;
+    assert_eq!(world.verdict("a"), (Verb::Configure, Reason::GitChanged));
+}
+
+#[test]
+fn an_object_of_another_set_is_refused() {
+    let mut world = World::default().with("a", true);
+    world.live("a").part_of = Some("applyset-theirs-v1".into());
+    assert_eq!(world.verdict("a").0, Verb::Refuse);
+}
+
+#[test]
+fn an_object_moves_between_syncs_without_being_deleted() {
+    let mut to = World::default().with("a", true);
+    to.live("a").part_of = Some("applyset-from-v1".into());
+    to.others.sets.insert("applyset-from-v1".into(), "from".into());
+    assert_eq!(to.verdict("a"), (Verb::Configure, Reason::HandedOver { from: "from".into() }));
+    to.others.declared.insert(id("a"), "from".into());
+    assert_eq!(to.verdict("a").0, Verb::Refuse);
+
+    let mut from = World::default().with("a", false).with("b", true);
+    from.others.declared.insert(id("a"), "to".into());
+    assert_eq!(from.verdict("a"), (Verb::Forget, Reason::Declared { by: "to".into() }));
+}
+
+#[test]
+fn an_orphan_is_pruned_only_with_every_proof() {
+    let world = World::default().with("a", false).with("b", true);
+    assert_eq!(world.verdict("a"), (Verb::Prune, Reason::RemovedFromGit));
+    let kept = |change: &dyn Fn(&mut World)| {
+        let mut world = world.clone();
+        change(&mut world);
+        let (verb, reason) = world.verdict("a");
+        assert_ne!(verb, Verb::Prune, "{reason}");
+        verb
+    };
+    assert_eq!(kept(&|world| world.live("a").part_of = None), Verb::Keep);
+    assert_eq!(kept(&|world| world.live("a").part_of = Some("x".into())), Verb::Forget);
+    assert_eq!(kept(&|world| world.live("a").fingerprint = None), Verb::Keep);
+    assert_eq!(kept(&|world| world.live("a").digest = None), Verb::Keep);
+    assert_eq!(kept(&|world| world.live("a").controlled = true), Verb::Keep);
+    assert_eq!(kept(&|world| world.live("a").uid = "uid-2".into()), Verb::Keep);
+    assert_eq!(kept(&|world| world.live("a").detach = true), Verb::Detach);
+    assert_eq!(kept(&|world| world.live("a").terminating = Some(Termination::default())), Verb::Wait);
+    assert_eq!(kept(&|world| world.prune.enabled = false), Verb::Keep);
+    assert_eq!(kept(&|world| world.doubt = Some("a file cannot be parsed".into())), Verb::Keep);
+    assert_eq!(kept(&|world| drop(world.observed.remove(&id("a")))), Verb::Forget);
+    assert_eq!(
+        kept(&|world| {
+            world.observed.remove(&id("a"));
+            world.unreadable.insert(GroupKind::new("", "ConfigMap"), "forbidden".into());
+        }),
+        Verb::Keep
+    );
+}
+
+fn many(orphans: usize, declared: usize) -> World {
+    let world = (0..orphans).fold(World::default(), |world, n| world.with(&format!("orphan-{n}"), false));
+    (0..declared).fold(world, |world, n| world.with(&format!("kept-{n}"), true))
+}
+
+#[test]
+fn the_guard_holds_a_large_prune_until_it_is_approved() {
+    assert_eq!(many(5, 1).plan().count(Verb::Prune), 5, "five may always go");
+    assert_eq!(many(6, 24).plan().count(Verb::Prune), 6, "20 % may go");
+    let mut world = many(6, 23);
+    let held = world.plan();
+    assert_eq!(held.count(Verb::Prune), 0);
+    assert_eq!(held.held.as_ref().map(|held| (held.prune, held.total)), Some((6, 29)));
+    world.approved = true;
+    assert_eq!(world.plan().count(Verb::Prune), 6);
+}
+
+#[test]
+fn a_commit_that_declares_nothing_is_held_whatever_its_size() {
+    let mut world = many(1, 0);
+    world.prune.max_percent = 100;
+    assert!(world.plan().held.is_some());
+    assert_eq!(world.plan().count(Verb::Prune), 0);
+}
+
+#[test]
+fn what_a_commit_adds_does_not_hide_what_it_removes() {
+    let mut world = many(6, 1);
+    for n in 0..100 {
+        world = world.with(&format!("new-{n}"), true);
+        world.inventory.get_mut(&id(&format!("new-{n}"))).unwrap().fresh = true;
+    }
+    assert_eq!(world.plan().held.map(|held| held.total), Some(7));
+}
+
+fn live_of(kind: (&str, &str), name: &str) -> (ObjectId, Observed, Recorded) {
+    let object = desired("x", "1");
+    let live = Observed { id: ObjectId::new(kind.0, kind.1, None, name), ..applied(&object) };
+    (live.id.clone(), live.clone(), Recorded::of(&live, &object, false))
+}
+
+#[test]
+fn kinds_that_hold_data_are_kept_unless_named() {
+    for kind in [("", "Namespace"), ("", "PersistentVolumeClaim"), ("apiextensions.k8s.io", "CustomResourceDefinition")]
+    {
+        let mut world = World::default().with("other", true);
+        let (id, live, recorded) = live_of(kind, "x");
+        world.observed.insert(id.clone(), live);
+        world.inventory.insert(id.clone(), recorded);
+        let verb = |world: &World| world.plan().steps.iter().find(|step| step.id == id).unwrap().verb;
+        assert_eq!(verb(&world), Verb::Keep, "{kind:?}");
+        world.prune.include.push(GroupKind::new(kind.0, kind.1));
+        assert_eq!(verb(&world), Verb::Prune, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_crd_whose_resources_are_declared_is_refused() {
+    let mut world = World::default().with("other", true);
+    let (crd, live, recorded) = live_of(("apiextensions.k8s.io", "CustomResourceDefinition"), "maps.e.com");
+    world.observed.insert(crd.clone(), live);
+    world.inventory.insert(crd.clone(), recorded);
+    world.crds.insert(GroupKind::new("", "ConfigMap"), "maps.e.com".into());
+    let plan = world.plan();
+    let step = plan.steps.iter().find(|step| step.id == crd).unwrap();
+    assert_eq!((step.verb, &step.reason), (Verb::Refuse, &Reason::StillUsed { by: id("other") }));
+}
+
+#[derive(Clone, Debug)]
+struct Object {
+    declared: bool,
+    recorded: Option<(bool, bool, bool)>,
+    live: Option<(u8, bool, bool, bool, bool, bool, u8)>,
+}
+
+fn any_object() -> impl Strategy<Value = Object> {
+    let live = (0..3u8, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..2u8);
+    (any::<bool>(), prop::option::of(any::<(bool, bool, bool)>()), prop::option::weighted(0.8, live))
+        .prop_map(|(declared, recorded, live)| Object { declared, recorded, live })
+}
+
+fn world_of(objects: &[Object], flags: (bool, bool, bool, u8)) -> World {
+    let mut world = World { approved: flags.0, doubt: flags.1.then(|| "doubt".into()), ..World::default() };
+    world.prune.enabled = flags.2;
+    world.prune.max_percent = flags.3;
+    for (n, object) in objects.iter().enumerate() {
+        let wanted = desired(&format!("o{n}"), "1");
+        let base = applied(&wanted);
+        if let Some((applied, detach, fresh)) = object.recorded {
+            let recorded = Recorded { applied, detach, fresh, ..Recorded::of(&base, &wanted, false) };
+            world.inventory.insert(base.id.clone(), recorded);
+        }
+        if let Some((set, digest, entry, terminating, controlled, detach, uid)) = object.live {
+            let live = Observed {
+                part_of: [None, Some(SET.into()), Some("applyset-theirs-v1".into())][usize::from(set)].clone(),
+                digest: digest.then_some(wanted.digest),
+                fingerprint: entry.then(|| Fingerprint::of(b"fields")),
+                terminating: terminating.then(Termination::default),
+                controlled,
+                detach,
+                uid: format!("uid-{uid}").into(),
+                ..base
+            };
+            world.observed.insert(live.id.clone(), live);
+        }
+        if object.declared {
+            world.desired.push(wanted);
+        }
+    }
+    world
+}
+
+proptest! {
+    /// Written anew from the design, not from the code: all of this must hold of anything pruned.
+    #[test]
+    fn never_a_prune_without_proof(
+        objects in prop::collection::vec(any_object(), 0..40),
+        flags in (any::<bool>(), prop::bool::weighted(0.2), prop::bool::weighted(0.8), 0..=100u8),
+    ) {
+        let world = world_of(&objects, flags);
+        let plan = world.plan();
+        let declared: BTreeSet<&ObjectId> = world.desired.iter().map(|desired| &desired.manifest.id).collect();
+        for step in plan.steps.iter().filter(|step| step.verb == Verb::Prune) {
+            let recorded = world.inventory.get(&step.id);
+            let live = world.observed.get(&step.id).unwrap();
+            prop_assert!(recorded.is_some() && !declared.contains(&step.id));
+            let recorded = recorded.unwrap();
+            prop_assert!(world.prune.enabled && world.doubt.is_none());
+            prop_assert_eq!(live.part_of.as_deref(), Some(SET));
+            prop_assert!(live.digest.is_some() && live.fingerprint.is_some());
+            prop_assert!(!live.controlled && !live.detach && !recorded.detach && live.terminating.is_none());
+            prop_assert!(!recorded.applied || recorded.uid == Short::of(&live.uid));
+        }
+        let pruned = plan.count(Verb::Prune);
+        if !world.approved && pruned > 0 {
+            let total = world.inventory.values().filter(|recorded| !recorded.fresh).count();
+            prop_assert!(!world.desired.is_empty());
+            prop_assert!(pruned <= 5 || pruned * 100 <= usize::from(world.prune.max_percent) * total);
+        }
+        // Nothing of another set is ever written.
+        for step in plan.steps.iter().filter(|step| step.applies() || step.prunes()) {
+            let set = step.live.as_ref().and_then(|live| live.part_of.as_deref());
+            prop_assert!(set.is_none_or(|set| set == SET));
+        }
+        // Every object that is declared or in the inventory has exactly one verdict.
+        let all: BTreeSet<&ObjectId> = declared.into_iter().chain(world.inventory.keys()).collect();
+        prop_assert_eq!(plan.steps.iter().map(|step| &step.id).collect::<Vec<_>>(), all.into_iter().collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,148 @@
+//! What may be deleted. Every condition that is not met keeps the object.
+
+use std::collections::BTreeMap;
+
+use crate::object::{GroupKind, ObjectId, Observed, Short};
+
+use super::{Facts, Held, Plan, Reason, Recorded, Stage, Step, Verb};
+
+/// The guard lets prunes of up to this many objects pass, whatever their share.
+const ALWAYS_ALLOWED: usize = 5;
+
+/// Decides about an object that is in the inventory and not declared.
+pub(super) fn orphan(facts: &Facts<'_>, id: &ObjectId, live: Option<&Observed>, recorded: &Recorded) -> (Verb, Reason) {
+    if let Some(why) = facts.doubt {
+        return (Verb::Keep, Reason::Blocked { why: why.to_owned() });
+    }
+    let Some(live) = live else {
+        return match facts.unreadable.get(&id.gk) {
+            Some(why) => (Verb::Keep, Reason::Unreadable { why: why.clone() }),
+            None => (Verb::Forget, Reason::Gone),
+        };
+    };
+    if let Some(by) = facts.others.declared.get(id) {
+        return (Verb::Forget, Reason::Declared { by: by.clone() });
+    }
+    match live.part_of.as_deref() {
+        Some(set) if set == facts.set_id => {}
+        None => return (Verb::Keep, Reason::NotOurs { what: "label applyset.kubernetes.io/part-of" }),
+        Some(set) => {
+            return match facts.others.sets.get(set) {
+                // The other sync took it over already.
+                Some(sync) => (Verb::Forget, Reason::Declared { by: sync.clone() }),
+                None => (Verb::Forget, Reason::OtherSet { owner: format!("another ApplySet ({set})") }),
+            };
+        }
+    }
+    if live.detach || recorded.detach {
+        return (Verb::Detach, Reason::DetachMark);
+    }
+    if let Some(termination) = &live.terminating {
+        return (Verb::Wait, Reason::Terminating { finalizers: termination.finalizers.clone() });
+    }
+    if let Some(reason) = unproven(live, recorded) {
+        return (Verb::Keep, reason);
+    }
+    if let Some(by) = user(facts, id) {
+        return (Verb::Refuse, Reason::StillUsed { by });
+    }
+    if !facts.prune.enabled {
+        return (Verb::Keep, Reason::PruneDisabled);
+    }
+    if is_kept_kind(&id.gk) && !facts.prune.include.contains(&id.gk) {
+        return (Verb::Keep, Reason::KeptKind);
+    }
+    (Verb::Prune, Reason::RemovedFromGit)
+}
+
+/// Which proof is missing that the live object is the one that we applied.
+fn unproven(live: &Observed, recorded: &Recorded) -> Option<Reason> {
+    if live.fingerprint.is_none() {
+        return Some(Reason::NotOurs { what: "fields applied by driftless" });
+    }
+    if live.digest.is_none() {
+        return Some(Reason::NotOurs { what: "annotation driftless.dev/digest" });
+    }
+    if live.controlled {
+        return Some(Reason::Controlled);
+    }
+    // An entry whose apply was never confirmed has no UID to compare with; label, entry and
+    // annotation together are then the proof that the apply did happen.
+    (recorded.applied && recorded.uid != Short::of(&live.uid)).then_some(Reason::OtherUid)
+}
+
+/// Kinds whose deletion deletes data of others.
+fn is_kept_kind(gk: &GroupKind) -> bool {
+    gk.is("", "Namespace")
+        || gk.is("", "PersistentVolumeClaim")
+        || gk.is("apiextensions.k8s.io", "CustomResourceDefinition")
+}
+
+/// A declared object that would go along with this orphan.
+fn user(facts: &Facts<'_>, id: &ObjectId) -> Option<ObjectId> {
+    let mut declared = facts.desired.iter().map(|desired| &desired.manifest.id);
+    if id.gk.is("apiextensions.k8s.io", "CustomResourceDefinition") {
+        return declared.find(|other| facts.crds.get(&other.gk).is_some_and(|crd| **crd == *id.name)).cloned();
+    }
+    let kept = !facts.prune.include.contains(&id.gk);
+    if id.gk.is("", "Namespace") && !kept {
+        return declared.find(|other| other.namespace.as_deref() == Some(&*id.name)).cloned();
+    }
+    None
+}
+
+/// Holds the whole prune when it is too much to be believed without asking.
+pub(super) fn guard(facts: &Facts<'_>, plan: &mut Plan) {
+    let prune = plan.count(Verb::Prune);
+    let total = facts.inventory.values().filter(|recorded| !recorded.fresh).count();
+    let percent = usize::from(facts.prune.max_percent);
+    let reason = if facts.approved || prune == 0 {
+        return;
+    } else if facts.desired.is_empty() {
+        format!("the commit declares no object at all; all {prune} of this sync would be deleted")
+    } else if prune > ALWAYS_ALLOWED && prune * 100 > percent * total {
+        format!("the commit would delete {prune} of {total} objects, more than prune.maxPercent ({percent} %)")
+    } else {
+        return;
+    };
+    for step in &mut plan.steps {
+        if step.prunes() {
+            step.verb = Verb::Keep;
+            step.reason = Reason::Held;
+        }
+    }
+    plan.held = Some(Held { commit: facts.commit.to_owned(), prune, total, reason });
+}
+
+/// In which order to prune: dependents before dependencies, and the stages of applying backwards.
+/// Each group may be deleted at once.
+#[must_use]
+pub fn prune_waves(steps: &[Step]) -> Vec<Vec<&Step>> {
+    let pruned: BTreeMap<&ObjectId, &Step> =
+        steps.iter().filter(|step| step.prunes()).map(|step| (&step.id, step)).collect();
+    let mut depths = BTreeMap::new();
+    let mut waves: BTreeMap<(std::cmp::Reverse<Stage>, std::cmp::Reverse<usize>), Vec<&Step>> = BTreeMap::new();
+    for (id, step) in &pruned {
+        let depth = depth(id, &pruned, &mut depths);
+        waves.entry((std::cmp::Reverse(Stage::of(&id.gk)), std::cmp::Reverse(depth))).or_default().push(step);
+    }
+    waves.into_values().collect()
+}
+
+/// How many pruned objects stand one behind the other below this one. An object that is being
+/// measured counts as 0, so that a circle ends.
+fn depth<'a>(
+    id: &'a ObjectId,
+    pruned: &BTreeMap<&'a ObjectId, &'a Step>,
+    depths: &mut BTreeMap<&'a ObjectId, usize>,
+) -> usize {
+    if let Some(depth) = depths.get(id) {
+        return *depth;
+    }
+    depths.insert(id, 0);
+    let Some(live) = pruned.get(id).and_then(|step| step.live.as_ref()) else { return 0 };
+    let below = live.depends_on.iter().filter(|dependency| pruned.contains_key(dependency));
+    let deepest = below.map(|dependency| depth(dependency, pruned, depths) + 1).max().unwrap_or(0);
+    depths.insert(id, deepest);
+    deepest
+}

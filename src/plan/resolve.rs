@@ -1,0 +1,171 @@
+//! Giving manifests their place: namespaced or not is a fact of the API server.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::object::{Digest, DigestKey, GroupKind, Manifest, ObjectId};
+
+use super::Problem;
+
+/// What the API server (or a CRD in the same commit) says of a kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    Namespaced,
+    Cluster,
+    /// No such kind, in this version.
+    Missing,
+    /// The API that serves the kind does not answer, so nothing is known of it.
+    Unreachable(String),
+}
+
+/// A manifest in its place, with the digest that its live object is to carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Desired {
+    pub manifest: Arc<Manifest>,
+    pub digest: Digest,
+}
+
+/// The manifests of a commit in their places.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resolved {
+    /// In the order of the manifests.
+    pub desired: Vec<Desired>,
+    /// Manifests that have no place. As long as there is one, nothing may be pruned.
+    pub problems: Vec<Problem>,
+}
+
+/// Gives every manifest its namespace: its own, else `target`, else `default`; none where the
+/// kind is cluster-scoped. `scope` answers for a kind in a version.
+#[must_use]
+pub fn resolve(
+    manifests: &[Arc<Manifest>],
+    target: Option<&str>,
+    key: &DigestKey,
+    scope: &dyn Fn(&GroupKind, &str) -> Scope,
+) -> Resolved {
+    let defined: BTreeMap<GroupKind, bool> = manifests.iter().filter_map(|manifest| manifest.defines()).collect();
+    let mut resolved = Resolved::default();
+    let mut seen: BTreeMap<ObjectId, Arc<Manifest>> = BTreeMap::new();
+    for manifest in manifests {
+        let gk = &manifest.id.gk;
+        let answer = match (scope(gk, &manifest.version), defined.get(gk)) {
+            (Scope::Missing, Some(true)) => Scope::Namespaced,
+            (Scope::Missing, Some(false)) => Scope::Cluster,
+            (answer, _) => answer,
+        };
+        match place(manifest, target, &answer) {
+            Err(message) => resolved.problems.push(problem(manifest, message)),
+            Ok(placed) => {
+                if let Some(first) = seen.get(&placed.id) {
+                    let message = format!("declared twice: here and in {}", first.origin);
+                    resolved.problems.push(problem(&placed, message));
+                    continue;
+                }
+                seen.insert(placed.id.clone(), Arc::clone(&placed));
+                let digest = placed.digest(key);
+                resolved.desired.push(Desired { manifest: placed, digest });
+            }
+        }
+    }
+    resolved
+}
+
+fn problem(manifest: &Manifest, message: String) -> Problem {
+    Problem { object: Some(manifest.id.clone()), origin: Some(manifest.origin.clone()), message }
+}
+
+fn place(manifest: &Arc<Manifest>, target: Option<&str>, scope: &Scope) -> Result<Arc<Manifest>, String> {
+    match (scope, &manifest.id.namespace) {
+        (Scope::Namespaced, Some(_)) | (Scope::Cluster, None) => Ok(Arc::clone(manifest)),
+        (Scope::Namespaced, None) => Ok(Arc::new(manifest.in_namespace(Some(target.unwrap_or("default"))))),
+        (Scope::Cluster, Some(namespace)) => Err(format!(
+            "names the namespace {namespace}, but {} is a cluster-scoped kind; remove metadata.namespace",
+            manifest.id.gk
+        )),
+        (Scope::Missing, _) => Err(format!(
+            "the cluster has no kind {} in {}; install its CRD, or put it into this commit, or correct apiVersion",
+            manifest.id.gk.kind,
+            manifest.api_version()
+        )),
+        (Scope::Unreachable(why), _) => Err(format!("the API of {} does not answer: {why}", manifest.api_version())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::object::Origin;
+
+    fn manifest(line: u32, value: Value) -> Arc<Manifest> {
+        Arc::new(Manifest::from_value(value, Origin { file: "a.yaml".into(), line }).unwrap())
+    }
+
+    fn scope(gk: &GroupKind, _version: &str) -> Scope {
+        match &*gk.kind {
+            "ConfigMap" => Scope::Namespaced,
+            "ClusterRole" | "CustomResourceDefinition" => Scope::Cluster,
+            "NodeMetrics" => Scope::Unreachable("503".into()),
+            _ => Scope::Missing,
+        }
+    }
+
+    fn resolved(manifests: &[Arc<Manifest>]) -> Resolved {
+        resolve(manifests, Some("shop"), &DigestKey::new([0; 32]), &scope)
+    }
+
+    #[test]
+    fn a_namespace_is_given_where_the_kind_has_one() {
+        let all = resolved(&[
+            manifest(1, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}})),
+            manifest(
+                2,
+                json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "other"}}),
+            ),
+            manifest(3, json!({"apiVersion": "rbac/v1", "kind": "ClusterRole", "metadata": {"name": "a"}})),
+        ]);
+        let ids: Vec<String> = all.desired.iter().map(|desired| desired.manifest.id.to_string()).collect();
+        assert_eq!(ids, ["ConfigMap shop/a", "ConfigMap other/a", "ClusterRole a"]);
+        assert_eq!(all.problems, []);
+    }
+
+    #[test]
+    fn what_has_no_place_is_an_error_of_its_own() {
+        let all = resolved(&[
+            manifest(
+                1,
+                json!({"apiVersion": "rbac/v1", "kind": "ClusterRole", "metadata": {"name": "a", "namespace": "x"}}),
+            ),
+            manifest(2, json!({"apiVersion": "e.com/v1", "kind": "Nothing", "metadata": {"name": "a"}})),
+            manifest(3, json!({"apiVersion": "metrics/v1", "kind": "NodeMetrics", "metadata": {"name": "a"}})),
+            manifest(4, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}})),
+            manifest(
+                5,
+                json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "shop"}}),
+            ),
+        ]);
+        assert_eq!(all.desired.len(), 1);
+        let messages: Vec<String> = all.problems.iter().map(ToString::to_string).collect();
+        assert!(messages[0].contains("a.yaml:1") && messages[0].contains("cluster-scoped"), "{messages:?}");
+        assert!(messages[1].contains("no kind Nothing in e.com/v1"), "{messages:?}");
+        assert!(messages[2].contains("does not answer: 503"), "{messages:?}");
+        assert!(messages[3].contains("a.yaml:5") && messages[3].contains("a.yaml:4"), "{messages:?}");
+    }
+
+    #[test]
+    fn a_crd_in_the_same_commit_gives_the_scope_of_its_kind() {
+        let all = resolved(&[
+            manifest(1, json!({"apiVersion": "e.com/v1", "kind": "X", "metadata": {"name": "a"}})),
+            manifest(
+                2,
+                json!({
+                    "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "xs.e.com"},
+                    "spec": {"group": "e.com", "names": {"kind": "X"}, "scope": "Namespaced"},
+                }),
+            ),
+        ]);
+        assert_eq!(all.problems, []);
+        assert_eq!(all.desired[0].manifest.id.namespace.as_deref(), Some("shop"));
+    }
+}

@@ -1,0 +1,247 @@
+//! The words of a plan.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::object::{Fingerprint, ObjectId, Observed, Short};
+
+use super::{Desired, Held, Problem};
+
+/// What the inventory remembers of one object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Of the UID when it was last applied.
+    pub uid: Short,
+    pub digest: Short,
+    pub fingerprint: Short,
+    /// `false`: listed before its first write, or its hashes were lost; not known to be as recorded.
+    pub applied: bool,
+    /// It said `deletion: detach` when it was last applied.
+    pub detach: bool,
+    /// Added since the inventory was last exact. The guard counts without these, or a commit
+    /// that adds much could hide how much it removes.
+    pub fresh: bool,
+}
+
+impl Recorded {
+    /// What to remember after an apply whose response was `live`.
+    #[must_use]
+    pub fn of(live: &Observed, desired: &Desired, fresh: bool) -> Self {
+        Self {
+            uid: Short::of(&live.uid),
+            digest: desired.digest.short(),
+            fingerprint: live.fingerprint.as_ref().map(Fingerprint::short).unwrap_or_default(),
+            applied: live.fingerprint.is_some(),
+            detach: desired.manifest.directives.detach,
+            fresh,
+        }
+    }
+}
+
+/// The objects that a sync has applied, or is about to.
+pub type Inventory = BTreeMap<ObjectId, Recorded>;
+
+/// What is to happen to one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Verb {
+    Create,
+    Configure,
+    Unchanged,
+    /// Drifted, and the sync's policy is to tell only.
+    Report,
+    Prune,
+    /// Leave it in the cluster and out of the inventory, our marks removed.
+    Detach,
+    /// It is gone, or another sync's: out of the inventory, no request.
+    Forget,
+    /// An orphan that is not deleted; it stays in the inventory.
+    Keep,
+    /// Being deleted; nothing can be done until it is gone.
+    Wait,
+    /// Not touched, and an error.
+    Refuse,
+}
+
+impl Verb {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Configure => "configure",
+            Self::Unchanged => "unchanged",
+            Self::Report => "report",
+            Self::Prune => "prune",
+            Self::Detach => "detach",
+            Self::Forget => "forget",
+            Self::Keep => "keep",
+            Self::Wait => "wait",
+            Self::Refuse => "refuse",
+        }
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(self.as_str())
+    }
+}
+
+/// Why. Displayed as a clause for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    NotFound,
+    Same,
+    GitChanged,
+    /// Exists, and was not applied by this sync yet.
+    Adopted,
+    /// Taken over from another sync of this agent, which no longer declares it.
+    HandedOver {
+        from: Arc<str>,
+    },
+    /// The record of the last apply is missing, so one apply has to show whether anything differs.
+    Unrecorded,
+    /// Drift.
+    Deleted,
+    Recreated,
+    Marks,
+    Fields,
+    /// An orphan.
+    RemovedFromGit,
+    Gone,
+    OtherSet {
+        owner: String,
+    },
+    Declared {
+        by: Arc<str>,
+    },
+    KeptKind,
+    Unreadable {
+        why: String,
+    },
+    NotOurs {
+        what: &'static str,
+    },
+    Controlled,
+    OtherUid,
+    PruneDisabled,
+    DetachMark,
+    StillUsed {
+        by: ObjectId,
+    },
+    Terminating {
+        finalizers: Vec<String>,
+    },
+    Held,
+    Blocked {
+        why: String,
+    },
+}
+
+impl Reason {
+    /// Whether a live object was no longer what had been applied.
+    #[must_use]
+    pub fn is_drift(&self) -> bool {
+        matches!(self, Self::Deleted | Self::Recreated | Self::Marks | Self::Fields)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound => out.write_str("does not exist"),
+            Self::Same => out.write_str("as in git"),
+            Self::GitChanged => out.write_str("changed in git"),
+            Self::Adopted => out.write_str("exists, and is adopted"),
+            Self::HandedOver { from } => write!(out, "moved here from sync {from}"),
+            Self::Unrecorded => out.write_str("no record of the last apply"),
+            Self::Deleted => out.write_str("was deleted by somebody"),
+            Self::Recreated => out.write_str("was deleted and created again by somebody"),
+            Self::Marks => out.write_str("lost driftless's label or annotation"),
+            Self::Fields => out.write_str("fields that git declares were changed by somebody"),
+            Self::RemovedFromGit => out.write_str("removed from git"),
+            Self::Gone => out.write_str("removed from git, and gone already"),
+            Self::OtherSet { owner } => write!(out, "belongs to {owner}; remove it there first, or here"),
+            Self::Declared { by } => write!(out, "sync {by} declares it now"),
+            Self::KeptKind => {
+                out.write_str("removed from git, and kept, since deleting it would delete data; delete it by hand, or name its kind in prune.include")
+            }
+            Self::Unreadable { why } => write!(out, "could not be read: {why}"),
+            Self::NotOurs { what } => write!(out, "removed from git, and kept, since the live object has no {what}"),
+            Self::Controlled => out.write_str("removed from git, and kept, since another object controls it"),
+            Self::OtherUid => {
+                out.write_str("removed from git, and kept, since it was created again by somebody else (its UID is another)")
+            }
+            Self::PruneDisabled => out.write_str("removed from git, and kept, since prune.enabled is false"),
+            Self::DetachMark => out.write_str("removed from git, and left alone, since it says deletion: detach"),
+            Self::StillUsed { by } => write!(out, "removed from git while {by} is still declared; remove that as well, or put this back"),
+            Self::Terminating { finalizers } if finalizers.is_empty() => out.write_str("is being deleted"),
+            Self::Terminating { finalizers } => {
+                write!(out, "is being deleted, and waits for its finalizers: {}", finalizers.join(", "))
+            }
+            Self::Held => out.write_str("removed from git, and held by the prune guard"),
+            Self::Blocked { why } => write!(out, "removed from git, and not pruned, since {why}"),
+        }
+    }
+}
+
+/// What is to happen to one object, and why.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub id: ObjectId,
+    pub verb: Verb,
+    pub reason: Reason,
+    /// What git declares; `None` for orphans.
+    pub desired: Option<Desired>,
+    /// The live object, where there is one.
+    pub live: Option<Observed>,
+}
+
+impl Step {
+    /// Whether the step sends an apply.
+    #[must_use]
+    pub fn applies(&self) -> bool {
+        matches!(self.verb, Verb::Create | Verb::Configure)
+    }
+
+    /// Whether the step deletes or detaches.
+    #[must_use]
+    pub fn prunes(&self) -> bool {
+        matches!(self.verb, Verb::Prune | Verb::Detach)
+    }
+
+    /// The step as something to tell a person.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        Problem {
+            object: Some(self.id.clone()),
+            origin: self.desired.as_ref().map(|desired| desired.manifest.origin.clone()),
+            message: self.reason.to_string(),
+        }
+    }
+}
+
+/// What is to happen in one cycle of a sync.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// One step an object, in the order of `ObjectId`.
+    pub steps: Vec<Step>,
+    /// The guard holds the prune until a person approves the commit.
+    pub held: Option<Held>,
+    /// Why nothing may be pruned in this cycle, other than the guard.
+    pub blocked: Option<String>,
+}
+
+impl Plan {
+    /// How many steps have this verb.
+    #[must_use]
+    pub fn count(&self, verb: Verb) -> usize {
+        self.steps.iter().filter(|step| step.verb == verb).count()
+    }
+
+    /// Whether carrying it out changes the cluster. What is held or blocked does not.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        self.steps.iter().any(|step| step.applies() || step.prunes())
+    }
+}
