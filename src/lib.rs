@@ -1,4 +1,5 @@
 //! driftless
+pub mod cluster;
 pub mod config;
 pub mod object;
 pub mod observe;

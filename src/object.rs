@@ -14,7 +14,7 @@ mod observed;
 pub use canonical::canonical_json;
 pub use digest::{Digest, DigestKey, Fingerprint, ParseDigestError, Short};
 pub use health::{Health, HealthStatus};
-pub use identity::{GroupKind, ObjectId, Origin};
+pub use identity::{GroupKind, ObjectId, Origin, Scope};
 pub use manifest::{Directives, Manifest, ManifestError};
 pub use normalise::normalise;
 pub use observed::{Observed, Termination};

@@ -11,6 +11,6 @@ mod step;
 pub use decide::{Facts, Others, plan};
 pub use order::{Stage, Wave, waves};
 pub use prune::prune_waves;
-pub use resolve::{Desired, Resolved, Scope, resolve};
+pub use resolve::{Desired, Resolved, resolve};
 pub use status::{Commit, Held, Phase, Problem, SyncStatus};
 pub use step::{Inventory, Plan, Reason, Recorded, Step, Verb};

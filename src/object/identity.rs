@@ -105,6 +105,17 @@ impl fmt::Display for Origin {
     }
 }
 
+/// What the API server (or a CRD in the same commit) says of a kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    Namespaced,
+    Cluster,
+    /// No such kind, in this version.
+    Missing,
+    /// The API that serves the kind does not answer, so nothing is known of it.
+    Unreachable(String),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,20 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::object::{Digest, DigestKey, GroupKind, Manifest, ObjectId};
+use crate::object::{Digest, DigestKey, GroupKind, Manifest, ObjectId, Scope};
 
 use super::Problem;
-
-/// What the API server (or a CRD in the same commit) says of a kind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scope {
-    Namespaced,
-    Cluster,
-    /// No such kind, in this version.
-    Missing,
-    /// The API that serves the kind does not answer, so nothing is known of it.
-    Unreachable(String),
-}
 
 /// A manifest in its place, with the digest that its live object is to carry.
 #[derive(Clone, Debug, PartialEq, Eq)]

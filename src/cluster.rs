@@ -1,0 +1,15 @@
+//! The API server: client, discovery, and live objects reduced to what decisions need.
+
+mod client;
+mod discovery;
+mod error;
+mod health;
+mod observe;
+mod write;
+
+pub use client::{Access, Cluster, Connect, RequestHook};
+pub use discovery::{Discovery, Resource};
+pub use error::{ApiError, Cause};
+pub use health::{has_health, health};
+pub use observe::{Seen, Wanted};
+pub use write::{Applied, DryRun};

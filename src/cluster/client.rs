@@ -1,0 +1,211 @@
+//! Requests to the API server: every one has a time limit, and those that it was too busy for
+//! are repeated with a growing, jittered delay.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use http_body_util::BodyExt as _;
+use kube::client::{Body, ClientBuilder};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::ApiError;
+use crate::config::ServiceAccount;
+
+/// Called after every answered or failed request: verb, HTTP status (`None`: no answer), time.
+pub type RequestHook = Arc<dyn Fn(&'static str, Option<u16>, Duration) + Send + Sync>;
+
+/// Which cluster, and who listens to the requests.
+#[derive(Clone, Default)]
+pub struct Connect {
+    /// `None`: `$KUBECONFIG`, else `~/.kube/config`, else the pod's service account.
+    pub kubeconfig: Option<PathBuf>,
+    pub context: Option<String>,
+    pub hook: Option<RequestHook>,
+}
+
+/// One request may take this long.
+const REQUEST: Duration = Duration::from_secs(30);
+/// LISTs of many objects take longer.
+const LIST: Duration = Duration::from_secs(90);
+/// A request is sent at most this often.
+const TRIES: u32 = 6;
+/// The server's own wish for a pause is honoured up to here.
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+/// The largest answer that is read, in bytes.
+const LARGEST_ANSWER: usize = 512 << 20;
+
+/// A connection to one API server. Cheap to clone.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    hook: Option<RequestHook>,
+    /// Namespace of the kubeconfig's context, or of the pod.
+    default_namespace: Arc<str>,
+    impersonate: Option<HeaderValue>,
+}
+
+/// One request, without what all have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub verb: &'static str,
+    pub method: Method,
+    pub path: String,
+    pub accept: &'static str,
+    pub body: Option<(&'static str, Vec<u8>)>,
+}
+
+/// Whose rights a request needs: for the permission checks of `driftless check`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Access {
+    pub verb: &'static str,
+    pub group: String,
+    pub resource: String,
+    pub namespace: Option<String>,
+}
+
+impl Cluster {
+    /// Reads the kubeconfig or the pod's service account. Sends nothing yet.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be used.
+    pub async fn connect(options: &Connect) -> Result<Self, ApiError> {
+        let failed = |error: &dyn std::error::Error| ApiError::Configuration(chain(error));
+        let choice = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
+        let mut config = match &options.kubeconfig {
+            Some(path) => {
+                let file = Kubeconfig::read_from(path).map_err(|error| failed(&error))?;
+                Config::from_custom_kubeconfig(file, &choice).await.map_err(|error| failed(&error))?
+            }
+            None if options.context.is_some() => {
+                Config::from_kubeconfig(&choice).await.map_err(|error| failed(&error))?
+            }
+            None => Config::infer().await.map_err(|error| failed(&error))?,
+        };
+        config.connect_timeout = Some(Duration::from_secs(10));
+        // Repeating is done here, where the server's Retry-After and a bound are known.
+        config.default_retry = false;
+        config.headers.push((USER_AGENT, HeaderValue::from_static(concat!("driftless/", env!("CARGO_PKG_VERSION")))));
+        let default_namespace = config.default_namespace.as_str().into();
+        let client = ClientBuilder::try_from(config).map_err(|error| failed(&error))?.build();
+        Ok(Self { client, hook: options.hook.clone(), default_namespace, impersonate: None })
+    }
+
+    /// The same server as another user: requests of a sync that names a service account.
+    ///
+    /// # Errors
+    /// The name cannot be written in a header.
+    pub fn impersonating(&self, account: Option<&ServiceAccount>) -> Result<Self, ApiError> {
+        let impersonate = account
+            .map(|account| format!("system:serviceaccount:{}:{}", account.namespace, account.name))
+            .map(|user| HeaderValue::from_str(&user))
+            .transpose()
+            .map_err(|_| ApiError::Configuration("serviceAccount has characters that no name can have".into()))?;
+        Ok(Self { impersonate, ..self.clone() })
+    }
+
+    /// The kube client itself, for watches.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    #[must_use]
+    pub fn default_namespace(&self) -> &str {
+        &self.default_namespace
+    }
+
+    /// Sends a request until it is answered, or was tried often enough.
+    pub(super) async fn call(&self, call: &Call) -> Result<Value, ApiError> {
+        let mut tried = 0;
+        loop {
+            let began = Instant::now();
+            let outcome = self.once(call).await;
+            tried += 1;
+            if let Some(hook) = &self.hook {
+                let code = match &outcome {
+                    Ok(_) => Some(200),
+                    Err((error, _)) => error.code(),
+                };
+                hook(call.verb, code, began.elapsed());
+            }
+            match outcome {
+                Ok(value) => return Ok(value),
+                Err((error, wish)) if error.is_transient() && error.code() != Some(500) && tried < TRIES => {
+                    tokio::time::sleep(pause(tried, wish)).await;
+                }
+                Err((error, _)) => return Err(error),
+            }
+        }
+    }
+
+    async fn once(&self, call: &Call) -> Result<Value, (ApiError, Option<Duration>)> {
+        let limit = if call.verb == "list" { LIST } else { REQUEST };
+        match timeout(limit, self.exchange(call)).await {
+            Ok(answer) => answer,
+            Err(_) => Err((ApiError::Timeout(limit), None)),
+        }
+    }
+
+    async fn exchange(&self, call: &Call) -> Result<Value, (ApiError, Option<Duration>)> {
+        let plain = |error: ApiError| (error, None);
+        let mut request = Request::builder().method(call.method.clone()).uri(&call.path).header(ACCEPT, call.accept);
+        if let Some(user) = &self.impersonate {
+            request = request.header(HeaderName::from_static("impersonate-user"), user);
+        }
+        let mut bytes = Vec::new();
+        if let Some((kind, body)) = &call.body {
+            request = request.header(CONTENT_TYPE, *kind);
+            bytes.clone_from(body);
+        }
+        let request = request
+            .body(Body::from(bytes))
+            .map_err(|error| plain(ApiError::Configuration(format!("cannot ask for {}: {error}", call.path))))?;
+        let response = self.client.send(request).await.map_err(|error| plain(ApiError::Unreachable(chain(&error))))?;
+        let (parts, body) = response.into_parts();
+        let body = http_body_util::Limited::new(body, LARGEST_ANSWER);
+        let body = body.collect().await.map_err(|error| plain(ApiError::Garbled(chain(&*error))))?.to_bytes();
+        if !parts.status.is_success() {
+            return Err((ApiError::from_answer(parts.status.as_u16(), &body), retry_after(&parts.headers)));
+        }
+        // The position in the answer is told, its text never: it may be a Secret.
+        serde_json::from_slice(&body).map_err(|error| {
+            plain(ApiError::Garbled(format!("no JSON at line {}, column {}", error.line(), error.column())))
+        })
+    }
+}
+
+/// An error with its causes, each told once: many errors of the stack repeat what lies below them.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// 0.2 s, 0.4 s, 0.8 s, … or what the server wished for, each with up to half as much on top,
+/// so that many clients do not come back at once.
+fn pause(tried: u32, wish: Option<Duration>) -> Duration {
+    let base = wish.unwrap_or_else(|| Duration::from_millis(100 << tried.min(8))).min(LONGEST_PAUSE);
+    base.mul_f64(1.0 + fastrand::f64() / 2.0)
+}
+
+/// Percent-encodes a value for a query (RFC 3986).
+pub(super) fn query(value: &str) -> String {
+    url::form_urlencoded::byte_serialize(value.as_bytes()).collect()
+}

@@ -1,0 +1,192 @@
+//! Which kinds the API server has, and where.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use http::Method;
+use kube::core::discovery::v2::{ACCEPT_AGGREGATED_DISCOVERY_V2, APIGroupDiscoveryList};
+
+use super::client::Call;
+use super::{ApiError, Cluster};
+use crate::object::{GroupKind, ObjectId, Scope};
+
+/// Where the objects of one kind are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    pub group: String,
+    pub version: String,
+    /// `deployments`.
+    pub plural: String,
+    pub namespaced: bool,
+    /// It can be listed: some kinds exist to be created only (`SubjectAccessReview`).
+    pub listable: bool,
+}
+
+impl Resource {
+    /// `/apis/apps/v1/namespaces/shop/deployments`; without a namespace, those of all.
+    #[must_use]
+    pub fn collection(&self, namespace: Option<&str>) -> String {
+        let root = if self.group.is_empty() {
+            format!("/api/{}", self.version)
+        } else {
+            format!("/apis/{}/{}", self.group, self.version)
+        };
+        match namespace.filter(|_| self.namespaced) {
+            Some(namespace) => format!("{root}/namespaces/{namespace}/{}", self.plural),
+            None => format!("{root}/{}", self.plural),
+        }
+    }
+
+    /// The path of one object.
+    #[must_use]
+    pub fn path(&self, id: &ObjectId) -> String {
+        format!("{}/{}", self.collection(id.namespace.as_deref()), super::client::query(&id.name))
+    }
+}
+
+/// What the API server serves, as of one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Discovery {
+    /// By kind: its versions, the server's preferred one first.
+    kinds: BTreeMap<GroupKind, Vec<Resource>>,
+    /// Group and version of APIs that are registered but do not answer.
+    stale: BTreeSet<(String, String)>,
+}
+
+impl Discovery {
+    /// Adds one answer of the aggregated discovery API.
+    fn add(&mut self, list: APIGroupDiscoveryList) {
+        for group in list.items {
+            let name = group.metadata.and_then(|metadata| metadata.name).unwrap_or_default();
+            for version in group.versions {
+                let number = version.version.unwrap_or_default();
+                if version.freshness.as_deref() == Some("Stale") {
+                    self.stale.insert((name.clone(), number.clone()));
+                }
+                for resource in version.resources {
+                    let Some(kind) = resource.response_kind.and_then(|kind| kind.kind) else { continue };
+                    self.kinds.entry(GroupKind::new(&name, &kind)).or_default().push(Resource {
+                        group: name.clone(),
+                        version: number.clone(),
+                        plural: resource.resource.unwrap_or_default(),
+                        namespaced: resource.scope.as_deref() == Some("Namespaced"),
+                        listable: resource.verbs.iter().any(|verb| verb == "list"),
+                    });
+                }
+            }
+        }
+    }
+
+    /// The kind in one version.
+    #[must_use]
+    pub fn resource(&self, gk: &GroupKind, version: &str) -> Option<&Resource> {
+        self.kinds.get(gk)?.iter().find(|resource| resource.version == version)
+    }
+
+    /// The kind in the version that the server prefers.
+    #[must_use]
+    pub fn preferred(&self, gk: &GroupKind) -> Option<&Resource> {
+        self.kinds.get(gk)?.first()
+    }
+
+    /// Whether the kind is namespaced, for [`crate::plan::resolve`].
+    #[must_use]
+    pub fn scope(&self, gk: &GroupKind, version: &str) -> Scope {
+        match self.resource(gk, version) {
+            Some(resource) if resource.namespaced => Scope::Namespaced,
+            Some(_) => Scope::Cluster,
+            None if self.stale.contains(&(gk.group.to_string(), version.to_owned())) => {
+                Scope::Unreachable(format!("the APIService {version}.{} is not available", gk.group))
+            }
+            None => Scope::Missing,
+        }
+    }
+
+    /// Why the objects of a kind cannot be known; `None`: they can, or the kind does not exist.
+    #[must_use]
+    pub fn unreachable(&self, gk: &GroupKind) -> Option<String> {
+        if self.kinds.contains_key(gk) {
+            return None;
+        }
+        let (group, version) = self.stale.iter().find(|(group, _)| **group == *gk.group)?;
+        Some(format!("the APIService {version}.{group} is not available"))
+    }
+
+    /// The names of the CRDs that would define each kind: `plural.group`.
+    #[must_use]
+    pub fn crds(&self) -> BTreeMap<GroupKind, String> {
+        let named = |(gk, resources): (&GroupKind, &Vec<Resource>)| {
+            let resource = resources.first()?;
+            Some((gk.clone(), format!("{}.{}", resource.plural, resource.group)))
+        };
+        self.kinds.iter().filter(|(gk, _)| gk.group.contains('.')).filter_map(named).collect()
+    }
+}
+
+impl Cluster {
+    /// Asks which kinds there are: two requests.
+    ///
+    /// # Errors
+    /// The API server does not answer, or is older than Kubernetes 1.27.
+    pub async fn discover(&self) -> Result<Discovery, ApiError> {
+        let mut discovery = Discovery::default();
+        for path in ["/api", "/apis"] {
+            let call = Call {
+                verb: "get",
+                method: Method::GET,
+                path: path.into(),
+                accept: ACCEPT_AGGREGATED_DISCOVERY_V2,
+                body: None,
+            };
+            let answer = self.call(&call).await?;
+            if answer["kind"] != "APIGroupDiscoveryList" {
+                return Err(ApiError::Garbled(
+                    "no aggregated discovery; driftless needs Kubernetes 1.27 or newer".into(),
+                ));
+            }
+            let list = serde_json::from_value(answer).map_err(|error| ApiError::Garbled(error.to_string()))?;
+            discovery.add(list);
+        }
+        Ok(discovery)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn discovery() -> Discovery {
+        let list = json!({"items": [
+            {"metadata": {"name": "apps"}, "versions": [{"version": "v1", "freshness": "Current", "resources": [
+                {"resource": "deployments", "responseKind": {"group": "apps", "version": "v1", "kind": "Deployment"},
+                 "scope": "Namespaced", "verbs": ["list"]}]}]},
+            {"metadata": {"name": "metrics.k8s.io"}, "versions": [{"version": "v1beta1", "freshness": "Stale"}]},
+        ]});
+        let mut discovery = Discovery::default();
+        discovery.add(serde_json::from_value(list).unwrap());
+        discovery
+    }
+
+    #[test]
+    fn a_kind_of_an_api_that_is_down_is_not_gone() {
+        let discovery = discovery();
+        assert_eq!(discovery.scope(&GroupKind::new("apps", "Deployment"), "v1"), Scope::Namespaced);
+        assert_eq!(discovery.scope(&GroupKind::new("apps", "Deployment"), "v1beta1"), Scope::Missing);
+        let down = GroupKind::new("metrics.k8s.io", "PodMetrics");
+        assert!(matches!(discovery.scope(&down, "v1beta1"), Scope::Unreachable(_)));
+        assert!(discovery.unreachable(&down).is_some());
+        assert_eq!(discovery.unreachable(&GroupKind::new("e.com", "X")), None);
+    }
+
+    #[test]
+    fn paths_follow_the_scope() {
+        let discovery = discovery();
+        let resource = discovery.preferred(&GroupKind::new("apps", "Deployment")).unwrap();
+        assert_eq!(
+            resource.path(&ObjectId::new("apps", "Deployment", Some("shop"), "web")),
+            "/apis/apps/v1/namespaces/shop/deployments/web"
+        );
+        assert_eq!(resource.collection(None), "/apis/apps/v1/deployments");
+    }
+}

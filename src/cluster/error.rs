@@ -1,0 +1,178 @@
+//! What can go wrong with a request to the API server.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+/// One field that the API server objects to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Cause {
+    /// `FieldValueInvalid`, `FieldManagerConflict`, …
+    pub reason: String,
+    pub message: String,
+    pub field: String,
+}
+
+/// A request that did not succeed.
+#[derive(Clone, Debug, Error)]
+pub enum ApiError {
+    /// The server answered with a `Status` (`metav1.Status`).
+    #[error("{}", Refusal { code: *code, reason, message })]
+    Refused {
+        /// HTTP status.
+        code: u16,
+        /// `NotFound`, `Conflict`, `Invalid`, `Forbidden`, …
+        reason: String,
+        message: String,
+        causes: Vec<Cause>,
+    },
+    #[error("the API server cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("the API server did not answer within {} s", .0.as_secs())]
+    Timeout(Duration),
+    #[error("the API server's answer could not be read: {0}")]
+    Garbled(String),
+    /// The kubeconfig or the pod's service account cannot be used.
+    #[error("cannot connect to a cluster: {0}")]
+    Configuration(String),
+}
+
+/// The server's own message, with code and reason where it has none.
+struct Refusal<'a> {
+    code: u16,
+    reason: &'a str,
+    message: &'a str,
+}
+
+impl fmt::Display for Refusal<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.message.is_empty() {
+            write!(out, "the API server answered {} {}", self.code, self.reason)
+        } else {
+            out.write_str(self.message)
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    reason: String,
+    message: String,
+    details: Option<Details>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Details {
+    causes: Vec<Cause>,
+}
+
+impl ApiError {
+    /// Reads an answer whose HTTP status is no success.
+    pub(super) fn from_answer(code: u16, body: &[u8]) -> Self {
+        let status: Status = serde_json::from_slice(body).unwrap_or_default();
+        let causes = status.details.unwrap_or_default().causes;
+        Self::Refused { code, reason: status.reason, message: status.message, causes }
+    }
+
+    /// HTTP status, where the server answered.
+    #[must_use]
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Self::Refused { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.code() == Some(404)
+    }
+
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        self.code() == Some(403)
+    }
+
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        self.code() == Some(409)
+    }
+
+    /// The server answers this while it is busy or starting; the same request may go through later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Refused { code, .. } => matches!(code, 429 | 500 | 502 | 503 | 504),
+            Self::Unreachable(_) | Self::Timeout(_) | Self::Garbled(_) => true,
+            Self::Configuration(_) => false,
+        }
+    }
+
+    /// The fields that cannot be changed in place, when that is why an update was refused. The
+    /// API has no code of its own for this, so the words of its validation are what there is
+    /// (k8s.io/apimachinery, `validation.FieldImmutableErrorMsg`, and those of single kinds).
+    #[must_use]
+    pub fn immutable_fields(&self) -> Option<Vec<String>> {
+        let Self::Refused { code: 422 | 403, causes, message, .. } = self else { return None };
+        let immutable = |text: &str| {
+            ["immutable", "may not change", "may not be changed", "updates to statefulset spec"]
+                .iter()
+                .any(|words| text.contains(words))
+        };
+        let fields: Vec<String> =
+            causes.iter().filter(|cause| immutable(&cause.message)).map(|cause| cause.field.clone()).collect();
+        if fields.is_empty() && immutable(message) {
+            Some(vec!["spec".into()])
+        } else {
+            Some(fields).filter(|fields| !fields.is_empty())
+        }
+    }
+
+    /// The same error with every message put through `change`.
+    #[must_use]
+    pub fn map_messages(self, change: impl Fn(&str) -> String) -> Self {
+        match self {
+            Self::Refused { code, reason, message, causes } => Self::Refused {
+                code,
+                reason,
+                message: change(&message),
+                causes: causes.into_iter().map(|cause| Cause { message: change(&cause.message), ..cause }).collect(),
+            },
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn answer(code: u16, message: &str, field: &str) -> ApiError {
+        let body = json!({"kind": "Status", "reason": "Invalid", "message": message,
+            "details": {"causes": [{"reason": "FieldValueInvalid", "message": message, "field": field}]}});
+        ApiError::from_answer(code, body.to_string().as_bytes())
+    }
+
+    #[test]
+    fn immutable_fields_are_named() {
+        let error = answer(422, "Invalid value: \"x\": field is immutable", "spec.selector");
+        assert_eq!(error.immutable_fields(), Some(vec!["spec.selector".into()]));
+        let error =
+            answer(422, "Forbidden: pod updates may not change fields other than `spec.containers[*].image`", "spec");
+        assert_eq!(error.immutable_fields(), Some(vec!["spec".into()]));
+        assert_eq!(answer(422, "Required value", "spec.ports").immutable_fields(), None);
+        assert_eq!(answer(409, "field is immutable", "spec").immutable_fields(), None);
+    }
+
+    #[test]
+    fn an_answer_without_a_status_is_still_told() {
+        assert_eq!(ApiError::from_answer(502, b"<html>").to_string(), "the API server answered 502 ");
+    }
+}

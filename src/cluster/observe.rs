@@ -1,0 +1,239 @@
+//! Reading live objects: one LIST a kind, and single looks at what that did not show.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use http::Method;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::client::{Call, query};
+use super::health::health_of;
+use super::{ApiError, Cluster, Discovery, Resource, has_health};
+use crate::object::{GroupKind, Health, ObjectId, Observed, names};
+
+pub(super) const JSON: &str = "application/json";
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
+const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+/// Objects a page of a LIST.
+const PAGE: usize = 500;
+/// Kinds, or single objects, that are read at once.
+const AT_ONCE: usize = 16;
+/// With more objects of a kind to look at in one namespace than this, one LIST is cheaper.
+const SINGLE_LOOKS: usize = 4;
+
+/// What has to be known of the cluster for one plan.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Declared objects and those of the inventory.
+    pub ids: BTreeSet<ObjectId>,
+    /// The API version in which git declares a kind.
+    pub versions: BTreeMap<GroupKind, Arc<str>>,
+}
+
+/// The live objects, as far as they could be read.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub observed: BTreeMap<ObjectId, Observed>,
+    /// Kinds that could not be read, and why.
+    pub unreadable: BTreeMap<GroupKind, String>,
+}
+
+/// One LIST or single look that is to be done.
+enum Look<'a> {
+    Members(&'a GroupKind, &'a Resource, BTreeSet<&'a str>),
+    Namespace(&'a GroupKind, &'a Resource, Option<&'a str>),
+    Single(&'a ObjectId, &'a Resource),
+}
+
+impl Cluster {
+    /// Reads the live state of objects. `set` is the `ApplySet` id whose members are listed first.
+    ///
+    /// # Errors
+    /// The API server does not answer. A kind that may not be read is no error of the whole.
+    pub async fn see(&self, discovery: &Discovery, wanted: &Wanted, set: &str) -> Result<Seen, ApiError> {
+        let mut seen = Seen::default();
+        let mut kinds: BTreeMap<&GroupKind, Vec<&ObjectId>> = BTreeMap::new();
+        for id in &wanted.ids {
+            kinds.entry(&id.gk).or_default().push(id);
+        }
+        let mut looks = Vec::new();
+        let mut resources = BTreeMap::new();
+        for (gk, ids) in &kinds {
+            let declared = wanted.versions.get(*gk).and_then(|version| discovery.resource(gk, version));
+            match declared.or_else(|| discovery.preferred(gk)).filter(|resource| resource.listable) {
+                Some(resource) => {
+                    resources.insert(*gk, resource);
+                    let namespaces = ids.iter().filter_map(|id| id.namespace.as_deref()).collect();
+                    looks.push(Look::Members(gk, resource, namespaces));
+                }
+                // A kind that does not exist (yet) has no objects; one whose API is down may have.
+                None => {
+                    if let Some(why) = discovery.unreachable(gk) {
+                        seen.unreadable.insert((*gk).clone(), why);
+                    }
+                }
+            }
+        }
+        self.carry_out(looks, set, &mut seen).await?;
+        let looks = missing(&kinds, &resources, &seen);
+        self.carry_out(looks, set, &mut seen).await?;
+        seen.observed.retain(|id, _| wanted.ids.contains(id));
+        Ok(seen)
+    }
+
+    async fn carry_out(&self, looks: Vec<Look<'_>>, set: &str, seen: &mut Seen) -> Result<(), ApiError> {
+        let selector = format!("{}={set}", names::PART_OF);
+        let selector = selector.as_str();
+        let mut answers = futures::stream::iter(looks.into_iter().map(|look| async move {
+            let answer = match &look {
+                Look::Members(gk, resource, namespaces) => self.members(gk, resource, namespaces, selector).await,
+                Look::Namespace(gk, resource, namespace) => self.list(gk, resource, *namespace, None).await,
+                Look::Single(id, resource) => self.look_at(id, resource).await.map(|live| live.into_iter().collect()),
+            };
+            (look, answer)
+        }))
+        .buffer_unordered(AT_ONCE);
+        while let Some((look, answer)) = answers.next().await {
+            let gk = match &look {
+                Look::Members(gk, ..) | Look::Namespace(gk, ..) => *gk,
+                Look::Single(id, _) => &id.gk,
+            };
+            match answer {
+                Ok(objects) => seen.observed.extend(objects.into_iter().map(|live| (live.id.clone(), live))),
+                // The kind went away since discovery.
+                Err(error) if error.is_not_found() => {}
+                Err(error) if error.code().is_some() => {
+                    seen.unreadable.insert(gk.clone(), error.to_string());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The members of the set: of all namespaces, or of each where only that is allowed.
+    async fn members(
+        &self,
+        gk: &GroupKind,
+        resource: &Resource,
+        namespaces: &BTreeSet<&str>,
+        selector: &str,
+    ) -> Result<Vec<Observed>, ApiError> {
+        match self.list(gk, resource, None, Some(selector)).await {
+            Err(error) if error.is_forbidden() && resource.namespaced => {
+                let mut all = Vec::new();
+                for namespace in namespaces {
+                    all.extend(self.list(gk, resource, Some(namespace), Some(selector)).await?);
+                }
+                Ok(all)
+            }
+            answer => answer,
+        }
+    }
+
+    /// All objects of a kind, page by page; read anew in one piece when the pages expire (410).
+    async fn list(
+        &self,
+        gk: &GroupKind,
+        resource: &Resource,
+        namespace: Option<&str>,
+        selector: Option<&str>,
+    ) -> Result<Vec<Observed>, ApiError> {
+        let collection = resource.collection(namespace);
+        let selector = selector.map(|text| format!("&labelSelector={}", query(text))).unwrap_or_default();
+        let accept = if has_health(gk) { JSON } else { METADATA_LIST };
+        let get = |path: String| Call { verb: "list", method: Method::GET, path, accept, body: None };
+        let mut objects = Vec::new();
+        let mut next = String::new();
+        loop {
+            let mut call = get(format!("{collection}?limit={PAGE}{selector}{next}"));
+            let page = match self.call(&call).await {
+                Err(error) if error.code() == Some(410) && !next.is_empty() => {
+                    objects.clear();
+                    next.clear();
+                    call = get(format!("{collection}?resourceVersion=0{selector}"));
+                    self.call(&call).await?
+                }
+                answer => answer?,
+            };
+            let now = Timestamp::now();
+            let items = page.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            objects.extend(items.iter().filter_map(|item| reduce(gk, resource.namespaced, item, now)));
+            match page.pointer("/metadata/continue").and_then(Value::as_str) {
+                Some(token) if !token.is_empty() => next = format!("&continue={}", query(token)),
+                _ => return Ok(objects),
+            }
+        }
+    }
+
+    /// One object, reduced; `None` when there is none.
+    ///
+    /// # Errors
+    /// The request fails, or is refused.
+    pub async fn look_at(&self, id: &ObjectId, resource: &Resource) -> Result<Option<Observed>, ApiError> {
+        let accept = if has_health(&id.gk) { JSON } else { METADATA };
+        let call = Call { verb: "get", method: Method::GET, path: resource.path(id), accept, body: None };
+        match self.call(&call).await {
+            Ok(object) => Ok(reduce(&id.gk, resource.namespaced, &object, Timestamp::now())),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One object whole; `None` when there is none.
+    ///
+    /// # Errors
+    /// The request fails, or is refused.
+    pub async fn read(&self, id: &ObjectId, resource: &Resource) -> Result<Option<Value>, ApiError> {
+        let call = Call { verb: "get", method: Method::GET, path: resource.path(id), accept: JSON, body: None };
+        match self.call(&call).await {
+            Ok(object) => Ok(Some(object)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What the LIST by label did not show: objects that do not exist, or carry another label or none.
+fn missing<'a>(
+    kinds: &BTreeMap<&'a GroupKind, Vec<&'a ObjectId>>,
+    resources: &BTreeMap<&'a GroupKind, &'a Resource>,
+    seen: &Seen,
+) -> Vec<Look<'a>> {
+    let mut places: BTreeMap<(&GroupKind, Option<&str>), Vec<&ObjectId>> = BTreeMap::new();
+    for (gk, ids) in kinds {
+        if !resources.contains_key(*gk) || seen.unreadable.contains_key(*gk) {
+            continue;
+        }
+        for id in ids.iter().filter(|id| !seen.observed.contains_key(**id)) {
+            places.entry((gk, id.namespace.as_deref())).or_default().push(id);
+        }
+    }
+    let mut looks = Vec::new();
+    for ((gk, namespace), ids) in places {
+        let Some(resource) = resources.get(gk) else { continue };
+        if ids.len() > SINGLE_LOOKS {
+            looks.push(Look::Namespace(gk, resource, namespace));
+        } else {
+            looks.extend(ids.into_iter().map(|id| Look::Single(id, resource)));
+        }
+    }
+    looks
+}
+
+/// Reduces a live object, or its metadata alone, to what is kept of it.
+pub(super) fn reduce(gk: &GroupKind, namespaced: bool, object: &Value, now: Timestamp) -> Option<Observed> {
+    let metadata = object.get("metadata")?;
+    let text = |field: &str| metadata.get(field).and_then(Value::as_str);
+    let namespace = text("namespace").filter(|_| namespaced).map(Into::into);
+    let id = ObjectId { gk: gk.clone(), namespace, name: text("name")?.into() };
+    let state = if has_health(gk) { health_of(gk, object, now) } else { metadata_health(gk, object, now) };
+    Observed::from_metadata(id, metadata, state)
+}
+
+/// The health of a kind that has none of its own: there, or on its way out.
+fn metadata_health(gk: &GroupKind, object: &Value, now: Timestamp) -> Health {
+    if object.pointer("/metadata/deletionTimestamp").is_some() { health_of(gk, object, now) } else { Health::current() }
+}

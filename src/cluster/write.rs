@@ -1,0 +1,194 @@
+//! Writing: server-side apply, deletion with a UID precondition, and the takeover of fields that
+//! `kubectl` owned.
+
+use http::Method;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::client::Call;
+use super::observe::{JSON, reduce};
+use super::{ApiError, Cluster, Resource};
+use crate::object::{ObjectId, Observed, names};
+
+const APPLY: &str = "application/apply-patch+yaml";
+const JSON_PATCH: &str = "application/json-patch+json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// The answer to an apply.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    pub live: Observed,
+    /// The object whole, as the server answered it.
+    pub object: Value,
+}
+
+/// Whether a write is only asked about (`dryRun=All`): admitted, validated, and not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DryRun {
+    No,
+    Yes,
+}
+
+impl Cluster {
+    /// Applies an object, forced, under our field manager and with strict validation.
+    ///
+    /// # Errors
+    /// The request fails, or is refused.
+    pub async fn apply(
+        &self,
+        id: &ObjectId,
+        resource: &Resource,
+        object: &Value,
+        dry_run: DryRun,
+    ) -> Result<Applied, ApiError> {
+        let dry = if dry_run == DryRun::Yes { "&dryRun=All" } else { "" };
+        let path = format!(
+            "{}?fieldManager={}&force=true&fieldValidation=Strict{dry}",
+            resource.path(id),
+            names::FIELD_MANAGER
+        );
+        let body = Some((APPLY, object.to_string().into_bytes()));
+        let call = Call { verb: "patch", method: Method::PATCH, path, accept: JSON, body };
+        let object = self.call(&call).await?;
+        let live = reduce(&id.gk, resource.namespaced, &object, Timestamp::now())
+            .ok_or_else(|| ApiError::Garbled("an applied object without name or UID".into()))?;
+        Ok(Applied { live, object })
+    }
+
+    /// Deletes the object with this UID and no other. `false`: it is gone already, or another.
+    ///
+    /// # Errors
+    /// The request fails, or is refused.
+    pub async fn delete(&self, id: &ObjectId, resource: &Resource, uid: &str) -> Result<bool, ApiError> {
+        let options = json!({"apiVersion": "v1", "kind": "DeleteOptions",
+            "preconditions": {"uid": uid}, "propagationPolicy": "Background"});
+        let body = Some((JSON, options.to_string().into_bytes()));
+        let call = Call { verb: "delete", method: Method::DELETE, path: resource.path(id), accept: JSON, body };
+        match self.call(&call).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() || error.is_conflict() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes our label and annotation off the object with this UID, and lets go of its fields.
+    ///
+    /// # Errors
+    /// The request fails, or is refused.
+    pub async fn release(&self, id: &ObjectId, resource: &Resource, uid: &str) -> Result<(), ApiError> {
+        let change = json!({"metadata": {
+            "uid": uid, "labels": {names::PART_OF: null}, "annotations": {names::DIGEST: null}}});
+        let path = format!("{}?fieldManager={}", resource.path(id), names::FIELD_MANAGER);
+        let body = Some((MERGE_PATCH, change.to_string().into_bytes()));
+        let call = Call { verb: "patch", method: Method::PATCH, path, accept: JSON, body };
+        match self.call(&call).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sets annotations on an object, or removes those whose value is null.
+    ///
+    /// # Errors
+    /// The request fails, or is refused; there is no such object.
+    pub async fn annotate(&self, id: &ObjectId, resource: &Resource, annotations: &Value) -> Result<(), ApiError> {
+        let change = json!({"metadata": {"annotations": annotations}});
+        // Another manager than that of our applies, which would otherwise remove these again.
+        let path = format!("{}?fieldManager=driftless-cli", resource.path(id));
+        let body = Some((MERGE_PATCH, change.to_string().into_bytes()));
+        let call = Call { verb: "patch", method: Method::PATCH, path, accept: JSON, body };
+        self.call(&call).await.map(drop)
+    }
+
+    /// Creates an object that must not exist yet.
+    ///
+    /// # Errors
+    /// The request fails, or is refused; it exists (409).
+    pub async fn create(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        object: &Value,
+    ) -> Result<Value, ApiError> {
+        let path = format!("{}?fieldManager={}", resource.collection(namespace), names::FIELD_MANAGER);
+        let body = Some((JSON, object.to_string().into_bytes()));
+        self.call(&Call { verb: "create", method: Method::POST, path, accept: JSON, body }).await
+    }
+
+    /// Makes the fields ours that `kubectl` owns of a live object, so that the next apply removes
+    /// those which git does not declare. Guarded by the resource version: if somebody writes in
+    /// between, nothing happens (409).
+    ///
+    /// # Errors
+    /// The request fails, or is refused.
+    pub async fn take_over(&self, id: &ObjectId, resource: &Resource) -> Result<(), ApiError> {
+        let Some(live) = self.read(id, resource).await? else { return Ok(()) };
+        let Some(change) = takeover(&live) else { return Ok(()) };
+        let body = Some((JSON_PATCH, change.to_string().into_bytes()));
+        let path = format!("{}?fieldManager={}", resource.path(id), names::FIELD_MANAGER);
+        self.call(&Call { verb: "patch", method: Method::PATCH, path, accept: JSON, body }).await.map(drop)
+    }
+}
+
+/// The JSON patch that turns the entries of `kubectl` and our own into one Apply entry of ours.
+fn takeover(live: &Value) -> Option<Value> {
+    let metadata = live.get("metadata")?;
+    let entries = metadata.get("managedFields")?.as_array()?;
+    let (taken, mut kept): (Vec<Value>, Vec<Value>) =
+        entries.iter().cloned().partition(|entry| names::is_taken_over(entry));
+    let version = taken.first()?.get("apiVersion")?.clone();
+    let ours = |entry: &Value| {
+        entry["manager"] == names::FIELD_MANAGER && entry["operation"] == "Apply" && entry.get("subresource").is_none()
+    };
+    let mut entry = match kept.iter().position(ours) {
+        Some(index) => kept.remove(index),
+        None => json!({"manager": names::FIELD_MANAGER, "operation": "Apply", "apiVersion": version,
+            "fieldsType": "FieldsV1", "fieldsV1": {}}),
+    };
+    for other in &taken {
+        unite(&mut entry["fieldsV1"], &other["fieldsV1"]);
+    }
+    kept.push(entry);
+    Some(json!([
+        {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
+        {"op": "replace", "path": "/metadata/managedFields", "value": kept},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+    ]))
+}
+
+/// The union of two field sets (`FieldsV1`, structured-merge-diff): nested objects whose keys are
+/// path elements.
+fn unite(into: &mut Value, from: &Value) {
+    let (Some(into), Some(from)) = (into.as_object_mut(), from.as_object()) else { return };
+    for (key, below) in from {
+        unite(into.entry(key).or_insert_with(|| json!({})), below);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_takeover_unites_the_entries_of_kubectl_with_ours() {
+        let entry = |manager: &str, operation: &str, fields: Value| json!({"manager": manager, "operation": operation, "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": fields});
+        let live = json!({"metadata": {"uid": "u", "resourceVersion": "7", "managedFields": [
+            entry("kubectl-client-side-apply", "Update", json!({"f:data": {"f:a": {}, "f:b": {}}})),
+            entry("driftless", "Apply", json!({"f:data": {"f:a": {}, "f:c": {}}})),
+            entry("kube-controller-manager", "Update", json!({"f:status": {}})),
+        ]}});
+        let patch = takeover(&live).unwrap();
+        let entries = patch[1]["value"].as_array().unwrap();
+        assert_eq!(entries.len(), 2);
+        assert_eq!(entries[1]["manager"], "driftless");
+        assert_eq!(entries[1]["fieldsV1"], json!({"f:data": {"f:a": {}, "f:b": {}, "f:c": {}}}));
+        assert_eq!(patch[2]["value"], "7");
+    }
+
+    #[test]
+    fn there_is_nothing_to_take_over_from_controllers() {
+        let live = json!({"metadata": {"managedFields": [{"manager": "kubectl-rollout", "operation": "Update"}]}});
+        assert_eq!(takeover(&live), None);
+    }
+}
