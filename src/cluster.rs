@@ -10,6 +10,6 @@ mod write;
 pub use client::{Access, Cluster, Connect, RequestHook};
 pub use discovery::{Discovery, Resource};
 pub use error::{ApiError, Cause};
-pub use health::{has_health, health};
+pub use health::{has_health, health, health_of, waits_for_consumer};
 pub use observe::{Seen, Wanted};
-pub use write::{Applied, DryRun};
+pub use write::{Applied, Deletion, DryRun};

@@ -1,7 +1,9 @@
 //! driftless
+pub mod apply;
 pub mod cluster;
 pub mod config;
 pub mod object;
 pub mod observe;
 pub mod plan;
+pub mod reconcile;
 pub mod source;

@@ -3,6 +3,7 @@
 
 mod decide;
 mod order;
+mod outcome;
 mod prune;
 mod resolve;
 mod status;
@@ -10,6 +11,7 @@ mod step;
 
 pub use decide::{Facts, Others, plan};
 pub use order::{Stage, Wave, waves};
+pub use outcome::{AppliedObject, ApplyResult, PruneResult, PrunedObject};
 pub use prune::prune_waves;
 pub use resolve::{Desired, Resolved, resolve};
 pub use status::{Commit, Held, Phase, Problem, SyncStatus};

@@ -29,6 +29,16 @@ pub enum DryRun {
     Yes,
 }
 
+/// How a deletion was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    Gone,
+    /// It waits for finalizers or a grace period.
+    Accepted,
+    /// Under this name there is another object by now, which was left alone.
+    AnotherUid,
+}
+
 impl Cluster {
     /// Applies an object, forced, under our field manager and with strict validation.
     ///
@@ -55,18 +65,20 @@ impl Cluster {
         Ok(Applied { live, object })
     }
 
-    /// Deletes the object with this UID and no other. `false`: it is gone already, or another.
+    /// Deletes the object with this UID and no other.
     ///
     /// # Errors
     /// The request fails, or is refused.
-    pub async fn delete(&self, id: &ObjectId, resource: &Resource, uid: &str) -> Result<bool, ApiError> {
+    pub async fn delete(&self, id: &ObjectId, resource: &Resource, uid: &str) -> Result<Deletion, ApiError> {
         let options = json!({"apiVersion": "v1", "kind": "DeleteOptions",
             "preconditions": {"uid": uid}, "propagationPolicy": "Background"});
         let body = Some((JSON, options.to_string().into_bytes()));
         let call = Call { verb: "delete", method: Method::DELETE, path: resource.path(id), accept: JSON, body };
         match self.call(&call).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.is_not_found() || error.is_conflict() => Ok(false),
+            Ok(answer) if answer.pointer("/metadata/deletionTimestamp").is_some() => Ok(Deletion::Accepted),
+            Ok(_) => Ok(Deletion::Gone),
+            Err(error) if error.is_not_found() => Ok(Deletion::Gone),
+            Err(error) if error.is_conflict() => Ok(Deletion::AnotherUid),
             Err(error) => Err(error),
         }
     }
@@ -135,8 +147,7 @@ impl Cluster {
 fn takeover(live: &Value) -> Option<Value> {
     let metadata = live.get("metadata")?;
     let entries = metadata.get("managedFields")?.as_array()?;
-    let (taken, mut kept): (Vec<Value>, Vec<Value>) =
-        entries.iter().cloned().partition(|entry| names::is_taken_over(entry));
+    let (taken, mut kept): (Vec<Value>, Vec<Value>) = entries.iter().cloned().partition(names::is_taken_over);
     let version = taken.first()?.get("apiVersion")?.clone();
     let ours = |entry: &Value| {
         entry["manager"] == names::FIELD_MANAGER && entry["operation"] == "Apply" && entry.get("subresource").is_none()

@@ -66,8 +66,12 @@ fn unproven(live: &Observed, recorded: &Recorded) -> Option<Reason> {
     if live.controlled {
         return Some(Reason::Controlled);
     }
-    // An entry whose apply was never confirmed has no UID to compare with; label, entry and
-    // annotation together are then the proof that the apply did happen.
+    // An entry whose apply was announced and never confirmed has no UID to compare with; label,
+    // entry and annotation together are then the proof that the apply did happen. One whose record
+    // was lost is applied again first, or kept.
+    if !recorded.applied && !recorded.fresh {
+        return Some(Reason::NotOurs { what: "record in the inventory (it was lost)" });
+    }
     (recorded.applied && recorded.uid != Short::of(&live.uid)).then_some(Reason::OtherUid)
 }
 

@@ -136,6 +136,10 @@ pub enum Reason {
     Blocked {
         why: String,
     },
+    /// It can be in no wave: a circle, or a dependency that is not declared.
+    Unorderable {
+        why: String,
+    },
 }
 
 impl Reason {
@@ -180,6 +184,7 @@ impl fmt::Display for Reason {
                 write!(out, "is being deleted, and waits for its finalizers: {}", finalizers.join(", "))
             }
             Self::Held => out.write_str("removed from git, and held by the prune guard"),
+            Self::Unorderable { why } => out.write_str(why),
             Self::Blocked { why } => write!(out, "removed from git, and not pruned, since {why}"),
         }
     }

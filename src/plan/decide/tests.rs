@@ -330,7 +330,8 @@ proptest! {
             prop_assert_eq!(live.part_of.as_deref(), Some(SET));
             prop_assert!(live.digest.is_some() && live.fingerprint.is_some());
             prop_assert!(!live.controlled && !live.detach && !recorded.detach && live.terminating.is_none());
-            prop_assert!(!recorded.applied || recorded.uid == Short::of(&live.uid));
+            let same = recorded.uid == Short::of(&live.uid);
+            prop_assert!((recorded.applied && same) || (!recorded.applied && recorded.fresh));
         }
         let pruned = plan.count(Verb::Prune);
         if !world.approved && pruned > 0 {

@@ -1,0 +1,13 @@
+//! Carries out a Plan in stages; keeps the inventory.
+
+mod applyset;
+mod carry_out;
+mod inventory;
+mod object;
+mod prune;
+
+pub use applyset::{additional_namespaces, applyset_id, contains_group_kinds, tooling, tooling_name};
+pub use carry_out::Job;
+pub use inventory::{Parent, ParentError, TooLarge};
+pub use object::body;
+pub use prune::prune;

@@ -1,0 +1,293 @@
+//! Carrying out the applying steps of a plan: wave by wave, up to 32 objects at once, every
+//! error kept to its object.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use tokio::sync::RwLock;
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::{ApiError, Cluster, Discovery, DryRun, Resource};
+use crate::object::{Health, HealthStatus, ObjectId};
+use crate::plan::{AppliedObject, ApplyResult, Plan, Problem, Stage, Step, Wave};
+
+use super::object::{apply_one, body};
+
+/// Objects that are applied at once.
+const AT_ONCE: usize = 32;
+/// How long a Namespace may take to become Active, and a CRD to become Established.
+const FOUNDATIONS: Duration = Duration::from_mins(1);
+
+/// With what, and how far, to carry out a plan.
+pub struct Job<'a> {
+    pub cluster: &'a Cluster,
+    /// Refreshed after CRDs were applied.
+    pub discovery: &'a RwLock<Arc<Discovery>>,
+    /// The sync's `ApplySet` id.
+    pub set_id: &'a str,
+    /// Ask about every object first, and write nothing if any is refused.
+    pub atomic: bool,
+    /// How long to wait for what an object depends on.
+    pub timeout: Duration,
+    /// Once cancelled, no further object is begun.
+    pub stop: &'a CancellationToken,
+    /// Hears every outcome when it is known.
+    pub report: &'a (dyn Fn(&AppliedObject) + Send + Sync),
+}
+
+/// How far the carrying out is.
+struct Progress<'a> {
+    steps: BTreeMap<&'a ObjectId, &'a Step>,
+    outcomes: Vec<AppliedObject>,
+    /// Objects that failed or were skipped.
+    failed: BTreeSet<ObjectId>,
+}
+
+impl Job<'_> {
+    /// Applies what the plan creates and configures. One outcome a step that applies.
+    pub async fn carry_out(&self, plan: &Plan, waves: &[Wave]) -> Vec<AppliedObject> {
+        let steps: BTreeMap<&ObjectId, &Step> = plan.steps.iter().map(|step| (&step.id, step)).collect();
+        let mut progress = Progress { steps, outcomes: Vec::new(), failed: refused(plan) };
+        if self.atomic
+            && let Some(outcomes) = self.rehearse(plan).await
+        {
+            return outcomes;
+        }
+        let unreachable = AtomicBool::new(false);
+        for wave in waves {
+            let (ready, held) = self.sort(wave, &mut progress).await;
+            for (step, why) in held {
+                progress.failed.insert(step.id.clone());
+                self.settle(&mut progress, skipped(step, why));
+            }
+            let outcomes = futures::stream::iter(ready.into_iter().map(|step| self.one(step, &unreachable)));
+            let mut outcomes = outcomes.buffer_unordered(AT_ONCE);
+            while let Some(outcome) = outcomes.next().await {
+                self.settle(&mut progress, outcome);
+            }
+            if wave.stage == Stage::Foundations {
+                self.found(&mut progress).await;
+            }
+        }
+        progress.outcomes
+    }
+
+    fn settle(&self, progress: &mut Progress<'_>, outcome: AppliedObject) {
+        if !outcome.result.succeeded() {
+            progress.failed.insert(outcome.id.clone());
+        }
+        (self.report)(&outcome);
+        progress.outcomes.push(outcome);
+    }
+
+    /// Which steps of a wave can be carried out, and which cannot and why.
+    async fn sort<'p>(&self, wave: &Wave, progress: &mut Progress<'p>) -> (Vec<&'p Step>, Vec<(&'p Step, String)>) {
+        let steps = wave.objects.iter().filter_map(|id| progress.steps.get(id).copied());
+        let (mut ready, mut held) = (Vec::new(), Vec::new());
+        for step in steps.filter(|step| step.applies()) {
+            let needed = step.desired.as_ref().map(|desired| &desired.manifest.directives.depends_on);
+            let mut obstacle = None;
+            for dependency in needed.into_iter().flatten() {
+                if progress.failed.contains(dependency) {
+                    obstacle = Some(format!("{dependency}, which it depends on, was not applied"));
+                } else if let Err(why) = self.await_dependency(dependency, progress).await {
+                    obstacle = Some(why);
+                }
+                if obstacle.is_some() {
+                    break;
+                }
+            }
+            match obstacle {
+                None => ready.push(step),
+                Some(why) => held.push((step, why)),
+            }
+        }
+        (ready, held)
+    }
+
+    async fn await_dependency(&self, id: &ObjectId, progress: &Progress<'_>) -> Result<(), String> {
+        let applied = progress.outcomes.iter().rev().find(|outcome| outcome.id == *id);
+        let untouched = || progress.steps.get(id)?.live.as_ref();
+        let seen = applied.map_or_else(untouched, |outcome| outcome.live.as_ref());
+        if seen.is_some_and(|live| live.health.is_current()) {
+            return Ok(());
+        }
+        let health = self.await_health(id, self.timeout).await;
+        if health.is_current() { Ok(()) } else { Err(format!("{id}, which it depends on, is not healthy: {health}")) }
+    }
+
+    /// Looks at an object until it is healthy or has failed for good, at most for `patience`.
+    async fn await_health(&self, id: &ObjectId, patience: Duration) -> Health {
+        let until = Instant::now() + patience;
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let health = match self.resource_of(id, None).await {
+                Some(resource) => match self.cluster.look_at(id, &resource).await {
+                    Ok(Some(live)) => live.health,
+                    Ok(None) => Health::new(HealthStatus::NotFound, "does not exist"),
+                    Err(error) => Health::new(HealthStatus::Unknown, error.to_string()),
+                },
+                None => Health::new(HealthStatus::NotFound, "its kind does not exist"),
+            };
+            let over = matches!(health.status, HealthStatus::Current | HealthStatus::Failed);
+            if over || Instant::now() + pause > until || self.stop.is_cancelled() {
+                return health;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    }
+
+    /// Waits for new Namespaces and CRDs, and learns what the CRDs define.
+    async fn found(&self, progress: &mut Progress<'_>) {
+        let fresh = progress.outcomes.iter().filter(|outcome| {
+            outcome.result.changed() && outcome.live.as_ref().is_some_and(|live| !live.health.is_current())
+        });
+        let ids: Vec<ObjectId> =
+            fresh.filter(|outcome| Stage::of(&outcome.id.gk) == Stage::Foundations).map(|one| one.id.clone()).collect();
+        let waits = ids.iter().map(|id| self.await_health(id, FOUNDATIONS));
+        for (id, health) in ids.iter().zip(futures::future::join_all(waits).await) {
+            if let Some(live) =
+                progress.outcomes.iter_mut().find(|outcome| outcome.id == *id).and_then(|outcome| outcome.live.as_mut())
+            {
+                live.health = health;
+            }
+        }
+        let defined: Vec<_> = progress
+            .outcomes
+            .iter()
+            .filter(|outcome| outcome.result.changed())
+            .filter_map(|outcome| progress.steps.get(&outcome.id)?.desired.as_ref()?.manifest.defines())
+            .map(|(gk, _)| gk)
+            .collect();
+        if !defined.is_empty() {
+            self.rediscover(&defined).await;
+        }
+    }
+
+    /// Discovery lags a moment behind the establishment of a CRD, so it is asked until it knows.
+    async fn rediscover(&self, kinds: &[crate::object::GroupKind]) {
+        let until = Instant::now() + Duration::from_secs(15);
+        let mut pause = Duration::from_millis(50);
+        loop {
+            if let Ok(discovery) = self.cluster.discover().await {
+                let complete = kinds.iter().all(|gk| discovery.preferred(gk).is_some());
+                *self.discovery.write().await = Arc::new(discovery);
+                if complete {
+                    return;
+                }
+            }
+            if Instant::now() + pause > until || self.stop.is_cancelled() {
+                return;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    async fn resource_of(&self, id: &ObjectId, version: Option<&str>) -> Option<Resource> {
+        let discovery = Arc::clone(&*self.discovery.read().await);
+        match version {
+            Some(version) => discovery.resource(&id.gk, version).cloned(),
+            None => discovery.preferred(&id.gk).cloned(),
+        }
+    }
+
+    async fn one(&self, step: &Step, unreachable: &AtomicBool) -> AppliedObject {
+        if self.stop.is_cancelled() {
+            return skipped(step, "driftless was stopped before it was applied".into());
+        }
+        if unreachable.load(Ordering::Relaxed) {
+            return skipped(step, "the API server cannot be reached".into());
+        }
+        let Some(desired) = &step.desired else { return skipped(step, "nothing is declared".into()) };
+        let Some(resource) = self.resource_of(&step.id, Some(&desired.manifest.version)).await else {
+            let kind = &step.id.gk.kind;
+            return failed(step, format!("the cluster has no kind {kind} in {}", desired.manifest.api_version()));
+        };
+        let outcome = apply_one(self.cluster, step, desired, &resource, self.set_id).await;
+        match outcome {
+            Ok((result, live)) => AppliedObject { id: step.id.clone(), result, live: Some(live), problem: None },
+            Err(error) => {
+                if matches!(error.cause(), Some(ApiError::Unreachable(_) | ApiError::Timeout(_))) {
+                    unreachable.store(true, Ordering::Relaxed);
+                }
+                failed(step, error.to_string())
+            }
+        }
+    }
+
+    /// Asks about everything and writes nothing. `None`: all of it would be admitted. What lives in
+    /// a Namespace, or is of a kind, that the same commit creates cannot be asked about before.
+    async fn rehearse(&self, plan: &Plan) -> Option<Vec<AppliedObject>> {
+        let applies: Vec<&Step> = plan.steps.iter().filter(|step| step.applies()).collect();
+        let created = |gk: (&str, &str), name: &str| {
+            applies.iter().any(|step| step.live.is_none() && step.id.gk.is(gk.0, gk.1) && *step.id.name == *name)
+        };
+        let mut asked = Vec::new();
+        for step in &applies {
+            let Some(desired) = &step.desired else { continue };
+            let resource = self.resource_of(&step.id, Some(&desired.manifest.version)).await;
+            let homeless = step.id.namespace.as_deref().is_some_and(|name| created(("", "Namespace"), name));
+            if let Some(resource) = resource.filter(|_| !homeless) {
+                asked.push((*step, desired, resource));
+            }
+        }
+        let answers = futures::stream::iter(asked.into_iter().map(|(step, desired, resource)| async move {
+            let object = body(desired, self.set_id);
+            let answer = self.cluster.apply(&step.id, &resource, &object, DryRun::Yes).await;
+            let refused = answer.err().filter(|error| {
+                // Replacing is what the object asks for, so that it cannot be changed in place is no obstacle.
+                !(desired.manifest.directives.replace && error.immutable_fields().is_some())
+            });
+            (step, refused.map(|error| super::object::describe(error, desired).to_string()))
+        }))
+        .buffer_unordered(AT_ONCE)
+        .collect::<Vec<_>>()
+        .await;
+        let mut refused: BTreeMap<&ObjectId, String> = BTreeMap::new();
+        for (step, why) in answers {
+            if let Some(why) = why {
+                refused.insert(&step.id, why);
+            }
+        }
+        if refused.is_empty() {
+            return None;
+        }
+        let why =
+            format!("nothing was written, since the sync is atomic and {} of its objects are refused", refused.len());
+        let outcomes: Vec<AppliedObject> = applies
+            .into_iter()
+            .map(|step| match refused.get(&step.id) {
+                Some(error) => failed(step, error.clone()),
+                None => skipped(step, why.clone()),
+            })
+            .collect();
+        for outcome in &outcomes {
+            (self.report)(outcome);
+        }
+        Some(outcomes)
+    }
+}
+
+/// Objects that the plan does not apply although git declares them: what depends on them waits.
+fn refused(plan: &Plan) -> BTreeSet<ObjectId> {
+    let refused = plan.steps.iter().filter(|step| step.desired.is_some());
+    refused.filter(|step| step.verb == crate::plan::Verb::Refuse).map(|step| step.id.clone()).collect()
+}
+
+fn outcome(step: &Step, result: ApplyResult, message: String) -> AppliedObject {
+    let problem = Problem { message, ..step.problem() };
+    AppliedObject { id: step.id.clone(), result, live: None, problem: Some(problem) }
+}
+
+fn failed(step: &Step, message: String) -> AppliedObject {
+    outcome(step, ApplyResult::Failed, message)
+}
+
+fn skipped(step: &Step, message: String) -> AppliedObject {
+    outcome(step, ApplyResult::Skipped, message)
+}

@@ -1,0 +1,225 @@
+//! The parent: the `ConfigMap` `driftless-<sync>`, an `ApplySet` parent (KEP-3659) that holds the
+//! inventory and the status of a sync, and the wishes of people as annotations.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use super::{rows, status, text};
+use crate::apply::applyset::{additional_namespaces, applyset_id, contains_group_kinds, tooling, tooling_name};
+use crate::config::SyncName;
+use crate::object::names;
+use crate::plan::{Inventory, Recorded, SyncStatus};
+
+/// What the API server lets the values of a `ConfigMap` take together (core `MaxSecretSize`).
+const LIMIT: usize = 1024 * 1024;
+/// Label by which `kubectl` and dashboards find what a tool manages (recommended labels of Kubernetes).
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+const PREFIX: &str = "driftless-";
+
+/// What a sync remembers in the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parent {
+    pub sync: SyncName,
+    /// The agent's namespace.
+    pub namespace: Arc<str>,
+    pub inventory: Inventory,
+    /// The default where none was stored or it could not be read.
+    pub status: SyncStatus,
+    /// Annotation `driftless.dev/approve`: the commit whose prune a person approved.
+    pub approved: Option<String>,
+    /// Annotation `driftless.dev/sync-requested-at`.
+    pub sync_requested: Option<String>,
+    /// Annotation `driftless.dev/suspend: "true"`.
+    pub suspended: bool,
+    /// `None` for a parent that is not stored yet.
+    pub uid: Option<String>,
+    pub resource_version: Option<String>,
+    /// What was wrong with the stored inventory, in words for people: its objects are known, but
+    /// nothing of what was recorded of them. Not stored.
+    pub damaged: Option<String>,
+}
+
+/// A `ConfigMap` that cannot be taken for the parent of a sync. Nothing may be written to it, and
+/// nothing pruned: an inventory that could not be read is not an empty one.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ParentError {
+    #[error("a ConfigMap without {0} cannot be the parent of a sync")]
+    Incomplete(&'static str),
+    #[error(
+        "the ConfigMap {parent} cannot hold a sync's inventory: {} is missing or empty, so it is not known to be driftless's; delete it if nobody needs it, or rename the sync",
+        names::APPLYSET_TOOLING
+    )]
+    NoTool { parent: String },
+    #[error(
+        "the ConfigMap {parent} belongs to the tool {tool} ({} says so); delete it with that tool, or rename the sync",
+        names::APPLYSET_TOOLING
+    )]
+    OtherTool { parent: String, tool: String },
+    #[error(
+        "the ConfigMap {parent} has the label {}={found}, but an ApplySet parent of its name has {expected}; if it was copied or renamed, delete it, else set the label right",
+        names::APPLYSET_ID
+    )]
+    Id { parent: String, found: String, expected: String },
+    #[error(
+        "the ConfigMap {parent} is not named after its label {}={found}; set the label right, or delete the ConfigMap if it is a copy",
+        names::SYNC_LABEL
+    )]
+    Sync { parent: String, found: String },
+    #[error(
+        "the inventory in the ConfigMap {parent} cannot be read: {what}; nothing is pruned until it is put right (kubectl edit) or the ConfigMap is deleted, after which driftless lists what git declares and forgets what git no longer declares"
+    )]
+    Damaged { parent: String, what: String },
+}
+
+/// An inventory that no `ConfigMap` can hold.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "the inventory of sync {sync} lists {objects} objects and takes {bytes} bytes, more than the {LIMIT} that a ConfigMap can hold; split it into several syncs with a path each"
+)]
+pub struct TooLarge {
+    pub sync: SyncName,
+    pub objects: usize,
+    /// Of the values together, as the API server counts them.
+    pub bytes: usize,
+}
+
+impl Parent {
+    /// The parent of a sync that has applied nothing yet.
+    #[must_use]
+    pub fn new(sync: SyncName, namespace: Arc<str>) -> Self {
+        Self {
+            sync,
+            namespace,
+            inventory: Inventory::new(),
+            status: SyncStatus::default(),
+            approved: None,
+            sync_requested: None,
+            suspended: false,
+            uid: None,
+            resource_version: None,
+            damaged: None,
+        }
+    }
+
+    /// The name of the `ConfigMap` of a sync.
+    #[must_use]
+    pub fn name(sync: &SyncName) -> String {
+        format!("{PREFIX}{sync}")
+    }
+
+    /// The id of the set: the value of the label `applyset.kubernetes.io/part-of` on its members.
+    #[must_use]
+    pub fn id(&self) -> String {
+        applyset_id(&Self::name(&self.sync), &self.namespace, "ConfigMap", "")
+    }
+
+    /// The `ConfigMap` for a server-side apply under our field manager: labels, annotations of the
+    /// `ApplySet`, inventory and status. The same parent always gives the same bytes.
+    ///
+    /// The annotations that people set (approve, sync, suspend) are left out, since they belong to
+    /// the field manager of the command line: what we do not apply, we do not own and never remove.
+    /// So are UID and resource version: the caller adds them where it wants the write guarded.
+    ///
+    /// # Errors
+    /// The inventory takes more than 1 MiB.
+    pub fn to_apply(&self) -> Result<Value, TooLarge> {
+        let inventory = text::encode(&self.inventory);
+        let observed = rows::encode(&self.inventory, &inventory);
+        let status = status::encode(&self.status);
+        let bytes = inventory.len() + observed.len() + status.len();
+        if bytes > LIMIT {
+            return Err(TooLarge { sync: self.sync.clone(), objects: self.inventory.len(), bytes });
+        }
+        let namespaces = self.inventory.keys().filter_map(|id| id.namespace.as_deref());
+        let mut annotations = json!({
+            names::APPLYSET_TOOLING: tooling(),
+            names::APPLYSET_GROUP_KINDS: contains_group_kinds(self.inventory.keys().map(|id| &id.gk)),
+        });
+        if let Some(namespaces) = additional_namespaces(namespaces, &self.namespace) {
+            annotations[names::APPLYSET_NAMESPACES] = namespaces.into();
+        }
+        Ok(json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": Self::name(&self.sync),
+                "namespace": *self.namespace,
+                "labels": {
+                    names::APPLYSET_ID: self.id(),
+                    names::SYNC_LABEL: self.sync.as_str(),
+                    MANAGED_BY: names::FIELD_MANAGER,
+                },
+                "annotations": annotations,
+            },
+            "data": {"inventory": inventory, "status": status},
+            "binaryData": {"observed": STANDARD.encode(observed)},
+        }))
+    }
+
+    /// Reads a live `ConfigMap`. The recorded hashes are only believed when they are the ones that
+    /// were written with this very list of objects; otherwise every entry is [`Entry::listed`] and
+    /// `damaged` says so: that costs requests, but decides nothing wrongly. A status that cannot be
+    /// read is dropped, since it only informs.
+    ///
+    /// # Errors
+    /// The `ConfigMap` is another tool's or another sync's, or its list of objects cannot be read.
+    pub fn from_live(live: &Value) -> Result<Self, ParentError> {
+        let string = |pointer: &str| live.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let within = |map: &str, key: &str| live.pointer(map)?.get(key)?.as_str().filter(|text| !text.is_empty());
+        let annotation = |key: &str| within("/metadata/annotations", key);
+        let label = |key: &str| within("/metadata/labels", key);
+
+        let name = string("/metadata/name").ok_or(ParentError::Incomplete("metadata.name"))?;
+        let namespace = string("/metadata/namespace").ok_or(ParentError::Incomplete("metadata.namespace"))?;
+        let parent = format!("{namespace}/{name}");
+
+        let tool = annotation(names::APPLYSET_TOOLING).ok_or_else(|| ParentError::NoTool { parent: parent.clone() })?;
+        if tooling_name(tool) != names::FIELD_MANAGER {
+            return Err(ParentError::OtherTool { parent, tool: tool.into() });
+        }
+        let found = label(names::SYNC_LABEL).unwrap_or_default();
+        let sync = SyncName::parse(found).filter(|sync| name.strip_prefix(PREFIX) == Some(sync.as_str()));
+        let Some(sync) = sync else { return Err(ParentError::Sync { parent, found: found.into() }) };
+        let (found, expected) =
+            (label(names::APPLYSET_ID).unwrap_or_default(), applyset_id(name, namespace, "ConfigMap", ""));
+        if found != expected {
+            return Err(ParentError::Id { parent, found: found.into(), expected });
+        }
+
+        let (inventory, damaged) = read_inventory(live).map_err(|what| ParentError::Damaged { parent, what })?;
+        Ok(Self {
+            sync,
+            namespace: namespace.into(),
+            inventory,
+            status: string("/data/status").map(status::decode).unwrap_or_default(),
+            approved: annotation(names::APPROVE).map(Into::into),
+            sync_requested: annotation(names::SYNC_REQUESTED).map(Into::into),
+            suspended: annotation(names::SUSPEND) == Some("true"),
+            uid: string("/metadata/uid").map(Into::into),
+            resource_version: string("/metadata/resourceVersion").map(Into::into),
+            damaged,
+        })
+    }
+}
+
+/// The inventory and what was wrong with it; an error when it may not list every object.
+fn read_inventory(live: &Value) -> Result<(Inventory, Option<String>), String> {
+    let text = live.pointer("/data/inventory").and_then(Value::as_str).ok_or("data.inventory is missing")?;
+    let ids = text::decode(text).map_err(|error| error.to_string())?;
+    let observed = live.pointer("/binaryData/observed").and_then(Value::as_str);
+    let bytes = observed.and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
+    if let Some(inventory) = rows::decode(&bytes, text, &ids) {
+        return Ok((inventory, None));
+    }
+    let distinct: BTreeSet<_> = ids.into_iter().collect();
+    let damaged = format!(
+        "what was recorded of its {} objects does not fit the list of them (edited by hand, or of another version of driftless): each is applied again, and none is pruned before that",
+        distinct.len()
+    );
+    Ok((distinct.into_iter().map(|id| (id, Recorded::default())).collect(), Some(damaged)))
+}

@@ -1,0 +1,218 @@
+//! Applying one object: what is sent, what its refusal means, and replacing it where it asks
+//! for that.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::cluster::{ApiError, Cluster, Deletion, DryRun, Resource};
+use crate::object::{Observed, names};
+use crate::plan::{ApplyResult, Desired, Step};
+
+/// How long a replaced object may take to be gone.
+const GONE: Duration = Duration::from_mins(1);
+/// In place of a Secret's value.
+const HIDDEN: &str = "<hidden>";
+
+/// Why an object was not applied, in words for people.
+#[derive(Debug)]
+pub(super) enum ApplyError {
+    Api(ApiError),
+    Immutable { fields: Vec<String>, message: String },
+    NotGone,
+}
+
+impl ApplyError {
+    pub fn cause(&self) -> Option<&ApiError> {
+        match self {
+            Self::Api(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<ApiError> for ApplyError {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
+impl fmt::Display for ApplyError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Api(error) => error.fmt(out),
+            Self::Immutable { fields, message } => write!(
+                out,
+                "{} cannot be changed in place; set the annotation {}: \"true\" to have the object deleted and created again ({message})",
+                fields.join(", "),
+                names::REPLACE
+            ),
+            Self::NotGone => write!(
+                out,
+                "it is to be replaced, and its deletion did not end within {} s; its finalizers or its grace period hold it",
+                GONE.as_secs()
+            ),
+        }
+    }
+}
+
+/// What is sent for an object: the manifest with our label and digest.
+#[must_use]
+pub fn body(desired: &Desired, set_id: &str) -> Value {
+    let mut object = desired.manifest.to_value();
+    for (map, key, value) in
+        [("labels", names::PART_OF, set_id.to_owned()), ("annotations", names::DIGEST, desired.digest.to_string())]
+    {
+        if !object["metadata"][map].is_object() {
+            object["metadata"][map] = json!({});
+        }
+        object["metadata"][map][key] = value.into();
+    }
+    object
+}
+
+/// Applies one object. The result tells whether the live object is another than before.
+pub(super) async fn apply_one(
+    cluster: &Cluster,
+    step: &Step,
+    desired: &Desired,
+    resource: &Resource,
+    set_id: &str,
+) -> Result<(ApplyResult, Observed), ApplyError> {
+    let object = body(desired, set_id);
+    let refused = |error: ApiError| describe(error, desired);
+    if step.live.as_ref().is_some_and(|live| live.takeover) {
+        match cluster.take_over(&step.id, resource).await {
+            // Somebody wrote in between; once more on what they wrote.
+            Err(error) if error.is_conflict() => cluster.take_over(&step.id, resource).await.map_err(refused)?,
+            other => other.map_err(refused)?,
+        }
+    }
+    match cluster.apply(&step.id, resource, &object, DryRun::No).await {
+        Ok(applied) => Ok((compare(step, &applied.live), applied.live)),
+        Err(error) => match (error.immutable_fields(), &step.live) {
+            (Some(_), Some(live)) if desired.manifest.directives.replace => {
+                replace(cluster, step, live, resource).await?;
+                let applied = cluster.apply(&step.id, resource, &object, DryRun::No).await.map_err(refused)?;
+                Ok((ApplyResult::Replaced, applied.live))
+            }
+            _ => Err(refused(error)),
+        },
+    }
+}
+
+fn compare(step: &Step, after: &Observed) -> ApplyResult {
+    match &step.live {
+        None => ApplyResult::Created,
+        Some(before) if before.uid != after.uid => ApplyResult::Created,
+        Some(before) if before.resource_version == after.resource_version => ApplyResult::Unchanged,
+        Some(_) => ApplyResult::Configured,
+    }
+}
+
+async fn replace(cluster: &Cluster, step: &Step, live: &Observed, resource: &Resource) -> Result<(), ApplyError> {
+    if cluster.delete(&step.id, resource, &live.uid).await? == Deletion::Gone {
+        return Ok(());
+    }
+    let until = Instant::now() + GONE;
+    let mut pause = Duration::from_millis(50);
+    while cluster.look_at(&step.id, resource).await?.is_some_and(|now| now.uid == live.uid) {
+        if Instant::now() > until {
+            return Err(ApplyError::NotGone);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(2));
+    }
+    Ok(())
+}
+
+/// Says what a refusal means. The server repeats values that it does not like, so the message
+/// about a Secret goes through a sieve that knows them.
+pub(super) fn describe(error: ApiError, desired: &Desired) -> ApplyError {
+    let error = if desired.manifest.is_secret() {
+        let secrets = values(&desired.manifest.to_value());
+        error.map_messages(|message| hide(message, &secrets))
+    } else {
+        error
+    };
+    match error.immutable_fields() {
+        Some(fields) => ApplyError::Immutable { fields, message: error.to_string() },
+        None => ApplyError::Api(error),
+    }
+}
+
+/// Every text in a Secret's data, as it stands there and decoded, the longest first.
+fn values(secret: &Value) -> Vec<String> {
+    let mut values = Vec::new();
+    for value in secret.get("data").and_then(Value::as_object).into_iter().flatten().map(|(_, value)| value) {
+        let text = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+        if let Some(plain) = STANDARD.decode(&text).ok().and_then(|bytes| String::from_utf8(bytes).ok()) {
+            values.push(plain);
+        }
+        values.push(text);
+    }
+    values.retain(|value| !value.trim().is_empty());
+    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    values
+}
+
+fn hide(message: &str, secrets: &[String]) -> String {
+    secrets.iter().fold(message.to_owned(), |text, secret| text.replace(secret.as_str(), HIDDEN))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::object::{Digest, Manifest, Origin};
+
+    fn desired(value: Value) -> Desired {
+        let manifest = Manifest::from_value(value, Origin { file: "a.yaml".into(), line: 1 }).unwrap();
+        Desired { digest: Digest::of(&manifest.canonical), manifest: Arc::new(manifest) }
+    }
+
+    #[test]
+    fn what_is_sent_carries_label_and_digest() {
+        let wanted =
+            desired(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "labels": {"a": "b"}}}));
+        let object = body(&wanted, "applyset-x-v1");
+        assert_eq!(object["metadata"]["labels"], json!({"a": "b", names::PART_OF: "applyset-x-v1"}));
+        assert_eq!(object["metadata"]["annotations"][names::DIGEST], wanted.digest.to_string());
+    }
+
+    #[test]
+    fn a_refused_secret_shows_no_value() {
+        let wanted = desired(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"},
+            "data": {"password": "aHVudGVyMg==", "port": 5432}}));
+        let answer = ApiError::Refused {
+            code: 422,
+            reason: "Invalid".into(),
+            message: "got aHVudGVyMg== and hunter2 and Value:5432".into(),
+            causes: Vec::new(),
+        };
+        let text = describe(answer, &wanted).to_string();
+        assert_eq!(text, "got <hidden> and <hidden> and Value:<hidden>");
+    }
+
+    #[test]
+    fn an_immutable_field_is_named_with_the_way_out() {
+        let wanted = desired(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}}));
+        let answer = ApiError::Refused {
+            code: 422,
+            reason: "Invalid".into(),
+            message: "Service is invalid".into(),
+            causes: vec![crate::cluster::Cause {
+                reason: "FieldValueInvalid".into(),
+                message: "field is immutable".into(),
+                field: "spec.clusterIP".into(),
+            }],
+        };
+        let text = describe(answer, &wanted).to_string();
+        assert!(text.starts_with("spec.clusterIP cannot be changed in place"), "{text}");
+        assert!(text.contains("driftless.dev/replace"), "{text}");
+    }
+}

@@ -1,0 +1,64 @@
+//! What became of the steps of a plan.
+
+use crate::object::{ObjectId, Observed};
+
+use super::Problem;
+
+/// What an apply did to an object: label `result` of `driftless_apply_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ApplyResult {
+    Created,
+    Configured,
+    Unchanged,
+    /// Deleted and created again, as the object's own opt-in says.
+    Replaced,
+    Failed,
+    /// Held back, since what it depends on failed or the work was stopped.
+    Skipped,
+}
+
+impl ApplyResult {
+    /// Whether the cluster is another than before.
+    #[must_use]
+    pub fn changed(self) -> bool {
+        matches!(self, Self::Created | Self::Configured | Self::Replaced)
+    }
+
+    /// Whether the object is now as git declares it.
+    #[must_use]
+    pub fn succeeded(self) -> bool {
+        self.changed() || self == Self::Unchanged
+    }
+}
+
+/// What a prune did to an object: label `result` of `driftless_prune_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PruneResult {
+    Deleted,
+    /// Left in the cluster and out of the inventory, our label removed.
+    Detached,
+    /// Kept, with a reason.
+    Kept,
+    Failed,
+}
+
+/// The outcome of applying one object.
+#[derive(Clone, Debug)]
+pub struct AppliedObject {
+    pub id: ObjectId,
+    pub result: ApplyResult,
+    /// The object as the server answered it.
+    pub live: Option<Observed>,
+    /// Why it failed or was skipped.
+    pub problem: Option<Problem>,
+}
+
+/// The outcome of pruning one object.
+#[derive(Clone, Debug)]
+pub struct PrunedObject {
+    pub id: ObjectId,
+    pub result: PruneResult,
+    /// `false`: the deletion was accepted and waits for finalizers or a grace period.
+    pub gone: bool,
+    pub detail: Option<String>,
+}

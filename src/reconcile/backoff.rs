@@ -1,0 +1,57 @@
+//! How long to wait after failures: longer each time, and never in step with others.
+
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_mins(5);
+
+/// Delays that double from 2 s up to 5 minutes, each multiplied by 0.75 to 1.25.
+#[derive(Clone, Debug)]
+pub struct Backoff {
+    failures: u32,
+    random: u64,
+}
+
+impl Backoff {
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self { failures: 0, random: seed | 1 }
+    }
+
+    /// The delay after one more failure.
+    pub fn next_delay(&mut self) -> Duration {
+        let delay = FIRST.saturating_mul(1 << self.failures.min(8)).min(LONGEST);
+        self.failures += 1;
+        delay.mul_f64(0.75 + self.fraction() / 2.0)
+    }
+
+    pub fn reset(&mut self) {
+        self.failures = 0;
+    }
+
+    /// The next number of [0, 1): xorshift (Marsaglia, 2003), so that a machine with the same
+    /// seed makes the same decisions.
+    fn fraction(&mut self) -> f64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        f64::from(u32::try_from(self.random >> 32).unwrap_or(0)) / (f64::from(u32::MAX) + 1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_grow_to_a_bound_and_start_anew_after_success() {
+        let mut backoff = Backoff::new(7);
+        let delays: Vec<Duration> = (0..20).map(|_| backoff.next_delay()).collect();
+        assert!(delays[0] >= FIRST.mul_f64(0.75) && delays[0] <= FIRST.mul_f64(1.25), "{delays:?}");
+        assert!(delays.windows(4).all(|four| four[3] > four[0] || four[0] > LONGEST.mul_f64(0.7)), "{delays:?}");
+        assert!(delays.iter().all(|delay| *delay <= LONGEST.mul_f64(1.25)));
+        assert_ne!(delays[18], delays[19], "jitter");
+        backoff.reset();
+        assert!(backoff.next_delay() <= FIRST.mul_f64(1.25));
+    }
+}

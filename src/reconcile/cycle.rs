@@ -1,0 +1,160 @@
+//! One pass from the observed state to the end: what was planned, and what became of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::object::{Health, HealthStatus, ObjectId};
+use crate::plan::{
+    AppliedObject, Inventory, Plan, Problem, PruneResult, PrunedObject, Reason, Recorded, Verb, Wave, waves,
+};
+
+use super::{Observation, RenderedCommit};
+
+/// The pass that is under way.
+#[derive(Debug)]
+pub(super) struct Cycle {
+    pub rendered: Arc<RenderedCommit>,
+    pub began: Duration,
+    pub plan: Arc<Plan>,
+    pub waves: Vec<Wave>,
+    /// What went wrong so far; any of it keeps the orphans.
+    pub problems: Vec<Problem>,
+    pub notes: Vec<Problem>,
+    /// Objects that were created, configured, replaced or deleted.
+    pub changed: usize,
+    /// Objects that drifted and are left as they are, by `drift: report`.
+    pub reported: usize,
+    pub health: BTreeMap<ObjectId, Health>,
+    /// A request was sent that may have changed something.
+    pub wrote: bool,
+}
+
+impl Cycle {
+    pub fn new(rendered: Arc<RenderedCommit>, began: Duration) -> Self {
+        Self {
+            rendered,
+            began,
+            plan: Arc::default(),
+            waves: Vec::new(),
+            problems: Vec::new(),
+            notes: Vec::new(),
+            changed: 0,
+            reported: 0,
+            health: BTreeMap::new(),
+            wrote: false,
+        }
+    }
+
+    /// Takes over a plan: what it refuses is a problem, what it keeps is worth a note.
+    pub fn adopt(&mut self, mut plan: Plan, observation: &Observation) {
+        self.problems.extend(self.rendered.problems.iter().cloned());
+        self.problems.extend(observation.resolved.problems.iter().cloned());
+        let (waves, unorderable) = waves(&observation.resolved.desired);
+        let why: BTreeMap<&ObjectId, &str> =
+            unorderable.iter().filter_map(|problem| Some((problem.object.as_ref()?, &*problem.message))).collect();
+        for step in &mut plan.steps {
+            if let Some(why) = why.get(&step.id).filter(|_| step.applies()) {
+                step.verb = Verb::Refuse;
+                step.reason = Reason::Unorderable { why: (*why).to_owned() };
+            }
+        }
+        for step in &plan.steps {
+            match step.verb {
+                Verb::Refuse => self.problems.push(step.problem()),
+                Verb::Report => {
+                    self.reported += 1;
+                    self.notes.push(step.problem());
+                }
+                Verb::Wait => self.notes.push(step.problem()),
+                Verb::Keep if !matches!(step.reason, Reason::Held | Reason::Blocked { .. }) => {
+                    self.notes.push(step.problem());
+                }
+                _ => {}
+            }
+            if step.desired.is_some() {
+                let missing = || Health::new(HealthStatus::NotFound, "does not exist");
+                let health = step.live.as_ref().map_or_else(missing, |live| live.health.clone());
+                self.health.insert(step.id.clone(), health);
+            }
+        }
+        self.plan = Arc::new(plan);
+        self.waves = waves;
+    }
+
+    /// The inventory as it must be stored before the first write: everything that is going to exist.
+    pub fn superset(&self, inventory: &Inventory) -> Inventory {
+        let mut superset = inventory.clone();
+        for step in self.plan.steps.iter().filter(|step| step.applies()) {
+            superset.entry(step.id.clone()).or_insert(Recorded { fresh: true, ..Recorded::default() });
+        }
+        superset
+    }
+
+    /// Notes what was applied. Returns the drifted objects that are healed now.
+    pub fn applied(&mut self, outcomes: Vec<AppliedObject>, inventory: &mut Inventory) -> Vec<ObjectId> {
+        let steps: BTreeMap<&ObjectId, usize> =
+            self.plan.steps.iter().enumerate().map(|(index, step)| (&step.id, index)).collect();
+        let mut healed = Vec::new();
+        for outcome in outcomes {
+            let step = steps.get(&outcome.id).and_then(|index| self.plan.steps.get(*index));
+            self.changed += usize::from(outcome.result.changed());
+            self.problems.extend(outcome.problem);
+            let (Some(live), Some(step)) = (outcome.live, step) else { continue };
+            if !outcome.result.succeeded() {
+                continue;
+            }
+            if let Some(desired) = &step.desired {
+                let fresh = inventory.get(&outcome.id).is_none_or(|recorded| recorded.fresh);
+                inventory.insert(outcome.id.clone(), Recorded::of(&live, desired, fresh));
+            }
+            self.health.insert(outcome.id.clone(), live.health);
+            if step.reason.is_drift() && outcome.result.changed() {
+                healed.push(outcome.id);
+            }
+        }
+        healed
+    }
+
+    /// Notes what was pruned.
+    pub fn pruned(&mut self, outcomes: Vec<PrunedObject>, inventory: &mut Inventory) {
+        for outcome in outcomes {
+            let problem = |message: String| Problem { object: Some(outcome.id.clone()), origin: None, message };
+            match outcome.result {
+                PruneResult::Deleted | PruneResult::Detached if outcome.gone => {
+                    inventory.remove(&outcome.id);
+                    self.changed += 1;
+                }
+                PruneResult::Deleted | PruneResult::Detached => {
+                    self.changed += 1;
+                    self.notes.push(problem(outcome.detail.unwrap_or_else(|| "is being deleted".into())));
+                }
+                PruneResult::Kept => self.notes.push(problem(outcome.detail.unwrap_or_default())),
+                PruneResult::Failed => {
+                    let detail = outcome.detail.unwrap_or_default();
+                    self.problems.push(problem(format!("could not be deleted: {detail}")));
+                }
+            }
+        }
+    }
+
+    /// The inventory as it is at the end: without what is gone or another's, and exact (nothing
+    /// fresh) when the commit was carried out whole.
+    pub fn exact(&self, mut inventory: Inventory) -> Inventory {
+        let forgotten: BTreeSet<&ObjectId> =
+            self.plan.steps.iter().filter(|step| step.verb == Verb::Forget).map(|step| &step.id).collect();
+        inventory.retain(|id, _| !forgotten.contains(id));
+        if self.problems.is_empty() && self.plan.held.is_none() && self.plan.blocked.is_none() {
+            for recorded in inventory.values_mut() {
+                recorded.fresh = false;
+            }
+        }
+        inventory
+    }
+
+    /// Declared objects that are not healthy.
+    pub fn unhealthy(&self) -> Vec<(ObjectId, Health)> {
+        let ill = self.health.iter().filter(|(_, health)| !health.is_current());
+        ill.map(|(id, health)| (id.clone(), health.clone())).collect()
+    }
+}

@@ -1,0 +1,259 @@
+//! Ending a cycle: what it came to, when to look again, and what people are told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::object::HealthStatus;
+use crate::plan::{Commit, Phase, Problem, SyncStatus, Verb};
+
+use super::cycle::Cycle;
+use super::machine::Work;
+use super::{Effect, Machine, Moment, Notice, Outcome, RenderedCommit};
+
+/// How often to see whether objects became healthy: at first, and at most.
+const FIRST_POLL: Duration = Duration::from_millis(500);
+const SLOWEST_POLL: Duration = Duration::from_secs(10);
+
+impl Machine {
+    /// Writes the parent when there is something new to remember, and concludes.
+    pub(super) fn end(&mut self, cycle: Cycle, now: Moment) {
+        self.inventory = cycle.exact(std::mem::take(&mut self.inventory));
+        let (status, _) = self.assess(&cycle, now);
+        let status = Arc::new(status);
+        let known = self
+            .stored
+            .as_ref()
+            .is_some_and(|(inventory, stored)| *inventory == self.inventory && tells_the_same(stored, &status));
+        // A sync that has applied nothing and remembers nothing leaves no trace in the cluster.
+        let nothing = self.stored.is_none() && self.inventory.is_empty() && status.phase == Phase::Pending;
+        if known || nothing {
+            return self.conclude(cycle, now);
+        }
+        let id = self.number();
+        self.effects.push(Effect::WriteParent { id, inventory: self.inventory.clone(), status: Arc::clone(&status) });
+        self.stored = Some((self.inventory.clone(), status));
+        self.work = Work::Recording { id, cycle };
+    }
+
+    /// Tells how the cycle ended and plans the next one.
+    pub(super) fn conclude(&mut self, cycle: Cycle, now: Moment) {
+        self.work = Work::Idle;
+        let overtaken = self.head.as_ref().is_some_and(|head| *head != cycle.rendered.commit.id)
+            && self.source_problems().is_empty();
+        let before = Arc::clone(&self.status);
+        let (status, outcome) = self.assess(&cycle, now);
+        let first_time = before.synced.as_ref().map(|commit| &commit.id) != Some(&cycle.rendered.commit.id);
+        let healthy = status.unhealthy.is_empty();
+        self.status = Arc::new(status);
+        self.effects.push(Effect::Tell(Notice::Status(Arc::clone(&self.status))));
+        if overtaken && self.waiting_for.is_empty() {
+            self.next_cycle = Some(now.mono);
+            return;
+        }
+        let retry_in = self.schedule(&cycle, outcome, healthy, now);
+        let Some(outcome) = outcome else { return };
+        let synced = outcome == Outcome::Synced;
+        if synced && let Some((_, since)) = self.settling.take() {
+            let took = now.mono.saturating_sub(since);
+            self.effects.push(Effect::Tell(Notice::Settled { took }));
+        }
+        let commit = cycle.rendered.commit.clone();
+        let lag = now.wall.duration_since(commit.time);
+        self.effects.push(Effect::Tell(Notice::Ended {
+            outcome,
+            changed: cycle.changed,
+            message: self.status.message.clone(),
+            problems: cycle.problems,
+            lag: Duration::try_from(lag).ok().filter(|_| synced && first_time),
+            retry_in,
+            took: now.mono.saturating_sub(cycle.began),
+            commit,
+        }));
+    }
+
+    /// When to go through the cluster again; the result is the delay of a retry.
+    fn schedule(&mut self, cycle: &Cycle, outcome: Option<Outcome>, healthy: bool, now: Moment) -> Option<Duration> {
+        match outcome {
+            Some(Outcome::Failed) => {
+                let delay = self.backoff.next_delay();
+                self.next_cycle = Some(now.mono + delay);
+                return Some(delay);
+            }
+            Some(Outcome::Synced | Outcome::Held) if healthy || !self.config.wait => {
+                self.backoff.reset();
+                self.settle_polls = 0;
+                self.next_cycle = None;
+            }
+            _ => {
+                self.backoff.reset();
+                let delay = FIRST_POLL.saturating_mul(1 << self.settle_polls.min(8)).min(SLOWEST_POLL);
+                self.settle_polls = if cycle.changed > 0 { 0 } else { self.settle_polls + 1 };
+                self.next_cycle = Some(now.mono + delay);
+            }
+        }
+        None
+    }
+
+    /// Where the sync stands after a cycle; no outcome while objects are still waited for.
+    fn assess(&mut self, cycle: &Cycle, now: Moment) -> (SyncStatus, Option<Outcome>) {
+        let mut status = (*self.status).clone();
+        let commit = &cycle.rendered.commit;
+        let ill = cycle.unhealthy();
+        status.objects = self.inventory.len();
+        status.health.clear();
+        for health in cycle.health.values() {
+            *status.health.entry(health.status).or_default() += 1;
+        }
+        status.problems = bounded(&cycle.problems);
+        status.notes = bounded(&cycle.notes);
+        status.unhealthy = ill.iter().take(SyncStatus::MOST).cloned().collect();
+        status.held.clone_from(&cycle.plan.held);
+        let outcome = self.outcome(cycle, ill.is_empty(), now);
+        let objects = cycle.health.len();
+        status.phase = match outcome {
+            None => Phase::Progressing,
+            Some(Outcome::Synced) => Phase::Synced,
+            Some(Outcome::Unhealthy) => Phase::Unhealthy,
+            Some(Outcome::Held) => Phase::Held,
+            Some(Outcome::Failed) => Phase::Failing,
+        };
+        status.message = match outcome {
+            None => format!("waiting for {} of {objects} objects to become healthy", ill.len()),
+            Some(Outcome::Synced) => format!("{objects} objects as in commit {}", commit.short()),
+            Some(Outcome::Unhealthy) => {
+                let first = ill.first().map(|(id, health)| format!(": {id} {health}")).unwrap_or_default();
+                format!("{} of {objects} objects did not become healthy in time{first}", ill.len())
+            }
+            Some(Outcome::Held) => cycle.plan.held.as_ref().map(|held| held.reason.clone()).unwrap_or_default(),
+            Some(Outcome::Failed) => match &cycle.problems[..] {
+                [] => String::new(),
+                [only] => only.to_string(),
+                [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
+            },
+        };
+        let applied = matches!(outcome, Some(Outcome::Synced));
+        let changed = status.synced.as_ref() != Some(commit) || self.status.phase != Phase::Synced;
+        if applied && changed {
+            status.synced = Some(commit.clone());
+            status.synced_at = Some(now.wall);
+        }
+        status.attempted = Some(commit.clone()).filter(|_| !applied);
+        (status, outcome)
+    }
+
+    fn outcome(&mut self, cycle: &Cycle, healthy: bool, now: Moment) -> Option<Outcome> {
+        if !cycle.problems.is_empty() {
+            return Some(Outcome::Failed);
+        }
+        if healthy || !self.config.wait {
+            return Some(if cycle.plan.held.is_some() { Outcome::Held } else { Outcome::Synced });
+        }
+        let commit = &cycle.rendered.commit.id;
+        let since = match &self.settling {
+            Some((settling, since)) if settling == commit => *since,
+            _ => {
+                self.settling = Some((commit.clone(), now.mono));
+                now.mono
+            }
+        };
+        (now.mono.saturating_sub(since) >= self.config.timeout).then_some(Outcome::Unhealthy)
+    }
+
+    /// The sync fails, and there is no commit whose objects could be kept as they are.
+    pub(super) fn fail_without_commit(&mut self, now: Moment) {
+        let problems = self.source_problems();
+        let delay = self.backoff.next_delay();
+        self.next_cycle = Some(now.mono + delay);
+        let message = problems.first().map(ToString::to_string).unwrap_or_default();
+        let mut status = (*self.status).clone();
+        status.phase = Phase::Failing;
+        status.message.clone_from(&message);
+        status.problems = bounded(&problems);
+        let commit = Commit { id: self.head.clone().unwrap_or_default(), time: now.wall, subject: String::new() };
+        self.set_status(status);
+        self.effects.push(Effect::Tell(Notice::Ended {
+            outcome: Outcome::Failed,
+            commit,
+            changed: 0,
+            message,
+            problems,
+            lag: None,
+            retry_in: Some(delay),
+            took: Duration::ZERO,
+        }));
+    }
+
+    pub(super) fn status_syncing(&mut self, rendered: &RenderedCommit) {
+        let mut status = (*self.status).clone();
+        status.phase = Phase::Syncing;
+        status.message = format!("working on commit {}", rendered.commit.short());
+        status.attempted = Some(rendered.commit.clone());
+        self.set_status(status);
+    }
+
+    pub(super) fn tell_plan(&mut self, cycle: &Cycle) {
+        for step in cycle.plan.steps.iter().filter(|step| step.reason.is_drift() && step.verb != Verb::Unchanged) {
+            let (object, detail) = (step.id.clone(), step.reason.to_string());
+            self.effects.push(Effect::Tell(Notice::Drift { object, detail }));
+        }
+        if cycle.plan.changes() {
+            self.effects.push(Effect::Tell(Notice::Planned { plan: Arc::clone(&cycle.plan) }));
+        }
+        if let Some(held) = &cycle.plan.held
+            && self.status.held.as_ref() != Some(held)
+        {
+            self.effects.push(Effect::Tell(Notice::Held(held.clone())));
+        }
+    }
+
+    pub(super) fn tell_waiting(&mut self, _now: Moment) {
+        let message = format!("waiting for the syncs it depends on: {}", self.waiting_for.join(", "));
+        if self.status.phase == Phase::Pending && self.status.message == message {
+            return;
+        }
+        let status = SyncStatus { phase: Phase::Pending, message, ..(*self.status).clone() };
+        self.set_status(status);
+    }
+
+    pub(super) fn tell_suspended(&mut self) {
+        if self.status.phase == Phase::Suspended || !matches!(self.work, Work::Idle) {
+            return;
+        }
+        let by = if self.config.suspend { "the configuration" } else { "driftless suspend" };
+        let message = format!("suspended by {by}; nothing is applied, healed or pruned");
+        let status = SyncStatus { phase: Phase::Suspended, message, ..(*self.status).clone() };
+        self.effects.push(Effect::Tell(Notice::Suspended { by }));
+        self.set_status(status);
+    }
+
+    pub(super) fn leave_phase(&mut self, phase: Phase) {
+        if self.status.phase == phase {
+            let status = SyncStatus { phase: Phase::Pending, message: String::new(), ..(*self.status).clone() };
+            self.set_status(status);
+        }
+    }
+
+    fn set_status(&mut self, status: SyncStatus) {
+        self.status = Arc::new(status);
+        self.effects.push(Effect::Tell(Notice::Status(Arc::clone(&self.status))));
+    }
+}
+
+fn bounded(problems: &[Problem]) -> Vec<Problem> {
+    problems.iter().take(SyncStatus::MOST).cloned().collect()
+}
+
+/// Whether the stored status says what the new one says. How many objects are in which health
+/// changes all the time while they start, and is read from the cluster by those who want to know.
+fn tells_the_same(stored: &SyncStatus, new: &SyncStatus) -> bool {
+    let essence = |status: &SyncStatus| {
+        let mut status = status.clone();
+        status.health.retain(|health, _| *health == HealthStatus::Failed);
+        status.unhealthy.clear();
+        if status.phase == Phase::Progressing {
+            status.message.clear();
+        }
+        status
+    };
+    essence(stored) == essence(new)
+}
