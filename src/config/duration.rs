@@ -103,17 +103,9 @@ pub fn format_duration(duration: Duration) -> String {
         };
     }
     let (hours, minutes, seconds) = (secs / 3600, secs / 60 % 60, secs % 60);
-    let mut out = String::new();
-    if hours > 0 {
-        out += &format!("{hours}h");
-    }
-    if minutes > 0 {
-        out += &format!("{minutes}m");
-    }
-    if seconds > 0 || nanos > 0 {
-        out += &decimal(seconds, nanos, 9, "s");
-    }
-    out
+    let part = |number: u64, unit: &str| if number == 0 { String::new() } else { format!("{number}{unit}") };
+    let seconds = if seconds == 0 && nanos == 0 { String::new() } else { decimal(seconds, nanos, 9, "s") };
+    part(hours, "h") + &part(minutes, "m") + &seconds
 }
 
 fn decimal(whole: u64, fraction: u32, digits: usize, unit: &str) -> String {

@@ -1,6 +1,8 @@
 //! The file as it is written: which keys there are and of what shape, for serde and for the JSON
 //! Schema, whose descriptions are the comments here. What the values may be is checked in `parse`.
 
+#![expect(clippy::doc_markdown, reason = "editors show these comments as plain text")]
+
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -39,6 +41,8 @@ pub(super) struct RawConfig {
     pub leader_election: Option<RawLeaderElection>,
 
     /// What to keep the cluster equal to. May be empty: `[]`.
+    // Without a value is not empty: a file cut off there would leave nothing configured.
+    #[serde(deserialize_with = "super::yaml::list")]
     pub syncs: Vec<At<RawSync>>,
 }
 

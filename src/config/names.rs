@@ -32,7 +32,9 @@ pub(super) fn is_ref_name(text: &str) -> bool {
         && !text.contains(forbidden)
         && !text.contains("..")
         && !text.contains("@{")
-        && text.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock"))
+        && text
+            .split('/')
+            .all(|part| !part.is_empty() && !part.starts_with('.') && part.strip_suffix(".lock").is_none())
 }
 
 #[cfg(test)]

@@ -156,12 +156,13 @@ fn a_wrong_file_is_named_with_its_place() {
         ("", "1:1: the file ends too early; a configuration has at least `syncs: []`"),
         ("# nothing\n", "2:1: the file ends too early; a configuration has at least `syncs: []`"),
         ("listen: :80\n", "1:1: the key `syncs` is missing"),
-        ("syncs:\n", "1:7: expected a list; an empty one is written []"),
+        ("syncs: [~]\n", "1:9: "),
+        ("syncs:\n", "1:6: expected a list; an empty one is written []"),
         ("syncs: {}\n", "1:8: expected a list; an empty one is written []"),
         ("- name: shop\n", "1:1: expected a mapping of keys to values"),
         (
             "syncs: []\n---\nsyncs: []\n",
-            "2:1: a second document begins; a configuration is one document, so remove the `---`",
+            "3:1: a second document begins; a configuration is one document, so remove the `---` above",
         ),
         (
             "listen: localhost:80\nsyncs: []",

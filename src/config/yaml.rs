@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Error, MessageFormatter, Spanned, UserMessageFormatter};
 
 use super::error::Located;
+
+const EXPECTED_LIST: &str = "expected a list; an empty one is written []";
 
 /// A value and where it stands (where it is referred to, if by an alias).
 #[derive(Clone, Debug)]
@@ -49,6 +52,15 @@ impl<T: JsonSchema> JsonSchema for At<T> {
     }
 }
 
+/// A list that must be written: serde-saphyr reads a key without a value as an empty one.
+pub(super) fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer)?.ok_or_else(|| D::Error::custom(EXPECTED_LIST))
+}
+
 /// Reads one document. Booleans are `true` and `false` alone, as in YAML 1.2, so that an editor
 /// and driftless read the same file alike; a key given twice is an error.
 pub(super) fn read<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Located> {
@@ -80,17 +92,18 @@ fn explain(error: &Error) -> String {
         }
         Error::Unexpected { expected, .. } => match *expected {
             "mapping start" => "expected a mapping of keys to values".to_owned(),
-            "sequence start" => "expected a list; an empty one is written []".to_owned(),
+            "sequence start" => EXPECTED_LIST.to_owned(),
             "string scalar" => "expected a single value".to_owned(),
             other => format!("expected {other}"),
         },
-        Error::InvalidBooleanStrict { .. } => "expected true or false".to_owned(),
         Error::InvalidScalar { ty, .. } if ty.starts_with('i') => "expected a whole number".to_owned(),
-        Error::InvalidScalar { ty: "bool" | "boolean", .. } => "expected true or false".to_owned(),
+        Error::InvalidBooleanStrict { .. } | Error::InvalidScalar { ty: "bool" | "boolean", .. } => {
+            "expected true or false".to_owned()
+        }
         Error::NullIntoString { .. } => "the value is missing".to_owned(),
         Error::Eof { .. } => "the file ends too early; a configuration has at least `syncs: []`".to_owned(),
         Error::MultipleDocuments { .. } => {
-            "a second document begins; a configuration is one document, so remove the `---`".to_owned()
+            "a second document begins; a configuration is one document, so remove the `---` above".to_owned()
         }
         other => {
             let text = UserMessageFormatter.format_message(other).into_owned();
