@@ -20,8 +20,8 @@ pub(super) const TIMEOUT: Duration = Duration::from_mins(5);
 pub(super) const MAX_PERCENT: u8 = 20;
 
 /// The configuration of a driftless agent. Read again whenever the file changes.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with the key syncs")]
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(title = "driftless configuration")]
 pub(super) struct RawConfig {
     /// Address and port of /metrics, /healthz, /readyz, /status and the page. `:8080` listens on every IPv4 address,
@@ -47,8 +47,8 @@ pub(super) struct RawConfig {
 }
 
 /// For the daemon with more than one replica: only the leader writes.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping such as {enabled: true}")]
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "LeaderElection")]
 pub(super) struct RawLeaderElection {
     /// Whether to wait for leadership before the first write.
@@ -57,8 +57,8 @@ pub(super) struct RawLeaderElection {
 }
 
 /// One sync: a source, a path in it, and how to keep the cluster equal to it.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a sync, a mapping with the keys name and source")]
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "Sync")]
 pub(super) struct RawSync {
     /// Unique name, a DNS label of at most 53 characters. The sync's state is the ConfigMap `driftless-<name>`.
@@ -112,12 +112,8 @@ pub(super) struct RawSync {
 }
 
 /// Which repository, and what of it: exactly one of branch, tag, semver and commit.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(
-    rename_all = "camelCase",
-    deny_unknown_fields,
-    expecting = "a mapping with the key url and one of branch, tag, semver, commit"
-)]
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "Source", extend("oneOf" = [
     {"title": "a branch", "required": ["branch"], "properties": {"branch": {"type": "string"}}},
     {"title": "a tag", "required": ["tag"], "properties": {"tag": {"type": "string"}}},
@@ -148,12 +144,8 @@ pub(super) struct RawSource {
 }
 
 /// When objects that are no longer in the repository are deleted.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(
-    rename_all = "camelCase",
-    deny_unknown_fields,
-    expecting = "a mapping with the keys enabled, maxPercent, include"
-)]
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "Prune")]
 pub(super) struct RawPrune {
     /// Whether to delete at all.

@@ -125,11 +125,12 @@ fn sync(raw: &RawSync, problems: &mut Problems) -> Option<SyncConfig> {
 fn source(at: &At<RawSource>, problems: &mut Problems) -> Option<Source> {
     let raw = &at.value;
     let url = problems.check(&raw.url, |text| address::repository_url(text));
-    let given: Vec<(&str, &At<String>)> =
+    let mut given: Vec<(&str, &At<String>)> =
         [("branch", &raw.branch), ("tag", &raw.tag), ("semver", &raw.semver), ("commit", &raw.commit)]
             .into_iter()
             .filter_map(|(key, at)| at.as_ref().map(|at| (key, at)))
             .collect();
+    given.sort_by_key(|(_, at)| (at.line, at.column));
     let reference = match given.as_slice() {
         [] => {
             let message = "set one of branch, tag, semver and commit; nothing is followed by default";

@@ -181,7 +181,7 @@ fn a_wrong_file_is_named_with_its_place() {
         ),
         (
             "syncs:\n- name: a\n  source: {url: 'https://h/x', tag: x, branch: y}\n",
-            "3:48: branch and tag are both set; keep one of them",
+            "3:48: tag and branch are both set; keep one of them",
         ),
         (
             "syncs:\n- name: a\n  source: {url: 'https://h/x', branch: refs/heads/x}\n",
@@ -191,7 +191,7 @@ fn a_wrong_file_is_named_with_its_place() {
             "syncs:\n- name: a\n  source: {url: 'https://h/x', commit: abc}\n",
             "3:40: `abc` is no full commit id of 40 hexadecimal digits",
         ),
-        ("syncs: [\n", "2:1: "),
+        ("syncs: [\n", "1:8: "),
         ("syncs: *gone\n", "1:8: "),
     ] {
         let found = errors(text);

@@ -11,8 +11,8 @@ use super::error::Located;
 
 const EXPECTED_LIST: &str = "expected a list; an empty one is written []";
 
-/// A value and where it stands (where it is referred to, if by an alias).
-#[derive(Clone, Debug)]
+/// A value and where it stands (where it is referred to, if by an alias). Not `Debug`: it may be a
+/// URL with a password.
 pub(super) struct At<T> {
     pub value: T,
     pub line: u32,
