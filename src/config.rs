@@ -1,6 +1,23 @@
 //! The file a person writes, strictly parsed into types that cannot be wrong, and the watch
 //! that notices when it changes.
 
+mod address;
+mod dependencies;
+mod duration;
+mod error;
+mod file;
+mod load;
+mod names;
+mod parse;
+mod schema;
 mod types;
+mod watch;
+mod yaml;
 
+pub use duration::{DurationError, format_duration, parse_duration};
+pub use error::{ConfigError, Located};
+pub use load::{Loaded, load};
+pub use parse::parse;
+pub use schema::schema;
 pub use types::{Config, DriftPolicy, PrunePolicy, Reference, RepoPath, ServiceAccount, Source, SyncConfig, SyncName};
+pub use watch::{Watch, watch};

@@ -10,6 +10,8 @@ use serde::Serialize;
 
 use crate::object::GroupKind;
 
+use super::names::is_dns_label;
+
 /// A configuration in which every name, URL and duration was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -35,13 +37,7 @@ impl SyncName {
     /// `None` when the text is no DNS label of at most [`SyncName::MAX`] characters.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        let fits = !text.is_empty()
-            && text.len() <= Self::MAX
-            && text.bytes().all(inner)
-            && !text.starts_with('-')
-            && !text.ends_with('-');
-        fits.then(|| Self(text.into()))
+        is_dns_label(text, Self::MAX).then(|| Self(text.into()))
     }
 
     #[must_use]
@@ -87,7 +83,7 @@ pub struct SyncConfig {
 }
 
 /// Which repository, and what of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Source {
     /// As libgit2 takes it: `https`, `http`, `ssh`, `file`, or `git@host:path`. May hold
     /// credentials, so it is never shown; see [`Source::display_url`].
@@ -118,7 +114,7 @@ impl fmt::Display for Reference {
 }
 
 /// A relative path with `/` between its parts, none of them `.` or `..`; empty for the root.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct RepoPath(Arc<str>);
 
 impl RepoPath {
@@ -201,5 +197,12 @@ impl Source {
             // git@host:path, which holds a user name but no password.
             Err(_) => self.url.to_string(),
         }
+    }
+}
+
+/// Without the credentials of the URL: what is printed for debugging ends in logs too.
+impl fmt::Debug for Source {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} at {}", self.display_url(), self.reference)
     }
 }

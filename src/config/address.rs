@@ -1,0 +1,171 @@
+//! Checks of what points somewhere: the address to listen on, a repository's URL, what of it to
+//! follow. Each takes a text and gives the checked value, or what is wrong in words that do not
+//! repeat a URL.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use semver::VersionReq;
+use url::Url;
+
+use super::error::shown;
+
+pub(super) const LISTEN_PATTERN: &str = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+\])?:[0-9]{1,5}$";
+pub(super) const PATH_PATTERN: &str = r"^(?!/)(?!(.*/)?\.\.(/|$))[^\\\x00]*$";
+pub(super) const URL_PATTERN: &str =
+    r"^((https?|ssh)://[^/\s][^\s]*|file:///[^\s]+|[A-Za-z0-9._][A-Za-z0-9._-]*@[A-Za-z0-9.][A-Za-z0-9.-]*:[^\s]+)$";
+
+const ALLOWED: &str = "use https://, http://, ssh://, file:/// or git@host:path";
+
+/// `host:port` with an IP address as host; no host means every IPv4 address.
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+    let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    full.parse().map_err(|_| {
+        format!(
+            "{} is no address to listen on; write an IP address and a port, such as 127.0.0.1:8080, [::]:8080 or :8080",
+            shown(text)
+        )
+    })
+}
+
+/// A URL that git may be asked to read, as libgit2 takes it. Commands (`ext::`), unauthenticated
+/// protocols (`git://`) and paths relative to who knows what are refused.
+pub(super) fn repository_url(text: &str) -> Result<Arc<str>, String> {
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(format!("a URL has no spaces in it; {ALLOWED}"));
+    }
+    let Some((scheme, _)) = text.split_once("://") else {
+        return if is_scp_like(text) { Ok(text.into()) } else { Err(format!("this is no repository URL; {ALLOWED}")) };
+    };
+    if !["https", "http", "ssh", "file"].contains(&scheme) {
+        let plain = scheme.len() <= 20 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let which =
+            if plain { format!("{scheme}:// URLs are not taken") } else { "this is no repository URL".to_owned() };
+        return Err(format!("{which}; {ALLOWED}"));
+    }
+    let url = Url::parse(text).map_err(|error| match (scheme, error) {
+        ("ssh", url::ParseError::InvalidPort) => {
+            "what follows the host of an ssh:// URL is a port; write ssh://git@host/path or git@host:path".to_owned()
+        }
+        _ => format!("this URL cannot be read ({error})"),
+    })?;
+    let has_host = url.host_str().is_some_and(|host| !host.is_empty());
+    match scheme {
+        "file" if !text.starts_with("file:///") => {
+            Err("a file URL has an absolute path and no host: file:///srv/git/shop.git".to_owned())
+        }
+        "file" if url.path() == "/" => Err("this file URL names no repository".to_owned()),
+        "ssh" if !has_host => Err("this URL names no host".to_owned()),
+        _ => Ok(text.into()),
+    }
+}
+
+/// `git@host:path`, the short form of git over SSH.
+fn is_scp_like(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '.';
+    let Some((user, rest)) = text.split_once('@') else { return false };
+    let Some((host, path)) = rest.split_once(':') else { return false };
+    // What begins with a dash could be taken for an option by an ssh program.
+    user.starts_with(|c| plain(c) || c == '_')
+        && user.chars().all(|c| plain(c) || c == '_' || c == '-')
+        && host.starts_with(plain)
+        && host.chars().all(|c| plain(c) || c == '-')
+        && !path.is_empty()
+}
+
+/// A range of versions as Cargo reads it. Spaces may stand for the commas between comparisons.
+pub(super) fn version_range(text: &str) -> Result<VersionReq, String> {
+    if text.trim().is_empty() {
+        return Err("a version range is missing; such as >=1.0, <2.0 or 1.x".to_owned());
+    }
+    if text.contains("||") {
+        return Err("a version range cannot have alternatives (||); such as >=1.0, <2.0".to_owned());
+    }
+    let mut range = String::new();
+    for word in text.split_whitespace() {
+        // `>= 1.0 < 2.0`: a comma belongs after a version, not after an operator.
+        if range.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '*') && !word.starts_with(',') {
+            range.push(',');
+        }
+        range.push_str(word);
+    }
+    VersionReq::parse(&range)
+        .map_err(|error| format!("{} is no version range ({error}); such as >=1.0, <2.0 or 1.x", shown(text)))
+}
+
+/// A full object id, in lower case.
+pub(super) fn commit_id(text: &str) -> Result<Arc<str>, String> {
+    if text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        Ok(text.to_ascii_lowercase().into())
+    } else {
+        Err(format!("{} is no full commit id of 40 hexadecimal digits", shown(text)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_those_that_git_can_read_safely() {
+        for good in [
+            "https://git.example.com/shop.git",
+            "http://127.0.0.1:3000/a/b",
+            "https://bob:s3cret@git.example.com/shop.git",
+            "ssh://git@git.example.com:2222/shop.git",
+            "ssh://git.example.com/shop.git",
+            "file:///srv/git/shop.git",
+            "git@github.com:acme/shop.git",
+            "deploy-bot@10.0.0.1:shop",
+        ] {
+            assert_eq!(repository_url(good).as_deref(), Ok(good));
+        }
+        for (bad, says) in [
+            ("git://git.example.com/shop.git", "git:// URLs are not taken; use https://"),
+            ("ftp://git.example.com/shop.git", "ftp:// URLs are not taken"),
+            ("HTTPS://git.example.com/shop.git", "HTTPS:// URLs are not taken"),
+            ("ext::sh -c whoami", "no spaces"),
+            ("ext::whoami", "no repository URL; use https://"),
+            ("ext::x://y", "no repository URL; use https://"),
+            ("../shop.git", "no repository URL"),
+            ("/srv/git/shop.git", "no repository URL"),
+            ("git.example.com:shop.git", "no repository URL"),
+            ("bob:s3cret@git.example.com:shop.git", "no repository URL"),
+            ("git@-oProxyCommand=x:shop", "no repository URL"),
+            ("", "no repository URL"),
+            ("https://", "cannot be read"),
+            ("ssh:///shop.git", "no host"),
+            ("ssh://git@github.com:acme/shop.git", "git@host:path"),
+            ("file://srv/git", "file:///srv"),
+            ("file:///", "no repository"),
+            ("https://git.example.com/a b", "no spaces"),
+        ] {
+            let error = repository_url(bad).unwrap_err();
+            assert!(error.contains(says), "{bad}: {error}");
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn versions_may_be_separated_by_spaces() {
+        let read = |text: &str| version_range(text).unwrap().to_string();
+        assert_eq!(read(">=1.0 <2.0"), ">=1.0, <2.0");
+        assert_eq!(read(">= 1.0 < 2.0"), ">=1.0, <2.0");
+        assert_eq!(read(">=1.0, <2.0"), ">=1.0, <2.0");
+        assert_eq!(read(">=1.0 ,<2.0"), ">=1.0, <2.0");
+        assert_eq!(read("1.x"), "1.*");
+        assert_eq!(read("*"), "*");
+        for bad in ["", "  ", "latest", "1.0 || 2.0", "1.0 - 2.0", ">="] {
+            assert!(version_range(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses_have_a_port_and_at_most_an_ip_address() {
+        assert_eq!(listen(":8080").unwrap().to_string(), "0.0.0.0:8080");
+        assert_eq!(listen("[::]:80").unwrap().to_string(), "[::]:80");
+        for bad in ["8080", "localhost:8080", "0.0.0.0", ":99999", ""] {
+            assert!(listen(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The file as it is written: which keys there are and of what shape, for serde and for the JSON
+//! Schema, whose descriptions are the comments here. What the values may be is checked in `parse`.
+
+#![expect(clippy::doc_markdown, reason = "editors show these comments as plain text")]
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::duration::{self, format_duration};
+use super::names::{KIND_PATTERN, LABEL_PATTERN, NAMESPACE_MAX, REF_PATTERN, SERVICE_ACCOUNT_PATTERN};
+use super::types::SyncName;
+use super::{address, yaml::At};
+
+pub(super) const LISTEN: &str = "0.0.0.0:8080";
+pub(super) const DATA_DIR: &str = "/var/lib/driftless";
+pub(super) const INTERVAL: Duration = Duration::from_mins(1);
+pub(super) const TIMEOUT: Duration = Duration::from_mins(5);
+pub(super) const MAX_PERCENT: u8 = 20;
+
+/// The configuration of a driftless agent. Read again whenever the file changes.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(title = "driftless configuration")]
+pub(super) struct RawConfig {
+    /// Address and port of /metrics, /healthz, /readyz, /status and the page. `:8080` listens on every IPv4 address,
+    /// `[::]:8080` on every address.
+    #[schemars(extend("default" = LISTEN), regex(pattern = address::LISTEN_PATTERN))]
+    pub listen: Option<At<String>>,
+
+    /// Namespace of driftless' own objects: one ConfigMap per sync, the lease, the key. Created when missing.
+    /// Default: the pod's own namespace, else `driftless`.
+    #[schemars(length(max = NAMESPACE_MAX), regex(pattern = LABEL_PATTERN))]
+    pub namespace: Option<At<String>>,
+
+    /// Directory of clones and caches. It may be empty at every start.
+    #[schemars(extend("default" = DATA_DIR), length(min = 1))]
+    pub data_dir: Option<At<String>>,
+
+    pub leader_election: Option<RawLeaderElection>,
+
+    /// What to keep the cluster equal to. May be empty: `[]`.
+    // Without a value is not empty: a file cut off there would leave nothing configured.
+    #[serde(deserialize_with = "super::yaml::list")]
+    pub syncs: Vec<At<RawSync>>,
+}
+
+/// For the daemon with more than one replica: only the leader writes.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "LeaderElection")]
+pub(super) struct RawLeaderElection {
+    /// Whether to wait for leadership before the first write.
+    #[schemars(extend("default" = true))]
+    pub enabled: Option<bool>,
+}
+
+/// One sync: a source, a path in it, and how to keep the cluster equal to it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "Sync")]
+pub(super) struct RawSync {
+    /// Unique name, a DNS label of at most 53 characters. The sync's state is the ConfigMap `driftless-<name>`.
+    #[schemars(length(max = SyncName::MAX), regex(pattern = LABEL_PATTERN))]
+    pub name: At<String>,
+
+    pub source: At<RawSource>,
+
+    /// Directory in the repository whose manifests are applied.
+    #[schemars(extend("default" = "."), regex(pattern = address::PATH_PATTERN))]
+    pub path: Option<At<String>>,
+
+    /// How often to look at the repository: 1s to 24h, written like 90s, 5m or 1h30m.
+    #[schemars(extend("default" = format_duration(INTERVAL)), regex(pattern = duration::PATTERN))]
+    pub interval: Option<At<String>>,
+
+    pub prune: Option<RawPrune>,
+
+    /// What to do about changes that somebody else made in the cluster: put back (heal), only tell (report), ignore
+    /// (off).
+    #[schemars(extend("default" = "heal", "enum" = ["heal", "report", "off", null]))]
+    pub drift: Option<At<String>>,
+
+    /// Dry-run the whole changed part of a commit first, and write nothing if any object is refused.
+    #[schemars(extend("default" = false))]
+    pub atomic: Option<bool>,
+
+    /// A revision counts as synced only when its objects are healthy.
+    #[schemars(extend("default" = true))]
+    pub wait: Option<bool>,
+
+    /// How long to wait for health: 1s to 24h, written like 90s, 5m or 1h30m.
+    #[schemars(extend("default" = format_duration(TIMEOUT)), regex(pattern = duration::PATTERN))]
+    pub timeout: Option<At<String>>,
+
+    /// Names of syncs that must be synced before this one begins. Circles are an error.
+    #[schemars(extend("default" = [], "uniqueItems" = true))]
+    pub depends_on: Option<Vec<At<String>>>,
+
+    /// Look at nothing and write nothing until this is false again.
+    #[schemars(extend("default" = false))]
+    pub suspend: Option<bool>,
+
+    /// ServiceAccount to impersonate for this sync's objects, as namespace/name. Default: the agent's own permissions.
+    #[schemars(regex(pattern = SERVICE_ACCOUNT_PATTERN))]
+    pub service_account: Option<At<String>>,
+
+    /// Namespace of namespaced objects that name none. Default: `default`.
+    #[schemars(length(max = NAMESPACE_MAX), regex(pattern = LABEL_PATTERN))]
+    pub target_namespace: Option<At<String>>,
+}
+
+/// Which repository, and what of it: exactly one of branch, tag, semver and commit.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "Source", extend("oneOf" = [
+    {"title": "a branch", "required": ["branch"], "properties": {"branch": {"type": "string"}}},
+    {"title": "a tag", "required": ["tag"], "properties": {"tag": {"type": "string"}}},
+    {"title": "a version range", "required": ["semver"], "properties": {"semver": {"type": "string"}}},
+    {"title": "a commit", "required": ["commit"], "properties": {"commit": {"type": "string"}}},
+]))]
+pub(super) struct RawSource {
+    /// URL of the repository: https://, http://, ssh://, file:/// or git@host:path. Never shown with its credentials.
+    #[schemars(regex(pattern = address::URL_PATTERN))]
+    pub url: At<String>,
+
+    /// Follow this branch.
+    #[schemars(regex(pattern = REF_PATTERN))]
+    pub branch: Option<At<String>>,
+
+    /// Follow this tag.
+    #[schemars(regex(pattern = REF_PATTERN))]
+    pub tag: Option<At<String>>,
+
+    /// Follow the highest tag in this range, such as `>=1.0, <2.0`, `~1.2` or `1.x`. As Cargo reads it: `1.2` means
+    /// `^1.2`; exactly one version is `=1.2.3`.
+    #[schemars(length(min = 1))]
+    pub semver: Option<At<String>>,
+
+    /// Stay at this commit: 40 hexadecimal digits.
+    #[schemars(regex(pattern = "^[0-9a-fA-F]{40}$"))]
+    pub commit: Option<At<String>>,
+}
+
+/// When objects that are no longer in the repository are deleted.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "Prune")]
+pub(super) struct RawPrune {
+    /// Whether to delete at all.
+    #[schemars(extend("default" = true))]
+    pub enabled: Option<bool>,
+
+    /// A commit that would delete more than this share of the sync's objects (and more than 5) deletes nothing until
+    /// it is approved. In percent.
+    #[schemars(extend("default" = MAX_PERCENT), range(min = 0, max = 100))]
+    pub max_percent: Option<At<i64>>,
+
+    /// Kinds to delete although they are kept by default: Namespace, PersistentVolumeClaim,
+    /// CustomResourceDefinition. Others are written Kind.group.
+    #[schemars(extend("default" = [], "uniqueItems" = true), inner(regex(pattern = KIND_PATTERN)))]
+    pub include: Option<Vec<At<String>>>,
+}

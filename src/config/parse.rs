@@ -1,0 +1,268 @@
+//! From text to a `Config` that cannot be wrong. Whatever is wrong with values is collected, so
+//! that a person sees all of it at once; what is wrong with the shape (YAML, keys, types) ends
+//! the reading, and is reported alone.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::object::GroupKind;
+
+use super::dependencies::{self, Declared};
+use super::duration::{format_duration, parse_duration};
+use super::error::{ConfigError, Located, shown};
+use super::file::{self, RawConfig, RawPrune, RawSource, RawSync};
+use super::types::{
+    Config, DriftPolicy, PrunePolicy, Reference, RepoPath, ServiceAccount, Source, SyncConfig, SyncName,
+};
+use super::yaml::{self, At};
+use super::{address, names};
+
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_hours(24);
+
+/// Parses a configuration; `file` is its name in errors.
+///
+/// # Errors
+/// [`ConfigError::Invalid`], with every wrong value, its line and its column.
+pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
+    let invalid = |problems| ConfigError::Invalid { file: file.to_owned(), problems };
+    let raw: RawConfig = yaml::read(text).map_err(|problem| invalid(vec![problem]))?;
+    let mut problems = Problems::default();
+    let parsed = config(&raw, &mut problems);
+    let declared: Vec<Declared<'_>> = raw.syncs.iter().map(|sync| declared(&sync.value)).collect();
+    problems.0.extend(dependencies::check(&declared));
+    problems.0.sort();
+    parsed.filter(|_| problems.0.is_empty()).ok_or_else(|| invalid(problems.0))
+}
+
+/// What is wrong so far. A check that fails leaves its problem here and gives `None`.
+#[derive(Default)]
+struct Problems(Vec<Located>);
+
+impl Problems {
+    fn check<T, R>(&mut self, at: &At<T>, check: impl FnOnce(&T) -> Result<R, String>) -> Option<R> {
+        check(&at.value).map_err(|message| self.0.push(at.problem(message))).ok()
+    }
+
+    /// A text that may be left out, in which case `default` it is.
+    fn text<R>(
+        &mut self,
+        at: Option<&At<String>>,
+        default: R,
+        check: impl FnOnce(&str) -> Result<R, String>,
+    ) -> Option<R> {
+        at.map_or(Some(default), |at| self.check(at, |text| check(text)))
+    }
+
+    /// A list of texts, none of them twice.
+    fn list<R>(&mut self, list: Option<&Vec<At<String>>>, check: impl Fn(&str) -> Result<R, String>) -> Option<Vec<R>> {
+        let list = list.map(Vec::as_slice).unwrap_or_default();
+        let checked: Vec<Option<R>> = list
+            .iter()
+            .enumerate()
+            .map(|(index, at)| {
+                let twice = list[..index].iter().any(|earlier| earlier.value == at.value);
+                self.check(at, |text| if twice { Err(format!("{} is listed twice", shown(text))) } else { check(text) })
+            })
+            .collect();
+        checked.into_iter().collect()
+    }
+}
+
+fn declared(sync: &RawSync) -> Declared<'_> {
+    Declared { name: &sync.name, depends_on: sync.depends_on.as_deref().unwrap_or_default() }
+}
+
+fn config(raw: &RawConfig, problems: &mut Problems) -> Option<Config> {
+    let listen = match &raw.listen {
+        Some(at) => problems.check(at, |text| address::listen(text)),
+        None => address::listen(file::LISTEN).ok(),
+    };
+    let namespace = problems.text(raw.namespace.as_ref(), None, |text| namespace(text).map(Some));
+    let data_dir = problems.text(raw.data_dir.as_ref(), PathBuf::from(file::DATA_DIR), data_dir);
+    let syncs: Vec<_> = raw.syncs.iter().map(|raw| sync(&raw.value, problems).map(Arc::new)).collect();
+    Some(Config {
+        listen: listen?,
+        namespace: namespace?,
+        data_dir: data_dir?,
+        leader_election: raw.leader_election.as_ref().and_then(|raw| raw.enabled).unwrap_or(true),
+        syncs: syncs.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+fn sync(raw: &RawSync, problems: &mut Problems) -> Option<SyncConfig> {
+    let name = problems.check(&raw.name, |text| sync_name(text));
+    let source = source(&raw.source, problems);
+    let path = problems.text(raw.path.as_ref(), RepoPath::default(), repo_path);
+    let interval = problems.text(raw.interval.as_ref(), file::INTERVAL, duration);
+    let prune = match &raw.prune {
+        Some(raw) => prune(raw, problems),
+        None => Some(PrunePolicy::default()),
+    };
+    let drift = problems.text(raw.drift.as_ref(), DriftPolicy::default(), drift);
+    let timeout = problems.text(raw.timeout.as_ref(), file::TIMEOUT, duration);
+    let depends_on = problems.list(raw.depends_on.as_ref(), sync_name);
+    let service_account = problems.text(raw.service_account.as_ref(), None, |text| service_account(text).map(Some));
+    let target_namespace = problems.text(raw.target_namespace.as_ref(), None, |text| namespace(text).map(Some));
+    Some(SyncConfig {
+        name: name?,
+        source: source?,
+        path: path?,
+        interval: interval?,
+        prune: prune?,
+        drift: drift?,
+        atomic: raw.atomic.unwrap_or(false),
+        wait: raw.wait.unwrap_or(true),
+        timeout: timeout?,
+        depends_on: depends_on?,
+        suspend: raw.suspend.unwrap_or(false),
+        service_account: service_account?,
+        target_namespace: target_namespace?,
+    })
+}
+
+fn source(at: &At<RawSource>, problems: &mut Problems) -> Option<Source> {
+    let raw = &at.value;
+    let url = problems.check(&raw.url, |text| address::repository_url(text));
+    let mut given: Vec<(&str, &At<String>)> =
+        [("branch", &raw.branch), ("tag", &raw.tag), ("semver", &raw.semver), ("commit", &raw.commit)]
+            .into_iter()
+            .filter_map(|(key, at)| at.as_ref().map(|at| (key, at)))
+            .collect();
+    given.sort_by_key(|(_, at)| (at.line, at.column));
+    let reference = match given.as_slice() {
+        [] => {
+            let message = "set one of branch, tag, semver and commit; nothing is followed by default";
+            problems.0.push(at.problem(message.to_owned()));
+            None
+        }
+        [(key, at)] => problems.check(at, |text| reference(key, text)),
+        [(first, _), (second, at), ..] => {
+            problems.0.push(at.problem(format!("{first} and {second} are both set; keep one of them")));
+            None
+        }
+    };
+    Some(Source { url: url?, reference: reference? })
+}
+
+fn reference(key: &str, text: &str) -> Result<Reference, String> {
+    match key {
+        "semver" => address::version_range(text).map(Reference::Semver),
+        "commit" => address::commit_id(text).map(Reference::Commit),
+        _ if text.starts_with("refs/") => {
+            Err(format!("write the short name of the {key}, without refs/heads/ or refs/tags/"))
+        }
+        _ if !names::is_ref_name(text) => {
+            Err(format!("{} cannot be the name of a {key} (git check-ref-format)", shown(text)))
+        }
+        "tag" => Ok(Reference::Tag(text.into())),
+        _ => Ok(Reference::Branch(text.into())),
+    }
+}
+
+fn prune(raw: &RawPrune, problems: &mut Problems) -> Option<PrunePolicy> {
+    let percent = |number: &i64| {
+        u8::try_from(*number)
+            .ok()
+            .filter(|number| *number <= 100)
+            .ok_or_else(|| format!("maxPercent is {number}; it is a share in percent, 0 to 100"))
+    };
+    let max_percent = match &raw.max_percent {
+        Some(at) => problems.check(at, percent),
+        None => Some(file::MAX_PERCENT),
+    };
+    let include = problems.list(raw.include.as_ref(), kind);
+    Some(PrunePolicy { enabled: raw.enabled.unwrap_or(true), max_percent: max_percent?, include: include? })
+}
+
+fn sync_name(text: &str) -> Result<SyncName, String> {
+    SyncName::parse(text).ok_or_else(|| {
+        format!(
+            "{} is no name for a sync; it has lower-case letters, digits and dashes inside, at most {} in all",
+            shown(text),
+            SyncName::MAX,
+        )
+    })
+}
+
+fn namespace(text: &str) -> Result<Arc<str>, String> {
+    if names::is_dns_label(text, names::NAMESPACE_MAX) {
+        return Ok(text.into());
+    }
+    Err(format!(
+        "{} is no name of a namespace; it has lower-case letters, digits and dashes inside, at most {} in all",
+        shown(text),
+        names::NAMESPACE_MAX,
+    ))
+}
+
+fn service_account(text: &str) -> Result<ServiceAccount, String> {
+    match text.split_once('/') {
+        Some((namespace, name))
+            if names::is_dns_label(namespace, names::NAMESPACE_MAX) && names::is_dns_subdomain(name) =>
+        {
+            Ok(ServiceAccount { namespace: namespace.into(), name: name.into() })
+        }
+        _ => Err(format!("{} is no service account; write namespace/name, such as shop/deployer", shown(text))),
+    }
+}
+
+fn data_dir(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() {
+        Err("dataDir is empty; leave the key out or name a directory".to_owned())
+    } else {
+        Ok(text.into())
+    }
+}
+
+fn repo_path(text: &str) -> Result<RepoPath, String> {
+    RepoPath::parse(text).ok_or_else(|| {
+        format!(
+            "{} is no path inside a repository; it is relative, with / between its parts and without ..",
+            shown(text)
+        )
+    })
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = parse_duration(text).map_err(|error| format!("{} is no duration: {error}", shown(text)))?;
+    if (SHORTEST..=LONGEST).contains(&parsed) {
+        return Ok(parsed);
+    }
+    let (shortest, longest) = (format_duration(SHORTEST), format_duration(LONGEST));
+    Err(format!("{} is out of bounds; from {shortest} to {longest}", shown(text)))
+}
+
+fn drift(text: &str) -> Result<DriftPolicy, String> {
+    match text {
+        "heal" => Ok(DriftPolicy::Heal),
+        "report" => Ok(DriftPolicy::Report),
+        "off" => Ok(DriftPolicy::Off),
+        // A templating tool that speaks YAML 1.1 makes `false` of an unquoted `off`.
+        "false" => Err("`false` is no drift policy; write \"off\" in quotes".to_owned()),
+        _ => Err(format!("{} is no drift policy; write heal, report or off", shown(text))),
+    }
+}
+
+/// `Kind.group`, or one of the three kinds that are kept by default, whose group is known.
+fn kind(text: &str) -> Result<GroupKind, String> {
+    let parsed = match text {
+        "CustomResourceDefinition" => return Ok(GroupKind::new("apiextensions.k8s.io", text)),
+        "Namespace" | "PersistentVolumeClaim" => return Ok(GroupKind::new("", text)),
+        _ => GroupKind::parse(text),
+    };
+    let is_kind = parsed.kind.starts_with(|c: char| c.is_ascii_uppercase())
+        && parsed.kind.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if is_kind && names::is_dns_subdomain(&parsed.group) {
+        return Ok(parsed);
+    }
+    Err(format!(
+        "{} is no kind to list here; write Namespace, PersistentVolumeClaim, CustomResourceDefinition or Kind.group",
+        shown(text)
+    ))
+}
+
+#[cfg(test)]
+#[path = "parse_tests.rs"]
+mod tests;
