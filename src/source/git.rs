@@ -28,7 +28,7 @@ pub struct Timeouts {
 impl Default for Timeouts {
     /// 30 seconds for a look, 5 minutes for a fetch.
     fn default() -> Self {
-        Self { look: Duration::from_secs(30), fetch: Duration::from_secs(300) }
+        Self { look: Duration::from_secs(30), fetch: Duration::from_mins(5) }
     }
 }
 

@@ -1,14 +1,13 @@
 //! The remote that is one: libgit2 and a bare clone.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-
-use std::path::Path;
 
 use git2::{Oid, Repository};
 
 use super::clone::{CloneDir, CloneLock};
-use super::error::SourceError;
+use super::error::{Refusal, SourceError};
 use super::files::ReadError;
 use super::reference::{choose, name_at};
 use super::remote::{CommitInfo, Remote, Revision};
@@ -111,10 +110,19 @@ impl GitRemote {
 
     fn clone_anew(&self, revision: &Revision, lock: &CloneLock) -> Result<(CommitInfo, Repository), SourceError> {
         let fresh = self.clone.begin_anew(lock)?;
-        let info = self.pull(&fresh, revision).map_err(|error| match error {
-            PullError::Failed(error) => error,
-            PullError::NeedsNewClone(detail) => SourceError::Corrupt { url: self.url(), detail },
-        })?;
+        let info = match self.pull(&fresh, revision) {
+            Ok(info) => info,
+            Err(PullError::Failed(error)) => {
+                if matches!(error, SourceError::CommitNotFound { .. }) {
+                    // It took all of the history to know. Kept, so that the next try need not fetch it again.
+                    self.clone.finish_anew(fresh, lock)?;
+                }
+                return Err(error);
+            }
+            Err(PullError::NeedsNewClone(detail)) => {
+                return Err(SourceError::Corrupt { url: self.url(), detail });
+            }
+        };
         Ok((info, self.clone.finish_anew(fresh, lock)?))
     }
 
@@ -131,6 +139,9 @@ impl GitRemote {
             Ok(Some(info)) => Ok(info),
             Ok(None) if repository.odb().is_ok_and(|odb| odb.exists(id)) => {
                 Err(SourceError::NotACommit { url: self.url(), name: revision.name.clone() }.into())
+            }
+            Ok(None) if !tree::is_intact(repository) => {
+                Err(PullError::NeedsNewClone("what was fetched before is not there any more".to_owned()))
             }
             Ok(None) if by_commit => Err(self.not_found(&revision.commit).into()),
             Ok(None) => Err(SourceError::Moved {
@@ -218,7 +229,7 @@ impl GitRemote {
         cloned.map(|(_, repository)| repository)
     }
 
-    fn refused(&self, commit: &str, refusal: super::error::Refusal) -> SourceError {
+    fn refused(&self, commit: &str, refusal: Refusal) -> SourceError {
         let short = commit.get(..12).unwrap_or(commit);
         SourceError::Refused { place: format!("commit {short} of {}", self.url()), refusal }
     }

@@ -35,7 +35,7 @@ pub(super) enum FetchError {
     Failed(SourceError),
     /// The server, or libgit2 on its behalf, cannot send a part of the history.
     NotShallow,
-    /// The server gives only what a branch or tag points at.
+    /// The server does not give this object: not at all, or only by the name of a branch or tag.
     NotByCommit,
     /// Anything else is held to be the clone's fault.
     Damaged(String),
@@ -92,7 +92,8 @@ impl Transport<'_> {
         if depth > 0 && message.contains("shallow") {
             return FetchError::NotShallow;
         }
-        let not_by_commit = ["cannot fetch a specific object", "not our ref", "unadvertised object"];
+        let not_by_commit =
+            ["cannot fetch a specific object", "not our ref", "unadvertised object", "unexpected packet type"];
         if not_by_commit.iter().any(|text| message.contains(text)) {
             return FetchError::NotByCommit;
         }
@@ -141,14 +142,13 @@ impl Transport<'_> {
         }
         let url = self.scrub.display_url().to_owned();
         let detail = self.scrub.scrub(error.message());
-        let denied = ["status code: 401", "status code: 403", "authentication"];
+        let denied = ["status code: 401", "status code: 403", "authenticat"];
+        let denied = denied.iter().any(|text| detail.contains(text)) && !detail.contains("too many redirects");
         match (error.code(), error.class()) {
             (ErrorCode::Certificate, ErrorClass::Ssh) => SourceError::HostKey { url },
             (ErrorCode::Certificate, _) => SourceError::Certificate { url, detail },
             (ErrorCode::Auth, _) => SourceError::Credentials { url, detail },
-            (_, ErrorClass::Http | ErrorClass::Ssh) if denied.iter().any(|text| detail.contains(text)) => {
-                SourceError::Credentials { url, detail }
-            }
+            (_, ErrorClass::Http | ErrorClass::Ssh) if denied => SourceError::Credentials { url, detail },
             _ => SourceError::Unreachable { url, detail },
         }
     }

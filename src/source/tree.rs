@@ -75,6 +75,13 @@ pub(super) fn check(repository: &Repository, commit: Oid, path: &RepoPath) -> Re
     Ok(())
 }
 
+/// Whether every reference still has its object: libgit2 trusts them, and fetches nothing that they claim to have.
+pub(super) fn is_intact(repository: &Repository) -> bool {
+    let Ok(mut references) = repository.references() else { return false };
+    let readable = |id: Oid| repository.find_object(id, None).is_ok();
+    references.all(|reference| reference.is_ok_and(|reference| reference.target().is_none_or(readable)))
+}
+
 /// The id of the tree, unless files of ignore rules above the path have a say in what it holds.
 fn key(located: &Located<Oid>, path: &RepoPath) -> String {
     if located.above.is_empty() {

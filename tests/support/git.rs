@@ -14,8 +14,8 @@ impl TestRepo {
     /// Empty; its branch will be `main`.
     pub fn new() -> Self {
         let repo = Self { directory: tempfile::tempdir().expect("a temporary directory") };
-        repo.git_in(repo.root(), &["init", "--quiet", "--bare", "repo.git"]);
-        repo.git_in(repo.root(), &["init", "--quiet", "work"]);
+        git_in(repo.root(), &["init", "--quiet", "--bare", "repo.git"]);
+        git_in(repo.root(), &["init", "--quiet", "work"]);
         repo.git(&["remote", "add", "origin", "../repo.git"]);
         repo
     }
@@ -47,19 +47,12 @@ impl TestRepo {
 
     /// Runs git in the work tree and gives what it printed, without the last newline.
     pub fn git(&self, arguments: &[&str]) -> String {
-        self.git_in(&self.work(), arguments)
+        git_in(&self.work(), arguments)
     }
 
     /// Runs git in the bare repository.
     pub fn git_bare(&self, arguments: &[&str]) -> String {
-        self.git_in(&self.bare(), arguments)
-    }
-
-    fn git_in(&self, directory: &Path, arguments: &[&str]) -> String {
-        let output = command().current_dir(directory).args(arguments).output().expect("git runs");
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "git {} failed: {told}", arguments.join(" "));
-        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+        git_in(&self.bare(), arguments)
     }
 
     /// Writes a file of the work tree, without a commit.
@@ -145,6 +138,13 @@ impl TestRepo {
     pub fn delete_branch(&self, name: &str) {
         self.git_bare(&["update-ref", "-d", &format!("refs/heads/{name}")]);
     }
+}
+
+fn git_in(directory: &Path, arguments: &[&str]) -> String {
+    let output = command().current_dir(directory).args(arguments).output().expect("git runs");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "git {} failed: {told}", arguments.join(" "));
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }
 
 /// git, with nothing of the machine's configuration, and the same author and time always.
