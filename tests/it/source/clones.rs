@@ -73,20 +73,20 @@ fn flipped_bytes_in_a_pack_never_become_manifests() {
     let repo = TestRepo::with(&[("a.yaml", &"replicas: 1\n".repeat(40))]);
     let agent = Agent::of(&repo);
     let (info, snapshot) = agent.pull().unwrap();
-    let pack = agent.packs().remove(0);
-    let length = std::fs::metadata(&pack).unwrap().len();
-    for at in 12..length - 20 {
-        truncate(&pack, length);
+    for at in 12.. {
+        let pack = agent.packs().remove(0);
         let good = std::fs::read(&pack).unwrap();
+        // The last 20 bytes are the pack's checksum, which only fetches look at.
+        if at + 20 >= good.len() {
+            break;
+        }
         let mut bad = good.clone();
-        bad[usize::try_from(at).unwrap()] ^= 0x10;
+        bad[at] ^= 0x10;
+        truncate(&pack, 0);
         std::fs::write(&pack, bad).unwrap();
         assert_eq!(agent.remote.snapshot(&info.id, &agent.sync.path).unwrap(), snapshot, "byte {at}");
-        if !pack.exists() {
-            // Cloned anew under another name.
-            return;
-        }
-        truncate(&pack, length);
+        // Bytes of zlib that do not matter may stay as they are; the next round has only its own.
+        std::fs::remove_file(&agent.packs()[0]).unwrap();
         std::fs::write(&pack, good).unwrap();
     }
 }

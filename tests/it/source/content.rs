@@ -200,3 +200,12 @@ fn a_checkout_on_disk_gives_the_same_files_as_its_commit() {
     let error = read_directory(&repo.work(), &path, &Limits::default()).unwrap_err().to_string();
     assert!(error.contains("apps/nested is a submodule"), "{error}");
 }
+
+#[test]
+fn nesting_has_an_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let deepest = (0..101).fold(directory.path().to_owned(), |path, _| path.join("d"));
+    std::fs::create_dir_all(&deepest).unwrap();
+    let error = read_directory(directory.path(), &RepoPath::parse("").unwrap(), &Limits::default()).unwrap_err();
+    assert!(matches!(error, SourceError::Refused { refusal: Refusal::TooDeep { .. }, .. }), "{error}");
+}
