@@ -1,5 +1,33 @@
 //! git: which commit a branch is at, and the files of one commit under a path.
+//!
+//! ```text
+//!  Git (async, time limits) ──> Remote (trait, blocking) ──> GitRemote ──> transport: ls-remote, fetch
+//!                                                                ├───────> clone: the bare clone on disk
+//!                                                                └───────> tree ─┐
+//!                                              read_directory ──> directory ─────┴─> walk: the rules
+//! ```
+//! Nothing here knows what a manifest means, or of any cluster.
 
+mod clone;
+mod credentials;
+mod directory;
+mod error;
+mod files;
+mod git;
+mod ignore;
+mod libgit2;
+mod links;
+mod reference;
+mod remote;
+mod scrub;
 mod snapshot;
+mod transport;
+mod tree;
+mod walk;
 
+pub use directory::read_directory;
+pub use error::{Refusal, SourceError};
+pub use git::{Git, Timeouts};
+pub use libgit2::GitRemote;
+pub use remote::{CommitInfo, Remote, Revision};
 pub use snapshot::{Limits, Snapshot, SourceFile};

@@ -1,4 +1,10 @@
 //! The files of one commit under a path.
+//!
+//! What counts: files whose names end in `.yaml`, `.yml` or `.json`. Files and directories whose names
+//! start with a dot are skipped (`.git`, `.github`, `.gitlab-ci.yml`), and so is what a `.driftlessignore`
+//! file names (gitignore rules, in the directory of the path, above it up to the root, or below it).
+//! Symbolic links that stay inside of the path are followed, and the files behind one appear under the
+//! link's own name. Everything else that could surprise is refused: see [`super::Refusal`].
 
 use std::sync::Arc;
 
@@ -13,9 +19,11 @@ pub struct SourceFile {
 /// The files under one path of one commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Object id of the tree under the path: 40 hexadecimal digits. The same id is the same content.
+    /// A key: for one path, the same key is the same files. 40 hexadecimal digits: the object id of the
+    /// tree under the path, or, where `.driftlessignore` files above the path have a say, a hash over
+    /// that id and theirs. Of a directory on disk: `local-` and a hash of the files.
     pub tree: String,
-    /// Manifests (`.yaml`, `.yml`, `.json`) and `.driftlessignore` files, in byte order of their paths.
+    /// Manifests (`.yaml`, `.yml`, `.json`), in byte order of their paths. Ignored files are not among them.
     pub files: Vec<SourceFile>,
 }
 
@@ -27,6 +35,16 @@ pub struct Limits {
     pub files: usize,
     /// Bytes of all files together.
     pub total_bytes: usize,
+}
+
+/// Lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
 }
 
 impl Default for Limits {

@@ -1,1 +1,6 @@
+//! The integration tests: one binary.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod source;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,137 @@
+//! A bare clone in the data directory: a cache, which may be thrown away at any time.
+//!
+//! Each sync has a clone of its own, also where two syncs name the same URL: then a fetch of one can never
+//! take away what the other reads, at the price of a second shallow copy. A lock on a file beside it keeps
+//! two processes, or the old and the new life of a sync after a configuration change, from using it at once.
+//! A new clone is made beside the old one and takes its place only when it is complete.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use git2::{Repository, RepositoryInitOptions, RepositoryOpenFlags};
+use sha2::{Digest, Sha256};
+
+use super::error::SourceError;
+use super::snapshot::hex;
+
+/// A clone grows by a pack with every fetch, and its list of shallow commits by a line, which every later fetch
+/// has to send. libgit2 cannot shrink either, so from here on the clone is made anew.
+const MOST_PACKS: usize = 50;
+/// Bytes of all packs when there are several.
+const MOST_BYTES: u64 = 2 << 30;
+/// How long to wait for another user of the clone.
+const LOCK_WAIT: Duration = Duration::from_secs(20);
+
+pub(super) struct CloneDir {
+    path: PathBuf,
+}
+
+/// Released when it is dropped, and by the system when the process ends.
+pub(super) struct CloneLock {
+    _file: File,
+}
+
+impl CloneDir {
+    /// `<data_dir>/git/<sync>-<16 digits of the URL's SHA-256>`.
+    pub fn new(data_dir: &Path, sync: &str, url: &str) -> Self {
+        let digest = hex(&Sha256::digest(url.as_bytes())[..8]);
+        Self { path: data_dir.join("git").join(format!("{sync}-{digest}")) }
+    }
+
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(suffix);
+        path.into()
+    }
+
+    /// # Errors
+    /// [`SourceError::Busy`] when another user does not let go, or when `cancel` is set meanwhile.
+    pub fn lock(&self, url: &str, cancel: &AtomicBool) -> Result<CloneLock, SourceError> {
+        let path = self.beside(".lock");
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(storage("create the directory", parent))?;
+        }
+        let file = File::options().create(true).append(true).open(&path).map_err(storage("open", &path))?;
+        let deadline = Instant::now() + LOCK_WAIT;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(CloneLock { _file: file }),
+                Err(TryLockError::Error(error)) => return Err(storage("lock", &path)(error)),
+                Err(TryLockError::WouldBlock) if Instant::now() > deadline || cancel.load(Ordering::Relaxed) => {
+                    return Err(SourceError::Busy { url: url.to_owned() });
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+
+    /// `None` when there is no clone, or none that libgit2 recognises.
+    pub fn open(&self, _lock: &CloneLock) -> Option<Repository> {
+        open(&self.path).ok()
+    }
+
+    /// The clone, if it is fit to be fetched into.
+    pub fn open_to_grow(&self, lock: &CloneLock) -> Option<Repository> {
+        let (mut packs, mut bytes) = (0, 0);
+        for entry in fs::read_dir(self.path.join("objects/pack")).ok()? {
+            let entry = entry.ok()?;
+            let path = entry.path();
+            match path.extension().and_then(|extension| extension.to_str()) {
+                Some("pack") => {
+                    packs += 1;
+                    bytes += entry.metadata().ok()?.len();
+                }
+                Some("idx" | "lock" | "keep" | "rev") => {}
+                // What a killed fetch left behind. It may be large, and nobody else removes it.
+                _ => fs::remove_file(&path).ok()?,
+            }
+        }
+        let outgrown = packs >= MOST_PACKS || (packs > 1 && bytes > MOST_BYTES);
+        if outgrown { None } else { self.open(lock) }
+    }
+
+    /// An empty clone beside the present one. What an earlier try left there is removed.
+    pub fn begin_anew(&self, _lock: &CloneLock) -> Result<Repository, SourceError> {
+        let path = self.beside(".new");
+        remove(&path)?;
+        let mut options = RepositoryInitOptions::new();
+        // No templates: they bring hooks and whatever else the machine has there.
+        options.bare(true).no_reinit(true).external_template(false);
+        Repository::init_opts(&path, &options)
+            .map_err(|error| storage("create the clone in", &path)(io::Error::other(error.message().to_owned())))
+    }
+
+    /// Puts the new clone in the place of the old one. Killed in between, there is none, which is no harm.
+    pub fn finish_anew(&self, fresh: Repository, lock: &CloneLock) -> Result<Repository, SourceError> {
+        let path = self.beside(".new");
+        // libgit2 keeps packs open under the path they had.
+        drop(fresh);
+        remove(&self.path)?;
+        fs::rename(&path, &self.path).map_err(storage("rename", &path))?;
+        self.open(lock).ok_or_else(|| {
+            storage("open the clone in", &self.path)(io::Error::other("it vanished just after it was made"))
+        })
+    }
+}
+
+/// Exactly this directory, whatever the environment says of other ones.
+fn open(path: &Path) -> Result<Repository, git2::Error> {
+    Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::BARE, [] as [&Path; 0])
+}
+
+fn remove(path: &Path) -> Result<(), SourceError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => fs::remove_file(path),
+        done => done,
+    }
+    .or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+    .map_err(storage("remove", path))
+}
+
+fn storage(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SourceError {
+    let path = path.to_owned();
+    move |cause| SourceError::Storage { action, path, cause }
+}

@@ -1,0 +1,96 @@
+//! What libgit2 may offer when a server asks who we are: what it knows by itself. Credentials from
+//! Secrets and files get their place here in a later issue.
+
+use git2::{Cred, CredentialType, Error, ErrorClass, ErrorCode};
+
+use super::scrub::percent_decoded;
+
+/// libgit2 asks again for as long as it gets an answer, so a refused password would be sent for ever.
+const ATTEMPTS: usize = 4;
+
+/// What a URL says about who we are.
+pub(super) struct Credentials {
+    user: Option<String>,
+    password: Option<String>,
+    attempts: usize,
+    offered_password: bool,
+    offered_default: bool,
+}
+
+impl Credentials {
+    pub fn new(url: &str) -> Self {
+        let parsed = url::Url::parse(url).ok();
+        let user = parsed.as_ref().map(|url| percent_decoded(url.username())).filter(|user| !user.is_empty());
+        let password = parsed.as_ref().and_then(url::Url::password).map(percent_decoded);
+        Self { user, password, attempts: 0, offered_password: false, offered_default: false }
+    }
+
+    /// The next thing to offer. In this order: the user name when ssh wants only that, the ssh agent,
+    /// user and password of the URL, Negotiate; each once.
+    ///
+    /// # Errors
+    /// When there is nothing left to offer; its code is [`ErrorCode::Auth`].
+    pub fn offer(&mut self, user_in_url: Option<&str>, allowed: CredentialType) -> Result<Cred, Error> {
+        self.attempts += 1;
+        if self.attempts > ATTEMPTS {
+            return Err(refused("every credential that was offered was refused"));
+        }
+        let user = self.user.as_deref().or(user_in_url);
+        if allowed.contains(CredentialType::USERNAME) {
+            return Cred::username(user.unwrap_or("git"));
+        }
+        if allowed.contains(CredentialType::SSH_KEY) && self.attempts <= 2 {
+            return Cred::ssh_key_from_agent(user.unwrap_or("git"));
+        }
+        if allowed.contains(CredentialType::USER_PASS_PLAINTEXT) && !self.offered_password {
+            self.offered_password = true;
+            // A token that stands alone is a user name with an empty password.
+            if let Some(user) = user {
+                return Cred::userpass_plaintext(user, self.password.as_deref().unwrap_or_default());
+            }
+        }
+        if allowed.contains(CredentialType::DEFAULT) && !self.offered_default {
+            self.offered_default = true;
+            return Cred::default();
+        }
+        Err(refused(if self.offered_password && user.is_some() {
+            "the user and password in the URL were refused"
+        } else {
+            "the URL holds no credentials"
+        }))
+    }
+}
+
+fn refused(message: &str) -> Error {
+    Error::new(ErrorCode::Auth, ErrorClass::Net, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_offered_once() {
+        let mut credentials = Credentials::new("https://bob:secret@example.com/x.git");
+        assert!(credentials.offer(Some("bob"), CredentialType::USER_PASS_PLAINTEXT).is_ok());
+        let error = credentials.offer(Some("bob"), CredentialType::USER_PASS_PLAINTEXT).err().unwrap();
+        assert_eq!(error.code(), ErrorCode::Auth);
+        assert_eq!(error.message(), "the user and password in the URL were refused");
+    }
+
+    #[test]
+    fn without_credentials_there_is_nothing_to_offer() {
+        let mut credentials = Credentials::new("https://example.com/x.git");
+        let error = credentials.offer(None, CredentialType::USER_PASS_PLAINTEXT).err().unwrap();
+        assert_eq!(error.message(), "the URL holds no credentials");
+    }
+
+    #[test]
+    fn asking_for_ever_ends() {
+        let mut credentials = Credentials::new("git@example.com:x.git");
+        for _ in 0..ATTEMPTS {
+            let _ = credentials.offer(Some("git"), CredentialType::USERNAME);
+        }
+        assert!(credentials.offer(Some("git"), CredentialType::USERNAME).is_err());
+    }
+}

@@ -1,0 +1,107 @@
+//! A checkout on disk, read by the same rules as a commit.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::error::SourceError;
+use super::files::{Entry, Files, Kind, ReadError, locate};
+use super::snapshot::{Limits, Snapshot, SourceFile, hex};
+use super::walk::collect;
+use crate::config::RepoPath;
+
+/// Reads the manifest files under `path` of the directory `root`, as [`super::Remote::snapshot`]
+/// would if everything in it were committed: untracked files count, and what `.gitignore` names counts too.
+/// A nested repository counts as a submodule. `tree` is `local-` and 40 hexadecimal digits over names and content.
+///
+/// # Errors
+/// [`SourceError::Refused`] by the rules, [`SourceError::Storage`] when a file cannot be read.
+pub fn read_directory(root: &Path, path: &RepoPath, limits: &Limits) -> Result<Snapshot, SourceError> {
+    let failed = |error| match error {
+        ReadError::Refused(refusal) => SourceError::Refused { place: format!("directory {}", root.display()), refusal },
+        ReadError::Damaged(detail) => SourceError::Storage {
+            action: "read the directory",
+            path: root.to_owned(),
+            cause: io::Error::other(detail),
+        },
+    };
+    let disk = Disk { root };
+    let located = locate(&disk, path).map_err(failed)?;
+    let files = collect(&disk, &located, path, limits).map_err(failed)?;
+    Ok(Snapshot { tree: content_id(&files), files })
+}
+
+/// Lengths are hashed too, so that no two lists of files look alike.
+fn content_id(files: &[SourceFile]) -> String {
+    let mut hash = Sha256::new();
+    for file in files {
+        hash.update((file.path.len() as u64).to_be_bytes());
+        hash.update(file.path.as_bytes());
+        hash.update((file.bytes.len() as u64).to_be_bytes());
+        hash.update(&file.bytes);
+    }
+    format!("local-{}", hex(&hash.finalize()[..20]))
+}
+
+struct Disk<'a> {
+    root: &'a Path,
+}
+
+impl Disk<'_> {
+    fn entry(path: PathBuf) -> io::Result<Entry<PathBuf>> {
+        let kind = fs::symlink_metadata(&path)?.file_type();
+        let kind = if kind.is_symlink() {
+            Kind::Link
+        } else if kind.is_dir() {
+            // What git would have recorded as a submodule.
+            if fs::symlink_metadata(path.join(".git")).is_ok() { Kind::Submodule } else { Kind::Directory }
+        } else if kind.is_file() {
+            Kind::File
+        } else {
+            Kind::Other
+        };
+        let name = path.file_name().map(|name| name.as_encoded_bytes().to_vec()).unwrap_or_default();
+        Ok(Entry { name, kind, node: path })
+    }
+}
+
+impl Files for Disk<'_> {
+    type Node = PathBuf;
+
+    fn root(&self) -> Result<PathBuf, ReadError> {
+        Ok(self.root.to_owned())
+    }
+
+    fn list(&self, directory: &PathBuf) -> Result<Vec<Entry<PathBuf>>, ReadError> {
+        let entries = fs::read_dir(directory).map_err(|error| unreadable(directory, &error))?;
+        let entry = |entry: io::Result<fs::DirEntry>| entry.and_then(|entry| Self::entry(entry.path()));
+        entries.map(entry).collect::<io::Result<_>>().map_err(|error| unreadable(directory, &error))
+    }
+
+    fn find(&self, directory: &PathBuf, name: &str) -> Result<Option<Entry<PathBuf>>, ReadError> {
+        match Self::entry(directory.join(name)) {
+            Ok(entry) => Ok(Some(entry)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unreadable(&directory.join(name), &error)),
+        }
+    }
+
+    fn size(&self, file: &PathBuf) -> Result<u64, ReadError> {
+        fs::symlink_metadata(file).map(|meta| meta.len()).map_err(|error| unreadable(file, &error))
+    }
+
+    fn read(&self, file: &PathBuf) -> Result<Vec<u8>, ReadError> {
+        fs::read(file).map_err(|error| unreadable(file, &error))
+    }
+
+    fn target(&self, link: &PathBuf) -> Result<String, ReadError> {
+        let target = fs::read_link(link).map_err(|error| unreadable(link, &error))?;
+        Ok(target.to_string_lossy().into_owned())
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> ReadError {
+    ReadError::Damaged(format!("{}: {error}", path.display()))
+}

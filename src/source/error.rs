@@ -1,0 +1,124 @@
+//! What can go wrong between a URL and a snapshot. Every text names what was attempted and where,
+//! holds no credentials, and says what to do where a person can do something.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Why a look, a fetch or a read gave nothing. No variant ever means "there is nothing to apply".
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error("cannot reach {url}: {detail}")]
+    Unreachable { url: String, detail: String },
+
+    #[error(
+        "{url} asks for credentials that it was not given, or refuses them: {detail}; check the user and password \
+         in the URL, or the keys in the ssh agent"
+    )]
+    Credentials { url: String, detail: String },
+
+    #[error("the host key of {url} is not in known_hosts; add it with ssh-keyscan after checking its fingerprint")]
+    HostKey { url: String },
+
+    #[error("the TLS certificate of {url} is not trusted: {detail}")]
+    Certificate { url: String, detail: String },
+
+    /// `reference` as [`crate::config::Reference`] shows it: `branch main`.
+    #[error("{url} has no {reference}")]
+    NotFound { url: String, reference: String },
+
+    #[error("{url} has no tag that matches the semver range {range}")]
+    NoMatchingTag { url: String, range: String },
+
+    #[error("{url} has no commit {commit}, or no branch and no tag leads to it")]
+    CommitNotFound { url: String, commit: String },
+
+    #[error("{name} of {url} is not a commit")]
+    NotACommit { url: String, name: String },
+
+    /// Between look and fetch. Look again.
+    #[error("{name} of {url} moved away from {wanted} while it was fetched; it is looked at again")]
+    Moved { url: String, name: String, wanted: String },
+
+    #[error("fetching from {url} was given up after {limit_bytes} bytes; split the repository or shrink its history")]
+    TooMuchData { url: String, limit_bytes: usize },
+
+    #[error("{action} {url} did not end within {} seconds and was given up", limit.as_secs_f32())]
+    Timeout { url: String, action: &'static str, limit: Duration },
+
+    #[error("an earlier call to {url} that was given up is still busy; it is tried again later")]
+    Busy { url: String },
+
+    #[error("{action} {url} was cancelled")]
+    Cancelled { url: String, action: &'static str },
+
+    /// Even after it was cloned anew.
+    #[error("the clone of {url} is damaged, and cloning it anew did not help: {detail}")]
+    Corrupt { url: String, detail: String },
+
+    #[error("cannot {action} {}: {cause}", path.display())]
+    Storage { action: &'static str, path: PathBuf, cause: io::Error },
+
+    /// `place`: `commit 0123456789ab of URL`, or a directory.
+    #[error("{place}: {refusal}")]
+    Refused { place: String, refusal: Refusal },
+}
+
+/// Why the files of a readable commit or directory are not taken. Paths are relative to the
+/// repository's root.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("path {path} does not exist")]
+    NoSuchPath { path: String },
+
+    #[error("path {path} is a file, but no .yaml, .yml or .json file")]
+    PathIsNoManifest { path: String },
+
+    #[error("path {path} leads through the symbolic link {link}; name the directory that it points to")]
+    PathThroughLink { path: String, link: String },
+
+    #[error("path {path} is ignored by a .driftlessignore file above it")]
+    PathIgnored { path: String },
+
+    #[error(
+        "symbolic link {link} points to {target}, which is outside of the path {base}; only links inside of it are \
+         followed (an entry in .driftlessignore skips the link)"
+    )]
+    LinkLeaves { link: String, target: String, base: String },
+
+    #[error("symbolic link {link} points to {target}, which does not exist (an entry in .driftlessignore skips it)")]
+    LinkBroken { link: String, target: String },
+
+    #[error("symbolic link {link} points to {target}, which leads back to it")]
+    LinkLoop { link: String, target: String },
+
+    #[error("{path} is a submodule, and submodules are not read; an entry in .driftlessignore skips it")]
+    Submodule { path: String },
+
+    #[error(
+        "file {path} has {bytes} bytes, and {limit} are allowed; if it is no manifest, name it in .driftlessignore"
+    )]
+    FileTooLarge { path: String, bytes: u64, limit: usize },
+
+    #[error("path {path} holds more than {limit} manifest files; split it between several syncs")]
+    TooManyFiles { path: String, limit: usize },
+
+    #[error(
+        "the manifest files in path {path} are larger than {limit} bytes together; split them between several syncs"
+    )]
+    TotalTooLarge { path: String, limit: usize },
+
+    #[error(
+        "path {path} holds more than {limit} files and directories, counted through symbolic links; narrow the path"
+    )]
+    TooManyEntries { path: String, limit: usize },
+
+    #[error("directory {path} is nested deeper than {limit} levels")]
+    TooDeep { path: String, limit: usize },
+
+    #[error("the name {path} is not UTF-8; rename it")]
+    NotUtf8 { path: String },
+
+    #[error("{path}: {detail}")]
+    IgnoreFile { path: String, detail: String },
+}

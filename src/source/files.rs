@@ -1,0 +1,135 @@
+//! What the walk needs of a tree of files, be it in git or on disk, so that both obey the same rules.
+
+use super::error::Refusal;
+use super::ignore::{IGNORE_FILE, IgnoreStack};
+use crate::config::RepoPath;
+
+/// A tree of files in which symbolic links are entries, never followed by the tree itself.
+pub(super) trait Files {
+    /// Names one entry for good: an object id, a path on disk.
+    type Node: Clone;
+
+    fn root(&self) -> Result<Self::Node, ReadError>;
+
+    /// In any order.
+    fn list(&self, directory: &Self::Node) -> Result<Vec<Entry<Self::Node>>, ReadError>;
+
+    /// `None` when the directory has no such entry.
+    fn find(&self, directory: &Self::Node, name: &str) -> Result<Option<Entry<Self::Node>>, ReadError>;
+
+    /// In bytes, without reading the file.
+    fn size(&self, file: &Self::Node) -> Result<u64, ReadError>;
+
+    fn read(&self, file: &Self::Node) -> Result<Vec<u8>, ReadError>;
+
+    /// What a symbolic link says.
+    fn target(&self, link: &Self::Node) -> Result<String, ReadError>;
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Entry<Node> {
+    pub name: Vec<u8>,
+    pub kind: Kind,
+    pub node: Node,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    File,
+    Directory,
+    Link,
+    Submodule,
+    /// A device or a socket on disk: nobody's manifest.
+    Other,
+}
+
+#[derive(Debug)]
+pub(super) enum ReadError {
+    /// The content breaks a rule; reading again changes nothing.
+    Refused(Refusal),
+    /// What should be there cannot be read.
+    Damaged(String),
+}
+
+impl From<Refusal> for ReadError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Where a sync's path leads.
+pub(super) struct Located<Node> {
+    pub node: Node,
+    /// [`Kind::File`] or [`Kind::Directory`].
+    pub kind: Kind,
+    /// The files of ignore rules in the directories above the path, from the root on:
+    /// the directory (empty for the root) and the file.
+    pub above: Vec<(String, Node)>,
+}
+
+/// Finds a path without following any link: what is behind a link outside of the path could change
+/// while the tree under the path stays the same.
+pub(super) fn locate<F: Files>(files: &F, path: &RepoPath) -> Result<Located<F::Node>, ReadError> {
+    let mut found = Located { node: files.root()?, kind: Kind::Directory, above: Vec::new() };
+    let missing = || Refusal::NoSuchPath { path: path.to_string() };
+    let mut directory = String::new();
+    for part in path.as_str().split('/').filter(|part| !part.is_empty()) {
+        if found.kind != Kind::Directory {
+            return Err(missing().into());
+        }
+        if let Some(entry) = files.find(&found.node, IGNORE_FILE)?.filter(|entry| entry.kind == Kind::File) {
+            found.above.push((directory.clone(), entry.node));
+        }
+        let entry = files.find(&found.node, part)?.ok_or_else(missing)?;
+        directory = joined(&directory, part);
+        match entry.kind {
+            Kind::File | Kind::Directory => (found.node, found.kind) = (entry.node, entry.kind),
+            Kind::Link => {
+                return Err(Refusal::PathThroughLink { path: path.to_string(), link: directory }.into());
+            }
+            Kind::Submodule => return Err(Refusal::Submodule { path: directory }.into()),
+            Kind::Other => return Err(missing().into()),
+        }
+    }
+    Ok(found)
+}
+
+/// The rules above the path, once it is certain that they do not ignore the path itself: that would
+/// look like a commit that removed everything.
+pub(super) fn rules_above<F: Files>(
+    files: &F,
+    located: &Located<F::Node>,
+    path: &RepoPath,
+    limit: usize,
+) -> Result<IgnoreStack, ReadError> {
+    let mut stack = IgnoreStack::default();
+    for (directory, node) in &located.above {
+        stack.push(directory, &read_rules(files, node, directory, limit)?)?;
+    }
+    let parts: Vec<&str> = path.as_str().split('/').filter(|part| !part.is_empty()).collect();
+    for depth in 1..=parts.len() {
+        let is_dir = depth < parts.len() || located.kind == Kind::Directory;
+        if stack.ignores(&parts[..depth].join("/"), is_dir) {
+            return Err(Refusal::PathIgnored { path: path.to_string() }.into());
+        }
+    }
+    Ok(stack)
+}
+
+pub(super) fn read_rules<F: Files>(
+    files: &F,
+    node: &F::Node,
+    directory: &str,
+    limit: usize,
+) -> Result<Vec<u8>, ReadError> {
+    let bytes = files.size(node)?;
+    if bytes > limit as u64 {
+        return Err(Refusal::FileTooLarge { path: joined(directory, IGNORE_FILE), bytes, limit }.into());
+    }
+    files.read(node)
+}
+
+/// `directory/name`, or the name alone in the root.
+pub(super) fn joined(directory: &str, name: &str) -> String {
+    if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
+}

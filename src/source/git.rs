@@ -1,0 +1,199 @@
+//! The async face of a [`Remote`]: blocking calls on threads of their own, with time limits.
+//!
+//! One `Git` has one thread at most. A call that is given up, because its time is over or because nobody waits
+//! for it any more, asks the thread to end and leaves it behind; until it has ended, further calls are answered
+//! with [`SourceError::Busy`], so that a server that hangs costs one thread and not one a minute.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::error::SourceError;
+use super::libgit2::GitRemote;
+use super::remote::{CommitInfo, Remote, Revision};
+use super::snapshot::{Limits, Snapshot};
+use crate::config::{RepoPath, SyncConfig};
+
+/// How long callers wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    pub look: Duration,
+    /// For a fetch, and for reading, which may have to clone anew.
+    pub fetch: Duration,
+}
+
+impl Default for Timeouts {
+    /// 30 seconds for a look, 5 minutes for a fetch.
+    fn default() -> Self {
+        Self { look: Duration::from_secs(30), fetch: Duration::from_mins(5) }
+    }
+}
+
+/// One reference of one repository. Cheap to clone; clones share the thread.
+#[derive(Clone)]
+pub struct Git {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    remote: Box<dyn Remote>,
+    thread: String,
+    url: String,
+    timeouts: Timeouts,
+    turn: Arc<Semaphore>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    calls: u64,
+    /// The call that has the thread.
+    running: Option<u64>,
+    /// It was given up.
+    abandoned: bool,
+}
+
+impl Git {
+    /// Does no I/O. The clone is made under `data_dir` by the first fetch.
+    #[must_use]
+    pub fn open(sync: &SyncConfig, data_dir: &Path) -> Self {
+        let remote = GitRemote::new(sync, data_dir, Limits::default());
+        Self::with(sync, remote, Timeouts::default())
+    }
+
+    /// Another remote, or other limits. Of `sync`, only the name and the URL to show are used.
+    #[must_use]
+    pub fn with(sync: &SyncConfig, remote: impl Remote, timeouts: Timeouts) -> Self {
+        let shared = Shared {
+            remote: Box::new(remote),
+            thread: format!("git-{}", sync.name),
+            url: sync.source.display_url(),
+            timeouts,
+            turn: Arc::new(Semaphore::new(1)),
+            state: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// # Errors
+    /// As [`Remote::look`]; [`SourceError::Timeout`] and [`SourceError::Busy`].
+    pub async fn look(&self) -> Result<Revision, SourceError> {
+        self.call("looking at", self.shared.timeouts.look, Remote::look).await
+    }
+
+    /// # Errors
+    /// As [`Remote::fetch`]; [`SourceError::Timeout`] and [`SourceError::Busy`].
+    pub async fn fetch(&self, revision: &Revision) -> Result<CommitInfo, SourceError> {
+        let revision = revision.clone();
+        self.call("fetching from", self.shared.timeouts.fetch, move |remote| remote.fetch(&revision)).await
+    }
+
+    /// # Errors
+    /// As [`Remote::tree`]; [`SourceError::Timeout`] and [`SourceError::Busy`].
+    pub async fn tree(&self, commit: &str, path: &RepoPath) -> Result<String, SourceError> {
+        let (commit, path) = (commit.to_owned(), path.clone());
+        self.call("reading the clone of", self.shared.timeouts.fetch, move |remote| remote.tree(&commit, &path)).await
+    }
+
+    /// # Errors
+    /// As [`Remote::snapshot`]; [`SourceError::Timeout`] and [`SourceError::Busy`].
+    pub async fn snapshot(&self, commit: &str, path: &RepoPath) -> Result<Snapshot, SourceError> {
+        let (commit, path) = (commit.to_owned(), path.clone());
+        let read = move |remote: &dyn Remote| remote.snapshot(&commit, &path);
+        self.call("reading the clone of", self.shared.timeouts.fetch, read).await
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        limit: Duration,
+        work: impl FnOnce(&dyn Remote) -> Result<T, SourceError> + Send + 'static,
+    ) -> Result<T, SourceError> {
+        let shared = &self.shared;
+        let deadline = Instant::now() + limit;
+        let busy = || SourceError::Busy { url: shared.url.clone() };
+        if shared.state().abandoned {
+            return Err(busy());
+        }
+        let turn = timeout_at(deadline, Arc::clone(&shared.turn).acquire_owned());
+        let Ok(Ok(turn)) = turn.await else { return Err(busy()) };
+        let (answer, answered) = oneshot::channel();
+        let call = Call::begin(shared);
+        let ending = Ending { shared: Arc::clone(shared), _turn: turn };
+        let spawned = std::thread::Builder::new().name(shared.thread.clone()).spawn(move || {
+            let result = work(&*ending.shared.remote);
+            // The thread counts as ended before the answer is there, so that the next call finds it free.
+            drop(ending);
+            // Nobody may wait any more.
+            let _ = answer.send(result);
+        });
+        spawned.map_err(|cause| SourceError::Storage {
+            action: "start a thread for",
+            path: shared.url.clone().into(),
+            cause,
+        })?;
+        match timeout_at(deadline, answered).await {
+            Ok(Ok(result)) => result,
+            // The thread panicked, which takes a fault in libgit2's bindings.
+            Ok(Err(_)) => Err(SourceError::Unreachable {
+                url: shared.url.clone(),
+                detail: format!("{action} it ended without an answer"),
+            }),
+            Err(_) => {
+                drop(call);
+                Err(SourceError::Timeout { url: shared.url.clone(), action, limit })
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The caller's side of a call. Dropped while the thread still works, it gives the call up: also when the
+/// caller's future is dropped.
+struct Call<'a> {
+    shared: &'a Shared,
+    id: u64,
+}
+
+impl<'a> Call<'a> {
+    fn begin(shared: &'a Shared) -> Self {
+        let mut state = shared.state();
+        state.calls += 1;
+        state.running = Some(state.calls);
+        state.abandoned = false;
+        Self { shared, id: state.calls }
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        // Under the lock, so that the next call cannot have begun.
+        if state.running == Some(self.id) {
+            state.abandoned = true;
+            self.shared.remote.cancel();
+        }
+    }
+}
+
+/// The thread's side of a call.
+struct Ending {
+    shared: Arc<Shared>,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        state.running = None;
+        state.abandoned = false;
+    }
+}

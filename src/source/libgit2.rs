@@ -1,0 +1,283 @@
+//! The remote that is one: libgit2 and a bare clone.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use git2::{Oid, Repository};
+
+use super::clone::{CloneDir, CloneLock};
+use super::error::{Refusal, SourceError};
+use super::files::ReadError;
+use super::reference::{choose, name_at};
+use super::remote::{CommitInfo, Remote, Revision};
+use super::scrub::Scrubber;
+use super::snapshot::{Limits, Snapshot};
+use super::transport::{FetchError, Transport, is_local};
+use super::tree;
+use crate::config::{Reference, RepoPath, Source, SyncConfig};
+
+/// What a fetch writes in the clone; the next one tells the server that it has this.
+const FETCHED: &str = "refs/driftless/head";
+
+/// One reference of one repository, by way of libgit2.
+///
+/// Fetches are shallow where the transport can do it (http and ssh can, `file` cannot). A clone that turns out
+/// to be damaged, half-written, or older than 50 fetches is made anew and replaced once the new one is complete.
+/// A commit named by its id is fetched by a branch or tag that is at it, else by the id if the server allows
+/// that, else with all branches and tags and all of their history.
+pub struct GitRemote {
+    source: Source,
+    path: RepoPath,
+    scrub: Scrubber,
+    clone: CloneDir,
+    limits: Limits,
+    cancel: AtomicBool,
+    /// The last revision that was fetched, to clone it anew by its name when the clone breaks.
+    fetched: Mutex<Option<Revision>>,
+}
+
+enum PullError {
+    Failed(SourceError),
+    /// Into an empty clone it may work.
+    NeedsNewClone(String),
+}
+
+impl From<SourceError> for PullError {
+    fn from(error: SourceError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl GitRemote {
+    /// Does no I/O.
+    #[must_use]
+    pub fn new(sync: &SyncConfig, data_dir: &Path, limits: Limits) -> Self {
+        Self {
+            source: sync.source.clone(),
+            path: sync.path.clone(),
+            scrub: Scrubber::new(&sync.source),
+            clone: CloneDir::new(data_dir, sync.name.as_str(), &sync.source.url),
+            limits,
+            cancel: AtomicBool::new(false),
+            fetched: Mutex::new(None),
+        }
+    }
+
+    fn url(&self) -> String {
+        self.scrub.display_url().to_owned()
+    }
+
+    fn transport(&self) -> Transport<'_> {
+        Transport { url: &self.source.url, scrub: &self.scrub, cancel: &self.cancel }
+    }
+
+    fn lock(&self) -> Result<CloneLock, SourceError> {
+        self.cancel.store(false, Ordering::Relaxed);
+        self.clone.lock(self.scrub.display_url(), &self.cancel)
+    }
+
+    fn oid(&self, commit: &str) -> Result<Oid, SourceError> {
+        Oid::from_str(commit).ok().filter(|_| commit.len() == 40).ok_or_else(|| self.not_found(commit))
+    }
+
+    fn not_found(&self, commit: &str) -> SourceError {
+        SourceError::CommitNotFound { url: self.url(), commit: commit.to_owned() }
+    }
+
+    /// `Ok(None)`: the commit is not there.
+    fn readable(&self, repository: &Repository, id: Oid) -> Result<Option<CommitInfo>, ReadError> {
+        let info = tree::read_commit(repository, id)?;
+        if info.is_some() {
+            tree::check(repository, id, &self.path)?;
+        }
+        Ok(info)
+    }
+
+    /// Fetches, into the present clone if that is any good, else into a new one.
+    fn download(&self, revision: &Revision, lock: &CloneLock) -> Result<CommitInfo, SourceError> {
+        if let Some(repository) = self.clone.open_to_grow(lock) {
+            match self.pull(&repository, revision) {
+                Err(PullError::NeedsNewClone(detail)) => {
+                    tracing::info!(url = self.scrub.display_url(), detail, "cloning anew");
+                }
+                Err(PullError::Failed(error)) => return Err(error),
+                Ok(info) => return Ok(info),
+            }
+        }
+        self.clone_anew(revision, lock).map(|(info, _)| info)
+    }
+
+    fn clone_anew(&self, revision: &Revision, lock: &CloneLock) -> Result<(CommitInfo, Repository), SourceError> {
+        let fresh = self.clone.begin_anew(lock)?;
+        let info = match self.pull(&fresh, revision) {
+            Ok(info) => info,
+            Err(PullError::Failed(error)) => {
+                if matches!(error, SourceError::CommitNotFound { .. }) {
+                    // It took all of the history to know. Kept, so that the next try need not fetch it again.
+                    self.clone.finish_anew(fresh, lock)?;
+                }
+                return Err(error);
+            }
+            Err(PullError::NeedsNewClone(detail)) => {
+                return Err(SourceError::Corrupt { url: self.url(), detail });
+            }
+        };
+        Ok((info, self.clone.finish_anew(fresh, lock)?))
+    }
+
+    /// Fetches into a clone, and makes sure that it now holds this very commit.
+    fn pull(&self, repository: &Repository, revision: &Revision) -> Result<CommitInfo, PullError> {
+        let id = self.oid(&revision.commit)?;
+        let by_commit = revision.name == revision.commit;
+        if by_commit {
+            self.pull_commit(repository, revision)?;
+        } else {
+            self.pull_name(repository, &revision.name)?;
+        }
+        match self.readable(repository, id) {
+            Ok(Some(info)) => Ok(info),
+            Ok(None) if repository.odb().is_ok_and(|odb| odb.exists(id)) => {
+                Err(SourceError::NotACommit { url: self.url(), name: revision.name.clone() }.into())
+            }
+            Ok(None) if !tree::is_intact(repository) => {
+                Err(PullError::NeedsNewClone("what was fetched before is not there any more".to_owned()))
+            }
+            Ok(None) if by_commit => Err(self.not_found(&revision.commit).into()),
+            Ok(None) => Err(SourceError::Moved {
+                url: self.url(),
+                name: revision.name.clone(),
+                wanted: revision.commit.clone(),
+            }
+            .into()),
+            Err(ReadError::Damaged(detail)) => Err(PullError::NeedsNewClone(detail)),
+            Err(ReadError::Refused(refusal)) => Err(self.refused(&revision.commit, refusal).into()),
+        }
+    }
+
+    fn pull_name(&self, repository: &Repository, name: &str) -> Result<(), PullError> {
+        self.pull_refspecs(repository, &[format!("+{name}:{FETCHED}")])
+    }
+
+    fn pull_commit(&self, repository: &Repository, revision: &Revision) -> Result<(), PullError> {
+        let heads = self.transport().list()?;
+        if let Some(name) = name_at(&heads, &revision.commit) {
+            return self.pull_name(repository, name);
+        }
+        if !is_local(&self.source.url) {
+            let refspec = format!("+{}:{FETCHED}", revision.commit);
+            match self.transport().fetch(repository, &[refspec], 1) {
+                Ok(()) => return Ok(()),
+                Err(FetchError::NotByCommit | FetchError::NotShallow) => {}
+                Err(FetchError::Failed(error)) => return Err(error.into()),
+                Err(FetchError::Damaged(detail)) => return Err(PullError::NeedsNewClone(detail)),
+            }
+        }
+        let everything = ["heads", "tags"].map(|kind| format!("+refs/{kind}/*:refs/driftless/{kind}/*"));
+        self.pull_all(repository, &everything)
+    }
+
+    fn pull_refspecs(&self, repository: &Repository, refspecs: &[String]) -> Result<(), PullError> {
+        if !is_local(&self.source.url) {
+            match self.transport().fetch(repository, refspecs, 1) {
+                Ok(()) => return Ok(()),
+                Err(FetchError::NotShallow) => {}
+                Err(error) => return Err(pull_error(error)),
+            }
+        }
+        self.pull_all(repository, refspecs)
+    }
+
+    /// With all of the history, which cannot be had on top of a part of it.
+    fn pull_all(&self, repository: &Repository, refspecs: &[String]) -> Result<(), PullError> {
+        if repository.is_shallow() {
+            return Err(PullError::NeedsNewClone("the clone is shallow, and all of the history is needed".into()));
+        }
+        self.transport().fetch(repository, refspecs, 0).map_err(pull_error)
+    }
+
+    /// Reads from the clone; when it is damaged, clones anew and reads once more.
+    fn read<T>(&self, commit: &str, read: impl Fn(&Repository, Oid) -> Result<T, ReadError>) -> Result<T, SourceError> {
+        let id = self.oid(commit)?;
+        let lock = self.lock()?;
+        let first = match self.clone.open(&lock) {
+            Some(repository) => read(&repository, id),
+            None => Err(ReadError::Damaged("there is no clone".to_owned())),
+        };
+        let detail = match first {
+            Ok(value) => return Ok(value),
+            Err(ReadError::Refused(refusal)) => return Err(self.refused(commit, refusal)),
+            Err(ReadError::Damaged(detail)) => self.scrub.scrub(&detail),
+        };
+        tracing::warn!(url = self.scrub.display_url(), commit, detail, "the clone cannot be read; cloning anew");
+        let repository = self.clone_commit_anew(commit, &lock)?;
+        read(&repository, id).map_err(|error| match error {
+            ReadError::Refused(refusal) => self.refused(commit, refusal),
+            ReadError::Damaged(detail) => SourceError::Corrupt { url: self.url(), detail: self.scrub.scrub(&detail) },
+        })
+    }
+
+    /// By the name that the commit had when it was fetched, and when that has moved on, by its id.
+    fn clone_commit_anew(&self, commit: &str, lock: &CloneLock) -> Result<Repository, SourceError> {
+        let by_id = Revision { commit: commit.to_owned(), name: commit.to_owned() };
+        let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let revision = fetched.filter(|fetched| fetched.commit == commit).unwrap_or_else(|| by_id.clone());
+        let cloned = match self.clone_anew(&revision, lock) {
+            Err(SourceError::Moved { .. }) => self.clone_anew(&by_id, lock),
+            cloned => cloned,
+        };
+        cloned.map(|(_, repository)| repository)
+    }
+
+    fn refused(&self, commit: &str, refusal: Refusal) -> SourceError {
+        let short = commit.get(..12).unwrap_or(commit);
+        SourceError::Refused { place: format!("commit {short} of {}", self.url()), refusal }
+    }
+}
+
+fn pull_error(error: FetchError) -> PullError {
+    match error {
+        FetchError::Failed(error) => PullError::Failed(error),
+        FetchError::Damaged(detail) => PullError::NeedsNewClone(detail),
+        FetchError::NotShallow | FetchError::NotByCommit => {
+            PullError::NeedsNewClone("the server refuses what was asked for".to_owned())
+        }
+    }
+}
+
+impl Remote for GitRemote {
+    /// A commit named by its id is not looked at: nobody can move it.
+    fn look(&self) -> Result<Revision, SourceError> {
+        self.cancel.store(false, Ordering::Relaxed);
+        let heads = match self.source.reference {
+            Reference::Commit(_) => Vec::new(),
+            _ => self.transport().list()?,
+        };
+        choose(&heads, &self.source.reference, self.scrub.display_url())
+    }
+
+    fn fetch(&self, revision: &Revision) -> Result<CommitInfo, SourceError> {
+        let id = self.oid(&revision.commit)?;
+        let lock = self.lock()?;
+        // A damaged clone is no reason to stop here: the download sees to it.
+        let present = self.clone.open(&lock).and_then(|repository| self.readable(&repository, id).ok().flatten());
+        let info = match present {
+            Some(info) => info,
+            None => self.download(revision, &lock)?,
+        };
+        *self.fetched.lock().unwrap_or_else(PoisonError::into_inner) = Some(revision.clone());
+        Ok(info)
+    }
+
+    fn snapshot(&self, commit: &str, path: &RepoPath) -> Result<Snapshot, SourceError> {
+        self.read(commit, |repository, id| tree::read_snapshot(repository, id, path, &self.limits))
+    }
+
+    fn tree(&self, commit: &str, path: &RepoPath) -> Result<String, SourceError> {
+        self.read(commit, |repository, id| tree::read_key(repository, id, path, &self.limits))
+    }
+
+    fn cancel(&self) {
+        self.cancel.store(true, Ordering::Relaxed);
+    }
+}

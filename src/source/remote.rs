@@ -1,0 +1,63 @@
+//! The small trait between the agent and git: blocking, so that an implementation may be plain code.
+
+use jiff::Timestamp;
+
+use super::error::SourceError;
+use super::snapshot::Snapshot;
+use crate::config::RepoPath;
+
+/// What a reference points at now.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Revision {
+    /// 40 hexadecimal digits. Of an annotated tag: the commit, not the tag object.
+    pub commit: String,
+    /// `refs/heads/main`, `refs/tags/v1.2.3`, or the commit once more.
+    pub name: String,
+}
+
+/// One commit, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitInfo {
+    /// 40 hexadecimal digits.
+    pub id: String,
+    /// Committer time, to the second.
+    pub time: Timestamp,
+    /// First line of the message, at most [`CommitInfo::SUBJECT`] characters of it.
+    pub subject: String,
+}
+
+impl CommitInfo {
+    /// The longest subject: it goes into logs, metrics' neighbours and a `ConfigMap`.
+    pub const SUBJECT: usize = 200;
+}
+
+/// One reference of one repository. Calls block, for as long as the network likes.
+pub trait Remote: Send + Sync + 'static {
+    /// Asks what the reference points at. Fetches nothing.
+    ///
+    /// # Errors
+    /// See [`SourceError`]. None of them says that the repository is empty on purpose.
+    fn look(&self) -> Result<Revision, SourceError>;
+
+    /// Makes the commit readable, without the network when it is so already.
+    ///
+    /// # Errors
+    /// [`SourceError::Moved`] when the reference moved on and the commit cannot be had any more;
+    /// what comes back is always of `revision.commit`.
+    fn fetch(&self, revision: &Revision) -> Result<CommitInfo, SourceError>;
+
+    /// The manifest files of a fetched commit under a path.
+    ///
+    /// # Errors
+    /// [`SourceError::Refused`] where the content breaks a rule or a limit.
+    fn snapshot(&self, commit: &str, path: &RepoPath) -> Result<Snapshot, SourceError>;
+
+    /// What [`Snapshot::tree`] would be, without reading the files.
+    ///
+    /// # Errors
+    /// As [`Remote::snapshot`], as far as they show without reading.
+    fn tree(&self, commit: &str, path: &RepoPath) -> Result<String, SourceError>;
+
+    /// Asks the call that is under way to end. It may do so late, or never.
+    fn cancel(&self) {}
+}

@@ -1,0 +1,180 @@
+//! Talking to a git server through libgit2: listing references, fetching packs, and what its errors mean.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use git2::{
+    AutotagOption, CertificateCheckStatus, Direction, Error, ErrorClass, ErrorCode, FetchOptions, ProxyOptions, Remote,
+    RemoteCallbacks, Repository,
+};
+
+use super::credentials::Credentials;
+use super::error::SourceError;
+use super::reference::Head;
+use super::scrub::Scrubber;
+
+/// Milliseconds until a server must have accepted the connection.
+const CONNECT_MS: i32 = 10_000;
+/// Milliseconds of silence on a connection. Servers send progress every few seconds while they pack.
+const SILENCE_MS: i32 = 30_000;
+/// Bytes of one pack.
+const MOST_BYTES: usize = 2 << 30;
+
+/// A connection's worth of settings.
+pub(super) struct Transport<'a> {
+    pub url: &'a str,
+    pub scrub: &'a Scrubber,
+    pub cancel: &'a AtomicBool,
+}
+
+/// Why a fetch gave nothing.
+pub(super) enum FetchError {
+    /// The network, the server, or we ourselves: the clone is as good as before.
+    Failed(SourceError),
+    /// The server, or libgit2 on its behalf, cannot send a part of the history.
+    NotShallow,
+    /// The server does not give this object: not at all, or only by the name of a branch or tag.
+    NotByCommit,
+    /// Anything else is held to be the clone's fault.
+    Damaged(String),
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Stopped {
+    No,
+    Cancelled,
+    TooMuch,
+}
+
+impl Transport<'_> {
+    /// `ls-remote`.
+    pub fn list(&self) -> Result<Vec<Head>, SourceError> {
+        limit_waiting();
+        let action = "looking at";
+        let stopped = Cell::new(Stopped::No);
+        let mut remote = Remote::create_detached(self.url).map_err(|error| self.failed(&error, action))?;
+        let connected = remote.connect_auth(Direction::Fetch, Some(self.callbacks(&stopped)), Some(proxy()));
+        let connection = connected.map_err(|error| self.failed(&error, action))?;
+        let heads = connection.list().map_err(|error| self.failed(&error, action))?;
+        Ok(heads.iter().map(|head| Head { name: head.name().to_owned(), id: head.oid().to_string() }).collect())
+    }
+
+    /// Fetches into a repository. `depth` 0 is all of the history.
+    pub fn fetch(&self, repository: &Repository, refspecs: &[String], depth: i32) -> Result<(), FetchError> {
+        limit_waiting();
+        let stopped = Cell::new(Stopped::No);
+        let mut options = FetchOptions::new();
+        options
+            .remote_callbacks(self.callbacks(&stopped))
+            .proxy_options(proxy())
+            .download_tags(AutotagOption::None)
+            .update_fetchhead(false)
+            .depth(depth);
+        let fetched = repository
+            .remote_anonymous(self.url)
+            .and_then(|mut remote| remote.fetch(refspecs, Some(&mut options), Some("driftless")));
+        let Err(error) = fetched else { return Ok(()) };
+        Err(match stopped.get() {
+            Stopped::Cancelled => FetchError::Failed(self.cancelled("fetching from")),
+            Stopped::TooMuch => FetchError::Failed(SourceError::TooMuchData {
+                url: self.scrub.display_url().to_owned(),
+                limit_bytes: MOST_BYTES,
+            }),
+            Stopped::No => self.fetch_error(&error, depth),
+        })
+    }
+
+    fn fetch_error(&self, error: &Error, depth: i32) -> FetchError {
+        // libgit2 has no codes for these; the texts are those of its smart and local transports, and of git itself.
+        let message = error.message();
+        if depth > 0 && message.contains("shallow") {
+            return FetchError::NotShallow;
+        }
+        let not_by_commit =
+            ["cannot fetch a specific object", "not our ref", "unadvertised object", "unexpected packet type"];
+        if not_by_commit.iter().any(|text| message.contains(text)) {
+            return FetchError::NotByCommit;
+        }
+        let remote = matches!(error.code(), ErrorCode::Auth | ErrorCode::Certificate | ErrorCode::Timeout)
+            || matches!(error.class(), ErrorClass::Net | ErrorClass::Http | ErrorClass::Ssl | ErrorClass::Ssh);
+        if remote {
+            FetchError::Failed(self.failed(error, "fetching from"))
+        } else {
+            FetchError::Damaged(self.scrub.scrub(message))
+        }
+    }
+
+    fn callbacks<'call>(&'call self, stopped: &'call Cell<Stopped>) -> RemoteCallbacks<'call> {
+        let mut callbacks = RemoteCallbacks::new();
+        let mut credentials = Credentials::new(self.url);
+        callbacks.credentials(move |_, user, allowed| credentials.offer(user, allowed));
+        // https: libgit2 has checked the certificate, and its verdict stands. ssh: it has looked for the host
+        // key in $HOME/.ssh/known_hosts, and a miss is an error. Known hosts of our own come with a later issue.
+        callbacks.certificate_check(|_, _| Ok(CertificateCheckStatus::CertificatePassthrough));
+        callbacks.sideband_progress(|_| self.goes_on(stopped));
+        callbacks.transfer_progress(|progress| {
+            if progress.received_bytes() > MOST_BYTES {
+                stopped.set(Stopped::TooMuch);
+                return false;
+            }
+            self.goes_on(stopped)
+        });
+        callbacks
+    }
+
+    fn goes_on(&self, stopped: &Cell<Stopped>) -> bool {
+        let cancelled = self.cancel.load(Ordering::Relaxed);
+        if cancelled {
+            stopped.set(Stopped::Cancelled);
+        }
+        !cancelled
+    }
+
+    fn cancelled(&self, action: &'static str) -> SourceError {
+        SourceError::Cancelled { url: self.scrub.display_url().to_owned(), action }
+    }
+
+    fn failed(&self, error: &Error, action: &'static str) -> SourceError {
+        if self.cancel.load(Ordering::Relaxed) {
+            return self.cancelled(action);
+        }
+        let url = self.scrub.display_url().to_owned();
+        let detail = self.scrub.scrub(error.message());
+        let denied = ["status code: 401", "status code: 403", "authenticat"];
+        let denied = denied.iter().any(|text| detail.contains(text)) && !detail.contains("too many redirects");
+        match (error.code(), error.class()) {
+            (ErrorCode::Certificate, ErrorClass::Ssh) => SourceError::HostKey { url },
+            (ErrorCode::Certificate, _) => SourceError::Certificate { url, detail },
+            (ErrorCode::Auth, _) => SourceError::Credentials { url, detail },
+            (_, ErrorClass::Http | ErrorClass::Ssh) if denied => SourceError::Credentials { url, detail },
+            _ => SourceError::Unreachable { url, detail },
+        }
+    }
+}
+
+/// Whether libgit2 reads the repository from disk by itself, all of the history at once.
+pub(super) fn is_local(url: &str) -> bool {
+    url.starts_with("file://") || Path::new(url).is_absolute()
+}
+
+/// The proxy of git's configuration, else of the environment.
+fn proxy<'a>() -> ProxyOptions<'a> {
+    let mut proxy = ProxyOptions::new();
+    proxy.auto();
+    proxy
+}
+
+/// Gives up on silent servers. These settings are libgit2's own and hold for the whole process.
+fn limit_waiting() {
+    static ONCE: Once = Once::new();
+    // SAFETY: each call writes one integer inside of libgit2 that connections read when they are opened. `Once` lets
+    // a single thread write, and every thread that is about to open a connection comes through here first and waits.
+    #[allow(unsafe_code)]
+    ONCE.call_once(|| unsafe {
+        // They fail only for negative values.
+        let _ = git2::opts::set_server_connect_timeout_in_milliseconds(CONNECT_MS);
+        let _ = git2::opts::set_server_timeout_in_milliseconds(SILENCE_MS);
+    });
+}

@@ -1,0 +1,161 @@
+//! The files of a commit, straight from tree objects: there is no work tree.
+
+use git2::{ErrorCode, ObjectType, Oid, Repository, TreeEntry};
+use sha2::{Digest, Sha256};
+
+use super::files::{Entry, Files, Kind, Located, ReadError, locate, rules_above};
+use super::remote::CommitInfo;
+use super::snapshot::{Limits, Snapshot, hex};
+use super::walk::{collect, is_manifest};
+use crate::config::RepoPath;
+
+/// What git writes for a symbolic link, and for a submodule.
+const LINK: i32 = 0o120_000;
+
+pub(super) fn read_snapshot(
+    repository: &Repository,
+    commit: Oid,
+    path: &RepoPath,
+    limits: &Limits,
+) -> Result<Snapshot, ReadError> {
+    let files = CommitFiles::open(repository, commit)?;
+    let located = locate(&files, path)?;
+    Ok(Snapshot { tree: key(&located, path), files: collect(&files, &located, path, limits)? })
+}
+
+pub(super) fn read_key(
+    repository: &Repository,
+    commit: Oid,
+    path: &RepoPath,
+    limits: &Limits,
+) -> Result<String, ReadError> {
+    let files = CommitFiles::open(repository, commit)?;
+    let located = locate(&files, path)?;
+    rules_above(&files, &located, path, limits.file_bytes)?;
+    Ok(key(&located, path))
+}
+
+/// `None` when the repository has no such object.
+pub(super) fn read_commit(repository: &Repository, id: Oid) -> Result<Option<CommitInfo>, ReadError> {
+    let commit = match repository.find_commit(id) {
+        Ok(commit) => commit,
+        Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
+        Err(error) => return Err(damaged(&error)),
+    };
+    let subject = commit.summary_bytes().map(String::from_utf8_lossy).unwrap_or_default();
+    Ok(Some(CommitInfo {
+        id: id.to_string(),
+        time: jiff::Timestamp::from_second(commit.time().seconds()).unwrap_or_default(),
+        subject: subject.chars().filter(|c| !c.is_control()).take(CommitInfo::SUBJECT).collect(),
+    }))
+}
+
+/// Whether everything that a snapshot would read is there: trees in full, of files at least the header.
+pub(super) fn check(repository: &Repository, commit: Oid, path: &RepoPath) -> Result<(), ReadError> {
+    let files = CommitFiles::open(repository, commit)?;
+    let located = match locate(&files, path) {
+        Ok(located) => located,
+        // That is for the snapshot to tell.
+        Err(ReadError::Refused(_)) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let mut pending = vec![(located.kind, located.node)];
+    pending.extend(located.above.into_iter().map(|(_, node)| (Kind::File, node)));
+    while let Some((kind, node)) = pending.pop() {
+        match kind {
+            Kind::Directory => {
+                let entries = files.list(&node)?.into_iter();
+                let counts = entries.filter(|entry| entry.kind != Kind::File || is_manifest(&entry.name));
+                pending.extend(counts.map(|entry| (entry.kind, entry.node)));
+            }
+            Kind::File | Kind::Link => drop(files.size(&node)?),
+            Kind::Submodule | Kind::Other => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether every reference still has its object: libgit2 trusts them, and fetches nothing that they claim to have.
+pub(super) fn is_intact(repository: &Repository) -> bool {
+    let Ok(mut references) = repository.references() else { return false };
+    let readable = |id: Oid| repository.find_object(id, None).is_ok();
+    references.all(|reference| reference.is_ok_and(|reference| reference.target().is_none_or(readable)))
+}
+
+/// The id of the tree, unless files of ignore rules above the path have a say in what it holds.
+fn key(located: &Located<Oid>, path: &RepoPath) -> String {
+    if located.above.is_empty() {
+        return located.node.to_string();
+    }
+    let mut hash = Sha256::new();
+    hash.update(path.as_str());
+    hash.update([0]);
+    hash.update(located.node.as_bytes());
+    for (directory, rules) in &located.above {
+        hash.update(directory);
+        hash.update([0]);
+        hash.update(rules.as_bytes());
+    }
+    hex(&hash.finalize()[..20])
+}
+
+struct CommitFiles<'a> {
+    repository: &'a Repository,
+    odb: git2::Odb<'a>,
+    root: Oid,
+}
+
+impl<'a> CommitFiles<'a> {
+    fn open(repository: &'a Repository, commit: Oid) -> Result<Self, ReadError> {
+        let root = repository.find_commit(commit).map_err(|error| damaged(&error))?.tree_id();
+        let odb = repository.odb().map_err(|error| damaged(&error))?;
+        Ok(Self { repository, odb, root })
+    }
+}
+
+impl Files for CommitFiles<'_> {
+    type Node = Oid;
+
+    fn root(&self) -> Result<Oid, ReadError> {
+        Ok(self.root)
+    }
+
+    fn list(&self, directory: &Oid) -> Result<Vec<Entry<Oid>>, ReadError> {
+        let tree = self.repository.find_tree(*directory).map_err(|error| damaged(&error))?;
+        Ok(tree.iter().map(|entry| described(&entry)).collect())
+    }
+
+    fn find(&self, directory: &Oid, name: &str) -> Result<Option<Entry<Oid>>, ReadError> {
+        let tree = self.repository.find_tree(*directory).map_err(|error| damaged(&error))?;
+        Ok(tree.get_name(name).map(|entry| described(&entry)))
+    }
+
+    fn size(&self, file: &Oid) -> Result<u64, ReadError> {
+        let (bytes, _) = self.odb.read_header(*file).map_err(|error| damaged(&error))?;
+        Ok(bytes as u64)
+    }
+
+    fn read(&self, file: &Oid) -> Result<Vec<u8>, ReadError> {
+        let blob = self.odb.read(*file).map_err(|error| damaged(&error))?;
+        Ok(blob.data().to_vec())
+    }
+
+    fn target(&self, link: &Oid) -> Result<String, ReadError> {
+        Ok(String::from_utf8_lossy(&self.read(link)?).into_owned())
+    }
+}
+
+fn described(entry: &TreeEntry<'_>) -> Entry<Oid> {
+    let kind = match entry.kind() {
+        Some(ObjectType::Tree) => Kind::Directory,
+        Some(ObjectType::Commit) => Kind::Submodule,
+        Some(ObjectType::Blob) if entry.filemode() == LINK => Kind::Link,
+        Some(ObjectType::Blob) => Kind::File,
+        _ => Kind::Other,
+    };
+    Entry { name: entry.name_bytes().to_vec(), kind, node: entry.id() }
+}
+
+fn damaged(error: &git2::Error) -> ReadError {
+    ReadError::Damaged(error.message().to_owned())
+}

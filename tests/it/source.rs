@@ -1,0 +1,127 @@
+//! git as the agent meets it: real repositories, `file://` and the real `git http-backend`.
+
+mod clones;
+mod content;
+mod references;
+mod servers;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use driftless::config::{DriftPolicy, PrunePolicy, Reference, RepoPath, Source, SyncConfig, SyncName};
+use driftless::source::{
+    CommitInfo, Git, GitRemote, Limits, Refusal, Remote, Revision, Snapshot, SourceError, Timeouts, read_directory,
+};
+use tempfile::TempDir;
+
+use crate::support::git::TestRepo;
+use crate::support::githttp::{Behaviour, GitHttp};
+
+fn sync(url: &str, reference: Reference, path: &str) -> SyncConfig {
+    SyncConfig {
+        name: SyncName::parse("shop").unwrap(),
+        source: Source { url: url.into(), reference },
+        path: RepoPath::parse(path).unwrap(),
+        interval: Duration::from_mins(1),
+        prune: PrunePolicy::default(),
+        drift: DriftPolicy::default(),
+        atomic: false,
+        wait: true,
+        timeout: Duration::from_mins(1),
+        depends_on: Vec::new(),
+        suspend: false,
+        service_account: None,
+        target_namespace: None,
+    }
+}
+
+fn branch(name: &str) -> Reference {
+    Reference::Branch(name.into())
+}
+
+fn semver(range: &str) -> Reference {
+    Reference::Semver(range.parse().unwrap())
+}
+
+/// A remote with a data directory of its own.
+struct Agent {
+    data: TempDir,
+    sync: SyncConfig,
+    remote: GitRemote,
+}
+
+impl Agent {
+    fn new(url: &str, reference: Reference, path: &str) -> Self {
+        Self::with_limits(url, reference, path, Limits::default())
+    }
+
+    fn with_limits(url: &str, reference: Reference, path: &str, limits: Limits) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let sync = sync(url, reference, path);
+        let remote = GitRemote::new(&sync, data.path(), limits);
+        Self { data, sync, remote }
+    }
+
+    fn of(repo: &TestRepo) -> Self {
+        Self::new(&repo.url(), branch("main"), "")
+    }
+
+    /// As after a restart: same data directory, nothing remembered.
+    fn restarted(self) -> Self {
+        let remote = GitRemote::new(&self.sync, self.data.path(), Limits::default());
+        Self { remote, ..self }
+    }
+
+    /// Look, fetch, read.
+    fn pull(&self) -> Result<(CommitInfo, Snapshot), SourceError> {
+        let revision = self.remote.look()?;
+        let info = self.remote.fetch(&revision)?;
+        assert_eq!(info.id, revision.commit);
+        let snapshot = self.remote.snapshot(&info.id, &self.sync.path)?;
+        assert_eq!(self.remote.tree(&info.id, &self.sync.path)?, snapshot.tree);
+        Ok((info, snapshot))
+    }
+
+    fn paths(&self) -> Vec<String> {
+        paths(&self.pull().unwrap().1)
+    }
+
+    fn refusal(&self) -> Refusal {
+        match self.pull() {
+            Err(SourceError::Refused { refusal, .. }) => refusal,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    fn clone_dir(&self) -> PathBuf {
+        let entries = std::fs::read_dir(self.data.path().join("git")).unwrap();
+        entries.map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap()
+    }
+
+    fn packs(&self) -> Vec<PathBuf> {
+        files_ending(&self.clone_dir().join("objects/pack"), ".pack")
+    }
+}
+
+fn files_ending(directory: &Path, end: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.to_string_lossy().ends_with(end)).collect()
+}
+
+fn paths(snapshot: &Snapshot) -> Vec<String> {
+    snapshot.files.iter().map(|file| file.path.to_string()).collect()
+}
+
+fn content(snapshot: &Snapshot, path: &str) -> String {
+    let file = snapshot.files.iter().find(|file| &*file.path == path).unwrap();
+    String::from_utf8(file.bytes.to_vec()).unwrap()
+}
+
+fn truncate(path: &Path, bytes: u64) {
+    // Packs are read-only.
+    let mut permissions = std::fs::metadata(path).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o644);
+    std::fs::set_permissions(path, permissions).unwrap();
+    std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(bytes).unwrap();
+}

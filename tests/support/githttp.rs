@@ -1,0 +1,265 @@
+//! A git server over HTTP: the real `git http-backend` behind a small HTTP/1.1 server on a loopback port.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use base64::Engine;
+
+/// What the server does with requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Behaviour {
+    #[default]
+    Serve,
+    /// Takes requests and never answers, until the behaviour is another one.
+    Hang,
+    /// Answers 503.
+    Unavailable,
+    /// Answers packs up to so many bytes, and cuts the connection there.
+    CutPacksAfter(usize),
+}
+
+/// Serves the repositories of a directory until it is dropped.
+pub struct GitHttp {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    root: PathBuf,
+    behaviour: Mutex<Behaviour>,
+    login: Mutex<Option<String>>,
+    requests: AtomicUsize,
+    packs: AtomicUsize,
+    bytes: AtomicU64,
+    stop: AtomicBool,
+}
+
+struct Request {
+    method: String,
+    target: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl GitHttp {
+    /// Serves what is below `root` (`repo.git` as `/repo.git`).
+    pub fn start(root: &Path) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let shared = Arc::new(Shared {
+            root: root.to_owned(),
+            behaviour: Mutex::default(),
+            login: Mutex::default(),
+            requests: AtomicUsize::new(0),
+            packs: AtomicUsize::new(0),
+            bytes: AtomicU64::new(0),
+            stop: AtomicBool::new(false),
+        });
+        let accepting = Arc::clone(&shared);
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if accepting.stop.load(Ordering::SeqCst) {
+                    break;
+                }
+                let shared = Arc::clone(&accepting);
+                // A client that goes away is none of the server's business.
+                thread::spawn(move || shared.connection(stream).unwrap_or_default());
+            }
+        });
+        Self { address, shared }
+    }
+
+    /// `http://127.0.0.1:PORT/repo.git`.
+    pub fn url(&self) -> String {
+        format!("http://{}/repo.git", self.address)
+    }
+
+    /// The same with user and password.
+    pub fn url_with_login(&self, user: &str, password: &str) -> String {
+        format!("http://{user}:{password}@{}/repo.git", self.address)
+    }
+
+    pub fn behave(&self, behaviour: Behaviour) {
+        *self.shared.behaviour.lock().unwrap_or_else(PoisonError::into_inner) = behaviour;
+    }
+
+    /// Answers 401 to everybody who does not log in like this.
+    pub fn require_login(&self, user: &str, password: &str) {
+        let expected = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+        *self.shared.login.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("Basic {expected}"));
+    }
+
+    /// Requests so far, refused ones too.
+    pub fn requests(&self) -> usize {
+        self.shared.requests.load(Ordering::SeqCst)
+    }
+
+    /// Requests so far that asked for a pack.
+    pub fn packs(&self) -> usize {
+        self.shared.packs.load(Ordering::SeqCst)
+    }
+
+    /// Bytes of all answers so far, without headers.
+    pub fn bytes(&self) -> u64 {
+        self.shared.bytes.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for GitHttp {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+impl Shared {
+    fn behaviour(&self) -> Behaviour {
+        self.behaviour.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Requests on one connection, until the client closes it.
+    fn connection(&self, stream: TcpStream) -> io::Result<()> {
+        let mut answers = stream.try_clone()?;
+        let mut reader = BufReader::new(stream);
+        while let Some(request) = Request::read(&mut reader, &mut answers)? {
+            self.requests.fetch_add(1, Ordering::SeqCst);
+            while self.behaviour() == Behaviour::Hang {
+                if self.stop.load(Ordering::SeqCst) {
+                    return Ok(());
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+            if self.behaviour() == Behaviour::Unavailable {
+                respond(&mut answers, "503 Service Unavailable", "", b"try later")?;
+                continue;
+            }
+            let login = self.login.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if login.is_some() && request.header("authorization") != login.as_deref() {
+                respond(
+                    &mut answers,
+                    "401 Unauthorized",
+                    "WWW-Authenticate: Basic realm=\"git\"\r\n",
+                    b"who are you?",
+                )?;
+                continue;
+            }
+            self.serve(&request, &mut answers)?;
+        }
+        Ok(())
+    }
+
+    fn serve(&self, request: &Request, answers: &mut TcpStream) -> io::Result<()> {
+        let output = self.run_backend(request)?;
+        let end = output.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(output.len());
+        let head = String::from_utf8_lossy(&output[..end]).into_owned();
+        let body = output.get(end + 4..).unwrap_or_default();
+        let (mut status, mut headers) = ("200 OK".to_owned(), String::new());
+        for line in head.lines() {
+            match line.strip_prefix("Status: ") {
+                Some(given) => given.clone_into(&mut status),
+                None => headers = headers + line + "\r\n",
+            }
+        }
+        self.bytes.fetch_add(body.len() as u64, Ordering::SeqCst);
+        if request.target.ends_with("/git-upload-pack") {
+            self.packs.fetch_add(1, Ordering::SeqCst);
+            if let Behaviour::CutPacksAfter(bytes) = self.behaviour() {
+                write!(answers, "HTTP/1.1 200 OK\r\n{headers}Content-Length: {}\r\n\r\n", body.len())?;
+                answers.write_all(&body[..bytes.min(body.len())])?;
+                return answers.shutdown(std::net::Shutdown::Both);
+            }
+        }
+        respond(answers, &status, &headers, body)
+    }
+
+    fn run_backend(&self, request: &Request) -> io::Result<Vec<u8>> {
+        let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+        let mut backend = Command::new("git");
+        backend
+            .args(["-c", "http.receivepack=true", "http-backend"])
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_PROJECT_ROOT", &self.root)
+            .env("GIT_HTTP_EXPORT_ALL", "1")
+            .env("REMOTE_ADDR", "127.0.0.1")
+            .env("REMOTE_USER", "test")
+            .env("PATH_INFO", path)
+            .env("QUERY_STRING", query)
+            .env("REQUEST_METHOD", &request.method)
+            .env("CONTENT_LENGTH", request.body.len().to_string());
+        let passed = [("CONTENT_TYPE", "content-type"), ("HTTP_CONTENT_ENCODING", "content-encoding")];
+        for (variable, header) in passed.into_iter().chain([("GIT_PROTOCOL", "git-protocol")]) {
+            if let Some(value) = request.header(header) {
+                backend.env(variable, value);
+            }
+        }
+        let mut child = backend.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let mut stdin = child.stdin.take();
+        let body = request.body.clone();
+        // Beside reading the answer, so that neither side waits for the other one's full pipe.
+        let writer = thread::spawn(move || stdin.as_mut().map(|stdin| stdin.write_all(&body)));
+        let output = child.wait_with_output()?;
+        drop(writer.join());
+        Ok(output.stdout)
+    }
+}
+
+impl Request {
+    /// `None` when the client closed the connection.
+    fn read(reader: &mut BufReader<TcpStream>, answers: &mut TcpStream) -> io::Result<Option<Self>> {
+        let first = line(reader)?;
+        let mut words = first.split(' ').map(str::to_owned);
+        let (Some(method), Some(target)) = (words.next(), words.next()) else { return Ok(None) };
+        let mut request = Self { method, target, headers: Vec::new(), body: Vec::new() };
+        loop {
+            let header = line(reader)?;
+            let Some((name, value)) = header.split_once(':') else { break };
+            request.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+        if request.header("expect").is_some() {
+            answers.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        }
+        if request.header("transfer-encoding").is_some_and(|encoding| encoding.eq_ignore_ascii_case("chunked")) {
+            loop {
+                let size = line(reader)?;
+                let size = size.split(';').next().unwrap_or_default().trim();
+                let size = u64::from_str_radix(size, 16).map_err(io::Error::other)?;
+                reader.by_ref().take(size).read_to_end(&mut request.body)?;
+                line(reader)?;
+                if size == 0 {
+                    break;
+                }
+            }
+        } else if let Some(length) = request.header("content-length") {
+            let length = length.parse().map_err(io::Error::other)?;
+            reader.by_ref().take(length).read_to_end(&mut request.body)?;
+        }
+        Ok(Some(request))
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Without its end.
+fn line(reader: &mut impl BufRead) -> io::Result<String> {
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn respond(answers: &mut TcpStream, status: &str, headers: &str, body: &[u8]) -> io::Result<()> {
+    write!(answers, "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n", body.len())?;
+    answers.write_all(body)?;
+    answers.flush()
+}
