@@ -11,7 +11,7 @@ pub type Found<'a> = (Place, Result<(Node, &'a str), Fault>);
 /// one begins, so the error is the last. Places of faults are relative to the file.
 pub fn values(text: &str) -> impl Iterator<Item = Found<'_>> {
     let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Node>();
-    let mut lines = Lines { text, offset: 0, line: 1, line_start: 0 };
+    let mut lines = Lines { text, offset: 0, place: Place { line: 1, column: 1 } };
     std::iter::from_fn(move || {
         let before = stream.byte_offset();
         let start = before + text[before..].len() - text[before..].trim_start().len();
@@ -40,22 +40,22 @@ fn fault(error: &serde_json::Error, text: &str) -> Fault {
     Fault { place: (line > 0).then_some(place), message }
 }
 
-/// Counts lines, only ever forward.
+/// Counts lines and columns, only ever forward: a file may be one long line of many values.
 struct Lines<'a> {
     text: &'a str,
     offset: usize,
-    line: u32,
-    line_start: usize,
+    place: Place,
 }
 
 impl Lines<'_> {
     fn place(&mut self, offset: usize) -> Place {
-        for (index, _) in self.text[self.offset..offset].match_indices('\n') {
-            self.line = self.line.saturating_add(1);
-            self.line_start = self.offset + index + 1;
+        for character in self.text[self.offset..offset].chars() {
+            self.place = match character {
+                '\n' => Place { line: self.place.line.saturating_add(1), column: 1 },
+                _ => Place { column: self.place.column.saturating_add(1), ..self.place },
+            };
         }
         self.offset = offset;
-        let column = self.text[self.line_start..offset].chars().count() + 1;
-        Place { line: self.line, column: u32::try_from(column).unwrap_or(u32::MAX) }
+        self.place
     }
 }

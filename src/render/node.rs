@@ -9,7 +9,7 @@ use serde_json::{Map, Number, Value};
 use super::escape::readable;
 
 /// Levels of nesting. The deepest field that Kubernetes' own types can have is below 30.
-pub const MAX_DEPTH: usize = 100;
+pub const MAX_DEPTH: usize = 64;
 /// Bytes of one document with its aliases written out: ten times what etcd takes for an object,
 /// since a document may be a list.
 pub const MAX_BYTES: usize = 16 << 20;

@@ -88,11 +88,11 @@ fn files_without_documents_say_nothing() {
 
 #[test]
 fn lists_are_taken_apart_and_their_items_know_their_lines() {
-    let text = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Namespace\n  metadata: {name: n}\n\
+    let text = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Namespace\n  metadata: {name: ns}\n\
                 - apiVersion: v1\n  kind: ConfigMapList\n  items:\n  - metadata: {name: c}\n  - {metadata: {name: d}, kind: Pod, apiVersion: v1}\n";
     let rendered = yaml(&format!("# head\n---\n{text}"));
     assert_eq!(errors(&rendered), [""; 0]);
-    assert_eq!(places(&rendered), [("Namespace n".into(), 6), ("ConfigMap c".into(), 9), ("Pod d".into(), 9)]);
+    assert_eq!(places(&rendered), [("Namespace ns".into(), 6), ("ConfigMap c".into(), 9), ("Pod d".into(), 9)]);
     assert_eq!(yaml("apiVersion: v1\nkind: List\nmetadata: {resourceVersion: ''}\n"), Rendered::default());
 }
 
@@ -143,11 +143,11 @@ fn two_declarations_of_one_object_name_both_places_and_neither_is_used() {
         file("a.yaml", map("x")),
         file(
             "b.yaml",
-            format!("{}---\n{}  namespace: default\n", map("y"), map("x").replace("{name: x}", "\n  name: x")),
+            format!("{}---\n{}  namespace: default\n", map("other"), map("x").replace("{name: x}", "\n  name: x")),
         ),
     ];
     let rendered = render_files(twice.to_vec());
-    assert_eq!(places(&rendered), [("ConfigMap y".into(), 1)]);
+    assert_eq!(places(&rendered), [("ConfigMap other".into(), 1)]);
     assert_eq!(
         errors(&rendered),
         [
@@ -179,8 +179,8 @@ fn scalars_mean_what_they_mean_to_kubectl() {
         data(
             "  a: [yes, no, on, Off, y, 'yes', 0644, 0o644, 0x1F, 0b11, 1_000, 1e3, 12:30, 2026-01-02, ~, 08, 1., .5, inf, 1.2.3]"
         ),
-        json!({"a": [true, false, true, false, true, "yes", 420, 420, 31, 3, 1000, 1000.0, "12:30", "2026-01-02", null,
-            8.0, 1.0, 0.5, "inf", "1.2.3"]})
+        json!({"a": [true, false, true, false, true, "yes", 420, 420, 31, 3, 1000, 1000, "12:30", "2026-01-02", null,
+            8, 1, 0.5, "inf", "1.2.3"]})
     );
     assert_eq!(
         data("  1: a\n  0x10: b\n  on: c\n  1.5: d\n  'no': e"),
@@ -192,8 +192,8 @@ fn scalars_mean_what_they_mean_to_kubectl() {
 #[test]
 fn anchors_aliases_and_merge_keys_are_written_out() {
     assert_eq!(
-        data("  a: &a {x: 1, y: 2}\n  b: *a\n  c:\n    <<: *a\n    y: 3\n  d: {<<: [{z: 1}, *a]}"),
-        json!({"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 2}, "c": {"x": 1, "y": 3}, "d": {"x": 1, "y": 2, "z": 1}})
+        data("  a: &a {x: 1, w: 2}\n  b: *a\n  c:\n    <<: *a\n    w: 3\n  d: {<<: [{z: 1}, *a]}"),
+        json!({"a": {"x": 1, "w": 2}, "b": {"x": 1, "w": 2}, "c": {"x": 1, "w": 3}, "d": {"x": 1, "w": 2, "z": 1}})
     );
     let many = format!("  a: &a {{x: 1}}\n{}", (0..500).map(|n| format!("  k{n}: *a\n")).collect::<String>());
     assert_eq!(data(&many)["k499"], json!({"x": 1}));
@@ -350,7 +350,7 @@ fn bombs_end_in_an_error() {
         assert!(rendered.errors[0].message.len() < 500, "{name}");
         assert_eq!(rendered.manifests.len(), 1, "{name}");
         let json = quickly(name, vec![file("a.json", &text)]);
-        assert_eq!(json.errors.len(), 1, "{name}: {:?}", json.errors);
+        assert!(!json.errors.is_empty() && json.manifests.is_empty(), "{name}");
     }
 }
 
@@ -358,7 +358,7 @@ fn bombs_end_in_an_error() {
 fn depth_is_bounded_at_the_same_level_in_every_notation() {
     let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
     for (name, depth, fits) in
-        [("a.yaml", 98, true), ("a.json", 98, true), ("a.yaml", 101, false), ("a.json", 101, false)]
+        [("a.yaml", 63, true), ("a.json", 63, true), ("a.yaml", 64, false), ("a.json", 64, false)]
     {
         let text = format!(r#"{{"apiVersion":"v1","kind":"X","metadata":{{"name":"x"}},"spec":{}}}"#, nested(depth));
         let rendered = render_files(vec![file(name, text)]);
