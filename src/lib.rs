@@ -6,4 +6,5 @@ pub mod object;
 pub mod observe;
 pub mod plan;
 pub mod reconcile;
+pub mod render;
 pub mod source;

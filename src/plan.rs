@@ -6,6 +6,7 @@ mod order;
 mod outcome;
 mod prune;
 mod resolve;
+mod diff;
 mod status;
 mod step;
 
@@ -14,5 +15,6 @@ pub use order::{Stage, Wave, waves};
 pub use outcome::{AppliedObject, ApplyResult, PruneResult, PrunedObject};
 pub use prune::prune_waves;
 pub use resolve::{Desired, Resolved, resolve};
+pub use diff::{DiffKind, DiffLine, ObjectDiff, diff, project};
 pub use status::{Commit, Held, Phase, Problem, SyncStatus};
 pub use step::{Inventory, Plan, Reason, Recorded, Step, Verb};

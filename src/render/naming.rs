@@ -1,0 +1,64 @@
+//! Names that can stand in a request's path, and in a message.
+
+use serde_json::Value;
+
+use super::escape::readable;
+use crate::object::{Manifest, ObjectId};
+
+/// Checks group, version, kind, namespace and name.
+///
+/// # Errors
+/// A sentence for people.
+pub fn check(manifest: &Manifest) -> Result<(), String> {
+    let id = &manifest.id;
+    let api_version = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
+    if !api_version(&id.gk.group) || !api_version(&manifest.version) || manifest.version.is_empty() {
+        let shown = readable(&manifest.api_version());
+        return Err(format!("apiVersion \"{shown}\" is no group and version, such as v1 or apps/v1"));
+    }
+    if id.gk.group.len() > 253 || manifest.version.len() > 63 || id.gk.kind.len() > 63 {
+        return Err("apiVersion or kind is too long".into());
+    }
+    if !id.gk.kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        return Err(format!("kind \"{}\" is no kind: letters and digits only", readable(&id.gk.kind)));
+    }
+    path_segment("metadata.name", &id.name)?;
+    id.namespace.as_deref().map_or(Ok(()), |namespace| path_segment("metadata.namespace", namespace))
+}
+
+/// `apimachinery`, `IsValidPathSegmentName`, with the bound that every kind has on the length of names.
+fn path_segment(field: &str, name: &str) -> Result<(), String> {
+    let why = if name.len() > 253 {
+        "has more than 253 characters"
+    } else if name == "." || name == ".." {
+        "may not be . or .."
+    } else if name.contains(['/', '%']) {
+        "may not contain / or %"
+    } else if name.chars().any(|character| character.is_control() || character.is_whitespace()) {
+        "contains control characters or white space"
+    } else {
+        return Ok(());
+    };
+    Err(format!("{field} \"{}\" {why}", readable(&name.chars().take(80).collect::<String>())))
+}
+
+/// What a document says it is, for an error about it; `None` unless all of it can be shown.
+pub fn identity(object: &Value) -> Option<ObjectId> {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).filter(|text| is_plain(text));
+    let group = text("/apiVersion")?.split_once('/').map_or("", |(group, _)| group);
+    let namespace = object.pointer("/metadata/namespace").filter(|namespace| !namespace.is_null());
+    if namespace.is_some_and(|namespace| !namespace.as_str().is_some_and(is_plain)) {
+        return None;
+    }
+    Some(ObjectId::new(group, text("/kind")?, namespace.and_then(Value::as_str), text("/metadata/name")?))
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 317 && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// A file of kustomize, which need not have a name.
+pub fn is_kustomization(object: &Value) -> bool {
+    let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
+    text("apiVersion").starts_with("kustomize.config.k8s.io/")
+}
