@@ -26,9 +26,9 @@ use tokio::time::{sleep, timeout};
 use super::Observer;
 
 /// More than Prometheus, probes and some people need; the others wait in the kernel's queue.
-const MOST_CONNECTIONS: usize = 64;
+const MOST_CONNECTIONS: usize = 256;
 /// For the header of a request, and for an idle connection to send one.
-const HEADER_WITHIN: Duration = Duration::from_secs(30);
+const HEADER_WITHIN: Duration = Duration::from_secs(10);
 /// A connection whose peer does not read its answer ends some time, too.
 const CONNECTION_WITHIN: Duration = Duration::from_mins(10);
 /// Open requests get this long to end at a shutdown.
@@ -217,8 +217,10 @@ mod tests {
 
     #[tokio::test]
     async fn every_address_answers_and_says_not_to_keep_it() {
-        let server = start(Duration::from_secs(60)).await;
-        sample::every_event().iter().for_each(|event| server.observer.tell(event));
+        let server = start(Duration::from_mins(1)).await;
+        for event in sample::every_event() {
+            server.observer.tell(&event);
+        }
         for (path, status, content_type, part) in [
             ("/", "200", "text/plain", "/metrics"),
             ("/metrics", "200", "text/plain; version=0.0.4", "driftless_sync_total{"),
@@ -242,7 +244,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_get_and_head_are_answered() {
-        let server = start(Duration::from_secs(60)).await;
+        let server = start(Duration::from_mins(1)).await;
         for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
             let (head, _) = server.ask(method, "/status").await;
             assert!(head.starts_with("http/1.0 405 "), "{method}: {head}");
@@ -267,7 +269,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_shutdown_does_not_wait_for_a_slow_client() {
-        let server = start(Duration::from_secs(60)).await;
+        let server = start(Duration::from_mins(1)).await;
         let mut slow = TcpStream::connect(server.address).unwrap();
         slow.write_all(b"GET /metrics HT").unwrap();
         // Answered after the slow one was accepted, since connections are accepted in turn.
@@ -279,7 +281,7 @@ mod tests {
 
     #[tokio::test]
     async fn more_connections_than_fit_wait_their_turn() {
-        let server = start(Duration::from_secs(60)).await;
+        let server = start(Duration::from_mins(1)).await;
         let mut idle = Vec::new();
         for _ in 0..MOST_CONNECTIONS {
             idle.push(TcpStream::connect(server.address).unwrap());

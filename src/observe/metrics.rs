@@ -212,7 +212,9 @@ mod tests {
 
     fn recorded(events: &[Event]) -> Metrics {
         let metrics = Metrics::new().unwrap();
-        events.iter().for_each(|event| metrics.record(event));
+        for event in events {
+            metrics.record(event);
+        }
         metrics
     }
 
