@@ -1,5 +1,44 @@
 //! What the world gets to see: log, metrics, HTTP. Everything hears the same `Event`s.
 
+mod bounded;
 mod event;
+mod families;
+mod http;
+mod line;
+mod log;
+mod metrics;
+#[cfg(test)]
+mod sample;
+mod status;
+mod text;
 
 pub use event::{ApplyResult, Event, LookResult, PruneResult, SyncResult, Work};
+pub use http::serve;
+pub use log::{LogError, LogFormat, init, write};
+pub use metrics::{Metrics, MetricsError};
+pub use status::Board;
+
+/// Everything that hears events. Cheap to clone; every clone tells the same log, metrics and board.
+#[derive(Clone, Debug)]
+pub struct Observer {
+    pub metrics: Metrics,
+    pub board: Board,
+}
+
+impl Observer {
+    /// An observer that has heard nothing yet; the log is set up apart from it, by [`init`].
+    ///
+    /// # Errors
+    /// When the metrics cannot be registered, which is a defect of the program.
+    pub fn new() -> Result<Self, MetricsError> {
+        Ok(Self { metrics: Metrics::new()?, board: Board::new(env!("CARGO_PKG_VERSION")) })
+    }
+
+    /// Passes an event on to the log, the metrics and the board. Never waits for anything but
+    /// short locks and the write to stderr.
+    pub fn tell(&self, event: &Event) {
+        write(event);
+        self.metrics.record(event);
+        self.board.record(event);
+    }
+}

@@ -50,6 +50,17 @@ pub enum LookResult {
     Failed,
 }
 
+impl LookResult {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Fetched => "fetched",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// How a cycle ended: label `result` of `driftless_sync_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SyncResult {
@@ -57,6 +68,18 @@ pub enum SyncResult {
     Unhealthy,
     Held,
     Failed,
+}
+
+impl SyncResult {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Synced => "synced",
+            Self::Unhealthy => "unhealthy",
+            Self::Held => "held",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// What an apply did to an object: label `result` of `driftless_apply_total`.
@@ -71,6 +94,20 @@ pub enum ApplyResult {
     Skipped,
 }
 
+impl ApplyResult {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Configured => "configured",
+            Self::Unchanged => "unchanged",
+            Self::Replaced => "replaced",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
 /// What a prune did to an object: label `result` of `driftless_prune_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PruneResult {
@@ -80,6 +117,18 @@ pub enum PruneResult {
     /// Kept, with a reason.
     Kept,
     Failed,
+}
+
+impl PruneResult {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::Detached => "detached",
+            Self::Kept => "kept",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// One thing that happened.

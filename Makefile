@@ -1,0 +1,36 @@
+# The habits of this repository; `make` lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help build test demo devcluster lint fmt fmt-check ci clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the binary, target/release/driftless
+	cargo build --release --locked
+
+test: devcluster ## all tests, on a throwaway control plane; TEST_ARGS="--lib plan::" runs some
+	cargo test --locked $(TEST_ARGS)
+
+demo: devcluster ## a shop in a throwaway cluster, kept equal to git; KEEP=1 leaves it running
+	cargo build --locked
+	KEEP='$(KEEP)' tests/demo
+
+# Nothing to build where the tests are given a control plane.
+devcluster: ## the control plane for tests and demo: some minutes, once
+	@if [ -z "$$KUBEBUILDER_ASSETS$$DRIFTLESS_TEST_KUBECONFIG" ]; then tests/devcluster/build; fi
+
+lint: ## clippy; every warning is an error
+	cargo clippy --locked --all-targets -- -D warnings
+
+fmt: ## formats the sources
+	cargo fmt
+
+fmt-check: ## fails where the sources are not formatted
+	cargo fmt --check
+
+ci: ## everything that has to pass, as on a bare machine
+	.ci/run
+
+clean: ## removes target/; the control plane stays in the cache
+	cargo clean

@@ -1,0 +1,247 @@
+//! What the log says of each event: how loud, in which words, with which fields. Pure.
+
+use std::time::Duration;
+
+use tracing::Level;
+
+use super::event::{ApplyResult, Event, LookResult, PruneResult, SyncResult};
+use crate::object::ObjectId;
+use crate::plan::Problem;
+
+/// One record of the log. The message says all that a person wants; the fields are for machines.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Line<'a> {
+    pub(super) message: String,
+    pub(super) sync: Option<&'a str>,
+    pub(super) object: Option<String>,
+    pub(super) commit: Option<&'a str>,
+    pub(super) result: Option<&'static str>,
+    pub(super) manager: Option<&'a str>,
+    pub(super) error: Option<String>,
+    pub(super) changed: Option<usize>,
+    pub(super) seconds: Option<f64>,
+    pub(super) retry_seconds: Option<f64>,
+}
+
+/// How loud an event is; `None`: it is not logged. A quiet cycle stays at debug.
+pub(super) fn level(event: &Event) -> Option<Level> {
+    Some(match event {
+        Event::Status { .. } => return None,
+        Event::Looked { result: LookResult::Unchanged | LookResult::Fetched, .. }
+        | Event::Applied { result: ApplyResult::Unchanged, .. }
+        | Event::Planned { create: 0, configure: 0, prune: 0, refuse: 0, .. }
+        | Event::SyncEnded { result: SyncResult::Synced, changed: 0, lag: None, .. }
+        | Event::Worked { .. } => Level::DEBUG,
+        Event::SyncStarted { .. }
+        | Event::Planned { .. }
+        | Event::Applied { result: ApplyResult::Created | ApplyResult::Configured | ApplyResult::Replaced, .. }
+        | Event::DriftHealed { .. }
+        | Event::Pruned { result: PruneResult::Deleted | PruneResult::Detached | PruneResult::Kept, .. }
+        | Event::SyncEnded { result: SyncResult::Synced, .. }
+        | Event::Suspended { .. }
+        | Event::Resumed { .. }
+        | Event::SyncForgotten { .. }
+        | Event::ConfigLoaded { .. }
+        | Event::Note { .. } => Level::INFO,
+        Event::Looked { result: LookResult::Failed, .. }
+        | Event::Applied { result: ApplyResult::Skipped, .. }
+        | Event::DriftDetected { .. }
+        | Event::PruneHeld { .. }
+        | Event::SyncEnded { result: SyncResult::Unhealthy | SyncResult::Held, .. } => Level::WARN,
+        Event::Applied { result: ApplyResult::Failed, .. }
+        | Event::Pruned { result: PruneResult::Failed, .. }
+        | Event::Problem { .. }
+        | Event::SyncEnded { result: SyncResult::Failed, .. }
+        | Event::ConfigRejected { .. }
+        | Event::Trouble { .. } => Level::ERROR,
+    })
+}
+
+/// `None` for an event that is not logged.
+pub(super) fn line(event: &Event) -> Option<Line<'_>> {
+    Some(match event {
+        Event::Status { .. } => return None,
+        Event::Looked { sync, result, commit, error, retry_in } => {
+            let commit = commit.as_deref().map(short);
+            let message = match (result, commit) {
+                (LookResult::Unchanged, _) => "nothing new in git".to_owned(),
+                (LookResult::Fetched, Some(commit)) => format!("fetched {commit}"),
+                (LookResult::Fetched, None) => "fetched".to_owned(),
+                (LookResult::Failed, _) => {
+                    let error = error.as_deref().unwrap_or("no reason given");
+                    format!("cannot read the git repository: {error}{}", again(*retry_in))
+                }
+            };
+            let line = Line { commit, error: error.clone(), retry_seconds: seconds(*retry_in), ..said(sync, message) };
+            Line { result: Some(result.as_str()), ..line }
+        }
+        Event::SyncStarted { sync, commit, subject } => {
+            let commit = short(commit);
+            Line { commit: Some(commit), ..said(sync, format!("syncing {commit}: {subject}")) }
+        }
+        Event::Planned { sync, create, configure, unchanged, prune, refuse } => {
+            let counts = [
+                (create, "to create"),
+                (configure, "to configure"),
+                (prune, "to prune"),
+                (refuse, "refused"),
+                (unchanged, "unchanged"),
+            ];
+            let parts: Vec<String> =
+                counts.iter().filter(|(count, _)| **count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+            let plan = if parts.is_empty() { "no objects".to_owned() } else { parts.join(", ") };
+            Line { changed: Some(create + configure + prune), ..said(sync, format!("plan: {plan}")) }
+        }
+        Event::Applied { sync, object, result, error } => applied(sync, object, *result, error.as_ref()),
+        Event::DriftDetected { sync, object, manager, detail } => {
+            let by = manager.as_deref().map(|manager| format!(" by {manager}")).unwrap_or_default();
+            let message = format!("drift in {object}{by}{}", reason(Some(detail)));
+            Line { manager: manager.as_deref(), ..of(sync, object, message) }
+        }
+        Event::DriftHealed { sync, object, after } => {
+            let message = format!("{object} healed after {}", people(*after));
+            Line { seconds: Some(after.as_secs_f64()), ..of(sync, object, message) }
+        }
+        Event::Pruned { sync, object, result, detail } => {
+            let detail = reason(detail.as_deref());
+            let message = match result {
+                PruneResult::Failed => format!("cannot delete {object}{detail}"),
+                done => format!("{object} {}{detail}", done.as_str()),
+            };
+            Line { result: Some(result.as_str()), ..of(sync, object, message) }
+        }
+        Event::PruneHeld { sync, commit, prune, total, reason: why } => {
+            let message = format!(
+                "not pruning {prune} of {total} objects until somebody approves{}; to go ahead: driftless approve {sync}",
+                reason(Some(why)),
+            );
+            Line { commit: Some(short(commit)), ..said(sync, message) }
+        }
+        Event::Problem { sync, problem } => {
+            let object = problem.object.as_ref().map(ToString::to_string);
+            Line { object, error: Some(problem.message.clone()), ..said(sync, problem.to_string()) }
+        }
+        Event::Worked { sync, work, took } => {
+            let message = format!("{} took {}", work.as_str(), people(*took));
+            Line { seconds: Some(took.as_secs_f64()), ..said(sync, message) }
+        }
+        Event::SyncEnded { sync, result, commit, changed, message, lag, retry_in } => {
+            let commit = short(commit);
+            let (result, message) = (result.as_str(), reason(Some(message)));
+            let line = said(sync, format!("{result} {commit}{message}{}", again(*retry_in)));
+            let line = Line { seconds: seconds(*lag), retry_seconds: seconds(*retry_in), ..line };
+            Line { result: Some(result), commit: Some(commit), changed: Some(*changed), ..line }
+        }
+        Event::Suspended { sync, by } => said(sync, format!("suspended by {by}")),
+        Event::Resumed { sync } => said(sync, "resumed".to_owned()),
+        Event::SyncForgotten { sync } => said(sync, "no longer in the configuration; its objects stay".to_owned()),
+        Event::ConfigLoaded { syncs, reloaded } => {
+            let again = if *reloaded { "re" } else { "" };
+            let plural = if *syncs == 1 { "" } else { "s" };
+            general(format!("configuration {again}loaded: {syncs} sync{plural}"))
+        }
+        Event::ConfigRejected { error } => {
+            let line = general(format!("configuration refused, the running one stays: {error}"));
+            Line { error: Some(error.clone()), ..line }
+        }
+        Event::Note { message } | Event::Trouble { message } => general(message.clone()),
+    })
+}
+
+fn applied<'a>(sync: &'a str, object: &ObjectId, result: ApplyResult, error: Option<&Problem>) -> Line<'a> {
+    let message = match error {
+        // A problem that names its object names the file too.
+        Some(problem) if problem.object.is_some() => problem.to_string(),
+        Some(problem) => format!("{object}: {problem}"),
+        None => format!("{object} {}", result.as_str()),
+    };
+    let error = error.map(|problem| problem.message.clone());
+    Line { result: Some(result.as_str()), error, ..of(sync, object, message) }
+}
+
+fn general<'a>(message: String) -> Line<'a> {
+    Line { message, ..Line::default() }
+}
+
+fn said(sync: &str, message: String) -> Line<'_> {
+    Line { sync: Some(sync), ..general(message) }
+}
+
+fn of<'a>(sync: &'a str, object: &ObjectId, message: String) -> Line<'a> {
+    Line { object: Some(object.to_string()), ..said(sync, message) }
+}
+
+/// The first 12 digits of a commit.
+fn short(commit: &str) -> &str {
+    commit.get(..12).unwrap_or(commit)
+}
+
+fn reason(detail: Option<&str>) -> String {
+    detail.filter(|detail| !detail.is_empty()).map(|detail| format!(": {detail}")).unwrap_or_default()
+}
+
+fn again(retry_in: Option<Duration>) -> String {
+    retry_in.map(|wait| format!("; next try in {}", people(wait))).unwrap_or_default()
+}
+
+fn seconds(duration: Option<Duration>) -> Option<f64> {
+    duration.map(|duration| duration.as_secs_f64())
+}
+
+/// A duration as people say it: `2.8 ms`, `340 ms`, `4.2 s`, `75 s`, `12 min`.
+fn people(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    match seconds {
+        _ if seconds < 0.01 => format!("{:.1} ms", seconds * 1e3),
+        _ if seconds < 1.0 => format!("{:.0} ms", seconds * 1e3),
+        _ if seconds < 10.0 => format!("{seconds:.1} s"),
+        _ if seconds < 120.0 => format!("{seconds:.0} s"),
+        _ => format!("{:.0} min", seconds / 60.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::sample;
+
+    fn message(event: &Event) -> String {
+        line(event).expect("logged").message
+    }
+
+    #[test]
+    fn every_event_that_has_a_level_has_a_line_with_a_message() {
+        for event in sample::every_event() {
+            let line = line(&event);
+            assert_eq!(level(&event).is_some(), line.is_some(), "{event:?}");
+            assert!(line.is_none_or(|line| !line.message.is_empty()), "{event:?}");
+        }
+    }
+
+    #[test]
+    fn a_quiet_cycle_says_nothing_above_debug() {
+        for event in sample::quiet_cycle() {
+            assert!(level(&event).is_none_or(|level| level == Level::DEBUG), "{event:?}");
+        }
+    }
+
+    #[test]
+    fn lines_read_as_sentences() {
+        let sync: std::sync::Arc<str> = "shop".into();
+        let object = ObjectId::new("apps", "Deployment", Some("shop"), "web");
+        let (detail, manager) = (".spec.replicas".to_owned(), Some("kubectl-edit".to_owned()));
+        let drift = Event::DriftDetected { sync: sync.clone(), object: object.clone(), manager, detail };
+        assert_eq!(message(&drift), "drift in Deployment shop/web by kubectl-edit: .spec.replicas");
+        let healed = Event::DriftHealed { sync: sync.clone(), object, after: Duration::from_micros(2_800) };
+        assert_eq!(message(&healed), "Deployment shop/web healed after 2.8 ms");
+        let looked = Event::Looked {
+            sync,
+            result: LookResult::Failed,
+            commit: None,
+            error: Some("the host does not answer".to_owned()),
+            retry_in: Some(Duration::from_secs(30)),
+        };
+        assert_eq!(message(&looked), "cannot read the git repository: the host does not answer; next try in 30 s");
+        assert_eq!(message(&Event::ConfigLoaded { syncs: 1, reloaded: true }), "configuration reloaded: 1 sync");
+    }
+}

@@ -1,0 +1,119 @@
+//! Events for tests: one of every variant, and those of a cycle in which nothing happened.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{ApplyResult, Event, LookResult, PruneResult, SyncResult, Work};
+use crate::object::{HealthStatus, ObjectId};
+use crate::plan::{Commit, Held, Phase, Problem, SyncStatus};
+
+pub(super) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+pub(super) fn web() -> ObjectId {
+    ObjectId::new("apps", "Deployment", Some("shop"), "web")
+}
+
+pub(super) fn status(sync: &str, phase: Phase) -> SyncStatus {
+    let time = Timestamp::from_second(1_700_000_000).unwrap();
+    SyncStatus {
+        sync: sync.to_owned(),
+        phase,
+        synced: Some(Commit { id: COMMIT.to_owned(), time, subject: "More of it".to_owned() }),
+        synced_at: Some(Timestamp::from_second(1_700_000_060).unwrap()),
+        objects: 5,
+        health: BTreeMap::from([(HealthStatus::Current, 4), (HealthStatus::Failed, 1)]),
+        ..SyncStatus::default()
+    }
+}
+
+pub(super) fn looked(sync: &Arc<str>, result: LookResult) -> Event {
+    let failed = result == LookResult::Failed;
+    Event::Looked {
+        sync: sync.clone(),
+        result,
+        commit: (!failed).then(|| COMMIT.to_owned()),
+        error: failed.then(|| "the host does not answer".to_owned()),
+        retry_in: failed.then_some(Duration::from_secs(10)),
+    }
+}
+
+pub(super) fn applied(sync: &Arc<str>, result: ApplyResult) -> Event {
+    let error = (result == ApplyResult::Failed).then(|| Problem::general("refused"));
+    Event::Applied { sync: sync.clone(), object: web(), result, error }
+}
+
+pub(super) fn drifted(sync: &Arc<str>, object: ObjectId, manager: Option<&str>) -> Event {
+    let (manager, detail) = (manager.map(str::to_owned), ".spec.replicas".to_owned());
+    Event::DriftDetected { sync: sync.clone(), object, manager, detail }
+}
+
+pub(super) fn ended(sync: &Arc<str>, result: SyncResult, changed: usize, lag: Option<Duration>) -> Event {
+    let (commit, message) = (COMMIT.to_owned(), "5 objects are healthy".to_owned());
+    Event::SyncEnded { sync: sync.clone(), result, commit, changed, message, lag, retry_in: None }
+}
+
+/// At least one event of every variant, and of every result.
+pub(super) fn every_event() -> Vec<Event> {
+    let sync: &Arc<str> = &"shop".into();
+    let mut events = vec![
+        Event::ConfigRejected { error: "driftless.yaml:3:5: unknown key".to_owned() },
+        Event::ConfigLoaded { syncs: 2, reloaded: false },
+        Event::Note { message: "listening on 127.0.0.1:8080".to_owned() },
+        Event::Trouble { message: "the API server cannot be reached".to_owned() },
+        Event::SyncStarted { sync: sync.clone(), commit: COMMIT.to_owned(), subject: "More of it".to_owned() },
+        Event::Planned { sync: sync.clone(), create: 1, configure: 2, unchanged: 3, prune: 4, refuse: 5 },
+        drifted(sync, web(), Some("kubectl-edit")),
+        Event::DriftHealed { sync: sync.clone(), object: web(), after: Duration::from_millis(3) },
+        Event::PruneHeld {
+            sync: sync.clone(),
+            commit: COMMIT.to_owned(),
+            prune: 12,
+            total: 40,
+            reason: "30 % is more than 20 %".to_owned(),
+        },
+        Event::Problem { sync: sync.clone(), problem: Problem::general("the path does not exist") },
+        Event::Suspended { sync: sync.clone(), by: "the configuration" },
+        Event::Resumed { sync: sync.clone() },
+    ];
+    events.extend([LookResult::Unchanged, LookResult::Fetched, LookResult::Failed].map(|result| looked(sync, result)));
+    events.extend(
+        [
+            ApplyResult::Created,
+            ApplyResult::Configured,
+            ApplyResult::Unchanged,
+            ApplyResult::Replaced,
+            ApplyResult::Failed,
+            ApplyResult::Skipped,
+        ]
+        .map(|result| applied(sync, result)),
+    );
+    events.extend([PruneResult::Deleted, PruneResult::Detached, PruneResult::Kept, PruneResult::Failed].map(
+        |result| Event::Pruned { sync: sync.clone(), object: web(), result, detail: Some("for a reason".to_owned()) },
+    ));
+    events.extend(Work::ALL.map(|work| Event::Worked { sync: sync.clone(), work, took: Duration::from_millis(20) }));
+    events.extend(
+        [SyncResult::Synced, SyncResult::Unhealthy, SyncResult::Held, SyncResult::Failed]
+            .map(|result| ended(sync, result, 3, Some(Duration::from_secs(20)))),
+    );
+    let held = Held { commit: COMMIT.to_owned(), prune: 12, total: 40, reason: "too many".to_owned() };
+    let status = SyncStatus { held: Some(held), ..status(sync, Phase::Held) };
+    events.push(Event::Status { status: Arc::new(status), commit_time: None });
+    events.push(Event::SyncForgotten { sync: "gone".into() });
+    events
+}
+
+/// What is told when nothing changed anywhere.
+pub(super) fn quiet_cycle() -> Vec<Event> {
+    let sync: &Arc<str> = &"shop".into();
+    vec![
+        looked(sync, LookResult::Unchanged),
+        Event::Worked { sync: sync.clone(), work: Work::Look, took: Duration::from_millis(20) },
+        Event::Planned { sync: sync.clone(), create: 0, configure: 0, unchanged: 5, prune: 0, refuse: 0 },
+        applied(sync, ApplyResult::Unchanged),
+        ended(sync, SyncResult::Synced, 0, None),
+        Event::Status { status: Arc::new(status(sync, Phase::Synced)), commit_time: None },
+    ]
+}
