@@ -1,4 +1,5 @@
 //! driftless
+pub mod agent;
 pub mod apply;
 pub mod cluster;
 pub mod config;

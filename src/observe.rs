@@ -12,7 +12,7 @@ mod sample;
 mod status;
 mod text;
 
-pub use event::{ApplyResult, Event, LookResult, PruneResult, SyncResult, Work};
+pub use event::{Event, LookResult, SyncResult, Work};
 pub use http::serve;
 pub use log::{LogError, LogFormat, init, write};
 pub use metrics::{Metrics, MetricsError};

@@ -2,19 +2,19 @@
 //! refuse, each with its reason. A pure function: no I/O, no clock.
 
 mod decide;
+mod diff;
 mod order;
 mod outcome;
 mod prune;
 mod resolve;
-mod diff;
 mod status;
 mod step;
 
 pub use decide::{Facts, Others, plan};
+pub use diff::{DiffKind, DiffLine, ObjectDiff, diff, project};
 pub use order::{Stage, Wave, waves};
 pub use outcome::{AppliedObject, ApplyResult, PruneResult, PrunedObject};
 pub use prune::prune_waves;
 pub use resolve::{Desired, Resolved, resolve};
-pub use diff::{DiffKind, DiffLine, ObjectDiff, diff, project};
 pub use status::{Commit, Held, Phase, Problem, SyncStatus};
 pub use step::{Inventory, Plan, Reason, Recorded, Step, Verb};

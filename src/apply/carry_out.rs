@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{ApiError, Cluster, Discovery, DryRun, Resource};
 use crate::object::{Health, HealthStatus, ObjectId};
-use crate::plan::{AppliedObject, ApplyResult, Plan, Problem, Stage, Step, Wave};
+use crate::plan::{AppliedObject, ApplyResult, Desired, Plan, Problem, Stage, Step, Wave};
 
-use super::object::{apply_one, body};
+use super::object::{apply_one, body, describe};
 
 /// Objects that are applied at once.
 const AT_ONCE: usize = 32;
@@ -63,8 +63,11 @@ impl Job<'_> {
                 progress.failed.insert(step.id.clone());
                 self.settle(&mut progress, skipped(step, why));
             }
-            let outcomes = futures::stream::iter(ready.into_iter().map(|step| self.one(step, &unreachable)));
-            let mut outcomes = outcomes.buffer_unordered(AT_ONCE);
+            let mut applies = Vec::with_capacity(ready.len());
+            for step in ready {
+                applies.push(self.one(step, &unreachable));
+            }
+            let mut outcomes = futures::stream::iter(applies).buffer_unordered(AT_ONCE);
             while let Some(outcome) = outcomes.next().await {
                 self.settle(&mut progress, outcome);
             }
@@ -148,7 +151,10 @@ impl Job<'_> {
         });
         let ids: Vec<ObjectId> =
             fresh.filter(|outcome| Stage::of(&outcome.id.gk) == Stage::Foundations).map(|one| one.id.clone()).collect();
-        let waits = ids.iter().map(|id| self.await_health(id, FOUNDATIONS));
+        let mut waits = Vec::new();
+        for id in &ids {
+            waits.push(self.await_health(id, FOUNDATIONS));
+        }
         for (id, health) in ids.iter().zip(futures::future::join_all(waits).await) {
             if let Some(live) =
                 progress.outcomes.iter_mut().find(|outcome| outcome.id == *id).and_then(|outcome| outcome.live.as_mut())
@@ -220,6 +226,17 @@ impl Job<'_> {
         }
     }
 
+    /// Asks about one object; the answer is why it would be refused.
+    async fn ask<'p>(&self, step: &'p Step, desired: &Desired, resource: Resource) -> (&'p Step, Option<String>) {
+        let object = body(desired, self.set_id);
+        let answer = self.cluster.apply(&step.id, &resource, &object, DryRun::Yes).await;
+        let refused = answer.err().filter(|error| {
+            // Replacing is what the object asks for, so that it cannot be changed in place is no obstacle.
+            !(desired.manifest.directives.replace && error.immutable_fields().is_some())
+        });
+        (step, refused.map(|error| describe(error, desired).to_string()))
+    }
+
     /// Asks about everything and writes nothing. `None`: all of it would be admitted. What lives in
     /// a Namespace, or is of a kind, that the same commit creates cannot be asked about before.
     async fn rehearse(&self, plan: &Plan) -> Option<Vec<AppliedObject>> {
@@ -233,21 +250,10 @@ impl Job<'_> {
             let resource = self.resource_of(&step.id, Some(&desired.manifest.version)).await;
             let homeless = step.id.namespace.as_deref().is_some_and(|name| created(("", "Namespace"), name));
             if let Some(resource) = resource.filter(|_| !homeless) {
-                asked.push((*step, desired, resource));
+                asked.push(self.ask(step, desired, resource));
             }
         }
-        let answers = futures::stream::iter(asked.into_iter().map(|(step, desired, resource)| async move {
-            let object = body(desired, self.set_id);
-            let answer = self.cluster.apply(&step.id, &resource, &object, DryRun::Yes).await;
-            let refused = answer.err().filter(|error| {
-                // Replacing is what the object asks for, so that it cannot be changed in place is no obstacle.
-                !(desired.manifest.directives.replace && error.immutable_fields().is_some())
-            });
-            (step, refused.map(|error| super::object::describe(error, desired).to_string()))
-        }))
-        .buffer_unordered(AT_ONCE)
-        .collect::<Vec<_>>()
-        .await;
+        let answers: Vec<_> = futures::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
         let mut refused: BTreeMap<&ObjectId, String> = BTreeMap::new();
         for (step, why) in answers {
             if let Some(why) = why {

@@ -21,9 +21,12 @@ pub async fn prune(
 ) -> Vec<PrunedObject> {
     let mut outcomes = Vec::new();
     for wave in prune_waves(&plan.steps) {
-        let wave = futures::stream::iter(wave.into_iter().map(|step| one(cluster, discovery, step, stop)));
-        let mut wave = wave.buffer_unordered(AT_ONCE);
-        while let Some(outcome) = wave.next().await {
+        let mut deletions = Vec::with_capacity(wave.len());
+        for step in wave {
+            deletions.push(one(cluster, discovery, step, stop));
+        }
+        let mut ended = futures::stream::iter(deletions).buffer_unordered(AT_ONCE);
+        while let Some(outcome) = ended.next().await {
             report(&outcome);
             outcomes.push(outcome);
         }

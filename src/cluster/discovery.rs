@@ -22,6 +22,12 @@ pub struct Resource {
 }
 
 impl Resource {
+    /// A kind of the core group in v1, known without asking.
+    #[must_use]
+    pub fn core(plural: &str, namespaced: bool) -> Self {
+        Self { group: String::new(), version: "v1".into(), plural: plural.into(), namespaced, listable: true }
+    }
+
     /// `/apis/apps/v1/namespaces/shop/deployments`; without a namespace, those of all.
     #[must_use]
     pub fn collection(&self, namespace: Option<&str>) -> String {

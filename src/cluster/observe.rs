@@ -85,16 +85,11 @@ impl Cluster {
 
     async fn carry_out(&self, looks: Vec<Look<'_>>, set: &str, seen: &mut Seen) -> Result<(), ApiError> {
         let selector = format!("{}={set}", names::PART_OF);
-        let selector = selector.as_str();
-        let mut answers = futures::stream::iter(looks.into_iter().map(|look| async move {
-            let answer = match &look {
-                Look::Members(gk, resource, namespaces) => self.members(gk, resource, namespaces, selector).await,
-                Look::Namespace(gk, resource, namespace) => self.list(gk, resource, *namespace, None).await,
-                Look::Single(id, resource) => self.look_at(id, resource).await.map(|live| live.into_iter().collect()),
-            };
-            (look, answer)
-        }))
-        .buffer_unordered(AT_ONCE);
+        let mut asked = Vec::with_capacity(looks.len());
+        for look in looks {
+            asked.push(self.ask(look, &selector));
+        }
+        let mut answers = futures::stream::iter(asked).buffer_unordered(AT_ONCE);
         while let Some((look, answer)) = answers.next().await {
             let gk = match &look {
                 Look::Members(gk, ..) | Look::Namespace(gk, ..) => *gk,
@@ -111,6 +106,15 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    async fn ask<'a>(&self, look: Look<'a>, selector: &str) -> (Look<'a>, Result<Vec<Observed>, ApiError>) {
+        let answer = match &look {
+            Look::Members(gk, resource, namespaces) => self.members(gk, resource, namespaces, selector).await,
+            Look::Namespace(gk, resource, namespace) => self.list(gk, resource, *namespace, None).await,
+            Look::Single(id, resource) => self.look_at(id, resource).await.map(|live| live.into_iter().collect()),
+        };
+        (look, answer)
     }
 
     /// The members of the set: of all namespaces, or of each where only that is allowed.
@@ -166,6 +170,21 @@ impl Cluster {
                 _ => return Ok(objects),
             }
         }
+    }
+
+    /// All objects with a label, whole. For the few objects that are the agent's own.
+    ///
+    /// # Errors
+    /// The request fails, or is refused.
+    pub async fn list_whole(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        label: &str,
+    ) -> Result<Vec<Value>, ApiError> {
+        let path = format!("{}?labelSelector={}", resource.collection(namespace), query(label));
+        let mut answer = self.call(&Call { verb: "list", method: Method::GET, path, accept: JSON, body: None }).await?;
+        Ok(answer.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default())
     }
 
     /// One object, reduced; `None` when there is none.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::object::ObjectId;
-use crate::plan::{Problem, SyncStatus};
+use crate::plan::{ApplyResult, Problem, PruneResult, SyncStatus};
 
 /// The parts of a sync whose time is measured: label `phase` of `driftless_sync_duration_seconds`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,55 +77,6 @@ impl SyncResult {
             Self::Synced => "synced",
             Self::Unhealthy => "unhealthy",
             Self::Held => "held",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// What an apply did to an object: label `result` of `driftless_apply_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ApplyResult {
-    Created,
-    Configured,
-    Unchanged,
-    Replaced,
-    Failed,
-    /// Held back, since what it depends on failed.
-    Skipped,
-}
-
-impl ApplyResult {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Configured => "configured",
-            Self::Unchanged => "unchanged",
-            Self::Replaced => "replaced",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-        }
-    }
-}
-
-/// What a prune did to an object: label `result` of `driftless_prune_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PruneResult {
-    Deleted,
-    /// Left in the cluster and out of the inventory, our label removed.
-    Detached,
-    /// Kept, with a reason.
-    Kept,
-    Failed,
-}
-
-impl PruneResult {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Deleted => "deleted",
-            Self::Detached => "detached",
-            Self::Kept => "kept",
             Self::Failed => "failed",
         }
     }

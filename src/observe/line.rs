@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use super::event::{ApplyResult, Event, LookResult, PruneResult, SyncResult};
+use super::event::{Event, LookResult, SyncResult};
 use crate::object::ObjectId;
 use crate::plan::Problem;
+use crate::plan::{ApplyResult, PruneResult};
 
 /// One record of the log. The message says all that a person wants; the fields are for machines.
 #[derive(Debug, Default, PartialEq)]

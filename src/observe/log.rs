@@ -131,7 +131,8 @@ mod tests {
 
     use super::*;
     use crate::object::ObjectId;
-    use crate::observe::{ApplyResult, sample};
+    use crate::observe::sample;
+    use crate::plan::ApplyResult;
     use crate::plan::Problem;
 
     #[derive(Clone, Default)]

@@ -9,9 +9,10 @@ use std::time::Duration;
 use prometheus::{Registry, TextEncoder};
 
 use super::bounded::{Bounded, code, verb};
-use super::event::{ApplyResult, Event, PruneResult};
+use super::event::Event;
 use super::families::Families;
 use crate::object::{HealthStatus, ObjectId};
+use crate::plan::{ApplyResult, PruneResult};
 use crate::plan::{Phase, SyncStatus};
 
 /// Kinds are as many as a cluster has CRDs, which may be written by anybody.

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{ApplyResult, Event, LookResult, PruneResult, SyncResult, Work};
+use super::{Event, LookResult, SyncResult, Work};
 use crate::object::{HealthStatus, ObjectId};
+use crate::plan::{ApplyResult, PruneResult};
 use crate::plan::{Commit, Held, Phase, Problem, SyncStatus};
 
 pub(super) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";

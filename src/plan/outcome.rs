@@ -18,6 +18,18 @@ pub enum ApplyResult {
 }
 
 impl ApplyResult {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Configured => "configured",
+            Self::Unchanged => "unchanged",
+            Self::Replaced => "replaced",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+
     /// Whether the cluster is another than before.
     #[must_use]
     pub fn changed(self) -> bool {
@@ -40,6 +52,18 @@ pub enum PruneResult {
     /// Kept, with a reason.
     Kept,
     Failed,
+}
+
+impl PruneResult {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::Detached => "detached",
+            Self::Kept => "kept",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// The outcome of applying one object.

@@ -82,6 +82,8 @@ pub enum Input {
         outcomes: Vec<PrunedObject>,
     },
     Marks(Marks),
+    /// There is no parent any more, or none yet.
+    ParentMissing,
     /// The syncs of `dependsOn` that are not synced.
     WaitingFor(Vec<String>),
 }

@@ -168,6 +168,7 @@ impl Machine {
             Input::Applied { id, outcomes } => self.applied(id, outcomes, now),
             Input::Pruned { id, outcomes } => self.pruned(id, outcomes, now),
             Input::Marks(marks) => self.marked(marks, now),
+            Input::ParentMissing => self.parent_missing(now),
             Input::WaitingFor(syncs) => {
                 let freed = !self.waiting_for.is_empty() && syncs.is_empty();
                 self.waiting_for = syncs;
@@ -438,6 +439,14 @@ impl Machine {
             | Work::Recording { cycle, .. } => Some(cycle),
             Work::Idle | Work::Rendering { .. } => None,
         }
+    }
+
+    /// Somebody deleted the parent: it is written again, out of what is known.
+    fn parent_missing(&mut self, now: Moment) {
+        if self.stored.take().is_some() && matches!(self.work, Work::Idle) {
+            self.next_cycle = Some(now.mono);
+        }
+        self.marked(Marks::default(), now);
     }
 
     fn marked(&mut self, marks: Marks, now: Moment) {

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Rendered, Settings, render};
-use crate::source::Snapshot;
+use super::{Rendered, Settings};
 
 /// One rendering, known by the tree it was made of and the settings. One for each sync and path,
 /// since the same tree under another path has other origins. It holds one entry only: a manifest
@@ -14,26 +13,16 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The rendering of a tree; `read` is called for its files only when it is not at hand.
-    ///
-    /// # Errors
-    /// Those of `read`; what was cached stays.
-    pub fn get_or_render<E>(
-        &mut self,
-        snapshot_tree: &str,
-        settings: &Settings,
-        read: impl FnOnce() -> Result<Snapshot, E>,
-    ) -> Result<Arc<Rendered>, E> {
-        if let Some((tree, made_with, rendered)) = &self.last
-            && tree == snapshot_tree
-            && made_with == settings
-        {
-            return Ok(rendered.clone());
-        }
-        let snapshot = read()?;
-        let rendered = Arc::new(render(&snapshot, settings));
-        self.last = Some((snapshot_tree.into(), settings.clone(), rendered.clone()));
-        Ok(rendered)
+    /// The rendering of a tree, if it is the one at hand.
+    #[must_use]
+    pub fn get(&self, tree: &str, settings: &Settings) -> Option<Arc<Rendered>> {
+        let (known, made_with, rendered) = self.last.as_ref()?;
+        (known == tree && made_with == settings).then(|| Arc::clone(rendered))
+    }
+
+    /// Keeps a rendering in place of the last one.
+    pub fn put(&mut self, tree: &str, settings: Settings, rendered: Arc<Rendered>) {
+        self.last = Some((tree.into(), settings, rendered));
     }
 }
 
@@ -42,23 +31,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tree_is_read_once() {
+    fn a_rendering_is_found_by_its_tree_and_settings_alone() {
         let mut cache = Cache::default();
-        let snapshot = || Snapshot { tree: "t1".into(), files: Vec::new() };
         let settings = Settings::default();
-        let first = cache.get_or_render("t1", &settings, || Ok::<_, ()>(snapshot())).unwrap();
-        let second = cache.get_or_render("t1", &settings, || Err(())).unwrap();
-        assert!(Arc::ptr_eq(&first, &second));
-    }
-
-    #[test]
-    fn other_settings_or_another_tree_are_read_again_and_a_failure_forgets_nothing() {
-        let mut cache = Cache::default();
-        let snapshot = || Snapshot { tree: "t1".into(), files: Vec::new() };
         let other = Settings { target_namespace: Some("shop".into()) };
-        cache.get_or_render("t1", &Settings::default(), || Ok::<_, ()>(snapshot())).unwrap();
-        assert_eq!(cache.get_or_render("t1", &other, || Err("read")), Err("read"));
-        assert_eq!(cache.get_or_render("t2", &Settings::default(), || Err("read")), Err("read"));
-        assert!(cache.get_or_render("t1", &Settings::default(), || Err("read")).is_ok());
+        let rendered = Arc::new(Rendered::default());
+        assert!(cache.get("t1", &settings).is_none());
+        cache.put("t1", settings.clone(), Arc::clone(&rendered));
+        assert!(cache.get("t1", &settings).is_some_and(|found| Arc::ptr_eq(&found, &rendered)));
+        assert!(cache.get("t1", &other).is_none() && cache.get("t2", &settings).is_none());
     }
 }

@@ -1,0 +1,19 @@
+//! Carries out what `reconcile` asks for: one task a sync, and the daemon around them.
+
+mod context;
+mod daemon;
+mod driver;
+mod effects;
+mod foundation;
+mod once;
+mod parents;
+mod registry;
+mod translate;
+
+pub use context::{Context, Sink};
+pub use daemon::{Daemon, DaemonError, run};
+pub use driver::{Driver, Ending};
+pub use foundation::{AGENT_NAMESPACE, FoundationError, digest_key, ensure_namespace, find_digest_key, namespace};
+pub use once::{Once, once};
+pub use parents::{config_maps, read_parent, read_parents};
+pub use registry::Registry;

@@ -1,0 +1,39 @@
+//! What all syncs of one agent share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use tokio::sync::RwLock;
+
+use super::Registry;
+use crate::cluster::{Cluster, Discovery};
+use crate::object::DigestKey;
+use crate::observe::Event;
+use crate::reconcile::Moment;
+
+/// Hears every event.
+pub type Sink = Arc<dyn Fn(&Event) + Send + Sync>;
+
+/// The cluster, what is known of it, and who hears of what happens. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    pub cluster: Cluster,
+    pub discovery: Arc<RwLock<Arc<Discovery>>>,
+    /// Where parents and key are.
+    pub namespace: Arc<str>,
+    pub key: DigestKey,
+    pub registry: Registry,
+    pub data_dir: Arc<PathBuf>,
+    pub tell: Sink,
+    /// The zero of monotonic time.
+    pub started: Instant,
+}
+
+impl Context {
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        Moment { mono: self.started.elapsed(), wall: Timestamp::now() }
+    }
+}

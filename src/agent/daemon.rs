@@ -1,0 +1,232 @@
+//! The daemon: one driver a sync, the watch on the configuration, and the HTTP server; each a
+//! task whose end somebody notices.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::parents::{AllMarks, watch_marks};
+use super::{Context, Driver, Ending};
+use crate::config::{Config, ConfigError, Loaded, SyncConfig, SyncName, Watch};
+use crate::observe::{Event, Observer, serve};
+
+/// What the daemon runs with.
+pub struct Daemon {
+    pub context: Context,
+    pub config: Config,
+    /// `None`: the configuration is not watched.
+    pub watch: Option<Watch>,
+    pub observer: Observer,
+    pub stop: CancellationToken,
+}
+
+/// The daemon cannot run.
+#[derive(Debug, Error)]
+pub enum DaemonError {
+    #[error(
+        "cannot listen on {address} for metrics and status: {error}; set `listen` in the configuration to a free address"
+    )]
+    Listen { address: SocketAddr, error: io::Error },
+    #[error(
+        "cannot use the data directory {directory}: {error}; set `dataDir` in the configuration to one that can be written"
+    )]
+    DataDir { directory: PathBuf, error: io::Error },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+/// How often the main loop shows that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Without a sign of life for this long, `/healthz` fails.
+const STALE: Duration = Duration::from_mins(1);
+/// How long drivers may take to end what is under way when the daemon stops.
+const FAREWELL: Duration = Duration::from_secs(25);
+/// A driver that ended by a defect is started again after this.
+const RESPAWN: Duration = Duration::from_secs(10);
+
+/// One running driver.
+struct Running {
+    config: Arc<SyncConfig>,
+    stop: CancellationToken,
+    task: Id,
+}
+
+struct Drivers {
+    context: Context,
+    running: BTreeMap<SyncName, Running>,
+    tasks: JoinSet<(SyncName, Option<Ending>)>,
+    marks: watch::Sender<Option<AllMarks>>,
+    /// What is to run; a changed sync starts anew when its old driver has ended.
+    wanted: BTreeMap<SyncName, Arc<SyncConfig>>,
+}
+
+/// Runs until `stop` is cancelled.
+///
+/// # Errors
+/// The address or the data directory cannot be used.
+pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
+    let Daemon { context, config, mut watch, observer, stop } = daemon;
+    std::fs::create_dir_all(&config.data_dir)
+        .map_err(|error| DaemonError::DataDir { directory: config.data_dir.clone(), error })?;
+    let listener = tokio::net::TcpListener::bind(config.listen)
+        .await
+        .map_err(|error| DaemonError::Listen { address: config.listen, error })?;
+    let address = listener.local_addr().unwrap_or(config.listen);
+    (context.tell)(&Event::Note { message: format!("serving /metrics and /status on http://{address}") });
+    let farewell = CancellationToken::new();
+    let until = farewell.clone();
+    let mut server = tokio::spawn(serve(listener, observer.clone(), STALE, async move { until.cancelled().await }));
+
+    let marks = watch::Sender::new(None);
+    let tell = Arc::clone(&context.tell);
+    let mut watcher =
+        tokio::spawn(watch_marks(context.cluster.clone(), Arc::clone(&context.namespace), marks.clone(), tell));
+    let tell = Arc::clone(&context.tell);
+    let mut drivers =
+        Drivers { context, running: BTreeMap::new(), tasks: JoinSet::new(), marks, wanted: BTreeMap::new() };
+    tell(&Event::ConfigLoaded { syncs: config.syncs.len(), reloaded: false });
+    drivers.adopt(&config);
+    observer.board.set_ready(true);
+    let mut current = config;
+    let mut heartbeat = tokio::time::interval(HEARTBEAT);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = heartbeat.tick() => observer.board.beat(),
+            Some(changed) = next_config(&mut watch) => match changed {
+                Ok(Loaded { config, .. }) => {
+                    tell(&Event::ConfigLoaded { syncs: config.syncs.len(), reloaded: true });
+                    if let Some(message) = needs_restart(&current, &config) {
+                        tell(&Event::Note { message });
+                    }
+                    drivers.adopt(&config);
+                    current = config;
+                }
+                Err(error) => tell(&Event::ConfigRejected { error: error.to_string() }),
+            },
+            Some(ended) = drivers.tasks.join_next_with_id() => {
+                let task = ended.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
+                drivers.ended(task, &stop);
+            }
+            ended = &mut server => {
+                let message = format!("the HTTP server ended, so there are no metrics any more: {}", reason(ended));
+                tell(&Event::Trouble { message });
+                break;
+            }
+            _ = &mut watcher => {
+                tell(&Event::Trouble { message: "the watch on the inventories ended".into() });
+                break;
+            }
+        }
+    }
+    stop.cancel();
+    tell(&Event::Note {
+        message: "stopping: no further object is begun, what is under way is ended and recorded".into(),
+    });
+    let all = async { while drivers.tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(FAREWELL, all).await.is_err() {
+        let message = format!("some syncs did not end within {} s and are given up", FAREWELL.as_secs());
+        tell(&Event::Trouble { message });
+    }
+    farewell.cancel();
+    watcher.abort();
+    let _ = tokio::time::timeout(Duration::from_secs(3), server).await;
+    Ok(())
+}
+
+fn reason(ended: Result<io::Result<()>, JoinError>) -> String {
+    match ended {
+        Ok(Ok(())) => "it was told to".into(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "by a defect".into(),
+    }
+}
+
+async fn next_config(watch: &mut Option<Watch>) -> Option<Result<Loaded, ConfigError>> {
+    match watch {
+        Some(watch) => match watch.changed().await {
+            Some(news) => Some(news),
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
+/// What a changed configuration says about things that only a start can change.
+fn needs_restart(old: &Config, new: &Config) -> Option<String> {
+    let mut keys = Vec::new();
+    if old.listen != new.listen {
+        keys.push("listen");
+    }
+    if old.namespace != new.namespace {
+        keys.push("namespace");
+    }
+    if old.data_dir != new.data_dir {
+        keys.push("dataDir");
+    }
+    let keys = keys.join(", ");
+    (!keys.is_empty()).then(|| format!("the change of {keys} takes effect at the next start"))
+}
+
+impl Drivers {
+    /// Makes the running drivers those of a configuration.
+    fn adopt(&mut self, config: &Config) {
+        self.wanted = config.syncs.iter().map(|sync| (sync.name.clone(), Arc::clone(sync))).collect();
+        for (name, running) in &self.running {
+            if self.wanted.get(name) != Some(&running.config) {
+                running.stop.cancel();
+            }
+        }
+        let missing: Vec<_> = self.wanted.keys().filter(|name| !self.running.contains_key(*name)).cloned().collect();
+        for name in missing {
+            self.start(&name, Duration::ZERO);
+        }
+    }
+
+    fn start(&mut self, name: &SyncName, after: Duration) {
+        let Some(config) = self.wanted.get(name) else { return };
+        let stop = CancellationToken::new();
+        let mut driver = Driver::new(self.context.clone(), Arc::clone(config), stop.clone());
+        driver.marks = Some(self.marks.subscribe());
+        let (sync, delayed) = (name.clone(), stop.clone());
+        let task = self.tasks.spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep(after) => {}
+                () = delayed.cancelled() => return (sync, None),
+            }
+            let ending = driver.run().await;
+            (sync, ending)
+        });
+        self.running.insert(name.clone(), Running { config: Arc::clone(config), stop, task: task.id() });
+    }
+
+    /// A driver ended: because it was told to, or by a defect.
+    fn ended(&mut self, task: Id, stop: &CancellationToken) {
+        let Some(name) = self.running.iter().find(|(_, running)| running.task == task).map(|(name, _)| name.clone())
+        else {
+            return;
+        };
+        let told = self.running.remove(&name).is_some_and(|running| running.stop.is_cancelled());
+        if stop.is_cancelled() {
+            return;
+        }
+        if !self.wanted.contains_key(&name) {
+            self.context.registry.leave(&name);
+            (self.context.tell)(&Event::SyncForgotten { sync: name.as_str().into() });
+            return;
+        }
+        if !told {
+            let message = format!("the task of sync {name} ended by a defect and is started again");
+            (self.context.tell)(&Event::Trouble { message });
+        }
+        self.start(&name, if told { Duration::ZERO } else { RESPAWN });
+    }
+}

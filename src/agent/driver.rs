@@ -1,0 +1,207 @@
+//! One task a sync: it feeds the machine, and carries out what the machine asks for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::effects::Worker;
+use super::parents::{AllMarks, marks, read_parent};
+use super::{Context, translate};
+use crate::apply::{Parent, applyset_id};
+use crate::config::{SyncConfig, SyncName};
+use crate::observe::{Event, SyncResult};
+use crate::plan::{Phase, Problem};
+use crate::reconcile::{Effect, Input, Machine, Notice};
+use crate::render::Cache;
+use crate::source::Git;
+
+/// The first and the longest wait before the parent is read again after an error.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_mins(1);
+
+/// How the first cycle of a sync ended, for `run --once`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    pub result: SyncResult,
+    pub message: String,
+}
+
+/// The loop of one sync, ready to run.
+pub struct Driver {
+    pub context: Context,
+    pub config: Arc<SyncConfig>,
+    pub allow_prune: bool,
+    /// End after the first cycle that comes to a result.
+    pub once: bool,
+    pub stop: CancellationToken,
+    pub(super) marks: Option<watch::Receiver<Option<AllMarks>>>,
+}
+
+type Running<'a> = FuturesUnordered<BoxFuture<'a, Option<Input>>>;
+
+impl Driver {
+    /// A driver that hears of annotations only when it starts.
+    #[must_use]
+    pub fn new(context: Context, config: Arc<SyncConfig>, stop: CancellationToken) -> Self {
+        Self { context, config, allow_prune: false, once: false, stop, marks: None }
+    }
+
+    /// Runs until stopped, or, with `once`, until the first result. What is under way when the stop
+    /// comes is ended cleanly: no further object is begun, and what was done is recorded.
+    pub async fn run(mut self) -> Option<Ending> {
+        let name: Arc<str> = self.config.name.as_str().into();
+        let set_id = applyset_id(&Parent::name(&self.config.name), &self.context.namespace, "ConfigMap", "");
+        self.context.registry.enter(&self.config.name, &set_id);
+        let parent = match self.first_read(&name).await {
+            Ok(parent) => parent,
+            Err(ending) => return ending,
+        };
+        let cluster = match self.context.cluster.impersonating(self.config.service_account.as_ref()) {
+            Ok(cluster) => cluster,
+            Err(error) => return Some(self.fail(&name, &error.to_string())),
+        };
+        if let Some(damaged) = parent.as_ref().and_then(|parent| parent.damaged.clone()) {
+            (self.context.tell)(&Event::Problem { sync: Arc::clone(&name), problem: Problem::general(damaged) });
+        }
+        let seen = parent.as_ref().map(marks).unwrap_or_default();
+        let stored = parent.map(|parent| (parent.inventory, parent.status));
+        let machine =
+            Machine::new(Arc::clone(&self.config), set_id.clone(), stored, seen, self.context.now(), fastrand::u64(..))
+                .allowing_prune(self.allow_prune);
+        let worker = Worker {
+            git: Git::open(&self.config, &self.context.data_dir),
+            context: self.context.clone(),
+            config: Arc::clone(&self.config),
+            name,
+            set_id,
+            cluster,
+            revision: tokio::sync::Mutex::default(),
+            cache: tokio::sync::Mutex::new(Cache::default()),
+            stop: self.stop.clone(),
+        };
+        self.turn(machine, &worker).await
+    }
+
+    /// Reads the parent, again and again while that fails: without it, nothing may be decided.
+    async fn first_read(&mut self, name: &Arc<str>) -> Result<Option<Parent>, Option<Ending>> {
+        let mut pause = FIRST_RETRY;
+        loop {
+            let read = read_parent(&self.context.cluster, &self.context.namespace, &self.config.name);
+            let error = tokio::select! {
+                read = read => match read {
+                    Ok(parent) => return Ok(parent),
+                    Err(error) => error,
+                },
+                () = self.stop.cancelled() => return Err(None),
+            };
+            let ending = self.fail(name, &error);
+            if self.once {
+                return Err(Some(ending));
+            }
+            let jittered = pause.mul_f64(0.75 + fastrand::f64() / 2.0);
+            tokio::select! {
+                () = tokio::time::sleep(jittered) => {}
+                () = self.stop.cancelled() => return Err(None),
+            }
+            pause = (pause * 2).min(LONGEST_RETRY);
+        }
+    }
+
+    fn fail(&self, name: &Arc<str>, error: &str) -> Ending {
+        let status = crate::plan::SyncStatus {
+            sync: name.to_string(),
+            phase: Phase::Failing,
+            message: error.to_owned(),
+            problems: vec![Problem::general(error)],
+            url: self.config.source.display_url(),
+            reference: self.config.source.reference.to_string(),
+            path: self.config.path.to_string(),
+            ..crate::plan::SyncStatus::default()
+        };
+        (self.context.tell)(&Event::Problem { sync: Arc::clone(name), problem: Problem::general(error) });
+        (self.context.tell)(&Event::Status { status: Arc::new(status), commit_time: None });
+        self.context.registry.set_phase(&self.config.name, Phase::Failing);
+        Ending { result: SyncResult::Failed, message: error.to_owned() }
+    }
+
+    async fn turn(&mut self, mut machine: Machine, worker: &Worker) -> Option<Ending> {
+        let mut phases = self.context.registry.phases();
+        let mut running: Running<'_> = FuturesUnordered::new();
+        let mut ending = None;
+        let mut inputs = vec![Input::WaitingFor(self.waiting_for(&phases.borrow_and_update())), Input::Tick];
+        loop {
+            for input in inputs.drain(..) {
+                for effect in machine.step(input, self.context.now()) {
+                    ending = ending.or_else(|| self.note(&effect));
+                    if self.is_wanted(&effect) {
+                        running.push(Box::pin(worker.carry_out(effect)));
+                    }
+                }
+            }
+            let over = self.stop.is_cancelled() || (self.once && ending.is_some());
+            if over && running.is_empty() {
+                return ending;
+            }
+            let wake = machine.wake_at().filter(|_| !over);
+            let sleep = wake.map(|due| due.saturating_sub(self.context.started.elapsed()));
+            tokio::select! {
+                Some(done) = running.next(), if !running.is_empty() => inputs.extend(done),
+                () = tokio::time::sleep(sleep.unwrap_or(Duration::MAX)), if sleep.is_some() => inputs.push(Input::Tick),
+                Ok(()) = phases.changed() => {
+                    let waiting = self.waiting_for(&phases.borrow_and_update());
+                    inputs.push(Input::WaitingFor(waiting));
+                }
+                marks = next_marks(&mut self.marks, &self.config.name) => inputs.push(marks),
+                () = self.stop.cancelled(), if !over => {}
+            }
+        }
+    }
+
+    /// Once stopped, nothing new is begun; what has begun is recorded and told.
+    fn is_wanted(&self, effect: &Effect) -> bool {
+        let begins = matches!(effect, Effect::Look { .. } | Effect::Render { .. } | Effect::Observe { .. });
+        !(begins && self.stop.is_cancelled())
+    }
+
+    /// Takes note of what other tasks want to know.
+    fn note(&self, effect: &Effect) -> Option<Ending> {
+        let Effect::Tell(notice) = effect else { return None };
+        match notice {
+            Notice::Status(status) => self.context.registry.set_phase(&self.config.name, status.phase),
+            Notice::Ended { outcome, message, .. } => {
+                return Some(Ending { result: translate::outcome(*outcome), message: message.clone() });
+            }
+            // A suspended sync is one that a person wants to be left alone: that is no error.
+            Notice::Suspended { .. } => {
+                return Some(Ending { result: SyncResult::Synced, message: "suspended".into() });
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn waiting_for(&self, phases: &BTreeMap<SyncName, Phase>) -> Vec<String> {
+        let synced = |name: &&SyncName| phases.get(*name) != Some(&Phase::Synced);
+        self.config.depends_on.iter().filter(synced).map(ToString::to_string).collect()
+    }
+}
+
+/// The next annotations of this sync's parent; never, without a watch.
+async fn next_marks(all: &mut Option<watch::Receiver<Option<AllMarks>>>, sync: &SyncName) -> Input {
+    let Some(receiver) = all else { return std::future::pending().await };
+    if receiver.changed().await.is_err() {
+        *all = None;
+        return std::future::pending().await;
+    }
+    let known = receiver.borrow_and_update().clone().unwrap_or_default();
+    match known.get(&Parent::name(sync)) {
+        Some(marks) => Input::Marks(marks.clone()),
+        None => Input::ParentMissing,
+    }
+}

@@ -1,0 +1,220 @@
+//! Carrying out the effects of one sync. Every effect ends with exactly one input.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, translate};
+use crate::apply::{Job, Parent, prune};
+use crate::cluster::{ApiError, Cluster, Discovery, Wanted};
+use crate::config::SyncConfig;
+use crate::object::{ObjectId, Scope};
+use crate::observe::{Event, LookResult, Work};
+use crate::plan::{Commit, Inventory, Plan, Problem, SyncStatus, Wave, resolve};
+use crate::reconcile::{Effect, Input, Observation, RenderedCommit};
+use crate::render::{Cache, RenderError, Settings, render};
+use crate::source::{Git, Revision};
+
+/// What carrying out the effects of one sync needs.
+pub(super) struct Worker {
+    pub context: Context,
+    pub config: Arc<SyncConfig>,
+    pub name: Arc<str>,
+    pub set_id: String,
+    /// With the rights of the sync's service account, where it names one.
+    pub cluster: Cluster,
+    pub git: Git,
+    pub revision: Mutex<Option<Revision>>,
+    pub cache: Mutex<Cache>,
+    pub stop: CancellationToken,
+}
+
+impl Worker {
+    /// Carries out one effect; `None` for what has no result.
+    pub async fn carry_out(&self, effect: Effect) -> Option<Input> {
+        Some(match effect {
+            Effect::Look { id } => Input::Looked { id, result: self.look().await },
+            Effect::Render { id, commit } => Input::Rendered { id, result: self.render(&commit).await },
+            Effect::Observe { id, rendered, inventory } => {
+                Input::Observed { id, result: self.observe(&rendered, inventory).await }
+            }
+            Effect::WriteParent { id, inventory, status } => {
+                Input::ParentWritten { id, result: self.write_parent(inventory, &status).await }
+            }
+            Effect::Apply { id, plan, waves } => Input::Applied { id, outcomes: self.apply(&plan, &waves).await },
+            Effect::Prune { id, plan } => Input::Pruned { id, outcomes: self.prune(&plan).await },
+            Effect::Tell(notice) => {
+                for event in translate::notice(&self.name, notice) {
+                    (self.context.tell)(&event);
+                }
+                return None;
+            }
+        })
+    }
+
+    fn worked(&self, work: Work, since: Instant) {
+        (self.context.tell)(&Event::Worked { sync: Arc::clone(&self.name), work, took: since.elapsed() });
+    }
+
+    fn looked(&self, result: LookResult, commit: Option<String>, error: Option<&str>) {
+        let error = error.map(ToOwned::to_owned);
+        (self.context.tell)(&Event::Looked { sync: Arc::clone(&self.name), result, commit, error, retry_in: None });
+    }
+
+    async fn look(&self) -> Result<String, String> {
+        let began = Instant::now();
+        let looked = self.git.look().await;
+        self.worked(Work::Look, began);
+        match looked {
+            Ok(revision) => {
+                let mut known = self.revision.lock().await;
+                if known.as_ref().is_some_and(|known| known.commit == revision.commit) {
+                    self.looked(LookResult::Unchanged, Some(revision.commit.clone()), None);
+                }
+                let commit = revision.commit.clone();
+                *known = Some(revision);
+                Ok(commit)
+            }
+            Err(error) => {
+                let error = error.to_string();
+                self.looked(LookResult::Failed, None, Some(&error));
+                Err(error)
+            }
+        }
+    }
+
+    async fn render(&self, commit: &str) -> Result<Arc<RenderedCommit>, String> {
+        let revision = self.revision.lock().await.clone().filter(|revision| revision.commit == commit);
+        let revision = revision.ok_or("the branch has moved on since")?;
+        let began = Instant::now();
+        let fetched = self.git.fetch(&revision).await.map_err(|error| {
+            let error = error.to_string();
+            self.looked(LookResult::Failed, None, Some(&error));
+            error
+        })?;
+        self.worked(Work::Fetch, began);
+        self.looked(LookResult::Fetched, Some(commit.to_owned()), None);
+
+        let began = Instant::now();
+        let path = &self.config.path;
+        let tree = self.git.tree(commit, path).await.map_err(|error| error.to_string())?;
+        let settings = Settings { target_namespace: self.config.target_namespace.clone() };
+        let mut cache = self.cache.lock().await;
+        let rendered = if let Some(rendered) = cache.get(&tree, &settings) {
+            rendered
+        } else {
+            let snapshot = self.git.snapshot(commit, path).await.map_err(|error| error.to_string())?;
+            let fresh = settings.clone();
+            // Rendering is pure computation; a large repository must not hold up the other syncs.
+            let rendered = tokio::task::spawn_blocking(move || render(&snapshot, &fresh)).await;
+            let rendered = Arc::new(rendered.map_err(|_| "rendering ended without a result")?);
+            cache.put(&tree, settings, Arc::clone(&rendered));
+            rendered
+        };
+        drop(cache);
+        self.worked(Work::Render, began);
+        Ok(Arc::new(RenderedCommit {
+            commit: Commit { id: fetched.id, time: fetched.time, subject: fetched.subject },
+            manifests: rendered.manifests.clone(),
+            problems: rendered.errors.iter().map(problem).collect(),
+        }))
+    }
+
+    async fn observe(&self, rendered: &RenderedCommit, inventory: Vec<ObjectId>) -> Result<Observation, String> {
+        let began = Instant::now();
+        let seen = self.see(rendered, inventory).await.map_err(|error| error.to_string());
+        self.worked(Work::Observe, began);
+        seen
+    }
+
+    async fn see(&self, rendered: &RenderedCommit, inventory: Vec<ObjectId>) -> Result<Observation, ApiError> {
+        let discovery = self.discovery_for(rendered).await?;
+        let resolved =
+            resolve(&rendered.manifests, self.config.target_namespace.as_deref(), &self.context.key, &|gk, version| {
+                discovery.scope(gk, version)
+            });
+        let mut wanted = Wanted::default();
+        for desired in &resolved.desired {
+            wanted.versions.insert(desired.manifest.id.gk.clone(), Arc::clone(&desired.manifest.version));
+            wanted.ids.insert(desired.manifest.id.clone());
+        }
+        self.context.registry.declare(&self.config.name, wanted.ids.clone());
+        wanted.ids.extend(inventory);
+        let seen = self.cluster.see(&discovery, &wanted, &self.set_id).await?;
+        let others = self.context.registry.others(&self.config.name, &wanted.ids);
+        Ok(Observation {
+            resolved,
+            observed: seen.observed,
+            unreadable: seen.unreadable,
+            crds: discovery.crds(),
+            others,
+        })
+    }
+
+    /// Discovery, asked anew when it does not know all kinds of the commit.
+    async fn discovery_for(&self, rendered: &RenderedCommit) -> Result<Arc<Discovery>, ApiError> {
+        let known = Arc::clone(&*self.context.discovery.read().await);
+        let kinds: BTreeSet<_> =
+            rendered.manifests.iter().map(|manifest| (&manifest.id.gk, &*manifest.version)).collect();
+        let complete = |scope: &Scope| matches!(scope, Scope::Namespaced | Scope::Cluster);
+        if kinds.iter().all(|(gk, version)| complete(&known.scope(gk, version))) {
+            return Ok(known);
+        }
+        let fresh = Arc::new(self.context.cluster.discover().await?);
+        *self.context.discovery.write().await = Arc::clone(&fresh);
+        Ok(fresh)
+    }
+
+    async fn write_parent(&self, inventory: Inventory, status: &SyncStatus) -> Result<(), String> {
+        let mut parent = Parent::new(self.config.name.clone(), Arc::clone(&self.context.namespace));
+        parent.inventory = inventory;
+        parent.status = status.clone();
+        let object = parent.to_apply().map_err(|error| error.to_string())?;
+        let id = ObjectId::new("", "ConfigMap", Some(&self.context.namespace), &Parent::name(&self.config.name));
+        let resource = super::config_maps();
+        // With the agent's own rights: the parent is the agent's, not the sync's.
+        self.context
+            .cluster
+            .apply(&id, &resource, &object, crate::cluster::DryRun::No)
+            .await
+            .map(drop)
+            .map_err(|error| format!("{id}: {error}"))
+    }
+
+    async fn apply(&self, plan: &Plan, waves: &[Wave]) -> Vec<crate::plan::AppliedObject> {
+        let began = Instant::now();
+        let report =
+            |outcome: &crate::plan::AppliedObject| (self.context.tell)(&translate::applied(&self.name, outcome));
+        let job = Job {
+            cluster: &self.cluster,
+            discovery: &self.context.discovery,
+            set_id: &self.set_id,
+            atomic: self.config.atomic,
+            timeout: self.config.timeout,
+            stop: &self.stop,
+            report: &report,
+        };
+        let outcomes = job.carry_out(plan, waves).await;
+        self.worked(Work::Apply, began);
+        outcomes
+    }
+
+    async fn prune(&self, plan: &Plan) -> Vec<crate::plan::PrunedObject> {
+        let began = Instant::now();
+        let discovery = Arc::clone(&*self.context.discovery.read().await);
+        let report = |outcome: &crate::plan::PrunedObject| (self.context.tell)(&translate::pruned(&self.name, outcome));
+        let outcomes = prune(&self.cluster, &discovery, plan, &self.stop, &report).await;
+        self.worked(Work::Prune, began);
+        outcomes
+    }
+}
+
+/// A rendering error as something to tell a person.
+pub(super) fn problem(error: &RenderError) -> Problem {
+    let origin = crate::object::Origin { file: Arc::clone(&error.file), line: error.line };
+    let message = format!("column {}: {}", error.column, error.message);
+    Problem { object: error.object.clone(), origin: Some(origin), message }
+}

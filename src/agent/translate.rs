@@ -1,0 +1,85 @@
+//! From the notices of a machine, and the outcomes of applying, to events.
+
+use std::sync::Arc;
+
+use crate::observe::{Event, SyncResult, Work};
+use crate::plan::{AppliedObject, PrunedObject, Verb};
+use crate::reconcile::{Notice, Outcome};
+
+pub(super) fn outcome(outcome: Outcome) -> SyncResult {
+    match outcome {
+        Outcome::Synced => SyncResult::Synced,
+        Outcome::Unhealthy => SyncResult::Unhealthy,
+        Outcome::Held => SyncResult::Held,
+        Outcome::Failed => SyncResult::Failed,
+    }
+}
+
+pub(super) fn applied(sync: &Arc<str>, outcome: &AppliedObject) -> Event {
+    Event::Applied {
+        sync: Arc::clone(sync),
+        object: outcome.id.clone(),
+        result: outcome.result,
+        error: outcome.problem.clone(),
+    }
+}
+
+pub(super) fn pruned(sync: &Arc<str>, outcome: &PrunedObject) -> Event {
+    Event::Pruned {
+        sync: Arc::clone(sync),
+        object: outcome.id.clone(),
+        result: outcome.result,
+        detail: outcome.detail.clone(),
+    }
+}
+
+/// The events that a notice stands for.
+pub(super) fn notice(sync: &Arc<str>, notice: Notice) -> Vec<Event> {
+    let sync = Arc::clone(sync);
+    match notice {
+        Notice::Started { commit } => {
+            vec![Event::SyncStarted { sync, commit: commit.short().to_owned(), subject: commit.subject }]
+        }
+        // The effect itself tells of the look, with the same words.
+        Notice::LookFailed { .. } => Vec::new(),
+        Notice::Planned { plan } => vec![Event::Planned {
+            sync,
+            create: plan.count(Verb::Create),
+            configure: plan.count(Verb::Configure),
+            unchanged: plan.count(Verb::Unchanged),
+            prune: plan.count(Verb::Prune) + plan.count(Verb::Detach),
+            refuse: plan.count(Verb::Refuse),
+        }],
+        Notice::Drift { object, detail } => vec![Event::DriftDetected { sync, object, manager: None, detail }],
+        Notice::Healed { object, after } => vec![Event::DriftHealed { sync, object, after }],
+        Notice::Held(held) => vec![Event::PruneHeld {
+            sync,
+            commit: held.commit,
+            prune: held.prune,
+            total: held.total,
+            reason: held.reason,
+        }],
+        Notice::Settled { took } => vec![Event::Worked { sync, work: Work::Settle, took }],
+        Notice::Ended { outcome: result, commit, changed, message, problems, lag, retry_in, took } => {
+            let told = problems.into_iter().map(|problem| Event::Problem { sync: Arc::clone(&sync), problem });
+            let mut events: Vec<Event> = told.collect();
+            events.push(Event::Worked { sync: Arc::clone(&sync), work: Work::Total, took });
+            events.push(Event::SyncEnded {
+                sync,
+                result: outcome(result),
+                commit: commit.short().to_owned(),
+                changed,
+                message,
+                lag,
+                retry_in,
+            });
+            events
+        }
+        Notice::Suspended { by } => vec![Event::Suspended { sync, by }],
+        Notice::Resumed => vec![Event::Resumed { sync }],
+        Notice::Status(status) => {
+            let commit_time = status.synced.as_ref().map(|commit| commit.time);
+            vec![Event::Status { status, commit_time }]
+        }
+    }
+}
