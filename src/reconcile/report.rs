@@ -132,8 +132,11 @@ impl Machine {
             },
         };
         let applied = matches!(outcome, Some(Outcome::Synced));
-        let changed = status.synced.as_ref() != Some(commit) || self.status.phase != Phase::Synced;
-        if applied && changed {
+        // As the parent tells it, so that a restart which changes nothing writes nothing.
+        let told = self.stored.as_ref().is_some_and(|(_, stored)| {
+            stored.phase == Phase::Synced && stored.synced.as_ref().is_some_and(|synced| synced.id == commit.id)
+        });
+        if applied && !told {
             status.synced = Some(commit.clone());
             status.synced_at = Some(now.wall);
         }
