@@ -28,6 +28,8 @@ pub(super) struct Cycle {
     pub health: BTreeMap<ObjectId, Health>,
     /// A request was sent that may have changed something.
     pub wrote: bool,
+    /// It ended before its prune, for a newer commit or since the sync was suspended.
+    pub cut_short: bool,
 }
 
 impl Cycle {
@@ -43,6 +45,7 @@ impl Cycle {
             reported: 0,
             health: BTreeMap::new(),
             wrote: false,
+            cut_short: false,
         }
     }
 
@@ -144,7 +147,8 @@ impl Cycle {
         let forgotten: BTreeSet<&ObjectId> =
             self.plan.steps.iter().filter(|step| step.verb == Verb::Forget).map(|step| &step.id).collect();
         inventory.retain(|id, _| !forgotten.contains(id));
-        if self.problems.is_empty() && self.plan.held.is_none() && self.plan.blocked.is_none() {
+        let whole = !self.cut_short && self.plan.held.is_none() && self.plan.blocked.is_none();
+        if whole && self.problems.is_empty() {
             for recorded in inventory.values_mut() {
                 recorded.fresh = false;
             }

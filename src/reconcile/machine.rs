@@ -388,7 +388,9 @@ impl Machine {
     /// Prunes only when everything before succeeded and no newer commit is known.
     fn prune(&mut self, mut cycle: Cycle, now: Moment) {
         let overtaken = self.head.as_ref().is_some_and(|head| *head != cycle.rendered.commit.id);
-        if overtaken || !cycle.problems.is_empty() || !cycle.plan.steps.iter().any(crate::plan::Step::prunes) {
+        let prunes = cycle.plan.steps.iter().any(crate::plan::Step::prunes);
+        cycle.cut_short = prunes && overtaken;
+        if cycle.cut_short || !prunes || !cycle.problems.is_empty() {
             return self.end(cycle, now);
         }
         cycle.wrote = true;

@@ -118,6 +118,7 @@ impl Machine {
             Some(Outcome::Failed) => Phase::Failing,
         };
         status.message = match outcome {
+            None if cycle.cut_short => format!("commit {} was left before its prune", commit.short()),
             None => format!("waiting for {} of {objects} objects to become healthy", ill.len()),
             Some(Outcome::Synced) => format!("{objects} objects as in commit {}", commit.short()),
             Some(Outcome::Unhealthy) => {
@@ -144,6 +145,9 @@ impl Machine {
     fn outcome(&mut self, cycle: &Cycle, healthy: bool, now: Moment) -> Option<Outcome> {
         if !cycle.problems.is_empty() {
             return Some(Outcome::Failed);
+        }
+        if cycle.cut_short {
+            return None;
         }
         if healthy || !self.config.wait {
             return Some(if cycle.plan.held.is_some() { Outcome::Held } else { Outcome::Synced });
