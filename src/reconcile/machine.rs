@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::SyncConfig;
 use crate::object::ObjectId;
-use crate::plan::{Facts, Held, Inventory, Phase, Problem, SyncStatus, plan};
+use crate::plan::{Facts, Inventory, Phase, Plan, Problem, SyncStatus, plan};
 
 use super::backoff::Backoff;
 use super::cycle::Cycle;
@@ -308,7 +308,9 @@ impl Machine {
         let observation = match result {
             Ok(observation) => observation,
             Err(error) => {
-                cycle.problems.push(Problem::general(format!("the cluster could not be read: {error}")));
+                let error = format!("the cluster could not be read: {error}");
+                cycle.plan = Arc::new(Plan { blocked: Some(error.clone()), ..Plan::default() });
+                cycle.problems.push(Problem::general(error));
                 return self.end(cycle, now);
             }
         };
@@ -349,16 +351,17 @@ impl Machine {
     /// Stores what is about to exist before anything is created, so that nothing is ever lost.
     fn announce(&mut self, cycle: Cycle, now: Moment) {
         let superset = cycle.superset(&self.inventory);
-        let held: Option<&Held> = cycle.plan.held.as_ref();
-        let known = self.stored.as_ref().is_some_and(|(stored, status)| {
-            superset.keys().all(|id| stored.contains_key(id)) && status.held.as_ref() == held
-        });
+        let held = self.held(&cycle);
+        let known = self
+            .stored
+            .as_ref()
+            .is_some_and(|(stored, status)| superset.keys().all(|id| stored.contains_key(id)) && status.held == held);
         self.inventory = superset;
         if known {
             return self.apply(cycle, now);
         }
         let mut status = (*self.status).clone();
-        status.held = held.cloned();
+        status.held = held;
         status.objects = self.inventory.len();
         let id = self.number();
         let (inventory, status) = (self.inventory.clone(), Arc::new(status));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::object::HealthStatus;
-use crate::plan::{Commit, Phase, Problem, SyncStatus, Verb};
+use crate::plan::{Commit, Held, Phase, Problem, SyncStatus, Verb};
 
 use super::cycle::Cycle;
 use super::machine::Work;
@@ -107,7 +107,7 @@ impl Machine {
         status.problems = bounded(&cycle.problems);
         status.notes = bounded(&cycle.notes);
         status.unhealthy = ill.iter().take(SyncStatus::MOST).cloned().collect();
-        status.held.clone_from(&cycle.plan.held);
+        status.held = self.held(cycle);
         let outcome = self.outcome(cycle, ill.is_empty(), now);
         let objects = cycle.health.len();
         status.phase = match outcome {
@@ -140,6 +140,12 @@ impl Machine {
         }
         status.attempted = Some(commit.clone()).filter(|_| !applied);
         (status, outcome)
+    }
+
+    /// What the guard holds. While something keeps it from being computed, it stands as it was.
+    pub(super) fn held(&self, cycle: &Cycle) -> Option<Held> {
+        let before = self.status.held.as_ref().filter(|held| held.commit == cycle.rendered.commit.id);
+        cycle.plan.held.as_ref().or(before.filter(|_| cycle.plan.blocked.is_some())).cloned()
     }
 
     fn outcome(&mut self, cycle: &Cycle, healthy: bool, now: Moment) -> Option<Outcome> {
