@@ -365,6 +365,7 @@ impl Machine {
         status.objects = self.inventory.len();
         let id = self.number();
         let (inventory, status) = (self.inventory.clone(), Arc::new(status));
+        self.stored = Some((inventory.clone(), Arc::clone(&status)));
         self.effects.push(Effect::WriteParent { id, inventory, status });
         self.work = Work::Announcing { id, cycle };
     }

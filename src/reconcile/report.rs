@@ -133,7 +133,9 @@ impl Machine {
             },
         };
         let applied = matches!(outcome, Some(Outcome::Synced));
-        let changed = status.synced.as_ref() != Some(commit) || self.status.phase != Phase::Synced;
+        // Against what is stored, since a restart alone syncs nothing anew.
+        let known = self.stored.as_ref().is_some_and(|(_, stored)| stored.phase == Phase::Synced);
+        let changed = status.synced.as_ref() != Some(commit) || !known;
         if applied && changed {
             status.synced = Some(commit.clone());
             status.synced_at = Some(now.wall);
