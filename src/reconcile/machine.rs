@@ -271,13 +271,19 @@ impl Machine {
                 self.rendered = Some(Arc::clone(&rendered));
                 self.settling = None;
                 self.settle_polls = 0;
+                if self.is_suspended() {
+                    self.work = Work::Idle;
+                    return;
+                }
                 self.status_syncing(&rendered);
                 self.effects.push(Effect::Tell(Notice::Started { commit: rendered.commit.clone() }));
                 self.observe(rendered, began);
             }
             Err(error) => {
                 self.render_error = Some((commit, error));
-                if let Some(last_good) = self.rendered.clone() {
+                if self.is_suspended() {
+                    self.work = Work::Idle;
+                } else if let Some(last_good) = self.rendered.clone() {
                     self.observe(last_good, began);
                 } else {
                     self.work = Work::Idle;
@@ -304,6 +310,9 @@ impl Machine {
 
     fn observed(&mut self, id: EffectId, result: Result<Observation, String>, now: Moment) {
         let Some(mut cycle) = self.take(id, |work| matches!(work, Work::Observing { .. })) else { return };
+        if self.is_suspended() {
+            return;
+        }
         cycle.problems = self.source_problems();
         let observation = match result {
             Ok(observation) => observation,
@@ -393,7 +402,7 @@ impl Machine {
     fn prune(&mut self, mut cycle: Cycle, now: Moment) {
         let overtaken = self.head.as_ref().is_some_and(|head| *head != cycle.rendered.commit.id);
         let prunes = cycle.plan.steps.iter().any(crate::plan::Step::prunes);
-        cycle.cut_short = prunes && overtaken;
+        cycle.cut_short = prunes && (overtaken || self.is_suspended());
         if cycle.cut_short || !prunes || !cycle.problems.is_empty() {
             return self.end(cycle, now);
         }
@@ -414,6 +423,8 @@ impl Machine {
         let among = |work: &Work| matches!(work, Work::Announcing { .. } | Work::Recording { .. });
         let Some(mut cycle) = self.take(id, among) else { return };
         match (result, announcing) {
+            // Suspended in the meantime: what was announced and never made does no harm.
+            (Ok(()), true) if self.is_suspended() => {}
             (Ok(()), true) => self.apply(cycle, now),
             (Ok(()), false) => self.conclude(cycle, now),
             (Err(error), _) => {
