@@ -1,5 +1,6 @@
 //! The machine itself: which state follows from which input.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +73,8 @@ pub struct Machine {
     /// Since when the objects of the head are waited for to become healthy.
     pub(super) settling: Option<(String, Duration)>,
     pub(super) settle_polls: u32,
+    /// Drift that was told and is still there.
+    pub(super) told: BTreeMap<ObjectId, String>,
     pub(super) effects: Vec<Effect>,
 }
 
@@ -112,6 +115,7 @@ impl Machine {
             status: Arc::new(status),
             settling: None,
             settle_polls: 0,
+            told: BTreeMap::new(),
             effects: Vec::new(),
             config,
         }
@@ -393,6 +397,7 @@ impl Machine {
         let Some(mut cycle) = self.take(id, |work| matches!(work, Work::Applying { .. })) else { return };
         let after = now.mono.saturating_sub(cycle.began);
         for object in cycle.applied(outcomes, &mut self.inventory) {
+            self.told.remove(&object);
             self.effects.push(Effect::Tell(Notice::Healed { object, after }));
         }
         self.prune(cycle, now);

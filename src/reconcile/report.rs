@@ -1,5 +1,6 @@
 //! Ending a cycle: what it came to, when to look again, and what people are told.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -204,10 +205,13 @@ impl Machine {
     }
 
     pub(super) fn tell_plan(&mut self, cycle: &Cycle) {
-        for step in cycle.plan.steps.iter().filter(|step| step.reason.is_drift() && step.verb != Verb::Unchanged) {
-            let (object, detail) = (step.id.clone(), step.reason.to_string());
+        let drifted = cycle.plan.steps.iter().filter(|step| step.reason.is_drift() && step.verb != Verb::Unchanged);
+        let drifted: BTreeMap<_, _> = drifted.map(|step| (step.id.clone(), step.reason.to_string())).collect();
+        for (object, detail) in drifted.iter().filter(|(object, detail)| self.told.get(*object) != Some(*detail)) {
+            let (object, detail) = (object.clone(), detail.clone());
             self.effects.push(Effect::Tell(Notice::Drift { object, detail }));
         }
+        self.told = drifted;
         if cycle.plan.changes() {
             self.effects.push(Effect::Tell(Notice::Planned { plan: Arc::clone(&cycle.plan) }));
         }
