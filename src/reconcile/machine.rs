@@ -269,6 +269,11 @@ impl Machine {
             return;
         }
         let (commit, began) = (commit.clone(), *began);
+        // A commit under another id would count as overtaken for ever, and be rendered without pause.
+        let result = result.and_then(|rendered| match &rendered.commit.id {
+            id if *id == commit => Ok(rendered),
+            id => Err(format!("another one was rendered in its place: {id}")),
+        });
         match result {
             Ok(rendered) => {
                 self.render_error = None;
