@@ -218,11 +218,14 @@ impl Machine {
         self.look = None;
         match result {
             Ok(commit) => {
-                self.look_error = None;
                 self.look_backoff.reset();
+                if self.look_error.take().is_some() {
+                    self.next_cycle = Some(now.mono);
+                }
                 if self.head.as_ref() != Some(&commit) {
                     // A newer commit wins over one that waits or fails.
                     self.head = Some(commit);
+                    self.render_error = None;
                     self.backoff.reset();
                     self.next_cycle = Some(now.mono);
                 }
