@@ -211,6 +211,12 @@ impl Machine {
         }
     }
 
+    /// The newest commit waits for the syncs that this one depends on.
+    pub(super) fn is_waiting(&self) -> bool {
+        let synced = self.status.synced.as_ref().map(|commit| &commit.id);
+        !self.waiting_for.is_empty() && synced != self.head.as_ref()
+    }
+
     fn looked(&mut self, id: EffectId, result: Result<String, String>, now: Moment) {
         if self.look != Some(id) {
             return;
@@ -250,7 +256,7 @@ impl Machine {
     fn begin(&mut self, now: Moment) {
         let newer =
             self.head.clone().filter(|head| self.rendered.as_ref().is_none_or(|known| known.commit.id != *head));
-        if !self.waiting_for.is_empty() && self.status.synced.as_ref().map(|commit| &commit.id) != self.head.as_ref() {
+        if self.is_waiting() {
             self.tell_waiting(now);
             if let Some(rendered) = self.rendered.clone() {
                 self.observe(rendered, now.mono);

@@ -142,6 +142,9 @@ impl Machine {
             status.synced_at = Some(now.wall);
         }
         status.attempted = Some(commit.clone()).filter(|_| !applied);
+        if applied && self.is_waiting() && self.head.as_ref() != Some(&commit.id) {
+            (status.phase, status.message) = (Phase::Pending, self.waiting_message());
+        }
         (status, outcome)
     }
 
@@ -222,8 +225,12 @@ impl Machine {
         }
     }
 
+    fn waiting_message(&self) -> String {
+        format!("waiting for the syncs it depends on: {}", self.waiting_for.join(", "))
+    }
+
     pub(super) fn tell_waiting(&mut self, _now: Moment) {
-        let message = format!("waiting for the syncs it depends on: {}", self.waiting_for.join(", "));
+        let message = self.waiting_message();
         if self.status.phase == Phase::Pending && self.status.message == message {
             return;
         }
