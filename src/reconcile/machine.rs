@@ -372,6 +372,9 @@ impl Machine {
         if let Some(problem) = self.source_problems().first() {
             return Some(problem.message.clone());
         }
+        if let Some((gk, why)) = observation.unreadable.first_key_value() {
+            return Some(format!("the objects of kind {gk} could not be read: {why}"));
+        }
         (broken > 0).then(|| format!("{broken} of the commit's manifests cannot be used"))
     }
 
