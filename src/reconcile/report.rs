@@ -1,5 +1,6 @@
 //! Ending a cycle: what it came to, when to look again, and what people are told.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -142,6 +143,9 @@ impl Machine {
             status.synced_at = told.map_or(Some(now.wall), |stored| stored.synced_at);
         }
         status.attempted = Some(commit.clone()).filter(|_| !applied);
+        if applied && self.is_waiting() && self.head.as_ref() != Some(&commit.id) {
+            (status.phase, status.message) = (Phase::Pending, self.waiting_message());
+        }
         (status, outcome)
     }
 
@@ -205,10 +209,13 @@ impl Machine {
     }
 
     pub(super) fn tell_plan(&mut self, cycle: &Cycle) {
-        for step in cycle.plan.steps.iter().filter(|step| step.reason.is_drift() && step.verb != Verb::Unchanged) {
-            let (object, detail) = (step.id.clone(), step.reason.to_string());
+        let drifted = cycle.plan.steps.iter().filter(|step| step.reason.is_drift() && step.verb != Verb::Unchanged);
+        let drifted: BTreeMap<_, _> = drifted.map(|step| (step.id.clone(), step.reason.to_string())).collect();
+        for (object, detail) in drifted.iter().filter(|(object, detail)| self.told.get(*object) != Some(*detail)) {
+            let (object, detail) = (object.clone(), detail.clone());
             self.effects.push(Effect::Tell(Notice::Drift { object, detail }));
         }
+        self.told = drifted;
         if cycle.plan.changes() {
             self.effects.push(Effect::Tell(Notice::Planned { plan: Arc::clone(&cycle.plan) }));
         }
@@ -219,8 +226,12 @@ impl Machine {
         }
     }
 
+    fn waiting_message(&self) -> String {
+        format!("waiting for the syncs it depends on: {}", self.waiting_for.join(", "))
+    }
+
     pub(super) fn tell_waiting(&mut self, _now: Moment) {
-        let message = format!("waiting for the syncs it depends on: {}", self.waiting_for.join(", "));
+        let message = self.waiting_message();
         if self.status.phase == Phase::Pending && self.status.message == message {
             return;
         }
