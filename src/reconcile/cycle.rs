@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::object::{Health, HealthStatus, ObjectId};
+use crate::object::{GroupKind, Health, HealthStatus, ObjectId};
 use crate::plan::{
-    AppliedObject, Inventory, Plan, Problem, PruneResult, PrunedObject, Reason, Recorded, Step, Verb, Wave, waves,
+    AppliedObject, Inventory, Plan, Problem, PruneResult, PrunedObject, Reason, Recorded, Verb, Wave, waves,
 };
 
 use super::{Observation, RenderedCommit};
@@ -53,11 +53,9 @@ impl Cycle {
     pub fn adopt(&mut self, mut plan: Plan, observation: &Observation) {
         self.problems.extend(self.rendered.problems.iter().cloned());
         self.problems.extend(observation.resolved.problems.iter().cloned());
-        let told = |gk| {
-            let refused = |step: &&Step| step.id.gk == *gk && matches!(step.reason, Reason::Unreadable { .. });
-            plan.steps.iter().any(|step| refused(&step))
-        };
-        for (gk, why) in observation.unreadable.iter().filter(|(gk, _)| !told(gk)) {
+        let refused = plan.steps.iter().filter(|step| matches!(step.reason, Reason::Unreadable { .. }));
+        let told: BTreeSet<&GroupKind> = refused.map(|step| &step.id.gk).collect();
+        for (gk, why) in observation.unreadable.iter().filter(|(gk, _)| !told.contains(gk)) {
             let message = format!("the objects of kind {gk} could not be read, so nothing is pruned: {why}");
             self.problems.push(Problem::general(message));
         }
