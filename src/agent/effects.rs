@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tokio::sync::Mutex;
@@ -29,6 +30,8 @@ pub(super) struct Worker {
     pub git: Git,
     pub revision: Mutex<Option<Revision>>,
     pub cache: Mutex<Cache>,
+    /// What is known of the server's kinds may be outdated.
+    pub rediscover: AtomicBool,
     pub stop: CancellationToken,
 }
 
@@ -154,13 +157,14 @@ impl Worker {
         })
     }
 
-    /// Discovery, asked anew when it does not know all kinds of the commit.
+    /// Discovery, asked anew when it does not know all kinds of the commit, or an apply failed.
     async fn discovery_for(&self, rendered: &RenderedCommit) -> Result<Arc<Discovery>, ApiError> {
         let known = Arc::clone(&*self.context.discovery.read().await);
         let kinds: BTreeSet<_> =
             rendered.manifests.iter().map(|manifest| (&manifest.id.gk, &*manifest.version)).collect();
         let complete = |scope: &Scope| matches!(scope, Scope::Namespaced | Scope::Cluster);
-        if kinds.iter().all(|(gk, version)| complete(&known.scope(gk, version))) {
+        let doubted = self.rediscover.swap(false, Ordering::Relaxed);
+        if !doubted && kinds.iter().all(|(gk, version)| complete(&known.scope(gk, version))) {
             return Ok(known);
         }
         let fresh = Arc::new(self.context.cluster.discover().await?);
@@ -198,6 +202,9 @@ impl Worker {
             report: &report,
         };
         let outcomes = job.carry_out(plan, waves).await;
+        // Kinds come and go while the agent runs; an apply that failed may have gone to an old address.
+        let failed = outcomes.iter().any(|outcome| !outcome.result.succeeded());
+        self.rediscover.fetch_or(failed, Ordering::Relaxed);
         self.worked(Work::Apply, began);
         outcomes
     }
