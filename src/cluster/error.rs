@@ -68,6 +68,7 @@ struct Status {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Details {
+    name: String,
     causes: Vec<Cause>,
 }
 
@@ -75,8 +76,12 @@ impl ApiError {
     /// Reads an answer whose HTTP status is no success.
     pub(super) fn from_answer(code: u16, body: &[u8]) -> Self {
         let status: Status = serde_json::from_slice(body).unwrap_or_default();
-        let causes = status.details.unwrap_or_default().causes;
-        Self::Refused { code, reason: status.reason, message: status.message, causes }
+        let details = status.details.unwrap_or_default();
+        // A path that is not served (a version or a CRD that is gone, a server that is starting) is
+        // answered without the name of an object: that says nothing of whether one exists.
+        let unserved = code == 404 && details.name.is_empty();
+        let reason = if unserved { "NotServed".into() } else { status.reason };
+        Self::Refused { code, reason, message: status.message, causes: details.causes }
     }
 
     /// HTTP status, where the server answered.
@@ -88,9 +93,16 @@ impl ApiError {
         }
     }
 
+    /// The object does not exist. An API that is not served is another matter: [`ApiError::is_not_served`].
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        self.code() == Some(404)
+        matches!(self, Self::Refused { code: 404, reason, .. } if reason == "NotFound")
+    }
+
+    /// The server has no such API, or not yet, or no longer: nothing is known of its objects.
+    #[must_use]
+    pub fn is_not_served(&self) -> bool {
+        matches!(self, Self::Refused { code: 404, reason, .. } if reason == "NotServed")
     }
 
     #[must_use]
@@ -169,6 +181,17 @@ mod tests {
         assert_eq!(error.immutable_fields(), Some(vec!["spec".into()]));
         assert_eq!(answer(422, "Required value", "spec.ports").immutable_fields(), None);
         assert_eq!(answer(409, "field is immutable", "spec").immutable_fields(), None);
+    }
+
+    #[test]
+    fn an_api_that_is_not_served_does_not_say_that_an_object_is_gone() {
+        let object = json!({"kind": "Status", "reason": "NotFound", "details": {"name": "x", "kind": "configmaps"}});
+        assert!(ApiError::from_answer(404, object.to_string().as_bytes()).is_not_found());
+        let native = json!({"kind": "Status", "reason": "NotFound", "details": {}});
+        for body in [native.to_string().as_bytes(), b"404 page not found\n"] {
+            let error = ApiError::from_answer(404, body);
+            assert!(error.is_not_served() && !error.is_not_found(), "{error:?}");
+        }
     }
 
     #[test]
