@@ -190,7 +190,9 @@ impl Cluster {
                 Err(error) if error.code() == Some(410) && !next.is_empty() => {
                     objects.clear();
                     next.clear();
-                    call = get(format!("{collection}?resourceVersion=0{selector}"));
+                    // Without a resourceVersion, and not with 0, which may be answered from any point of the past.
+                    let whole = selector.strip_prefix('&').map(|text| format!("?{text}")).unwrap_or_default();
+                    call = get(format!("{collection}{whole}"));
                     self.call(&call).await?
                 }
                 answer => answer?,
