@@ -187,10 +187,8 @@ impl Story {
             Event::Back(n) if self.commits > 0 => {
                 self.world.head = Ok(format!("c{:03}", 1 + usize::from(n) % self.commits));
             }
-            Event::Back(_) => {}
             Event::LookFails(fails) if fails => self.world.head = Err("no route to host".into()),
             Event::LookFails(_) if self.commits > 0 => self.world.head = Ok(format!("c{:03}", self.commits)),
-            Event::LookFails(_) => {}
             Event::Edit(n) if self.world.live.contains_key(&id(&name(n))) => self.world.edit(&name(n)),
             Event::Delete(n) => {
                 self.foreign.remove(&id(&name(n)));
@@ -235,7 +233,7 @@ impl Story {
                 }
             }
             Event::Pass(seconds) => self.pass(u64::from(seconds)),
-            Event::Edit(_) => {}
+            Event::Back(_) | Event::LookFails(_) | Event::Edit(_) => {}
         }
     }
 
