@@ -250,6 +250,13 @@ impl Cluster {
     }
 }
 
+/// Whether the server can have an object of this name (`ValidatePathSegmentName`). Asking for
+/// another one would be asking for another API; its apply says what is wrong with it.
+fn can_exist(id: &ObjectId) -> bool {
+    let segment = |text: &str| !matches!(text, "" | "." | "..") && !text.contains(['/', '%']);
+    segment(&id.name) && id.namespace.as_deref().is_none_or(segment)
+}
+
 fn defines(crd: &Value, gk: &GroupKind) -> bool {
     let text = |pointer: &str| crd.pointer(pointer).and_then(Value::as_str);
     text("/spec/group") == Some(&*gk.group) && text("/spec/names/kind") == Some(&*gk.kind)
@@ -266,7 +273,7 @@ fn missing<'a>(
         if !resources.contains_key(*gk) || seen.unreadable.contains_key(*gk) {
             continue;
         }
-        for id in ids.iter().filter(|id| !seen.observed.contains_key(**id)) {
+        for id in ids.iter().filter(|id| can_exist(id) && !seen.observed.contains_key(**id)) {
             places.entry((gk, id.namespace.as_deref())).or_default().push(id);
         }
     }
@@ -295,4 +302,16 @@ pub(super) fn reduce(gk: &GroupKind, namespaced: bool, object: &Value, now: Time
 /// The health of a kind that has none of its own: there, or on its way out.
 fn metadata_health(gk: &GroupKind, object: &Value, now: Timestamp) -> Health {
     if object.pointer("/metadata/deletionTimestamp").is_some() { health_of(gk, object, now) } else { Health::current() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_no_name_is_not_asked_for() {
+        let named = |namespace, name| can_exist(&ObjectId::new("", "ConfigMap", namespace, name));
+        assert!(named(Some("shop"), "a") && named(None, "system:a b"));
+        assert!(!named(Some("shop"), "a/b") && !named(None, "..") && !named(Some("a/b"), "c"));
+    }
 }
