@@ -115,6 +115,13 @@ impl ApiError {
         self.code() == Some(409)
     }
 
+    /// Whether the server objects to this field. To a UID in a patch that is not the object's own it
+    /// objects as to any change of an immutable field (422), for native kinds and custom resources alike.
+    #[must_use]
+    pub fn is_about(&self, field: &str) -> bool {
+        matches!(self, Self::Refused { code: 422, causes, .. } if causes.iter().any(|cause| cause.field == field))
+    }
+
     /// The server answers this while it is busy or starting; the same request may go through later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
