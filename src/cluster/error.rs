@@ -137,7 +137,9 @@ impl ApiError {
     /// (k8s.io/apimachinery, `validation.FieldImmutableErrorMsg`, and those of single kinds).
     #[must_use]
     pub fn immutable_fields(&self) -> Option<Vec<String>> {
-        let Self::Refused { code: 422 | 403, causes, message, .. } = self else { return None };
+        // Not 403: that is authorisation or an admission webhook, whose words may be the same, and an
+        // object is not to be deleted and created again for them.
+        let Self::Refused { code: 422, causes, message, .. } = self else { return None };
         let immutable = |text: &str| {
             ["immutable", "may not change", "may not be changed", "updates to statefulset spec"]
                 .iter()
@@ -188,6 +190,7 @@ mod tests {
         assert_eq!(error.immutable_fields(), Some(vec!["spec".into()]));
         assert_eq!(answer(422, "Required value", "spec.ports").immutable_fields(), None);
         assert_eq!(answer(409, "field is immutable", "spec").immutable_fields(), None);
+        assert_eq!(answer(403, "admission webhook: immutable", "spec").immutable_fields(), None);
     }
 
     #[test]
