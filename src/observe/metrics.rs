@@ -257,7 +257,6 @@ mod tests {
                 r#"driftless_objects{health="InProgress",sync="shop"} 0"#,
                 r#"driftless_prune_held_objects{sync="shop"} 12"#,
                 r#"driftless_commit_timestamp_seconds{sync="shop"} 1700000000"#,
-                r#"driftless_last_success_timestamp_seconds{sync="shop"} 1700000060"#,
                 "driftless_config_valid 1",
                 concat!("driftless_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             ],
@@ -312,6 +311,19 @@ mod tests {
         metrics.record(&Event::SyncForgotten { sync: "shop".into() });
         assert!(!metrics.render().contains("shop"));
         assert_series(&metrics, &[r#"driftless_sync_total{result="synced",sync="infra"} 1"#]);
+    }
+
+    #[test]
+    fn the_last_success_is_that_of_the_last_cycle_also_when_it_changed_nothing() {
+        let metrics = Metrics::new().unwrap();
+        let last = || metrics.inner.families.last_success.with_label_values(&["shop"]).get();
+        metrics.record(&Event::Status { status: Arc::new(sample::status("shop", Phase::Synced)), commit_time: None });
+        assert_eq!(last(), 1_700_000_060, "what an earlier process left behind");
+        let ended = |result| sample::ended(&"shop".into(), result, 0, None);
+        metrics.record(&ended(SyncResult::Failed));
+        assert_eq!(last(), 1_700_000_060);
+        metrics.record(&ended(SyncResult::Synced));
+        assert!(last() > 1_700_000_060);
     }
 
     #[test]
