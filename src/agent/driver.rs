@@ -137,9 +137,10 @@ impl Driver {
         let mut inputs = vec![Input::WaitingFor(self.waiting_for(&phases.borrow_and_update())), Input::Tick];
         loop {
             for input in inputs.drain(..) {
+                let ended = self.once && ending.is_some();
                 for effect in machine.step(input, self.context.now()) {
                     ending = ending.or_else(|| self.note(&effect));
-                    if self.is_wanted(&effect) {
+                    if self.is_wanted(&effect, ended) {
                         running.push(Box::pin(worker.carry_out(effect)));
                     }
                 }
@@ -163,10 +164,11 @@ impl Driver {
         }
     }
 
-    /// Once stopped, nothing new is begun; what has begun is recorded and told.
-    fn is_wanted(&self, effect: &Effect) -> bool {
+    /// Once stopped, or at the end of the only cycle, nothing new is begun; what has begun is
+    /// recorded and told.
+    fn is_wanted(&self, effect: &Effect, ended: bool) -> bool {
         let begins = matches!(effect, Effect::Look { .. } | Effect::Render { .. } | Effect::Observe { .. });
-        !(begins && self.stop.is_cancelled())
+        !(begins && (ended || self.stop.is_cancelled()))
     }
 
     /// Takes note of what other tasks want to know.
