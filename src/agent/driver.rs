@@ -189,8 +189,10 @@ impl Driver {
     }
 
     fn waiting_for(&self, phases: &BTreeMap<SyncName, Phase>) -> Vec<String> {
-        let synced = |name: &&SyncName| phases.get(*name) != Some(&Phase::Synced);
-        self.config.depends_on.iter().filter(synced).map(ToString::to_string).collect()
+        let unsynced = |name: &&SyncName| phases.get(*name) != Some(&Phase::Synced);
+        let waiting: Vec<String> = self.config.depends_on.iter().filter(unsynced).map(ToString::to_string).collect();
+        self.context.registry.waits(&self.config.name, &waiting);
+        waiting
     }
 }
 

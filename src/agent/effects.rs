@@ -1,8 +1,8 @@
 //! Carrying out the effects of one sync. Every effect ends with exactly one input.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -11,12 +11,15 @@ use super::{Context, translate};
 use crate::apply::{Job, Parent, prune};
 use crate::cluster::{ApiError, Cluster, Discovery, Wanted};
 use crate::config::SyncConfig;
-use crate::object::{ObjectId, Scope};
+use crate::object::{ObjectId, Observed, Scope};
 use crate::observe::{Event, LookResult, Work};
 use crate::plan::{Commit, Inventory, Plan, Problem, SyncStatus, Wave, resolve};
 use crate::reconcile::{Effect, Input, Observation, RenderedCommit};
 use crate::render::{Cache, RenderError, Settings, render};
 use crate::source::{Git, Revision};
+
+/// How long another sync may take to say what it declares.
+const DECLARATIONS: Duration = Duration::from_secs(15);
 
 /// What carrying out the effects of one sync needs.
 pub(super) struct Worker {
@@ -157,6 +160,7 @@ impl Worker {
         self.context.registry.declare(&self.config.name, wanted.ids.clone());
         wanted.ids.extend(inventory.iter().cloned());
         let seen = self.cluster.see(&discovery, &wanted, &self.set_id).await?;
+        self.await_declarations(&seen.observed).await;
         let others = self.context.registry.others(&self.config.name, &wanted.ids);
         let observation = Observation {
             resolved,
@@ -166,6 +170,17 @@ impl Worker {
             others,
         };
         Ok((observation, seen.outdated))
+    }
+
+    /// At the start all syncs read git at the same time. An object that carries the label of one
+    /// which has not done so yet may be moving here, or may stay: worth a moment of waiting.
+    async fn await_declarations(&self, observed: &BTreeMap<ObjectId, Observed>) {
+        let sets: BTreeSet<&str> = observed.values().filter_map(|live| live.part_of.as_deref()).collect();
+        let undecided = || sets.iter().any(|set| self.context.registry.is_undecided(&self.config.name, set));
+        let until = Instant::now() + DECLARATIONS;
+        while undecided() && Instant::now() < until && !self.stop.is_cancelled() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Discovery, asked anew when it does not know all kinds of the commit and of the inventory.
