@@ -82,6 +82,7 @@ impl Driver {
             set_id,
             cluster,
             revision: tokio::sync::Mutex::default(),
+            hurry: tokio::sync::Mutex::default(),
             cache: tokio::sync::Mutex::new(Cache::default()),
             stop: self.stop.clone(),
         };

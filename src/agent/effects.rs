@@ -31,6 +31,8 @@ pub(super) struct Worker {
     pub cluster: Cluster,
     pub git: Git,
     pub revision: Mutex<Option<Revision>>,
+    /// Ends the waiting of the apply that is under way.
+    pub hurry: Mutex<CancellationToken>,
     pub cache: Mutex<Cache>,
     pub stop: CancellationToken,
 }
@@ -78,6 +80,9 @@ impl Worker {
                     self.looked(LookResult::Unchanged, Some(revision.commit.clone()), None);
                 }
                 let commit = revision.commit.clone();
+                if known.as_ref().is_some_and(|known| known.commit != commit) {
+                    self.hurry.lock().await.cancel();
+                }
                 *known = Some(revision);
                 Ok(commit)
             }
@@ -223,6 +228,8 @@ impl Worker {
         let began = Instant::now();
         let report =
             |outcome: &crate::plan::AppliedObject| (self.context.tell)(&translate::applied(&self.name, outcome));
+        let hurry = CancellationToken::new();
+        *self.hurry.lock().await = hurry.clone();
         let job = Job {
             cluster: &self.cluster,
             discovery: &self.context.discovery,
@@ -230,6 +237,7 @@ impl Worker {
             atomic: self.config.atomic,
             timeout: self.config.timeout,
             stop: &self.stop,
+            hurry: &hurry,
             report: &report,
         };
         let outcomes = job.carry_out(plan, waves).await;
