@@ -83,6 +83,7 @@ impl Driver {
             set_id,
             cluster,
             revision: tokio::sync::Mutex::default(),
+            hurry: tokio::sync::Mutex::default(),
             cache: tokio::sync::Mutex::new(Cache::default()),
             rediscover: AtomicBool::new(false),
             stop: self.stop.clone(),
@@ -139,9 +140,10 @@ impl Driver {
         let mut inputs = vec![Input::WaitingFor(self.waiting_for(&phases.borrow_and_update())), Input::Tick];
         loop {
             for input in inputs.drain(..) {
+                let ended = self.once && ending.is_some();
                 for effect in machine.step(input, self.context.now()) {
                     ending = ending.or_else(|| self.note(&effect));
-                    if self.is_wanted(&effect) {
+                    if self.is_wanted(&effect, ended) {
                         running.push(Box::pin(worker.carry_out(effect)));
                     }
                 }
@@ -165,10 +167,11 @@ impl Driver {
         }
     }
 
-    /// Once stopped, nothing new is begun; what has begun is recorded and told.
-    fn is_wanted(&self, effect: &Effect) -> bool {
+    /// Once stopped, or at the end of the only cycle, nothing new is begun; what has begun is
+    /// recorded and told.
+    fn is_wanted(&self, effect: &Effect, ended: bool) -> bool {
         let begins = matches!(effect, Effect::Look { .. } | Effect::Render { .. } | Effect::Observe { .. });
-        !(begins && self.stop.is_cancelled())
+        !(begins && (ended || self.stop.is_cancelled()))
     }
 
     /// Takes note of what other tasks want to know.
@@ -189,8 +192,10 @@ impl Driver {
     }
 
     fn waiting_for(&self, phases: &BTreeMap<SyncName, Phase>) -> Vec<String> {
-        let synced = |name: &&SyncName| phases.get(*name) != Some(&Phase::Synced);
-        self.config.depends_on.iter().filter(synced).map(ToString::to_string).collect()
+        let unsynced = |name: &&SyncName| phases.get(*name) != Some(&Phase::Synced);
+        let waiting: Vec<String> = self.config.depends_on.iter().filter(unsynced).map(ToString::to_string).collect();
+        self.context.registry.waits(&self.config.name, &waiting);
+        waiting
     }
 }
 

@@ -1,9 +1,9 @@
 //! Carrying out the effects of one sync. Every effect ends with exactly one input.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -12,12 +12,15 @@ use super::{Context, translate};
 use crate::apply::{Job, Parent, prune};
 use crate::cluster::{ApiError, Cluster, Discovery, Wanted};
 use crate::config::SyncConfig;
-use crate::object::{ObjectId, Scope};
+use crate::object::{ObjectId, Observed, Scope};
 use crate::observe::{Event, LookResult, Work};
 use crate::plan::{Commit, Inventory, Plan, Problem, SyncStatus, Wave, resolve};
 use crate::reconcile::{Effect, Input, Observation, RenderedCommit};
 use crate::render::{Cache, RenderError, Settings, render};
 use crate::source::{Git, Revision};
+
+/// How long another sync may take to say what it declares.
+const DECLARATIONS: Duration = Duration::from_secs(15);
 
 /// What carrying out the effects of one sync needs.
 pub(super) struct Worker {
@@ -29,6 +32,8 @@ pub(super) struct Worker {
     pub cluster: Cluster,
     pub git: Git,
     pub revision: Mutex<Option<Revision>>,
+    /// Ends the waiting of the apply that is under way.
+    pub hurry: Mutex<CancellationToken>,
     pub cache: Mutex<Cache>,
     /// What is known of the server's kinds may be outdated.
     pub rediscover: AtomicBool,
@@ -78,6 +83,9 @@ impl Worker {
                     self.looked(LookResult::Unchanged, Some(revision.commit.clone()), None);
                 }
                 let commit = revision.commit.clone();
+                if known.as_ref().is_some_and(|known| known.commit != commit) {
+                    self.hurry.lock().await.cancel();
+                }
                 *known = Some(revision);
                 Ok(commit)
             }
@@ -160,6 +168,7 @@ impl Worker {
         self.context.registry.declare(&self.config.name, wanted.ids.clone());
         wanted.ids.extend(inventory.iter().cloned());
         let seen = self.cluster.see(&discovery, &wanted, &self.set_id).await?;
+        self.await_declarations(&seen.observed).await;
         let others = self.context.registry.others(&self.config.name, &wanted.ids);
         let observation = Observation {
             resolved,
@@ -169,6 +178,17 @@ impl Worker {
             others,
         };
         Ok((observation, seen.outdated))
+    }
+
+    /// At the start all syncs read git at the same time. An object that carries the label of one
+    /// which has not done so yet may be moving here, or may stay: worth a moment of waiting.
+    async fn await_declarations(&self, observed: &BTreeMap<ObjectId, Observed>) {
+        let sets: BTreeSet<&str> = observed.values().filter_map(|live| live.part_of.as_deref()).collect();
+        let undecided = || sets.iter().any(|set| self.context.registry.is_undecided(&self.config.name, set));
+        let until = Instant::now() + DECLARATIONS;
+        while undecided() && Instant::now() < until && !self.stop.is_cancelled() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Discovery, asked anew when it does not know all kinds of the commit and of the inventory,
@@ -213,6 +233,8 @@ impl Worker {
         let began = Instant::now();
         let report =
             |outcome: &crate::plan::AppliedObject| (self.context.tell)(&translate::applied(&self.name, outcome));
+        let hurry = CancellationToken::new();
+        *self.hurry.lock().await = hurry.clone();
         let job = Job {
             cluster: &self.cluster,
             discovery: &self.context.discovery,
@@ -220,6 +242,7 @@ impl Worker {
             atomic: self.config.atomic,
             timeout: self.config.timeout,
             stop: &self.stop,
+            hurry: &hurry,
             report: &report,
         };
         let outcomes = job.carry_out(plan, waves).await;

@@ -1,13 +1,14 @@
 //! `run --once`: every sync once, and what came of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Driver, Ending};
 use crate::config::{Config, SyncName};
 use crate::observe::SyncResult;
+use crate::plan::Phase;
 
 /// What `run --once` is asked to do.
 pub struct Once {
@@ -20,6 +21,7 @@ pub struct Once {
 pub async fn once(context: &Context, config: &Config, options: &Once) -> BTreeMap<SyncName, Ending> {
     let mut tasks = JoinSet::new();
     let mut stops = BTreeMap::new();
+    let mut names = HashMap::new();
     for sync in &config.syncs {
         let stop = options.stop.child_token();
         stops.insert(sync.name.clone(), stop.clone());
@@ -27,20 +29,24 @@ pub async fn once(context: &Context, config: &Config, options: &Once) -> BTreeMa
         driver.allow_prune = options.allow_prune;
         driver.once = true;
         let name = sync.name.clone();
-        tasks.spawn(async move { (name, driver.run().await) });
+        let task = tasks.spawn(async move { driver.run().await });
+        names.insert(task.id(), name);
     }
     let mut endings = BTreeMap::new();
-    while let Some(joined) = tasks.join_next().await {
-        let Ok((name, ending)) = joined else { continue };
+    let mut synced = BTreeSet::new();
+    while let Some(joined) = tasks.join_next_with_id().await {
+        let task = joined.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
+        let Some(name) = names.remove(&task) else { continue };
         let stopped = || Ending { result: SyncResult::Failed, message: "stopped before it came to a result".into() };
-        let ending = endings.entry(name).or_insert(ending.unwrap_or_else(stopped)).clone();
-        if ending.result != SyncResult::Synced {
-            give_up_dependents(config, &stops, &mut endings);
+        let lost = || Ending { result: SyncResult::Failed, message: "its task ended by a defect".into() };
+        let ending = joined.map_or_else(|_| lost(), |(_, ending)| ending.unwrap_or_else(stopped));
+        let ending = endings.entry(name.clone()).or_insert(ending);
+        // A suspended sync ends well, but what depends on it would wait for ever.
+        let phase = context.registry.phases().borrow().get(&name).copied();
+        if ending.result == SyncResult::Synced && phase == Some(Phase::Synced) {
+            synced.insert(name);
         }
-    }
-    let lost = || Ending { result: SyncResult::Failed, message: "its task ended without a result".into() };
-    for sync in &config.syncs {
-        endings.entry(sync.name.clone()).or_insert_with(lost);
+        give_up_dependents(config, &stops, &synced, &mut endings);
     }
     endings
 }
@@ -49,11 +55,12 @@ pub async fn once(context: &Context, config: &Config, options: &Once) -> BTreeMa
 fn give_up_dependents(
     config: &Config,
     stops: &BTreeMap<SyncName, CancellationToken>,
+    synced: &BTreeSet<SyncName>,
     endings: &mut BTreeMap<SyncName, Ending>,
 ) {
     loop {
         let doomed = config.syncs.iter().find_map(|sync| {
-            let failed = |name: &&SyncName| endings.get(*name).is_some_and(|end| end.result != SyncResult::Synced);
+            let failed = |name: &&SyncName| endings.contains_key(*name) && !synced.contains(*name);
             let dependency = sync.depends_on.iter().find(failed)?;
             (!endings.contains_key(&sync.name)).then(|| (sync.name.clone(), dependency.clone()))
         });
@@ -63,5 +70,38 @@ fn give_up_dependents(
         }
         let message = format!("not begun, since sync {dependency}, which it depends on, is not synced");
         endings.insert(name, Ending { result: SyncResult::Failed, message });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    fn name(text: &str) -> SyncName {
+        SyncName::parse(text).unwrap()
+    }
+
+    #[test]
+    fn what_depends_on_a_sync_that_ended_unsynced_is_given_up_also_by_way_of_others() {
+        let sync = |name: &str, on: &str| {
+            format!("  - {{name: {name}, source: {{url: https://e.com/r.git, branch: main}}, dependsOn: [{on}]}}\n")
+        };
+        let text = format!("syncs:\n{}{}{}{}", sync("a", ""), sync("b", "a"), sync("c", "b"), sync("d", ""));
+        let config = parse(&text, "driftless.yaml").unwrap();
+        let stops: BTreeMap<_, _> =
+            config.syncs.iter().map(|sync| (sync.name.clone(), CancellationToken::new())).collect();
+        // Suspended: a good end, and yet nothing that others could build on.
+        let suspended = Ending { result: SyncResult::Synced, message: "suspended".into() };
+        let mut endings = BTreeMap::from([(name("a"), suspended)]);
+        give_up_dependents(&config, &stops, &BTreeSet::new(), &mut endings);
+        assert_eq!(endings.keys().map(SyncName::as_str).collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert!(endings[&name("c")].message.contains("sync b"));
+        let stopped = |text: &str| stops[&name(text)].is_cancelled();
+        assert!(stopped("b") && stopped("c") && !stopped("a") && !stopped("d"));
+
+        let mut endings = BTreeMap::from([(name("a"), endings[&name("a")].clone())]);
+        give_up_dependents(&config, &stops, &BTreeSet::from([name("a")]), &mut endings);
+        assert_eq!(endings.len(), 1, "a is synced, so b goes on");
     }
 }

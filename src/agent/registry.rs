@@ -13,7 +13,33 @@ use crate::plan::{Others, Phase};
 #[derive(Debug, Default)]
 struct Entry {
     set_id: String,
-    declared: BTreeSet<ObjectId>,
+    /// `None`: not known yet.
+    declared: Option<BTreeSet<ObjectId>>,
+    /// The syncs it waits for before it can declare anything.
+    waits_for: Vec<String>,
+}
+
+impl Entry {
+    fn is_decided(&self) -> bool {
+        self.declared.is_some()
+    }
+
+    /// Whether it waits for this sync, also by way of others.
+    fn waits_on(&self, sync: &SyncName, entries: &BTreeMap<SyncName, Self>) -> bool {
+        // While a changed configuration is taken up, old and new entries may form a circle.
+        let mut seen = BTreeSet::new();
+        let mut open: Vec<&String> = self.waits_for.iter().collect();
+        while let Some(name) = open.pop() {
+            if name == sync.as_str() {
+                return true;
+            }
+            if seen.insert(name) {
+                let entry = SyncName::parse(name).and_then(|name| entries.get(&name));
+                open.extend(entry.into_iter().flat_map(|entry| &entry.waits_for));
+            }
+        }
+        false
+    }
 }
 
 /// Shared by all syncs of an agent. Cheap to clone.
@@ -37,7 +63,22 @@ impl Registry {
 
     /// Says what a sync declares as of its newest commit.
     pub fn declare(&self, sync: &SyncName, declared: BTreeSet<ObjectId>) {
-        self.with(|entries| entries.entry(sync.clone()).or_default().declared = declared);
+        self.with(|entries| entries.entry(sync.clone()).or_default().declared = Some(declared));
+    }
+
+    /// Says for which syncs one waits before it begins.
+    pub fn waits(&self, sync: &SyncName, waits_for: &[String]) {
+        self.with(|entries| waits_for.clone_into(&mut entries.entry(sync.clone()).or_default().waits_for));
+    }
+
+    /// Whether an object of this set belongs to a sync that has yet to say whether it declares it.
+    #[must_use]
+    pub fn is_undecided(&self, sync: &SyncName, set_id: &str) -> bool {
+        self.with(|entries| {
+            entries.iter().any(|(name, entry)| {
+                name != sync && entry.set_id == set_id && !entry.is_decided() && !entry.waits_on(sync, entries)
+            })
+        })
     }
 
     pub fn leave(&self, sync: &SyncName) {
@@ -45,15 +86,22 @@ impl Registry {
         self.phases.send_if_modified(|phases| phases.remove(sync).is_some());
     }
 
-    /// The other syncs, as a plan needs them: only of the objects that are asked for.
+    /// The other syncs, as a plan needs them: only of the objects that are asked for. A sync that
+    /// has not declared anything yet is none from which an object could be taken over, unless it
+    /// waits for the very sync that asks: it may well declare the object in a moment.
     #[must_use]
     pub fn others(&self, sync: &SyncName, wanted: &BTreeSet<ObjectId>) -> Others {
         self.with(|entries| {
             let mut others = Others::default();
+            let nothing = BTreeSet::new();
             for (name, entry) in entries.iter().filter(|(name, _)| *name != sync) {
+                let Some(declared) = entry.declared.as_ref().or(entry.waits_on(sync, entries).then_some(&nothing))
+                else {
+                    continue;
+                };
                 let name: Arc<str> = name.as_str().into();
                 others.sets.insert(entry.set_id.clone(), Arc::clone(&name));
-                let shared = entry.declared.intersection(wanted);
+                let shared = declared.intersection(wanted);
                 others.declared.extend(shared.map(|id| (id.clone(), Arc::clone(&name))));
             }
             others
@@ -73,5 +121,31 @@ impl Registry {
     fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<SyncName, Entry>) -> T) -> T {
         // Every change is a single assignment, so a panic elsewhere leaves no half of one.
         act(&mut self.entries.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_taken_over_from_a_sync_that_has_not_said_yet_what_it_declares() {
+        let name = |text: &str| SyncName::parse(text).unwrap();
+        let (a, b, c) = (name("a"), name("b"), name("c"));
+        let object = ObjectId::new("", "ConfigMap", Some("shop"), "x");
+        let wanted = BTreeSet::from([object.clone()]);
+        let registry = Registry::default();
+        for (sync, set) in [(&a, "set-a"), (&b, "set-b"), (&c, "set-c")] {
+            registry.enter(sync, set);
+        }
+        assert_eq!(registry.others(&b, &wanted), Others::default());
+        assert!(registry.is_undecided(&b, "set-a") && !registry.is_undecided(&b, "set-b"));
+        // It waits for c, and c for b: it can say nothing before b is synced.
+        registry.waits(&a, &["c".into()]);
+        registry.waits(&c, &["b".into()]);
+        assert!(registry.others(&b, &wanted).sets.contains_key("set-a"));
+        assert!(!registry.is_undecided(&b, "set-a"));
+        registry.declare(&a, wanted.clone());
+        assert_eq!(registry.others(&b, &wanted).declared.get(&object).map(|name| &**name), Some("a"));
     }
 }

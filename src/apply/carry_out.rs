@@ -34,6 +34,8 @@ pub struct Job<'a> {
     pub timeout: Duration,
     /// Once cancelled, no further object is begun.
     pub stop: &'a CancellationToken,
+    /// Once cancelled, nothing is waited for any more: a newer commit is there.
+    pub hurry: &'a CancellationToken,
     /// Hears every outcome when it is known.
     pub report: &'a (dyn Fn(&AppliedObject) + Send + Sync),
 }
@@ -44,13 +46,15 @@ struct Progress<'a> {
     outcomes: Vec<AppliedObject>,
     /// Objects that failed or were skipped.
     failed: BTreeSet<ObjectId>,
+    /// What became of waiting for dependencies: nobody waits for the same one twice.
+    awaited: BTreeMap<ObjectId, Result<(), String>>,
 }
 
 impl Job<'_> {
     /// Applies what the plan creates and configures. One outcome a step that applies.
     pub async fn carry_out(&self, plan: &Plan, waves: &[Wave]) -> Vec<AppliedObject> {
         let steps: BTreeMap<&ObjectId, &Step> = plan.steps.iter().map(|step| (&step.id, step)).collect();
-        let mut progress = Progress { steps, outcomes: Vec::new(), failed: refused(plan) };
+        let mut progress = Progress { steps, outcomes: Vec::new(), failed: refused(plan), awaited: BTreeMap::new() };
         if self.atomic
             && let Some(outcomes) = self.rehearse(plan).await
         {
@@ -89,20 +93,23 @@ impl Job<'_> {
     /// Which steps of a wave can be carried out, and which cannot and why.
     async fn sort<'p>(&self, wave: &Wave, progress: &mut Progress<'p>) -> (Vec<&'p Step>, Vec<(&'p Step, String)>) {
         let steps = wave.objects.iter().filter_map(|id| progress.steps.get(id).copied());
+        let steps: Vec<&Step> = steps.filter(|step| step.applies()).collect();
+        let needed = steps.iter().flat_map(|step| dependencies(step)).filter(|id| !progress.failed.contains(*id));
+        let needed: BTreeSet<&ObjectId> = needed.filter(|id| !progress.awaited.contains_key(*id)).collect();
+        let mut waits = Vec::with_capacity(needed.len());
+        for id in &needed {
+            waits.push(self.await_dependency(id, progress));
+        }
+        let results = futures::future::join_all(waits).await;
+        progress.awaited.extend(needed.into_iter().cloned().zip(results));
         let (mut ready, mut held) = (Vec::new(), Vec::new());
-        for step in steps.filter(|step| step.applies()) {
-            let needed = step.desired.as_ref().map(|desired| &desired.manifest.directives.depends_on);
-            let mut obstacle = None;
-            for dependency in needed.into_iter().flatten() {
+        for step in steps {
+            let obstacle = dependencies(step).find_map(|dependency| {
                 if progress.failed.contains(dependency) {
-                    obstacle = Some(format!("{dependency}, which it depends on, was not applied"));
-                } else if let Err(why) = self.await_dependency(dependency, progress).await {
-                    obstacle = Some(why);
+                    return Some(format!("{dependency}, which it depends on, was not applied"));
                 }
-                if obstacle.is_some() {
-                    break;
-                }
-            }
+                progress.awaited.get(dependency)?.clone().err()
+            });
             match obstacle {
                 None => ready.push(step),
                 Some(why) => held.push((step, why)),
@@ -136,11 +143,24 @@ impl Job<'_> {
                 None => Health::new(HealthStatus::NotFound, "its kind does not exist"),
             };
             let over = matches!(health.status, HealthStatus::Current | HealthStatus::Failed);
-            if over || Instant::now() + pause > until || self.stop.is_cancelled() {
+            if over || Instant::now() + pause > until || self.is_over() {
                 return health;
             }
-            tokio::time::sleep(pause).await;
+            self.rest(pause).await;
             pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.stop.is_cancelled() || self.hurry.is_cancelled()
+    }
+
+    /// A pause that ends when there is nothing left to wait for.
+    async fn rest(&self, pause: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = self.stop.cancelled() => {}
+            () = self.hurry.cancelled(), if !self.hurry.is_cancelled() => {}
         }
     }
 
@@ -189,7 +209,7 @@ impl Job<'_> {
             if Instant::now() + pause > until || self.stop.is_cancelled() {
                 return;
             }
-            tokio::time::sleep(pause).await;
+            self.rest(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
         }
     }
@@ -277,6 +297,10 @@ impl Job<'_> {
         }
         Some(outcomes)
     }
+}
+
+fn dependencies(step: &Step) -> impl Iterator<Item = &ObjectId> {
+    step.desired.iter().flat_map(|desired| &desired.manifest.directives.depends_on)
 }
 
 /// Objects that the plan does not apply although git declares them: what depends on them waits.

@@ -1,11 +1,14 @@
 //! Carrying out the deleting and detaching steps of a plan, dependents first.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{Cluster, Deletion, Discovery};
+use crate::cluster::{ApiError, Cluster, Deletion, Discovery};
+use crate::object::ObjectId;
 use crate::plan::{Plan, PruneResult, PrunedObject, Step, Verb, prune_waves};
 
 /// Objects that are deleted at once.
@@ -21,25 +24,48 @@ pub async fn prune(
     report: &(dyn Fn(&PrunedObject) + Send + Sync),
 ) -> Vec<PrunedObject> {
     let mut outcomes = Vec::new();
+    let unreachable = AtomicBool::new(false);
+    // What an object that is still there depends on.
+    let mut needed: BTreeMap<ObjectId, ObjectId> = BTreeMap::new();
     for wave in prune_waves(&plan.steps) {
         let mut deletions = Vec::with_capacity(wave.len());
         for step in wave {
-            deletions.push(one(cluster, discovery, step, stop));
+            deletions.push(one(cluster, discovery, step, stop, &unreachable, needed.get(&step.id).cloned()));
         }
         let mut ended = futures::stream::iter(deletions).buffer_unordered(AT_ONCE);
         while let Some(outcome) = ended.next().await {
             report(&outcome);
             outcomes.push(outcome);
         }
+        drop(ended);
+        let stays = outcomes.iter().filter(|one| matches!(one.result, PruneResult::Failed | PruneResult::Kept));
+        let stays: BTreeSet<&ObjectId> = stays.map(|one| &one.id).collect();
+        for step in plan.steps.iter().filter(|step| stays.contains(&step.id)) {
+            let below = step.live.iter().flat_map(|live| live.depends_on.iter());
+            needed.extend(below.map(|dependency| (dependency.clone(), step.id.clone())));
+        }
     }
     outcomes
 }
 
-async fn one(cluster: &Cluster, discovery: &Discovery, step: &Step, stopped: &CancellationToken) -> PrunedObject {
+async fn one(
+    cluster: &Cluster,
+    discovery: &Discovery,
+    step: &Step,
+    stopped: &CancellationToken,
+    unreachable: &AtomicBool,
+    needed_by: Option<ObjectId>,
+) -> PrunedObject {
     let outcome = |result, gone, detail: Option<String>| PrunedObject { id: step.id.clone(), result, gone, detail };
     let failed = |why: String| outcome(PruneResult::Failed, false, Some(why));
     if stopped.is_cancelled() {
         return failed("driftless was stopped before it was deleted".into());
+    }
+    if unreachable.load(Ordering::Relaxed) {
+        return failed("the API server cannot be reached".into());
+    }
+    if let Some(dependent) = needed_by {
+        return failed(format!("{dependent}, which depends on it, is still there"));
     }
     let Some(live) = &step.live else { return failed("it was not seen alive".into()) };
     let Some(resource) = discovery.preferred(&step.id.gk) else {
@@ -59,6 +85,11 @@ async fn one(cluster: &Cluster, discovery: &Discovery, step: &Step, stopped: &Ca
             outcome(PruneResult::Deleted, false, Some(detail.into()))
         }
         Ok(Deletion::AnotherUid) => outcome(PruneResult::Kept, false, Some(ANOTHER.into())),
-        Err(error) => failed(error.to_string()),
+        Err(error) => {
+            if matches!(error, ApiError::Unreachable(_) | ApiError::Timeout(_)) {
+                unreachable.store(true, Ordering::Relaxed);
+            }
+            failed(error.to_string())
+        }
     }
 }
