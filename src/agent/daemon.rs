@@ -133,6 +133,9 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
     tell(&Event::Note {
         message: "stopping: no further object is begun, what is under way is ended and recorded".into(),
     });
+    for running in drivers.running.values() {
+        running.stop.cancel();
+    }
     let all = async { while drivers.tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(FAREWELL, all).await.is_err() {
         let message = format!("some syncs did not end within {} s and are given up", FAREWELL.as_secs());
