@@ -12,9 +12,11 @@ build: ## the binary, target/release/driftless
 test: devcluster ## all tests, on a throwaway control plane; TEST_ARGS="--lib plan::" runs some
 	cargo test --locked $(TEST_ARGS)
 
+# Run without a shell in between, which would not pass on the signal when somebody stops make.
+demo: export KEEP := $(KEEP)
 demo: devcluster ## a shop in a throwaway cluster, kept equal to git; KEEP=1 leaves it running
 	cargo build --locked
-	KEEP='$(KEEP)' tests/demo
+	tests/demo
 
 # Nothing to build where the tests are given a control plane.
 devcluster: ## the control plane for tests and demo: some minutes, once
