@@ -13,6 +13,7 @@ mod translate;
 pub use context::{Context, Sink};
 pub use daemon::{Daemon, DaemonError, run};
 pub use driver::{Driver, Ending};
+pub use effects::rendering_problem;
 pub use foundation::{AGENT_NAMESPACE, FoundationError, digest_key, ensure_namespace, find_digest_key, namespace};
 pub use once::{Once, once};
 pub use parents::{config_maps, read_parent, read_parents};

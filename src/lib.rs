@@ -1,6 +1,7 @@
 //! driftless
 pub mod agent;
 pub mod apply;
+pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod object;

@@ -119,7 +119,7 @@ impl Worker {
         Ok(Arc::new(RenderedCommit {
             commit: Commit { id: fetched.id, time: fetched.time, subject: fetched.subject },
             manifests: rendered.manifests.clone(),
-            problems: rendered.errors.iter().map(problem).collect(),
+            problems: rendered.errors.iter().map(rendering_problem).collect(),
         }))
     }
 
@@ -213,7 +213,8 @@ impl Worker {
 }
 
 /// A rendering error as something to tell a person.
-pub(super) fn problem(error: &RenderError) -> Problem {
+#[must_use]
+pub fn rendering_problem(error: &RenderError) -> Problem {
     let origin = crate::object::Origin { file: Arc::clone(&error.file), line: error.line };
     let message = format!("column {}: {}", error.column, error.message);
     Problem { object: error.object.clone(), origin: Some(origin), message }

@@ -144,6 +144,12 @@ pub(super) fn describe(error: ApiError, desired: &Desired) -> ApplyError {
     }
 }
 
+/// Says what a refusal means, as text for people.
+#[must_use]
+pub fn explain(error: ApiError, desired: &Desired) -> String {
+    describe(error, desired).to_string()
+}
+
 /// Every text in a Secret's data, as it stands there and decoded, the longest first.
 fn values(secret: &Value) -> Vec<String> {
     let mut values = Vec::new();

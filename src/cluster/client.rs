@@ -69,6 +69,20 @@ pub struct Access {
     pub namespace: Option<String>,
 }
 
+/// `patch deployments.apps in shop`.
+impl std::fmt::Display for Access {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{} {}", self.verb, self.resource)?;
+        if !self.group.is_empty() {
+            write!(out, ".{}", self.group)?;
+        }
+        match &self.namespace {
+            Some(namespace) => write!(out, " in {namespace}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Cluster {
     /// Reads the kubeconfig or the pod's service account. Sends nothing yet.
     ///

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::client::Call;
 use super::observe::{JSON, reduce};
-use super::{ApiError, Cluster, Resource};
+use super::{Access, ApiError, Cluster, Resource};
 use crate::object::{ObjectId, Observed, names};
 
 const APPLY: &str = "application/apply-patch+yaml";
@@ -126,6 +126,17 @@ impl Cluster {
         let path = format!("{}?fieldManager={}", resource.collection(namespace), names::FIELD_MANAGER);
         let body = Some((JSON, object.to_string().into_bytes()));
         self.call(&Call { verb: "create", method: Method::POST, path, accept: JSON, body }).await
+    }
+
+    /// Asks whether a request would be allowed (`SelfSubjectAccessReview`).
+    pub async fn may(&self, access: Access) -> (Access, Result<bool, ApiError>) {
+        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {"verb": access.verb, "group": access.group,
+                "resource": access.resource, "namespace": access.namespace.clone().unwrap_or_default()}}});
+        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews".into();
+        let body = Some((JSON, review.to_string().into_bytes()));
+        let answer = self.call(&Call { verb: "create", method: Method::POST, path, accept: JSON, body }).await;
+        (access, answer.map(|review| review.pointer("/status/allowed") == Some(&Value::Bool(true))))
     }
 
     /// Makes the fields ours that `kubectl` owns of a live object, so that the next apply removes

@@ -1,0 +1,156 @@
+//! The commands. Arguments become validated values here, once; exit codes are part of the contract.
+
+mod act;
+mod check;
+mod paint;
+mod plan;
+mod plan_text;
+mod progress;
+mod render;
+mod run;
+mod session;
+mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::observe::LogFormat;
+
+pub(crate) use session::{CliError, Session};
+
+/// A GitOps agent for Kubernetes: keeps a cluster equal to a git repository.
+#[derive(Debug, Parser)]
+#[command(name = "driftless", version, about, max_term_width = 100, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What all commands understand.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// The configuration file
+    #[arg(long, global = true, value_name = "FILE", env = "DRIFTLESS_CONFIG", default_value = "driftless.yaml")]
+    pub config: PathBuf,
+    /// The kubeconfig; default: $KUBECONFIG, else ~/.kube/config, else the pod's service account
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context in the kubeconfig; default: its current one
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// The form of what is printed
+    #[arg(long, short, global = true, value_enum, value_name = "FORM", default_value_t = Output::Text)]
+    pub output: Output,
+    /// The form of the log on stderr; what is logged is said by `DRIFTLESS_LOG` (`debug`, `warn`, …)
+    #[arg(long, global = true, value_enum, value_name = "FORM", default_value_t = LogFormat::Auto)]
+    pub log_format: LogFormat,
+}
+
+/// The form of what a command prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    Text,
+    Json,
+    Yaml,
+    Markdown,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Keep the cluster equal to git, until stopped
+    Run(run::RunArguments),
+    /// Show what would change, read-only; exits with 2 when there are changes
+    Plan(plan::PlanArguments),
+    /// Print the manifests as they would be applied
+    Render(render::RenderArguments),
+    /// Check the configuration, the access to git and to the cluster, and the permissions
+    Check,
+    /// Show every sync and what is not well, read from the cluster; exits with 3 when something is not
+    Status(status::StatusArguments),
+    /// Approve the prune that the guard holds, for the commit that it is held for
+    Approve(act::ApproveArguments),
+    /// Ask the running agent to look at git and at the cluster now
+    Sync(act::SyncArguments),
+    /// Stop a sync: nothing is applied, healed or pruned until it is resumed
+    Suspend(act::SyncArguments),
+    /// Let a suspended sync go on
+    Resume(act::SyncArguments),
+    /// About the configuration file
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print the JSON Schema of the configuration file
+    Schema,
+}
+
+/// Parses the arguments of the process and does what they say.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Err(error) = run::init_log(&arguments.command, &arguments.common) {
+        eprintln!("error: {}", session::chain(&error));
+        return ExitCode::FAILURE;
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = runtime.block_on(dispatch(arguments));
+    // Threads that libgit2 still blocks are left behind rather than waited for.
+    runtime.shutdown_background();
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {}", session::chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn dispatch(arguments: Arguments) -> Result<u8, CliError> {
+    let common = arguments.common;
+    match arguments.command {
+        Command::Run(options) => run::run(&common, &options).await,
+        Command::Plan(options) => plan::plan(&common, &options).await,
+        Command::Render(options) => render::render(&common, &options).await,
+        Command::Check => check::check(&common).await,
+        Command::Status(options) => status::status(&common, &options).await,
+        Command::Approve(options) => act::approve(&common, &options).await,
+        Command::Sync(options) => act::sync(&common, &options).await,
+        Command::Suspend(options) => act::suspend(&common, &options).await,
+        Command::Resume(options) => act::resume(&common, &options).await,
+        Command::Config(ConfigCommand::Schema) => session::print(&format!("{:#}\n", crate::config::schema())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_argument_has_a_help_text() {
+        let command = Arguments::command();
+        for part in std::iter::once(&command).chain(command.get_subcommands()) {
+            for argument in part.get_arguments().filter(|argument| argument.get_id() != "help") {
+                assert!(argument.get_help().is_some(), "{} {}", part.get_name(), argument.get_id());
+            }
+        }
+    }
+}

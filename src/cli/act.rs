@@ -1,0 +1,80 @@
+//! `approve`, `sync`, `suspend` and `resume`: acting on a sync by annotating its parent.
+
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::session::{parent_of, print};
+use super::{CliError, Common, Session};
+use crate::agent::config_maps;
+use crate::apply::Parent;
+use crate::cluster::Cluster;
+use crate::object::{ObjectId, names};
+
+#[derive(Debug, Args)]
+pub(super) struct SyncArguments {
+    /// The name of the sync
+    sync: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ApproveArguments {
+    /// The name of the sync
+    sync: String,
+    /// The commit to approve (or its first digits), to be sure that it is the one you looked at
+    #[arg(long, value_name = "COMMIT")]
+    commit: Option<String>,
+}
+
+async fn find(common: &Common, sync: &str) -> Result<(Cluster, Parent), CliError> {
+    let session = Session::open(common)?;
+    let cluster = session.connect(None).await?;
+    let parent = parent_of(&cluster, &session.namespace, sync).await?;
+    Ok((cluster, parent))
+}
+
+async fn annotate(cluster: &Cluster, parent: &Parent, name: &str, value: Value) -> Result<(), CliError> {
+    let id = ObjectId::new("", "ConfigMap", Some(&parent.namespace), &Parent::name(&parent.sync));
+    Ok(cluster.annotate(&id, &config_maps(), &json!({ name: value })).await?)
+}
+
+pub(super) async fn approve(common: &Common, options: &ApproveArguments) -> Result<u8, CliError> {
+    let (cluster, parent) = find(common, &options.sync).await?;
+    let sync = &options.sync;
+    let Some(held) = &parent.status.held else {
+        return Err(CliError::Text(format!("the guard holds no prune of sync {sync}; there is nothing to approve")));
+    };
+    let short = held.commit.get(..12).unwrap_or(&held.commit);
+    let other = |wanted: &&String| wanted.is_empty() || !held.commit.starts_with(wanted.as_str());
+    if let Some(wanted) = options.commit.as_ref().filter(other) {
+        return Err(CliError::Text(format!(
+            "the prune of sync {sync} is held for commit {short}, not for {wanted}; look at it again with `driftless plan --sync {sync}`"
+        )));
+    }
+    annotate(&cluster, &parent, names::APPROVE, held.commit.as_str().into()).await?;
+    print(&format!("approved: sync {sync} may delete {} of {} objects with commit {short}\n", held.prune, held.total))
+}
+
+pub(super) async fn sync(common: &Common, options: &SyncArguments) -> Result<u8, CliError> {
+    let (cluster, parent) = find(common, &options.sync).await?;
+    annotate(&cluster, &parent, names::SYNC_REQUESTED, Timestamp::now().to_string().into()).await?;
+    let suspended = if parent.suspended { "; it is suspended, so nothing happens before it is resumed" } else { "" };
+    print(&format!("asked for: the agent looks at sync {} now{suspended}\n", options.sync))
+}
+
+pub(super) async fn suspend(common: &Common, options: &SyncArguments) -> Result<u8, CliError> {
+    let (cluster, parent) = find(common, &options.sync).await?;
+    annotate(&cluster, &parent, names::SUSPEND, "true".into()).await?;
+    let sync = &options.sync;
+    print(&format!("suspended: sync {sync} applies, heals and prunes nothing until `driftless resume {sync}`\n"))
+}
+
+pub(super) async fn resume(common: &Common, options: &SyncArguments) -> Result<u8, CliError> {
+    let (cluster, parent) = find(common, &options.sync).await?;
+    let sync = &options.sync;
+    if !parent.suspended {
+        return print(&format!("sync {sync} is not suspended by `driftless suspend`; nothing was changed\n"));
+    }
+    annotate(&cluster, &parent, names::SUSPEND, Value::Null).await?;
+    print(&format!("resumed: sync {sync} goes on\n"))
+}

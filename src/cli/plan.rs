@@ -1,0 +1,313 @@
+//! `driftless plan`: what would change, asked of the API server as a dry-run, or compared by what
+//! is declared where the permission for that is missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use futures::StreamExt as _;
+use serde::Serialize;
+
+use super::plan_text;
+use super::render::read;
+use super::session::{json, print, yaml};
+use super::{CliError, Common, Output, Session};
+use crate::agent::{find_digest_key, read_parents};
+use crate::apply::{Parent, applyset_id, body, explain};
+use crate::cluster::{Cluster, Discovery, DryRun, Wanted};
+use crate::config::SyncConfig;
+use crate::object::{DigestKey, ObjectId, Origin};
+use crate::plan::{
+    DiffKind, Facts, Held, Inventory, ObjectDiff, Others, Problem, Reason, Resolved, Step, Verb, diff, plan as decide,
+    project, resolve, waves,
+};
+use crate::reconcile::RenderedCommit;
+
+#[derive(Debug, Args)]
+pub(super) struct PlanArguments {
+    /// Only this sync
+    #[arg(long, value_name = "NAME")]
+    sync: Option<String>,
+    /// A checkout on disk in place of the repository: what would change if it were pushed
+    #[arg(long, value_name = "DIR", requires = "sync")]
+    local: Option<PathBuf>,
+}
+
+/// Dry-runs that are under way at once.
+const AT_ONCE: usize = 16;
+
+/// What one sync would change.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SyncPlan {
+    pub sync: String,
+    pub commit: String,
+    pub subject: String,
+    pub reference: String,
+    pub path: String,
+    pub create: usize,
+    pub configure: usize,
+    pub prune: usize,
+    pub unchanged: usize,
+    /// Steps that change something, or refuse to.
+    pub steps: Vec<PlannedStep>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
+    pub problems: Vec<Problem>,
+    pub notes: Vec<String>,
+}
+
+/// What would happen to one object.
+#[derive(Debug, Serialize)]
+pub(super) struct PlannedStep {
+    pub verb: &'static str,
+    pub object: ObjectId,
+    pub reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// Paths of the fields that change.
+    pub fields: Vec<String>,
+    /// Lines that begin with `+`, `-`, a blank, or `@` where lines are left out.
+    pub diff: Vec<String>,
+}
+
+impl SyncPlan {
+    pub fn changes(&self) -> bool {
+        self.create + self.configure + self.prune > 0 || self.held.is_some()
+    }
+}
+
+/// What was found out about one step.
+struct Answer<'a> {
+    step: &'a Step,
+    difference: Result<Option<ObjectDiff>, String>,
+    /// The server was not asked, for want of permission.
+    by_declaration: bool,
+}
+
+/// What all syncs of one call have in common.
+struct Survey {
+    cluster: Cluster,
+    discovery: Discovery,
+    key: DigestKey,
+    parents: BTreeMap<String, Parent>,
+    namespace: Arc<str>,
+}
+
+pub(super) async fn plan(common: &Common, options: &PlanArguments) -> Result<u8, CliError> {
+    let session = Session::open(common)?;
+    let cluster = session.connect(None).await?;
+    let syncs = session.syncs(options.sync.as_deref())?;
+    let mut parents = BTreeMap::new();
+    for parent in read_parents(&cluster, &session.namespace).await.map_err(CliError::Text)? {
+        let parent = parent.map_err(CliError::Text)?;
+        parents.insert(parent.sync.to_string(), parent);
+    }
+    // Without the key, every Secret looks changed by its digest, and the comparison by content decides.
+    let random = || DigestKey::new(std::array::from_fn(|_| fastrand::u8(..)));
+    let key = find_digest_key(&cluster, &session.namespace).await.ok().flatten().unwrap_or_else(random);
+    let discovery = cluster.discover().await?;
+    let survey = Survey { cluster, discovery, key, parents, namespace: Arc::clone(&session.namespace) };
+    let mut resolved = Vec::new();
+    for sync in &syncs {
+        let rendered = read(&session, sync, options.local.as_deref()).await?;
+        let placed = resolve(&rendered.manifests, sync.target_namespace.as_deref(), &survey.key, &|gk, version| {
+            survey.discovery.scope(gk, version)
+        });
+        resolved.push((Arc::clone(sync), rendered, placed));
+    }
+    let mut plans = Vec::new();
+    for (index, (sync, rendered, placed)) in resolved.iter().enumerate() {
+        let others = survey.others(sync, &resolved[..index], &resolved[index + 1..]);
+        plans.push(survey.plan(sync, rendered, placed, &others).await?);
+    }
+    let text = match common.output {
+        Output::Text => plan_text::text(&plans),
+        Output::Markdown => plan_text::markdown(&plans),
+        Output::Json => json(&plans)?,
+        Output::Yaml => yaml(&plans)?,
+    };
+    print(&text)?;
+    let failed = plans.iter().any(|plan| !plan.problems.is_empty());
+    Ok(if failed { 1 } else { u8::from(plans.iter().any(SyncPlan::changes)) * 2 })
+}
+
+type Placed = (Arc<SyncConfig>, RenderedCommit, Resolved);
+
+impl Survey {
+    fn set_id(&self, sync: &SyncConfig) -> String {
+        applyset_id(&Parent::name(&sync.name), &self.namespace, "ConfigMap", "")
+    }
+
+    /// The other syncs: what they declare now where that was read, else what they have applied.
+    fn others(&self, sync: &SyncConfig, before: &[Placed], after: &[Placed]) -> Others {
+        let mut others = Others::default();
+        for (name, parent) in self.parents.iter().filter(|(name, _)| **name != sync.name.as_str()) {
+            let name: Arc<str> = name.as_str().into();
+            others.sets.insert(parent.id(), Arc::clone(&name));
+            others.declared.extend(parent.inventory.keys().map(|id| (id.clone(), Arc::clone(&name))));
+        }
+        for (other, _, placed) in before.iter().chain(after) {
+            let name: Arc<str> = other.name.as_str().into();
+            others.sets.insert(self.set_id(other), Arc::clone(&name));
+            others.declared.retain(|_, by| *by != name);
+            let ids = placed.desired.iter().map(|desired| desired.manifest.id.clone());
+            others.declared.extend(ids.map(|id| (id, Arc::clone(&name))));
+        }
+        others
+    }
+
+    async fn plan(
+        &self,
+        sync: &SyncConfig,
+        rendered: &RenderedCommit,
+        resolved: &Resolved,
+        others: &Others,
+    ) -> Result<SyncPlan, CliError> {
+        let cluster = self.cluster.impersonating(sync.service_account.as_ref())?;
+        let parent = self.parents.get(sync.name.as_str());
+        let empty = Inventory::new();
+        let inventory = parent.map_or(&empty, |parent| &parent.inventory);
+        let mut wanted = Wanted::default();
+        for desired in &resolved.desired {
+            wanted.versions.insert(desired.manifest.id.gk.clone(), Arc::clone(&desired.manifest.version));
+            wanted.ids.insert(desired.manifest.id.clone());
+        }
+        wanted.ids.extend(inventory.keys().cloned());
+        let set_id = self.set_id(sync);
+        let seen = cluster.see(&self.discovery, &wanted, &set_id).await?;
+        let mut problems: Vec<Problem> = rendered.problems.iter().chain(&resolved.problems).cloned().collect();
+        problems.extend(waves(&resolved.desired).1);
+        let doubt = (!problems.is_empty()).then(|| format!("{} of the manifests cannot be used", problems.len()));
+        let decided = decide(&Facts {
+            set_id: &set_id,
+            commit: &rendered.commit.id,
+            desired: &resolved.desired,
+            doubt: doubt.as_deref(),
+            observed: &seen.observed,
+            unreadable: &seen.unreadable,
+            crds: &self.discovery.crds(),
+            inventory,
+            prune: &sync.prune,
+            drift: sync.drift,
+            approved: parent.is_some_and(|parent| parent.approved.as_ref() == Some(&rendered.commit.id)),
+            others,
+        });
+        let mut asked = Vec::new();
+        for step in decided.steps.iter().filter(|step| step.applies()) {
+            asked.push(self.ask(&cluster, step, &set_id));
+        }
+        let answers: Vec<Answer<'_>> = futures::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+        let mut report = SyncPlan {
+            sync: sync.name.to_string(),
+            commit: rendered.commit.short().to_owned(),
+            subject: rendered.commit.subject.clone(),
+            reference: sync.source.reference.to_string(),
+            path: sync.path.to_string(),
+            held: decided.held.clone(),
+            problems,
+            ..SyncPlan::default()
+        };
+        report.fill(&decided.steps, answers);
+        Ok(report)
+    }
+
+    /// Finds out what applying one object would change.
+    async fn ask<'a>(&self, cluster: &Cluster, step: &'a Step, set_id: &str) -> Answer<'a> {
+        let answer = |difference, by_declaration| Answer { step, difference, by_declaration };
+        let Some(desired) = &step.desired else { return answer(Ok(None), false) };
+        let secret = desired.manifest.is_secret();
+        let declared = body(desired, set_id);
+        let made = |by_declaration| answer(Ok(diff(None, Some(&declared), secret)), by_declaration);
+        let Some(resource) = self.discovery.resource(&step.id.gk, &desired.manifest.version) else {
+            return made(false);
+        };
+        let before = match &step.live {
+            Some(_) => match cluster.read(&step.id, resource).await {
+                Ok(before) => before,
+                Err(error) => return answer(Err(error.to_string()), false),
+            },
+            None => None,
+        };
+        let by_content = |by_declaration| match &before {
+            Some(live) => answer(Ok(diff(Some(&project(live, &declared)), Some(&declared), secret)), by_declaration),
+            None => made(by_declaration),
+        };
+        match cluster.apply(&step.id, resource, &declared, DryRun::Yes).await {
+            Ok(applied) => answer(Ok(diff(before.as_ref(), Some(&applied.object), secret)), false),
+            Err(error) if error.is_forbidden() && error.immutable_fields().is_none() => by_content(true),
+            // Its Namespace is created by the same commit.
+            Err(error) if error.is_not_found() => by_content(false),
+            Err(error) if error.immutable_fields().is_some() && desired.manifest.directives.replace => {
+                by_content(false)
+            }
+            Err(error) => answer(Err(explain(error, desired)), false),
+        }
+    }
+}
+
+impl SyncPlan {
+    fn fill(&mut self, steps: &[Step], answers: Vec<Answer<'_>>) {
+        let mut unasked = 0;
+        let mut same: BTreeSet<&ObjectId> = BTreeSet::new();
+        let mut differences: BTreeMap<&ObjectId, ObjectDiff> = BTreeMap::new();
+        for answer in answers {
+            unasked += usize::from(answer.by_declaration);
+            match answer.difference {
+                Ok(Some(difference)) => drop(differences.insert(&answer.step.id, difference)),
+                Ok(None) => drop(same.insert(&answer.step.id)),
+                Err(message) => {
+                    self.problems.push(Problem { message, ..answer.step.problem() });
+                }
+            }
+        }
+        for step in steps {
+            match step.verb {
+                Verb::Create => self.create += 1,
+                Verb::Configure if same.contains(&step.id) => {
+                    self.unchanged += 1;
+                    continue;
+                }
+                Verb::Configure => self.configure += 1,
+                Verb::Prune | Verb::Detach => self.prune += 1,
+                Verb::Unchanged => {
+                    self.unchanged += 1;
+                    continue;
+                }
+                Verb::Refuse => match &step.reason {
+                    Reason::Unreadable { why } => {
+                        self.notes.push(format!("{} was not compared: {why}", step.id));
+                        continue;
+                    }
+                    _ => self.problems.push(step.problem()),
+                },
+                Verb::Forget => continue,
+                Verb::Report | Verb::Wait | Verb::Keep => {}
+            }
+            let difference = differences.remove(&step.id).unwrap_or_default();
+            self.steps.push(PlannedStep {
+                verb: step.verb.as_str(),
+                object: step.id.clone(),
+                reason: step.reason.to_string(),
+                origin: step.desired.as_ref().map(|desired| desired.manifest.origin.clone()),
+                fields: difference.fields,
+                diff: difference.lines.iter().map(|line| format!("{}{}", sign(line.kind), line.text)).collect(),
+            });
+        }
+        if unasked > 0 {
+            self.notes.push(format!(
+                "{unasked} objects were compared by what git declares, since the permission for a dry-run (patch, create) is missing; defaults and admission are not seen that way"
+            ));
+        }
+    }
+}
+
+fn sign(kind: DiffKind) -> &'static str {
+    match kind {
+        DiffKind::Context => " ",
+        DiffKind::Removed => "-",
+        DiffKind::Added => "+",
+        DiffKind::Gap => "@ ",
+    }
+}

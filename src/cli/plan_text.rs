@@ -1,0 +1,175 @@
+//! A plan as text for a terminal, and as Markdown for a pull request.
+
+use super::paint::Paint;
+use super::plan::{PlannedStep, SyncPlan};
+
+/// Lines of a diff that are shown of an object that is created: its beginning tells enough.
+const NEW_OBJECT_LINES: usize = 12;
+
+pub(super) fn text(plans: &[SyncPlan]) -> String {
+    let paint = Paint::stdout();
+    plans.iter().map(|plan| one(plan, paint)).collect::<Vec<_>>().join("\n")
+}
+
+fn one(plan: &SyncPlan, paint: Paint) -> String {
+    let mut out = format!("{}  {} {}\n", paint.bold(&plan.sync), plan.commit, paint.dim(&plan.subject));
+    for step in &plan.steps {
+        let origin = step.origin.as_ref().map(|origin| format!("  {origin}")).unwrap_or_default();
+        let head = format!("{} {:<9} {}", mark(step), step.verb, step.object);
+        out += &format!("{}  {}{}\n", coloured(step, &head, paint), paint.dim(&step.reason), paint.dim(&origin));
+        let limit = if step.verb == "create" { NEW_OBJECT_LINES } else { usize::MAX };
+        for line in step.diff.iter().take(limit) {
+            out += &format!("    {}\n", diff_line(line, paint));
+        }
+        if step.diff.len() > limit {
+            out += &format!("    {}\n", paint.dim(&format!("… {} more lines", step.diff.len() - limit)));
+        }
+    }
+    for problem in &plan.problems {
+        out += &format!("{} {problem}\n", paint.red("error:"));
+    }
+    if let Some(held) = &plan.held {
+        let commit = held.commit.get(..12).unwrap_or(&held.commit);
+        out += &format!(
+            "{} {}; nothing is pruned until `driftless approve {}` for commit {commit}\n",
+            paint.yellow("held:"),
+            held.reason,
+            plan.sync
+        );
+    }
+    for note in &plan.notes {
+        out += &format!("{} {note}\n", paint.dim("note:"));
+    }
+    out + &paint.bold(&summary(plan)) + "\n"
+}
+
+fn summary(plan: &SyncPlan) -> String {
+    if !plan.changes() && plan.problems.is_empty() {
+        return format!("{}: nothing is to change, {} objects are as in git", plan.sync, plan.unchanged);
+    }
+    format!(
+        "{}: {} to create, {} to configure, {} to prune, {} unchanged",
+        plan.sync, plan.create, plan.configure, plan.prune, plan.unchanged
+    )
+}
+
+fn mark(step: &PlannedStep) -> &'static str {
+    match step.verb {
+        "create" => "+",
+        "configure" => "~",
+        "prune" | "detach" => "-",
+        "refuse" => "!",
+        _ => " ",
+    }
+}
+
+fn coloured(step: &PlannedStep, text: &str, paint: Paint) -> String {
+    match step.verb {
+        "create" => paint.green(text),
+        "configure" | "wait" | "report" => paint.yellow(text),
+        "prune" | "detach" | "refuse" => paint.red(text),
+        _ => text.to_owned(),
+    }
+}
+
+fn diff_line(line: &str, paint: Paint) -> String {
+    match line.as_bytes().first() {
+        Some(b'+') => paint.green(line),
+        Some(b'-') => paint.red(line),
+        Some(b'@') => paint.dim(line),
+        _ => line.to_owned(),
+    }
+}
+
+pub(super) fn markdown(plans: &[SyncPlan]) -> String {
+    let mut out = String::from(
+        "### driftless plan\n\n| sync | commit | create | configure | prune | unchanged |\n| --- | --- | --- | --- | --- | --- |\n",
+    );
+    for plan in plans {
+        let figures = [plan.create, plan.configure, plan.prune, plan.unchanged].map(|figure| figure.to_string());
+        out += &format!("| {} | `{}` | {} |\n", plan.sync, plan.commit, figures.join(" | "));
+    }
+    for plan in plans {
+        for problem in &plan.problems {
+            out += &format!("\n- **error** in {}: {}\n", plan.sync, inline(&problem.to_string()));
+        }
+        if let Some(held) = &plan.held {
+            out += &format!("\n- **held** in {}: {}\n", plan.sync, inline(&held.reason));
+        }
+        for note in &plan.notes {
+            out += &format!("\n- note on {}: {}\n", plan.sync, inline(note));
+        }
+        for step in &plan.steps {
+            let (verb, object, reason) = (step.verb, step.object.to_string(), &step.reason);
+            out +=
+                &format!("\n<details><summary>{verb} <code>{}</code>: {}</summary>\n\n", html(&object), html(reason));
+            // A fence longer than any in the content cannot be closed by it.
+            let longest = step.diff.iter().map(|line| line.matches('`').count()).max().unwrap_or(0);
+            let fence = "`".repeat(longest.max(2) + 1);
+            out += &format!("{fence}diff\n{}\n{fence}\n\n</details>\n", step.diff.join("\n"));
+        }
+    }
+    out
+}
+
+/// Text in a line of Markdown, without the characters that would format it.
+fn inline(text: &str) -> String {
+    html(text).replace(['\n', '\r'], " ").replace('|', "\\|")
+}
+
+fn html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::ObjectId;
+
+    fn plan() -> SyncPlan {
+        SyncPlan {
+            sync: "shop".into(),
+            commit: "0123456789ab".into(),
+            subject: "Roll out".into(),
+            configure: 1,
+            unchanged: 3,
+            steps: vec![PlannedStep {
+                verb: "configure",
+                object: ObjectId::new("apps", "Deployment", Some("shop"), "web"),
+                reason: "changed in git".into(),
+                origin: None,
+                fields: Vec::new(),
+                diff: vec!["-  image: a:1".into(), "+  image: a:2".into()],
+            }],
+            ..SyncPlan::default()
+        }
+    }
+
+    #[test]
+    fn a_plan_reads_like_a_diff() {
+        assert_eq!(
+            one(&plan(), Paint::off()),
+            "shop  0123456789ab Roll out\n\
+             ~ configure Deployment shop/web  changed in git\n    \
+             -  image: a:1\n    \
+             +  image: a:2\n\
+             shop: 0 to create, 1 to configure, 0 to prune, 3 unchanged\n"
+        );
+    }
+
+    #[test]
+    fn nothing_to_change_is_said_in_one_line() {
+        let quiet = SyncPlan { sync: "shop".into(), unchanged: 3, ..SyncPlan::default() };
+        assert!(one(&quiet, Paint::off()).ends_with("shop: nothing is to change, 3 objects are as in git\n"));
+    }
+
+    #[test]
+    fn markdown_is_not_broken_by_what_it_shows() {
+        let mut odd = plan();
+        odd.steps[0].diff.push("+ ```".into());
+        odd.steps[0].reason = "<b>".into();
+        let text = markdown(&[odd]);
+        assert!(text.contains("| shop | `0123456789ab` | 0 | 1 | 0 | 3 |"), "{text}");
+        assert!(text.contains("\n````diff\n") && text.contains("&lt;b&gt;"), "{text}");
+    }
+}

@@ -1,0 +1,141 @@
+//! What most commands need: the configuration, the cluster, a place for clones, and printing.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tempfile::TempDir;
+use thiserror::Error;
+
+use super::Common;
+use crate::agent::{DaemonError, FoundationError, namespace};
+use crate::apply::Parent;
+use crate::cluster::{ApiError, Cluster, Connect, RequestHook};
+use crate::config::{Config, ConfigError, SyncConfig, SyncName, load};
+use crate::source::SourceError;
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+pub(crate) enum CliError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error(transparent)]
+    Foundation(#[from] FoundationError),
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error("cannot make a temporary directory for clones: {0}")]
+    Temporary(io::Error),
+    #[error("{0}")]
+    Text(String),
+}
+
+/// An error with its causes, each told once.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// The configuration of this call.
+pub(crate) struct Session {
+    pub config: Config,
+    /// Where parents and key are.
+    pub namespace: Arc<str>,
+    kubeconfig: Option<PathBuf>,
+    context: Option<String>,
+    file: PathBuf,
+}
+
+impl Session {
+    pub fn open(common: &Common) -> Result<Self, CliError> {
+        let loaded = load(&common.config)?;
+        let namespace = namespace(loaded.config.namespace.as_ref());
+        Ok(Self {
+            config: loaded.config,
+            namespace,
+            kubeconfig: common.kubeconfig.clone(),
+            context: common.context.clone(),
+            file: common.config.clone(),
+        })
+    }
+
+    pub async fn connect(&self, hook: Option<RequestHook>) -> Result<Cluster, CliError> {
+        let connect = Connect { kubeconfig: self.kubeconfig.clone(), context: self.context.clone(), hook };
+        Ok(Cluster::connect(&connect).await?)
+    }
+
+    /// The syncs that are meant: the named one, or all.
+    pub fn syncs(&self, only: Option<&str>) -> Result<Vec<Arc<SyncConfig>>, CliError> {
+        let Some(name) = only else { return Ok(self.config.syncs.clone()) };
+        let found: Vec<_> = self.config.syncs.iter().filter(|sync| sync.name.as_str() == name).cloned().collect();
+        if found.is_empty() {
+            let known: Vec<&str> = self.config.syncs.iter().map(|sync| sync.name.as_str()).collect();
+            return Err(CliError::Text(format!(
+                "there is no sync {name:?} in {}; it has: {}",
+                self.file.display(),
+                if known.is_empty() { "none".into() } else { known.join(", ") }
+            )));
+        }
+        Ok(found)
+    }
+
+    /// Where clones go: the configured directory, or a temporary one where that cannot be written,
+    /// as on the machine of a person who tries the configuration of a cluster.
+    pub fn data_dir(&self) -> Result<DataDir, CliError> {
+        let configured = &self.config.data_dir;
+        if std::fs::create_dir_all(configured).is_ok() && tempfile::tempfile_in(configured).is_ok() {
+            return Ok(DataDir { path: configured.clone(), _temporary: None });
+        }
+        let temporary = tempfile::Builder::new().prefix("driftless-").tempdir().map_err(CliError::Temporary)?;
+        Ok(DataDir { path: temporary.path().to_path_buf(), _temporary: Some(temporary) })
+    }
+}
+
+/// A directory for clones; a temporary one is removed at the end.
+pub(crate) struct DataDir {
+    pub path: PathBuf,
+    _temporary: Option<TempDir>,
+}
+
+/// Finds the parent of a sync, which need not be in the configuration any more.
+pub(super) async fn parent_of(cluster: &Cluster, namespace: &str, sync: &str) -> Result<Parent, CliError> {
+    let name = SyncName::parse(sync).ok_or_else(|| CliError::Text(format!("{sync:?} cannot be the name of a sync")))?;
+    let parent = crate::agent::read_parent(cluster, namespace, &name).await.map_err(CliError::Text)?;
+    parent.ok_or_else(|| {
+        CliError::Text(format!(
+            "sync {sync} has no inventory in namespace {namespace}: the agent has not synced it yet, or keeps its state in another namespace"
+        ))
+    })
+}
+
+/// Prints to standard output. A reader that went away (`| head`) is no error.
+pub(super) fn print(text: &str) -> Result<u8, CliError> {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CliError::Text(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(0),
+    }
+}
+
+pub(super) fn json<T: Serialize>(value: &T) -> Result<String, CliError> {
+    serde_json::to_string_pretty(value)
+        .map(|text| text + "\n")
+        .map_err(|error| CliError::Text(format!("cannot write JSON: {error}")))
+}
+
+pub(super) fn yaml<T: Serialize>(value: &T) -> Result<String, CliError> {
+    serde_saphyr::to_string(value).map_err(|error| CliError::Text(format!("cannot write YAML: {error}")))
+}
