@@ -85,7 +85,9 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
     let until = farewell.clone();
     let mut server = tokio::spawn(serve(listener, observer.clone(), STALE, async move { until.cancelled().await }));
 
-    let marks = watch::Sender::new(None);
+    // The watch on the parents lasts as long as somebody could hear of it: also before the first
+    // driver does, and while there is none.
+    let (marks, _heard) = watch::channel(None);
     let tell = Arc::clone(&context.tell);
     let mut watcher =
         tokio::spawn(watch_marks(context.cluster.clone(), Arc::clone(&context.namespace), marks.clone(), tell));
@@ -131,6 +133,9 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
     tell(&Event::Note {
         message: "stopping: no further object is begun, what is under way is ended and recorded".into(),
     });
+    for running in drivers.running.values() {
+        running.stop.cancel();
+    }
     let all = async { while drivers.tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(FAREWELL, all).await.is_err() {
         let message = format!("some syncs did not end within {} s and are given up", FAREWELL.as_secs());

@@ -61,8 +61,10 @@ pub(super) fn notice(sync: &Arc<str>, notice: Notice) -> Vec<Event> {
         }],
         Notice::Settled { took } => vec![Event::Worked { sync, work: Work::Settle, took }],
         Notice::Ended { outcome: result, commit, changed, message, problems, lag, retry_in, took } => {
-            let told = problems.into_iter().map(|problem| Event::Problem { sync: Arc::clone(&sync), problem });
-            let mut events: Vec<Event> = told.collect();
+            // A single problem is what the message of the end says already.
+            let told = problems.into_iter().filter(|problem| problem.to_string() != message);
+            let mut events: Vec<Event> =
+                told.map(|problem| Event::Problem { sync: Arc::clone(&sync), problem }).collect();
             events.push(Event::Worked { sync: Arc::clone(&sync), work: Work::Total, took });
             events.push(Event::SyncEnded {
                 sync,

@@ -1,18 +1,19 @@
 //! `driftless check`: whether everything is there that syncing needs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::StreamExt as _;
 use serde::Serialize;
 
 use super::paint::Paint;
+use super::plan::{defined, scope};
 use super::render::read;
 use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session};
 use crate::cluster::{Access, Cluster, Discovery};
 use crate::config::SyncConfig;
-use crate::object::DigestKey;
+use crate::object::{DigestKey, GroupKind, Scope};
 use crate::plan::{resolve, waves};
 use crate::reconcile::RenderedCommit;
 
@@ -62,15 +63,21 @@ pub(super) async fn check(common: &Common) -> Result<u8, CliError> {
         let own = own_access(&session.namespace);
         findings.push(permissions(cluster, "the agent's own state", own).await);
     }
+    let mut readings = Vec::new();
     for sync in &session.config.syncs {
-        match read(&session, sync, None).await {
+        readings.push((sync, read(&session, sync, None).await));
+    }
+    // What another sync installs counts as being there.
+    let defined = defined(readings.iter().filter_map(|(_, reading)| reading.as_ref().ok()));
+    for (sync, reading) in &readings {
+        match reading {
             Err(error) => findings.push(Finding::bad(format!("sync {}: git", sync.name), error.to_string())),
             Ok(rendered) => {
                 let detail = format!("commit {} has {} objects", rendered.commit.short(), rendered.manifests.len());
                 findings.push(Finding::good(format!("sync {}: git", sync.name), detail));
-                findings.extend(manifests(sync, &rendered, cluster.as_ref().map(|(_, discovery)| discovery)));
+                findings.extend(manifests(sync, rendered, cluster.as_ref().map(|(_, discovery)| discovery), &defined));
                 if let Some((cluster, discovery)) = &cluster {
-                    findings.push(objects(cluster, discovery, sync, &rendered).await?);
+                    findings.push(objects(cluster, discovery, sync, rendered).await?);
                 }
             }
         }
@@ -97,12 +104,18 @@ fn own_access(namespace: &str) -> BTreeSet<Access> {
     parents.into_iter().chain(key).collect()
 }
 
-fn manifests(sync: &SyncConfig, rendered: &RenderedCommit, discovery: Option<&Discovery>) -> Vec<Finding> {
+fn manifests(
+    sync: &SyncConfig,
+    rendered: &RenderedCommit,
+    discovery: Option<&Discovery>,
+    defined: &BTreeMap<GroupKind, Scope>,
+) -> Vec<Finding> {
     let mut problems = rendered.problems.clone();
     if let Some(discovery) = discovery {
         let target = sync.target_namespace.as_deref();
-        let resolved =
-            resolve(&rendered.manifests, target, &DigestKey::new([0; 32]), &|gk, version| discovery.scope(gk, version));
+        let resolved = resolve(&rendered.manifests, target, &DigestKey::new([0; 32]), &|gk, version| {
+            scope(discovery, defined, gk, version)
+        });
         problems.extend(waves(&resolved.desired).1);
         problems.extend(resolved.problems);
     }

@@ -17,7 +17,7 @@ use crate::agent::{find_digest_key, read_parents};
 use crate::apply::{Parent, applyset_id, body, explain};
 use crate::cluster::{Cluster, Discovery, DryRun, Wanted};
 use crate::config::SyncConfig;
-use crate::object::{DigestKey, ObjectId, Origin};
+use crate::object::{DigestKey, GroupKind, ObjectId, Origin, Scope};
 use crate::plan::{
     DiffKind, Facts, Held, Inventory, ObjectDiff, Others, Problem, Reason, Resolved, Step, Verb, diff, plan as decide,
     project, resolve, waves,
@@ -109,13 +109,23 @@ pub(super) async fn plan(common: &Common, options: &PlanArguments) -> Result<u8,
     let key = find_digest_key(&cluster, &session.namespace).await.ok().flatten().unwrap_or_else(random);
     let discovery = cluster.discover().await?;
     let survey = Survey { cluster, discovery, key, parents, namespace: Arc::clone(&session.namespace) };
-    let mut resolved = Vec::new();
+    let mut renderings = Vec::new();
     for sync in &syncs {
-        let rendered = read(&session, sync, options.local.as_deref()).await?;
-        let placed = resolve(&rendered.manifests, sync.target_namespace.as_deref(), &survey.key, &|gk, version| {
-            survey.discovery.scope(gk, version)
-        });
-        resolved.push((Arc::clone(sync), rendered, placed));
+        renderings.push((Arc::clone(sync), read(&session, sync, options.local.as_deref()).await?));
+    }
+    // What another sync of this call is going to install counts as being there.
+    let defined = defined(renderings.iter().map(|(_, rendered)| rendered));
+    let mut resolved = Vec::new();
+    for (sync, rendered) in renderings {
+        let placed =
+            resolve(&rendered.manifests, sync.target_namespace.as_deref(), &survey.key, &|gk, version| match survey
+                .discovery
+                .scope(gk, version)
+            {
+                Scope::Missing => defined.get(gk).cloned().unwrap_or(Scope::Missing),
+                known => known,
+            });
+        resolved.push((sync, rendered, placed));
     }
     let mut plans = Vec::new();
     for (index, (sync, rendered, placed)) in resolved.iter().enumerate() {
@@ -131,6 +141,25 @@ pub(super) async fn plan(common: &Common, options: &PlanArguments) -> Result<u8,
     print(&text)?;
     let failed = plans.iter().any(|plan| !plan.problems.is_empty());
     Ok(if failed { 1 } else { u8::from(plans.iter().any(SyncPlan::changes)) * 2 })
+}
+
+/// The kinds that CRDs among the manifests define.
+pub(super) fn defined<'a>(renderings: impl Iterator<Item = &'a RenderedCommit>) -> BTreeMap<GroupKind, Scope> {
+    let kinds = renderings.flat_map(|rendered| &rendered.manifests).filter_map(|manifest| manifest.defines());
+    kinds.map(|(gk, namespaced)| (gk, if namespaced { Scope::Namespaced } else { Scope::Cluster })).collect()
+}
+
+/// The scope of a kind that is there, or is going to be.
+pub(super) fn scope(
+    discovery: &Discovery,
+    defined: &BTreeMap<GroupKind, Scope>,
+    gk: &GroupKind,
+    version: &str,
+) -> Scope {
+    match discovery.scope(gk, version) {
+        Scope::Missing => defined.get(gk).cloned().unwrap_or(Scope::Missing),
+        known => known,
+    }
 }
 
 type Placed = (Arc<SyncConfig>, RenderedCommit, Resolved);

@@ -297,7 +297,9 @@ impl Machine {
     /// What stands between the newest commit and the knowledge of what it declares.
     pub(super) fn source_problems(&self) -> Vec<Problem> {
         let render = self.render_error.as_ref().map(|(commit, error)| {
-            Problem::general(format!("commit {} cannot be used: {error}", commit.get(..12).unwrap_or(commit)))
+            let enforced = self.rendered.as_ref().map(|rendered| rendered.commit.short());
+            let enforced = enforced.map(|last| format!("; {last} stays enforced")).unwrap_or_default();
+            Problem::general(format!("cannot use commit {}: {error}{enforced}", commit.get(..12).unwrap_or(commit)))
         });
         self.look_error.iter().map(Problem::general).chain(render).collect()
     }

@@ -132,10 +132,13 @@ impl Machine {
             },
         };
         let applied = matches!(outcome, Some(Outcome::Synced));
-        let changed = status.synced.as_ref() != Some(commit) || self.status.phase != Phase::Synced;
-        if applied && changed {
+        // As the parent tells it, so that a restart which changes nothing writes nothing.
+        let told = self.stored.as_ref().map(|(_, stored)| stored).filter(|stored| {
+            stored.phase == Phase::Synced && stored.synced.as_ref().is_some_and(|synced| synced.id == commit.id)
+        });
+        if applied {
             status.synced = Some(commit.clone());
-            status.synced_at = Some(now.wall);
+            status.synced_at = told.map_or(Some(now.wall), |stored| stored.synced_at);
         }
         status.attempted = Some(commit.clone()).filter(|_| !applied);
         (status, outcome)
