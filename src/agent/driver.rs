@@ -138,7 +138,9 @@ impl Driver {
         loop {
             for input in inputs.drain(..) {
                 for effect in machine.step(input, self.context.now()) {
-                    ending = ending.or_else(|| self.note(&effect));
+                    // Noted always: the other syncs want every phase, not only those up to the first end.
+                    let noted = self.note(&effect);
+                    ending = ending.or(noted);
                     if self.is_wanted(&effect) {
                         running.push(Box::pin(worker.carry_out(effect)));
                     }
