@@ -72,7 +72,7 @@ fn an_approval_is_for_one_commit_only() {
     let site = Site::of_shop(&borrowed(&ten()));
     let agent = Agent::start(&site);
     agent.eventually_synced("shop", &site.repo.head());
-    site.cli(&["approve", "shop"]);
+    site.cli(&["approve", "shop"]).expect_code(1);
     remove(&site, 0..7);
     let first = site.repo.commit_all("seven less");
     assert_eq!(agent.eventually_is("shop", "Held")["held"]["commit"], first);
