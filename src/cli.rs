@@ -22,7 +22,7 @@ pub(crate) use session::{CliError, Session};
 
 /// A GitOps agent for Kubernetes: keeps a cluster equal to a git repository.
 #[derive(Debug, Parser)]
-#[command(name = "driftless", version, about, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "driftless", version, about, max_term_width = 100)]
 struct Arguments {
     #[command(flatten)]
     common: Common,

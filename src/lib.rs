@@ -1,4 +1,31 @@
-//! driftless
+//! driftless keeps a Kubernetes cluster equal to a git repository.
+//!
+//! ```text
+//!  git ──> source ──> render ──> plan ──> apply ──> API server
+//!           Snapshot   Manifest    │ Plan            │
+//!                                  └──── cluster <───┘ LIST: Observed
+//!  reconcile decides, per sync, what happens next; agent carries that out;
+//!  observe hears every Event (log, metrics, HTTP)
+//! ```
+//!
+//! Data goes one way. `object`, `plan` and `reconcile` are pure: values in, values out, no I/O and
+//! no clock, so that every decision that could delete something can be tested as values. `agent`
+//! and `cli` alone know all rooms.
+//!
+//! | room | holds | may import |
+//! | --- | --- | --- |
+//! | [`object`] | identity, `Manifest`, `Observed`, canonical JSON, digests | |
+//! | [`config`] | the configuration file, parsed and watched | object |
+//! | [`source`] | git: which commit, and its files | config |
+//! | [`render`] | files to manifests | object, config, source |
+//! | [`plan`] | desired, observed and policy to a Plan | object, config |
+//! | [`reconcile`] | the loop of one sync as a state machine | object, config, plan |
+//! | [`cluster`] | the API server: requests, discovery, live state, health | object, config |
+//! | [`apply`] | carrying out a Plan; the inventory | object, plan, cluster, config |
+//! | [`observe`] | events as log, metrics, HTTP | object, plan |
+//! | [`agent`] | carrying out what `reconcile` asks for | all |
+//! | [`cli`] | the commands | all |
+
 pub mod agent;
 pub mod apply;
 pub mod cli;

@@ -7,6 +7,8 @@ mod cycle;
 mod effect;
 mod machine;
 mod report;
+#[cfg(test)]
+mod tests;
 
 pub use effect::{Effect, EffectId, Input, Marks, Moment, Notice, Observation, Outcome, RenderedCommit};
 pub use machine::Machine;

@@ -36,7 +36,9 @@ pub enum ApiError {
     #[error("the API server's answer could not be read: {0}")]
     Garbled(String),
     /// The kubeconfig or the pod's service account cannot be used.
-    #[error("cannot connect to a cluster: {0}")]
+    #[error(
+        "no cluster to connect to (name a kubeconfig with --kubeconfig or $KUBECONFIG, or run in a pod with a service account): {0}"
+    )]
     Configuration(String),
 }
 

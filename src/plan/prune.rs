@@ -21,7 +21,9 @@ pub(super) fn orphan(facts: &Facts<'_>, id: &ObjectId, live: Option<&Observed>, 
         };
     };
     if let Some(by) = facts.others.declared.get(id) {
-        return (Verb::Forget, Reason::Declared { by: by.clone() });
+        // Until the other sync has taken it over, nobody else remembers it.
+        let ours = live.part_of.as_deref() == Some(facts.set_id);
+        return (if ours { Verb::Keep } else { Verb::Forget }, Reason::Declared { by: by.clone() });
     }
     match live.part_of.as_deref() {
         Some(set) if set == facts.set_id => {}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::object::{Health, HealthStatus, ObjectId};
+use crate::object::{GroupKind, Health, HealthStatus, ObjectId};
 use crate::plan::{
     AppliedObject, Inventory, Plan, Problem, PruneResult, PrunedObject, Reason, Recorded, Verb, Wave, waves,
 };
@@ -28,6 +28,8 @@ pub(super) struct Cycle {
     pub health: BTreeMap<ObjectId, Health>,
     /// A request was sent that may have changed something.
     pub wrote: bool,
+    /// It ended before its prune, for a newer commit or since the sync was suspended.
+    pub cut_short: bool,
 }
 
 impl Cycle {
@@ -43,6 +45,7 @@ impl Cycle {
             reported: 0,
             health: BTreeMap::new(),
             wrote: false,
+            cut_short: false,
         }
     }
 
@@ -50,6 +53,12 @@ impl Cycle {
     pub fn adopt(&mut self, mut plan: Plan, observation: &Observation) {
         self.problems.extend(self.rendered.problems.iter().cloned());
         self.problems.extend(observation.resolved.problems.iter().cloned());
+        let refused = plan.steps.iter().filter(|step| matches!(step.reason, Reason::Unreadable { .. }));
+        let told: BTreeSet<&GroupKind> = refused.map(|step| &step.id.gk).collect();
+        for (gk, why) in observation.unreadable.iter().filter(|(gk, _)| !told.contains(gk)) {
+            let message = format!("the objects of kind {gk} could not be read, so nothing is pruned: {why}");
+            self.problems.push(Problem::general(message));
+        }
         let (waves, unorderable) = waves(&observation.resolved.desired);
         let why: BTreeMap<&ObjectId, &str> =
             unorderable.iter().filter_map(|problem| Some((problem.object.as_ref()?, &*problem.message))).collect();
@@ -144,7 +153,8 @@ impl Cycle {
         let forgotten: BTreeSet<&ObjectId> =
             self.plan.steps.iter().filter(|step| step.verb == Verb::Forget).map(|step| &step.id).collect();
         inventory.retain(|id, _| !forgotten.contains(id));
-        if self.problems.is_empty() && self.plan.held.is_none() && self.plan.blocked.is_none() {
+        let whole = !self.cut_short && self.plan.held.is_none() && self.plan.blocked.is_none();
+        if whole && self.problems.is_empty() {
             for recorded in inventory.values_mut() {
                 recorded.fresh = false;
             }

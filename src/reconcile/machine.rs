@@ -1,11 +1,12 @@
 //! The machine itself: which state follows from which input.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::SyncConfig;
 use crate::object::ObjectId;
-use crate::plan::{Facts, Held, Inventory, Phase, Problem, SyncStatus, plan};
+use crate::plan::{Facts, Inventory, Phase, Plan, Problem, SyncStatus, plan};
 
 use super::backoff::Backoff;
 use super::cycle::Cycle;
@@ -72,6 +73,8 @@ pub struct Machine {
     /// Since when the objects of the head are waited for to become healthy.
     pub(super) settling: Option<(String, Duration)>,
     pub(super) settle_polls: u32,
+    /// Drift that was told and is still there.
+    pub(super) told: BTreeMap<ObjectId, String>,
     pub(super) effects: Vec<Effect>,
 }
 
@@ -112,6 +115,7 @@ impl Machine {
             status: Arc::new(status),
             settling: None,
             settle_polls: 0,
+            told: BTreeMap::new(),
             effects: Vec::new(),
             config,
         }
@@ -207,6 +211,12 @@ impl Machine {
         }
     }
 
+    /// The newest commit waits for the syncs that this one depends on.
+    pub(super) fn is_waiting(&self) -> bool {
+        let synced = self.status.synced.as_ref().map(|commit| &commit.id);
+        !self.waiting_for.is_empty() && synced != self.head.as_ref()
+    }
+
     fn looked(&mut self, id: EffectId, result: Result<String, String>, now: Moment) {
         if self.look != Some(id) {
             return;
@@ -214,11 +224,14 @@ impl Machine {
         self.look = None;
         match result {
             Ok(commit) => {
-                self.look_error = None;
                 self.look_backoff.reset();
+                if self.look_error.take().is_some() {
+                    self.next_cycle = Some(now.mono);
+                }
                 if self.head.as_ref() != Some(&commit) {
                     // A newer commit wins over one that waits or fails.
                     self.head = Some(commit);
+                    self.render_error = None;
                     self.backoff.reset();
                     self.next_cycle = Some(now.mono);
                 }
@@ -243,7 +256,7 @@ impl Machine {
     fn begin(&mut self, now: Moment) {
         let newer =
             self.head.clone().filter(|head| self.rendered.as_ref().is_none_or(|known| known.commit.id != *head));
-        if !self.waiting_for.is_empty() && self.status.synced.as_ref().map(|commit| &commit.id) != self.head.as_ref() {
+        if self.is_waiting() {
             self.tell_waiting(now);
             if let Some(rendered) = self.rendered.clone() {
                 self.observe(rendered, now.mono);
@@ -265,19 +278,30 @@ impl Machine {
             return;
         }
         let (commit, began) = (commit.clone(), *began);
+        // A commit under another id would count as overtaken for ever, and be rendered without pause.
+        let result = result.and_then(|rendered| match &rendered.commit.id {
+            id if *id == commit => Ok(rendered),
+            id => Err(format!("another one was rendered in its place: {id}")),
+        });
         match result {
             Ok(rendered) => {
                 self.render_error = None;
                 self.rendered = Some(Arc::clone(&rendered));
                 self.settling = None;
                 self.settle_polls = 0;
+                if self.is_suspended() {
+                    self.work = Work::Idle;
+                    return;
+                }
                 self.status_syncing(&rendered);
                 self.effects.push(Effect::Tell(Notice::Started { commit: rendered.commit.clone() }));
                 self.observe(rendered, began);
             }
             Err(error) => {
                 self.render_error = Some((commit, error));
-                if let Some(last_good) = self.rendered.clone() {
+                if self.is_suspended() {
+                    self.work = Work::Idle;
+                } else if let Some(last_good) = self.rendered.clone() {
                     self.observe(last_good, began);
                 } else {
                     self.work = Work::Idle;
@@ -306,11 +330,16 @@ impl Machine {
 
     fn observed(&mut self, id: EffectId, result: Result<Observation, String>, now: Moment) {
         let Some(mut cycle) = self.take(id, |work| matches!(work, Work::Observing { .. })) else { return };
+        if self.is_suspended() {
+            return;
+        }
         cycle.problems = self.source_problems();
         let observation = match result {
             Ok(observation) => observation,
             Err(error) => {
-                cycle.problems.push(Problem::general(format!("the cluster could not be read: {error}")));
+                let error = format!("the cluster could not be read: {error}");
+                cycle.plan = Arc::new(Plan { blocked: Some(error.clone()), ..Plan::default() });
+                cycle.problems.push(Problem::general(error));
                 return self.end(cycle, now);
             }
         };
@@ -345,25 +374,30 @@ impl Machine {
         if let Some(problem) = self.source_problems().first() {
             return Some(problem.message.clone());
         }
+        if let Some((gk, why)) = observation.unreadable.first_key_value() {
+            return Some(format!("the objects of kind {gk} could not be read: {why}"));
+        }
         (broken > 0).then(|| format!("{broken} of the commit's manifests cannot be used"))
     }
 
     /// Stores what is about to exist before anything is created, so that nothing is ever lost.
     fn announce(&mut self, cycle: Cycle, now: Moment) {
         let superset = cycle.superset(&self.inventory);
-        let held: Option<&Held> = cycle.plan.held.as_ref();
-        let known = self.stored.as_ref().is_some_and(|(stored, status)| {
-            superset.keys().all(|id| stored.contains_key(id)) && status.held.as_ref() == held
-        });
+        let held = self.held(&cycle);
+        let known = self
+            .stored
+            .as_ref()
+            .is_some_and(|(stored, status)| superset.keys().all(|id| stored.contains_key(id)) && status.held == held);
         self.inventory = superset;
         if known {
             return self.apply(cycle, now);
         }
         let mut status = (*self.status).clone();
-        status.held = held.cloned();
+        status.held = held;
         status.objects = self.inventory.len();
         let id = self.number();
         let (inventory, status) = (self.inventory.clone(), Arc::new(status));
+        self.stored = Some((inventory.clone(), Arc::clone(&status)));
         self.effects.push(Effect::WriteParent { id, inventory, status });
         self.work = Work::Announcing { id, cycle };
     }
@@ -382,6 +416,7 @@ impl Machine {
         let Some(mut cycle) = self.take(id, |work| matches!(work, Work::Applying { .. })) else { return };
         let after = now.mono.saturating_sub(cycle.began);
         for object in cycle.applied(outcomes, &mut self.inventory) {
+            self.told.remove(&object);
             self.effects.push(Effect::Tell(Notice::Healed { object, after }));
         }
         self.prune(cycle, now);
@@ -390,7 +425,9 @@ impl Machine {
     /// Prunes only when everything before succeeded and no newer commit is known.
     fn prune(&mut self, mut cycle: Cycle, now: Moment) {
         let overtaken = self.head.as_ref().is_some_and(|head| *head != cycle.rendered.commit.id);
-        if overtaken || !cycle.problems.is_empty() || !cycle.plan.steps.iter().any(crate::plan::Step::prunes) {
+        let prunes = cycle.plan.steps.iter().any(crate::plan::Step::prunes);
+        cycle.cut_short = prunes && (overtaken || self.is_suspended());
+        if cycle.cut_short || !prunes || !cycle.problems.is_empty() {
             return self.end(cycle, now);
         }
         cycle.wrote = true;
@@ -410,6 +447,8 @@ impl Machine {
         let among = |work: &Work| matches!(work, Work::Announcing { .. } | Work::Recording { .. });
         let Some(mut cycle) = self.take(id, among) else { return };
         match (result, announcing) {
+            // Suspended in the meantime: what was announced and never made does no harm.
+            (Ok(()), true) if self.is_suspended() => {}
             (Ok(()), true) => self.apply(cycle, now),
             (Ok(()), false) => self.conclude(cycle, now),
             (Err(error), _) => {

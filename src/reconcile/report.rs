@@ -1,10 +1,11 @@
 //! Ending a cycle: what it came to, when to look again, and what people are told.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::object::HealthStatus;
-use crate::plan::{Commit, Phase, Problem, SyncStatus, Verb};
+use crate::plan::{Commit, Held, Phase, Problem, SyncStatus, Verb};
 
 use super::cycle::Cycle;
 use super::machine::Work;
@@ -107,7 +108,7 @@ impl Machine {
         status.problems = bounded(&cycle.problems);
         status.notes = bounded(&cycle.notes);
         status.unhealthy = ill.iter().take(SyncStatus::MOST).cloned().collect();
-        status.held.clone_from(&cycle.plan.held);
+        status.held = self.held(cycle);
         let outcome = self.outcome(cycle, ill.is_empty(), now);
         let objects = cycle.health.len();
         status.phase = match outcome {
@@ -118,6 +119,7 @@ impl Machine {
             Some(Outcome::Failed) => Phase::Failing,
         };
         status.message = match outcome {
+            None if cycle.cut_short => format!("commit {} was left before its prune", commit.short()),
             None => format!("waiting for {} of {objects} objects to become healthy", ill.len()),
             Some(Outcome::Synced) => format!("{objects} objects as in commit {}", commit.short()),
             Some(Outcome::Unhealthy) => {
@@ -141,12 +143,24 @@ impl Machine {
             status.synced_at = told.map_or(Some(now.wall), |stored| stored.synced_at);
         }
         status.attempted = Some(commit.clone()).filter(|_| !applied);
+        if applied && self.is_waiting() && self.head.as_ref() != Some(&commit.id) {
+            (status.phase, status.message) = (Phase::Pending, self.waiting_message());
+        }
         (status, outcome)
+    }
+
+    /// What the guard holds. While something keeps it from being computed, it stands as it was.
+    pub(super) fn held(&self, cycle: &Cycle) -> Option<Held> {
+        let before = self.status.held.as_ref().filter(|held| held.commit == cycle.rendered.commit.id);
+        cycle.plan.held.as_ref().or(before.filter(|_| cycle.plan.blocked.is_some())).cloned()
     }
 
     fn outcome(&mut self, cycle: &Cycle, healthy: bool, now: Moment) -> Option<Outcome> {
         if !cycle.problems.is_empty() {
             return Some(Outcome::Failed);
+        }
+        if cycle.cut_short {
+            return None;
         }
         if healthy || !self.config.wait {
             return Some(if cycle.plan.held.is_some() { Outcome::Held } else { Outcome::Synced });
@@ -195,10 +209,13 @@ impl Machine {
     }
 
     pub(super) fn tell_plan(&mut self, cycle: &Cycle) {
-        for step in cycle.plan.steps.iter().filter(|step| step.reason.is_drift() && step.verb != Verb::Unchanged) {
-            let (object, detail) = (step.id.clone(), step.reason.to_string());
+        let drifted = cycle.plan.steps.iter().filter(|step| step.reason.is_drift() && step.verb != Verb::Unchanged);
+        let drifted: BTreeMap<_, _> = drifted.map(|step| (step.id.clone(), step.reason.to_string())).collect();
+        for (object, detail) in drifted.iter().filter(|(object, detail)| self.told.get(*object) != Some(*detail)) {
+            let (object, detail) = (object.clone(), detail.clone());
             self.effects.push(Effect::Tell(Notice::Drift { object, detail }));
         }
+        self.told = drifted;
         if cycle.plan.changes() {
             self.effects.push(Effect::Tell(Notice::Planned { plan: Arc::clone(&cycle.plan) }));
         }
@@ -209,8 +226,12 @@ impl Machine {
         }
     }
 
+    fn waiting_message(&self) -> String {
+        format!("waiting for the syncs it depends on: {}", self.waiting_for.join(", "))
+    }
+
     pub(super) fn tell_waiting(&mut self, _now: Moment) {
-        let message = format!("waiting for the syncs it depends on: {}", self.waiting_for.join(", "));
+        let message = self.waiting_message();
         if self.status.phase == Phase::Pending && self.status.message == message {
             return;
         }

@@ -165,6 +165,8 @@ fn an_object_moves_between_syncs_without_being_deleted() {
 
     let mut from = World::default().with("a", false).with("b", true);
     from.others.declared.insert(id("a"), "to".into());
+    assert_eq!(from.verdict("a"), (Verb::Keep, Reason::Declared { by: "to".into() }), "until it was taken over");
+    from.live("a").part_of = Some("applyset-to-v1".into());
     assert_eq!(from.verdict("a"), (Verb::Forget, Reason::Declared { by: "to".into() }));
 }
 
