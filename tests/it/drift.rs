@@ -32,7 +32,16 @@ fn a_deleted_object_is_made_again() {
 fn a_changed_field_is_put_back_and_one_that_git_does_not_name_is_left_alone() {
     let (site, agent) = synced();
     let patch = r#"{"data": {"value": "by hand", "extra": "theirs"}, "metadata": {"labels": {"team": "blue"}}}"#;
-    cluster().kubectl(&["patch", "configmap", "a", "--namespace", &site.namespace, "--patch", patch, "--field-manager=tuner"]);
+    cluster().kubectl(&[
+        "patch",
+        "configmap",
+        "a",
+        "--namespace",
+        &site.namespace,
+        "--patch",
+        patch,
+        "--field-manager=tuner",
+    ]);
     eventually("the value is back", || {
         let value = site.value_of("a");
         check(value.as_deref() == Some("1"), format!("{value:?}"))
@@ -144,7 +153,8 @@ fn an_object_of_another_applyset_is_refused() {
 fn an_object_from_kubectl_apply_is_adopted_with_all_its_fields() {
     let before = config_map("a", "1") + "  old: from-kubectl\n";
     let site = Site::of_shop(&[("a.yaml", &before)]);
-    let applied = cluster().kubectl_with(&["apply", "--namespace", &site.namespace, "--filename", "-"], Some(&before), &[]);
+    let applied =
+        cluster().kubectl_with(&["apply", "--namespace", &site.namespace, "--filename", "-"], Some(&before), &[]);
     applied.expect_code(0);
     let uid = site.get("configmaps", "a").expect("it exists")["metadata"]["uid"].clone();
     let agent = Agent::start(&site);

@@ -55,10 +55,8 @@ fn a_good_commit_is_not_kept_waiting_by_one_that_never_gets_healthy() {
     if !cluster().runs_workloads() {
         return;
     }
-    let unschedulable = deployment("web", "nginx").replace(
-        "      containers:\n",
-        "      nodeSelector: {no-such: node}\n      containers:\n",
-    );
+    let unschedulable = deployment("web", "nginx")
+        .replace("      containers:\n", "      nodeSelector: {no-such: node}\n      containers:\n");
     let site = Site::with(&[("web.yaml", &unschedulable)]);
     let mut sync = site.sync("shop");
     sync["timeout"] = json!("1h");

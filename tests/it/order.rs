@@ -63,7 +63,8 @@ fn a_crd_that_somebody_deletes_comes_back_with_its_custom_resources() {
 fn a_crd_of_almost_one_mebibyte_is_applied() {
     let (site, group) = site_of_things();
     let description = "All that there is to say about it. ".repeat(25_500);
-    let large = crd(&group).replace("type: object\n", &format!("type: object\n          description: {description:?}\n"));
+    let large =
+        crd(&group).replace("type: object\n", &format!("type: object\n          description: {description:?}\n"));
     assert!(large.len() > 890_000 && large.len() < 1 << 20, "{}", large.len());
     site.repo.commit(&[("crd.yaml", &large), ("one.yaml", &thing(&group, "one"))]);
     site.once().expect_code(0);
@@ -84,7 +85,10 @@ fn an_object_waits_for_the_health_of_what_it_depends_on() {
     let database = deployment("db", "postgres");
     site.repo.commit(&[
         ("a.yaml", &annotated(&deployment("web", "nginx"), &depends)),
-        ("b.yaml", &database.replace("      containers:\n", "      nodeSelector: {no-such: node}\n      containers:\n")),
+        (
+            "b.yaml",
+            &database.replace("      containers:\n", "      nodeSelector: {no-such: node}\n      containers:\n"),
+        ),
     ]);
     let mut sync = site.sync("shop");
     sync["timeout"] = json!("2s");

@@ -195,10 +195,8 @@ fn an_orphan_that_somebody_made_again_is_not_deleted() {
 /// Scenario 9
 #[test]
 fn a_detached_orphan_is_left_alone_without_our_label() {
-    let detached = config_map("b", "1").replace(
-        "metadata:\n",
-        "metadata:\n  annotations: {client.lifecycle.config.k8s.io/deletion: detach}\n",
-    );
+    let detached = config_map("b", "1")
+        .replace("metadata:\n", "metadata:\n  annotations: {client.lifecycle.config.k8s.io/deletion: detach}\n");
     let site = Site::of_shop(&[("a.yaml", &config_map("a", "1")), ("b.yaml", &detached)]);
     let agent = Agent::start(&site);
     agent.eventually_synced("shop", &site.repo.head());

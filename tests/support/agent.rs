@@ -34,6 +34,12 @@ impl Agent {
     pub fn start_with(site: &Site, adjust: impl FnOnce(&mut Command)) -> Self {
         let mut command = site.command(&["run"]);
         adjust(&mut command);
+        Self::spawn(command)
+    }
+
+    /// Starts a command that runs the daemon.
+    #[track_caller]
+    pub fn spawn(mut command: Command) -> Self {
         let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut child = spawned.expect("driftless starts");
         let log = Lines::of(child.stderr.take().expect("a pipe"));

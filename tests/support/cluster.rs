@@ -170,11 +170,6 @@ impl Cluster {
             }
         })
     }
-
-    /// Runs something asynchronous, such as the product's own functions.
-    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
-        self.runtime.block_on(future)
-    }
 }
 
 /// The path of an object, or of a collection when `name` is empty. `plural` is `configmaps`,

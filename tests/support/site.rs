@@ -131,6 +131,11 @@ impl Site {
 
     /// The program with what every command needs, and nothing of the person's own configuration.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        self.command_for(&self.config_file(), arguments)
+    }
+
+    /// The same with another configuration file.
+    pub fn command_for(&self, config: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_driftless"));
         command
             .env_clear()
@@ -139,7 +144,7 @@ impl Site {
             .current_dir(self.directory.path())
             .args(arguments)
             .arg("--config")
-            .arg(self.config_file())
+            .arg(config)
             .arg("--kubeconfig")
             .arg(self.kubeconfig());
         command
