@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -83,6 +84,7 @@ impl Driver {
             cluster,
             revision: tokio::sync::Mutex::default(),
             cache: tokio::sync::Mutex::new(Cache::default()),
+            rediscover: AtomicBool::new(false),
             stop: self.stop.clone(),
         };
         self.turn(machine, &worker).await

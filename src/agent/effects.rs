@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tokio::sync::Mutex;
@@ -29,6 +30,8 @@ pub(super) struct Worker {
     pub git: Git,
     pub revision: Mutex<Option<Revision>>,
     pub cache: Mutex<Cache>,
+    /// What is known of the server's kinds may be outdated.
+    pub rediscover: AtomicBool,
     pub stop: CancellationToken,
 }
 
@@ -131,7 +134,20 @@ impl Worker {
     }
 
     async fn see(&self, rendered: &RenderedCommit, inventory: Vec<ObjectId>) -> Result<Observation, ApiError> {
-        let discovery = self.discovery_for(rendered).await?;
+        match self.see_once(rendered, &inventory, false).await? {
+            (observation, false) => Ok(observation),
+            (_, true) => Ok(self.see_once(rendered, &inventory, true).await?.0),
+        }
+    }
+
+    /// What is seen, and whether discovery proved outdated by it.
+    async fn see_once(
+        &self,
+        rendered: &RenderedCommit,
+        inventory: &[ObjectId],
+        anew: bool,
+    ) -> Result<(Observation, bool), ApiError> {
+        let discovery = self.discovery_for(rendered, inventory, anew).await?;
         let resolved =
             resolve(&rendered.manifests, self.config.target_namespace.as_deref(), &self.context.key, &|gk, version| {
                 discovery.scope(gk, version)
@@ -142,25 +158,34 @@ impl Worker {
             wanted.ids.insert(desired.manifest.id.clone());
         }
         self.context.registry.declare(&self.config.name, wanted.ids.clone());
-        wanted.ids.extend(inventory);
+        wanted.ids.extend(inventory.iter().cloned());
         let seen = self.cluster.see(&discovery, &wanted, &self.set_id).await?;
         let others = self.context.registry.others(&self.config.name, &wanted.ids);
-        Ok(Observation {
+        let observation = Observation {
             resolved,
             observed: seen.observed,
             unreadable: seen.unreadable,
             crds: discovery.crds(),
             others,
-        })
+        };
+        Ok((observation, seen.outdated))
     }
 
-    /// Discovery, asked anew when it does not know all kinds of the commit.
-    async fn discovery_for(&self, rendered: &RenderedCommit) -> Result<Arc<Discovery>, ApiError> {
+    /// Discovery, asked anew when it does not know all kinds of the commit and of the inventory,
+    /// or an apply failed.
+    async fn discovery_for(
+        &self,
+        rendered: &RenderedCommit,
+        inventory: &[ObjectId],
+        anew: bool,
+    ) -> Result<Arc<Discovery>, ApiError> {
         let known = Arc::clone(&*self.context.discovery.read().await);
         let kinds: BTreeSet<_> =
             rendered.manifests.iter().map(|manifest| (&manifest.id.gk, &*manifest.version)).collect();
         let complete = |scope: &Scope| matches!(scope, Scope::Namespaced | Scope::Cluster);
-        if kinds.iter().all(|(gk, version)| complete(&known.scope(gk, version))) {
+        let anew = self.rediscover.swap(false, Ordering::Relaxed) || anew;
+        let declared = kinds.iter().all(|(gk, version)| complete(&known.scope(gk, version)));
+        if !anew && declared && inventory.iter().all(|id| known.preferred(&id.gk).is_some()) {
             return Ok(known);
         }
         let fresh = Arc::new(self.context.cluster.discover().await?);
@@ -198,6 +223,9 @@ impl Worker {
             report: &report,
         };
         let outcomes = job.carry_out(plan, waves).await;
+        // Kinds come and go while the agent runs; an apply that failed may have gone to an old address.
+        let failed = outcomes.iter().any(|outcome| !outcome.result.succeeded());
+        self.rediscover.fetch_or(failed, Ordering::Relaxed);
         self.worked(Work::Apply, began);
         outcomes
     }

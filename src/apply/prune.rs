@@ -10,6 +10,7 @@ use crate::plan::{Plan, PruneResult, PrunedObject, Step, Verb, prune_waves};
 
 /// Objects that are deleted at once.
 const AT_ONCE: usize = 16;
+const ANOTHER: &str = "it was created again by somebody else in the meantime (its UID is another)";
 
 /// Prunes. One outcome a step that prunes; `report` hears each when it is known.
 pub async fn prune(
@@ -46,7 +47,8 @@ async fn one(cluster: &Cluster, discovery: &Discovery, step: &Step, stopped: &Ca
     };
     if step.verb == Verb::Detach {
         return match cluster.release(&step.id, resource, &live.uid).await {
-            Ok(()) => outcome(PruneResult::Detached, true, None),
+            Ok(true) => outcome(PruneResult::Detached, true, None),
+            Ok(false) => outcome(PruneResult::Kept, false, Some(ANOTHER.into())),
             Err(error) => failed(error.to_string()),
         };
     }
@@ -56,10 +58,7 @@ async fn one(cluster: &Cluster, discovery: &Discovery, step: &Step, stopped: &Ca
             let detail = "is being deleted; its finalizers or its grace period hold it";
             outcome(PruneResult::Deleted, false, Some(detail.into()))
         }
-        Ok(Deletion::AnotherUid) => {
-            let detail = "it was created again by somebody else in the meantime (its UID is another)";
-            outcome(PruneResult::Kept, false, Some(detail.into()))
-        }
+        Ok(Deletion::AnotherUid) => outcome(PruneResult::Kept, false, Some(ANOTHER.into())),
         Err(error) => failed(error.to_string()),
     }
 }

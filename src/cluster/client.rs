@@ -219,7 +219,9 @@ fn pause(tried: u32, wish: Option<Duration>) -> Duration {
     base.mul_f64(1.0 + fastrand::f64() / 2.0)
 }
 
-/// Percent-encodes a value for a query (RFC 3986).
+/// Percent-encodes a value for a query or as one segment of a path (RFC 3986).
 pub(super) fn query(value: &str) -> String {
-    url::form_urlencoded::byte_serialize(value.as_bytes()).collect()
+    let form: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
+    // In a path a plus sign stands for itself.
+    form.replace('+', "%20")
 }

@@ -37,7 +37,7 @@ impl Resource {
             format!("/apis/{}/{}", self.group, self.version)
         };
         match namespace.filter(|_| self.namespaced) {
-            Some(namespace) => format!("{root}/namespaces/{namespace}/{}", self.plural),
+            Some(namespace) => format!("{root}/namespaces/{}/{}", super::client::query(namespace), self.plural),
             None => format!("{root}/{}", self.plural),
         }
     }
@@ -194,5 +194,10 @@ mod tests {
             "/apis/apps/v1/namespaces/shop/deployments/web"
         );
         assert_eq!(resource.collection(None), "/apis/apps/v1/deployments");
+        // Whatever git says is a name, and never a part of the path.
+        assert_eq!(
+            resource.path(&ObjectId::new("apps", "Deployment", Some("a b/secrets"), "x/../y?z")),
+            "/apis/apps/v1/namespaces/a%20b%2Fsecrets/deployments/x%2F..%2Fy%3Fz"
+        );
     }
 }

@@ -70,6 +70,7 @@ struct Status {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Details {
+    name: String,
     causes: Vec<Cause>,
 }
 
@@ -77,8 +78,12 @@ impl ApiError {
     /// Reads an answer whose HTTP status is no success.
     pub(super) fn from_answer(code: u16, body: &[u8]) -> Self {
         let status: Status = serde_json::from_slice(body).unwrap_or_default();
-        let causes = status.details.unwrap_or_default().causes;
-        Self::Refused { code, reason: status.reason, message: status.message, causes }
+        let details = status.details.unwrap_or_default();
+        // A path that is not served (a version or a CRD that is gone, a server that is starting) is
+        // answered without the name of an object: that says nothing of whether one exists.
+        let unserved = code == 404 && details.name.is_empty();
+        let reason = if unserved { "NotServed".into() } else { status.reason };
+        Self::Refused { code, reason, message: status.message, causes: details.causes }
     }
 
     /// HTTP status, where the server answered.
@@ -90,9 +95,16 @@ impl ApiError {
         }
     }
 
+    /// The object does not exist. An API that is not served is another matter: [`ApiError::is_not_served`].
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        self.code() == Some(404)
+        matches!(self, Self::Refused { code: 404, reason, .. } if reason == "NotFound")
+    }
+
+    /// The server has no such API, or not yet, or no longer: nothing is known of its objects.
+    #[must_use]
+    pub fn is_not_served(&self) -> bool {
+        matches!(self, Self::Refused { code: 404, reason, .. } if reason == "NotServed")
     }
 
     #[must_use]
@@ -103,6 +115,13 @@ impl ApiError {
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.code() == Some(409)
+    }
+
+    /// Whether the server objects to this field. To a UID in a patch that is not the object's own it
+    /// objects as to any change of an immutable field (422), for native kinds and custom resources alike.
+    #[must_use]
+    pub fn is_about(&self, field: &str) -> bool {
+        matches!(self, Self::Refused { code: 422, causes, .. } if causes.iter().any(|cause| cause.field == field))
     }
 
     /// The server answers this while it is busy or starting; the same request may go through later.
@@ -120,7 +139,9 @@ impl ApiError {
     /// (k8s.io/apimachinery, `validation.FieldImmutableErrorMsg`, and those of single kinds).
     #[must_use]
     pub fn immutable_fields(&self) -> Option<Vec<String>> {
-        let Self::Refused { code: 422 | 403, causes, message, .. } = self else { return None };
+        // Not 403: that is authorisation or an admission webhook, whose words may be the same, and an
+        // object is not to be deleted and created again for them.
+        let Self::Refused { code: 422, causes, message, .. } = self else { return None };
         let immutable = |text: &str| {
             ["immutable", "may not change", "may not be changed", "updates to statefulset spec"]
                 .iter()
@@ -171,6 +192,18 @@ mod tests {
         assert_eq!(error.immutable_fields(), Some(vec!["spec".into()]));
         assert_eq!(answer(422, "Required value", "spec.ports").immutable_fields(), None);
         assert_eq!(answer(409, "field is immutable", "spec").immutable_fields(), None);
+        assert_eq!(answer(403, "admission webhook: immutable", "spec").immutable_fields(), None);
+    }
+
+    #[test]
+    fn an_api_that_is_not_served_does_not_say_that_an_object_is_gone() {
+        let object = json!({"kind": "Status", "reason": "NotFound", "details": {"name": "x", "kind": "configmaps"}});
+        assert!(ApiError::from_answer(404, object.to_string().as_bytes()).is_not_found());
+        let native = json!({"kind": "Status", "reason": "NotFound", "details": {}});
+        for body in [native.to_string().as_bytes(), b"404 page not found\n"] {
+            let error = ApiError::from_answer(404, body);
+            assert!(error.is_not_served() && !error.is_not_found(), "{error:?}");
+        }
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub struct Seen {
     pub observed: BTreeMap<ObjectId, Observed>,
     /// Kinds that could not be read, and why.
     pub unreadable: BTreeMap<GroupKind, String>,
+    /// A kind is served no longer where discovery has it: discovery is to be asked anew.
+    pub outdated: bool,
 }
 
 /// One LIST or single look that is to be done.
@@ -60,6 +62,7 @@ impl Cluster {
         }
         let mut looks = Vec::new();
         let mut resources = BTreeMap::new();
+        let mut vanished = Vec::new();
         for (gk, ids) in &kinds {
             let declared = wanted.versions.get(*gk).and_then(|version| discovery.resource(gk, version));
             match declared.or_else(|| discovery.preferred(gk)).filter(|resource| resource.listable) {
@@ -69,18 +72,49 @@ impl Cluster {
                     looks.push(Look::Members(gk, resource, namespaces));
                 }
                 // A kind that does not exist (yet) has no objects; one whose API is down may have.
-                None => {
-                    if let Some(why) = discovery.unreachable(gk) {
-                        seen.unreadable.insert((*gk).clone(), why);
-                    }
-                }
+                None => match discovery.unreachable(gk) {
+                    Some(why) => drop(seen.unreadable.insert((*gk).clone(), why)),
+                    None if !wanted.versions.contains_key(*gk) => vanished.push(*gk),
+                    None => {}
+                },
             }
+        }
+        if !vanished.is_empty() {
+            self.doubt_vanished(&vanished, &mut seen).await?;
         }
         self.carry_out(looks, set, &mut seen).await?;
         let looks = missing(&kinds, &resources, &seen);
         self.carry_out(looks, set, &mut seen).await?;
         seen.observed.retain(|id, _| wanted.ids.contains(id));
         Ok(seen)
+    }
+
+    /// Kinds of the inventory that discovery does not know: their objects are gone if their CRD is.
+    /// A server that is starting knows its CRDs before it serves what they define.
+    async fn doubt_vanished(&self, vanished: &[&GroupKind], seen: &mut Seen) -> Result<(), ApiError> {
+        let definitions = Resource {
+            group: "apiextensions.k8s.io".into(),
+            version: "v1".into(),
+            ..Resource::core("customresourcedefinitions", false)
+        };
+        let path = definitions.collection(None);
+        let call = Call { verb: "list", method: Method::GET, path, accept: JSON, body: None };
+        match self.call(&call).await {
+            Ok(list) => {
+                let crds = list.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+                for gk in vanished.iter().filter(|gk| crds.iter().any(|crd| defines(crd, gk))) {
+                    let why = "its CRD exists, but the API server does not serve it";
+                    seen.unreadable.insert((*gk).clone(), why.into());
+                }
+                Ok(())
+            }
+            Err(error) if error.code().is_some() => {
+                let why = format!("it is unknown whether its CRD still exists: {error}");
+                seen.unreadable.extend(vanished.iter().map(|gk| ((*gk).clone(), why.clone())));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn carry_out(&self, looks: Vec<Look<'_>>, set: &str, seen: &mut Seen) -> Result<(), ApiError> {
@@ -97,9 +131,8 @@ impl Cluster {
             };
             match answer {
                 Ok(objects) => seen.observed.extend(objects.into_iter().map(|live| (live.id.clone(), live))),
-                // The kind went away since discovery.
-                Err(error) if error.is_not_found() => {}
                 Err(error) if error.code().is_some() => {
+                    seen.outdated |= error.is_not_served();
                     seen.unreadable.insert(gk.clone(), error.to_string());
                 }
                 Err(error) => return Err(error),
@@ -157,7 +190,9 @@ impl Cluster {
                 Err(error) if error.code() == Some(410) && !next.is_empty() => {
                     objects.clear();
                     next.clear();
-                    call = get(format!("{collection}?resourceVersion=0{selector}"));
+                    // Without a resourceVersion, and not with 0, which may be answered from any point of the past.
+                    let whole = selector.strip_prefix('&').map(|text| format!("?{text}")).unwrap_or_default();
+                    call = get(format!("{collection}{whole}"));
                     self.call(&call).await?
                 }
                 answer => answer?,
@@ -215,6 +250,18 @@ impl Cluster {
     }
 }
 
+/// Whether the server can have an object of this name (`ValidatePathSegmentName`). Asking for
+/// another one would be asking for another API; its apply says what is wrong with it.
+fn can_exist(id: &ObjectId) -> bool {
+    let segment = |text: &str| !matches!(text, "" | "." | "..") && !text.contains(['/', '%']);
+    segment(&id.name) && id.namespace.as_deref().is_none_or(segment)
+}
+
+fn defines(crd: &Value, gk: &GroupKind) -> bool {
+    let text = |pointer: &str| crd.pointer(pointer).and_then(Value::as_str);
+    text("/spec/group") == Some(&*gk.group) && text("/spec/names/kind") == Some(&*gk.kind)
+}
+
 /// What the LIST by label did not show: objects that do not exist, or carry another label or none.
 fn missing<'a>(
     kinds: &BTreeMap<&'a GroupKind, Vec<&'a ObjectId>>,
@@ -226,7 +273,7 @@ fn missing<'a>(
         if !resources.contains_key(*gk) || seen.unreadable.contains_key(*gk) {
             continue;
         }
-        for id in ids.iter().filter(|id| !seen.observed.contains_key(**id)) {
+        for id in ids.iter().filter(|id| can_exist(id) && !seen.observed.contains_key(**id)) {
             places.entry((gk, id.namespace.as_deref())).or_default().push(id);
         }
     }
@@ -255,4 +302,16 @@ pub(super) fn reduce(gk: &GroupKind, namespaced: bool, object: &Value, now: Time
 /// The health of a kind that has none of its own: there, or on its way out.
 fn metadata_health(gk: &GroupKind, object: &Value, now: Timestamp) -> Health {
     if object.pointer("/metadata/deletionTimestamp").is_some() { health_of(gk, object, now) } else { Health::current() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_no_name_is_not_asked_for() {
+        let named = |namespace, name| can_exist(&ObjectId::new("", "ConfigMap", namespace, name));
+        assert!(named(Some("shop"), "a") && named(None, "system:a b"));
+        assert!(!named(Some("shop"), "a/b") && !named(None, "..") && !named(Some("a/b"), "c"));
+    }
 }

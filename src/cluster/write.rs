@@ -85,17 +85,20 @@ impl Cluster {
 
     /// Takes our label and annotation off the object with this UID, and lets go of its fields.
     ///
+    /// `false`: under this name there is another object by now, which was left alone.
+    ///
     /// # Errors
     /// The request fails, or is refused.
-    pub async fn release(&self, id: &ObjectId, resource: &Resource, uid: &str) -> Result<(), ApiError> {
+    pub async fn release(&self, id: &ObjectId, resource: &Resource, uid: &str) -> Result<bool, ApiError> {
         let change = json!({"metadata": {
             "uid": uid, "labels": {names::PART_OF: null}, "annotations": {names::DIGEST: null}}});
         let path = format!("{}?fieldManager={}", resource.path(id), names::FIELD_MANAGER);
         let body = Some((MERGE_PATCH, change.to_string().into_bytes()));
         let call = Call { verb: "patch", method: Method::PATCH, path, accept: JSON, body };
         match self.call(&call).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.is_not_found() => Ok(()),
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(true),
+            Err(error) if error.is_about("metadata.uid") => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -6,14 +6,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use prometheus::{Registry, TextEncoder};
 
 use super::bounded::{Bounded, code, verb};
-use super::event::Event;
+use super::event::{Event, SyncResult};
 use super::families::Families;
 use crate::object::{HealthStatus, ObjectId};
-use crate::plan::{ApplyResult, PruneResult};
-use crate::plan::{Phase, SyncStatus};
+use crate::plan::{ApplyResult, Phase, PruneResult, SyncStatus};
 
 /// Kinds are as many as a cluster has CRDs, which may be written by anybody.
 const MOST_KINDS: usize = 200;
@@ -101,6 +101,10 @@ impl Metrics {
             }
             Event::SyncEnded { sync, result, lag, .. } => {
                 families.sync_total.with_label_values(&[&**sync, result.as_str()]).inc();
+                if *result == SyncResult::Synced {
+                    let now = Timestamp::now().as_second();
+                    families.last_success.with_label_values(&[&**sync]).set(now);
+                }
                 if let Some(lag) = lag {
                     families.commit_lag.with_label_values(&[&**sync]).observe(lag.as_secs_f64());
                 }
@@ -189,8 +193,10 @@ impl Metrics {
         families.sync_suspended.with_label_values(&sync).set(i64::from(status.phase == Phase::Suspended));
         let held = status.held.as_ref().map_or(0, |held| held.prune);
         families.prune_held_objects.with_label_values(&sync).set(number(held));
-        if let Some(time) = status.synced_at {
-            families.last_success.with_label_values(&sync).set(time.as_second());
+        // What an earlier process left behind, until a cycle of this one comes to its end.
+        let success = families.last_success.with_label_values(&sync);
+        if let Some(time) = status.synced_at.filter(|time| time.as_second() > success.get()) {
+            success.set(time.as_second());
         }
         // Zeros too, so that an alert on a health has a series before the first such object.
         for health in HealthStatus::ALL {
@@ -251,7 +257,6 @@ mod tests {
                 r#"driftless_objects{health="InProgress",sync="shop"} 0"#,
                 r#"driftless_prune_held_objects{sync="shop"} 12"#,
                 r#"driftless_commit_timestamp_seconds{sync="shop"} 1700000000"#,
-                r#"driftless_last_success_timestamp_seconds{sync="shop"} 1700000060"#,
                 "driftless_config_valid 1",
                 concat!("driftless_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             ],
@@ -306,6 +311,19 @@ mod tests {
         metrics.record(&Event::SyncForgotten { sync: "shop".into() });
         assert!(!metrics.render().contains("shop"));
         assert_series(&metrics, &[r#"driftless_sync_total{result="synced",sync="infra"} 1"#]);
+    }
+
+    #[test]
+    fn the_last_success_is_that_of_the_last_cycle_also_when_it_changed_nothing() {
+        let metrics = Metrics::new().unwrap();
+        let last = || metrics.inner.families.last_success.with_label_values(&["shop"]).get();
+        metrics.record(&Event::Status { status: Arc::new(sample::status("shop", Phase::Synced)), commit_time: None });
+        assert_eq!(last(), 1_700_000_060, "what an earlier process left behind");
+        let ended = |result| sample::ended(&"shop".into(), result, 0, None);
+        metrics.record(&ended(SyncResult::Failed));
+        assert_eq!(last(), 1_700_000_060);
+        metrics.record(&ended(SyncResult::Synced));
+        assert!(last() > 1_700_000_060);
     }
 
     #[test]

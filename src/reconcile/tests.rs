@@ -1,0 +1,11 @@
+//! The machine in a world of plain values: git and a cluster that answer its effects at once or
+//! not at all, and time that is a number.
+
+mod answers;
+mod guard;
+mod order;
+mod random;
+mod states;
+mod time;
+mod trouble;
+mod world;

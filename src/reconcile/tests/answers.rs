@@ -1,0 +1,145 @@
+//! What the effects do to git and the cluster of a test, and what is learned by them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::world::{SET, World, key, manifest, moment, print};
+use crate::object::{Health, HealthStatus, ObjectId, Observed, Scope, Termination};
+use crate::plan::{
+    AppliedObject, ApplyResult, Commit, Plan, Problem, PruneResult, PrunedObject, Step, Verb, Wave, resolve,
+};
+use crate::reconcile::{Effect, Input, Observation, RenderedCommit};
+
+impl World {
+    /// What carrying out an effect does to the world, and what is learned by it.
+    pub fn answer(&mut self, effect: Effect) -> Input {
+        match effect {
+            Effect::Look { id } => {
+                self.blind = self.head.is_err();
+                Input::Looked { id, result: self.head.clone() }
+            }
+            Effect::Render { id, commit } => Input::Rendered { id, result: self.render(&commit) },
+            Effect::Observe { id, rendered, inventory } => {
+                self.observed = Some(Arc::clone(&rendered));
+                let failed = || Err("the API server cannot be reached".into());
+                let result = if self.unobservable { failed() } else { Ok(self.observe(&rendered, &inventory)) };
+                Input::Observed { id, result }
+            }
+            Effect::WriteParent { id, inventory, status } => {
+                let result = if self.parent_refused { Err("forbidden".into()) } else { Ok(()) };
+                if result.is_ok() {
+                    self.parent = Some((inventory, (*status).clone()));
+                }
+                Input::ParentWritten { id, result }
+            }
+            Effect::Apply { id, plan, waves } => Input::Applied { id, outcomes: self.apply(&plan, &waves) },
+            Effect::Prune { id, plan } => Input::Pruned { id, outcomes: self.prune(&plan) },
+            Effect::Tell(_) => unreachable!(),
+        }
+    }
+
+    fn render(&mut self, commit: &str) -> Result<Arc<RenderedCommit>, String> {
+        let content = &self.commits[commit];
+        if content.fails {
+            return Err("the path does not exist".into());
+        }
+        self.rendered = Some(commit.into());
+        Ok(Arc::new(RenderedCommit {
+            commit: Commit { id: commit.into(), time: moment(Duration::ZERO).wall, subject: String::new() },
+            manifests: content.objects.iter().map(|(name, value)| manifest(name, value)).collect(),
+            problems: (0..content.broken).map(|_| Problem::general("no manifest")).collect(),
+        }))
+    }
+
+    fn observe(&self, rendered: &RenderedCommit, inventory: &[ObjectId]) -> Observation {
+        let resolved = resolve(&rendered.manifests, Some("shop"), &key(), &|_, _| Scope::Namespaced);
+        let declared = resolved.desired.iter().map(|desired| desired.manifest.id.clone());
+        let wanted: BTreeSet<ObjectId> = declared.chain(inventory.iter().cloned()).collect();
+        let readable = |id: &ObjectId| wanted.contains(id) && !self.unreadable.contains_key(&id.gk);
+        let observed = self.live.iter().filter(|(id, _)| readable(id));
+        Observation {
+            resolved,
+            observed: observed.map(|(id, live)| (id.clone(), live.clone())).collect(),
+            unreadable: self.unreadable.clone(),
+            crds: BTreeMap::new(),
+            others: self.others.clone(),
+        }
+    }
+
+    fn apply(&mut self, plan: &Plan, waves: &[Wave]) -> Vec<AppliedObject> {
+        let steps: BTreeMap<&ObjectId, &Step> = plan.steps.iter().map(|step| (&step.id, step)).collect();
+        let ids = waves.iter().flat_map(|wave| &wave.objects);
+        ids.filter_map(|id| steps.get(id).filter(|step| step.applies())).map(|step| self.apply_one(step)).collect()
+    }
+
+    fn apply_one(&mut self, step: &Step) -> AppliedObject {
+        let desired = step.desired.as_ref().expect("an apply of something declared");
+        if self.refused.contains(&*step.id.name) {
+            let problem = Problem { message: "refused".into(), ..step.problem() };
+            return AppliedObject {
+                id: step.id.clone(),
+                result: ApplyResult::Failed,
+                live: None,
+                problem: Some(problem),
+            };
+        }
+        let before = self.live.get(&step.id).cloned();
+        self.uids += 1;
+        let health = match before.as_ref().map(|live| &live.health) {
+            Some(health) => health.clone(),
+            None if self.ill.contains(&*step.id.name) => Health::new(HealthStatus::InProgress, "starting"),
+            None => Health::current(),
+        };
+        let mut live = Observed {
+            id: step.id.clone(),
+            uid: before.as_ref().map_or_else(|| format!("uid-{}", self.uids).into(), |live| Arc::clone(&live.uid)),
+            resource_version: before.as_ref().map_or_else(|| "1".into(), |live| Arc::clone(&live.resource_version)),
+            part_of: Some(SET.into()),
+            digest: Some(desired.digest),
+            fingerprint: Some(print(&desired.digest)),
+            terminating: None,
+            controlled: false,
+            detach: false,
+            depends_on: Box::default(),
+            takeover: false,
+            health,
+        };
+        let result = match &before {
+            None => ApplyResult::Created,
+            Some(before) if *before == live => ApplyResult::Unchanged,
+            Some(_) => {
+                live.resource_version = format!("{}+", live.resource_version).into();
+                ApplyResult::Configured
+            }
+        };
+        self.live.insert(step.id.clone(), live.clone());
+        AppliedObject { id: step.id.clone(), result, live: Some(live), problem: None }
+    }
+
+    fn prune(&mut self, plan: &Plan) -> Vec<PrunedObject> {
+        plan.steps.iter().filter(|step| step.prunes()).map(|step| self.prune_one(step)).collect()
+    }
+
+    fn prune_one(&mut self, step: &Step) -> PrunedObject {
+        let outcome = |result, gone| PrunedObject { id: step.id.clone(), result, gone, detail: None };
+        let seen = step.live.as_ref().expect("a prune of something seen");
+        let Some(live) = self.live.get_mut(&step.id) else { return outcome(PruneResult::Deleted, true) };
+        if self.refused.contains(&*step.id.name) {
+            return outcome(PruneResult::Failed, false);
+        }
+        if live.uid != seen.uid {
+            return outcome(PruneResult::Kept, false);
+        }
+        if step.verb == Verb::Detach {
+            (live.part_of, live.digest) = (None, None);
+            return outcome(PruneResult::Detached, true);
+        }
+        if self.finalized.contains(&*step.id.name) {
+            live.terminating = Some(Termination { finalizers: vec!["example.com/hold".into()] });
+            return outcome(PruneResult::Deleted, false);
+        }
+        self.live.remove(&step.id);
+        outcome(PruneResult::Deleted, true)
+    }
+}

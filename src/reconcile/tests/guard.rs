@@ -1,0 +1,177 @@
+//! The prune guard: it holds, it says so once, and neither a restart nor another commit passes it.
+
+use super::world::World;
+use crate::plan::Phase;
+use crate::reconcile::Outcome;
+
+fn names(from: usize, to: usize) -> Vec<String> {
+    (from..to).map(|n| format!("o{n:03}")).collect()
+}
+
+/// 20 objects are synced, and a commit keeps one of them and adds one.
+fn held() -> World {
+    let mut world = World::synced(names(0, 20));
+    world.push("cut", ["o000", "new"]);
+    world
+}
+
+#[test]
+fn a_commit_that_removes_most_is_held_and_the_rest_of_it_is_applied() {
+    let mut world = held();
+    world.pass(3600);
+    assert_eq!(world.phase(), Phase::Held);
+    assert_eq!((world.live.len(), world.count("Prune")), (21, 0));
+    assert_eq!(world.held_notices(), 1, "told once");
+    let held = world.machine.status().held.clone().unwrap();
+    assert_eq!((&*held.commit, held.prune, held.total), ("cut", 19, 20));
+    assert!(world.parent.as_ref().unwrap().1.held.is_some(), "so that driftless approve finds it");
+    assert!(world.count("WriteParent") <= 2, "{:?}", world.log);
+}
+
+#[test]
+fn an_error_meanwhile_does_not_make_it_be_told_again() {
+    let mut world = held();
+    world.pass(120);
+    let good = std::mem::replace(&mut world.head, Err("no route to host".into()));
+    world.pass(120);
+    world.head = good;
+    world.pass(120);
+    world.unobservable = true;
+    world.pass(120);
+    world.unobservable = false;
+    world.pass(400);
+    assert_eq!(world.phase(), Phase::Held);
+    assert_eq!(world.held_notices(), 1);
+    assert!(world.parent.as_ref().unwrap().1.held.is_some());
+}
+
+#[test]
+fn approval_of_that_very_commit_prunes() {
+    let mut world = held();
+    world.pass(120);
+    world.approve("first");
+    world.drain();
+    assert_eq!((world.phase(), world.count("Prune")), (Phase::Held, 0), "approval of another commit");
+    world.approve("cut");
+    world.drain();
+    assert_eq!(world.phase(), Phase::Synced);
+    assert!(world.is_as_in("cut"));
+}
+
+#[test]
+fn a_newer_commit_with_the_same_deletions_is_held_too() {
+    let mut world = held();
+    world.pass(120);
+    world.push("next", ["o000", "new", "newer"]);
+    world.pass(120);
+    assert_eq!((world.phase(), world.count("Prune")), (Phase::Held, 0));
+    world.approve("cut");
+    world.pass(120);
+    assert_eq!((world.phase(), world.count("Prune")), (Phase::Held, 0), "approval of the older commit");
+    assert_eq!(world.machine.status().held.as_ref().map(|held| held.prune), Some(19));
+    world.approve("next");
+    world.pass(1);
+    assert!(world.is_as_in("next"));
+}
+
+#[test]
+fn a_commit_that_declares_nothing_is_held_whatever_its_size() {
+    let mut world = World::synced(["only"]);
+    world.push("empty", Vec::<String>::new());
+    world.pass(300);
+    assert_eq!((world.phase(), world.names()), (Phase::Held, vec!["only"]));
+}
+
+#[test]
+fn what_puts_the_deletions_back_ends_the_hold() {
+    let mut world = held();
+    world.pass(120);
+    world.push("revert", names(0, 20));
+    world.pass(120);
+    assert_eq!(world.phase(), Phase::Synced);
+    assert!(world.is_as_in("revert"));
+    assert_eq!(world.parent.as_ref().unwrap().1.held, None);
+}
+
+#[test]
+fn no_restart_at_any_point_passes_the_guard() {
+    for after in [false, true] {
+        for at in 0..24 {
+            let mut world = held();
+            world.kill = Some((at, after));
+            world.pass(300);
+            let killed = world.killed;
+            world.restart();
+            world.pass(300);
+            let told = (at, after, world.log.clone());
+            assert_eq!(world.count("Prune"), 0, "{told:?}");
+            assert_eq!((world.phase(), world.live.len()), (Phase::Held, 21), "{told:?}");
+            assert!(killed || at > 10, "{told:?}");
+            world.approve("cut");
+            world.pass(60);
+            assert!(world.is_as_in("cut"), "{told:?}");
+        }
+    }
+}
+
+#[test]
+fn a_restart_at_any_point_of_an_approved_prune_ends_it() {
+    for after in [false, true] {
+        for at in 0..8 {
+            let mut world = held();
+            world.pass(120);
+            world.approve("cut");
+            world.kill = Some((at, after));
+            world.pass(120);
+            world.restart();
+            world.pass(300);
+            assert!(world.is_as_in("cut"), "{at} {after} {:?}", world.log);
+            assert_eq!(world.stored(), ["new", "o000"]);
+        }
+    }
+}
+
+#[test]
+fn what_a_commit_adds_does_not_hide_what_it_removes_also_after_restarts() {
+    for after in [false, true] {
+        for at in 0..16 {
+            let mut world = World::synced(names(0, 20));
+            let mut kept = names(10, 20);
+            kept.extend((0..100).map(|n| format!("new{n:03}")));
+            world.push("swap", kept);
+            world.kill = Some((at, after));
+            world.pass(200);
+            world.restart();
+            world.pass(200);
+            world.restart();
+            world.pass(200);
+            assert_eq!((world.phase(), world.count("Prune")), (Phase::Held, 0), "{at} {after}");
+            assert_eq!(world.live.len(), 120);
+        }
+    }
+}
+
+#[test]
+fn what_an_overtaken_commit_added_does_not_hide_what_the_next_one_removes() {
+    let mut world = World::synced(names(0, 20));
+    let mut more = names(1, 20);
+    more.extend((0..100).map(|n| format!("new{n:03}")));
+    world.push("more", more);
+    world.until("Apply");
+    world.push("less", (0..100).map(|n| format!("new{n:03}")));
+    world.now += world.config.interval;
+    world.step(crate::reconcile::Input::Tick);
+    let look = world.pending.pop_back().unwrap();
+    world.carry_out(look);
+    world.pass(10);
+    assert_eq!((world.phase(), world.count("Prune")), (Phase::Held, 0));
+}
+
+#[test]
+fn a_few_deletions_need_no_approval() {
+    let mut world = World::synced(names(0, 20));
+    world.push("cut", names(5, 20));
+    world.pass(120);
+    assert_eq!(world.ended().last(), Some(&Outcome::Synced));
+    assert!(world.is_as_in("cut"));
+}

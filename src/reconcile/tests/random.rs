@@ -1,0 +1,297 @@
+//! Random stories: commits, drift, faults, kills and approvals in any order.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::world::{SET, World, digest, id};
+use crate::object::{GroupKind, ObjectId, Short};
+use crate::plan::Phase;
+use crate::reconcile::Effect;
+
+const NAMES: u8 = 14;
+
+#[derive(Clone, Debug)]
+enum Event {
+    /// Which objects, by bit; which value they have; whether files are broken; whether it renders.
+    Commit(u16, bool, bool, bool),
+    /// The branch goes back to an earlier commit.
+    Back(u8),
+    LookFails(bool),
+    Edit(u8),
+    Delete(u8),
+    Strip(u8),
+    Recreate(u8),
+    Refuse(u8),
+    Finalize(u8),
+    Release,
+    Ill(u8),
+    ParentRefused(bool),
+    Unobservable(bool),
+    Unreadable(bool),
+    Mend,
+    Kill(u8, bool),
+    Approve(bool),
+    Suspend(bool),
+    /// So many effects are answered, the newest first where `true`.
+    Some(u8, bool),
+    Pass(u16),
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    use Event::{
+        Approve, Back, Commit, Delete, Edit, Finalize, Ill, Kill, LookFails, Mend, ParentRefused, Pass, Recreate,
+        Refuse, Release, Some, Strip, Suspend, Unobservable, Unreadable,
+    };
+    let name = 0..NAMES;
+    prop_oneof![
+        4 => (any::<u16>(), any::<bool>(), prop::bool::weighted(0.2), prop::bool::weighted(0.15))
+            .prop_map(|(objects, value, broken, fails)| Commit(objects, value, broken, fails)),
+        1 => any::<u8>().prop_map(Back),
+        1 => any::<bool>().prop_map(LookFails),
+        1 => name.clone().prop_map(Edit),
+        1 => name.clone().prop_map(Delete),
+        1 => name.clone().prop_map(Strip),
+        1 => name.clone().prop_map(Recreate),
+        1 => name.clone().prop_map(Refuse),
+        1 => name.clone().prop_map(Finalize),
+        1 => Just(Release),
+        1 => name.prop_map(Ill),
+        1 => any::<bool>().prop_map(ParentRefused),
+        1 => any::<bool>().prop_map(Unobservable),
+        1 => any::<bool>().prop_map(Unreadable),
+        2 => Just(Mend),
+        3 => (0..8u8, any::<bool>()).prop_map(|(at, after)| Kill(at, after)),
+        3 => prop::bool::weighted(0.7).prop_map(Approve),
+        1 => prop::bool::weighted(0.3).prop_map(Suspend),
+        6 => (1..8u8, any::<bool>()).prop_map(|(count, newest)| Some(count, newest)),
+        6 => (1..400u16).prop_map(Pass),
+    ]
+}
+
+fn name(n: u8) -> String {
+    format!("o{n:02}")
+}
+
+struct Story {
+    world: World,
+    commits: usize,
+    /// Objects that somebody else made again: nobody of ours may delete these.
+    foreign: BTreeSet<ObjectId>,
+}
+
+impl Story {
+    fn carry_out(&mut self, effect: Effect) {
+        self.permitted(&effect);
+        if let Effect::Apply { plan, .. } = &effect {
+            // Declared, so it is made ours.
+            plan.steps.iter().filter(|step| step.applies()).for_each(|step| {
+                self.foreign.remove(&step.id);
+            });
+        }
+        self.world.carry_out(effect);
+        self.accounted();
+    }
+
+    /// What holds of every effect when it is asked for.
+    fn permitted(&self, effect: &Effect) {
+        let world = &self.world;
+        let stored = |id: &ObjectId| world.parent.as_ref().is_some_and(|(inventory, _)| inventory.contains_key(id));
+        match effect {
+            Effect::Apply { plan, .. } => {
+                let commit = world.observed.as_ref().expect("an observation before an apply");
+                for step in plan.steps.iter().filter(|step| step.applies()) {
+                    let content = &world.commits[&commit.commit.id].objects;
+                    let declared = content.get(&*step.id.name).map(|value| digest(&step.id.name, value));
+                    assert_eq!(declared, step.desired.as_ref().map(|desired| desired.digest), "{}", step.id);
+                    assert!(stored(&step.id), "{} is not in the stored inventory", step.id);
+                }
+            }
+            Effect::Prune { plan, .. } => {
+                let commit = world.observed.as_ref().expect("an observation before a prune");
+                let content = &world.commits[&commit.commit.id];
+                let steps: Vec<_> = plan.steps.iter().filter(|step| step.prunes()).collect();
+                for step in &steps {
+                    assert!(stored(&step.id), "{} is not in the stored inventory", step.id);
+                    assert!(!content.objects.contains_key(&*step.id.name), "{} is declared", step.id);
+                }
+                assert!(content.broken == 0 && !content.fails && commit.problems.is_empty(), "doubt about the commit");
+                assert!(!plan.steps.iter().any(|step| world.refused.contains(&*step.id.name) && step.applies()));
+                assert!(!world.asked.1, "doubt about the branch");
+                if world.asked.0.as_ref() != Some(&commit.commit.id) {
+                    let (inventory, _) = world.parent.as_ref().unwrap();
+                    let total = inventory.values().filter(|recorded| !recorded.fresh).count();
+                    assert!(!content.objects.is_empty(), "everything, and nobody approved it");
+                    assert!(steps.len() <= 5 || steps.len() * 100 <= 20 * total, "{} of {total}", steps.len());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Nothing with our mark is lost: it is in the stored inventory, or in git.
+    fn accounted(&self) {
+        let world = &self.world;
+        for (id, live) in &world.live {
+            let ours = live.part_of.as_deref() == Some(SET) && live.terminating.is_none();
+            let stored = world.parent.as_ref().is_some_and(|(inventory, _)| inventory.contains_key(id));
+            let declared =
+                world.rendered.as_ref().is_some_and(|commit| world.commits[commit].objects.contains_key(&*id.name));
+            assert!(!ours || stored || declared, "{id} is lost: {:?}", world.log);
+        }
+        for id in &self.foreign {
+            assert!(world.live.contains_key(id), "{id} was deleted, and was another's");
+        }
+    }
+
+    fn restart_if_killed(&mut self) {
+        if self.world.killed {
+            self.world.restart();
+        }
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        let until = self.world.now + std::time::Duration::from_secs(seconds);
+        loop {
+            self.restart_if_killed();
+            assert!(self.world.steps < 100_000, "it does not come to rest");
+            if let Some(effect) = self.world.pending.pop_front() {
+                self.carry_out(effect);
+                continue;
+            }
+            match self.world.machine.wake_at().filter(|due| *due <= until) {
+                Some(due) => {
+                    self.world.now = self.world.now.max(due);
+                    self.world.step(crate::reconcile::Input::Tick);
+                }
+                None => break,
+            }
+        }
+        self.world.now = until;
+    }
+
+    fn commit(&mut self, objects: u16, value: bool, broken: bool, fails: bool) {
+        self.commits += 1;
+        let names = (0..NAMES).filter(|n| objects & (1 << n) != 0).map(name);
+        let content = self.world.push(&format!("c{:03}", self.commits), names);
+        content.broken = usize::from(broken);
+        content.fails = fails;
+        if value {
+            content.objects.values_mut().for_each(|value| *value = "2".into());
+        }
+    }
+
+    fn happen(&mut self, event: &Event) {
+        match *event {
+            Event::Commit(objects, value, broken, fails) => self.commit(objects, value, broken, fails),
+            Event::Back(n) if self.commits > 0 => {
+                self.world.head = Ok(format!("c{:03}", 1 + usize::from(n) % self.commits));
+            }
+            Event::LookFails(fails) if fails => self.world.head = Err("no route to host".into()),
+            Event::LookFails(_) if self.commits > 0 => self.world.head = Ok(format!("c{:03}", self.commits)),
+            Event::Edit(n) if self.world.live.contains_key(&id(&name(n))) => self.world.edit(&name(n)),
+            Event::Delete(n) => {
+                self.foreign.remove(&id(&name(n)));
+                self.world.live.remove(&id(&name(n)));
+            }
+            Event::Strip(n) => {
+                if let Some(live) = self.world.live.get_mut(&id(&name(n))) {
+                    live.part_of = None;
+                }
+            }
+            Event::Recreate(n) => {
+                if let Some(live) = self.world.live.get_mut(&id(&name(n))) {
+                    live.uid = format!("{}-again", live.uid).into();
+                    live.fingerprint = None;
+                    self.foreign.insert(live.id.clone());
+                }
+            }
+            Event::Refuse(n) => drop(self.world.refused.insert(name(n))),
+            Event::Finalize(n) => drop(self.world.finalized.insert(name(n))),
+            Event::Release => self.release(),
+            Event::Ill(n) => drop(self.world.ill.insert(name(n))),
+            Event::ParentRefused(refused) => self.world.parent_refused = refused,
+            Event::Unobservable(unobservable) => self.world.unobservable = unobservable,
+            Event::Unreadable(true) => {
+                self.world.unreadable.insert(GroupKind::new("", "ConfigMap"), "forbidden".into());
+            }
+            Event::Mend | Event::Unreadable(false) => self.mend(),
+            Event::Kill(at, after) => self.world.kill = Some((usize::from(at), after)),
+            Event::Approve(head) => {
+                let commit = if head { self.world.head.clone().unwrap_or_default() } else { "c001".into() };
+                self.world.approve(&commit);
+            }
+            Event::Suspend(suspended) => self.world.mark(|marks| marks.suspended = suspended),
+            Event::Some(count, newest) => {
+                for _ in 0..count {
+                    self.restart_if_killed();
+                    let next = if newest { self.world.pending.pop_back() } else { self.world.pending.pop_front() };
+                    match next {
+                        Some(effect) => self.carry_out(effect),
+                        None => self.world.step(crate::reconcile::Input::Tick),
+                    }
+                }
+            }
+            Event::Pass(seconds) => self.pass(u64::from(seconds)),
+            Event::Back(_) | Event::LookFails(_) | Event::Edit(_) => {}
+        }
+    }
+
+    /// Finalizers let go.
+    fn release(&mut self) {
+        self.world.finalized.clear();
+        self.world.live.retain(|_, live| live.terminating.is_none());
+        self.foreign.retain(|id| self.world.live.contains_key(id));
+    }
+
+    fn mend(&mut self) {
+        self.world.refused.clear();
+        self.world.ill.clear();
+        self.world.unreadable.clear();
+        (self.world.parent_refused, self.world.unobservable) = (false, false);
+        self.world.live.values_mut().for_each(|live| live.health = crate::object::Health::current());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_story_loses_an_object_or_prunes_in_doubt_and_every_story_ends_well(
+        events in prop::collection::vec(any_event(), 1..60),
+        last in any::<u16>(),
+    ) {
+        let mut story = Story { world: World::new(), commits: 0, foreign: BTreeSet::new() };
+        for event in &events {
+            story.happen(event);
+        }
+        // Faults stop, and git has a whole commit.
+        story.mend();
+        story.world.kill = None;
+        story.restart_if_killed();
+        story.commit(last | 1, false, false, false);
+        let commit = format!("c{:03}", story.commits);
+        story.world.mark(|marks| marks.suspended = false);
+        story.world.approve(&commit);
+        story.release();
+        let before = story.world.steps;
+        story.pass(900);
+        story.release();
+        story.pass(900);
+        let world = &mut story.world;
+        prop_assert!(world.steps - before < 900, "{} steps", world.steps - before);
+        prop_assert_eq!(world.phase(), Phase::Synced, "{}", world.machine.status().message.clone());
+        for (name, value) in &world.commits[&commit].objects {
+            let live = world.live.get(&id(name));
+            prop_assert_eq!(live.and_then(|live| live.digest), Some(digest(name, value)));
+            prop_assert_eq!(live.and_then(|live| live.part_of.as_deref()), Some(SET));
+        }
+        // What is left beside it is remembered, with the reason for which it was kept.
+        for (id, live) in world.live.iter().filter(|(id, _)| !world.commits[&commit].objects.contains_key(&*id.name)) {
+            let recorded = world.parent.as_ref().and_then(|(inventory, _)| inventory.get(id));
+            // Also where the process died after it had made an object anew and before it could record the UID.
+            let other_uid = recorded.is_some_and(|recorded| recorded.uid != Short::of(&live.uid));
+            prop_assert!(recorded.is_some() && (live.part_of.is_none() || live.fingerprint.is_none() || other_uid), "{}", id);
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! Git, the cluster and the clock, as values that a test sets and reads.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::config::{DriftPolicy, PrunePolicy, Reference, RepoPath, Source, SyncConfig, SyncName};
+use crate::object::{Digest, DigestKey, Fingerprint, GroupKind, Manifest, ObjectId, Observed, Origin};
+use crate::plan::{Inventory, Others, Phase, Plan, Step, SyncStatus};
+use crate::reconcile::{Effect, EffectId, Input, Machine, Marks, Moment, Notice, Outcome, RenderedCommit};
+
+pub const SET: &str = "applyset-ours-v1";
+
+pub fn id(name: &str) -> ObjectId {
+    ObjectId::new("", "ConfigMap", Some("shop"), name)
+}
+
+/// The content of one commit: names and values; what of it cannot be rendered.
+#[derive(Clone, Debug, Default)]
+pub struct Content {
+    pub objects: BTreeMap<String, String>,
+    /// Files that are no manifests.
+    pub broken: usize,
+    /// The whole commit cannot be rendered.
+    pub fails: bool,
+}
+
+#[allow(clippy::struct_excessive_bools, reason = "each is a fault of its own that a test sets")]
+pub struct World {
+    pub config: Arc<SyncConfig>,
+    pub now: Duration,
+    pub head: Result<String, String>,
+    pub commits: BTreeMap<String, Content>,
+    pub live: BTreeMap<ObjectId, Observed>,
+    pub unreadable: BTreeMap<GroupKind, String>,
+    pub others: Others,
+    /// The parent as it is stored.
+    pub parent: Option<(Inventory, SyncStatus)>,
+    pub marks: Marks,
+    /// Objects that the server refuses, to apply or to delete.
+    pub refused: BTreeSet<String>,
+    /// Objects that never become healthy by themselves.
+    pub ill: BTreeSet<String>,
+    /// Objects that wait for a finalizer when they are deleted.
+    pub finalized: BTreeSet<String>,
+    pub parent_refused: bool,
+    pub unobservable: bool,
+    pub machine: Machine,
+    pub pending: VecDeque<Effect>,
+    /// The effects so far, each a word.
+    pub log: Vec<String>,
+    pub notices: Vec<Notice>,
+    /// The commit that was rendered last, and the one that is worked on.
+    pub rendered: Option<String>,
+    pub observed: Option<Arc<RenderedCommit>>,
+    /// Ends the machine at this effect, before (`false`) or after it took hold.
+    pub kill: Option<(usize, bool)>,
+    pub killed: bool,
+    pub steps: usize,
+    /// The newest look failed.
+    pub blind: bool,
+    /// What was approved, and whether the newest look had failed, when the last prune was asked for.
+    pub asked: (Option<String>, bool),
+    pub uids: u64,
+}
+
+fn config(change: impl FnOnce(&mut SyncConfig)) -> Arc<SyncConfig> {
+    let mut config = SyncConfig {
+        name: SyncName::parse("shop").unwrap(),
+        source: Source { url: "https://git.example.com/shop.git".into(), reference: Reference::Branch("main".into()) },
+        path: RepoPath::default(),
+        interval: Duration::from_mins(1),
+        prune: PrunePolicy::default(),
+        drift: DriftPolicy::Heal,
+        atomic: false,
+        wait: true,
+        timeout: Duration::from_mins(5),
+        depends_on: Vec::new(),
+        suspend: false,
+        service_account: None,
+        target_namespace: Some("shop".into()),
+    };
+    change(&mut config);
+    Arc::new(config)
+}
+
+pub fn moment(mono: Duration) -> Moment {
+    let wall = Timestamp::from_second(1_800_000_000).unwrap() + jiff::SignedDuration::try_from(mono).unwrap();
+    Moment { mono, wall }
+}
+
+pub fn manifest(name: &str, value: &str) -> Arc<Manifest> {
+    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"},
+        "data": {"value": value}});
+    Arc::new(Manifest::from_value(object, Origin { file: format!("{name}.yaml").into(), line: 1 }).unwrap())
+}
+
+pub fn key() -> DigestKey {
+    DigestKey::new([7; 32])
+}
+
+pub fn digest(name: &str, value: &str) -> Digest {
+    manifest(name, value).digest(&key())
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub fn with(change: impl FnOnce(&mut SyncConfig)) -> Self {
+        let config = config(change);
+        let machine = Machine::new(Arc::clone(&config), SET.into(), None, Marks::default(), moment(Duration::ZERO), 1);
+        let mut world = Self {
+            config,
+            now: Duration::ZERO,
+            head: Err("the branch does not exist".into()),
+            commits: BTreeMap::new(),
+            live: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
+            others: Others::default(),
+            parent: None,
+            marks: Marks::default(),
+            refused: BTreeSet::new(),
+            ill: BTreeSet::new(),
+            finalized: BTreeSet::new(),
+            parent_refused: false,
+            unobservable: false,
+            machine,
+            pending: VecDeque::new(),
+            log: Vec::new(),
+            notices: Vec::new(),
+            rendered: None,
+            observed: None,
+            kill: None,
+            killed: false,
+            steps: 0,
+            blind: false,
+            asked: (None, false),
+            uids: 0,
+        };
+        world.step(Input::Tick);
+        world
+    }
+
+    /// A world in which a commit with these objects is synced.
+    pub fn synced(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let mut world = Self::new();
+        world.push("first", names);
+        world.pass(10);
+        assert_eq!(world.phase(), Phase::Synced, "{}", world.machine.status().message);
+        world.forget();
+        world
+    }
+
+    /// Makes a commit the head of the branch.
+    pub fn push(&mut self, commit: &str, names: impl IntoIterator<Item = impl Into<String>>) -> &mut Content {
+        let objects = names.into_iter().map(|name| (name.into(), "1".to_owned())).collect();
+        self.head = Ok(commit.into());
+        self.commits.insert(commit.into(), Content { objects, ..Content::default() });
+        self.commits.get_mut(commit).unwrap()
+    }
+
+    /// Forgets what was logged and told.
+    pub fn forget(&mut self) {
+        self.log.clear();
+        self.notices.clear();
+    }
+
+    pub fn phase(&self) -> Phase {
+        self.machine.status().phase
+    }
+
+    pub fn names(&self) -> Vec<&str> {
+        self.live.keys().map(|id| &*id.name).collect()
+    }
+
+    pub fn stored(&self) -> Vec<&str> {
+        self.parent.iter().flat_map(|(inventory, _)| inventory.keys()).map(|id| &*id.name).collect()
+    }
+
+    pub fn live(&mut self, name: &str) -> &mut Observed {
+        self.live.get_mut(&id(name)).unwrap()
+    }
+
+    pub fn is_as_in(&self, commit: &str) -> bool {
+        let objects = &self.commits[commit].objects;
+        objects.len() == self.live.len()
+            && objects.iter().all(|(name, value)| {
+                self.live.get(&id(name)).is_some_and(|live| {
+                    let digest = digest(name, value);
+                    live.digest == Some(digest)
+                        && live.fingerprint == Some(print(&digest))
+                        && live.part_of.as_deref() == Some(SET)
+                })
+            })
+    }
+
+    /// How often an effect was asked for.
+    pub fn count(&self, word: &str) -> usize {
+        self.log.iter().filter(|entry| entry.split(' ').next() == Some(word)).count()
+    }
+
+    pub fn writes(&self) -> usize {
+        self.count("WriteParent") + self.count("Apply") + self.count("Prune")
+    }
+
+    pub fn ended(&self) -> Vec<Outcome> {
+        let outcome = |notice: &Notice| match notice {
+            Notice::Ended { outcome, .. } => Some(*outcome),
+            _ => None,
+        };
+        self.notices.iter().filter_map(outcome).collect()
+    }
+
+    pub fn held_notices(&self) -> usize {
+        self.notices.iter().filter(|notice| matches!(notice, Notice::Held(_))).count()
+    }
+
+    pub fn step(&mut self, input: Input) {
+        self.steps += 1;
+        for effect in self.machine.step(input, moment(self.now)) {
+            match effect {
+                Effect::Tell(notice) => self.notices.push(notice),
+                effect => {
+                    if matches!(effect, Effect::Prune { .. }) {
+                        self.asked = (self.marks.approved.clone(), self.blind);
+                    }
+                    self.log.push(word(&effect));
+                    self.pending.push_back(effect);
+                }
+            }
+        }
+    }
+
+    /// Starts what is due and answers every effect, until nothing is under way.
+    pub fn drain(&mut self) {
+        while self.machine.wake_at().is_some_and(|due| due <= self.now) || !self.pending.is_empty() {
+            assert!(self.steps < 200_000, "it does not come to rest: {:?}", &self.log[self.log.len() - 20..]);
+            match self.pending.pop_front() {
+                Some(effect) => self.carry_out(effect),
+                None => self.step(Input::Tick),
+            }
+            if self.killed {
+                return;
+            }
+        }
+    }
+
+    /// Lets so many seconds pass.
+    pub fn pass(&mut self, seconds: u64) {
+        let until = self.now + Duration::from_secs(seconds);
+        loop {
+            self.drain();
+            if self.killed {
+                return;
+            }
+            match self.machine.wake_at().filter(|due| *due <= until) {
+                Some(due) => self.now = self.now.max(due),
+                None => break,
+            }
+        }
+        self.now = until;
+    }
+
+    /// Carries out effects until one of this kind is asked for, which is left to be answered.
+    pub fn until(&mut self, kind: &str) -> EffectId {
+        for _ in 0..1000 {
+            if let Some(at) = self.pending.iter().position(|effect| word(effect).split(' ').next() == Some(kind)) {
+                return number(&self.pending[at]);
+            }
+            if let Some(effect) = self.pending.pop_front() {
+                self.carry_out(effect);
+                continue;
+            }
+            self.now = self.now.max(self.machine.wake_at().expect("something is to come"));
+            self.step(Input::Tick);
+        }
+        panic!("no {kind} in {:?}", self.log)
+    }
+
+    /// Ends the process; the next one knows what the parent holds.
+    pub fn restart(&mut self) {
+        self.pending.clear();
+        self.kill = None;
+        self.killed = false;
+        self.blind = false;
+        let seed = u64::try_from(self.steps).unwrap();
+        let (config, marks) = (Arc::clone(&self.config), self.marks.clone());
+        self.machine = Machine::new(config, SET.into(), self.parent.clone(), marks, moment(self.now), seed);
+        self.step(Input::Tick);
+    }
+
+    /// A person annotates the parent.
+    pub fn mark(&mut self, change: impl FnOnce(&mut Marks)) {
+        change(&mut self.marks);
+        self.step(Input::Marks(self.marks.clone()));
+    }
+
+    pub fn approve(&mut self, commit: &str) {
+        self.mark(|marks| marks.approved = Some(commit.into()));
+    }
+
+    /// Somebody edits a field that git declares.
+    pub fn edit(&mut self, name: &str) {
+        let live = self.live(name);
+        live.fingerprint = Some(Fingerprint::of(b"edited"));
+        live.resource_version = format!("{}e", live.resource_version).into();
+    }
+
+    pub fn carry_out(&mut self, effect: Effect) {
+        let countdown =
+            self.kill.as_mut().map(|(count, after)| (std::mem::replace(count, count.saturating_sub(1)), *after));
+        if countdown == Some((0, false)) {
+            self.killed = true;
+            return;
+        }
+        let input = self.answer(effect);
+        if countdown == Some((0, true)) {
+            self.killed = true;
+            return;
+        }
+        self.step(input);
+    }
+}
+
+/// The fingerprint of an object as our apply leaves it.
+pub fn print(digest: &Digest) -> Fingerprint {
+    Fingerprint::of(digest.to_string().as_bytes())
+}
+
+fn word(effect: &Effect) -> String {
+    let some = |verbs: &dyn Fn(&Step) -> bool, plan: &Plan| {
+        let names: Vec<&str> = plan.steps.iter().filter(|step| verbs(step)).map(|step| &*step.id.name).collect();
+        names.join(",")
+    };
+    match effect {
+        Effect::Look { .. } => "Look".into(),
+        Effect::Render { commit, .. } => format!("Render {commit}"),
+        Effect::Observe { .. } => "Observe".into(),
+        Effect::WriteParent { inventory, .. } => {
+            let names: Vec<&str> = inventory.keys().map(|id| &*id.name).collect();
+            format!("WriteParent {}", names.join(","))
+        }
+        Effect::Apply { plan, .. } => format!("Apply {}", some(&Step::applies, plan)),
+        Effect::Prune { plan, .. } => format!("Prune {}", some(&Step::prunes, plan)),
+        Effect::Tell(_) => "Tell".into(),
+    }
+}
+
+fn number(effect: &Effect) -> EffectId {
+    match effect {
+        Effect::Look { id }
+        | Effect::Render { id, .. }
+        | Effect::Observe { id, .. }
+        | Effect::WriteParent { id, .. }
+        | Effect::Apply { id, .. }
+        | Effect::Prune { id, .. } => *id,
+        Effect::Tell(_) => 0,
+    }
+}
