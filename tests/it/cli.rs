@@ -208,8 +208,14 @@ fn a_cluster_that_cannot_be_reached_is_an_error_that_says_so() {
         "clusters": [{"name": "x", "cluster": {"server": format!("http://{free}")}}],
         "users": [{"name": "x", "user": {}}], "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}]});
     std::fs::write(site.kubeconfig(), nowhere.to_string()).expect("a file");
-    for command in [&["status"][..], &["plan"], &["run", "--once"], &["check"]] {
-        let failed = site.cli(command).expect_code(1);
-        assert!(failed.all().contains("cannot be reached"), "{command:?}: {}", failed.all());
-    }
+    // Beside each other, since each tries for some seconds.
+    std::thread::scope(|scope| {
+        for command in [&["status"][..], &["plan"], &["run", "--once"], &["check"]] {
+            let site = &site;
+            scope.spawn(move || {
+                let failed = site.cli(command).expect_code(1);
+                assert!(failed.all().contains("cannot be reached"), "{command:?}: {}", failed.all());
+            });
+        }
+    });
 }

@@ -104,7 +104,7 @@ fn a_configuration_that_is_a_mounted_config_map_is_read_again_when_it_is_swapped
     };
     publish("..1");
     std::os::unix::fs::symlink("..data/driftless.yaml", mount.join("driftless.yaml")).expect("a link");
-    let agent = Agent::spawn(site.command_for(&mount.join("driftless.yaml"), &["run"]));
+    let agent = Agent::spawn(&site, site.command_for(&mount.join("driftless.yaml"), &["run"]));
     agent.eventually_synced("one", &site.repo.head());
     site.configure(&[sync_of(&site, "one"), sync_of(&site, "two")]);
     publish("..2");

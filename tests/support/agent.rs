@@ -5,8 +5,9 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::cluster::{cluster, path};
 use super::process::{Lines, wait};
 use super::site::Site;
 use super::wait::{check, eventually};
@@ -17,6 +18,8 @@ const FAREWELL: Duration = Duration::from_secs(35);
 const TAIL: usize = 60;
 
 pub struct Agent {
+    /// The namespace of its parents.
+    home: String,
     child: Child,
     log: Lines,
     address: String,
@@ -34,16 +37,16 @@ impl Agent {
     pub fn start_with(site: &Site, adjust: impl FnOnce(&mut Command)) -> Self {
         let mut command = site.command(&["run"]);
         adjust(&mut command);
-        Self::spawn(command)
+        Self::spawn(site, command)
     }
 
     /// Starts a command that runs the daemon.
     #[track_caller]
-    pub fn spawn(mut command: Command) -> Self {
+    pub fn spawn(site: &Site, mut command: Command) -> Self {
         let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut child = spawned.expect("driftless starts");
         let log = Lines::of(child.stderr.take().expect("a pipe"));
-        let mut agent = Self { child, log, address: String::new() };
+        let mut agent = Self { home: site.home.clone(), child, log, address: String::new() };
         agent.address = eventually("the daemon serves", || {
             if let Some(status) = agent.child.try_wait().expect("the daemon can be waited for") {
                 panic!("the daemon ended at once: {status}\n{}", agent.log().join("\n"));
@@ -135,17 +138,33 @@ impl Agent {
     /// what it has not done by then it does not do.
     #[track_caller]
     pub fn passes(&self, sync: &str, times: u32) {
-        let label = format!("sync=\"{sync}\"");
-        let count = || {
-            let phase = [label.as_str(), "phase=\"observe\""];
-            self.metric("driftless_sync_duration_seconds_count", &phase).unwrap_or_default()
-        };
-        let before = count();
+        let before = self.looks_at_the_cluster(sync);
         // One that is under way now does not count, and the last one has to end.
         eventually(&format!("sync {sync} has looked at the cluster again"), || {
-            let more = count() - before;
+            let more = self.looks_at_the_cluster(sync) - before;
             check(more >= f64::from(times + 2), more)
         });
+    }
+
+    /// The same for a sync that fails and so takes longer every time: it is asked for each pass,
+    /// the way `driftless sync` does.
+    #[track_caller]
+    pub fn hurried_passes(&self, sync: &str, times: u32) {
+        for _ in 0..times + 2 {
+            let before = self.looks_at_the_cluster(sync);
+            let now = jiff::Timestamp::now().to_string();
+            let asked = json!({"metadata": {"annotations": {"driftless.dev/sync-requested-at": now}}});
+            cluster().merge(&path("configmaps", Some(&self.home), &format!("driftless-{sync}")), "it", &asked);
+            eventually(&format!("sync {sync} has looked at the cluster when asked to"), || {
+                let more = self.looks_at_the_cluster(sync) - before;
+                check(more >= 1.0, more)
+            });
+        }
+    }
+
+    fn looks_at_the_cluster(&self, sync: &str) -> f64 {
+        let labels = [&*format!("sync=\"{sync}\""), "phase=\"observe\""];
+        self.metric("driftless_sync_duration_seconds_count", &labels).unwrap_or_default()
     }
 
     pub fn pid(&self) -> u32 {
