@@ -142,7 +142,9 @@ impl Driver {
             for input in inputs.drain(..) {
                 let ended = self.once && ending.is_some();
                 for effect in machine.step(input, self.context.now()) {
-                    ending = ending.or_else(|| self.note(&effect));
+                    // Noted always: the other syncs want every phase, not only those up to the first end.
+                    let noted = self.note(&effect);
+                    ending = ending.or(noted);
                     if self.is_wanted(&effect, ended) {
                         running.push(Box::pin(worker.carry_out(effect)));
                     }

@@ -1,6 +1,16 @@
 //! The integration tests: one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod cli;
+mod config;
+mod drift;
+mod errors;
+mod http;
+mod order;
+mod plan;
+mod prune;
+mod shop;
 mod source;
 #[path = "../support/mod.rs"]
 mod support;
+mod sync;

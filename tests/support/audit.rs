@@ -1,0 +1,94 @@
+//! What an agent asked of the API server, out of the devcluster's audit log.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::Value;
+
+use super::cluster::cluster;
+use super::wait::eventually;
+
+/// A place in the audit log. Requests after it can be asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark(u64);
+
+/// One request of an agent.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asked {
+    pub verb: String,
+    /// `configmaps app-x/name`, `nodes /`, or the path where there is no resource.
+    pub what: String,
+    pub agent: String,
+    pub code: u64,
+    /// A dry run changes nothing.
+    pub dry: bool,
+    id: String,
+}
+
+impl Asked {
+    pub fn writes(&self) -> bool {
+        !self.dry && matches!(&*self.verb, "create" | "update" | "patch" | "delete" | "deletecollection")
+    }
+}
+
+/// The end of the log as it is now; `None` for a cluster without one.
+pub fn mark() -> Option<Mark> {
+    let log = cluster().audit_log()?;
+    settle(&log);
+    Some(Mark(std::fs::metadata(log).expect("an audit log").len()))
+}
+
+/// Every request of a user since a mark, once each.
+pub fn requests_since(mark: Mark, user: &str) -> Vec<Asked> {
+    let log = cluster().audit_log().expect("an audit log");
+    settle(&log);
+    let asked: BTreeSet<Asked> = events(&log, mark).filter(|event| who(event) == Some(user)).map(asked).collect();
+    asked.into_iter().collect()
+}
+
+/// Asks for something that nobody else asks for and waits until the log has it: what was asked
+/// before is there then.
+fn settle(log: &std::path::Path) {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let before = Mark(std::fs::metadata(log).expect("an audit log").len());
+    let uri = format!("/version?it={}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    cluster().get(&uri).expect("a version");
+    eventually("the audit log has what was just asked", || {
+        let found = events(log, before).any(|event| event["requestURI"] == *uri);
+        if found { Ok(()) } else { Err("not yet") }
+    });
+}
+
+fn events(log: &std::path::Path, since: Mark) -> impl Iterator<Item = Value> {
+    let mut file = File::open(log).expect("an audit log");
+    file.seek(SeekFrom::Start(since.0)).expect("the log is that long");
+    // The last line may be half written.
+    BufReader::new(file).split(b'\n').map_while(Result::ok).filter_map(|line| serde_json::from_slice(&line).ok())
+}
+
+fn who(event: &Value) -> Option<&str> {
+    event.pointer("/impersonatedUser/username")?.as_str()
+}
+
+fn asked(event: Value) -> Asked {
+    let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let what = match event.get("objectRef") {
+        Some(_) => {
+            let subresource = text("/objectRef/subresource");
+            let slash = if subresource.is_empty() { "" } else { "/" };
+            let (resource, name) = (text("/objectRef/resource"), text("/objectRef/name"));
+            format!("{resource}{slash}{subresource} {}/{name}", text("/objectRef/namespace"))
+        }
+        None => text("/requestURI"),
+    };
+    Asked {
+        verb: text("/verb"),
+        what,
+        agent: text("/userAgent"),
+        code: event.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap_or_default(),
+        dry: text("/requestURI").contains("dryRun=All"),
+        id: text("/auditID"),
+    }
+}

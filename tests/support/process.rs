@@ -1,0 +1,106 @@
+//! Child processes that cannot outlive a test nor keep it waiting.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How a command ended.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// `None`: ended by a signal.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Finished {
+    /// The output, if the exit code is the expected one; all that was printed is shown otherwise.
+    #[track_caller]
+    pub fn expect_code(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "the exit code; stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Everything that was printed.
+    pub fn all(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+}
+
+/// Runs a command to its end, with `input` on its stdin; kills it after the deadline and fails.
+pub fn run(command: &mut Command, input: Option<&str>, deadline: Duration) -> Finished {
+    let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
+    let mut child =
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
+    let writer = child.stdin.take().zip(input.map(ToOwned::to_owned)).map(|(mut pipe, text)| {
+        thread::spawn(move || {
+            // A command that does not read all of it has its reasons.
+            let _ = std::io::Write::write_all(&mut pipe, text.as_bytes());
+        })
+    });
+    let stdout = gather(child.stdout.take().expect("a pipe"));
+    let stderr = gather(child.stderr.take().expect("a pipe"));
+    let ended = wait(&mut child, deadline);
+    if ended.is_none() {
+        child.kill().expect("the command can be killed");
+        child.wait().expect("the command ends");
+    }
+    if let Some(writer) = writer {
+        writer.join().expect("the writer ends");
+    }
+    let (stdout, stderr) = (stdout.join().expect("stdout is read"), stderr.join().expect("stderr is read"));
+    let ended = ended.unwrap_or_else(|| {
+        panic!("{command:?} did not end within {} s; stdout:\n{stdout}\nstderr:\n{stderr}", deadline.as_secs())
+    });
+    Finished { code: ended, stdout, stderr }
+}
+
+/// Waits for the end of a process; `None` when the deadline comes first, else its exit code.
+pub fn wait(child: &mut Child, deadline: Duration) -> Option<Option<i32>> {
+    let until = Instant::now() + deadline;
+    loop {
+        if let Some(status) = child.try_wait().expect("the process can be waited for") {
+            return Some(status.code());
+        }
+        if Instant::now() >= until {
+            return None;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn gather(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).expect("the pipe can be read");
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// The lines that a process has written so far.
+#[derive(Clone, Debug, Default)]
+pub struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    /// Reads lines until the pipe is closed.
+    pub fn of(pipe: impl Read + Send + 'static) -> Self {
+        let lines = Self::default();
+        let into = lines.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+                into.lock().push(String::from_utf8_lossy(&line).into_owned());
+            }
+        });
+        lines
+    }
+
+    pub fn all(&self) -> Vec<String> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
