@@ -94,6 +94,9 @@ impl Registry {
         self.with(|entries| {
             let mut others = Others::default();
             let nothing = BTreeSet::new();
+            let spaces = wanted.iter().filter(|id| id.gk.is("", "Namespace"));
+            let spaces: BTreeSet<&str> = spaces.map(|id| &*id.name).collect();
+            let definitions = wanted.iter().any(|id| id.gk.is("apiextensions.k8s.io", "CustomResourceDefinition"));
             for (name, entry) in entries.iter().filter(|(name, _)| *name != sync) {
                 let Some(declared) = entry.declared.as_ref().or(entry.waits_on(sync, entries).then_some(&nothing))
                 else {
@@ -101,6 +104,14 @@ impl Registry {
                 };
                 let name: Arc<str> = name.as_str().into();
                 others.sets.insert(entry.set_id.clone(), Arc::clone(&name));
+                for id in declared {
+                    if let Some(namespace) = id.namespace.as_ref().filter(|namespace| spaces.contains(&***namespace)) {
+                        others.namespaces.entry(Arc::clone(namespace)).or_insert_with(|| Arc::clone(&name));
+                    }
+                    if definitions && !others.kinds.contains_key(&id.gk) {
+                        others.kinds.insert(id.gk.clone(), Arc::clone(&name));
+                    }
+                }
                 let shared = declared.intersection(wanted);
                 others.declared.extend(shared.map(|id| (id.clone(), Arc::clone(&name))));
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::{DriftPolicy, PrunePolicy};
 use crate::object::{Fingerprint, GroupKind, ObjectId, Observed, Short};
 
-use super::prune::{guard, orphan};
+use super::prune::{guard, orphan, shelter};
 use super::{Desired, Inventory, Plan, Reason, Recorded, Step, Verb};
 
 /// The other syncs of this agent: between them an object may move.
@@ -16,6 +16,10 @@ pub struct Others {
     pub sets: BTreeMap<String, Arc<str>>,
     /// Which of them declares an object, as of its newest commit.
     pub declared: BTreeMap<ObjectId, Arc<str>>,
+    /// Which of them declares anything in a namespace.
+    pub namespaces: BTreeMap<Arc<str>, Arc<str>>,
+    /// Which of them declares anything of a kind.
+    pub kinds: BTreeMap<GroupKind, Arc<str>>,
 }
 
 /// Everything that a plan depends on.
@@ -63,6 +67,7 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
     }
     let mut plan =
         Plan { steps: steps.into_values().collect(), held: None, blocked: facts.doubt.map(ToOwned::to_owned) };
+    shelter(facts, &mut plan);
     guard(facts, &mut plan);
     plan
 }

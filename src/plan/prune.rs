@@ -97,6 +97,36 @@ fn user(facts: &Facts<'_>, id: &ObjectId) -> Option<ObjectId> {
     None
 }
 
+/// Keeps Namespaces and CRDs with whose deletion something else would go that is not to be deleted.
+pub(super) fn shelter(facts: &Facts<'_>, plan: &mut Plan) {
+    let mut kept = BTreeMap::new();
+    for step in plan.steps.iter().filter(|step| step.verb == Verb::Prune) {
+        let within = |id: &ObjectId| match &*step.id.gk.kind {
+            "Namespace" => step.id.gk.is("", "Namespace") && id.namespace.as_deref() == Some(&*step.id.name),
+            "CustomResourceDefinition" => facts.crds.get(&id.gk).is_some_and(|crd| **crd == *step.id.name),
+            _ => false,
+        };
+        let stays = |step: &&Step| !matches!(step.verb, Verb::Prune | Verb::Forget | Verb::Wait) && within(&step.id);
+        let own = plan.steps.iter().find(stays).map(|step| step.id.to_string());
+        let namespace = facts.others.namespaces.get(&step.id.name).filter(|_| step.id.gk.is("", "Namespace"));
+        let kinds =
+            facts.others.kinds.iter().filter(|(gk, _)| facts.crds.get(*gk).is_some_and(|crd| **crd == *step.id.name));
+        let kind = kinds.map(|(_, sync)| sync).next().filter(|_| &*step.id.gk.kind == "CustomResourceDefinition");
+        let other = namespace.or(kind).map(|sync| format!("what sync {sync} declares"));
+        if let Some(what) = own.or(other) {
+            let detached = plan.steps.iter().filter(|step| step.verb == Verb::Detach && within(&step.id));
+            // Let go of, they would be nobody's, and go with the next prune.
+            kept.extend(detached.map(|step| (step.id.clone(), step.reason.clone())));
+            kept.insert(step.id.clone(), Reason::Shelters { what });
+        }
+    }
+    for step in &mut plan.steps {
+        if let Some(reason) = kept.remove(&step.id) {
+            (step.verb, step.reason) = (Verb::Keep, reason);
+        }
+    }
+}
+
 /// Holds the whole prune when it is too much to be believed without asking.
 pub(super) fn guard(facts: &Facts<'_>, plan: &mut Plan) {
     let prune = plan.count(Verb::Prune);

@@ -129,6 +129,10 @@ pub enum Reason {
     StillUsed {
         by: ObjectId,
     },
+    /// A Namespace or CRD whose deletion would take along what is kept, or is another sync's.
+    Shelters {
+        what: String,
+    },
     Terminating {
         finalizers: Vec<String>,
     },
@@ -179,6 +183,9 @@ impl fmt::Display for Reason {
             Self::PruneDisabled => out.write_str("removed from git, and kept, since prune.enabled is false"),
             Self::DetachMark => out.write_str("removed from git, and left alone, since it says deletion: detach"),
             Self::StillUsed { by } => write!(out, "removed from git while {by} is still declared; remove that as well, or put this back"),
+            Self::Shelters { what } => {
+                write!(out, "removed from git, and kept, since {what} would be deleted along with it")
+            }
             Self::Terminating { finalizers } if finalizers.is_empty() => out.write_str("is being deleted"),
             Self::Terminating { finalizers } => {
                 write!(out, "is being deleted, and waits for its finalizers: {}", finalizers.join(", "))

@@ -1,6 +1,6 @@
 //! The machine itself: which state follows from which input.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,9 @@ use crate::plan::{Facts, Inventory, Phase, Plan, Problem, SyncStatus, plan};
 use super::backoff::Backoff;
 use super::cycle::Cycle;
 use super::{Effect, EffectId, Input, Marks, Moment, Notice, Observation, RenderedCommit};
+
+/// So many former heads are known as such.
+const REMEMBERED: usize = 32;
 
 /// What the work lane is doing. Looking at the remote goes on beside it.
 #[derive(Debug)]
@@ -64,6 +67,10 @@ pub struct Machine {
     pub(super) backoff: Backoff,
     /// The newest commit that a look found.
     pub(super) head: Option<String>,
+    /// Commits that were the head before.
+    left: VecDeque<String>,
+    /// One of them that the last look found again.
+    returning: Option<String>,
     rendered: Option<Arc<RenderedCommit>>,
     pub(super) inventory: Inventory,
     pub(super) stored: Option<(Inventory, Arc<SyncStatus>)>,
@@ -107,6 +114,8 @@ impl Machine {
             look_backoff: Backoff::new(seed),
             backoff: Backoff::new(seed.rotate_left(17)),
             head: None,
+            left: VecDeque::new(),
+            returning: None,
             rendered: None,
             inventory,
             stored: stored.map(|(inventory, status)| (inventory, Arc::new(status))),
@@ -217,6 +226,20 @@ impl Machine {
         !self.waiting_for.is_empty() && synced != self.head.as_ref()
     }
 
+    /// Whether a look found another head. One that was left already may come from a replica of the
+    /// git host that lags behind, so it is believed when two looks in a row say so.
+    fn is_news(&mut self, commit: &String) -> bool {
+        let again = self.returning.take().as_ref() == Some(commit);
+        if self.head.as_ref() == Some(commit) {
+            return false;
+        }
+        if again || !self.left.contains(commit) {
+            return true;
+        }
+        self.returning = Some(commit.clone());
+        false
+    }
+
     fn looked(&mut self, id: EffectId, result: Result<String, String>, now: Moment) {
         if self.look != Some(id) {
             return;
@@ -228,9 +251,13 @@ impl Machine {
                 if self.look_error.take().is_some() {
                     self.next_cycle = Some(now.mono);
                 }
-                if self.head.as_ref() != Some(&commit) {
+                if self.is_news(&commit) {
                     // A newer commit wins over one that waits or fails.
-                    self.head = Some(commit);
+                    self.left.retain(|left| *left != commit);
+                    self.left.extend(self.head.replace(commit));
+                    if self.left.len() > REMEMBERED {
+                        self.left.pop_front();
+                    }
                     self.render_error = None;
                     self.backoff.reset();
                     self.next_cycle = Some(now.mono);

@@ -269,6 +269,27 @@ fn a_crd_whose_resources_are_declared_is_refused() {
     assert_eq!((step.verb, &step.reason), (Verb::Refuse, &Reason::StillUsed { by: id("other") }));
 }
 
+#[test]
+fn a_namespace_is_not_pruned_over_the_heads_of_what_is_kept_in_it() {
+    let mut world = World::default().with("other", false).with("elsewhere", false);
+    let elsewhere = desired("elsewhere", "1").manifest.in_namespace(Some("b"));
+    world.desired.push(Desired { digest: Digest::of(b""), manifest: Arc::new(elsewhere) });
+    let (space, live, recorded) = live_of(("", "Namespace"), "shop");
+    world.observed.insert(space.clone(), live);
+    world.inventory.insert(space.clone(), recorded);
+    world.prune.include.push(space.gk.clone());
+    let verb = |world: &World, id: &ObjectId| world.plan().steps.iter().find(|step| step.id == *id).unwrap().verb;
+    assert_eq!((verb(&world, &space), verb(&world, &id("other"))), (Verb::Prune, Verb::Prune));
+    let mut detached = world.clone();
+    detached.live("other").detach = true;
+    assert_eq!((verb(&detached, &space), verb(&detached, &id("other"))), (Verb::Keep, Verb::Keep));
+    let mut foreign = world.clone();
+    foreign.live("other").uid = "uid-2".into();
+    assert_eq!((verb(&foreign, &space), verb(&foreign, &id("elsewhere"))), (Verb::Keep, Verb::Prune));
+    world.others.namespaces.insert("shop".into(), "sync".into());
+    assert_eq!((verb(&world, &space), verb(&world, &id("other"))), (Verb::Keep, Verb::Prune));
+}
+
 #[derive(Clone, Debug)]
 struct Object {
     declared: bool,

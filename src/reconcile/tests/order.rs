@@ -106,6 +106,24 @@ fn a_commit_that_is_overtaken_prunes_nothing_and_is_not_called_synced() {
 }
 
 #[test]
+fn a_host_that_flaps_between_two_replicas_causes_no_write() {
+    let mut world = World::synced(["a"]);
+    world.push("second", ["a", "b"]);
+    world.pass(61);
+    assert!(world.is_as_in("second"));
+    world.forget();
+    for turn in 0..20 {
+        world.head = Ok(if turn % 2 == 0 { "first" } else { "second" }.into());
+        world.pass(60);
+    }
+    assert_eq!((world.writes(), world.count("Render")), (0, 0), "{:?}", world.log);
+    world.head = Ok("first".into());
+    world.pass(121);
+    assert!(world.is_as_in("first"), "a real force-push is taken when two looks in a row agree");
+    assert_eq!(world.phase(), Phase::Synced);
+}
+
+#[test]
 fn a_parent_that_cannot_be_written_keeps_everything_as_it_is() {
     let mut world = World::synced(["a", "b"]);
     world.parent_refused = true;
