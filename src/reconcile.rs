@@ -6,9 +6,11 @@ mod backoff;
 mod cycle;
 mod effect;
 mod machine;
+mod news;
 mod report;
 #[cfg(test)]
 mod tests;
+mod work;
 
 pub use effect::{Effect, EffectId, Input, Marks, Moment, Notice, Observation, Outcome, RenderedCommit};
 pub use machine::Machine;

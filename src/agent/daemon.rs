@@ -39,6 +39,8 @@ pub enum DaemonError {
         "cannot use the data directory {directory}: {error}; set `dataDir` in the configuration to one that can be written"
     )]
     DataDir { directory: PathBuf, error: io::Error },
+    #[error("a part of the agent ended that never should, so it stops: {0}")]
+    Lost(String),
     #[error(transparent)]
     Config(#[from] ConfigError),
 }
@@ -98,6 +100,7 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
     drivers.adopt(&config);
     observer.board.set_ready(true);
     let mut current = config;
+    let mut lost = None;
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     loop {
         tokio::select! {
@@ -119,12 +122,11 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
                 drivers.ended(task, &stop);
             }
             ended = &mut server => {
-                let message = format!("the HTTP server ended, so there are no metrics any more: {}", reason(ended));
-                tell(&Event::Trouble { message });
+                lost = Some(format!("the HTTP server: {}", reason(ended)));
                 break;
             }
             _ = &mut watcher => {
-                tell(&Event::Trouble { message: "the watch on the inventories ended".into() });
+                lost = Some("the watch on the inventories".into());
                 break;
             }
         }
@@ -143,8 +145,10 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
     }
     farewell.cancel();
     watcher.abort();
-    let _ = tokio::time::timeout(Duration::from_secs(3), server).await;
-    Ok(())
+    if !server.is_finished() {
+        let _ = tokio::time::timeout(Duration::from_secs(3), server).await;
+    }
+    lost.map_or(Ok(()), |part| Err(DaemonError::Lost(part)))
 }
 
 fn reason(ended: Result<io::Result<()>, JoinError>) -> String {

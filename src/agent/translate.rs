@@ -47,7 +47,7 @@ pub(super) fn notice(sync: &Arc<str>, notice: Notice) -> Vec<Event> {
             create: plan.count(Verb::Create),
             configure: plan.count(Verb::Configure),
             unchanged: plan.count(Verb::Unchanged),
-            prune: plan.count(Verb::Prune) + plan.count(Verb::Detach),
+            prune: plan.count(Verb::Prune),
             refuse: plan.count(Verb::Refuse),
         }],
         Notice::Drift { object, detail } => vec![Event::DriftDetected { sync, object, manager: None, detail }],
@@ -60,7 +60,7 @@ pub(super) fn notice(sync: &Arc<str>, notice: Notice) -> Vec<Event> {
             reason: held.reason,
         }],
         Notice::Settled { took } => vec![Event::Worked { sync, work: Work::Settle, took }],
-        Notice::Ended { outcome: result, commit, changed, message, problems, lag, retry_in, took } => {
+        Notice::Ended { outcome: result, commit, changed, message, problems, lag, retry_in, took, again } => {
             // A single problem is what the message of the end says already.
             let told = problems.into_iter().filter(|problem| problem.to_string() != message);
             let mut events: Vec<Event> =
@@ -74,6 +74,7 @@ pub(super) fn notice(sync: &Arc<str>, notice: Notice) -> Vec<Event> {
                 message,
                 lag,
                 retry_in,
+                again,
             });
             events
         }

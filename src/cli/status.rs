@@ -188,9 +188,10 @@ fn details(one: &Standing, objects: bool, paint: Paint) -> String {
     }
     if let Some(held) = &one.status.held {
         out += &format!(
-            "  {} {}; to go ahead: driftless approve {}\n",
+            "  {} {} of {} objects wait for: driftless approve {}\n",
             paint.yellow("held:"),
-            held.reason,
+            held.prune,
+            held.total,
             one.status.sync
         );
     }

@@ -162,6 +162,8 @@ pub enum Event {
         message: String,
         lag: Option<Duration>,
         retry_in: Option<Duration>,
+        /// The cycle before ended the same way, for the same commit.
+        again: bool,
     },
     /// Where the sync stands now; feeds the gauges and `/status`, and is not logged.
     Status {

@@ -32,6 +32,7 @@ pub(super) fn level(event: &Event) -> Option<Level> {
         | Event::Applied { result: ApplyResult::Unchanged, .. }
         | Event::Planned { create: 0, configure: 0, prune: 0, refuse: 0, .. }
         | Event::SyncEnded { result: SyncResult::Synced, changed: 0, lag: None, .. }
+        | Event::SyncEnded { result: SyncResult::Unhealthy | SyncResult::Held, again: true, .. }
         | Event::Worked { .. } => Level::DEBUG,
         Event::SyncStarted { .. }
         | Event::Planned { .. }
@@ -126,7 +127,7 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
             let message = format!("{} took {}", work.as_str(), people(*took));
             Line { seconds: Some(took.as_secs_f64()), ..said(sync, message) }
         }
-        Event::SyncEnded { sync, result, commit, changed, message, lag, retry_in } => {
+        Event::SyncEnded { sync, result, commit, changed, message, lag, retry_in, .. } => {
             let commit = short(commit);
             let (result, message) = (result.as_str(), reason(Some(message)));
             let line = said(sync, format!("{result} {commit}{message}{}", again(*retry_in)));

@@ -53,7 +53,7 @@ pub(super) fn drifted(sync: &Arc<str>, object: ObjectId, manager: Option<&str>) 
 
 pub(super) fn ended(sync: &Arc<str>, result: SyncResult, changed: usize, lag: Option<Duration>) -> Event {
     let (commit, message) = (COMMIT.to_owned(), "5 objects are healthy".to_owned());
-    Event::SyncEnded { sync: sync.clone(), result, commit, changed, message, lag, retry_in: None }
+    Event::SyncEnded { sync: sync.clone(), result, commit, changed, message, lag, retry_in: None, again: false }
 }
 
 /// At least one event of every variant, and of every result.

@@ -171,6 +171,8 @@ pub enum Notice {
         lag: Option<Duration>,
         retry_in: Option<Duration>,
         took: Duration,
+        /// The cycle before ended the same way, for the same commit.
+        again: bool,
     },
     Suspended {
         by: &'static str,

@@ -60,7 +60,9 @@ impl Machine {
         }
         let commit = cycle.rendered.commit.clone();
         let lag = now.wall.duration_since(commit.time);
+        let again = self.ends_again(outcome, &commit.id);
         self.effects.push(Effect::Tell(Notice::Ended {
+            again,
             outcome,
             changed: cycle.changed,
             message: self.status.message.clone(),
@@ -70,6 +72,12 @@ impl Machine {
             took: now.mono.saturating_sub(cycle.began),
             commit,
         }));
+    }
+
+    /// Whether the last cycle ended the same way; notes how this one does.
+    fn ends_again(&mut self, outcome: Outcome, commit: &str) -> bool {
+        let end = (outcome, commit.to_owned());
+        self.last.replace(end.clone()) == Some(end)
     }
 
     /// When to go through the cluster again; the result is the delay of a retry.
@@ -120,11 +128,11 @@ impl Machine {
         };
         status.message = match outcome {
             None if cycle.cut_short => format!("commit {} was left before its prune", commit.short()),
-            None => format!("waiting for {} of {objects} objects to become healthy", ill.len()),
-            Some(Outcome::Synced) => format!("{objects} objects as in commit {}", commit.short()),
+            None => format!("waiting for {} of {} to become healthy", ill.len(), counted(objects)),
+            Some(Outcome::Synced) => format!("{} as in commit {}", counted(objects), commit.short()),
             Some(Outcome::Unhealthy) => {
                 let first = ill.first().map(|(id, health)| format!(": {id} {health}")).unwrap_or_default();
-                format!("{} of {objects} objects did not become healthy in time{first}", ill.len())
+                format!("{} of {} did not become healthy in time{first}", ill.len(), counted(objects))
             }
             Some(Outcome::Held) => cycle.plan.held.as_ref().map(|held| held.reason.clone()).unwrap_or_default(),
             Some(Outcome::Failed) => match &cycle.problems[..] {
@@ -188,7 +196,9 @@ impl Machine {
         status.problems = bounded(&problems);
         let commit = Commit { id: self.head.clone().unwrap_or_default(), time: now.wall, subject: String::new() };
         self.set_status(status);
+        let again = self.ends_again(Outcome::Failed, &commit.id);
         self.effects.push(Effect::Tell(Notice::Ended {
+            again,
             outcome: Outcome::Failed,
             commit,
             changed: 0,
@@ -261,6 +271,11 @@ impl Machine {
         self.status = Arc::new(status);
         self.effects.push(Effect::Tell(Notice::Status(Arc::clone(&self.status))));
     }
+}
+
+/// `1 object`, `2 objects`.
+fn counted(objects: usize) -> String {
+    format!("{objects} object{}", if objects == 1 { "" } else { "s" })
 }
 
 fn bounded(problems: &[Problem]) -> Vec<Problem> {

@@ -1,0 +1,165 @@
+//! From a rendered commit to the cluster: plan, announce in the parent, apply, prune.
+
+use std::sync::Arc;
+
+use crate::plan::{AppliedObject, Facts, Plan, Problem, PrunedObject, Step, plan};
+
+use super::cycle::Cycle;
+use super::machine::Work;
+use super::{Effect, EffectId, Machine, Moment, Notice, Observation};
+
+impl Machine {
+    pub(super) fn observed(&mut self, id: EffectId, result: Result<Observation, String>, now: Moment) {
+        let Some(mut cycle) = self.take(id, |work| matches!(work, Work::Observing { .. })) else { return };
+        if self.is_suspended() {
+            return;
+        }
+        cycle.problems = self.source_problems();
+        let observation = match result {
+            Ok(observation) => observation,
+            Err(error) => {
+                let error = format!("the cluster could not be read: {error}");
+                cycle.plan = Arc::new(Plan { blocked: Some(error.clone()), ..Plan::default() });
+                cycle.problems.push(Problem::general(error));
+                return self.end(cycle, now);
+            }
+        };
+        let doubt = self.doubt(&cycle, &observation);
+        let approved = self.allow_prune || self.marks.approved.as_ref() == Some(&cycle.rendered.commit.id);
+        let decided = plan(&Facts {
+            set_id: &self.set_id,
+            commit: &cycle.rendered.commit.id,
+            desired: &observation.resolved.desired,
+            doubt: doubt.as_deref(),
+            observed: &observation.observed,
+            unreadable: &observation.unreadable,
+            crds: &observation.crds,
+            inventory: &self.inventory,
+            prune: &self.config.prune,
+            drift: self.config.drift,
+            approved,
+            others: &observation.others,
+        });
+        cycle.adopt(decided, &observation);
+        self.tell_plan(&cycle);
+        if cycle.plan.changes() {
+            self.announce(cycle, now);
+        } else {
+            self.end(cycle, now);
+        }
+    }
+
+    /// Why it is not known in full what git declares.
+    pub(super) fn doubt(&self, cycle: &Cycle, observation: &Observation) -> Option<String> {
+        let broken = cycle.rendered.problems.len() + observation.resolved.problems.len();
+        if let Some(problem) = self.source_problems().first() {
+            return Some(problem.message.clone());
+        }
+        if let Some((gk, why)) = observation.unreadable.first_key_value() {
+            return Some(format!("the objects of kind {gk} could not be read: {why}"));
+        }
+        (broken > 0).then(|| format!("{broken} of the commit's manifests cannot be used"))
+    }
+
+    /// Stores what is about to exist before anything is created, so that nothing is ever lost.
+    pub(super) fn announce(&mut self, cycle: Cycle, now: Moment) {
+        let superset = cycle.superset(&self.inventory);
+        let held = self.held(&cycle);
+        let known = self
+            .stored
+            .as_ref()
+            .is_some_and(|(stored, status)| superset.keys().all(|id| stored.contains_key(id)) && status.held == held);
+        self.inventory = superset;
+        if known {
+            return self.apply(cycle, now);
+        }
+        let mut status = (*self.status).clone();
+        status.held = held;
+        status.objects = self.inventory.len();
+        let id = self.number();
+        let (inventory, status) = (self.inventory.clone(), Arc::new(status));
+        self.stored = Some((inventory.clone(), Arc::clone(&status)));
+        self.effects.push(Effect::WriteParent { id, inventory, status });
+        self.work = Work::Announcing { id, cycle };
+    }
+
+    pub(super) fn apply(&mut self, mut cycle: Cycle, now: Moment) {
+        if !cycle.plan.steps.iter().any(Step::applies) {
+            return self.prune(cycle, now);
+        }
+        cycle.wrote = true;
+        let id = self.number();
+        self.effects.push(Effect::Apply { id, plan: Arc::clone(&cycle.plan), waves: cycle.waves.clone() });
+        self.work = Work::Applying { id, cycle };
+    }
+
+    pub(super) fn applied(&mut self, id: EffectId, outcomes: Vec<AppliedObject>, now: Moment) {
+        let Some(mut cycle) = self.take(id, |work| matches!(work, Work::Applying { .. })) else { return };
+        let after = now.mono.saturating_sub(cycle.began);
+        for object in cycle.applied(outcomes, &mut self.inventory) {
+            self.told.remove(&object);
+            self.effects.push(Effect::Tell(Notice::Healed { object, after }));
+        }
+        self.prune(cycle, now);
+    }
+
+    /// Prunes only when everything before succeeded and no newer commit is known.
+    pub(super) fn prune(&mut self, mut cycle: Cycle, now: Moment) {
+        let overtaken = self.head.as_ref().is_some_and(|head| *head != cycle.rendered.commit.id);
+        let prunes = cycle.plan.steps.iter().any(Step::prunes);
+        cycle.cut_short = prunes && (overtaken || self.is_suspended());
+        if cycle.cut_short || !prunes || !cycle.problems.is_empty() {
+            return self.end(cycle, now);
+        }
+        cycle.wrote = true;
+        let id = self.number();
+        self.effects.push(Effect::Prune { id, plan: Arc::clone(&cycle.plan) });
+        self.work = Work::Pruning { id, cycle };
+    }
+
+    pub(super) fn pruned(&mut self, id: EffectId, outcomes: Vec<PrunedObject>, now: Moment) {
+        let Some(mut cycle) = self.take(id, |work| matches!(work, Work::Pruning { .. })) else { return };
+        cycle.pruned(outcomes, &mut self.inventory);
+        self.end(cycle, now);
+    }
+
+    pub(super) fn parent_written(&mut self, id: EffectId, result: Result<(), String>, now: Moment) {
+        let announcing = matches!(self.work, Work::Announcing { .. });
+        let among = |work: &Work| matches!(work, Work::Announcing { .. } | Work::Recording { .. });
+        let Some(mut cycle) = self.take(id, among) else { return };
+        match (result, announcing) {
+            // Suspended in the meantime: what was announced and never made does no harm.
+            (Ok(()), true) if self.is_suspended() => {}
+            (Ok(()), true) => self.apply(cycle, now),
+            (Ok(()), false) => self.conclude(cycle, now),
+            (Err(error), _) => {
+                self.stored = None;
+                cycle.problems.push(Problem::general(format!("the inventory could not be stored: {error}")));
+                self.conclude(cycle, now);
+            }
+        }
+    }
+
+    /// Takes the cycle out of the work lane, if the lane waits for this very effect.
+    pub(super) fn take(&mut self, id: EffectId, expected: impl Fn(&Work) -> bool) -> Option<Cycle> {
+        let waits = match &self.work {
+            Work::Observing { id: other, .. }
+            | Work::Announcing { id: other, .. }
+            | Work::Applying { id: other, .. }
+            | Work::Pruning { id: other, .. }
+            | Work::Recording { id: other, .. } => *other == id,
+            Work::Idle | Work::Rendering { .. } => false,
+        };
+        if !waits || !expected(&self.work) {
+            return None;
+        }
+        match std::mem::replace(&mut self.work, Work::Idle) {
+            Work::Observing { cycle, .. }
+            | Work::Announcing { cycle, .. }
+            | Work::Applying { cycle, .. }
+            | Work::Pruning { cycle, .. }
+            | Work::Recording { cycle, .. } => Some(cycle),
+            Work::Idle | Work::Rendering { .. } => None,
+        }
+    }
+}
