@@ -59,6 +59,7 @@ impl Driver {
         let name: Arc<str> = self.config.name.as_str().into();
         let set_id = applyset_id(&Parent::name(&self.config.name), &self.context.namespace, "ConfigMap", "");
         self.context.registry.enter(&self.config.name, &set_id);
+        self.context.registry.follows(&self.config);
         let parent = match self.first_read(&name).await {
             Ok(parent) => parent,
             Err(ending) => return ending,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::config::SyncName;
+use crate::config::{SyncConfig, SyncName};
 use crate::object::ObjectId;
 use crate::plan::{Others, Phase};
 
@@ -15,6 +15,9 @@ struct Entry {
     set_id: String,
     /// `None`: not known yet.
     declared: Option<BTreeSet<ObjectId>>,
+    /// The commit as of which it has declared that.
+    commit: String,
+    config: Option<Arc<SyncConfig>>,
     /// The syncs it waits for before it can declare anything.
     waits_for: Vec<String>,
 }
@@ -64,6 +67,32 @@ impl Registry {
     /// Says what a sync declares as of its newest commit.
     pub fn declare(&self, sync: &SyncName, declared: BTreeSet<ObjectId>) {
         self.with(|entries| entries.entry(sync.clone()).or_default().declared = Some(declared));
+    }
+
+    /// Says how a sync is configured.
+    pub fn follows(&self, config: &Arc<SyncConfig>) {
+        self.with(|entries| {
+            let entry = entries.entry(config.name.clone()).or_default();
+            // What it declared with other settings counts no longer.
+            entry.commit.clear();
+            entry.config = Some(Arc::clone(config));
+        });
+    }
+
+    /// Says as of which commit a sync has declared what it declares.
+    pub fn declared_at(&self, sync: &SyncName, commit: &str) {
+        self.with(|entries| commit.clone_into(&mut entries.entry(sync.clone()).or_default().commit));
+    }
+
+    /// The other syncs of the same repository and reference that have not declared yet what they
+    /// declare as of this commit.
+    #[must_use]
+    pub fn behind(&self, config: &SyncConfig, commit: &str) -> Vec<Arc<SyncConfig>> {
+        self.with(|entries| {
+            let behind = entries.values().filter(|entry| !entry.is_decided() || entry.commit != commit);
+            let others = behind.filter_map(|entry| entry.config.as_ref());
+            others.filter(|other| other.name != config.name && other.source == config.source).cloned().collect()
+        })
     }
 
     /// Says for which syncs one waits before it begins.

@@ -177,9 +177,9 @@ impl Agent {
         let began = Instant::now();
         let told = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
         assert!(told.expect("kill runs").success());
-        let code = wait(&mut self.child, FAREWELL).expect("the daemon ends after SIGTERM");
+        let status = wait(&mut self.child, FAREWELL).expect("the daemon ends after SIGTERM");
         let took = began.elapsed();
-        assert_eq!(code, Some(0), "the exit code of a daemon that was told to stop");
+        assert_eq!(status.code(), Some(0), "the exit code of a daemon that was told to stop");
         (took, self.log())
     }
 

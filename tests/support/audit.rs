@@ -44,7 +44,8 @@ pub fn mark() -> Option<Mark> {
 pub fn requests_since(mark: Mark, user: &str) -> Vec<Asked> {
     let log = cluster().audit_log().expect("an audit log");
     settle(&log);
-    let asked: BTreeSet<Asked> = events(&log, mark).filter(|event| who(event) == Some(user)).map(asked).collect();
+    let asked: BTreeSet<Asked> =
+        events(&log, mark).filter(|event| who(event) == Some(user)).map(|event| asked(&event)).collect();
     asked.into_iter().collect()
 }
 
@@ -72,7 +73,7 @@ fn who(event: &Value) -> Option<&str> {
     event.pointer("/impersonatedUser/username")?.as_str()
 }
 
-fn asked(event: Value) -> Asked {
+fn asked(event: &Value) -> Asked {
     let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let what = match event.get("objectRef") {
         Some(_) => {

@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ pub struct Cluster {
     directory: Option<PathBuf>,
     runtime: Runtime,
     client: Client,
-    /// Closed when this process ends, however it ends; then the guard stops the cluster.
-    _guard: Option<ChildStdin>,
+    /// Its stdin closes when this process ends, however it ends; then it stops the cluster.
+    _guard: Option<Child>,
 }
 
 /// Starts the cluster, waits until somebody closes its stdin, and stops the cluster.
@@ -67,11 +67,11 @@ fn start() -> Cluster {
         let log = std::fs::read_to_string(directory.with_extension("up.log")).unwrap_or_default();
         panic!("the devcluster does not start:\n{log}");
     }
-    Cluster::of(kubeconfig, Some(directory), guard.stdin.take())
+    Cluster::of(kubeconfig, Some(directory), Some(guard))
 }
 
 impl Cluster {
-    fn of(kubeconfig: PathBuf, directory: Option<PathBuf>, guard: Option<ChildStdin>) -> Self {
+    fn of(kubeconfig: PathBuf, directory: Option<PathBuf>, guard: Option<Child>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let client = runtime.block_on(async {
@@ -115,7 +115,7 @@ impl Cluster {
         };
         let mut command = Command::new(program);
         command.env("KUBECONFIG", &self.kubeconfig).envs(environment.iter().copied()).args(arguments);
-        run(&mut command, input, Duration::from_secs(60))
+        run(&mut command, input, Duration::from_mins(1))
     }
 
     /// The object at a path of the API; `None` when there is none.
@@ -136,9 +136,9 @@ impl Cluster {
 
     /// A merge patch in the name of a field manager.
     #[track_caller]
-    pub fn merge(&self, path: &str, manager: &str, patch: &Value) -> Value {
+    pub fn merge(&self, path: &str, manager: &str, change: &Value) -> Value {
         let path = format!("{path}?fieldManager={manager}");
-        let answer = self.ask(&Method::PATCH, &path, "application/merge-patch+json", Some(patch));
+        let answer = self.ask(&Method::PATCH, &path, "application/merge-patch+json", Some(change));
         answer.unwrap_or_else(|code| panic!("PATCH {path} was answered {code}"))
     }
 

@@ -1,7 +1,7 @@
 //! Child processes that cannot outlive a test nor keep it waiting.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -54,15 +54,15 @@ pub fn run(command: &mut Command, input: Option<&str>, deadline: Duration) -> Fi
     let ended = ended.unwrap_or_else(|| {
         panic!("{command:?} did not end within {} s; stdout:\n{stdout}\nstderr:\n{stderr}", deadline.as_secs())
     });
-    Finished { code: ended, stdout, stderr }
+    Finished { code: ended.code(), stdout, stderr }
 }
 
-/// Waits for the end of a process; `None` when the deadline comes first, else its exit code.
-pub fn wait(child: &mut Child, deadline: Duration) -> Option<Option<i32>> {
+/// Waits for the end of a process; `None` when the deadline comes first.
+pub fn wait(child: &mut Child, deadline: Duration) -> Option<ExitStatus> {
     let until = Instant::now() + deadline;
     loop {
         if let Some(status) = child.try_wait().expect("the process can be waited for") {
-            return Some(status.code());
+            return Some(status);
         }
         if Instant::now() >= until {
             return None;

@@ -54,6 +54,7 @@ impl Site {
     }
 
     pub fn make_namespace(&self, name: &str) {
+        self.cluster_scoped("namespaces", name);
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         cluster().create("/api/v1/namespaces", &object);
     }
@@ -237,9 +238,7 @@ impl Drop for Site {
             for path in self.cluster_scoped.lock().expect("a list").iter() {
                 cluster().delete(path);
             }
-            for namespace in [&self.home, &self.namespace] {
-                cluster().delete(&path("namespaces", None, namespace));
-            }
+            cluster().delete(&path("namespaces", None, &self.home));
         }
     }
 }
