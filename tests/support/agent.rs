@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::cluster::{cluster, path};
-use super::process::{Lines, wait};
+use super::process::{Leash, Lines, wait};
 use super::site::Site;
 use super::wait::{check, eventually};
 
@@ -21,6 +21,8 @@ pub struct Agent {
     /// The namespace of its parents.
     home: String,
     child: Child,
+    /// `None` once the daemon is being ended.
+    leash: Option<Leash>,
     log: Lines,
     address: String,
 }
@@ -46,7 +48,8 @@ impl Agent {
         let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut child = spawned.expect("driftless starts");
         let log = Lines::of(child.stderr.take().expect("a pipe"));
-        let mut agent = Self { home: site.home.clone(), child, log, address: String::new() };
+        let leash = Some(Leash::of(&child));
+        let mut agent = Self { home: site.home.clone(), child, leash, log, address: String::new() };
         agent.address = eventually("the daemon serves", || {
             if let Some(status) = agent.child.try_wait().expect("the daemon can be waited for") {
                 panic!("the daemon ended at once: {status}\n{}", agent.log().join("\n"));
@@ -175,6 +178,7 @@ impl Agent {
     #[track_caller]
     pub fn stop(mut self) -> (Duration, Vec<String>) {
         let began = Instant::now();
+        self.leash = None;
         let told = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
         assert!(told.expect("kill runs").success());
         let status = wait(&mut self.child, FAREWELL).expect("the daemon ends after SIGTERM");
@@ -189,6 +193,7 @@ impl Agent {
     }
 
     fn end(&mut self) {
+        self.leash = None;
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,6 +1,7 @@
 //! Child processes that cannot outlive a test nor keep it waiting.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -37,7 +38,7 @@ pub fn run(command: &mut Command, input: Option<&str>, deadline: Duration) -> Fi
     let writer = child.stdin.take().zip(input.map(ToOwned::to_owned)).map(|(mut pipe, text)| {
         thread::spawn(move || {
             // A command that does not read all of it has its reasons.
-            let _ = std::io::Write::write_all(&mut pipe, text.as_bytes());
+            let _ = pipe.write_all(text.as_bytes());
         })
     });
     let stdout = gather(child.stdout.take().expect("a pipe"));
@@ -102,5 +103,31 @@ impl Lines {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Kills a process when this one ends without having said otherwise, as by SIGKILL.
+pub struct Leash(Child);
+
+impl Leash {
+    pub fn of(process: &Child) -> Self {
+        let guard = Command::new("sh")
+            .args(["-c", "read -r word || kill -9 \"$1\"", "guard", &process.id().to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn();
+        Self(guard.expect("sh starts"))
+    }
+}
+
+/// Lets go: the process is ended by whoever holds it, and its number may be another's afterwards.
+impl Drop for Leash {
+    fn drop(&mut self) {
+        if let Some(mut stdin) = self.0.stdin.take() {
+            let _ = stdin.write_all(b"over\n");
+        }
+        let _ = self.0.wait();
     }
 }
