@@ -166,14 +166,17 @@ impl Worker {
             wanted.ids.insert(desired.manifest.id.clone());
         }
         self.context.registry.declare(&self.config.name, wanted.ids.clone());
-        self.context.registry.declared_at(&self.config.name, &rendered.commit.id);
+        if rendered.problems.is_empty() {
+            self.context.registry.declared_at(&self.config.name, &rendered.commit.id);
+        }
         let orphans: BTreeSet<&ObjectId> = inventory.iter().filter(|id| !wanted.ids.contains(id)).collect();
         let moved = self.moved(&rendered.commit.id, &orphans, &discovery).await;
         wanted.ids.extend(inventory.iter().cloned());
         let seen = self.cluster.see(&discovery, &wanted, &self.set_id).await?;
         self.await_declarations(&seen.observed).await;
         let mut others = self.context.registry.others(&self.config.name, &wanted.ids);
-        for (id, sync) in moved {
+        others.unsure = moved.unsure;
+        for (id, sync) in moved.declared {
             others.declared.entry(id).or_insert(sync);
         }
         let observation = Observation {

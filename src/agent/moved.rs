@@ -10,40 +10,53 @@ use crate::config::SyncConfig;
 use crate::object::ObjectId;
 use crate::plan::resolve;
 use crate::render::{Settings, render};
+use crate::source::{Refusal, SourceError};
+
+/// What a commit declares for the other syncs of its repository, as far as orphans are concerned.
+#[derive(Debug, Default)]
+pub(super) struct Moved {
+    /// The orphans that another sync declares.
+    pub declared: BTreeMap<ObjectId, Arc<str>>,
+    /// Another sync, some of whose manifests cannot be used: any orphan may be among them.
+    pub unsure: Option<Arc<str>>,
+}
 
 impl Worker {
-    /// Which of the orphans of this commit it declares for other syncs of the same repository that
-    /// have not come to it yet. They are read from this sync's own clone, so nobody is waited for.
-    pub(super) async fn moved(
-        &self,
-        commit: &str,
-        orphans: &BTreeSet<&ObjectId>,
-        discovery: &Discovery,
-    ) -> BTreeMap<ObjectId, Arc<str>> {
-        let mut moved = BTreeMap::new();
+    /// What this commit declares for the other syncs of the same repository that have not said so
+    /// yet, or not in full. It is read from this sync's own clone, so nobody is waited for.
+    pub(super) async fn moved(&self, commit: &str, orphans: &BTreeSet<&ObjectId>, discovery: &Discovery) -> Moved {
+        let mut moved = Moved::default();
         if orphans.is_empty() {
             return moved;
         }
         for other in self.context.registry.behind(&self.config, commit) {
-            for id in self.declared_for(&other, commit, discovery).await {
-                if orphans.contains(&id) {
-                    moved.insert(id, other.name.as_str().into());
-                }
+            let name: Arc<str> = other.name.as_str().into();
+            let (declared, complete) = self.declared_for(&other, commit, discovery).await;
+            let orphans = declared.into_iter().filter(|id| orphans.contains(id));
+            moved.declared.extend(orphans.map(|id| (id, Arc::clone(&name))));
+            if !complete {
+                moved.unsure = Some(name);
             }
         }
         moved
     }
 
-    /// What a commit declares for another sync; nothing where that sync cannot use the commit.
-    async fn declared_for(&self, other: &SyncConfig, commit: &str, discovery: &Discovery) -> Vec<ObjectId> {
-        let Ok(snapshot) = self.git.snapshot(commit, &other.path).await else { return Vec::new() };
+    /// What a commit declares for another sync, and whether that is all of it.
+    async fn declared_for(&self, other: &SyncConfig, commit: &str, discovery: &Discovery) -> (Vec<ObjectId>, bool) {
+        let snapshot = match self.git.snapshot(commit, &other.path).await {
+            Ok(snapshot) => snapshot,
+            Err(SourceError::Refused { refusal: Refusal::NoSuchPath { .. }, .. }) => return (Vec::new(), true),
+            Err(_) => return (Vec::new(), false),
+        };
         let settings = Settings { target_namespace: other.target_namespace.clone() };
         let Ok(rendered) = tokio::task::spawn_blocking(move || render(&snapshot, &settings)).await else {
-            return Vec::new();
+            return (Vec::new(), false);
         };
         let target = other.target_namespace.as_deref();
         let scope = |gk: &_, version: &str| discovery.scope(gk, version);
         let resolved = resolve(&rendered.manifests, target, &self.context.key, &scope);
-        resolved.desired.into_iter().map(|desired| desired.manifest.id.clone()).collect()
+        // A kind that is not there has no live object that could be an orphan, so only files count.
+        let complete = rendered.errors.is_empty();
+        (resolved.desired.into_iter().map(|desired| desired.manifest.id.clone()).collect(), complete)
     }
 }

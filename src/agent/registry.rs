@@ -15,7 +15,7 @@ struct Entry {
     set_id: String,
     /// `None`: not known yet.
     declared: Option<BTreeSet<ObjectId>>,
-    /// The commit as of which it has declared that.
+    /// The newest commit as of which it has declared all of it.
     commit: String,
     config: Option<Arc<SyncConfig>>,
     /// The syncs it waits for before it can declare anything.
@@ -79,13 +79,13 @@ impl Registry {
         });
     }
 
-    /// Says as of which commit a sync has declared what it declares.
+    /// Says as of which commit a sync has declared all that it declares.
     pub fn declared_at(&self, sync: &SyncName, commit: &str) {
         self.with(|entries| commit.clone_into(&mut entries.entry(sync.clone()).or_default().commit));
     }
 
-    /// The other syncs of the same repository and reference that have not declared yet what they
-    /// declare as of this commit.
+    /// The other syncs of the same repository and reference that have not declared yet all that
+    /// they declare as of this commit.
     #[must_use]
     pub fn behind(&self, config: &SyncConfig, commit: &str) -> Vec<Arc<SyncConfig>> {
         self.with(|entries| {

@@ -18,6 +18,9 @@ pub struct Others {
     pub declared: BTreeMap<ObjectId, Arc<str>>,
     /// Which of them declares anything in a namespace.
     pub namespaces: BTreeMap<Arc<str>, Arc<str>>,
+    /// One of the same repository, some of whose manifests in this commit cannot be used: an orphan
+    /// may have moved there.
+    pub unsure: Option<Arc<str>>,
     /// Which of them declares anything of a kind.
     pub kinds: BTreeMap<GroupKind, Arc<str>>,
 }
@@ -67,6 +70,9 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
     }
     let mut plan =
         Plan { steps: steps.into_values().collect(), held: None, blocked: facts.doubt.map(ToOwned::to_owned) };
+    if let Some(step) = plan.steps.iter().find(|step| matches!(step.reason, Reason::Unsure { .. })) {
+        plan.blocked = Some(step.reason.to_string());
+    }
     shelter(facts, &mut plan);
     guard(facts, &mut plan);
     plan

@@ -45,6 +45,9 @@ pub(super) fn orphan(facts: &Facts<'_>, id: &ObjectId, live: Option<&Observed>, 
     if let Some(reason) = unproven(live, recorded) {
         return (Verb::Keep, reason);
     }
+    if let Some(sync) = &facts.others.unsure {
+        return (Verb::Keep, Reason::Unsure { sync: sync.clone() });
+    }
     if let Some(by) = user(facts, id) {
         return (Verb::Refuse, Reason::StillUsed { by });
     }

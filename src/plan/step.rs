@@ -140,6 +140,10 @@ pub enum Reason {
     Blocked {
         why: String,
     },
+    /// It may have moved to a sync some of whose manifests cannot be used.
+    Unsure {
+        sync: Arc<str>,
+    },
     /// It can be in no wave: a circle, or a dependency that is not declared.
     Unorderable {
         why: String,
@@ -191,6 +195,10 @@ impl fmt::Display for Reason {
                 write!(out, "is being deleted, and waits for its finalizers: {}", finalizers.join(", "))
             }
             Self::Held => out.write_str("removed from git, and held by the prune guard"),
+            Self::Unsure { sync } => write!(
+                out,
+                "removed from git, and not pruned before all manifests of sync {sync} can be used: it may have moved there"
+            ),
             Self::Unorderable { why } => out.write_str(why),
             Self::Blocked { why } => write!(out, "removed from git, and not pruned, since {why}"),
         }

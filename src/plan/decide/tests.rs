@@ -171,6 +171,14 @@ fn an_object_moves_between_syncs_without_being_deleted() {
 }
 
 #[test]
+fn an_orphan_that_may_have_moved_to_a_broken_file_of_another_sync_is_kept() {
+    let mut world = World::default().with("a", false).with("b", true);
+    world.others.unsure = Some("to".into());
+    assert_eq!(world.verdict("a"), (Verb::Keep, Reason::Unsure { sync: "to".into() }));
+    assert!(world.plan().blocked.is_some());
+}
+
+#[test]
 fn an_orphan_is_pruned_only_with_every_proof() {
     let world = World::default().with("a", false).with("b", true);
     assert_eq!(world.verdict("a"), (Verb::Prune, Reason::RemovedFromGit));
