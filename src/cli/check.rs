@@ -42,7 +42,10 @@ impl Finding {
 pub(super) async fn check(common: &Common) -> Result<u8, CliError> {
     let session = Session::open(common)?;
     let syncs = session.config.syncs.len();
-    let mut findings = vec![Finding::good("configuration", format!("{} has {syncs} syncs", common.config.display()))];
+    let mut findings = vec![Finding::good(
+        "configuration",
+        format!("{} has {syncs} sync{}", common.config.display(), if syncs == 1 { "" } else { "s" }),
+    )];
     let cluster = match session.connect(None).await {
         Ok(cluster) => match cluster.discover().await {
             Ok(discovery) => {
