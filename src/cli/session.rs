@@ -72,7 +72,9 @@ impl Session {
     }
 
     pub async fn connect(&self, hook: Option<RequestHook>) -> Result<Cluster, CliError> {
-        let connect = Connect { kubeconfig: self.kubeconfig.clone(), context: self.context.clone(), hook };
+        // A person who waits for an answer would rather hear soon that there is no server.
+        let tries = hook.is_none().then_some(2);
+        let connect = Connect { kubeconfig: self.kubeconfig.clone(), context: self.context.clone(), hook, tries };
         Ok(Cluster::connect(&connect).await?)
     }
 

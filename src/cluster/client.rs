@@ -27,6 +27,9 @@ pub struct Connect {
     pub kubeconfig: Option<PathBuf>,
     pub context: Option<String>,
     pub hook: Option<RequestHook>,
+    /// How often a request is sent at most while the server is not there; `None`: 6 times, over
+    /// some 8 seconds.
+    pub tries: Option<u32>,
 }
 
 /// One request may take this long.
@@ -48,6 +51,7 @@ pub struct Cluster {
     /// Namespace of the kubeconfig's context, or of the pod.
     default_namespace: Arc<str>,
     impersonate: Option<HeaderValue>,
+    tries: u32,
 }
 
 /// One request, without what all have in common.
@@ -107,7 +111,13 @@ impl Cluster {
         config.headers.push((USER_AGENT, HeaderValue::from_static(concat!("driftless/", env!("CARGO_PKG_VERSION")))));
         let default_namespace = config.default_namespace.as_str().into();
         let client = ClientBuilder::try_from(config).map_err(|error| failed(&error))?.build();
-        Ok(Self { client, hook: options.hook.clone(), default_namespace, impersonate: None })
+        Ok(Self {
+            client,
+            hook: options.hook.clone(),
+            default_namespace,
+            impersonate: None,
+            tries: options.tries.unwrap_or(TRIES),
+        })
     }
 
     /// The same server as another user: requests of a sync that names a service account.
@@ -150,7 +160,7 @@ impl Cluster {
             }
             match outcome {
                 Ok(value) => return Ok(value),
-                Err((error, wish)) if error.is_transient() && error.code() != Some(500) && tried < TRIES => {
+                Err((error, wish)) if error.is_transient() && error.code() != Some(500) && tried < self.tries => {
                     tokio::time::sleep(pause(tried, wish)).await;
                 }
                 Err((error, _)) => return Err(error),

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_secs(2);
-const LONGEST: Duration = Duration::from_mins(5);
 
-/// Delays that double from 2 s up to 5 minutes, each multiplied by 0.75 to 1.25.
+/// Delays that double from 2 s up to a bound, each multiplied by 0.75 to 1.25.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     failures: u32,
@@ -18,9 +17,9 @@ impl Backoff {
         Self { failures: 0, random: seed | 1 }
     }
 
-    /// The delay after one more failure.
-    pub fn next_delay(&mut self) -> Duration {
-        let delay = FIRST.saturating_mul(1 << self.failures.min(8)).min(LONGEST);
+    /// The delay after one more failure; before the jitter at most `longest`.
+    pub fn next_delay(&mut self, longest: Duration) -> Duration {
+        let delay = FIRST.saturating_mul(1 << self.failures.min(8)).min(longest);
         self.failures += 1;
         delay.mul_f64(0.75 + self.fraction() / 2.0)
     }
@@ -43,15 +42,17 @@ impl Backoff {
 mod tests {
     use super::*;
 
+    const LONGEST: Duration = Duration::from_mins(5);
+
     #[test]
     fn delays_grow_to_a_bound_and_start_anew_after_success() {
         let mut backoff = Backoff::new(7);
-        let delays: Vec<Duration> = (0..20).map(|_| backoff.next_delay()).collect();
+        let delays: Vec<Duration> = (0..20).map(|_| backoff.next_delay(LONGEST)).collect();
         assert!(delays[0] >= FIRST.mul_f64(0.75) && delays[0] <= FIRST.mul_f64(1.25), "{delays:?}");
         assert!(delays.windows(4).all(|four| four[3] > four[0] || four[0] > LONGEST.mul_f64(0.7)), "{delays:?}");
         assert!(delays.iter().all(|delay| *delay <= LONGEST.mul_f64(1.25)));
         assert_ne!(delays[18], delays[19], "jitter");
         backoff.reset();
-        assert!(backoff.next_delay() <= FIRST.mul_f64(1.25));
+        assert!(backoff.next_delay(LONGEST) <= FIRST.mul_f64(1.25));
     }
 }

@@ -52,7 +52,7 @@ impl Machine {
                 }
             }
             Err(error) => {
-                let retry_in = self.look_backoff.next_delay().min(self.config.interval.max(Duration::from_secs(2)));
+                let retry_in = self.look_backoff.next_delay(self.config.interval.max(Duration::from_secs(2)));
                 self.next_look = now.mono + retry_in;
                 self.effects.push(Effect::Tell(Notice::LookFailed { error: error.clone(), retry_in }));
                 self.look_error = Some(error);

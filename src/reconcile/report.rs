@@ -14,6 +14,9 @@ use super::{Effect, Machine, Moment, Notice, Outcome, RenderedCommit};
 /// How often to see whether objects became healthy: at first, and at most.
 const FIRST_POLL: Duration = Duration::from_millis(500);
 const SLOWEST_POLL: Duration = Duration::from_secs(10);
+/// Between these lies the longest wait after failures.
+const SHORTEST_BOUND: Duration = Duration::from_secs(30);
+const LONGEST_BOUND: Duration = Duration::from_mins(5);
 
 impl Machine {
     /// Writes the parent when there is something new to remember, and concludes.
@@ -74,6 +77,12 @@ impl Machine {
         }));
     }
 
+    /// The longest wait after failures. A cycle that retries what failed also heals what drifted, so
+    /// this is not much more than the interval.
+    fn longest_delay(&self) -> Duration {
+        self.config.interval.clamp(SHORTEST_BOUND, LONGEST_BOUND)
+    }
+
     /// Whether the last cycle ended the same way; notes how this one does.
     fn ends_again(&mut self, outcome: Outcome, commit: &str) -> bool {
         let end = (outcome, commit.to_owned());
@@ -84,7 +93,7 @@ impl Machine {
     fn schedule(&mut self, cycle: &Cycle, outcome: Option<Outcome>, healthy: bool, now: Moment) -> Option<Duration> {
         match outcome {
             Some(Outcome::Failed) => {
-                let delay = self.backoff.next_delay();
+                let delay = self.backoff.next_delay(self.longest_delay());
                 self.next_cycle = Some(now.mono + delay);
                 return Some(delay);
             }
@@ -187,7 +196,7 @@ impl Machine {
     /// The sync fails, and there is no commit whose objects could be kept as they are.
     pub(super) fn fail_without_commit(&mut self, now: Moment) {
         let problems = self.source_problems();
-        let delay = self.backoff.next_delay();
+        let delay = self.backoff.next_delay(self.longest_delay());
         self.next_cycle = Some(now.mono + delay);
         let message = problems.first().map(ToString::to_string).unwrap_or_default();
         let mut status = (*self.status).clone();
