@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cluster::with_causes;
 use crate::observe::LogFormat;
 
 pub(crate) use session::{CliError, Session};
@@ -95,7 +96,7 @@ enum ConfigCommand {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Err(error) = run::init_log(&arguments.command, &arguments.common) {
-        eprintln!("error: {}", session::chain(&error));
+        eprintln!("error: {}", with_causes(&error));
         return ExitCode::FAILURE;
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -111,7 +112,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("error: {}", session::chain(&error));
+            eprintln!("error: {}", with_causes(&error));
             ExitCode::FAILURE
         }
     }

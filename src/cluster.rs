@@ -9,7 +9,7 @@ mod write;
 
 pub use client::{Access, Cluster, Connect, RequestHook};
 pub use discovery::{Discovery, Resource};
-pub use error::{ApiError, Cause};
+pub use error::{ApiError, Cause, with_causes};
 pub use health::{has_health, health, health_of, waits_for_consumer};
 pub use observe::{Seen, Wanted};
 pub use write::{Applied, Deletion, DryRun};

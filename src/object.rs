@@ -3,6 +3,7 @@
 //! Pure values: this room knows of no git, no cluster, no clock.
 
 mod canonical;
+mod characters;
 mod digest;
 mod health;
 mod identity;
@@ -12,6 +13,7 @@ mod normalise;
 mod observed;
 
 pub use canonical::canonical_json;
+pub use characters::is_deceptive;
 pub use digest::{Digest, DigestKey, Fingerprint, ParseDigestError, Short};
 pub use health::{Health, HealthStatus};
 pub use identity::{GroupKind, ObjectId, Origin, Scope};

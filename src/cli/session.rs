@@ -34,20 +34,6 @@ pub(crate) enum CliError {
     Text(String),
 }
 
-/// An error with its causes, each told once.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = cause.source();
-    }
-    text
-}
-
 /// The configuration of this call.
 pub(crate) struct Session {
     pub config: Config,

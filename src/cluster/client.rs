@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::ApiError;
+use super::error::with_causes;
 use crate::config::ServiceAccount;
 
 /// Called after every answered or failed request: verb, HTTP status (`None`: no answer), time.
@@ -93,7 +94,7 @@ impl Cluster {
     /// # Errors
     /// There is none, or it cannot be used.
     pub async fn connect(options: &Connect) -> Result<Self, ApiError> {
-        let failed = |error: &dyn std::error::Error| ApiError::Configuration(chain(error));
+        let failed = |error: &dyn std::error::Error| ApiError::Configuration(with_causes(error));
         let choice = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
         let mut config = match &options.kubeconfig {
             Some(path) => {
@@ -190,10 +191,11 @@ impl Cluster {
         let request = request
             .body(Body::from(bytes))
             .map_err(|error| plain(ApiError::Configuration(format!("cannot ask for {}: {error}", call.path))))?;
-        let response = self.client.send(request).await.map_err(|error| plain(ApiError::Unreachable(chain(&error))))?;
+        let response =
+            self.client.send(request).await.map_err(|error| plain(ApiError::Unreachable(with_causes(&error))))?;
         let (parts, body) = response.into_parts();
         let body = http_body_util::Limited::new(body, LARGEST_ANSWER);
-        let body = body.collect().await.map_err(|error| plain(ApiError::Garbled(chain(&*error))))?.to_bytes();
+        let body = body.collect().await.map_err(|error| plain(ApiError::Garbled(with_causes(&*error))))?.to_bytes();
         if !parts.status.is_success() {
             return Err((ApiError::from_answer(parts.status.as_u16(), &body), retry_after(&parts.headers)));
         }
@@ -202,20 +204,6 @@ impl Cluster {
             plain(ApiError::Garbled(format!("no JSON at line {}, column {}", error.line(), error.column())))
         })
     }
-}
-
-/// An error with its causes, each told once: many errors of the stack repeat what lies below them.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {

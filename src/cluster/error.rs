@@ -59,6 +59,21 @@ impl fmt::Display for Refusal<'_> {
     }
 }
 
+/// An error with its causes, each told once: many errors repeat what lies below them.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Status {

@@ -10,6 +10,8 @@ use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::object::is_deceptive;
+
 /// Target of the records that are made of events. Their message says all, so that text leaves
 /// out every field but the sync.
 pub(super) const TARGET: &str = "driftless::event";
@@ -121,12 +123,8 @@ struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let misleads = |char: char| {
-            char.is_control()
-                || matches!(char, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        };
         for char in self.0.chars() {
-            if misleads(char) {
+            if is_deceptive(char) {
                 write!(out, "{}", char.escape_default())?;
             } else {
                 out.write_char(char)?;

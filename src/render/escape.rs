@@ -1,6 +1,8 @@
 //! Text of a repository in messages for people: on one line, and unable to move a cursor or to
 //! reverse the direction of reading.
 
+use crate::object::is_deceptive;
+
 /// The longest text echoed, in characters: a message is for reading.
 const LONGEST: usize = 400;
 
@@ -12,18 +14,13 @@ pub fn readable(text: &str) -> String {
             out.push('…');
             break;
         }
-        if character.is_control() || is_invisible(character) {
+        if is_deceptive(character) {
             out.extend(character.escape_default());
         } else {
             out.push(character);
         }
     }
     out
-}
-
-/// Zero-width and bidirectional formatting, and the line breaks that are no control characters.
-fn is_invisible(character: char) -> bool {
-    matches!(character, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
-use crate::object::{canonical_json, names};
+use crate::object::{canonical_json, is_deceptive, names};
 
 /// Stands for every value of a Secret, of whatever length.
 const HIDDEN: &str = "<hidden>";
@@ -63,17 +63,12 @@ pub fn yaml(object: &Value) -> String {
 
 /// A line that can neither move the cursor nor change a colour.
 pub fn escaped(line: &str) -> String {
-    let harmless = |character: char| character == '\t' || !(character.is_control() || is_formatting(character));
+    let harmless = |character: char| character == '\t' || !is_deceptive(character);
     let mut out = String::with_capacity(line.len());
     for character in line.chars() {
         if harmless(character) { out.push(character) } else { out.extend(character.escape_default()) }
     }
     out
-}
-
-/// Zero-width and bidirectional formatting, and line breaks that are no control characters.
-fn is_formatting(character: char) -> bool {
-    matches!(character, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
 }
 
 /// A mapping whose fields of these names come first; the others follow by name.
