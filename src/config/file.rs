@@ -24,12 +24,12 @@ pub(super) const MAX_PERCENT: u8 = 20;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(title = "driftless configuration")]
 pub(super) struct RawConfig {
-    /// Address and port of /metrics, /healthz, /readyz, /status and the page. `:8080` listens on every IPv4 address,
+    /// Address and port of /metrics, /healthz, /readyz and /status. `:8080` listens on every IPv4 address,
     /// `[::]:8080` on every address.
     #[schemars(extend("default" = LISTEN), regex(pattern = address::LISTEN_PATTERN))]
     pub listen: Option<At<String>>,
 
-    /// Namespace of driftless' own objects: one ConfigMap per sync, the lease, the key. Created when missing.
+    /// Namespace of driftless' own objects: one ConfigMap per sync, and the key. Created when missing.
     /// Default: the pod's own namespace, else `driftless`.
     #[schemars(length(max = NAMESPACE_MAX), regex(pattern = LABEL_PATTERN))]
     pub namespace: Option<At<String>>,
@@ -46,12 +46,12 @@ pub(super) struct RawConfig {
     pub syncs: Vec<At<RawSync>>,
 }
 
-/// For the daemon with more than one replica: only the leader writes.
+/// For the daemon with more than one replica. Not in effect yet: run one replica.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "LeaderElection")]
 pub(super) struct RawLeaderElection {
-    /// Whether to wait for leadership before the first write.
+    /// Whether only a leader may write. Accepted, and not in effect yet.
     #[schemars(extend("default" = true))]
     pub enabled: Option<bool>,
 }

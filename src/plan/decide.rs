@@ -68,8 +68,12 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
             steps.insert(id, Step { id: id.clone(), verb, reason, desired: None, live: live.cloned() });
         }
     }
-    let mut plan =
-        Plan { steps: steps.into_values().collect(), held: None, blocked: facts.doubt.map(ToOwned::to_owned) };
+    let mut plan = Plan {
+        steps: steps.into_values().collect(),
+        held: None,
+        by_approval: false,
+        blocked: facts.doubt.map(ToOwned::to_owned),
+    };
     if let Some(step) = plan.steps.iter().find(|step| matches!(step.reason, Reason::Unsure { .. })) {
         plan.blocked = Some(step.reason.to_string());
     }

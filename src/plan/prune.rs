@@ -135,7 +135,7 @@ pub(super) fn guard(facts: &Facts<'_>, plan: &mut Plan) {
     let prune = plan.count(Verb::Prune);
     let total = facts.inventory.values().filter(|recorded| !recorded.fresh).count();
     let percent = usize::from(facts.prune.max_percent);
-    let reason = if facts.approved || prune == 0 {
+    let reason = if prune == 0 {
         return;
     } else if facts.desired.is_empty() {
         format!("the commit declares no object at all; all {prune} of this sync would be deleted")
@@ -144,6 +144,10 @@ pub(super) fn guard(facts: &Facts<'_>, plan: &mut Plan) {
     } else {
         return;
     };
+    if facts.approved {
+        plan.by_approval = true;
+        return;
+    }
     for step in &mut plan.steps {
         if step.prunes() {
             step.verb = Verb::Keep;

@@ -248,6 +248,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The guard holds the prune until a person approves the commit.
     pub held: Option<Held>,
+    /// The guard would hold the prune, had a person not approved the commit.
+    pub by_approval: bool,
     /// Why nothing may be pruned in this cycle, other than the guard.
     pub blocked: Option<String>,
 }

@@ -25,7 +25,7 @@ impl Machine {
             }
         };
         let doubt = self.doubt(&cycle, &observation);
-        let approved = self.allow_prune || self.marks.approved.as_ref() == Some(&cycle.rendered.commit.id);
+        let approved = self.is_approved(&cycle.rendered.commit.id);
         let decided = plan(&Facts {
             set_id: &self.set_id,
             commit: &cycle.rendered.commit.id,
@@ -103,11 +103,18 @@ impl Machine {
         self.prune(cycle, now);
     }
 
+    /// Whether a person lets this commit prune what the guard would hold.
+    fn is_approved(&self, commit: &str) -> bool {
+        self.allow_prune || self.marks.approved.as_deref() == Some(commit)
+    }
+
     /// Prunes only when everything before succeeded and no newer commit is known.
     pub(super) fn prune(&mut self, mut cycle: Cycle, now: Moment) {
         let overtaken = self.head.as_ref().is_some_and(|head| *head != cycle.rendered.commit.id);
         let prunes = cycle.plan.steps.iter().any(Step::prunes);
-        cycle.cut_short = prunes && (overtaken || self.is_suspended());
+        // An approval can be taken back until the last moment.
+        let disapproved = cycle.plan.by_approval && !self.is_approved(&cycle.rendered.commit.id);
+        cycle.cut_short = prunes && (overtaken || disapproved || self.is_suspended());
         if cycle.cut_short || !prunes || !cycle.problems.is_empty() {
             return self.end(cycle, now);
         }
