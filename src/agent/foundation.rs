@@ -20,7 +20,7 @@ const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/names
 /// The agent cannot prepare its own place in the cluster.
 #[derive(Debug, Error)]
 pub enum FoundationError {
-    #[error("cannot create the namespace {namespace}, in which driftless keeps its state: {error}")]
+    #[error("cannot read or create the namespace {namespace}, in which driftless keeps its state: {error}")]
     Namespace { namespace: Arc<str>, error: ApiError },
     #[error("cannot read or create the Secret {namespace}/{KEY_SECRET}, which keys the digests of Secrets: {error}")]
     Key { namespace: Arc<str>, error: ApiError },
@@ -55,7 +55,8 @@ pub async fn ensure_namespace(cluster: &Cluster, namespace: &Arc<str>) -> Result
         Ok(Some(_)) => return Ok(()),
         // Without the permission to look, the first write into it tells whether it is there.
         Err(error) if error.is_forbidden() => return Ok(()),
-        Ok(None) | Err(_) => {}
+        Err(error) => return Err(FoundationError::Namespace { namespace: Arc::clone(namespace), error }),
+        Ok(None) => {}
     }
     let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": **namespace}});
     match cluster.create(&resource, None, &object).await {

@@ -17,7 +17,9 @@ use super::text::{Clock, TARGET, Text};
 /// `debug`, `info,driftless=debug`.
 const FILTER: &str = "DRIFTLESS_LOG";
 /// Stands before every filter: libraries are heard from `warn` up unless they are named.
-const QUIET: &str = "h2=warn,hyper=warn,kube=warn,log=warn,notify=warn,rustls=warn,tower=warn";
+/// The client of the API server logs every error that it also returns: those are told once, with what
+/// was attempted.
+const QUIET: &str = "h2=warn,hyper=warn,kube=warn,kube_client=off,log=warn,notify=warn,rustls=warn,tower=warn";
 
 /// In which form the log is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
