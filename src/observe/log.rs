@@ -191,8 +191,8 @@ mod tests {
 
     #[test]
     fn text_shows_the_fields_of_other_records() {
-        let log = text("info", || tracing::warn!(target: "kube_client", status = 500, why = "a\nb", "no answer"));
-        assert!(log.ends_with(" WARN kube_client: no answer status=500 why=a\\nb\n"), "{log}");
+        let log = text("info", || tracing::warn!(target: "hyper_util", status = 500, why = "a\nb", "no answer"));
+        assert!(log.ends_with(" WARN hyper_util: no answer status=500 why=a\\nb\n"), "{log}");
     }
 
     #[test]
