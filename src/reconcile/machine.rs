@@ -79,6 +79,8 @@ pub struct Machine {
     pub(super) settle_polls: u32,
     /// Drift that was told and is still there.
     pub(super) told: BTreeMap<ObjectId, String>,
+    /// A person asked for a cycle; one that is under way does not count, since it may have looked before.
+    pub(super) asked: bool,
     /// How the last cycle ended, as it was told.
     pub(super) last: Option<(Outcome, String)>,
     pub(super) effects: Vec<Effect>,
@@ -124,6 +126,7 @@ impl Machine {
             settling: None,
             settle_polls: 0,
             told: BTreeMap::new(),
+            asked: false,
             last: None,
             effects: Vec::new(),
             config,
@@ -214,6 +217,9 @@ impl Machine {
             self.next_look = now.mono + self.config.interval;
             self.effects.push(Effect::Look { id });
         }
+        if matches!(self.work, Work::Idle) && std::mem::take(&mut self.asked) {
+            self.next_cycle = Some(now.mono);
+        }
         if matches!(self.work, Work::Idle) && self.next_cycle.is_some_and(|due| now.mono >= due) {
             self.next_cycle = None;
             self.begin(now);
@@ -250,8 +256,6 @@ impl Machine {
             self.next_look = now.mono;
             self.backoff.reset();
         }
-        if asked || resumed || approved {
-            self.next_cycle = Some(now.mono);
-        }
+        self.asked |= asked || resumed || approved;
     }
 }
