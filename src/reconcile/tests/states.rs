@@ -52,6 +52,24 @@ fn a_sync_that_is_suspended_in_mid_work_begins_nothing_further() {
 }
 
 #[test]
+fn what_a_person_asks_for_in_mid_cycle_is_done_after_it() {
+    let day = Duration::from_hours(24);
+    for kind in ["Observe", "WriteParent", "Apply"] {
+        let mut world = World::with(|config| config.interval = day);
+        world.push("first", ["a"]);
+        world.until(kind);
+        world.forget();
+        world.mark(|marks| marks.sync_requested = Some("now".into()));
+        world.pass(60);
+        assert_eq!(world.phase(), Phase::Synced);
+        assert_eq!((world.count("Look"), world.count("Observe")), (1, 1), "after {kind}: {:?}", world.log);
+        world.forget();
+        world.pass(day.as_secs() / 2);
+        assert_eq!(world.log, Vec::<String>::new(), "once is enough");
+    }
+}
+
+#[test]
 fn a_sync_waits_for_those_it_depends_on_and_keeps_what_it_has() {
     let mut world = World::synced(["a"]);
     world.step(Input::WaitingFor(vec!["infra".into()]));
