@@ -2,6 +2,7 @@
 //! holds them (`Observed`), with the hashes that decide whether the two still agree.
 //! Pure values: this room knows of no git, no cluster, no clock.
 
+mod blame;
 mod canonical;
 mod characters;
 mod digest;
@@ -12,6 +13,7 @@ pub mod names;
 mod normalise;
 mod observed;
 
+pub use blame::{Blame, FieldChange};
 pub use canonical::canonical_json;
 pub use characters::is_deceptive;
 pub use digest::{Digest, DigestKey, Fingerprint, ParseDigestError, Short};
@@ -19,4 +21,4 @@ pub use health::{Health, HealthStatus};
 pub use identity::{GroupKind, ObjectId, Origin, Scope};
 pub use manifest::{Directives, Manifest, ManifestError};
 pub use normalise::normalise;
-pub use observed::{Observed, Termination};
+pub use observed::{Change, Observed, Termination};

@@ -296,7 +296,17 @@ pub(super) fn reduce(gk: &GroupKind, namespaced: bool, object: &Value, now: Time
     let namespace = text("namespace").filter(|_| namespaced).map(Into::into);
     let id = ObjectId { gk: gk.clone(), namespace, name: text("name")?.into() };
     let state = if has_health(gk) { health_of(gk, object, now) } else { metadata_health(gk, object, now) };
-    Observed::from_metadata(id, metadata, state)
+    let finished = gk.is("batch", "Job") && is_finished(object);
+    Some(Observed { finished, ..Observed::from_metadata(id, metadata, state)? })
+}
+
+/// Whether a Job has run to its end (batch/v1: the conditions Complete and Failed are final).
+fn is_finished(job: &Value) -> bool {
+    let conditions = job.pointer("/status/conditions").and_then(Value::as_array);
+    let ended = |condition: &Value| {
+        condition["status"] == "True" && matches!(condition["type"].as_str(), Some("Complete" | "Failed"))
+    };
+    conditions.is_some_and(|conditions| conditions.iter().any(ended))
 }
 
 /// The health of a kind that has none of its own: there, or on its way out.

@@ -14,6 +14,7 @@ pub struct Termination {
 }
 
 /// What is remembered of a live object: never a tree of values.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own about the object")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
     pub id: ObjectId,
@@ -34,10 +35,67 @@ pub struct Observed {
     pub depends_on: Box<[ObjectId]>,
     /// Field managers of kubectl that own fields, whose entries an apply takes over first.
     pub takeover: bool,
+    /// A Job that has run to its end, well or not: its time to live counts from there.
+    pub finished: bool,
     pub health: Health,
 }
 
+/// What a watch has learned of one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is there, and another than before in more than its resource version.
+    Seen(Observed),
+    /// It is there no more, or left the selection.
+    Gone {
+        id: ObjectId,
+        /// Its last state, as the server told it with the deletion; `None` when nobody saw it go.
+        last: Option<Box<Observed>>,
+    },
+}
+
+impl Change {
+    #[must_use]
+    pub fn id(&self) -> &ObjectId {
+        match self {
+            Self::Seen(live) => &live.id,
+            Self::Gone { id, .. } => id,
+        }
+    }
+}
+
 impl Observed {
+    /// Whether both say the same of one object, whatever their resource versions.
+    #[must_use]
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let Self {
+            id,
+            uid,
+            resource_version: _,
+            part_of,
+            digest,
+            fingerprint,
+            terminating,
+            controlled,
+            detach,
+            depends_on,
+            takeover,
+            finished,
+            health,
+        } = self;
+        *id == other.id
+            && *uid == other.uid
+            && *part_of == other.part_of
+            && *digest == other.digest
+            && *fingerprint == other.fingerprint
+            && *terminating == other.terminating
+            && *controlled == other.controlled
+            && *detach == other.detach
+            && *depends_on == other.depends_on
+            && *takeover == other.takeover
+            && *finished == other.finished
+            && *health == other.health
+    }
+
     /// Reduces a live object's metadata; `None` when the server left out name or UID.
     #[must_use]
     pub fn from_metadata(id: ObjectId, metadata: &Value, health: Health) -> Option<Self> {
@@ -56,6 +114,7 @@ impl Observed {
             detach: entry("annotations", names::DELETION) == Some(names::DETACH),
             depends_on: entry("annotations", names::DEPENDS_ON).map(dependencies).unwrap_or_default(),
             takeover: managers(metadata).any(names::is_taken_over),
+            finished: false,
             health,
         })
     }

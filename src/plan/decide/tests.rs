@@ -34,6 +34,7 @@ fn applied(desired: &Desired) -> Observed {
         detach: false,
         depends_on: Box::default(),
         takeover: false,
+        finished: false,
         health: Health::current(),
     }
 }

@@ -103,6 +103,7 @@ impl World {
             detach: false,
             depends_on: Box::default(),
             takeover: false,
+            finished: false,
             health,
         };
         let result = match &before {
