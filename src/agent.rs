@@ -5,6 +5,7 @@ mod daemon;
 mod driver;
 mod effects;
 mod foundation;
+mod heal;
 mod moved;
 mod once;
 mod parents;

@@ -11,5 +11,5 @@ pub use client::{Access, Cluster, Connect, RequestHook};
 pub use discovery::{Discovery, Resource};
 pub use error::{ApiError, Cause, with_causes};
 pub use health::{has_health, health, health_of, waits_for_consumer};
-pub use observe::{Seen, Wanted};
+pub use observe::{Seen, Wanted, reduce};
 pub use write::{Applied, Deletion, DryRun};

@@ -19,5 +19,7 @@ pub use error::{ConfigError, Located};
 pub use load::{Loaded, load};
 pub use parse::parse;
 pub use schema::schema;
-pub use types::{Config, DriftPolicy, PrunePolicy, Reference, RepoPath, ServiceAccount, Source, SyncConfig, SyncName};
+pub use types::{
+    AuditPolicy, Config, DriftPolicy, PrunePolicy, Reference, RepoPath, ServiceAccount, Source, SyncConfig, SyncName,
+};
 pub use watch::{Watch, watch};

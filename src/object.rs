@@ -21,4 +21,4 @@ pub use health::{Health, HealthStatus};
 pub use identity::{GroupKind, ObjectId, Origin, Scope};
 pub use manifest::{Directives, Manifest, ManifestError};
 pub use normalise::normalise;
-pub use observed::{Change, Observed, Termination};
+pub use observed::{Change, Observed, Termination, is_newer};

@@ -10,11 +10,11 @@ mod resolve;
 mod status;
 mod step;
 
-pub use decide::{Facts, Others, plan};
+pub use decide::{Facts, Others, judge, plan};
 pub use diff::{DiffKind, DiffLine, ObjectDiff, diff, project};
 pub use order::{Stage, Wave, waves};
 pub use outcome::{AppliedObject, ApplyResult, PruneResult, PrunedObject};
 pub use prune::prune_waves;
 pub use resolve::{Desired, Resolved, resolve};
-pub use status::{Commit, Held, Phase, Problem, SyncStatus};
+pub use status::{Commit, Contest, Drift, Held, Phase, Problem, SyncStatus};
 pub use step::{Inventory, Plan, Reason, Recorded, Step, Verb};

@@ -2,15 +2,23 @@
 //! out. It holds no socket, no clock and no task, so every decision that could delete something
 //! can be tested as values.
 
+mod audit;
 mod backoff;
+mod contest;
 mod cycle;
 mod effect;
+mod heal;
+mod lane;
 mod machine;
 mod news;
+mod record;
 mod report;
 #[cfg(test)]
 mod tests;
+mod view;
 mod work;
 
-pub use effect::{Effect, EffectId, Input, Marks, Moment, Notice, Observation, Outcome, RenderedCommit};
+pub use effect::{
+    Audited, Effect, EffectId, Examined, Input, Marks, Moment, Notice, Observation, Outcome, RenderedCommit,
+};
 pub use machine::Machine;

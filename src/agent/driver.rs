@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::effects::Worker;
@@ -76,6 +76,7 @@ impl Driver {
         let machine =
             Machine::new(Arc::clone(&self.config), set_id.clone(), stored, seen, self.context.now(), fastrand::u64(..))
                 .allowing_prune(self.allow_prune);
+        let (applied_one, applied) = mpsc::unbounded_channel();
         let worker = Worker {
             git: Git::open(&self.config, &self.context.data_dir),
             context: self.context.clone(),
@@ -88,8 +89,10 @@ impl Driver {
             cache: tokio::sync::Mutex::new(Cache::default()),
             rediscover: AtomicBool::new(false),
             stop: self.stop.clone(),
+            resolved: tokio::sync::Mutex::default(),
+            applied_one,
         };
-        self.turn(machine, &worker).await
+        self.turn(machine, &worker, applied).await
     }
 
     /// Reads the parent, again and again while that fails: without it, nothing may be decided.
@@ -134,7 +137,12 @@ impl Driver {
         Ending { result: SyncResult::Failed, message: error.to_owned() }
     }
 
-    async fn turn(&mut self, mut machine: Machine, worker: &Worker) -> Option<Ending> {
+    async fn turn(
+        &mut self,
+        mut machine: Machine,
+        worker: &Worker,
+        mut applied: mpsc::UnboundedReceiver<Input>,
+    ) -> Option<Ending> {
         let mut phases = self.context.registry.phases();
         let mut running: Running<'_> = FuturesUnordered::new();
         let mut ending = None;
@@ -158,6 +166,7 @@ impl Driver {
             let wake = machine.wake_at().filter(|_| !over);
             let sleep = wake.map(|due| due.saturating_sub(self.context.started.elapsed()));
             tokio::select! {
+                Some(one) = applied.recv() => inputs.push(one),
                 Some(done) = running.next(), if !running.is_empty() => inputs.extend(done),
                 () = tokio::time::sleep(sleep.unwrap_or(Duration::MAX)), if sleep.is_some() => inputs.push(Input::Tick),
                 Ok(()) = phases.changed() => {
@@ -173,7 +182,15 @@ impl Driver {
     /// Once stopped, or at the end of the only cycle, nothing new is begun; what has begun is
     /// recorded and told.
     fn is_wanted(&self, effect: &Effect, ended: bool) -> bool {
-        let begins = matches!(effect, Effect::Look { .. } | Effect::Render { .. } | Effect::Observe { .. });
+        let begins = matches!(
+            effect,
+            Effect::Look { .. }
+                | Effect::Render { .. }
+                | Effect::Observe { .. }
+                | Effect::Examine { .. }
+                | Effect::Heal { .. }
+                | Effect::Audit { .. }
+        );
         !(begins && (ended || self.stop.is_cancelled()))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, translate};
@@ -14,8 +14,8 @@ use crate::cluster::{ApiError, Cluster, Discovery, Wanted};
 use crate::config::SyncConfig;
 use crate::object::{ObjectId, Observed, Scope};
 use crate::observe::{Event, LookResult, Work};
-use crate::plan::{Commit, Inventory, Plan, Problem, SyncStatus, Wave, resolve};
-use crate::reconcile::{Effect, Input, Observation, RenderedCommit};
+use crate::plan::{AppliedObject, Commit, Inventory, Plan, Problem, Resolved, SyncStatus, Wave, resolve};
+use crate::reconcile::{Effect, EffectId, Input, Observation, RenderedCommit};
 use crate::render::{Cache, RenderError, Settings, render};
 use crate::source::{Git, Revision};
 
@@ -38,6 +38,10 @@ pub(super) struct Worker {
     /// What is known of the server's kinds may be outdated.
     pub rediscover: AtomicBool,
     pub stop: CancellationToken,
+    /// What the newest commit declares, by the commit and the discovery that it was made from.
+    pub resolved: Mutex<Option<(Arc<RenderedCommit>, Arc<Discovery>, Arc<Resolved>)>>,
+    /// Hears of every object of an apply that is under way. Bounded by the steps of one plan.
+    pub applied_one: mpsc::UnboundedSender<Input>,
 }
 
 impl Worker {
@@ -52,7 +56,10 @@ impl Worker {
             Effect::WriteParent { id, inventory, status } => {
                 Input::ParentWritten { id, result: self.write_parent(inventory, &status).await }
             }
-            Effect::Apply { id, plan, waves } => Input::Applied { id, outcomes: self.apply(&plan, &waves).await },
+            Effect::Apply { id, plan, waves } => Input::Applied { id, outcomes: self.apply(id, &plan, &waves).await },
+            Effect::Examine { id, desired } => Input::Examined { id, result: self.examine(&desired).await },
+            Effect::Heal { id, step } => Input::Healed { id, outcome: self.heal(*step).await },
+            Effect::Audit { id, desired } => Input::Audited { id, result: self.audit(&desired).await },
             Effect::Prune { id, plan } => Input::Pruned { id, outcomes: self.prune(&plan).await },
             Effect::Tell(notice) => {
                 for event in translate::notice(&self.name, notice) {
@@ -134,14 +141,14 @@ impl Worker {
         }))
     }
 
-    async fn observe(&self, rendered: &RenderedCommit, inventory: Vec<ObjectId>) -> Result<Observation, String> {
+    async fn observe(&self, rendered: &Arc<RenderedCommit>, inventory: Vec<ObjectId>) -> Result<Observation, String> {
         let began = Instant::now();
         let seen = self.see(rendered, inventory).await.map_err(|error| error.to_string());
         self.worked(Work::Observe, began);
         seen
     }
 
-    async fn see(&self, rendered: &RenderedCommit, inventory: Vec<ObjectId>) -> Result<Observation, ApiError> {
+    async fn see(&self, rendered: &Arc<RenderedCommit>, inventory: Vec<ObjectId>) -> Result<Observation, ApiError> {
         match self.see_once(rendered, &inventory, false).await? {
             (observation, false) => Ok(observation),
             (_, true) => Ok(self.see_once(rendered, &inventory, true).await?.0),
@@ -151,15 +158,12 @@ impl Worker {
     /// What is seen, and whether discovery proved outdated by it.
     async fn see_once(
         &self,
-        rendered: &RenderedCommit,
+        rendered: &Arc<RenderedCommit>,
         inventory: &[ObjectId],
         anew: bool,
     ) -> Result<(Observation, bool), ApiError> {
         let discovery = self.discovery_for(rendered, inventory, anew).await?;
-        let resolved =
-            resolve(&rendered.manifests, self.config.target_namespace.as_deref(), &self.context.key, &|gk, version| {
-                discovery.scope(gk, version)
-            });
+        let resolved = self.resolve(rendered, &discovery).await;
         let mut wanted = Wanted::default();
         for desired in &resolved.desired {
             wanted.versions.insert(desired.manifest.id.gk.clone(), Arc::clone(&desired.manifest.version));
@@ -187,6 +191,22 @@ impl Worker {
             others,
         };
         Ok((observation, seen.outdated))
+    }
+
+    /// What a commit declares, made once for a commit and what is known of the server's kinds.
+    async fn resolve(&self, rendered: &Arc<RenderedCommit>, discovery: &Arc<Discovery>) -> Arc<Resolved> {
+        let mut known = self.resolved.lock().await;
+        if let Some((commit, kinds, resolved)) = &*known
+            && Arc::ptr_eq(commit, rendered)
+            && Arc::ptr_eq(kinds, discovery)
+        {
+            return Arc::clone(resolved);
+        }
+        let target = self.config.target_namespace.as_deref();
+        let scope = |gk: &_, version: &str| discovery.scope(gk, version);
+        let resolved = Arc::new(resolve(&rendered.manifests, target, &self.context.key, &scope));
+        *known = Some((Arc::clone(rendered), Arc::clone(discovery), Arc::clone(&resolved)));
+        resolved
     }
 
     /// At the start all syncs read git at the same time. An object that carries the label of one
@@ -238,10 +258,13 @@ impl Worker {
             .map_err(|error| format!("{id}: {error}"))
     }
 
-    async fn apply(&self, plan: &Plan, waves: &[Wave]) -> Vec<crate::plan::AppliedObject> {
+    async fn apply(&self, id: EffectId, plan: &Plan, waves: &[Wave]) -> Vec<AppliedObject> {
         let began = Instant::now();
-        let report =
-            |outcome: &crate::plan::AppliedObject| (self.context.tell)(&translate::applied(&self.name, outcome));
+        let report = |outcome: &AppliedObject| {
+            self.applied(outcome);
+            // The receiver is gone only when the sync ends.
+            let _ = self.applied_one.send(Input::AppliedOne { id, outcome: outcome.clone() });
+        };
         let hurry = CancellationToken::new();
         *self.hurry.lock().await = hurry.clone();
         let job = Job {
@@ -257,9 +280,16 @@ impl Worker {
         let outcomes = job.carry_out(plan, waves).await;
         // Kinds come and go while the agent runs; an apply that failed may have gone to an old address.
         let failed = outcomes.iter().any(|outcome| !outcome.result.succeeded());
-        self.rediscover.fetch_or(failed, Ordering::Relaxed);
+        if failed {
+            self.doubt_discovery();
+        }
         self.worked(Work::Apply, began);
         outcomes
+    }
+
+    /// Has the next observation ask anew which kinds there are.
+    pub(super) fn doubt_discovery(&self) {
+        self.rediscover.store(true, Ordering::Relaxed);
     }
 
     async fn prune(&self, plan: &Plan) -> Vec<crate::plan::PrunedObject> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::observe::{Event, SyncResult, Work};
-use crate::plan::{AppliedObject, PrunedObject, Verb};
+use crate::plan::{AppliedObject, Drift, PrunedObject, Verb};
 use crate::reconcile::{Notice, Outcome};
 
 pub(super) fn outcome(outcome: Outcome) -> SyncResult {
@@ -50,7 +50,14 @@ pub(super) fn notice(sync: &Arc<str>, notice: Notice) -> Vec<Event> {
             prune: plan.count(Verb::Prune),
             refuse: plan.count(Verb::Refuse),
         }],
-        Notice::Drift { object, detail } => vec![Event::DriftDetected { sync, object, manager: None, detail }],
+        Notice::Drift { drift, missed } => {
+            let Drift { object, at: _, reason, blame, healed } = drift;
+            vec![Event::DriftDetected { sync, object, reason, blame, healed, missed }]
+        }
+        Notice::DriftGone { object } => vec![Event::DriftGone { sync, object }],
+        Notice::Contested(contest) => vec![Event::Contested { sync, contest }],
+        Notice::Uncontested { object } => vec![Event::Uncontested { sync, object }],
+        Notice::ContestedNow { objects } => vec![Event::ContestedNow { sync, objects }],
         Notice::Healed { object, after } => vec![Event::DriftHealed { sync, object, after }],
         Notice::Held(held) => vec![Event::PruneHeld {
             sync,

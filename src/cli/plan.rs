@@ -222,6 +222,7 @@ impl Survey {
             drift: sync.drift,
             approved: parent.is_some_and(|parent| parent.approved.as_ref() == Some(&rendered.commit.id)),
             others,
+            cut: &BTreeSet::new(),
         });
         let mut asked = Vec::new();
         for step in decided.steps.iter().filter(|step| step.applies()) {

@@ -290,7 +290,8 @@ fn missing<'a>(
 }
 
 /// Reduces a live object, or its metadata alone, to what is kept of it.
-pub(super) fn reduce(gk: &GroupKind, namespaced: bool, object: &Value, now: Timestamp) -> Option<Observed> {
+#[must_use]
+pub fn reduce(gk: &GroupKind, namespaced: bool, object: &Value, now: Timestamp) -> Option<Observed> {
     let metadata = object.get("metadata")?;
     let text = |field: &str| metadata.get(field).and_then(Value::as_str);
     let namespace = text("namespace").filter(|_| namespaced).map(Into::into);

@@ -25,6 +25,21 @@ pub struct Config {
     pub syncs: Vec<Arc<SyncConfig>>,
 }
 
+/// How every object is compared with git by a server-side dry-run, now and then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditPolicy {
+    /// Each object is asked about once in this time; zero: there is no audit.
+    pub period: Duration,
+    /// Requests a second of one sync at most, whatever the period.
+    pub max_per_second: u16,
+}
+
+impl Default for AuditPolicy {
+    fn default() -> Self {
+        Self { period: Duration::from_hours(1), max_per_second: 10 }
+    }
+}
+
 /// The name of a sync: a DNS label (RFC 1123) that leaves room for `driftless-` before it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]

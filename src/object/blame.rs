@@ -59,3 +59,9 @@ impl FieldChange {
 fn is_zero(count: &usize) -> bool {
     *count == 0
 }
+
+impl std::fmt::Display for Blame {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(self.manager.as_deref().unwrap_or("somebody"))
+    }
+}

@@ -26,13 +26,18 @@ pub enum ManifestError {
     DependsOn(String),
 }
 
-/// What a manifest tells the agent by its annotations.
+/// What a manifest tells the agent, mostly by its annotations.
+#[allow(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directives {
     /// Delete and create again when an immutable field changed.
     pub replace: bool,
     /// Never delete.
     pub detach: bool,
+    /// Create it when it is missing, and never change it afterwards.
+    pub create_only: bool,
+    /// A Job that the API server deletes some time after its end (`ttlSecondsAfterFinished`).
+    pub expires: bool,
     /// Objects that must be applied and healthy first.
     pub depends_on: Vec<ObjectId>,
 }
@@ -66,7 +71,8 @@ impl Manifest {
         let id = ObjectId::new(group, &kind, namespace.as_deref(), &name);
         let version = version.into();
         normalise(&mut object)?;
-        let directives = directives(&object)?;
+        let mut directives = directives(&object)?;
+        directives.expires = id.gk.is("batch", "Job") && object.pointer("/spec/ttlSecondsAfterFinished").is_some();
         let canonical = canonical_json(&object).into();
         Ok(Self { id, version, canonical, origin, directives })
     }
@@ -160,6 +166,8 @@ fn directives(object: &Value) -> Result<Directives, ManifestError> {
     Ok(Directives {
         replace: annotation(names::REPLACE) == Some("true"),
         detach: annotation(names::DELETION) == Some(names::DETACH),
+        create_only: annotation(names::MUTATION) == Some(names::IGNORE),
+        expires: false,
         depends_on: annotation(names::DEPENDS_ON)
             .unwrap_or_default()
             .split(',')

@@ -34,6 +34,10 @@ pub const LOCAL_CONFIG: &str = "config.kubernetes.io/local-config";
 pub const DELETION: &str = "client.lifecycle.config.k8s.io/deletion";
 /// The value of [`DELETION`] that keeps an object.
 pub const DETACH: &str = "detach";
+/// `ignore`: create the object when it is missing, and never change it afterwards (Config Sync).
+pub const MUTATION: &str = "client.lifecycle.config.k8s.io/mutation";
+/// The value of [`MUTATION`] that leaves an object as it is.
+pub const IGNORE: &str = "ignore";
 
 /// Managers whose fields become ours when an object is applied: those of a person at a keyboard
 /// (`kubectl apply`, `edit`, …), so that no field they set outlives its removal from git.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::object::ObjectId;
-use crate::plan::{ApplyResult, Problem, PruneResult, SyncStatus};
+use crate::object::{Blame, ObjectId};
+use crate::plan::{ApplyResult, Contest, Problem, PruneResult, SyncStatus};
 
 /// The parts of a sync whose time is measured: label `phase` of `driftless_sync_duration_seconds`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,8 +119,32 @@ pub enum Event {
     DriftDetected {
         sync: Arc<str>,
         object: ObjectId,
-        manager: Option<String>,
-        detail: String,
+        /// What was found, as a clause.
+        reason: String,
+        blame: Blame,
+        healed: bool,
+        /// Only the audit found it: its ownership marks did not show it.
+        missed: bool,
+    },
+    /// What had drifted, and was only told of, is as it should be again.
+    DriftGone {
+        sync: Arc<str>,
+        object: ObjectId,
+    },
+    /// An object is healed again and again, so each further heal waits longer.
+    Contested {
+        sync: Arc<str>,
+        contest: Contest,
+    },
+    /// A contest is over.
+    Uncontested {
+        sync: Arc<str>,
+        object: ObjectId,
+    },
+    /// So many objects of the sync are contested now.
+    ContestedNow {
+        sync: Arc<str>,
+        objects: usize,
     },
     /// Drift was undone; the time runs from noticing it.
     DriftHealed {

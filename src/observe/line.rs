@@ -27,7 +27,7 @@ pub(super) struct Line<'a> {
 /// How loud an event is; `None`: it is not logged. A quiet cycle stays at debug.
 pub(super) fn level(event: &Event) -> Option<Level> {
     Some(match event {
-        Event::Status { .. } => return None,
+        Event::Status { .. } | Event::ContestedNow { .. } => return None,
         Event::Looked { result: LookResult::Unchanged | LookResult::Fetched, .. }
         | Event::Applied { result: ApplyResult::Unchanged, .. }
         | Event::Planned { create: 0, configure: 0, prune: 0, refuse: 0, .. }
@@ -38,6 +38,8 @@ pub(super) fn level(event: &Event) -> Option<Level> {
         | Event::Planned { .. }
         | Event::Applied { result: ApplyResult::Created | ApplyResult::Configured | ApplyResult::Replaced, .. }
         | Event::DriftHealed { .. }
+        | Event::DriftGone { .. }
+        | Event::Uncontested { .. }
         | Event::Pruned { result: PruneResult::Deleted | PruneResult::Detached | PruneResult::Kept, .. }
         | Event::SyncEnded { result: SyncResult::Synced, .. }
         | Event::Suspended { .. }
@@ -48,6 +50,7 @@ pub(super) fn level(event: &Event) -> Option<Level> {
         Event::Looked { result: LookResult::Failed, .. }
         | Event::Applied { result: ApplyResult::Skipped, .. }
         | Event::DriftDetected { .. }
+        | Event::Contested { .. }
         | Event::PruneHeld { .. }
         | Event::SyncEnded { result: SyncResult::Unhealthy | SyncResult::Held, .. } => Level::WARN,
         Event::Applied { result: ApplyResult::Failed, .. }
@@ -95,11 +98,25 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
             Line { changed: Some(create + configure + prune), ..said(sync, format!("plan: {plan}")) }
         }
         Event::Applied { sync, object, result, error } => applied(sync, object, *result, error.as_ref()),
-        Event::DriftDetected { sync, object, manager, detail } => {
-            let by = manager.as_deref().map(|manager| format!(" by {manager}")).unwrap_or_default();
-            let message = format!("drift in {object}{by}{}", reason(Some(detail)));
-            Line { manager: manager.as_deref(), ..of(sync, object, message) }
+        Event::DriftDetected { sync, object, reason: why, blame, healed: _, missed } => {
+            let seen = if *missed { ", which only the audit saw" } else { "" };
+            let message = format!("drift in {object}{seen}{}", reason(Some(why)));
+            Line { manager: blame.manager.as_deref(), ..of(sync, object, message) }
         }
+        Event::DriftGone { sync, object } => {
+            of(sync, object, format!("{object} is as in git again, put back by somebody else"))
+        }
+        Event::Contested { sync, contest } => {
+            let other = contest.manager.as_deref().unwrap_or("somebody");
+            let fields = if contest.fields.is_empty() { "it".to_owned() } else { contest.fields.join(", ") };
+            let message = format!(
+                "{} is contested: {other} and driftless both write {fields}; it was healed {} times in a row, and each further heal waits longer, up to 5 minutes; stop {other}, or leave the fields to it with the annotation driftless.dev/ignore-fields",
+                contest.object, contest.heals
+            );
+            Line { manager: contest.manager.as_deref(), ..of(sync, &contest.object, message) }
+        }
+        Event::Uncontested { sync, object } => of(sync, object, format!("{object} is contested no longer")),
+        Event::ContestedNow { .. } => return None,
         Event::DriftHealed { sync, object, after } => {
             let message = format!("{object} healed after {}", people(*after));
             Line { seconds: Some(after.as_secs_f64()), ..of(sync, object, message) }
@@ -231,9 +248,8 @@ mod tests {
     fn lines_read_as_sentences() {
         let sync: std::sync::Arc<str> = "shop".into();
         let object = ObjectId::new("apps", "Deployment", Some("shop"), "web");
-        let (detail, manager) = (".spec.replicas".to_owned(), Some("kubectl-edit".to_owned()));
-        let drift = Event::DriftDetected { sync: sync.clone(), object: object.clone(), manager, detail };
-        assert_eq!(message(&drift), "drift in Deployment shop/web by kubectl-edit: .spec.replicas");
+        let drift = sample::drifted(&sync, object.clone(), Some("kubectl-edit"));
+        assert_eq!(message(&drift), "drift in Deployment shop/web: kubectl-edit changed spec.replicas");
         let healed = Event::DriftHealed { sync: sync.clone(), object, after: Duration::from_micros(2_800) };
         assert_eq!(message(&healed), "Deployment shop/web healed after 2.8 ms");
         let looked = Event::Looked {

@@ -81,7 +81,16 @@ impl Metrics {
                     self.no_longer_drifted(sync, object);
                 }
             }
-            Event::DriftDetected { sync, object, manager, .. } => self.drift(sync, object, manager.as_deref()),
+            Event::DriftDetected { sync, object, blame, missed, .. } => {
+                self.drift(sync, object, blame.manager.as_deref());
+                if *missed {
+                    families.drift_missed_total.with_label_values(&[&**sync, self.kind(object)]).inc();
+                }
+            }
+            Event::DriftGone { sync, object } => self.no_longer_drifted(sync, object),
+            Event::ContestedNow { sync, objects } => {
+                families.contested_objects.with_label_values(&[&**sync]).set(number(*objects));
+            }
             Event::DriftHealed { sync, object, after } => {
                 families.drift_healed_total.with_label_values(&[&**sync, self.kind(object)]).inc();
                 families.heal_duration.with_label_values(&[&**sync]).observe(after.as_secs_f64());
@@ -126,6 +135,8 @@ impl Metrics {
             Event::ConfigRejected { .. } => families.config_valid.set(0),
             // Told in words only.
             Event::SyncStarted { .. }
+            | Event::Contested { .. }
+            | Event::Uncontested { .. }
             | Event::Planned { .. }
             | Event::Problem { .. }
             | Event::Note { .. }
@@ -205,6 +216,7 @@ impl Metrics {
         }
         // Shows 0 for a sync in which nothing has drifted yet.
         let _ = families.drifted_objects.with_label_values(&sync);
+        let _ = families.contested_objects.with_label_values(&sync);
     }
 }
 

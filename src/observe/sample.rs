@@ -7,9 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Event, LookResult, SyncResult, Work};
-use crate::object::{HealthStatus, ObjectId};
+use crate::object::{Blame, FieldChange, HealthStatus, ObjectId};
 use crate::plan::{ApplyResult, PruneResult};
-use crate::plan::{Commit, Held, Phase, Problem, SyncStatus};
+use crate::plan::{Commit, Contest, Held, Phase, Problem, SyncStatus};
 
 pub(super) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -47,8 +47,20 @@ pub(super) fn applied(sync: &Arc<str>, result: ApplyResult) -> Event {
 }
 
 pub(super) fn drifted(sync: &Arc<str>, object: ObjectId, manager: Option<&str>) -> Event {
-    let (manager, detail) = (manager.map(str::to_owned), ".spec.replicas".to_owned());
-    Event::DriftDetected { sync: sync.clone(), object, manager, detail }
+    let change = FieldChange { path: "spec.replicas".into(), ..FieldChange::default() };
+    let blame = Blame { manager: manager.map(Into::into), fields: vec![change], ..Blame::default() };
+    let reason = format!("{} changed spec.replicas", manager.unwrap_or("somebody"));
+    Event::DriftDetected { sync: sync.clone(), object, reason, blame, healed: true, missed: false }
+}
+
+pub(super) fn contest() -> Contest {
+    Contest {
+        object: web(),
+        manager: Some("other-operator".into()),
+        fields: vec!["spec.replicas".into()],
+        heals: 5,
+        until: Timestamp::from_second(1_700_000_060).unwrap(),
+    }
 }
 
 pub(super) fn ended(sync: &Arc<str>, result: SyncResult, changed: usize, lag: Option<Duration>) -> Event {
@@ -68,6 +80,10 @@ pub(super) fn every_event() -> Vec<Event> {
         Event::Planned { sync: sync.clone(), create: 1, configure: 2, unchanged: 3, prune: 4, refuse: 5 },
         drifted(sync, web(), Some("kubectl-edit")),
         Event::DriftHealed { sync: sync.clone(), object: web(), after: Duration::from_millis(3) },
+        Event::DriftGone { sync: sync.clone(), object: web() },
+        Event::Contested { sync: sync.clone(), contest: contest() },
+        Event::Uncontested { sync: sync.clone(), object: web() },
+        Event::ContestedNow { sync: sync.clone(), objects: 1 },
         Event::PruneHeld {
             sync: sync.clone(),
             commit: COMMIT.to_owned(),

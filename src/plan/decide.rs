@@ -47,6 +47,16 @@ pub struct Facts<'a> {
     /// A person approved the prune of this very commit.
     pub approved: bool,
     pub others: &'a Others,
+    /// Jobs that were seen to be deleted before they had ended.
+    pub cut: &'a BTreeSet<ObjectId>,
+}
+
+/// Decides about one declared object: as [`plan`] does, for an object of which there is news.
+#[must_use]
+pub fn judge(facts: &Facts<'_>, desired: &Desired, live: Option<&Observed>) -> Step {
+    let id = &desired.manifest.id;
+    let (verb, reason) = declare(facts, desired, live, facts.inventory.get(id));
+    Step { id: id.clone(), verb, reason, desired: Some(desired.clone()), live: live.cloned() }
 }
 
 /// Decides what is to happen to every object that is declared or in the inventory.
@@ -97,9 +107,16 @@ fn declare(
         return match recorded {
             None => (Verb::Create, Reason::NotFound),
             Some(recorded) if recorded.digest != desired.digest.short() => (Verb::Create, Reason::GitChanged),
+            // To run a Job again because it has ended is worse than to miss that somebody deleted it.
+            Some(_) if desired.manifest.directives.expires && !facts.cut.contains(id) => {
+                (Verb::Unchanged, Reason::Finished)
+            }
             Some(_) => (drifted(facts.drift, Verb::Create), Reason::Deleted),
         };
     };
+    if desired.manifest.directives.create_only {
+        return (Verb::Unchanged, Reason::CreateOnly);
+    }
     if let Some(refused) = foreign(facts, id, live) {
         return refused;
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::object::{Health, HealthStatus, ObjectId, Origin};
+use crate::object::{Blame, Health, HealthStatus, ObjectId, Origin};
 
 /// One commit, for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +114,36 @@ pub struct Held {
     pub reason: String,
 }
 
+/// A live object that was found to be no longer what had been applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Drift {
+    pub object: ObjectId,
+    /// When it was noticed.
+    pub at: Timestamp,
+    /// What was found, as a clause.
+    pub reason: String,
+    pub blame: Blame,
+    /// `false`: told only, as `drift: report` says.
+    pub healed: bool,
+}
+
+/// An object that another manager changes again and again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Contest {
+    pub object: ObjectId,
+    /// The other manager, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<std::sync::Arc<str>>,
+    /// What both write.
+    pub fields: Vec<String>,
+    /// How often in a row it was healed.
+    pub heals: u32,
+    /// It is not healed before this time, unless it drifts in another way.
+    pub until: Timestamp,
+}
+
 /// Where a sync stands, in full.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -147,9 +177,17 @@ pub struct SyncStatus {
     pub health: BTreeMap<HealthStatus, usize>,
     /// Objects that are not healthy, bounded likewise.
     pub unhealthy: Vec<(ObjectId, Health)>,
+    /// The newest drift, the newest last; [`SyncStatus::MOST_DRIFT`] of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<Drift>,
+    /// What is contested now, bounded likewise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub contested: Vec<Contest>,
 }
 
 impl SyncStatus {
     /// How many problems, notes and unhealthy objects are listed at most.
     pub const MOST: usize = 50;
+    /// How many drifts, and how many contests, are listed at most.
+    pub const MOST_DRIFT: usize = 20;
 }

@@ -144,6 +144,12 @@ pub enum Reason {
     Unsure {
         sync: Arc<str>,
     },
+    /// A Job that ended, and was removed since its time to live was over.
+    Finished,
+    /// It says `mutation: ignore`.
+    CreateOnly,
+    /// A server-side dry-run showed a difference that its ownership marks do not show.
+    Content,
     /// It can be in no wave: a circle, or a dependency that is not declared.
     Unorderable {
         why: String,
@@ -154,7 +160,7 @@ impl Reason {
     /// Whether a live object was no longer what had been applied.
     #[must_use]
     pub fn is_drift(&self) -> bool {
-        matches!(self, Self::Deleted | Self::Recreated | Self::Marks | Self::Fields)
+        matches!(self, Self::Deleted | Self::Recreated | Self::Marks | Self::Fields | Self::Content)
     }
 }
 
@@ -199,6 +205,9 @@ impl fmt::Display for Reason {
                 out,
                 "removed from git, and not pruned before all manifests of sync {sync} can be used: it may have moved there"
             ),
+            Self::Finished => out.write_str("ran to its end, and was removed after its ttlSecondsAfterFinished"),
+            Self::CreateOnly => out.write_str("exists, and is left as it is, since it says mutation: ignore"),
+            Self::Content => out.write_str("differs from git in a way that the ownership of its fields does not show"),
             Self::Unorderable { why } => out.write_str(why),
             Self::Blocked { why } => write!(out, "removed from git, and not pruned, since {why}"),
         }

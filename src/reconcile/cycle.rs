@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::object::{GroupKind, Health, HealthStatus, ObjectId};
 use crate::plan::{
-    AppliedObject, Inventory, Plan, Problem, PruneResult, PrunedObject, Reason, Recorded, Verb, Wave, waves,
+    AppliedObject, Inventory, Plan, Problem, PruneResult, PrunedObject, Reason, Recorded, Step, Verb, Wave, waves,
 };
 
 use super::{Observation, RenderedCommit};
@@ -28,6 +28,14 @@ pub(super) struct Cycle {
     pub health: BTreeMap<ObjectId, Health>,
     /// A request was sent that may have changed something.
     pub wrote: bool,
+    /// What it is going to write, as long as that is not answered.
+    pub writes: BTreeSet<ObjectId>,
+    /// Drifted objects that it waits for.
+    pub awaits: BTreeSet<ObjectId>,
+    /// After that it observes again, since what it saw is outdated.
+    pub again: bool,
+    /// Objects whose answers were noted one by one.
+    pub noted: BTreeSet<ObjectId>,
     /// It ended before its prune, for a newer commit or since the sync was suspended.
     pub cut_short: bool,
 }
@@ -45,6 +53,10 @@ impl Cycle {
             reported: 0,
             health: BTreeMap::new(),
             wrote: false,
+            writes: BTreeSet::new(),
+            awaits: BTreeSet::new(),
+            again: false,
+            noted: BTreeSet::new(),
             cut_short: false,
         }
     }
@@ -81,7 +93,14 @@ impl Cycle {
                 }
                 _ => {}
             }
+            if step.applies() || step.prunes() {
+                self.writes.insert(step.id.clone());
+            }
             if step.desired.is_some() {
+                if step.reason == Reason::Finished {
+                    self.health.insert(step.id.clone(), Health::current());
+                    continue;
+                }
                 let missing = || Health::new(HealthStatus::NotFound, "does not exist");
                 let health = step.live.as_ref().map_or_else(missing, |live| live.health.clone());
                 self.health.insert(step.id.clone(), health);
@@ -100,29 +119,61 @@ impl Cycle {
         superset
     }
 
-    /// Notes what was applied. Returns the drifted objects that are healed now.
-    pub fn applied(&mut self, outcomes: Vec<AppliedObject>, inventory: &mut Inventory) -> Vec<ObjectId> {
-        let steps: BTreeMap<&ObjectId, usize> =
-            self.plan.steps.iter().enumerate().map(|(index, step)| (&step.id, index)).collect();
-        let mut healed = Vec::new();
-        for outcome in outcomes {
-            let step = steps.get(&outcome.id).and_then(|index| self.plan.steps.get(*index));
-            self.changed += usize::from(outcome.result.changed());
-            self.problems.extend(outcome.problem);
-            let (Some(live), Some(step)) = (outcome.live, step) else { continue };
-            if !outcome.result.succeeded() {
-                continue;
-            }
-            if let Some(desired) = &step.desired {
-                let fresh = inventory.get(&outcome.id).is_none_or(|recorded| recorded.fresh);
-                inventory.insert(outcome.id.clone(), Recorded::of(&live, desired, fresh));
-            }
-            self.health.insert(outcome.id.clone(), live.health);
-            if step.reason.is_drift() && outcome.result.changed() {
-                healed.push(outcome.id);
+    /// The steps that put drifted objects back. They are taken out of the plan, since a lane of its
+    /// own carries them out.
+    pub fn drifted(&mut self) -> Vec<Step> {
+        let plan = Arc::make_mut(&mut self.plan);
+        let mut drifted = Vec::new();
+        for step in plan.steps.iter_mut().filter(|step| step.reason.is_drift()) {
+            if step.applies() {
+                drifted.push(step.clone());
+                self.writes.remove(&step.id);
+                step.verb = Verb::Unchanged;
+            } else if step.verb == Verb::Report {
+                drifted.push(step.clone());
             }
         }
-        healed
+        drifted
+    }
+
+    /// Notes that a drifted object was put back, or could not be.
+    pub fn healed(&mut self, id: &ObjectId, outcome: &AppliedObject) {
+        self.changed += usize::from(outcome.result.changed());
+        if let Some(live) = &outcome.live {
+            self.health.insert(id.clone(), live.health.clone());
+        }
+    }
+
+    fn step(&self, id: &ObjectId) -> Option<&Step> {
+        let at = self.plan.steps.binary_search_by(|step| step.id.cmp(id)).ok()?;
+        self.plan.steps.get(at)
+    }
+
+    /// Notes one object that was applied, before the others are.
+    pub fn applied_one(&mut self, outcome: &AppliedObject, inventory: &mut Inventory) {
+        self.writes.remove(&outcome.id);
+        let (Some(live), Some(step)) = (&outcome.live, self.step(&outcome.id)) else { return };
+        if let Some(desired) = step.desired.as_ref().filter(|_| outcome.result.succeeded()) {
+            let fresh = inventory.get(&outcome.id).is_none_or(|recorded| recorded.fresh);
+            inventory.insert(outcome.id.clone(), Recorded::of(live, desired, fresh));
+            self.noted.insert(outcome.id.clone());
+        }
+    }
+
+    /// Notes what was applied.
+    pub fn applied(&mut self, outcomes: Vec<AppliedObject>, inventory: &mut Inventory) {
+        for outcome in outcomes {
+            self.changed += usize::from(outcome.result.changed());
+            // What came after its answer was noted (it drifted, and was healed) is newer.
+            if !self.noted.contains(&outcome.id) {
+                self.applied_one(&outcome, inventory);
+            }
+            if let Some(live) = outcome.live.filter(|_| outcome.result.succeeded()) {
+                self.health.insert(outcome.id.clone(), live.health);
+            }
+            self.problems.extend(outcome.problem);
+        }
+        self.writes.clear();
     }
 
     /// Notes what was pruned.

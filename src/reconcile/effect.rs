@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::object::{GroupKind, Manifest, ObjectId, Observed};
+use crate::object::{Blame, Change, GroupKind, Manifest, ObjectId, Observed};
 use crate::plan::{
-    AppliedObject, Commit, Held, Inventory, Others, Plan, Problem, PrunedObject, Resolved, SyncStatus, Wave,
+    AppliedObject, Commit, Contest, Desired, Drift, Held, Inventory, Others, Plan, Problem, PrunedObject, Resolved,
+    Step, SyncStatus, Wave,
 };
 
 /// The number by which an effect's result is known.
@@ -33,7 +34,8 @@ pub struct RenderedCommit {
 /// What the cluster was seen to hold.
 #[derive(Clone, Debug, Default)]
 pub struct Observation {
-    pub resolved: Resolved,
+    /// The same one as before where neither commit nor kinds have changed.
+    pub resolved: Arc<Resolved>,
     pub observed: BTreeMap<ObjectId, Observed>,
     /// Kinds whose objects could not be read, and why.
     pub unreadable: BTreeMap<GroupKind, String>,
@@ -50,6 +52,24 @@ pub struct Marks {
     /// Changes whenever somebody asks to look now.
     pub sync_requested: Option<String>,
     pub suspended: bool,
+}
+
+/// What a closer look at a drifted object has shown.
+#[derive(Clone, Debug, Default)]
+pub struct Examined {
+    /// `None`: it does not exist.
+    pub live: Option<Observed>,
+    pub blame: Blame,
+}
+
+/// What a server-side dry-run of an object has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Audited {
+    Same,
+    /// An apply would change something.
+    Differs,
+    /// It cannot be said: somebody wrote in between, or the request failed.
+    Unknown,
 }
 
 /// What was learned.
@@ -73,9 +93,28 @@ pub enum Input {
         id: EffectId,
         result: Result<(), String>,
     },
+    /// One object of an apply that is still under way.
+    AppliedOne {
+        id: EffectId,
+        outcome: AppliedObject,
+    },
     Applied {
         id: EffectId,
         outcomes: Vec<AppliedObject>,
+    },
+    /// The watches have seen something.
+    Changed(Vec<Change>),
+    Examined {
+        id: EffectId,
+        result: Result<Examined, String>,
+    },
+    Healed {
+        id: EffectId,
+        outcome: AppliedObject,
+    },
+    Audited {
+        id: EffectId,
+        result: Audited,
     },
     Pruned {
         id: EffectId,
@@ -123,6 +162,21 @@ pub enum Effect {
         id: EffectId,
         plan: Arc<Plan>,
     },
+    /// Read one drifted object, and find out who changed what of it.
+    Examine {
+        id: EffectId,
+        desired: Box<Desired>,
+    },
+    /// Apply one drifted object.
+    Heal {
+        id: EffectId,
+        step: Box<Step>,
+    },
+    /// Ask the server what an apply of one object would change.
+    Audit {
+        id: EffectId,
+        desired: Box<Desired>,
+    },
     Tell(Notice),
 }
 
@@ -149,8 +203,23 @@ pub enum Notice {
         plan: Arc<Plan>,
     },
     Drift {
+        drift: Drift,
+        /// Only the audit found it.
+        missed: bool,
+    },
+    /// An object that drifted and was not healed is as it should be again.
+    DriftGone {
         object: ObjectId,
-        detail: String,
+    },
+    /// An object is healed again and again.
+    Contested(Contest),
+    /// It drifts no longer.
+    Uncontested {
+        object: ObjectId,
+    },
+    /// So many objects are contested now.
+    ContestedNow {
+        objects: usize,
     },
     Healed {
         object: ObjectId,

@@ -1,15 +1,18 @@
 //! The machine itself: its state, and which part of it takes in which input.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::SyncConfig;
-use crate::object::ObjectId;
+use crate::config::{AuditPolicy, SyncConfig};
+use crate::object::{Health, ObjectId};
 use crate::plan::{Inventory, Phase, SyncStatus};
 
+use super::audit::Audit;
 use super::backoff::Backoff;
 use super::cycle::Cycle;
+use super::lane::Lane;
+use super::view::View;
 use super::{Effect, EffectId, Input, Marks, Moment, Notice, Outcome, RenderedCommit};
 
 /// What the work lane is doing. Looking at the remote goes on beside it.
@@ -23,6 +26,10 @@ pub(super) enum Work {
     },
     Observing {
         id: EffectId,
+        cycle: Cycle,
+    },
+    /// Objects that drifted are healed before anything else of the cycle is done.
+    Healing {
         cycle: Cycle,
     },
     /// The parent is written before the first write to the cluster.
@@ -43,6 +50,35 @@ pub(super) enum Work {
         id: EffectId,
         cycle: Cycle,
     },
+    /// The parent is written for what changed between cycles.
+    Flushing {
+        id: EffectId,
+    },
+}
+
+impl Work {
+    /// Whether the cycle is going to write this object, or is doing so.
+    pub fn writes(&self, id: &ObjectId) -> bool {
+        match self {
+            Self::Healing { cycle }
+            | Self::Announcing { cycle, .. }
+            | Self::Applying { cycle, .. }
+            | Self::Pruning { cycle, .. } => cycle.writes.contains(id),
+            Self::Idle
+            | Self::Rendering { .. }
+            | Self::Observing { .. }
+            | Self::Recording { .. }
+            | Self::Flushing { .. } => false,
+        }
+    }
+
+    /// The cycle that waits for drifted objects.
+    pub fn healing(&mut self) -> Option<&mut Cycle> {
+        match self {
+            Self::Healing { cycle } => Some(cycle),
+            _ => None,
+        }
+    }
 }
 
 /// The loop of one sync.
@@ -77,8 +113,22 @@ pub struct Machine {
     /// Since when the objects of the head are waited for to become healthy.
     pub(super) settling: Option<(String, Duration)>,
     pub(super) settle_polls: u32,
-    /// Drift that was told and is still there.
-    pub(super) told: BTreeMap<ObjectId, String>,
+    /// What git declares as of the newest observation.
+    pub(super) view: View,
+    /// Where single objects are healed.
+    pub(super) lane: Lane,
+    pub(super) audit: Audit,
+    /// Jobs that were seen to be deleted before they had ended.
+    pub(super) cut: BTreeSet<ObjectId>,
+    /// Declared objects that are not healthy.
+    pub(super) ill: BTreeMap<ObjectId, Health>,
+    /// News ask for a cycle.
+    pub(super) stirred: bool,
+    /// When the last cycle ended.
+    pub(super) last_end: Option<Duration>,
+    /// When to store what changed between cycles, and when that was done last.
+    pub(super) flush: Option<Duration>,
+    pub(super) last_flush: Option<Duration>,
     /// A person asked for a cycle; one that is under way does not count, since it may have looked before.
     pub(super) asked: bool,
     /// How the last cycle ended, as it was told.
@@ -125,7 +175,15 @@ impl Machine {
             status: Arc::new(status),
             settling: None,
             settle_polls: 0,
-            told: BTreeMap::new(),
+            view: View::default(),
+            lane: Lane::new(seed.rotate_left(31)),
+            audit: Audit::new(AuditPolicy::default()),
+            cut: BTreeSet::new(),
+            ill: BTreeMap::new(),
+            stirred: false,
+            last_end: None,
+            flush: None,
+            last_flush: None,
             asked: false,
             last: None,
             effects: Vec::new(),
@@ -137,6 +195,13 @@ impl Machine {
     #[must_use]
     pub fn allowing_prune(mut self, allow: bool) -> Self {
         self.allow_prune = allow;
+        self
+    }
+
+    /// Audits as this says.
+    #[must_use]
+    pub fn auditing(mut self, policy: AuditPolicy) -> Self {
+        self.audit = Audit::new(policy);
         self
     }
 
@@ -159,7 +224,10 @@ impl Machine {
     /// Whether nothing is under way: no effect was asked for that was not answered.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        matches!(self.work, Work::Idle) && self.look.is_none()
+        matches!(self.work, Work::Idle)
+            && self.look.is_none()
+            && self.lane.running.is_empty()
+            && !self.audit.is_running()
     }
 
     /// When to send the next [`Input::Tick`]; `None`: only something else can make a difference.
@@ -169,8 +237,10 @@ impl Machine {
             return None;
         }
         let look = self.look.is_none().then_some(self.next_look);
-        let cycle = self.next_cycle.filter(|_| matches!(self.work, Work::Idle));
-        [look, cycle].into_iter().flatten().min()
+        let idle = matches!(self.work, Work::Idle);
+        let cycle = self.next_cycle.filter(|_| idle);
+        let flush = self.flush.filter(|_| idle);
+        [look, cycle, flush, self.lane.next(), self.audit.next()].into_iter().flatten().min()
     }
 
     /// Takes in what was learned and says what is to be done.
@@ -182,6 +252,11 @@ impl Machine {
             Input::Observed { id, result } => self.observed(id, result, now),
             Input::ParentWritten { id, result } => self.parent_written(id, result, now),
             Input::Applied { id, outcomes } => self.applied(id, outcomes, now),
+            Input::AppliedOne { id, outcome } => self.applied_one(id, &outcome, now),
+            Input::Changed(changes) => self.changed(changes, now),
+            Input::Examined { id, result } => self.examined(id, result, now),
+            Input::Healed { id, outcome } => self.healed(id, outcome, now),
+            Input::Audited { id, result } => self.audited(id, &result, now),
             Input::Pruned { id, outcomes } => self.pruned(id, outcomes, now),
             Input::Marks(marks) => self.marked(marks, now),
             Input::ParentMissing => self.parent_missing(now),
@@ -209,6 +284,7 @@ impl Machine {
     /// Starts whatever is due.
     fn proceed(&mut self, now: Moment) {
         if self.is_suspended() {
+            self.lane.clear();
             return self.tell_suspended();
         }
         if self.look.is_none() && now.mono >= self.next_look {
@@ -217,12 +293,21 @@ impl Machine {
             self.next_look = now.mono + self.config.interval;
             self.effects.push(Effect::Look { id });
         }
+        self.heal(now);
+        self.audit(now);
         if matches!(self.work, Work::Idle) && std::mem::take(&mut self.asked) {
             self.next_cycle = Some(now.mono);
+        }
+        if matches!(self.work, Work::Idle) && std::mem::take(&mut self.stirred) {
+            let at = self.stirred_at(now);
+            self.next_cycle = Some(self.next_cycle.map_or(at, |known| known.min(at)));
         }
         if matches!(self.work, Work::Idle) && self.next_cycle.is_some_and(|due| now.mono >= due) {
             self.next_cycle = None;
             self.begin(now);
+        }
+        if matches!(self.work, Work::Idle) && self.flush.is_some_and(|due| now.mono >= due) {
+            self.flush(now);
         }
     }
 

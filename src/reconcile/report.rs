@@ -1,11 +1,10 @@
 //! Ending a cycle: what it came to, when to look again, and what people are told.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::object::HealthStatus;
-use crate::plan::{Commit, Held, Phase, Problem, SyncStatus, Verb};
+use crate::plan::{Commit, Held, Phase, Problem, SyncStatus};
 
 use super::cycle::Cycle;
 use super::machine::Work;
@@ -42,6 +41,8 @@ impl Machine {
     /// Tells how the cycle ended and plans the next one.
     pub(super) fn conclude(&mut self, cycle: Cycle, now: Moment) {
         self.work = Work::Idle;
+        self.last_end = Some(now.mono);
+        self.ill = cycle.unhealthy().into_iter().collect();
         let overtaken = self.head.as_ref().is_some_and(|head| *head != cycle.rendered.commit.id)
             && self.source_problems().is_empty();
         let before = Arc::clone(&self.status);
@@ -79,7 +80,7 @@ impl Machine {
 
     /// The longest wait after failures. A cycle that retries what failed also heals what drifted, so
     /// this is not much more than the interval.
-    fn longest_delay(&self) -> Duration {
+    pub(super) fn longest_delay(&self) -> Duration {
         self.config.interval.clamp(SHORTEST_BOUND, LONGEST_BOUND)
     }
 
@@ -126,6 +127,7 @@ impl Machine {
         status.notes = bounded(&cycle.notes);
         status.unhealthy = ill.iter().take(SyncStatus::MOST).cloned().collect();
         status.held = self.held(cycle);
+        self.list_drift(&mut status, now);
         let outcome = self.outcome(cycle, ill.is_empty(), now);
         let objects = cycle.health.len();
         status.phase = match outcome {
@@ -228,13 +230,6 @@ impl Machine {
     }
 
     pub(super) fn tell_plan(&mut self, cycle: &Cycle) {
-        let drifted = cycle.plan.steps.iter().filter(|step| step.reason.is_drift() && step.verb != Verb::Unchanged);
-        let drifted: BTreeMap<_, _> = drifted.map(|step| (step.id.clone(), step.reason.to_string())).collect();
-        for (object, detail) in drifted.iter().filter(|(object, detail)| self.told.get(*object) != Some(*detail)) {
-            let (object, detail) = (object.clone(), detail.clone());
-            self.effects.push(Effect::Tell(Notice::Drift { object, detail }));
-        }
-        self.told = drifted;
         if cycle.plan.changes() {
             self.effects.push(Effect::Tell(Notice::Planned { plan: Arc::clone(&cycle.plan) }));
         }
@@ -276,7 +271,7 @@ impl Machine {
         }
     }
 
-    fn set_status(&mut self, status: SyncStatus) {
+    pub(super) fn set_status(&mut self, status: SyncStatus) {
         self.status = Arc::new(status);
         self.effects.push(Effect::Tell(Notice::Status(Arc::clone(&self.status))));
     }
@@ -298,6 +293,8 @@ fn tells_the_same(stored: &SyncStatus, new: &SyncStatus) -> bool {
         let mut status = status.clone();
         status.health.retain(|health, _| *health == HealthStatus::Failed);
         status.unhealthy.clear();
+        status.drift.clear();
+        status.contested.clear();
         if status.phase == Phase::Progressing {
             status.message.clear();
         }

@@ -8,4 +8,5 @@ mod random;
 mod states;
 mod time;
 mod trouble;
+mod watched;
 mod world;

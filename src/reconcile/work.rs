@@ -6,7 +6,7 @@ use crate::plan::{AppliedObject, Facts, Plan, Problem, PrunedObject, Step, plan}
 
 use super::cycle::Cycle;
 use super::machine::Work;
-use super::{Effect, EffectId, Machine, Moment, Notice, Observation};
+use super::{Effect, EffectId, Machine, Moment, Observation};
 
 impl Machine {
     pub(super) fn observed(&mut self, id: EffectId, result: Result<Observation, String>, now: Moment) {
@@ -24,6 +24,16 @@ impl Machine {
                 return self.end(cycle, now);
             }
         };
+        self.view.adopt(&observation);
+        let running = self.lane.running.values().map(|running| &running.object);
+        cycle.awaits = running.filter(|id| self.view.desired(id).is_none()).cloned().collect();
+        if !cycle.awaits.is_empty() {
+            // What git declares no longer is being healed to what it declared before: whether that is
+            // there when it is to be pruned can only be seen afterwards.
+            cycle.again = true;
+            self.work = Work::Healing { cycle };
+            return;
+        }
         let doubt = self.doubt(&cycle, &observation);
         let approved = self.is_approved(&cycle.rendered.commit.id);
         let decided = plan(&Facts {
@@ -39,9 +49,31 @@ impl Machine {
             drift: self.config.drift,
             approved,
             others: &observation.others,
+            cut: &self.cut,
         });
+        self.unblock();
         cycle.adopt(decided, &observation);
+        cycle.awaits = self.line_up(&cycle.drifted(), now);
+        cycle.awaits.extend(cycle.writes.iter().filter(|id| self.lane.is_running(id)).cloned());
         self.tell_plan(&cycle);
+        self.work = Work::Healing { cycle };
+        self.go_on(now);
+    }
+
+    /// Goes on with a cycle once the drifted objects that it waited for are done with. So no object
+    /// is ever written by the lane and by the cycle at the same time.
+    pub(super) fn go_on(&mut self, now: Moment) {
+        if !matches!(&self.work, Work::Healing { cycle } if cycle.awaits.is_empty()) {
+            return;
+        }
+        let Work::Healing { mut cycle } = std::mem::replace(&mut self.work, Work::Idle) else { return };
+        if self.is_suspended() {
+            return;
+        }
+        if cycle.again {
+            return self.observe(cycle.rendered, cycle.began);
+        }
+        cycle.problems.extend(self.lane.problems().cloned());
         if cycle.plan.changes() {
             self.announce(cycle, now);
         } else {
@@ -95,12 +127,23 @@ impl Machine {
 
     pub(super) fn applied(&mut self, id: EffectId, outcomes: Vec<AppliedObject>, now: Moment) {
         let Some(mut cycle) = self.take(id, |work| matches!(work, Work::Applying { .. })) else { return };
-        let after = now.mono.saturating_sub(cycle.began);
-        for object in cycle.applied(outcomes, &mut self.inventory) {
-            self.told.remove(&object);
-            self.effects.push(Effect::Tell(Notice::Healed { object, after }));
+        let written: Vec<_> = outcomes.iter().map(|one| (one.id.clone(), version(one))).collect();
+        cycle.applied(outcomes, &mut self.inventory);
+        for (object, known) in written {
+            self.written(&object, known.as_deref(), now);
         }
         self.prune(cycle, now);
+    }
+
+    /// One object of the apply that is under way: from now on the lane may heal it.
+    pub(super) fn applied_one(&mut self, id: EffectId, outcome: &AppliedObject, now: Moment) {
+        let Work::Applying { id: expected, cycle } = &mut self.work else { return };
+        if *expected != id {
+            return;
+        }
+        cycle.applied_one(outcome, &mut self.inventory);
+        self.view.learn(&outcome.id, outcome.live.as_ref());
+        self.written(&outcome.id, version(outcome).as_deref(), now);
     }
 
     /// Whether a person lets this commit prune what the guard would hold.
@@ -127,10 +170,17 @@ impl Machine {
     pub(super) fn pruned(&mut self, id: EffectId, outcomes: Vec<PrunedObject>, now: Moment) {
         let Some(mut cycle) = self.take(id, |work| matches!(work, Work::Pruning { .. })) else { return };
         cycle.pruned(outcomes, &mut self.inventory);
+        let pruned = std::mem::take(&mut cycle.writes);
+        for object in &pruned {
+            self.written(object, None, now);
+        }
         self.end(cycle, now);
     }
 
     pub(super) fn parent_written(&mut self, id: EffectId, result: Result<(), String>, now: Moment) {
+        if self.flushed(id, &result, now) {
+            return;
+        }
         let announcing = matches!(self.work, Work::Announcing { .. });
         let among = |work: &Work| matches!(work, Work::Announcing { .. } | Work::Recording { .. });
         let Some(mut cycle) = self.take(id, among) else { return };
@@ -155,7 +205,7 @@ impl Machine {
             | Work::Applying { id: other, .. }
             | Work::Pruning { id: other, .. }
             | Work::Recording { id: other, .. } => *other == id,
-            Work::Idle | Work::Rendering { .. } => false,
+            Work::Idle | Work::Rendering { .. } | Work::Healing { .. } | Work::Flushing { .. } => false,
         };
         if !waits || !expected(&self.work) {
             return None;
@@ -166,7 +216,12 @@ impl Machine {
             | Work::Applying { cycle, .. }
             | Work::Pruning { cycle, .. }
             | Work::Recording { cycle, .. } => Some(cycle),
-            Work::Idle | Work::Rendering { .. } => None,
+            Work::Idle | Work::Rendering { .. } | Work::Healing { .. } | Work::Flushing { .. } => None,
         }
     }
+}
+
+/// The resource version with which a write was answered.
+fn version(outcome: &AppliedObject) -> Option<Arc<str>> {
+    outcome.live.as_ref().map(|live| Arc::clone(&live.resource_version))
 }

@@ -52,6 +52,7 @@ struct World {
     drift: DriftPolicy,
     approved: bool,
     others: Others,
+    cut: BTreeSet<ObjectId>,
 }
 
 impl World {
@@ -69,6 +70,7 @@ impl World {
             drift: self.drift,
             approved: self.approved,
             others: &self.others,
+            cut: &self.cut,
         })
     }
 

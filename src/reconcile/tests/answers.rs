@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::world::{SET, World, key, manifest, moment, print};
-use crate::object::{Health, HealthStatus, ObjectId, Observed, Scope, Termination};
+use crate::object::{Blame, Change, Health, HealthStatus, ObjectId, Observed, Scope, Termination};
 use crate::plan::{
     AppliedObject, ApplyResult, Commit, Plan, Problem, PruneResult, PrunedObject, Step, Verb, Wave, resolve,
 };
-use crate::reconcile::{Effect, Input, Observation, RenderedCommit};
+use crate::reconcile::{Audited, Effect, Examined, Input, Observation, RenderedCommit};
 
 impl World {
     /// What carrying out an effect does to the world, and what is learned by it.
@@ -35,6 +35,17 @@ impl World {
             }
             Effect::Apply { id, plan, waves } => Input::Applied { id, outcomes: self.apply(&plan, &waves) },
             Effect::Prune { id, plan } => Input::Pruned { id, outcomes: self.prune(&plan) },
+            Effect::Examine { id, desired } => {
+                let live = self.live.get(&desired.manifest.id).cloned();
+                let blame = Blame { manager: self.culprit.clone(), ..Blame::default() };
+                let failed = || Err("the API server cannot be reached".into());
+                Input::Examined { id, result: if self.unobservable { failed() } else { Ok(Examined { live, blame }) } }
+            }
+            Effect::Heal { id, step } => Input::Healed { id, outcome: self.apply_one(&step) },
+            Effect::Audit { id, desired } => {
+                let differs = self.tampered.contains(&*desired.manifest.id.name);
+                Input::Audited { id, result: if differs { Audited::Differs } else { Audited::Same } }
+            }
             Effect::Tell(_) => unreachable!(),
         }
     }
@@ -53,13 +64,13 @@ impl World {
     }
 
     fn observe(&self, rendered: &RenderedCommit, inventory: &[ObjectId]) -> Observation {
-        let resolved = resolve(&rendered.manifests, Some("shop"), &key(), &|_, _| Scope::Namespaced);
+        let resolved = resolve(&rendered.manifests, Some("shop"), &key(), &scope);
         let declared = resolved.desired.iter().map(|desired| desired.manifest.id.clone());
         let wanted: BTreeSet<ObjectId> = declared.chain(inventory.iter().cloned()).collect();
         let readable = |id: &ObjectId| wanted.contains(id) && !self.unreadable.contains_key(&id.gk);
         let observed = self.live.iter().filter(|(id, _)| readable(id));
         Observation {
-            resolved,
+            resolved: Arc::new(resolved),
             observed: observed.map(|(id, live)| (id.clone(), live.clone())).collect(),
             unreadable: self.unreadable.clone(),
             crds: BTreeMap::new(),
@@ -86,6 +97,7 @@ impl World {
         }
         let before = self.live.get(&step.id).cloned();
         self.uids += 1;
+        let tampered = self.tampered.remove(&*step.id.name);
         let health = match before.as_ref().map(|live| &live.health) {
             Some(health) => health.clone(),
             None if self.ill.contains(&*step.id.name) => Health::new(HealthStatus::InProgress, "starting"),
@@ -94,7 +106,7 @@ impl World {
         let mut live = Observed {
             id: step.id.clone(),
             uid: before.as_ref().map_or_else(|| format!("uid-{}", self.uids).into(), |live| Arc::clone(&live.uid)),
-            resource_version: before.as_ref().map_or_else(|| "1".into(), |live| Arc::clone(&live.resource_version)),
+            resource_version: before.as_ref().map_or_else(|| self.version(), |live| Arc::clone(&live.resource_version)),
             part_of: Some(SET.into()),
             digest: Some(desired.digest),
             fingerprint: Some(print(&desired.digest)),
@@ -108,13 +120,14 @@ impl World {
         };
         let result = match &before {
             None => ApplyResult::Created,
-            Some(before) if *before == live => ApplyResult::Unchanged,
+            Some(before) if *before == live && !tampered => ApplyResult::Unchanged,
             Some(_) => {
-                live.resource_version = format!("{}+", live.resource_version).into();
+                live.resource_version = self.version();
                 ApplyResult::Configured
             }
         };
         self.live.insert(step.id.clone(), live.clone());
+        self.news.push_back(Change::Seen(live.clone()));
         AppliedObject { id: step.id.clone(), result, live: Some(live), problem: None }
     }
 
@@ -133,14 +146,22 @@ impl World {
             return outcome(PruneResult::Kept, false);
         }
         if step.verb == Verb::Detach {
+            self.gone(&step.id);
+            let Some(live) = self.live.get_mut(&step.id) else { unreachable!() };
             (live.part_of, live.digest) = (None, None);
             return outcome(PruneResult::Detached, true);
         }
         if self.finalized.contains(&*step.id.name) {
             live.terminating = Some(Termination { finalizers: vec!["example.com/hold".into()] });
+            self.seen(&step.id);
             return outcome(PruneResult::Deleted, false);
         }
+        self.gone(&step.id);
         self.live.remove(&step.id);
         outcome(PruneResult::Deleted, true)
     }
+}
+
+fn scope(gk: &crate::object::GroupKind, _: &str) -> Scope {
+    if gk.is("", "Namespace") { Scope::Cluster } else { Scope::Namespaced }
 }

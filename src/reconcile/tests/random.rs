@@ -36,11 +36,13 @@ enum Event {
     /// So many effects are answered, the newest first where `true`.
     Some(u8, bool),
     Pass(u16),
+    /// So many news of the watch are delivered, or lost.
+    News(u8, bool),
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
     use Event::{
-        Approve, Back, Commit, Delete, Edit, Finalize, Ill, Kill, LookFails, Mend, ParentRefused, Pass, Recreate,
+        Approve, Back, Commit, Delete, Edit, Finalize, Ill, Kill, LookFails, Mend, News, ParentRefused, Pass, Recreate,
         Refuse, Release, Some, Strip, Suspend, Unobservable, Unreadable,
     };
     let name = 0..NAMES;
@@ -66,6 +68,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => prop::bool::weighted(0.3).prop_map(Suspend),
         6 => (1..8u8, any::<bool>()).prop_map(|(count, newest)| Some(count, newest)),
         6 => (1..400u16).prop_map(Pass),
+        6 => (1..12u8, prop::bool::weighted(0.8)).prop_map(|(count, delivered)| News(count, delivered)),
     ]
 }
 
@@ -89,8 +92,30 @@ impl Story {
                 self.foreign.remove(&step.id);
             });
         }
+        if let Effect::Heal { step, .. } = &effect {
+            self.foreign.remove(&step.id);
+        }
         self.world.carry_out(effect);
+        self.alone();
         self.accounted();
+    }
+
+    /// No two requests that write the same object are under way at once.
+    fn alone(&self) {
+        let mut written = BTreeSet::new();
+        let mut alone = |id: &ObjectId| assert!(written.insert(id.clone()), "{id} is written twice at once");
+        for effect in &self.world.pending {
+            match effect {
+                Effect::Heal { step, .. } => alone(&step.id),
+                Effect::Apply { plan, .. } => {
+                    plan.steps.iter().filter(|step| step.applies()).for_each(|step| alone(&step.id))
+                }
+                Effect::Prune { plan, .. } => {
+                    plan.steps.iter().filter(|step| step.prunes()).for_each(|step| alone(&step.id))
+                }
+                _ => {}
+            }
+        }
     }
 
     /// What holds of every effect when it is asked for.
@@ -106,6 +131,13 @@ impl Story {
                     assert_eq!(declared, step.desired.as_ref().map(|desired| desired.digest), "{}", step.id);
                     assert!(stored(&step.id), "{} is not in the stored inventory", step.id);
                 }
+            }
+            Effect::Heal { step, .. } => {
+                let wanted = step.desired.as_ref().map(|desired| desired.digest);
+                let contents = world.commits.values().filter_map(|content| content.objects.get(&*step.id.name));
+                let mut digests = contents.map(|value| digest(&step.id.name, value));
+                assert!(digests.any(|digest| Some(digest) == wanted), "{} heals to what no commit says", step.id);
+                assert!(stored(&step.id), "{} is not in the stored inventory", step.id);
             }
             Effect::Prune { plan, .. } => {
                 let commit = world.observed.as_ref().expect("an observation before a prune");
@@ -192,9 +224,11 @@ impl Story {
             Event::Edit(n) if self.world.live.contains_key(&id(&name(n))) => self.world.edit(&name(n)),
             Event::Delete(n) => {
                 self.foreign.remove(&id(&name(n)));
-                self.world.live.remove(&id(&name(n)));
+                self.world.delete(&name(n));
             }
             Event::Strip(n) => {
+                // It leaves the selection: to the watch that is a deletion.
+                self.world.gone(&id(&name(n)));
                 if let Some(live) = self.world.live.get_mut(&id(&name(n))) {
                     live.part_of = None;
                 }
@@ -205,6 +239,7 @@ impl Story {
                     live.fingerprint = None;
                     self.foreign.insert(live.id.clone());
                 }
+                self.world.seen(&id(&name(n)));
             }
             Event::Refuse(n) => drop(self.world.refused.insert(name(n))),
             Event::Finalize(n) => drop(self.world.finalized.insert(name(n))),
@@ -233,6 +268,14 @@ impl Story {
                 }
             }
             Event::Pass(seconds) => self.pass(u64::from(seconds)),
+            Event::News(count, delivered) => {
+                let count = usize::from(count).min(self.world.news.len());
+                let news: Vec<_> = self.world.news.drain(..count).collect();
+                if delivered {
+                    self.world.step(crate::reconcile::Input::Changed(news));
+                    self.alone();
+                }
+            }
             Event::Back(_) | Event::LookFails(_) | Event::Edit(_) => {}
         }
     }
@@ -279,6 +322,7 @@ proptest! {
         story.release();
         story.pass(900);
         let world = &mut story.world;
+        // The audit asks about each of 14 objects at most in its hour, beside a cycle a minute.
         prop_assert!(world.steps - before < 900, "{} steps", world.steps - before);
         prop_assert_eq!(world.phase(), Phase::Synced, "{}", world.machine.status().message.clone());
         for (name, value) in &world.commits[&commit].objects {

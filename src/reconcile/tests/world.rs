@@ -8,14 +8,20 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::config::{DriftPolicy, PrunePolicy, Reference, RepoPath, Source, SyncConfig, SyncName};
-use crate::object::{Digest, DigestKey, Fingerprint, GroupKind, Manifest, ObjectId, Observed, Origin};
+use crate::object::{Change, Digest, DigestKey, Fingerprint, GroupKind, Manifest, ObjectId, Observed, Origin};
 use crate::plan::{Inventory, Others, Phase, Plan, Step, SyncStatus};
 use crate::reconcile::{Effect, EffectId, Input, Machine, Marks, Moment, Notice, Outcome, RenderedCommit};
 
 pub const SET: &str = "applyset-ours-v1";
 
+/// `shop` is the Namespace of all others, `job…` a Job that goes some time after its end, everything
+/// else a `ConfigMap`.
 pub fn id(name: &str) -> ObjectId {
-    ObjectId::new("", "ConfigMap", Some("shop"), name)
+    match name {
+        "shop" => ObjectId::new("", "Namespace", None, name),
+        _ if name.starts_with("job") => ObjectId::new("batch", "Job", Some("shop"), name),
+        _ => ObjectId::new("", "ConfigMap", Some("shop"), name),
+    }
 }
 
 /// The content of one commit: names and values; what of it cannot be rendered.
@@ -65,6 +71,13 @@ pub struct World {
     /// What was approved, and whether the newest look had failed, when the last prune was asked for.
     pub asked: (Option<String>, bool),
     pub uids: u64,
+    pub versions: u64,
+    /// What the watches have seen and not delivered yet.
+    pub news: VecDeque<Change>,
+    /// Who drifts objects.
+    pub culprit: Option<Arc<str>>,
+    /// Objects with a difference that no mark shows.
+    pub tampered: BTreeSet<String>,
 }
 
 fn config(change: impl FnOnce(&mut SyncConfig)) -> Arc<SyncConfig> {
@@ -93,8 +106,15 @@ pub fn moment(mono: Duration) -> Moment {
 }
 
 pub fn manifest(name: &str, value: &str) -> Arc<Manifest> {
-    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"},
-        "data": {"value": value}});
+    let object = match &*id(name).gk.kind {
+        "Namespace" => json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}),
+        "Job" => json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "namespace": "shop"},
+            "spec": {"ttlSecondsAfterFinished": 60, "value": value}}),
+        _ if name.starts_with("once") => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name,
+            "namespace": "shop", "annotations": {crate::object::names::MUTATION: "ignore"}}, "data": {"value": value}}),
+        _ => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"},
+            "data": {"value": value}}),
+    };
     Arc::new(Manifest::from_value(object, Origin { file: format!("{name}.yaml").into(), line: 1 }).unwrap())
 }
 
@@ -141,6 +161,10 @@ impl World {
             blind: false,
             asked: (None, false),
             uids: 0,
+            versions: 0,
+            news: VecDeque::new(),
+            culprit: None,
+            tampered: BTreeSet::new(),
         };
         world.step(Input::Tick);
         world
@@ -166,6 +190,7 @@ impl World {
 
     /// Forgets what was logged and told.
     pub fn forget(&mut self) {
+        self.news.clear();
         self.log.clear();
         self.notices.clear();
     }
@@ -205,7 +230,7 @@ impl World {
     }
 
     pub fn writes(&self) -> usize {
-        self.count("WriteParent") + self.count("Apply") + self.count("Prune")
+        self.count("WriteParent") + self.count("Apply") + self.count("Prune") + self.count("Heal")
     }
 
     pub fn ended(&self) -> Vec<Outcome> {
@@ -288,6 +313,7 @@ impl World {
         self.kill = None;
         self.killed = false;
         self.blind = false;
+        self.news.clear();
         let seed = u64::try_from(self.steps).unwrap();
         let (config, marks) = (Arc::clone(&self.config), self.marks.clone());
         self.machine = Machine::new(config, SET.into(), self.parent.clone(), marks, moment(self.now), seed);
@@ -306,9 +332,41 @@ impl World {
 
     /// Somebody edits a field that git declares.
     pub fn edit(&mut self, name: &str) {
+        let version = self.version();
         let live = self.live(name);
         live.fingerprint = Some(Fingerprint::of(b"edited"));
-        live.resource_version = format!("{}e", live.resource_version).into();
+        live.resource_version = version;
+        self.seen(&id(name));
+    }
+
+    /// Somebody deletes an object.
+    pub fn delete(&mut self, name: &str) {
+        self.gone(&id(name));
+        self.live.remove(&id(name));
+    }
+
+    /// The resource version of the next write.
+    pub fn version(&mut self) -> Arc<str> {
+        self.versions += 1;
+        self.versions.to_string().into()
+    }
+
+    /// The watch has news of an object as it is now.
+    pub fn seen(&mut self, id: &ObjectId) {
+        self.news.extend(self.live.get(id).cloned().map(Change::Seen));
+    }
+
+    /// The watch has news of an object that goes now.
+    pub fn gone(&mut self, id: &ObjectId) {
+        let Some(mut last) = self.live.get(id).cloned() else { return };
+        last.resource_version = self.version();
+        self.news.push_back(Change::Gone { id: id.clone(), last: Some(Box::new(last)) });
+    }
+
+    /// Delivers what the watches have seen.
+    pub fn deliver(&mut self) {
+        let news = std::mem::take(&mut self.news);
+        self.step(Input::Changed(news.into()));
     }
 
     pub fn carry_out(&mut self, effect: Effect) {
@@ -347,6 +405,9 @@ fn word(effect: &Effect) -> String {
         }
         Effect::Apply { plan, .. } => format!("Apply {}", some(&Step::applies, plan)),
         Effect::Prune { plan, .. } => format!("Prune {}", some(&Step::prunes, plan)),
+        Effect::Examine { desired, .. } => format!("Examine {}", desired.manifest.id.name),
+        Effect::Heal { step, .. } => format!("Heal {}", step.id.name),
+        Effect::Audit { desired, .. } => format!("Audit {}", desired.manifest.id.name),
         Effect::Tell(_) => "Tell".into(),
     }
 }
@@ -358,7 +419,10 @@ fn number(effect: &Effect) -> EffectId {
         | Effect::Observe { id, .. }
         | Effect::WriteParent { id, .. }
         | Effect::Apply { id, .. }
-        | Effect::Prune { id, .. } => *id,
+        | Effect::Prune { id, .. }
+        | Effect::Examine { id, .. }
+        | Effect::Heal { id, .. }
+        | Effect::Audit { id, .. } => *id,
         Effect::Tell(_) => 0,
     }
 }

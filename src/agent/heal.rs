@@ -1,0 +1,135 @@
+//! Carrying out what concerns one object: a closer look, its healing, and what an audit asks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::effects::Worker;
+use super::translate;
+use crate::apply::{Job, body};
+use crate::cluster::{DryRun, Resource, reduce};
+use crate::object::Blame;
+use crate::plan::{AppliedObject, ApplyResult, Desired, Plan, Problem, Stage, Step, Wave};
+use crate::reconcile::{Audited, Examined};
+
+/// How long a heal waits for what its object depends on; after that it is tried again later.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Worker {
+    /// Reads a drifted object, and finds out from its `managedFields` who changed what.
+    pub(super) async fn examine(&self, desired: &Desired) -> Result<Examined, String> {
+        let id = &desired.manifest.id;
+        let wanted = body(desired, &self.set_id);
+        let secret = desired.manifest.is_secret();
+        let live = match self.resource(desired).await {
+            Some(resource) => {
+                let live = self.cluster.read(id, &resource).await.map_err(|error| error.to_string())?;
+                live.map(|live| (reduce(&id.gk, resource.namespaced, &live, jiff::Timestamp::now()), live))
+            }
+            // A kind that is not served has no objects.
+            None => None,
+        };
+        let blame = blame(&wanted, live.as_ref().map(|(_, live)| live), secret);
+        Ok(Examined { live: live.and_then(|(observed, _)| observed), blame })
+    }
+
+    /// Applies one object, as a commit would.
+    pub(super) async fn heal(&self, step: Step) -> AppliedObject {
+        let id = step.id.clone();
+        let waves = [Wave { stage: Stage::of(&id.gk), objects: vec![id.clone()] }];
+        let plan = Plan { steps: vec![step], ..Plan::default() };
+        let report = |outcome: &AppliedObject| self.applied(outcome);
+        let hurry = CancellationToken::new();
+        let job = Job {
+            cluster: &self.cluster,
+            discovery: &self.context.discovery,
+            set_id: &self.set_id,
+            atomic: false,
+            timeout: PATIENCE,
+            stop: &self.stop,
+            hurry: &hurry,
+            report: &report,
+        };
+        let outcome = job.carry_out(&plan, &waves).await.pop();
+        let outcome = outcome.unwrap_or_else(|| {
+            let problem =
+                Problem { object: Some(id.clone()), ..Problem::general("nothing was declared to be applied") };
+            AppliedObject { id, result: ApplyResult::Skipped, live: None, problem: Some(problem) }
+        });
+        if !outcome.result.succeeded() {
+            self.doubt_discovery();
+        }
+        outcome
+    }
+
+    /// Asks the server what an apply would change, and compares that with what is there.
+    pub(super) async fn audit(&self, desired: &Desired) -> Audited {
+        let id = &desired.manifest.id;
+        let Some(resource) = self.resource(desired).await else { return Audited::Unknown };
+        let live = match self.cluster.read(id, &resource).await {
+            Ok(Some(live)) => live,
+            Ok(None) => return Audited::Differs,
+            Err(_) => return Audited::Unknown,
+        };
+        let Ok(asked) = self.cluster.apply(id, &resource, &body(desired, &self.set_id), DryRun::Yes).await else {
+            return Audited::Unknown;
+        };
+        let version = |object: &Value| object.pointer("/metadata/resourceVersion").cloned();
+        if version(&live) != version(&asked.object) {
+            return Audited::Unknown;
+        }
+        if same_content(&live, &asked.object) { Audited::Same } else { Audited::Differs }
+    }
+
+    /// Tells what became of an object, and lets the watches know it before they see it.
+    pub(super) fn applied(&self, outcome: &AppliedObject) {
+        (self.context.tell)(&translate::applied(&self.name, outcome));
+    }
+
+    async fn resource(&self, desired: &Desired) -> Option<Resource> {
+        let discovery = Arc::clone(&*self.context.discovery.read().await);
+        discovery.resource(&desired.manifest.id.gk, &desired.manifest.version).cloned()
+    }
+}
+
+fn blame(_: &Value, _: Option<&Value>, _: bool) -> Blame {
+    Blame::default()
+}
+
+/// Whether two states of one object say the same, apart from who owns which field.
+fn same_content(one: &Value, other: &Value) -> bool {
+    let (Some(one), Some(other)) = (one.as_object(), other.as_object()) else { return one == other };
+    let same = |key: &str| match (one.get(key), other.get(key)) {
+        (Some(one), Some(other)) if key == "metadata" => same_metadata(one, other),
+        (one, other) => one == other,
+    };
+    one.keys().chain(other.keys()).all(|key| same(key))
+}
+
+fn same_metadata(one: &Value, other: &Value) -> bool {
+    let (Some(one), Some(other)) = (one.as_object(), other.as_object()) else { return one == other };
+    let keys = one.keys().chain(other.keys()).filter(|key| *key != "managedFields");
+    keys.into_iter().all(|key| one.get(key) == other.get(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn content_is_the_same_whoever_owns_it() {
+        let one = json!({"metadata": {"name": "a", "managedFields": [{"manager": "x"}]}, "data": {"a": "1"}});
+        let other = json!({"metadata": {"name": "a", "managedFields": []}, "data": {"a": "1"}});
+        assert!(same_content(&one, &other));
+        let edited = json!({"metadata": {"name": "a"}, "data": {"a": "2"}});
+        let more = json!({"metadata": {"name": "a"}, "data": {"a": "1"}, "binaryData": {}});
+        let labelled = json!({"metadata": {"name": "a", "labels": {"x": "y"}}, "data": {"a": "1"}});
+        for changed in [edited, more, labelled] {
+            assert!(!same_content(&one, &changed) && !same_content(&changed, &one), "{changed}");
+        }
+    }
+}

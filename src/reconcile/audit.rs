@@ -1,0 +1,81 @@
+//! The paced audit: every object is asked about once in a period, since a few ways of drifting
+//! leave no trace in the ownership of fields (objects restored behind the API server, webhooks,
+//! conversion).
+
+use std::time::Duration;
+
+use crate::config::{AuditPolicy, DriftPolicy};
+use crate::object::ObjectId;
+
+use super::contest::Way;
+use super::{Audited, Effect, EffectId, Machine, Moment};
+
+/// How far the audit of one sync is.
+#[derive(Debug)]
+pub(super) struct Audit {
+    pub policy: AuditPolicy,
+    /// The object that was asked about last.
+    cursor: Option<ObjectId>,
+    running: Option<(EffectId, ObjectId)>,
+    next: Option<Duration>,
+}
+
+impl Audit {
+    pub fn new(policy: AuditPolicy) -> Self {
+        Self { policy, cursor: None, running: None, next: None }
+    }
+
+    /// When the next object is due; `None`: nothing is to be audited now.
+    pub fn next(&self) -> Option<Duration> {
+        self.next.filter(|_| self.running.is_none())
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Between two objects: the period shared out among them, and never faster than the rate.
+    fn pace(&self, objects: usize) -> Duration {
+        let objects = u32::try_from(objects.max(1)).unwrap_or(u32::MAX);
+        let slowest = Duration::from_secs(1) / u32::from(self.policy.max_per_second.max(1));
+        (self.policy.period / objects).max(slowest)
+    }
+}
+
+impl Machine {
+    /// Asks about the next object when it is due. The first round begins after a whole period, since
+    /// what was just applied or compared needs no audit.
+    pub(super) fn audit(&mut self, now: Moment) {
+        let off = self.audit.policy.period.is_zero() || self.config.drift == DriftPolicy::Off;
+        if off || self.view.len() == 0 || self.audit.is_running() {
+            return;
+        }
+        let Some(due) = self.audit.next else {
+            self.audit.next = Some(now.mono + self.audit.policy.period);
+            return;
+        };
+        if now.mono < due {
+            return;
+        }
+        let Some(desired) = self.view.after(self.audit.cursor.as_ref()).cloned() else { return };
+        let object = desired.manifest.id.clone();
+        self.audit.cursor = Some(object.clone());
+        self.audit.next = Some(now.mono + self.audit.pace(self.view.len()));
+        let applied = self.inventory.get(&object).is_some_and(|recorded| recorded.applied);
+        if !applied || desired.manifest.directives.create_only || self.is_being_written(&object) {
+            return;
+        }
+        let id = self.number();
+        self.audit.running = Some((id, object));
+        self.effects.push(Effect::Audit { id, desired: Box::new(desired) });
+    }
+
+    /// What the server said. A difference is drift that the fast path did not see: it is examined
+    /// like any other.
+    pub(super) fn audited(&mut self, id: EffectId, result: &Audited, now: Moment) {
+        let Some((_, object)) = self.audit.running.take_if(|(running, _)| *running == id) else { return };
+        if *result == Audited::Differs && !self.is_suspended() && !self.is_being_written(&object) {
+            self.put_in_lane(&object, Way::Content, now.mono);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The lane in which single drifted objects are healed, beside the work on a commit: what waits,
+//! what is under way, and what has to wait for something else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::object::{Blame, Change, ObjectId};
+use crate::plan::{Problem, Stage};
+
+use super::EffectId;
+use super::backoff::Backoff;
+use super::contest::{Contests, Way};
+
+/// Objects that are healed at once: half of what a commit gets, so that a burst never takes it all.
+pub(super) const AT_ONCE: usize = 16;
+
+/// An object that is being looked at or healed.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub object: ObjectId,
+    /// When its drift was noticed.
+    pub noticed: Duration,
+    /// Known once it was looked at.
+    pub found: Option<Found>,
+    /// The audit saw a difference that the fingerprint does not show.
+    pub content: bool,
+}
+
+/// What a closer look at a drifted object has shown.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub way: Way,
+    pub reason: String,
+    pub blame: Blame,
+}
+
+/// An object that waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    pub noticed: Duration,
+    pub content: bool,
+}
+
+/// A heal that failed, and is tried again.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub problem: Problem,
+    pub backoff: Backoff,
+}
+
+#[derive(Debug)]
+pub(super) struct Lane {
+    /// What can be begun: what others need comes first.
+    pub waiting: BTreeMap<(Stage, ObjectId), Waiting>,
+    /// What is not to be begun before a time: contested, or failed lately.
+    pub later: BTreeMap<ObjectId, (Duration, Waiting)>,
+    /// What waits for a Namespace or CRD to be there again, by that.
+    pub blocked: BTreeMap<ObjectId, BTreeMap<ObjectId, Waiting>>,
+    pub running: BTreeMap<EffectId, Running>,
+    /// The newest news of objects that are being written: weighed when the answer is there.
+    pub fresh: BTreeMap<ObjectId, Change>,
+    pub failed: BTreeMap<ObjectId, Failure>,
+    pub contests: Contests,
+    /// Drift that was told and is still there.
+    pub told: BTreeMap<ObjectId, Way>,
+    seed: u64,
+}
+
+impl Lane {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            waiting: BTreeMap::new(),
+            later: BTreeMap::new(),
+            blocked: BTreeMap::new(),
+            running: BTreeMap::new(),
+            fresh: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            contests: Contests::default(),
+            told: BTreeMap::new(),
+            seed,
+        }
+    }
+
+    pub fn is_running(&self, id: &ObjectId) -> bool {
+        self.running.values().any(|running| running.object == *id)
+    }
+
+    pub fn is_due(&self, id: &ObjectId) -> bool {
+        self.waiting.contains_key(&(Stage::of(&id.gk), id.clone()))
+    }
+
+    /// Whether it waits in any way, and has not begun.
+    pub fn waits(&self, id: &ObjectId) -> bool {
+        self.is_due(id) || self.blocked.values().any(|blocked| blocked.contains_key(id))
+    }
+
+    pub fn push(&mut self, id: ObjectId, waiting: Waiting) {
+        self.later.remove(&id);
+        self.waiting.entry((Stage::of(&id.gk), id)).or_insert(waiting);
+    }
+
+    pub fn block(&mut self, on: ObjectId, id: ObjectId, waiting: Waiting) {
+        self.later.remove(&id);
+        self.blocked.entry(on).or_default().entry(id).or_insert(waiting);
+    }
+
+    /// Lets those go on that waited for this object.
+    pub fn unblock(&mut self, on: &ObjectId) {
+        for (id, waiting) in self.blocked.remove(on).unwrap_or_default() {
+            self.push(id, waiting);
+        }
+    }
+
+    /// Takes an object out of whatever it waits in: it is as it should be.
+    pub fn drop_waiting(&mut self, id: &ObjectId) {
+        self.waiting.remove(&(Stage::of(&id.gk), id.clone()));
+        self.later.remove(id);
+        if !self.blocked.is_empty() {
+            self.blocked.retain(|_, blocked| {
+                blocked.remove(id);
+                !blocked.is_empty()
+            });
+        }
+    }
+
+    /// Every object of which it knows something.
+    pub fn known(&self) -> BTreeSet<ObjectId> {
+        let waiting = self.waiting.keys().map(|(_, id)| id);
+        let blocked = self.blocked.values().flat_map(BTreeMap::keys);
+        let others = self.later.keys().chain(self.failed.keys()).chain(self.told.keys());
+        waiting.chain(blocked).chain(others).cloned().collect()
+    }
+
+    /// Makes what was put off due when its time has come.
+    pub fn wake(&mut self, now: Duration) {
+        let due: Vec<ObjectId> =
+            self.later.iter().filter(|(_, (until, _))| *until <= now).map(|(id, _)| id.clone()).collect();
+        for id in due {
+            if let Some((_, waiting)) = self.later.remove(&id) {
+                self.push(id, waiting);
+            }
+        }
+    }
+
+    /// When to wake up.
+    pub fn next(&self) -> Option<Duration> {
+        let later = self.later.values().map(|(until, _)| *until).min();
+        [later, self.contests.next()].into_iter().flatten().min()
+    }
+
+    /// Notes a failure; the result is the time before it may be tried again.
+    pub fn fail(&mut self, id: &ObjectId, problem: Problem, longest: Duration) -> Duration {
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let seed = self.seed;
+        let failure = self
+            .failed
+            .entry(id.clone())
+            .or_insert_with(|| Failure { problem: problem.clone(), backoff: Backoff::new(seed) });
+        failure.problem = problem;
+        failure.backoff.next_delay(longest)
+    }
+
+    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.failed.values().map(|failure| &failure.problem)
+    }
+
+    /// Forgets everything that waits, as when a sync is suspended. What is under way ends by itself.
+    pub fn clear(&mut self) {
+        self.waiting.clear();
+        self.later.clear();
+        self.blocked.clear();
+        self.fresh.clear();
+    }
+}

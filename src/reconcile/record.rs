@@ -1,0 +1,130 @@
+//! What is known between cycles: drift and health as the status tells them at once, and as the
+//! parent is told now and then.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use crate::object::HealthStatus;
+use crate::plan::{Contest, Drift, Phase, SyncStatus};
+
+use super::contest::Contested;
+use super::machine::Work;
+use super::{Effect, EffectId, Machine, Moment, Notice};
+
+/// An inventory that changed by healing is stored after this.
+const REMEMBER: Duration = Duration::from_secs(1);
+/// A status that changed by drift is stored after this.
+const TELL: Duration = Duration::from_secs(10);
+/// Between two such writes lies at least this.
+const REST: Duration = Duration::from_secs(30);
+/// Cycles that news ask for come at most so often.
+const STIR: Duration = Duration::from_secs(1);
+
+impl Machine {
+    /// News that only a whole cycle can judge.
+    pub(super) fn stir(&mut self) {
+        self.stirred = true;
+    }
+
+    /// When a cycle may come that news asked for.
+    pub(super) fn stirred_at(&self, now: Moment) -> Duration {
+        now.mono.max(self.last_end.map_or(Duration::ZERO, |end| end + STIR))
+    }
+
+    /// What healing changed in the inventory is stored soon.
+    pub(super) fn remember(&mut self, now: Moment) {
+        self.flush_by(now.mono + REMEMBER);
+    }
+
+    fn flush_by(&mut self, due: Duration) {
+        let due = due.max(self.last_flush.map_or(Duration::ZERO, |last| last + REST));
+        self.flush = Some(self.flush.map_or(due, |known| known.min(due)));
+    }
+
+    /// Stores inventory and status, when no cycle is about to do so.
+    pub(super) fn flush(&mut self, now: Moment) {
+        self.flush = None;
+        self.last_flush = Some(now.mono);
+        let known = self.stored.as_ref();
+        if known.is_some_and(|(inventory, status)| *inventory == self.inventory && *status == self.status) {
+            return;
+        }
+        let id = self.number();
+        let (inventory, status) = (self.inventory.clone(), std::sync::Arc::clone(&self.status));
+        self.stored = Some((inventory.clone(), std::sync::Arc::clone(&status)));
+        self.effects.push(Effect::WriteParent { id, inventory, status });
+        self.work = Work::Flushing { id };
+    }
+
+    pub(super) fn flushed(&mut self, id: EffectId, result: &Result<(), String>, now: Moment) -> bool {
+        if !matches!(self.work, Work::Flushing { id: expected } if expected == id) {
+            return false;
+        }
+        self.work = Work::Idle;
+        if result.is_err() {
+            self.stored = None;
+            self.flush_by(now.mono + REST);
+        }
+        true
+    }
+
+    /// Lists a drift in the status. One that was told before it was healed becomes a healed one.
+    pub(super) fn record_drift(&mut self, drift: Drift, new: bool, now: Moment) {
+        let mut status = (*self.status).clone();
+        let known = status.drift.iter_mut().rev().find(|known| known.object == drift.object && !known.healed);
+        match known.filter(|_| !new) {
+            Some(known) => known.healed |= drift.healed,
+            None => status.drift.push(drift),
+        }
+        let over = status.drift.len().saturating_sub(SyncStatus::MOST_DRIFT);
+        status.drift.drain(..over);
+        self.set_status(status);
+        self.flush_by(now.mono + TELL);
+    }
+
+    pub(super) fn restate_drift(&mut self, now: Moment) {
+        let mut status = (*self.status).clone();
+        self.list_drift(&mut status, now);
+        if status != *self.status {
+            self.set_status(status);
+            self.flush_by(now.mono + TELL);
+        }
+        let contested = self.lane.contests.len();
+        self.effects.push(Effect::Tell(Notice::ContestedNow { objects: contested }));
+    }
+
+    /// An object's health is another than before. Counted at once; what it means for the sync is
+    /// decided by a cycle. One that fails is not hurried by it: its own retry is due.
+    pub(super) fn health_changed(&mut self, old: HealthStatus, new: HealthStatus) {
+        if old != new {
+            let mut status = (*self.status).clone();
+            if let Some(count) = status.health.get_mut(&old) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    status.health.remove(&old);
+                }
+            }
+            *status.health.entry(new).or_default() += 1;
+            let ill = self.ill.iter().take(SyncStatus::MOST);
+            status.unhealthy = ill.map(|(id, health)| (id.clone(), health.clone())).collect();
+            self.set_status(status);
+        }
+        if self.status.phase != Phase::Failing {
+            self.stir();
+        }
+    }
+}
+
+/// A contest as the status tells it.
+pub(super) fn contest(contested: &Contested, now: Moment) -> Contest {
+    let wait = contested.until.saturating_sub(now.mono);
+    let until = SignedDuration::try_from(wait).ok().and_then(|wait| now.wall.checked_add(wait).ok());
+    Contest {
+        object: contested.object.clone(),
+        manager: contested.manager.clone(),
+        fields: contested.fields.clone(),
+        heals: contested.heals,
+        until: until.unwrap_or(now.wall),
+    }
+}

@@ -1,0 +1,311 @@
+//! What the watches have seen: drift is healed at once, alone, whatever else the sync is doing.
+
+use std::time::Duration;
+
+use super::world::{World, id};
+use crate::config::DriftPolicy;
+use crate::object::{Health, HealthStatus, Termination};
+use crate::plan::Phase;
+use crate::reconcile::{Input, Notice};
+
+const INTERVAL: Duration = Duration::from_hours(24);
+
+/// A world whose cycles come once a day, so that whatever happens is for the news.
+fn watched(names: &[&str]) -> World {
+    let mut world = World::with(|config| config.interval = INTERVAL);
+    world.push("first", names.iter().copied());
+    world.pass(10);
+    assert_eq!(world.phase(), Phase::Synced, "{}", world.machine.status().message);
+    world.deliver();
+    world.drain();
+    world.forget();
+    world
+}
+
+fn told(world: &World, which: impl Fn(&Notice) -> bool) -> usize {
+    world.notices.iter().filter(|notice| which(notice)).count()
+}
+
+fn drifts(world: &World) -> usize {
+    told(world, |notice| matches!(notice, Notice::Drift { .. }))
+}
+
+fn heals(world: &World) -> usize {
+    told(world, |notice| matches!(notice, Notice::Healed { .. }))
+}
+
+#[test]
+fn drift_is_healed_alone_and_no_cycle_is_needed() {
+    let mut world = watched(&["a", "b", "c"]);
+    world.edit("a");
+    world.delete("b");
+    world.deliver();
+    world.drain();
+    assert!(world.is_as_in("first"));
+    assert_eq!(world.log, ["Examine a", "Examine b", "Heal a", "Heal b"]);
+    assert_eq!((drifts(&world), heals(&world)), (2, 2));
+    world.pass(60);
+    // The UID of what was created again is remembered, by one write for both.
+    assert_eq!((world.count("WriteParent"), world.count("Observe")), (1, 0), "{:?}", world.log);
+    world.deliver();
+    world.drain();
+    assert_eq!(world.count("Examine"), 2, "what it did itself is no news: {:?}", world.log);
+}
+
+#[test]
+fn our_own_writes_are_no_drift_also_when_their_events_come_first() {
+    let mut world = World::with(|config| config.interval = INTERVAL);
+    world.push("first", ["a", "b"]);
+    world.until("Apply");
+    let apply = world.pending.pop_front().unwrap();
+    let answer = world.answer(apply);
+    world.deliver();
+    world.step(answer);
+    world.drain();
+    world.pass(60);
+    assert_eq!((world.phase(), world.count("Examine")), (Phase::Synced, 0), "{:?}", world.log);
+    // The same of a heal.
+    world.edit("a");
+    world.deliver();
+    world.until("Heal");
+    let heal = world.pending.pop_front().unwrap();
+    let answer = world.answer(heal);
+    world.deliver();
+    world.step(answer);
+    world.drain();
+    assert_eq!((world.count("Examine"), world.count("Heal")), (1, 1));
+}
+
+#[test]
+fn news_that_are_older_than_an_answer_are_ignored() {
+    let mut world = watched(&["a"]);
+    world.edit("a");
+    let late = world.news.clone();
+    world.deliver();
+    world.until("Heal");
+    world.step(Input::Changed(late.into()));
+    world.drain();
+    assert_eq!((world.count("Examine"), world.count("Heal")), (1, 1), "{:?}", world.log);
+}
+
+#[test]
+fn what_drifts_again_while_it_is_healed_is_healed_again() {
+    let mut world = watched(&["a"]);
+    world.edit("a");
+    world.deliver();
+    world.until("Heal");
+    let heal = world.pending.pop_front().unwrap();
+    let answer = world.answer(heal);
+    world.edit("a");
+    world.deliver();
+    world.step(answer);
+    world.drain();
+    assert!(world.is_as_in("first"));
+    assert_eq!(world.count("Heal"), 2);
+}
+
+#[test]
+fn drift_is_healed_while_another_object_keeps_failing_or_is_waited_for() {
+    let mut world = watched(&["a", "b"]);
+    world.refused.insert("bad".into());
+    world.push("second", ["a", "b", "bad"]);
+    world.mark(|marks| marks.sync_requested = Some("now".into()));
+    world.pass(10);
+    assert_eq!(world.phase(), Phase::Failing);
+    world.deliver();
+    world.forget();
+    world.edit("a");
+    world.deliver();
+    world.drain();
+    assert_eq!((world.log.len(), heals(&world)), (2, 1), "{:?}", world.log);
+    world.ill.insert("slow".into());
+    world.push("third", ["a", "b", "slow"]);
+    world.mark(|marks| marks.sync_requested = Some("later".into()));
+    world.pass(2);
+    assert_eq!(world.phase(), Phase::Progressing);
+    world.delete("b");
+    world.deliver();
+    world.drain();
+    assert!(world.live.contains_key(&id("b")));
+}
+
+#[test]
+fn what_an_apply_has_written_already_is_healed_before_the_apply_ends() {
+    let mut world = watched(&["a", "b"]);
+    world.push("second", ["a", "b", "c"]);
+    world.mark(|marks| marks.sync_requested = Some("now".into()));
+    let apply = world.until("Apply");
+    let effect = world.pending.pop_front().unwrap();
+    let Input::Applied { outcomes, .. } = world.answer(effect) else { unreachable!() };
+    world.edit("c");
+    world.deliver();
+    assert_eq!(world.count("Examine"), 0, "its answer is not there yet");
+    world.step(Input::AppliedOne { id: apply, outcome: outcomes[0].clone() });
+    world.drain();
+    assert_eq!(world.count("Heal"), 1, "{:?}", world.log);
+    world.step(Input::Applied { id: apply, outcomes });
+    world.drain();
+    assert!(world.is_as_in("second"));
+    assert_eq!(world.phase(), Phase::Synced);
+}
+
+#[test]
+fn a_suspended_sync_heals_nothing() {
+    let mut world = watched(&["a"]);
+    world.mark(|marks| marks.suspended = true);
+    world.edit("a");
+    world.deliver();
+    world.pass(600);
+    assert_eq!(world.log, Vec::<String>::new());
+    world.mark(|marks| marks.suspended = false);
+    world.drain();
+    assert!(world.is_as_in("first"), "what was missed is found by a cycle");
+}
+
+#[test]
+fn drift_that_is_only_reported_is_examined_told_once_and_told_again_when_it_is_gone() {
+    let mut world = World::with(|config| (config.interval, config.drift) = (INTERVAL, DriftPolicy::Report));
+    world.push("first", ["a", "b"]);
+    world.pass(10);
+    world.deliver();
+    world.forget();
+    let before = world.live("a").clone();
+    world.edit("a");
+    world.deliver();
+    world.pass(600);
+    assert_eq!((drifts(&world), heals(&world), world.count("Heal")), (1, 0, 0));
+    let drift = world.machine.status().drift.clone();
+    assert_eq!((drift.len(), drift[0].healed), (1, false));
+    let version = world.version();
+    *world.live("a") = crate::object::Observed { resource_version: version, ..before };
+    world.seen(&id("a"));
+    world.deliver();
+    assert_eq!(told(&world, |notice| matches!(notice, Notice::DriftGone { .. })), 1);
+}
+
+#[test]
+fn drift_that_is_not_looked_for_causes_nothing() {
+    let mut world = World::with(|config| (config.interval, config.drift) = (INTERVAL, DriftPolicy::Off));
+    world.push("first", ["a"]);
+    world.pass(10);
+    world.forget();
+    world.edit("a");
+    world.deliver();
+    world.pass(7200);
+    assert_eq!(world.log, Vec::<String>::new());
+}
+
+#[test]
+fn a_manager_that_never_rests_is_answered_less_and_less_often_and_peace_is_told() {
+    let mut world = watched(&["a", "b"]);
+    world.culprit = Some("other".into());
+    let until = world.now + Duration::from_mins(10);
+    while world.now < until {
+        world.edit("a");
+        world.deliver();
+        world.pass(1);
+    }
+    assert!((8..=14).contains(&heals(&world)), "{} heals in 10 minutes", heals(&world));
+    assert_eq!(told(&world, |notice| matches!(notice, Notice::Contested(_))), 1);
+    let contested = world.machine.status().contested.clone();
+    assert_eq!((contested.len(), contested[0].manager.as_deref()), (1, Some("other")));
+    world.edit("b");
+    world.deliver();
+    world.drain();
+    assert!(!world.machine.status().drift.is_empty());
+    world.pass(1200);
+    assert!(world.is_as_in("first"), "the last heal stays");
+    assert_eq!(told(&world, |notice| matches!(notice, Notice::Uncontested { .. })), 1);
+    assert_eq!(world.machine.status().contested, []);
+}
+
+#[test]
+fn a_deleted_namespace_comes_back_before_what_is_in_it() {
+    let mut world = watched(&["a", "b", "shop"]);
+    world.live("shop").terminating = Some(Termination::default());
+    world.seen(&id("shop"));
+    world.delete("a");
+    world.delete("b");
+    world.deliver();
+    world.pass(30);
+    assert_eq!((world.count("Heal"), world.count("Apply")), (0, 0), "nothing can be made there: {:?}", world.log);
+    world.delete("shop");
+    world.deliver();
+    world.pass(30);
+    let heals: Vec<_> = world.log.iter().filter(|entry| entry.starts_with("Heal")).cloned().collect();
+    assert_eq!(heals, ["Heal shop", "Heal a", "Heal b"]);
+    assert!(world.is_as_in("first"));
+    assert_eq!(world.phase(), Phase::Synced);
+}
+
+#[test]
+fn a_job_that_ended_may_go_and_one_that_was_cut_short_comes_back() {
+    let mut world = watched(&["a", "job"]);
+    world.live("job").finished = true;
+    world.seen(&id("job"));
+    world.delete("job");
+    world.deliver();
+    world.pass(600);
+    assert!(!world.live.contains_key(&id("job")));
+    assert_eq!((world.phase(), world.writes()), (Phase::Synced, 0), "{:?}", world.log);
+    world.restart();
+    world.pass(600);
+    assert_eq!((world.phase(), world.live.len()), (Phase::Synced, 1), "nor after a restart");
+    world.push("second", ["a", "job"]).objects.insert("job".into(), "2".into());
+    world.mark(|marks| marks.sync_requested = Some("now".into()));
+    world.pass(10);
+    assert!(world.live.contains_key(&id("job")), "a changed Job is another Job");
+    world.deliver();
+    world.drain();
+    world.delete("job");
+    world.deliver();
+    world.drain();
+    assert!(world.live.contains_key(&id("job")), "it had not ended");
+}
+
+#[test]
+fn an_object_that_says_mutation_ignore_is_created_and_never_changed() {
+    let mut world = watched(&["a", "once"]);
+    world.edit("once");
+    world.deliver();
+    world.pass(60);
+    world.push("second", ["a", "once"]).objects.insert("once".into(), "2".into());
+    world.mark(|marks| marks.sync_requested = Some("now".into()));
+    world.pass(60);
+    assert_eq!((world.phase(), world.count("Heal"), world.count("Apply")), (Phase::Synced, 0, 0));
+    world.delete("once");
+    world.deliver();
+    world.pass(60);
+    assert!(world.live.contains_key(&id("once")));
+}
+
+#[test]
+fn the_audit_finds_what_no_mark_shows() {
+    let mut world = watched(&["a", "b", "c"]);
+    world.tampered.insert("b".into());
+    world.pass(3000);
+    assert_eq!(world.count("Audit"), 0, "what was just applied needs none");
+    world.pass(3 * 3600);
+    assert!((6..=10).contains(&world.count("Audit")), "{:?}", world.log);
+    assert_eq!((world.count("Heal"), world.tampered.len()), (1, 0));
+    assert_eq!(told(&world, |notice| matches!(notice, Notice::Drift { missed: true, .. })), 1);
+}
+
+#[test]
+fn health_is_followed_for_ever() {
+    let mut world = watched(&["a", "b"]);
+    world.live("a").health = Health::new(HealthStatus::InProgress, "1 of 3 available");
+    world.seen(&id("a"));
+    world.deliver();
+    assert_eq!(world.machine.status().health.get(&HealthStatus::InProgress), Some(&1), "at once");
+    world.pass(2);
+    assert_eq!(world.phase(), Phase::Progressing);
+    world.pass(400);
+    assert_eq!(world.phase(), Phase::Unhealthy);
+    world.live("a").health = Health::current();
+    world.seen(&id("a"));
+    world.deliver();
+    world.pass(2);
+    assert_eq!((world.phase(), world.count("Apply") + world.count("Heal")), (Phase::Synced, 0));
+    assert_eq!(world.machine.status().health.get(&HealthStatus::InProgress), None);
+}
