@@ -31,7 +31,7 @@ pub struct ParentStore {
 struct Known {
     /// UID of the parent.
     parent: Option<String>,
-    /// Names and UIDs of the pieces that exist, with the parent as their owner.
+    /// Names and UIDs of the pieces that exist. Those of the last inventory have the parent as owner.
     pieces: BTreeMap<String, String>,
 }
 
@@ -42,8 +42,8 @@ impl ParentStore {
         Self { cluster, namespace, sync, known: Mutex::default() }
     }
 
-    /// Stores inventory and status. One request, unless the inventory needs pieces or needed some
-    /// before; of those, only the changed ones are written.
+    /// Stores inventory and status. One request (and a LIST at the first time), unless the inventory
+    /// needs pieces or needed some before; of those, only the changed ones are written.
     ///
     /// What is given back is trouble for people: pieces that could not be deleted. They do no harm
     /// but take room, and the next write tries again.

@@ -87,8 +87,8 @@ impl Piece {
 /// Cuts rows into pieces; the last one is the smallest.
 pub(super) fn cut(rows: &[u8], sync: &SyncName, namespace: &Arc<str>) -> Vec<Piece> {
     let piece = |rows: &[u8]| {
-        let hash: String = Digest::of(rows).short().0.iter().map(|byte| format!("{byte:02x}")).collect();
-        let name = format!("{}{INFIX}{hash}", Parent::name(sync));
+        let hash = u128::from_be_bytes(Digest::of(rows).short().0);
+        let name = format!("{}{INFIX}{hash:0HASH_DIGITS$x}", Parent::name(sync));
         Piece { name, sync: sync.clone(), namespace: Arc::clone(namespace), rows: STANDARD.encode(rows) }
     };
     rows.chunks(SIZE).map(piece).collect()
@@ -96,7 +96,7 @@ pub(super) fn cut(rows: &[u8], sync: &SyncName, namespace: &Arc<str>) -> Vec<Pie
 
 /// What the parent says of its pieces.
 pub(super) fn list(pieces: &[Piece]) -> String {
-    pieces.iter().map(|piece| format!("{}\n", piece.name)).collect()
+    pieces.iter().flat_map(|piece| [&*piece.name, "\n"]).collect()
 }
 
 /// The pieces that a live parent names. What cannot be one is passed over, so that no edit makes

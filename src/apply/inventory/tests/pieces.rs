@@ -96,8 +96,8 @@ fn pieces_carry_no_label_by_which_parents_are_found_and_go_with_their_parent() {
     );
     assert_eq!(object["metadata"].get("ownerReferences"), None);
     let owned = piece.to_apply(Some("u-1"));
-    let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "driftless-shop", "uid": "u-1"}]);
-    assert_eq!(owned["metadata"]["ownerReferences"], owner);
+    let reference = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "driftless-shop", "uid": "u-1"}]);
+    assert_eq!(owned["metadata"]["ownerReferences"], reference);
     assert!(piece.is(&owned, Some("u-1")) && piece.is(&object, None));
     assert!(!piece.is(&owned, Some("u-2")) && !piece.is(&owned, None) && !piece.is(&object, Some("u-1")));
     let mut edited = owned;
