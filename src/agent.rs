@@ -10,6 +10,7 @@ mod moved;
 mod once;
 mod parents;
 mod registry;
+mod store;
 mod translate;
 
 pub use context::{Context, Sink};
@@ -18,5 +19,6 @@ pub use driver::{Driver, Ending};
 pub use effects::rendering_problem;
 pub use foundation::{AGENT_NAMESPACE, FoundationError, digest_key, ensure_namespace, find_digest_key, namespace};
 pub use once::{Once, once};
-pub use parents::{config_maps, read_parent, read_parents};
+pub use parents::{config_maps, list_parents, read_parent, read_parents};
 pub use registry::Registry;
+pub use store::ParentStore;

@@ -8,6 +8,6 @@ mod prune;
 
 pub use applyset::{additional_namespaces, applyset_id, contains_group_kinds, tooling, tooling_name};
 pub use carry_out::Job;
-pub use inventory::{Parent, ParentError, TooLarge};
+pub use inventory::{Parent, ParentError, Piece, Stored, TooLarge};
 pub use object::{body, explain};
 pub use prune::prune;

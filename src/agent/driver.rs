@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::effects::Worker;
 use super::parents::{AllMarks, marks, read_parent};
-use super::{Context, translate};
+use super::{Context, ParentStore, translate};
 use crate::apply::{Parent, applyset_id};
 use crate::config::{SyncConfig, SyncName};
 use crate::observe::{Event, SyncResult};
@@ -79,6 +79,11 @@ impl Driver {
         let (applied_one, applied) = mpsc::unbounded_channel();
         let worker = Worker {
             git: Git::open(&self.config, &self.context.data_dir),
+            parent: ParentStore::new(
+                self.context.cluster.clone(),
+                Arc::clone(&self.context.namespace),
+                self.config.name.clone(),
+            ),
             context: self.context.clone(),
             config: Arc::clone(&self.config),
             name,

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, translate};
-use crate::apply::{Job, Parent, prune};
+use super::{Context, ParentStore, translate};
+use crate::apply::{Job, prune};
 use crate::cluster::{ApiError, Cluster, Discovery, Wanted};
 use crate::config::SyncConfig;
 use crate::object::{ObjectId, Observed, Scope};
@@ -31,6 +31,7 @@ pub(super) struct Worker {
     /// With the rights of the sync's service account, where it names one.
     pub cluster: Cluster,
     pub git: Git,
+    pub parent: ParentStore,
     pub revision: Mutex<Option<Revision>>,
     /// Ends the waiting of the apply that is under way.
     pub hurry: Mutex<CancellationToken>,
@@ -243,19 +244,10 @@ impl Worker {
     }
 
     async fn write_parent(&self, inventory: Inventory, status: &SyncStatus) -> Result<(), String> {
-        let mut parent = Parent::new(self.config.name.clone(), Arc::clone(&self.context.namespace));
-        parent.inventory = inventory;
-        parent.status = status.clone();
-        let object = parent.to_apply().map_err(|error| error.to_string())?;
-        let id = ObjectId::new("", "ConfigMap", Some(&self.context.namespace), &Parent::name(&self.config.name));
-        let resource = super::config_maps();
-        // With the agent's own rights: the parent is the agent's, not the sync's.
-        self.context
-            .cluster
-            .apply(&id, &resource, &object, crate::cluster::DryRun::No)
-            .await
-            .map(drop)
-            .map_err(|error| format!("{id}: {error}"))
+        for message in self.parent.write(inventory, status).await? {
+            (self.context.tell)(&Event::Trouble { message });
+        }
+        Ok(())
     }
 
     async fn apply(&self, id: EffectId, plan: &Plan, waves: &[Wave]) -> Vec<AppliedObject> {

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, PartialObjectMeta};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event as WatchEvent};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::Sink;
@@ -25,15 +26,18 @@ pub fn config_maps() -> Resource {
     Resource::core("configmaps", true)
 }
 
+/// How often a parent is read that is stored anew while it is read.
+const READS: usize = 5;
+
 /// Reads the parent of a sync; `None` when there is none yet.
 ///
 /// # Errors
 /// It cannot be read, is damaged, or belongs to another tool; the text is for people.
 pub async fn read_parent(cluster: &Cluster, namespace: &str, sync: &SyncName) -> Result<Option<Parent>, String> {
-    let id = ObjectId::new("", "ConfigMap", Some(namespace), &Parent::name(sync));
-    let live = cluster.read(&id, &config_maps()).await;
-    let live = live.map_err(|error| format!("cannot read the inventory in {id}: {error}"))?;
-    live.map(|live| Parent::from_live(&live)).transpose().map_err(|error| error.to_string())
+    match read_config_map(cluster, namespace, &Parent::name(sync)).await? {
+        Some(live) => with_pieces(cluster, namespace, live).await,
+        None => Ok(None),
+    }
 }
 
 /// All parents in a namespace, with those that cannot be read as errors for people.
@@ -41,9 +45,60 @@ pub async fn read_parent(cluster: &Cluster, namespace: &str, sync: &SyncName) ->
 /// # Errors
 /// They cannot be listed.
 pub async fn read_parents(cluster: &Cluster, namespace: &str) -> Result<Vec<Result<Parent, String>>, String> {
+    let mut parents = Vec::new();
+    for live in list(cluster, namespace).await? {
+        parents.extend(with_pieces(cluster, namespace, live).await.transpose());
+    }
+    Ok(parents)
+}
+
+/// Like [`read_parents`], for those who want to know which objects there are and not what was
+/// recorded of them: of an inventory that has pieces, nothing is.
+///
+/// # Errors
+/// They cannot be listed.
+pub async fn list_parents(cluster: &Cluster, namespace: &str) -> Result<Vec<Result<Parent, String>>, String> {
+    let live = list(cluster, namespace).await?;
+    Ok(live.iter().map(|live| Parent::from_live(live, &[]).map_err(|error| error.to_string())).collect())
+}
+
+async fn list(cluster: &Cluster, namespace: &str) -> Result<Vec<Value>, String> {
     let items = cluster.list_whole(&config_maps(), Some(namespace), names::SYNC_LABEL).await;
-    let items = items.map_err(|error| format!("cannot list the inventories in namespace {namespace}: {error}"))?;
-    Ok(items.iter().map(|live| Parent::from_live(live).map_err(|error| error.to_string())).collect())
+    items.map_err(|error| format!("cannot list the inventories in namespace {namespace}: {error}"))
+}
+
+async fn read_config_map(cluster: &Cluster, namespace: &str, name: &str) -> Result<Option<Value>, String> {
+    let id = ObjectId::new("", "ConfigMap", Some(namespace), name);
+    let live = cluster.read(&id, &config_maps()).await;
+    live.map_err(|error| format!("cannot read the inventory in {id}: {error}"))
+}
+
+/// Reads the pieces of a live parent, if it has any. `None`: it was deleted meanwhile.
+async fn with_pieces(cluster: &Cluster, namespace: &str, mut live: Value) -> Result<Option<Parent>, String> {
+    for _ in 1..READS {
+        let (parent, complete) = assemble(cluster, namespace, &live).await?;
+        if complete {
+            return Ok(Some(parent));
+        }
+        // Either a piece is lost, or the agent has replaced it and the parent since that was read.
+        match read_config_map(cluster, namespace, &Parent::name(&parent.sync)).await? {
+            Some(again) if again["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"] => {
+                return Ok(Some(parent));
+            }
+            Some(again) => live = again,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(assemble(cluster, namespace, &live).await?.0))
+}
+
+/// The parent, and whether all pieces that it names are there.
+async fn assemble(cluster: &Cluster, namespace: &str, live: &Value) -> Result<(Parent, bool), String> {
+    let names = Parent::pieces(live);
+    let reads = names.iter().map(|name| read_config_map(cluster, namespace, name));
+    let pieces: Vec<Value> = futures::future::try_join_all(reads).await?.into_iter().flatten().collect();
+    let parent = Parent::from_live(live, &pieces).map_err(|error| error.to_string())?;
+    Ok((parent, pieces.len() == names.len()))
 }
 
 /// What people asked for, by the name of the parent; parents that do not exist are not in it.

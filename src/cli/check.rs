@@ -102,7 +102,7 @@ fn own_access(namespace: &str) -> BTreeSet<Access> {
         resource: resource.into(),
         namespace: Some(namespace.into()),
     };
-    let parents = ["get", "list", "watch", "create", "patch"].map(|verb| access(verb, "configmaps"));
+    let parents = ["get", "list", "watch", "create", "patch", "delete"].map(|verb| access(verb, "configmaps"));
     let key = ["get", "create"].map(|verb| access(verb, "secrets"));
     parents.into_iter().chain(key).collect()
 }

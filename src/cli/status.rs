@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::paint::Paint;
 use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session};
-use crate::agent::read_parents;
+use crate::agent::list_parents;
 use crate::apply::Parent;
 use crate::cluster::{Cluster, Discovery, Wanted};
 use crate::object::{Health, HealthStatus, ObjectId};
@@ -53,7 +53,7 @@ pub(super) async fn status(common: &Common, options: &StatusArguments) -> Result
     let discovery = cluster.discover().await?;
     let mut standings = BTreeMap::new();
     let mut broken = Vec::new();
-    for parent in read_parents(&cluster, &session.namespace).await.map_err(CliError::Text)? {
+    for parent in list_parents(&cluster, &session.namespace).await.map_err(CliError::Text)? {
         match parent {
             Ok(parent) => {
                 let name = parent.sync.to_string();

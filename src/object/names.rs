@@ -14,6 +14,10 @@ pub const SYNC_REQUESTED: &str = "driftless.dev/sync-requested-at";
 pub const SUSPEND: &str = "driftless.dev/suspend";
 /// Label on every parent, which finds them all.
 pub const SYNC_LABEL: &str = "driftless.dev/sync";
+/// Label on the further `ConfigMap`s of a large inventory: the sync whose objects they tell of.
+pub const OBSERVED_OF: &str = "driftless.dev/observed-of";
+/// Label by which `kubectl` and dashboards find what a tool manages (recommended labels of Kubernetes).
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 /// Member label of an `ApplySet` (KEP-3659).
 pub const PART_OF: &str = "applyset.kubernetes.io/part-of";

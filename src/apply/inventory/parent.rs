@@ -1,5 +1,6 @@
 //! The parent: the `ConfigMap` `driftless-<sync>`, an `ApplySet` parent (KEP-3659) that holds the
-//! inventory and the status of a sync, and the wishes of people as annotations.
+//! inventory and the status of a sync, and the wishes of people as annotations. The list of objects
+//! is always in it, whole; what was recorded of them moves out where it has no room.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use super::{rows, status, text};
+use super::{Stored, pieces, rows, status, text};
 use crate::apply::applyset::{additional_namespaces, applyset_id, contains_group_kinds, tooling, tooling_name};
 use crate::config::SyncName;
 use crate::object::names;
@@ -17,8 +18,6 @@ use crate::plan::{Inventory, Recorded, SyncStatus};
 
 /// What the API server lets the values of a `ConfigMap` take together (core `MaxSecretSize`).
 const LIMIT: usize = 1024 * 1024;
-/// Label by which `kubectl` and dashboards find what a tool manages (recommended labels of Kubernetes).
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const PREFIX: &str = "driftless-";
 
 /// What a sync remembers in the cluster.
@@ -76,15 +75,15 @@ pub enum ParentError {
     Damaged { parent: String, what: String },
 }
 
-/// An inventory that no `ConfigMap` can hold.
+/// A list of objects that no `ConfigMap` can hold.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "the inventory of sync {sync} lists {objects} objects and takes {bytes} bytes, more than the {LIMIT} that a ConfigMap can hold; split it into several syncs with a path each"
+    "the inventory of sync {sync} lists {objects} objects, whose names and the sync's status take {bytes} bytes, more than the {LIMIT} that the values of one ConfigMap may take together; split it into several syncs with a path each"
 )]
 pub struct TooLarge {
     pub sync: SyncName,
     pub objects: usize,
-    /// Of the values together, as the API server counts them.
+    /// Of the parent's values together, as the API server counts them.
     pub bytes: usize,
 }
 
@@ -118,20 +117,33 @@ impl Parent {
         applyset_id(&Self::name(&self.sync), &self.namespace, "ConfigMap", "")
     }
 
-    /// The `ConfigMap` for a server-side apply under our field manager: labels, annotations of the
-    /// `ApplySet`, inventory and status. The same parent always gives the same bytes.
+    /// The `ConfigMap`s for server-side applies under our field manager: the parent with labels,
+    /// annotations of the `ApplySet`, inventory and status, and the pieces that it refers to, if
+    /// any. The same parent always gives the same bytes.
     ///
     /// The annotations that people set (approve, sync, suspend) are left out, since they belong to
     /// the field manager of the command line: what we do not apply, we do not own and never remove.
     /// So are UID and resource version: the caller adds them where it wants the write guarded.
     ///
     /// # Errors
-    /// The inventory takes more than 1 MiB.
-    pub fn to_apply(&self) -> Result<Value, TooLarge> {
+    /// The list of objects and the status take more than 1 MiB.
+    pub fn to_apply(&self) -> Result<Stored, TooLarge> {
         let inventory = text::encode(&self.inventory);
         let observed = rows::encode(&self.inventory, &inventory);
         let status = status::encode(&self.status);
-        let bytes = inventory.len() + observed.len() + status.len();
+        let (kept, moved) = if inventory.len() + status.len() + observed.len() <= LIMIT {
+            (&*observed, Vec::new())
+        } else {
+            let (seal, rows) = rows::split(&observed);
+            (seal, pieces::cut(rows, &self.sync, &self.namespace))
+        };
+        let mut data = json!({"inventory": inventory, "status": status});
+        let mut bytes = inventory.len() + status.len() + kept.len();
+        if !moved.is_empty() {
+            let names = pieces::list(&moved);
+            bytes += names.len();
+            data[pieces::KEY] = names.into();
+        }
         if bytes > LIMIT {
             return Err(TooLarge { sync: self.sync.clone(), objects: self.inventory.len(), bytes });
         }
@@ -143,7 +155,7 @@ impl Parent {
         if let Some(namespaces) = additional_namespaces(namespaces, &self.namespace) {
             annotations[names::APPLYSET_NAMESPACES] = namespaces.into();
         }
-        Ok(json!({
+        let parent = json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {
@@ -152,23 +164,31 @@ impl Parent {
                 "labels": {
                     names::APPLYSET_ID: self.id(),
                     names::SYNC_LABEL: self.sync.as_str(),
-                    MANAGED_BY: names::FIELD_MANAGER,
+                    names::MANAGED_BY: names::FIELD_MANAGER,
                 },
                 "annotations": annotations,
             },
-            "data": {"inventory": inventory, "status": status},
-            "binaryData": {"observed": STANDARD.encode(observed)},
-        }))
+            "data": data,
+            "binaryData": {"observed": STANDARD.encode(kept)},
+        });
+        Ok(Stored { parent, pieces: moved })
     }
 
-    /// Reads a live `ConfigMap`. The recorded hashes are only believed when they are the ones that
+    /// The names of the further `ConfigMap`s that a live parent refers to: none for most.
+    #[must_use]
+    pub fn pieces(live: &Value) -> BTreeSet<String> {
+        pieces::listed(live).map(Into::into).collect()
+    }
+
+    /// Reads a live `ConfigMap`, and with it the live pieces that it refers to, as far as there are
+    /// such. The recorded hashes are only believed when they are the ones that
     /// were written with this very list of objects; otherwise every entry is [`Entry::listed`] and
     /// `damaged` says so: that costs requests, but decides nothing wrongly. A status that cannot be
     /// read is dropped, since it only informs.
     ///
     /// # Errors
     /// The `ConfigMap` is another tool's or another sync's, or its list of objects cannot be read.
-    pub fn from_live(live: &Value) -> Result<Self, ParentError> {
+    pub fn from_live(live: &Value, pieces: &[Value]) -> Result<Self, ParentError> {
         let string = |pointer: &str| live.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
         let within = |map: &str, key: &str| live.pointer(map)?.get(key)?.as_str().filter(|text| !text.is_empty());
         let annotation = |key: &str| within("/metadata/annotations", key);
@@ -191,7 +211,8 @@ impl Parent {
             return Err(ParentError::Id { parent, found: found.into(), expected });
         }
 
-        let (inventory, damaged) = read_inventory(live).map_err(|what| ParentError::Damaged { parent, what })?;
+        let (inventory, damaged) =
+            read_inventory(live, pieces).map_err(|what| ParentError::Damaged { parent, what })?;
         Ok(Self {
             sync,
             namespace: namespace.into(),
@@ -208,17 +229,24 @@ impl Parent {
 }
 
 /// The inventory and what was wrong with it; an error when it may not list every object.
-fn read_inventory(live: &Value) -> Result<(Inventory, Option<String>), String> {
+fn read_inventory(live: &Value, further: &[Value]) -> Result<(Inventory, Option<String>), String> {
     let text = live.pointer("/data/inventory").and_then(Value::as_str).ok_or("data.inventory is missing")?;
     let ids = text::decode(text).map_err(|error| error.to_string())?;
     let observed = live.pointer("/binaryData/observed").and_then(Value::as_str);
-    let bytes = observed.and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
+    let mut bytes = observed.and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
+    let found = pieces::gather(live, further, &mut bytes);
+    // The checksum alone decides, over all that was gathered: whatever is missing, too much, from
+    // another write or in another order does not pass it.
     if let Some(inventory) = rows::decode(&bytes, text, &ids) {
         return Ok((inventory, None));
     }
     let distinct: BTreeSet<_> = ids.into_iter().collect();
+    let why = match found {
+        Ok(()) => "does not fit the list of them (edited by hand, or of another version of driftless)".into(),
+        Err(name) => format!("is incomplete (the ConfigMap {name} is missing, or is not what it was)"),
+    };
     let damaged = format!(
-        "what was recorded of its {} objects does not fit the list of them (edited by hand, or of another version of driftless): each is applied again, and none is pruned before that",
+        "what was recorded of its {} objects {why}: each is applied again, and none is pruned before that",
         distinct.len()
     );
     Ok((distinct.into_iter().map(|id| (id, Recorded::default())).collect(), Some(damaged)))

@@ -1,5 +1,6 @@
 //! What was recorded of each object, as bytes: a version byte, a checksum, and one row for each
 //! line of the inventory's text, in its order. A row is 49 bytes: flags, UID, digest, fingerprint.
+//! Where they are too many for the parent, version and checksum stay there and the rows move out.
 
 use sha2::{Digest as _, Sha256};
 
@@ -9,7 +10,9 @@ use crate::plan::{Inventory, Recorded};
 const VERSION: u8 = 1;
 const CHECKSUM: usize = 16;
 const HASH: usize = 16;
-const ROW: usize = 1 + 3 * HASH;
+/// Bytes before the first row.
+const HEAD: usize = 1 + CHECKSUM;
+pub(super) const ROW: usize = 1 + 3 * HASH;
 
 const APPLIED: u8 = 1;
 const DETACH: u8 = 2;
@@ -25,11 +28,16 @@ pub(super) fn encode(inventory: &Inventory, text: &str) -> Vec<u8> {
             rows.extend_from_slice(&hash.0);
         }
     }
-    let mut out = Vec::with_capacity(1 + CHECKSUM + rows.len());
+    let mut out = Vec::with_capacity(HEAD + rows.len());
     out.push(VERSION);
     out.extend_from_slice(&checksum(text, &rows));
     out.append(&mut rows);
     out
+}
+
+/// The seal (version and checksum) of encoded rows, and the rows.
+pub(super) fn split(encoded: &[u8]) -> (&[u8], &[u8]) {
+    encoded.split_at(HEAD.min(encoded.len()))
 }
 
 /// The entries of these identities; `None` when the bytes are not the ones that were written with

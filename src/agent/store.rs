@@ -1,0 +1,139 @@
+//! Storing the inventory of one sync: its parent and, where that has no room for all of it, the
+//! pieces around it.
+//!
+//! The order is what keeps the stored inventory right when the agent dies between two writes:
+//! first the pieces, which nobody refers to yet; then the parent, which switches from the old
+//! inventory to the new one at once; last the deletion of pieces that nobody refers to any more.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use super::config_maps;
+use crate::apply::{Parent, Piece, Stored};
+use crate::cluster::{Applied, Cluster, DryRun};
+use crate::config::SyncName;
+use crate::object::{ObjectId, names};
+use crate::plan::{Inventory, SyncStatus};
+
+/// Where the inventory of one sync is stored, and what is there.
+pub struct ParentStore {
+    cluster: Cluster,
+    namespace: Arc<str>,
+    sync: SyncName,
+    /// `None` before the first write and after one that failed: the server is asked.
+    known: Mutex<Option<Known>>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// UID of the parent.
+    parent: Option<String>,
+    /// Names and UIDs of the pieces that exist. Those of the last inventory have the parent as owner.
+    pieces: BTreeMap<String, String>,
+}
+
+impl ParentStore {
+    /// `cluster` with the agent's own rights: the parent is the agent's, not the sync's.
+    #[must_use]
+    pub fn new(cluster: Cluster, namespace: Arc<str>, sync: SyncName) -> Self {
+        Self { cluster, namespace, sync, known: Mutex::default() }
+    }
+
+    /// Stores inventory and status. One request (and a LIST at the first time), unless the inventory
+    /// needs pieces or needed some before; of those, only the changed ones are written.
+    ///
+    /// What is given back is trouble for people: pieces that could not be deleted. They do no harm
+    /// but take room, and the next write tries again.
+    ///
+    /// # Errors
+    /// The inventory is not stored, or not known to be; the text is for people.
+    pub async fn write(&self, inventory: Inventory, status: &SyncStatus) -> Result<Vec<String>, String> {
+        let mut parent = Parent::new(self.sync.clone(), Arc::clone(&self.namespace));
+        parent.inventory = inventory;
+        parent.status = status.clone();
+        let stored = parent.to_apply().map_err(|error| error.to_string())?;
+
+        let mut slot = self.known.lock().await;
+        // Taken out, so that a write that fails leaves nothing known.
+        let mut known = match slot.take() {
+            Some(known) => known,
+            None => self.ask(&stored).await?,
+        };
+        self.write_pieces(&stored.pieces, &mut known).await?;
+        let uid = self.apply(&Parent::name(&self.sync), &stored.parent).await?.live.uid.to_string();
+        if known.parent.as_ref() != Some(&uid) {
+            // Only now has the parent its UID, or somebody deleted the old one, and its pieces with it.
+            known.parent = Some(uid);
+            known.pieces.retain(|name, _| !stored.pieces.iter().any(|piece| piece.name == *name));
+            self.write_pieces(&stored.pieces, &mut known).await?;
+        }
+        let trouble = self.delete_others(&stored.pieces, &mut known).await;
+        *slot = Some(known);
+        Ok(trouble)
+    }
+
+    /// What exists. Pieces are told from other `ConfigMap`s by label and name, and those that are
+    /// not what they should be (edited, or of another parent) count as not written.
+    async fn ask(&self, stored: &Stored) -> Result<Known, String> {
+        let label = format!("{}={}", names::OBSERVED_OF, self.sync);
+        let live = self.cluster.list_whole(&config_maps(), Some(&self.namespace), &label).await;
+        let live = live.map_err(|error| format!("cannot list the ConfigMaps with the label {label}: {error}"))?;
+        let mut known = Known::default();
+        if !stored.pieces.is_empty() {
+            let id = self.id(&Parent::name(&self.sync));
+            let parent = self.cluster.look_at(&id, &config_maps()).await.map_err(|error| format!("{id}: {error}"))?;
+            known.parent = parent.map(|parent| parent.uid.to_string());
+        }
+        for object in &live {
+            let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
+            let name = text("name");
+            let wanted = stored.pieces.iter().find(|piece| piece.name == name);
+            let good = wanted.is_none_or(|piece| piece.is(object, known.parent.as_deref()));
+            if good && Piece::is_name_of(&self.sync, name) {
+                known.pieces.insert(name.into(), text("uid").into());
+            }
+        }
+        Ok(known)
+    }
+
+    async fn write_pieces(&self, pieces: &[Piece], known: &mut Known) -> Result<(), String> {
+        for piece in pieces {
+            if !known.pieces.contains_key(&piece.name) {
+                let object = piece.to_apply(known.parent.as_deref());
+                let applied = self.apply(&piece.name, &object).await?;
+                known.pieces.insert(piece.name.clone(), applied.live.uid.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete_others(&self, pieces: &[Piece], known: &mut Known) -> Vec<String> {
+        let others = known.pieces.extract_if(.., |name, _| !pieces.iter().any(|piece| piece.name == *name));
+        let others: Vec<(String, String)> = others.collect();
+        let mut trouble = Vec::new();
+        for (name, uid) in others {
+            let id = self.id(&name);
+            if let Err(error) = self.cluster.delete(&id, &config_maps(), &uid).await {
+                trouble.push(format!(
+                    "cannot delete {id}, a piece of an inventory that sync {} no longer has (`driftless check` tells whether the permission is missing): {error}",
+                    self.sync
+                ));
+                known.pieces.insert(name, uid);
+            }
+        }
+        trouble
+    }
+
+    async fn apply(&self, name: &str, object: &Value) -> Result<Applied, String> {
+        let id = self.id(name);
+        let applied = self.cluster.apply(&id, &config_maps(), object, DryRun::No).await;
+        applied.map_err(|error| format!("{id}: {error}"))
+    }
+
+    fn id(&self, name: &str) -> ObjectId {
+        ObjectId::new("", "ConfigMap", Some(&self.namespace), name)
+    }
+}

@@ -1,0 +1,119 @@
+//! The rows of a large inventory, cut into pieces, each in a `ConfigMap` of its own.
+//!
+//! A piece is named after its content and never changed. A new inventory is written beside the old
+//! one; only the parent, in one write, says which of them counts. So a crash between two writes
+//! leaves the old inventory whole, or the new one, and never a mixture.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::{Parent, rows};
+use crate::config::SyncName;
+use crate::object::{Digest, names};
+
+/// Bytes of rows in one piece: those of 10,000 objects. In an etcd request (1.5 MiB) there is room
+/// for more, but a changed object has its whole piece written anew.
+const SIZE: usize = 10_000 * rows::ROW;
+/// Key in the parent's data: the names of its pieces in their order, one a line.
+pub(super) const KEY: &str = "observed-in";
+/// Key in a piece's binary data.
+const ROWS: &str = "rows";
+/// Behind the parent's name. The name of a sync has no dot, so no parent is ever called so.
+const INFIX: &str = ".observed-";
+const HASH_DIGITS: usize = 32;
+
+/// A parent as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// To be written after the pieces that it names, and before others are deleted.
+    pub parent: Value,
+    /// Empty for most syncs: the parent has room for some 15,000 objects.
+    pub pieces: Vec<Piece>,
+}
+
+/// One further `ConfigMap`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    pub name: String,
+    sync: SyncName,
+    namespace: Arc<str>,
+    /// As base64.
+    rows: String,
+}
+
+impl Piece {
+    /// For a server-side apply under our field manager. With the UID of its parent, it is deleted
+    /// with that by Kubernetes' garbage collector.
+    #[must_use]
+    pub fn to_apply(&self, parent_uid: Option<&str>) -> Value {
+        let mut object = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": self.name,
+                "namespace": *self.namespace,
+                "labels": {names::OBSERVED_OF: self.sync.as_str(), names::MANAGED_BY: names::FIELD_MANAGER},
+            },
+            "binaryData": {ROWS: self.rows},
+        });
+        if let Some(uid) = parent_uid {
+            let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": Parent::name(&self.sync), "uid": uid});
+            object["metadata"]["ownerReferences"] = json!([owner]);
+        }
+        object
+    }
+
+    /// Whether a live `ConfigMap` is this piece, and goes with the parent of this UID.
+    #[must_use]
+    pub fn is(&self, live: &Value, parent_uid: Option<&str>) -> bool {
+        let owners = live.pointer("/metadata/ownerReferences").and_then(Value::as_array).map(Vec::as_slice);
+        let owners = owners.unwrap_or_default();
+        let owned = parent_uid.map_or(owners.is_empty(), |uid| owners.iter().any(|owner| owner["uid"] == *uid));
+        owned && live["metadata"]["name"] == *self.name && live["binaryData"][ROWS] == *self.rows
+    }
+
+    /// Whether a `ConfigMap` of this name can only be a piece of this sync.
+    #[must_use]
+    pub fn is_name_of(sync: &SyncName, name: &str) -> bool {
+        let hash = name.strip_prefix(&*Parent::name(sync)).and_then(|rest| rest.strip_prefix(INFIX));
+        let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        hash.is_some_and(|hash| hash.len() == HASH_DIGITS && hash.bytes().all(digit))
+    }
+}
+
+/// Cuts rows into pieces; the last one is the smallest.
+pub(super) fn cut(rows: &[u8], sync: &SyncName, namespace: &Arc<str>) -> Vec<Piece> {
+    let piece = |rows: &[u8]| {
+        let hash = u128::from_be_bytes(Digest::of(rows).short().0);
+        let name = format!("{}{INFIX}{hash:0HASH_DIGITS$x}", Parent::name(sync));
+        Piece { name, sync: sync.clone(), namespace: Arc::clone(namespace), rows: STANDARD.encode(rows) }
+    };
+    rows.chunks(SIZE).map(piece).collect()
+}
+
+/// What the parent says of its pieces.
+pub(super) fn list(pieces: &[Piece]) -> String {
+    pieces.iter().flat_map(|piece| [&*piece.name, "\n"]).collect()
+}
+
+/// The pieces that a live parent names. What cannot be one is passed over, so that no edit makes
+/// us read other `ConfigMap`s; the checksum misses it.
+pub(super) fn listed(live: &Value) -> impl Iterator<Item = &str> {
+    let sync = live["metadata"]["labels"][names::SYNC_LABEL].as_str().and_then(SyncName::parse);
+    let names = live["data"][KEY].as_str().unwrap_or_default().lines().map(str::trim);
+    names.filter(move |name| sync.as_ref().is_some_and(|sync| Piece::is_name_of(sync, name)))
+}
+
+/// Adds the rows of all pieces that a live parent names; an error is the name of the first piece
+/// that is not there or has none.
+pub(super) fn gather<'a>(live: &'a Value, pieces: &[Value], rows: &mut Vec<u8>) -> Result<(), &'a str> {
+    for name in listed(live) {
+        let piece = pieces.iter().find(|piece| piece["metadata"]["name"] == *name);
+        let text = piece.and_then(|piece| piece["binaryData"][ROWS].as_str());
+        rows.append(&mut text.and_then(|text| STANDARD.decode(text).ok()).ok_or(name)?);
+    }
+    Ok(())
+}
