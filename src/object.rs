@@ -8,10 +8,13 @@ mod characters;
 mod digest;
 mod health;
 mod identity;
+pub(crate) mod lists;
 mod manifest;
 pub mod names;
 mod normalise;
 mod observed;
+mod project;
+mod quantity;
 
 pub use blame::{Blame, FieldChange};
 pub use canonical::canonical_json;
@@ -22,3 +25,4 @@ pub use identity::{GroupKind, ObjectId, Origin, Scope};
 pub use manifest::{Directives, Manifest, ManifestError};
 pub use normalise::normalise;
 pub use observed::{Change, Observed, Termination};
+pub use project::project;
