@@ -11,7 +11,7 @@ mod status;
 mod step;
 
 pub use decide::{Facts, Others, judge, plan};
-pub use diff::{DiffKind, DiffLine, ObjectDiff, diff, project};
+pub use diff::{DiffKind, DiffLine, ObjectDiff, diff};
 pub use order::{Stage, Wave, waves};
 pub use outcome::{AppliedObject, ApplyResult, PruneResult, PrunedObject};
 pub use prune::prune_waves;

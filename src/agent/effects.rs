@@ -40,10 +40,13 @@ pub(super) struct Worker {
     pub rediscover: AtomicBool,
     pub stop: CancellationToken,
     /// What the newest commit declares, by the commit and the discovery that it was made from.
-    pub resolved: Mutex<Option<(Arc<RenderedCommit>, Arc<Discovery>, Arc<Resolved>)>>,
+    pub resolved: Mutex<Option<Placed>>,
     /// Hears of every object of an apply that is under way. Bounded by the steps of one plan.
     pub applied_one: mpsc::UnboundedSender<Input>,
 }
+
+/// A commit, the discovery by which its manifests got their places, and what came of it.
+type Placed = (Arc<RenderedCommit>, Arc<Discovery>, Arc<Resolved>);
 
 impl Worker {
     /// Carries out one effect; `None` for what has no result.

@@ -10,7 +10,7 @@ use super::effects::Worker;
 use super::translate;
 use crate::apply::{Job, body};
 use crate::cluster::{DryRun, Resource, reduce};
-use crate::object::Blame;
+use crate::object::blame;
 use crate::plan::{AppliedObject, ApplyResult, Desired, Plan, Problem, Stage, Step, Wave};
 use crate::reconcile::{Audited, Examined};
 
@@ -92,10 +92,6 @@ impl Worker {
         let discovery = Arc::clone(&*self.context.discovery.read().await);
         discovery.resource(&desired.manifest.id.gk, &desired.manifest.version).cloned()
     }
-}
-
-fn blame(_: &Value, _: Option<&Value>, _: bool) -> Blame {
-    Blame::default()
 }
 
 /// Whether two states of one object say the same, apart from who owns which field.

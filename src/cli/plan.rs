@@ -17,10 +17,10 @@ use crate::agent::{find_digest_key, read_parents};
 use crate::apply::{Parent, applyset_id, body, explain};
 use crate::cluster::{Cluster, Discovery, DryRun, Wanted};
 use crate::config::SyncConfig;
-use crate::object::{DigestKey, GroupKind, ObjectId, Origin, Scope};
+use crate::object::{DigestKey, GroupKind, ObjectId, Origin, Scope, project};
 use crate::plan::{
     DiffKind, Facts, Held, Inventory, ObjectDiff, Others, Problem, Reason, Resolved, Step, Verb, diff, plan as decide,
-    project, resolve, waves,
+    resolve, waves,
 };
 use crate::reconcile::RenderedCommit;
 

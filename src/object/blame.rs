@@ -1,9 +1,16 @@
 //! Who drifted an object, and in which fields.
 
+mod differ;
+mod shown;
+mod trace;
+
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use trace::blame;
 
 /// What is known of a drift. Everything but the fields is a trace that others left in
 /// `managedFields`, which whoever may write the object may also write.
@@ -34,10 +41,11 @@ pub struct Blame {
 pub struct FieldChange {
     /// `spec.template.spec.containers[name=web].image`.
     pub path: String,
-    /// Who owns it now, where that is another than the blamed manager.
+    /// Who owns it now, where that is another than the blamed manager; `None` too where nobody does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manager: Option<Arc<str>>,
-    /// As git declares it, cut to [`FieldChange::LONGEST`] characters; `None` for Secrets.
+    /// As git declares it: text as it is, all else as compact JSON, in either case without
+    /// characters that deceive and cut to [`FieldChange::LONGEST`]; `None` for Secrets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wanted: Option<String>,
     /// As it was found, likewise; `None` also where there was nothing.
@@ -60,8 +68,45 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-impl std::fmt::Display for Blame {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(self.manager.as_deref().unwrap_or("somebody"))
+impl fmt::Display for Blame {
+    /// One line for people: who changed what, the first field in full.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.manager.as_deref().unwrap_or("somebody"))?;
+        if let (Some(_), Some(subresource)) = (&self.manager, &self.subresource) {
+            write!(out, " ({subresource})")?;
+        }
+        let Some((first, others)) = self.fields.split_first() else { return out.write_str(" changed it") };
+        match (&self.manager, &first.wanted) {
+            // Nobody owns it, and it is as it should be: `managedFields` were written to.
+            (None, Some(_)) if first.manager.is_none() && first.wanted == first.found => {
+                write!(out, " reset the ownership of {}", first.path)?;
+            }
+            _ => write!(out, " {first}")?,
+        }
+        match others.len() + self.more {
+            0 => Ok(()),
+            1 => out.write_str(" and 1 more field"),
+            more => write!(out, " and {more} more fields"),
+        }
     }
 }
+
+impl fmt::Display for FieldChange {
+    /// What was done to the field: `changed spec.replicas from 3 to 5`.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = &self.path;
+        let text = |value: &str| if value.is_empty() { "\"\"".to_owned() } else { value.to_owned() };
+        match (self.wanted.as_deref().map(text), self.found.as_deref().map(text)) {
+            (Some(wanted), Some(found)) if wanted == found => {
+                write!(out, "took over {path} with the same value ({found})")
+            }
+            (Some(wanted), Some(found)) => write!(out, "changed {path} from {wanted} to {found}"),
+            (Some(wanted), None) => write!(out, "removed {path} (wanted {wanted})"),
+            (None, Some(found)) => write!(out, "changed {path} to {found}"),
+            (None, None) => write!(out, "changed {path}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::manifest::dependency;
-use super::{Digest, Fingerprint, Health, ObjectId, canonical_json, names};
+use super::{Digest, Entry, Fingerprint, Health, ObjectId, canonical_json, names};
 
 /// A deletion that was asked for and has not ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -147,11 +147,7 @@ fn finalizers(metadata: &Value) -> Vec<String> {
 
 /// The fingerprint of our own Apply entry, `time` left out, since any write by us moves it.
 fn fingerprint(managed_fields: Option<&Value>) -> Option<Fingerprint> {
-    let ours = managed_fields?.as_array()?.iter().find(|entry| {
-        entry["manager"] == names::FIELD_MANAGER
-            && entry["operation"] == "Apply"
-            && entry.get("subresource").and_then(Value::as_str).unwrap_or_default().is_empty()
-    })?;
+    let ours = managed_fields?.as_array()?.iter().find(|entry| Entry::of(entry).is_ours())?;
     let mut entry = ours.clone();
     entry.as_object_mut()?.remove("time");
     Some(Fingerprint::of(&canonical_json(&entry)))

@@ -6,8 +6,8 @@ use tracing::Level;
 
 use super::event::{Event, LookResult, SyncResult};
 use crate::object::ObjectId;
-use crate::plan::Problem;
 use crate::plan::{ApplyResult, PruneResult};
+use crate::plan::{Contest, Problem};
 
 /// One record of the log. The message says all that a person wants; the fields are for machines.
 #[derive(Debug, Default, PartialEq)]
@@ -65,7 +65,7 @@ pub(super) fn level(event: &Event) -> Option<Level> {
 /// `None` for an event that is not logged.
 pub(super) fn line(event: &Event) -> Option<Line<'_>> {
     Some(match event {
-        Event::Status { .. } => return None,
+        Event::Status { .. } | Event::ContestedNow { .. } => return None,
         Event::Looked { sync, result, commit, error, retry_in } => {
             let commit = commit.as_deref().map(short);
             let message = match (result, commit) {
@@ -106,17 +106,8 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
         Event::DriftGone { sync, object } => {
             of(sync, object, format!("{object} is as in git again, put back by somebody else"))
         }
-        Event::Contested { sync, contest } => {
-            let other = contest.manager.as_deref().unwrap_or("somebody");
-            let fields = if contest.fields.is_empty() { "it".to_owned() } else { contest.fields.join(", ") };
-            let message = format!(
-                "{} is contested: {other} and driftless both write {fields}; it was healed {} times in a row, and each further heal waits longer, up to 5 minutes; stop {other}, or leave the fields to it with the annotation driftless.dev/ignore-fields",
-                contest.object, contest.heals
-            );
-            Line { manager: contest.manager.as_deref(), ..of(sync, &contest.object, message) }
-        }
+        Event::Contested { sync, contest } => contested(sync, contest),
         Event::Uncontested { sync, object } => of(sync, object, format!("{object} is contested no longer")),
-        Event::ContestedNow { .. } => return None,
         Event::DriftHealed { sync, object, after } => {
             let message = format!("{object} healed after {}", people(*after));
             Line { seconds: Some(after.as_secs_f64()), ..of(sync, object, message) }
@@ -217,6 +208,16 @@ fn people(duration: Duration) -> String {
         _ if seconds < 120.0 => format!("{seconds:.0} s"),
         _ => format!("{:.0} min", seconds / 60.0),
     }
+}
+
+fn contested<'a>(sync: &'a str, contest: &'a Contest) -> Line<'a> {
+    let other = contest.manager.as_deref().unwrap_or("somebody");
+    let fields = if contest.fields.is_empty() { "it".to_owned() } else { contest.fields.join(", ") };
+    let message = format!(
+        "{} is contested: {other} and driftless both write {fields}; it was healed {} times in a row, and each further heal waits longer, up to 5 minutes; stop {other}, or leave the fields to it with the annotation driftless.dev/ignore-fields",
+        contest.object, contest.heals
+    );
+    Line { manager: contest.manager.as_deref(), ..of(sync, &contest.object, message) }
 }
 
 #[cfg(test)]

@@ -2,15 +2,10 @@
 //! of the fields that changed. Values of Secrets never get in here past `present`.
 
 mod fields;
-mod lists;
 mod present;
-mod project;
-mod quantity;
 
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
-
-pub use project::project;
 
 /// Unchanged lines around a change.
 const CONTEXT: usize = 3;

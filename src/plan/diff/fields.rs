@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::lists;
 use super::present::escaped;
+use crate::object::lists;
 
 /// The paths of all fields that differ, the smallest that say so: a field that one side lacks is
 /// named itself, not what is in it.

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::object::project;
 
 fn text(diff: &ObjectDiff) -> Vec<String> {
     let sign = |kind| match kind {

@@ -108,10 +108,10 @@ impl Story {
             match effect {
                 Effect::Heal { step, .. } => alone(&step.id),
                 Effect::Apply { plan, .. } => {
-                    plan.steps.iter().filter(|step| step.applies()).for_each(|step| alone(&step.id))
+                    plan.steps.iter().filter(|step| step.applies()).for_each(|step| alone(&step.id));
                 }
                 Effect::Prune { plan, .. } => {
-                    plan.steps.iter().filter(|step| step.prunes()).for_each(|step| alone(&step.id))
+                    plan.steps.iter().filter(|step| step.prunes()).for_each(|step| alone(&step.id));
                 }
                 _ => {}
             }
