@@ -172,7 +172,7 @@ impl Worker {
         let orphans: BTreeSet<&ObjectId> = inventory.iter().filter(|id| !wanted.ids.contains(id)).collect();
         let moved = self.moved(&rendered.commit.id, &orphans, &discovery).await;
         wanted.ids.extend(inventory.iter().cloned());
-        let seen = self.cluster.see(&discovery, &wanted, &self.set_id).await?;
+        let seen = self.cluster.see(&discovery, &wanted, &self.set_id, None).await?;
         self.await_declarations(&seen.observed).await;
         let mut others = self.context.registry.others(&self.config.name, &wanted.ids);
         others.unsure = moved.unsure;
