@@ -93,12 +93,11 @@ impl Cluster {
         }
         let mut looks = Vec::new();
         for (gk, resource) in &resources {
-            match live.and_then(|live| live.members(gk)) {
-                Some(members) => seen.observed.extend(members.into_iter().map(|live| (live.id.clone(), live))),
-                None => {
-                    let namespaces = kinds[*gk].iter().filter_map(|id| id.namespace.as_deref()).collect();
-                    looks.push(Look::Members(gk, resource, namespaces));
-                }
+            if let Some(members) = live.and_then(|live| live.members(gk)) {
+                seen.observed.extend(members.into_iter().map(|live| (live.id.clone(), live)));
+            } else {
+                let namespaces = kinds[*gk].iter().filter_map(|id| id.namespace.as_deref()).collect();
+                looks.push(Look::Members(gk, resource, namespaces));
             }
         }
         self.carry_out(looks, set, &mut seen).await?;

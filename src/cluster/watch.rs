@@ -7,6 +7,7 @@ mod lines;
 mod pace;
 mod pending;
 mod shared;
+mod sink;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +29,8 @@ use lines::Lines;
 pub(super) use pace::Limits;
 use pace::Pace;
 pub use shared::Followed;
-pub(super) use shared::{Place, Shared, Sink, Tell};
+pub(super) use shared::{Place, Shared, Tell};
+pub(super) use sink::Sink;
 
 /// After so many failures in a row the version to go on from is doubted as well.
 const DOUBT_AFTER: u32 = 5;
@@ -208,6 +210,8 @@ impl Watch {
                 trouble(None, TroubleKind::Unserved)
             }
             Some(_) => trouble(version, TroubleKind::Answer),
+            // A proxy that holds watches back, for one: LISTs go through, and nobody else would tell.
+            None if version.is_some() && matches!(error, ApiError::Timeout(_)) => trouble(version, TroubleKind::Answer),
             None => trouble(version, TroubleKind::Unreachable),
         }
     }
@@ -303,6 +307,8 @@ fn lost() -> ApiError {
     ApiError::Unreachable("the watches of this sync have ended".into())
 }
 
+#[cfg(test)]
+mod scene;
 #[cfg(test)]
 mod script;
 #[cfg(test)]

@@ -14,3 +14,4 @@ mod source;
 #[path = "../support/mod.rs"]
 mod support;
 mod sync;
+mod watch;

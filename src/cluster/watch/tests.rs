@@ -4,139 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::script::{Feed, Reply, Server, stream};
+use super::scene::{SOON, Scene, is_watch, kind, limits, list, object, refusal, refused, watching};
+use super::script::{Feed, Piece, Reply, stream};
 use super::{Followed, Limits};
 use crate::cluster::{Live, Resource};
-use crate::object::{Change, GroupKind, ObjectId};
-
-const SET: &str = "applyset-of-this-test-v1";
-const SOON: Duration = Duration::from_secs(20);
-
-/// Limits of a test: all is a hundred times faster.
-fn limits() -> Limits {
-    let ms = Duration::from_millis;
-    Limits {
-        list: ms(5000),
-        headers: ms(5000),
-        timeout_seconds: 300..=300,
-        lived: ms(200),
-        grace: ms(5000),
-        pauses: (ms(5), ms(100)),
-        unserved: ms(50),
-        refused: (ms(300), ms(300)),
-        told_after: ms(200),
-        ..Limits::default()
-    }
-}
-
-/// A sync's watches on a scripted server.
-struct Scene {
-    server: Server,
-    live: Live,
-    told: Arc<Mutex<Vec<String>>>,
-}
-
-impl Scene {
-    async fn new(limits: Limits, answer: impl FnMut(&str) -> Reply + Send + 'static) -> Self {
-        let server = Server::start(answer);
-        let told = Arc::<Mutex<Vec<String>>>::default();
-        let heard = Arc::clone(&told);
-        let tell = Arc::new(move |message| heard.lock().unwrap().push(message));
-        let live = Live::with_limits(server.client().await, SET, tell, limits);
-        Self { server, live, told }
-    }
-
-    /// With answers in the order of the requests. Whoever asks more often waits in vain.
-    async fn in_order(limits: Limits, replies: impl IntoIterator<Item = Reply>) -> Self {
-        let mut replies: VecDeque<Reply> = replies.into_iter().collect();
-        Self::new(limits, move |_| replies.pop_front().unwrap_or(Reply::Nothing)).await
-    }
-
-    async fn follow(&self, namespaces: &[&str]) {
-        let namespaces: BTreeSet<Arc<str>> = namespaces.iter().map(|name| (*name).into()).collect();
-        let followed = Followed { resource: Resource::core("configmaps", true), namespaces };
-        self.live.follow(BTreeMap::from([(kind(), followed)])).await;
-    }
-
-    /// The next changes as text: `+a` for seen, `-a` for gone, `?a` for gone unseen.
-    async fn changes(&self) -> String {
-        let changes = tokio::time::timeout(SOON, self.live.changed()).await.unwrap();
-        changes.iter().map(written).collect::<Vec<_>>().join(" ")
-    }
-
-    fn members(&self) -> Option<String> {
-        let members = self.live.members(&kind())?;
-        Some(members.iter().map(|live| &*live.id.name).collect::<Vec<_>>().join(" "))
-    }
-
-    async fn eventually(&self, what: &str, holds: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + SOON;
-        while !holds(self) {
-            assert!(Instant::now() < deadline, "still not: {what}; {:?}; {:?}", self.told(), self.server.asked());
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    }
-
-    fn told(&self) -> Vec<String> {
-        self.told.lock().unwrap().clone()
-    }
-
-    /// How many requests came within a time that follows.
-    async fn requests_within(&self, time: Duration) -> usize {
-        let before = self.server.asked().len();
-        tokio::time::sleep(time).await;
-        self.server.asked().len() - before
-    }
-}
-
-fn written(change: &Change) -> String {
-    let sign = match change {
-        Change::Seen(_) => '+',
-        Change::Gone { last: Some(_), .. } => '-',
-        Change::Gone { last: None, .. } => '?',
-    };
-    format!("{sign}{}", change.id().name)
-}
-
-fn kind() -> GroupKind {
-    GroupKind::new("", "ConfigMap")
-}
-
-/// A `ConfigMap` of the set; `version` is also what makes one state differ from another.
-fn object(name: &str, version: &str) -> Value {
-    let digest = crate::object::Digest::of(version.as_bytes()).to_string();
-    json!({"kind": "PartialObjectMetadata", "metadata": {"name": name, "namespace": "shop", "uid": name,
-        "resourceVersion": version, "labels": {"applyset.kubernetes.io/part-of": SET},
-        "annotations": {"driftless.dev/digest": digest}}})
-}
-
-fn list(version: &str, items: &[Value]) -> Reply {
-    Reply::Json(200, json!({"kind": "List", "metadata": {"resourceVersion": version}, "items": items}))
-}
-
-fn refusal(code: u16, reason: &str) -> Value {
-    json!({"kind": "Status", "code": code, "reason": reason, "message": format!("no: {reason}"), "details": {}})
-}
-
-fn refused(code: u16, reason: &str) -> Reply {
-    Reply::Json(code, refusal(code, reason))
-}
-
-fn is_watch(path: &str) -> bool {
-    path.contains("watch=1")
-}
-
-/// One watch after the LIST of one object.
-async fn watching(limits: Limits, more: impl IntoIterator<Item = Reply>) -> (Scene, Feed) {
-    let (feed, watch) = stream();
-    let replies = [list("10", &[object("a", "5")]), watch].into_iter().chain(more);
-    let scene = Scene::in_order(limits, replies).await;
-    scene.follow(&["shop"]).await;
-    scene.server.request(2).await;
-    (scene, feed)
-}
+use crate::object::ObjectId;
 
 #[tokio::test]
 async fn a_list_and_then_a_watch_from_there() {
@@ -338,7 +212,7 @@ async fn without_bookmarks_the_end_that_the_server_was_asked_for_is_waited_for()
 #[tokio::test]
 async fn where_all_namespaces_are_refused_each_is_watched_by_itself() {
     let feeds = Arc::<Mutex<BTreeMap<String, Feed>>>::default();
-    let fed = Arc::clone(&feeds);
+    let given = Arc::clone(&feeds);
     let scene = Scene::new(limits(), move |path| {
         let namespace = path.strip_prefix("/api/v1/namespaces/").and_then(|rest| rest.split('/').next());
         match (namespace, is_watch(path)) {
@@ -346,7 +220,7 @@ async fn where_all_namespaces_are_refused_each_is_watched_by_itself() {
             (Some(_), false) => list("10", &[]),
             (Some(namespace), true) => {
                 let (feed, watch) = stream();
-                fed.lock().unwrap().insert(namespace.to_owned(), feed);
+                given.lock().unwrap().insert(namespace.to_owned(), feed);
                 watch
             }
         }
@@ -451,7 +325,7 @@ async fn what_is_followed_no_longer_ends_and_is_forgotten() {
     let (scene, feed) = watching(limits(), []).await;
     scene.live.follow(BTreeMap::new()).await;
     assert_eq!(scene.members(), None);
-    let ended = || feed.0.send(super::script::Piece::Text("\n".into())).is_err();
+    let ended = || feed.0.send(Piece::Text("\n".into())).is_err();
     scene.eventually("the connection is closed", |_| ended()).await;
 }
 
@@ -462,4 +336,17 @@ async fn a_later_first_list_is_news_when_nobody_waited_for_it() {
     let scene = Scene::in_order(short, [Reply::Nothing, list("10", &[object("a", "5")]), watch]).await;
     scene.follow(&["shop"]).await;
     assert_eq!(scene.changes().await, "+a");
+}
+
+#[tokio::test]
+async fn a_watch_that_panics_is_begun_anew() {
+    let (_feed, watch) = stream();
+    let mut replies = VecDeque::from([refused(405, "MethodNotAllowed"), list("10", &[object("a", "5")]), watch]);
+    let scene = Scene::new(limits(), move |_| replies.pop_front().unwrap_or(Reply::Nothing)).await;
+    // Of what a watch does, telling is what can be made to panic from here.
+    let tell = Arc::new(|_| panic!("a fault in telling"));
+    let live = Live::with_limits(scene.server.client().await, "set", tell, limits());
+    let scene = Scene { live, ..scene };
+    scene.follow(&["shop"]).await;
+    scene.eventually("it is watched", |scene| scene.members().is_some()).await;
 }
