@@ -15,7 +15,9 @@ use super::effects::Worker;
 use super::parents::{AllMarks, marks, read_parent};
 use super::{Context, ParentStore, translate};
 use crate::apply::{Parent, applyset_id};
+use crate::cluster::{Cluster, Live};
 use crate::config::{SyncConfig, SyncName};
+use crate::object::Change;
 use crate::observe::{Event, SyncResult};
 use crate::plan::{Phase, Problem};
 use crate::reconcile::{Effect, Input, Machine, Notice};
@@ -77,6 +79,7 @@ impl Driver {
             Machine::new(Arc::clone(&self.config), set_id.clone(), stored, seen, self.context.now(), fastrand::u64(..))
                 .allowing_prune(self.allow_prune);
         let (applied_one, applied) = mpsc::unbounded_channel();
+        let (watched, set) = (cluster.clone(), set_id.clone());
         let worker = Worker {
             git: Git::open(&self.config, &self.context.data_dir),
             parent: ParentStore::new(
@@ -96,6 +99,7 @@ impl Driver {
             stop: self.stop.clone(),
             resolved: tokio::sync::Mutex::default(),
             applied_one,
+            live: (!self.once).then(|| self.watches(&watched, &set)),
         };
         self.turn(machine, &worker, applied).await
     }
@@ -142,6 +146,13 @@ impl Driver {
         Ending { result: SyncResult::Failed, message: error.to_owned() }
     }
 
+    /// The watches of this sync, with its own rights.
+    fn watches(&self, cluster: &Cluster, set_id: &str) -> Live {
+        let (tell, sync) = (Arc::clone(&self.context.tell), self.config.name.clone());
+        let tell = move |message: String| tell(&Event::Trouble { message: format!("sync {sync}: {message}") });
+        Live::new(cluster.clone(), set_id, Arc::new(tell))
+    }
+
     async fn turn(
         &mut self,
         mut machine: Machine,
@@ -172,6 +183,7 @@ impl Driver {
             let sleep = wake.map(|due| due.saturating_sub(self.context.started.elapsed()));
             tokio::select! {
                 Some(one) = applied.recv() => inputs.push(one),
+                changes = next_changes(worker.live.as_ref()), if !over => inputs.push(Input::Changed(changes)),
                 Some(done) = running.next(), if !running.is_empty() => inputs.extend(done),
                 () = tokio::time::sleep(sleep.unwrap_or(Duration::MAX)), if sleep.is_some() => inputs.push(Input::Tick),
                 Ok(()) = phases.changed() => {
@@ -221,6 +233,14 @@ impl Driver {
         let waiting: Vec<String> = self.config.depends_on.iter().filter(unsynced).map(ToString::to_string).collect();
         self.context.registry.waits(&self.config.name, &waiting);
         waiting
+    }
+}
+
+/// What the watches see next; never, without any.
+async fn next_changes(live: Option<&Live>) -> Vec<Change> {
+    match live {
+        Some(live) => live.changed().await,
+        None => std::future::pending().await,
     }
 }
 

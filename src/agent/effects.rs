@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Context, ParentStore, translate};
 use crate::apply::{Job, prune};
-use crate::cluster::{ApiError, Cluster, Discovery, Wanted};
+use crate::cluster::{ApiError, Cluster, Discovery, Live, Wanted};
 use crate::config::SyncConfig;
 use crate::object::{ObjectId, Observed, Scope};
 use crate::observe::{Event, LookResult, Work};
-use crate::plan::{AppliedObject, Commit, Inventory, Plan, Problem, Resolved, SyncStatus, Wave, resolve};
+use crate::plan::{AppliedObject, Commit, Inventory, Plan, Problem, PruneResult, Resolved, SyncStatus, Wave, resolve};
 use crate::reconcile::{Effect, EffectId, Input, Observation, RenderedCommit};
 use crate::render::{Cache, RenderError, Settings, render};
 use crate::source::{Git, Revision};
@@ -41,6 +41,8 @@ pub(super) struct Worker {
     pub stop: CancellationToken,
     /// What the newest commit declares, by the commit and the discovery that it was made from.
     pub resolved: Mutex<Option<Placed>>,
+    /// The watches; `None` where one look is enough, as with `run --once`.
+    pub live: Option<Live>,
     /// Hears of every object of an apply that is under way. Bounded by the steps of one plan.
     pub applied_one: mpsc::UnboundedSender<Input>,
 }
@@ -180,7 +182,7 @@ impl Worker {
         let orphans: BTreeSet<&ObjectId> = inventory.iter().filter(|id| !wanted.ids.contains(id)).collect();
         let moved = self.moved(&rendered.commit.id, &orphans, &discovery).await;
         wanted.ids.extend(inventory.iter().cloned());
-        let seen = self.cluster.see(&discovery, &wanted, &self.set_id).await?;
+        let seen = self.cluster.see(&discovery, &wanted, &self.set_id, self.live.as_ref()).await?;
         self.await_declarations(&seen.observed).await;
         let mut others = self.context.registry.others(&self.config.name, &wanted.ids);
         others.unsure = moved.unsure;
@@ -243,6 +245,9 @@ impl Worker {
         }
         let fresh = Arc::new(self.context.cluster.discover().await?);
         *self.context.discovery.write().await = Arc::clone(&fresh);
+        if let Some(watches) = &self.live {
+            watches.poke();
+        }
         Ok(fresh)
     }
 
@@ -292,6 +297,14 @@ impl Worker {
         let discovery = Arc::clone(&*self.context.discovery.read().await);
         let report = |outcome: &crate::plan::PrunedObject| (self.context.tell)(&translate::pruned(&self.name, outcome));
         let outcomes = prune(&self.cluster, &discovery, plan, &self.stop, &report).await;
+        if let Some(watches) = &self.live {
+            for outcome in outcomes.iter().filter(|outcome| outcome.gone && outcome.result == PruneResult::Deleted) {
+                let step = plan.steps.iter().find(|step| step.id == outcome.id);
+                if let Some(seen) = step.and_then(|step| step.live.as_ref()) {
+                    watches.removed(&outcome.id, &seen.uid);
+                }
+            }
+        }
         self.worked(Work::Prune, began);
         outcomes
     }

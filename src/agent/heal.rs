@@ -85,6 +85,9 @@ impl Worker {
 
     /// Tells what became of an object, and lets the watches know it before they see it.
     pub(super) fn applied(&self, outcome: &AppliedObject) {
+        if let (Some(watches), Some(live)) = (&self.live, &outcome.live) {
+            watches.note(live);
+        }
         (self.context.tell)(&translate::applied(&self.name, outcome));
     }
 

@@ -205,7 +205,7 @@ impl Survey {
         }
         wanted.ids.extend(inventory.keys().cloned());
         let set_id = self.set_id(sync);
-        let seen = cluster.see(&self.discovery, &wanted, &set_id).await?;
+        let seen = cluster.see(&self.discovery, &wanted, &set_id, None).await?;
         let mut problems: Vec<Problem> = rendered.problems.iter().chain(&resolved.problems).cloned().collect();
         problems.extend(waves(&resolved.desired).1);
         let doubt = (!problems.is_empty()).then(|| format!("{} of the manifests cannot be used", problems.len()));

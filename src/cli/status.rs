@@ -107,7 +107,7 @@ async fn standing(
     configured: bool,
 ) -> Result<Standing, CliError> {
     let wanted = Wanted { ids: parent.inventory.keys().cloned().collect(), ..Wanted::default() };
-    let seen = cluster.see(discovery, &wanted, &parent.id()).await?;
+    let seen = cluster.see(discovery, &wanted, &parent.id(), None).await?;
     let live = wanted.ids.into_iter().map(|id| {
         let health = match (seen.observed.get(&id), seen.unreadable.get(&id.gk)) {
             (Some(live), _) => live.health.clone(),

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::BodyExt as _;
 use kube::client::{Body, ClientBuilder};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -43,6 +43,11 @@ const TRIES: u32 = 6;
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// The largest answer that is read, in bytes.
 const LARGEST_ANSWER: usize = 512 << 20;
+/// The largest refusal of a watch that is read, in bytes.
+const LARGEST_REFUSAL: usize = 1 << 20;
+
+/// Why there is no answer, and how long the server wishes to be left alone.
+pub(super) type Unanswered = (ApiError, Option<Duration>);
 
 /// A connection to one API server. Cheap to clone.
 #[derive(Clone)]
@@ -169,7 +174,7 @@ impl Cluster {
         }
     }
 
-    async fn once(&self, call: &Call) -> Result<Value, (ApiError, Option<Duration>)> {
+    async fn once(&self, call: &Call) -> Result<Value, Unanswered> {
         let limit = if call.verb == "list" { LIST } else { REQUEST };
         match timeout(limit, self.exchange(call)).await {
             Ok(answer) => answer,
@@ -177,11 +182,42 @@ impl Cluster {
         }
     }
 
-    async fn exchange(&self, call: &Call) -> Result<Value, (ApiError, Option<Duration>)> {
+    /// Sends a request once and gives the answer's body as it comes. `limit` is for the headers, and
+    /// so is the time that the hook hears.
+    ///
+    /// # Errors
+    /// What went wrong, and for how long the server wishes to be left alone.
+    pub(super) async fn open(&self, call: &Call, limit: Duration) -> Result<Body, Unanswered> {
+        let began = Instant::now();
+        let opened = async {
+            let (parts, body) = self.send(call).await?.into_parts();
+            if parts.status.is_success() {
+                return Ok(body);
+            }
+            let body = read(body, LARGEST_REFUSAL).await?;
+            Err((ApiError::from_answer(parts.status.as_u16(), &body), retry_after(&parts.headers)))
+        };
+        let outcome = timeout(limit, opened).await.unwrap_or(Err((ApiError::Timeout(limit), None)));
+        if let Some(hook) = &self.hook {
+            let code = match &outcome {
+                Ok(_) => Some(200),
+                Err((error, _)) => error.code(),
+            };
+            hook(call.verb, code, began.elapsed());
+        }
+        outcome
+    }
+
+    async fn send(&self, call: &Call) -> Result<Response<Body>, Unanswered> {
         let plain = |error: ApiError| (error, None);
         let mut request = Request::builder().method(call.method.clone()).uri(&call.path).header(ACCEPT, call.accept);
         if let Some(user) = &self.impersonate {
             request = request.header(HeaderName::from_static("impersonate-user"), user);
+        }
+        if call.verb == "watch" {
+            // Newer servers make every event a gzip member of its own, and our decoder ends with the
+            // first one (tower-rs/tower-http#737); kube does the same for its watches.
+            request = request.header(ACCEPT_ENCODING, "identity");
         }
         let mut bytes = Vec::new();
         if let Some((kind, body)) = &call.body {
@@ -191,19 +227,27 @@ impl Cluster {
         let request = request
             .body(Body::from(bytes))
             .map_err(|error| plain(ApiError::Configuration(format!("cannot ask for {}: {error}", call.path))))?;
-        let response =
-            self.client.send(request).await.map_err(|error| plain(ApiError::Unreachable(with_causes(&error))))?;
-        let (parts, body) = response.into_parts();
-        let body = http_body_util::Limited::new(body, LARGEST_ANSWER);
-        let body = body.collect().await.map_err(|error| plain(ApiError::Garbled(with_causes(&*error))))?.to_bytes();
+        self.client.send(request).await.map_err(|error| plain(ApiError::Unreachable(with_causes(&error))))
+    }
+
+    async fn exchange(&self, call: &Call) -> Result<Value, Unanswered> {
+        let (parts, body) = self.send(call).await?.into_parts();
+        let body = read(body, LARGEST_ANSWER).await?;
         if !parts.status.is_success() {
             return Err((ApiError::from_answer(parts.status.as_u16(), &body), retry_after(&parts.headers)));
         }
         // The position in the answer is told, its text never: it may be a Secret.
         serde_json::from_slice(&body).map_err(|error| {
-            plain(ApiError::Garbled(format!("no JSON at line {}, column {}", error.line(), error.column())))
+            let place = format!("no JSON at line {}, column {}", error.line(), error.column());
+            (ApiError::Garbled(place), None)
         })
     }
+}
+
+/// Reads an answer of at most so many bytes.
+async fn read(body: Body, most: usize) -> Result<Vec<u8>, Unanswered> {
+    let body = http_body_util::Limited::new(body, most).collect().await;
+    body.map(|body| body.to_bytes().into()).map_err(|error| (ApiError::Garbled(with_causes(&*error)), None))
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {

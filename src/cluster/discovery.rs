@@ -19,13 +19,22 @@ pub struct Resource {
     pub namespaced: bool,
     /// It can be listed: some kinds exist to be created only (`SubjectAccessReview`).
     pub listable: bool,
+    /// It can be watched, as nearly all that can be listed.
+    pub watchable: bool,
 }
 
 impl Resource {
     /// A kind of the core group in v1, known without asking.
     #[must_use]
     pub fn core(plural: &str, namespaced: bool) -> Self {
-        Self { group: String::new(), version: "v1".into(), plural: plural.into(), namespaced, listable: true }
+        Self {
+            group: String::new(),
+            version: "v1".into(),
+            plural: plural.into(),
+            namespaced,
+            listable: true,
+            watchable: true,
+        }
     }
 
     /// `/apis/apps/v1/namespaces/shop/deployments`; without a namespace, those of all.
@@ -76,6 +85,7 @@ impl Discovery {
                         plural: resource.resource.unwrap_or_default(),
                         namespaced: resource.scope.as_deref() == Some("Namespaced"),
                         listable: resource.verbs.iter().any(|verb| verb == "list"),
+                        watchable: resource.verbs.iter().any(|verb| verb == "watch"),
                     });
                 }
             }

@@ -8,16 +8,13 @@ use http::Method;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::client::{Call, query};
+use super::client::Call;
 use super::health::health_of;
-use super::{ApiError, Cluster, Discovery, Resource, has_health};
+use super::{ApiError, Cluster, Discovery, Followed, Live, Resource, has_health};
 use crate::object::{GroupKind, Health, ObjectId, Observed, names};
 
 pub(super) const JSON: &str = "application/json";
-const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
-const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
-/// Objects a page of a LIST.
-const PAGE: usize = 500;
+pub(super) const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 /// Kinds, or single objects, that are read at once.
 const AT_ONCE: usize = 16;
 /// With more objects of a kind to look at in one namespace than this, one LIST is cheaper.
@@ -50,26 +47,31 @@ enum Look<'a> {
 }
 
 impl Cluster {
-    /// Reads the live state of objects. `set` is the `ApplySet` id whose members are listed first.
+    /// Reads the live state of objects. `set` is the `ApplySet` id whose members are listed first,
+    /// kind by kind. `live` are the watches of the same set: they are made to follow the wanted
+    /// kinds, and a kind whose watch stands is not listed.
     ///
     /// # Errors
     /// The API server does not answer. A kind that may not be read is no error of the whole.
-    pub async fn see(&self, discovery: &Discovery, wanted: &Wanted, set: &str) -> Result<Seen, ApiError> {
+    pub async fn see(
+        &self,
+        discovery: &Discovery,
+        wanted: &Wanted,
+        set: &str,
+        live: Option<&Live>,
+    ) -> Result<Seen, ApiError> {
         let mut seen = Seen::default();
         let mut kinds: BTreeMap<&GroupKind, Vec<&ObjectId>> = BTreeMap::new();
         for id in &wanted.ids {
             kinds.entry(&id.gk).or_default().push(id);
         }
-        let mut looks = Vec::new();
         let mut resources = BTreeMap::new();
         let mut vanished = Vec::new();
-        for (gk, ids) in &kinds {
+        for gk in kinds.keys() {
             let declared = wanted.versions.get(*gk).and_then(|version| discovery.resource(gk, version));
             match declared.or_else(|| discovery.preferred(gk)).filter(|resource| resource.listable) {
                 Some(resource) => {
                     resources.insert(*gk, resource);
-                    let namespaces = ids.iter().filter_map(|id| id.namespace.as_deref()).collect();
-                    looks.push(Look::Members(gk, resource, namespaces));
                 }
                 // A kind that does not exist (yet) has no objects; one whose API is down may have.
                 None => match discovery.unreachable(gk) {
@@ -81,6 +83,22 @@ impl Cluster {
         }
         if !vanished.is_empty() {
             self.doubt_vanished(&vanished, &mut seen).await?;
+        }
+        if let Some(live) = live {
+            let followed = |(gk, resource): (&&GroupKind, &&Resource)| {
+                let namespaces = kinds[*gk].iter().filter_map(|id| id.namespace.clone()).collect();
+                ((*gk).clone(), Followed { resource: (*resource).clone(), namespaces })
+            };
+            live.follow(resources.iter().map(followed).collect()).await;
+        }
+        let mut looks = Vec::new();
+        for (gk, resource) in &resources {
+            if let Some(members) = live.and_then(|live| live.members(gk)) {
+                seen.observed.extend(members.into_iter().map(|live| (live.id.clone(), live)));
+            } else {
+                let namespaces = kinds[*gk].iter().filter_map(|id| id.namespace.as_deref()).collect();
+                looks.push(Look::Members(gk, resource, namespaces));
+            }
         }
         self.carry_out(looks, set, &mut seen).await?;
         let looks = missing(&kinds, &resources, &seen);
@@ -144,7 +162,9 @@ impl Cluster {
     async fn ask<'a>(&self, look: Look<'a>, selector: &str) -> (Look<'a>, Result<Vec<Observed>, ApiError>) {
         let answer = match &look {
             Look::Members(gk, resource, namespaces) => self.members(gk, resource, namespaces, selector).await,
-            Look::Namespace(gk, resource, namespace) => self.list(gk, resource, *namespace, None).await,
+            Look::Namespace(gk, resource, namespace) => {
+                self.list(gk, resource, *namespace, None).await.map(|listed| listed.objects)
+            }
             Look::Single(id, resource) => self.look_at(id, resource).await.map(|live| live.into_iter().collect()),
         };
         (look, answer)
@@ -162,64 +182,12 @@ impl Cluster {
             Err(error) if error.is_forbidden() && resource.namespaced => {
                 let mut all = Vec::new();
                 for namespace in namespaces {
-                    all.extend(self.list(gk, resource, Some(namespace), Some(selector)).await?);
+                    all.extend(self.list(gk, resource, Some(namespace), Some(selector)).await?.objects);
                 }
                 Ok(all)
             }
-            answer => answer,
+            answer => answer.map(|listed| listed.objects),
         }
-    }
-
-    /// All objects of a kind, page by page; read anew in one piece when the pages expire (410).
-    async fn list(
-        &self,
-        gk: &GroupKind,
-        resource: &Resource,
-        namespace: Option<&str>,
-        selector: Option<&str>,
-    ) -> Result<Vec<Observed>, ApiError> {
-        let collection = resource.collection(namespace);
-        let selector = selector.map(|text| format!("&labelSelector={}", query(text))).unwrap_or_default();
-        let accept = if has_health(gk) { JSON } else { METADATA_LIST };
-        let get = |path: String| Call { verb: "list", method: Method::GET, path, accept, body: None };
-        let mut objects = Vec::new();
-        let mut next = String::new();
-        loop {
-            let mut call = get(format!("{collection}?limit={PAGE}{selector}{next}"));
-            let page = match self.call(&call).await {
-                Err(error) if error.code() == Some(410) && !next.is_empty() => {
-                    objects.clear();
-                    next.clear();
-                    // Without a resourceVersion, and not with 0, which may be answered from any point of the past.
-                    let whole = selector.strip_prefix('&').map(|text| format!("?{text}")).unwrap_or_default();
-                    call = get(format!("{collection}{whole}"));
-                    self.call(&call).await?
-                }
-                answer => answer?,
-            };
-            let now = Timestamp::now();
-            let items = page.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-            objects.extend(items.iter().filter_map(|item| reduce(gk, resource.namespaced, item, now)));
-            match page.pointer("/metadata/continue").and_then(Value::as_str) {
-                Some(token) if !token.is_empty() => next = format!("&continue={}", query(token)),
-                _ => return Ok(objects),
-            }
-        }
-    }
-
-    /// All objects with a label, whole. For the few objects that are the agent's own.
-    ///
-    /// # Errors
-    /// The request fails, or is refused.
-    pub async fn list_whole(
-        &self,
-        resource: &Resource,
-        namespace: Option<&str>,
-        label: &str,
-    ) -> Result<Vec<Value>, ApiError> {
-        let path = format!("{}?labelSelector={}", resource.collection(namespace), query(label));
-        let mut answer = self.call(&Call { verb: "list", method: Method::GET, path, accept: JSON, body: None }).await?;
-        Ok(answer.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default())
     }
 
     /// One object, reduced; `None` when there is none.

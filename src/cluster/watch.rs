@@ -1,0 +1,315 @@
+//! One watch: LIST, then WATCH from there, and again whenever that ends, until the server refuses.
+//! It brings what it learns to a [`Sink`], and never asks twice without a pause unless the first
+//! answer was worth it.
+
+mod kind;
+mod lines;
+mod pace;
+mod pending;
+mod shared;
+mod sink;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::Method;
+use http_body_util::BodyExt as _;
+use jiff::Timestamp;
+use kube::client::Body;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+
+use super::client::{Call, Unanswered, query};
+use super::observe::{JSON, METADATA, reduce};
+use super::{ApiError, Cluster, Resource, has_health, with_causes};
+use crate::object::names;
+pub(super) use kind::keep;
+use lines::Lines;
+pub(super) use pace::Limits;
+use pace::Pace;
+pub use shared::Followed;
+pub(super) use shared::{Place, Shared, Tell};
+pub(super) use sink::Sink;
+
+/// After so many failures in a row the version to go on from is doubted as well.
+const DOUBT_AFTER: u32 = 5;
+
+/// One watch of a kind, of one namespace or of all.
+struct Watch {
+    cluster: Cluster,
+    resource: Resource,
+    place: Place,
+    /// `ApplySet` id.
+    set: Arc<str>,
+    sink: Sink,
+}
+
+/// How a LIST or a WATCH ended.
+enum Ended {
+    /// As it should: watch on from this version.
+    Well(Arc<str>),
+    Badly(Trouble),
+    /// The server does not allow it, or has no watch of this.
+    Refused(ApiError),
+}
+
+struct Trouble {
+    error: String,
+    /// The version to go on from; `None`: what is known is to be listed anew.
+    from: Option<Arc<str>>,
+    /// The server's wish for a pause.
+    wish: Option<Duration>,
+    /// It was up for a while, or brought something, before.
+    worked: bool,
+    kind: TroubleKind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TroubleKind {
+    /// The server's answer, or a connection that broke.
+    Answer,
+    /// No server to talk to: whoever else talks to it tells that.
+    Unreachable,
+    Unserved,
+    Stuck,
+}
+
+/// One event of a watch (`metav1.WatchEvent`).
+#[derive(Deserialize)]
+struct Event {
+    #[serde(rename = "type")]
+    what: String,
+    object: Value,
+}
+
+impl Watch {
+    /// Watches until the server refuses it; gives the refusal.
+    async fn run(&self) -> ApiError {
+        let limits = self.sink.limits();
+        let mut pokes = self.sink.pokes();
+        let mut pace = Pace::new(limits.pauses);
+        let mut from: Option<Arc<str>> = None;
+        let mut failures = 0;
+        let mut since: Option<Instant> = None;
+        loop {
+            pokes.mark_unchanged();
+            let ended = match from.take() {
+                None => self.list().await,
+                Some(version) => self.watch(version).await,
+            };
+            let trouble = match ended {
+                Ended::Well(version) => {
+                    from = Some(version);
+                    continue;
+                }
+                Ended::Badly(trouble) => trouble,
+                Ended::Refused(error) => return error,
+            };
+            if trouble.worked {
+                // A poke was about the attempt that has since gone well.
+                pokes.mark_unchanged();
+                pace.reset();
+                (failures, since) = (0, None);
+            }
+            failures += 1;
+            from = trouble.from.filter(|_| failures % DOUBT_AFTER != 0);
+            let began = *since.get_or_insert_with(Instant::now);
+            match trouble.kind {
+                TroubleKind::Unserved => pace.slow_down(limits.unserved),
+                TroubleKind::Answer if began.elapsed() >= limits.told_after => self.sink.trouble(|| {
+                    let gk = &self.sink.gk;
+                    format!("cannot watch {gk}, so it is listed once per cycle until that works: {}", trouble.error)
+                }),
+                TroubleKind::Stuck => {
+                    self.sink.trouble(|| format!("the watch of {} is begun anew: {}", self.sink.gk, trouble.error));
+                }
+                TroubleKind::Answer | TroubleKind::Unreachable => {}
+            }
+            let wish = trouble.wish.unwrap_or_default().min(limits.longest_wish);
+            tokio::select! {
+                () = sleep(pace.pause(wish)) => {}
+                // The sender lives as long as the sink.
+                Ok(()) = pokes.changed() => pace.reset(),
+            }
+        }
+    }
+
+    fn selector(&self) -> String {
+        format!("{}={}", names::PART_OF, self.set)
+    }
+
+    async fn list(&self) -> Ended {
+        let Ok(_permit) = self.sink.lists().acquire().await else { return self.failed((lost(), None), None) };
+        let limit = self.sink.limits().list;
+        let selector = self.selector();
+        let list = self.cluster.list(&self.sink.gk, &self.resource, self.place.as_deref(), Some(&selector));
+        match timeout(limit, list).await.unwrap_or(Err(ApiError::Timeout(limit))) {
+            Ok(listed) => {
+                self.sink.listed(&self.place, listed.objects, &listed.version);
+                Ended::Well(listed.version)
+            }
+            Err(error) => {
+                let ended = self.failed((error, None), None);
+                if matches!(ended, Ended::Badly(_)) {
+                    self.sink.settle();
+                }
+                ended
+            }
+        }
+    }
+
+    async fn watch(&self, version: Arc<str>) -> Ended {
+        let limits = self.sink.limits();
+        let seconds = fastrand::u64(limits.timeout_seconds.clone());
+        let path = format!(
+            "{}?watch=1&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={seconds}&labelSelector={}",
+            self.resource.collection(self.place.as_deref()),
+            query(&version),
+            query(&self.selector()),
+        );
+        let accept = if has_health(&self.sink.gk) { JSON } else { METADATA };
+        let call = Call { verb: "watch", method: Method::GET, path, accept, body: None };
+        let body = match self.cluster.open(&call, limits.headers).await {
+            Ok(body) => body,
+            Err(unanswered) => return self.failed(unanswered, Some(version)),
+        };
+        self.sink.up(&self.place);
+        let mut stream = Stream { watch: self, body, lines: Lines::default(), version, bookmarks: false, news: false };
+        let began = Instant::now();
+        let end = stream.read(Duration::from_secs(seconds)).await;
+        self.sink.down(&self.place);
+        let lived = began.elapsed() >= limits.lived;
+        let worked = lived || stream.news;
+        let version = Some(stream.version);
+        let badly = |error: String, from, kind| Ended::Badly(Trouble { error, from, wish: None, worked, kind });
+        match (end, version) {
+            (End::Over, Some(version)) if lived => Ended::Well(version),
+            (End::Over, version) => badly("the API server ended it at once".into(), version, TroubleKind::Answer),
+            (End::Cut(error), version) => badly(error, version, TroubleKind::Answer),
+            (End::Garbled(error), _) => badly(error, None, TroubleKind::Answer),
+            (End::Silent(silence), version) => {
+                self.sink.away(&self.place);
+                badly(format!("nothing came for {} s", silence.as_secs()), version, TroubleKind::Stuck)
+            }
+            (End::Error(error), version) => match self.failed((error, None), version) {
+                Ended::Badly(trouble) => Ended::Badly(Trouble { worked, ..trouble }),
+                ended => ended,
+            },
+        }
+    }
+
+    /// What a failed request means: whether to ask again, and for what.
+    fn failed(&self, (error, wish): Unanswered, version: Option<Arc<str>>) -> Ended {
+        let trouble = |from, kind| Ended::Badly(Trouble { error: error.to_string(), from, wish, worked: false, kind });
+        match error.code() {
+            Some(401 | 403 | 405) => Ended::Refused(error),
+            Some(410) => trouble(None, TroubleKind::Answer),
+            Some(404) if error.is_not_served() => {
+                self.sink.unserved(&self.place);
+                trouble(None, TroubleKind::Unserved)
+            }
+            Some(_) => trouble(version, TroubleKind::Answer),
+            // A proxy that holds watches back, for one: LISTs go through, and nobody else would tell.
+            None if version.is_some() && matches!(error, ApiError::Timeout(_)) => trouble(version, TroubleKind::Answer),
+            None => trouble(version, TroubleKind::Unreachable),
+        }
+    }
+}
+
+/// The body of one WATCH.
+struct Stream<'a> {
+    watch: &'a Watch,
+    body: Body,
+    lines: Lines,
+    /// Up to where everything was heard.
+    version: Arc<str>,
+    bookmarks: bool,
+    /// An object was heard of.
+    news: bool,
+}
+
+/// How the body of a WATCH ended.
+enum End {
+    Over,
+    Cut(String),
+    Silent(Duration),
+    /// What came cannot be read, so that something was missed.
+    Garbled(String),
+    Error(ApiError),
+}
+
+impl Stream<'_> {
+    async fn read(&mut self, ends_after: Duration) -> End {
+        let limits = self.watch.sink.limits();
+        let mut works = false;
+        loop {
+            let silence = if self.bookmarks { limits.silence } else { ends_after + limits.overdue };
+            // A connection that holds for a while works, even if there is nothing to tell.
+            let wait = if works { silence } else { limits.lived.min(silence) };
+            let piece = match timeout(wait, self.body.frame()).await {
+                Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+                Ok(Some(Err(error))) => return End::Cut(with_causes(&error)),
+                // Half a line at the end was cut off; it will come again.
+                Ok(None) => return End::Over,
+                Err(_) if works => return End::Silent(silence),
+                Err(_) => {
+                    works = true;
+                    self.watch.sink.recovered();
+                    continue;
+                }
+            };
+            self.lines.push(&piece);
+            if let Err(end) = self.take_in() {
+                return end;
+            }
+            if !works && (self.news || self.bookmarks) {
+                works = true;
+                self.watch.sink.recovered();
+            }
+        }
+    }
+
+    fn take_in(&mut self) -> Result<(), End> {
+        let sink = &self.watch.sink;
+        loop {
+            let line = match self.lines.next() {
+                Ok(Some(line)) => line,
+                Ok(None) => return Ok(()),
+                Err(lines::TooLong) => return Err(End::Garbled("an event is too long to be read".into())),
+            };
+            // The position is told, the text never: it may be a Secret.
+            let event: Event = serde_json::from_slice(line)
+                .map_err(|error| End::Garbled(format!("an event is no JSON at column {}", error.column())))?;
+            if event.what == "ERROR" {
+                let code = event.object.get("code").and_then(Value::as_u64).unwrap_or_default();
+                let code = u16::try_from(code).unwrap_or_default();
+                return Err(End::Error(ApiError::from_answer(code, event.object.to_string().as_bytes())));
+            }
+            let version = event.object.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+            let version: Option<Arc<str>> = version.filter(|version| !version.is_empty()).map(Into::into);
+            if event.what == "BOOKMARK" {
+                self.bookmarks = true;
+            } else if let Some(live) = reduce(&sink.gk, self.watch.resource.namespaced, &event.object, Timestamp::now())
+            {
+                self.news = true;
+                if event.what == "DELETED" { sink.gone(live) } else { sink.seen(live) }
+            }
+            if let Some(version) = version {
+                self.version = version;
+            }
+        }
+    }
+}
+
+/// Never: the semaphore of the LISTs is not closed.
+fn lost() -> ApiError {
+    ApiError::Unreachable("the watches of this sync have ended".into())
+}
+
+#[cfg(test)]
+mod scene;
+#[cfg(test)]
+mod script;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! Where one kind's watch brings what it learns, and says how it stands.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{Semaphore, watch};
+
+use super::pace::Limits;
+use super::pending::Pending;
+use super::shared::{Kind, Known, Place, Shared, Standing};
+use crate::cluster::store::Store;
+use crate::object::{Change, GroupKind, Observed};
+
+/// Where one kind's watch brings what it learns. What an earlier watch of the kind still brings
+/// after a new one began is dropped.
+#[derive(Clone)]
+pub(in crate::cluster) struct Sink {
+    pub gk: GroupKind,
+    pub generation: u64,
+    pub shared: Arc<Shared>,
+}
+
+impl Sink {
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    pub fn lists(&self) -> &Semaphore {
+        &self.shared.lists
+    }
+
+    pub fn pokes(&self) -> watch::Receiver<u64> {
+        self.shared.pokes.subscribe()
+    }
+
+    /// The namespaces to watch where all at once are refused.
+    pub fn namespaces(&self) -> BTreeSet<Arc<str>> {
+        self.with(|_, kind| kind.followed.namespaces.clone()).unwrap_or_default()
+    }
+
+    /// The kind is watched in these places from now on; nothing of them is known yet.
+    pub fn watch_in(&self, places: impl IntoIterator<Item = Place>) {
+        self.with(|sides, kind| {
+            kind.places = places.into_iter().map(|place| (place, Standing::Away)).collect();
+            let places = &kind.places;
+            // Of elsewhere nothing is heard any more.
+            if !places.contains_key(&None) {
+                sides.store.forget(&self.gk, |id| !places.contains_key(&id.namespace));
+            }
+        });
+    }
+
+    pub fn listed(&self, place: &Place, objects: Vec<Observed>, version: &str) {
+        self.with(|sides, kind| {
+            let now = Instant::now();
+            let changes = sides.store.replace(&self.gk, place.as_deref(), objects, version, now);
+            if !kind.awaited {
+                sides.tell(changes);
+            }
+            kind.places.insert(place.clone(), Standing::Down(now));
+            if kind.places.values().all(|standing| *standing != Standing::Away) {
+                sides.settle(kind);
+            }
+        });
+    }
+
+    pub fn seen(&self, live: Observed) {
+        self.with(|sides, _| {
+            let change = sides.store.see(live, Instant::now());
+            sides.tell(change);
+        });
+    }
+
+    pub fn gone(&self, last: Observed) {
+        self.with(|sides, _| {
+            let change = sides.store.gone(last, Instant::now());
+            sides.tell(change);
+        });
+    }
+
+    pub fn up(&self, place: &Place) {
+        self.with(|_, kind| kind.places.insert(place.clone(), Standing::Up));
+    }
+
+    /// The watch broke: what it has shown counts for a moment longer.
+    pub fn down(&self, place: &Place) {
+        self.with(|_, kind| {
+            if let Some(standing) = kind.places.get_mut(place).filter(|standing| **standing == Standing::Up) {
+                *standing = Standing::Down(Instant::now());
+            }
+        });
+    }
+
+    /// What the watch has shown does not count any more.
+    pub fn away(&self, place: &Place) {
+        self.with(|_, kind| kind.places.insert(place.clone(), Standing::Away));
+    }
+
+    /// Nobody has to wait for the kind: an attempt has ended, and not with a list.
+    pub fn settle(&self) {
+        self.with(|sides, kind| sides.settle(kind));
+    }
+
+    pub fn unserved(&self, place: &Place) {
+        self.with(|sides, kind| {
+            let changes = sides.store.unserved(&self.gk);
+            sides.tell(changes);
+            kind.places.insert(place.clone(), Standing::Away);
+            sides.settle(kind);
+        });
+    }
+
+    /// Tells of a trouble, if none was told since the last one ended.
+    pub fn trouble(&self, message: impl FnOnce() -> String) {
+        if self.with(|_, kind| std::mem::replace(&mut kind.told, true)) == Some(false) {
+            (self.shared.tell)(message());
+        }
+    }
+
+    /// The server does not let the kind be watched.
+    pub fn refused(&self, error: &dyn std::fmt::Display) {
+        self.with(|sides, kind| {
+            for standing in kind.places.values_mut() {
+                *standing = Standing::Away;
+            }
+            sides.settle(kind);
+        });
+        self.trouble(|| {
+            format!(
+                "cannot watch {}, so it is listed once per cycle instead and drift is noticed only then \
+                 (allow list and watch for it to change that): {error}",
+                self.gk
+            )
+        });
+    }
+
+    /// A watch works. A trouble that was told is over once all of the kind do.
+    pub fn recovered(&self) {
+        let over = self.with(|_, kind| {
+            kind.places.values().all(|standing| *standing == Standing::Up) && std::mem::take(&mut kind.told)
+        });
+        if over == Some(true) {
+            (self.shared.tell)(format!("{} is watched again", self.gk));
+        }
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Sides<'_>, &mut Kind) -> T) -> Option<T> {
+        let mut known = self.shared.known();
+        let Known { store, pending, kinds, .. } = &mut *known;
+        let kind = kinds.get_mut(&self.gk).filter(|kind| kind.generation == self.generation)?;
+        Some(change(&mut Sides { store, pending, shared: &self.shared }, kind))
+    }
+}
+
+/// What a sink changes beside its kind.
+struct Sides<'a> {
+    store: &'a mut Store,
+    pending: &'a mut Pending,
+    shared: &'a Shared,
+}
+
+impl Sides<'_> {
+    fn tell(&mut self, changes: impl IntoIterator<Item = Change>) {
+        let mut any = false;
+        for change in changes {
+            self.pending.push(change);
+            any = true;
+        }
+        if any {
+            self.shared.news.notify_one();
+        }
+    }
+
+    fn settle(&self, kind: &mut Kind) {
+        kind.awaited = false;
+        if !std::mem::replace(&mut kind.settled, true) {
+            self.shared.settled.notify_waiters();
+        }
+    }
+}
