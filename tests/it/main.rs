@@ -16,3 +16,4 @@ mod source;
 mod support;
 mod sync;
 mod watch;
+mod watched;
