@@ -18,6 +18,8 @@ pub(super) const DATA_DIR: &str = "/var/lib/driftless";
 pub(super) const INTERVAL: Duration = Duration::from_mins(1);
 pub(super) const TIMEOUT: Duration = Duration::from_mins(5);
 pub(super) const MAX_PERCENT: u8 = 20;
+pub(super) const PERIOD: Duration = Duration::from_hours(1);
+pub(super) const MAX_PER_SECOND: u16 = 10;
 
 /// The configuration of a driftless agent. Read again whenever the file changes.
 #[derive(Deserialize, JsonSchema)]
@@ -40,6 +42,8 @@ pub(super) struct RawConfig {
 
     pub leader_election: Option<RawLeaderElection>,
 
+    pub audit: Option<RawAudit>,
+
     /// What to keep the cluster equal to. May be empty: `[]`.
     // Without a value is not empty: a file cut off there would leave nothing configured.
     #[serde(deserialize_with = "super::yaml::list")]
@@ -54,6 +58,25 @@ pub(super) struct RawLeaderElection {
     /// Whether only a leader may write. Accepted, and not in effect yet.
     #[schemars(extend("default" = true))]
     pub enabled: Option<bool>,
+}
+
+/// A server-side dry-run of every object, now and then: it finds the few ways of drifting that a watch cannot show
+/// (objects restored behind the API server, webhooks).
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "Audit")]
+pub(super) struct RawAudit {
+    /// Whether to audit at all. Healing by watches goes on without.
+    #[schemars(extend("default" = true))]
+    pub enabled: Option<bool>,
+
+    /// Each object is asked about once in this time, the first time that long after the start: 1s to 24h.
+    #[schemars(extend("default" = format_duration(PERIOD)), regex(pattern = duration::PATTERN))]
+    pub period: Option<At<String>>,
+
+    /// Objects a second at most, for each sync, whatever the period.
+    #[schemars(extend("default" = MAX_PER_SECOND), range(min = 1, max = 1000))]
+    pub max_per_second: Option<At<u16>>,
 }
 
 /// One sync: a source, a path in it, and how to keep the cluster equal to it.

@@ -11,9 +11,9 @@ use crate::object::GroupKind;
 use super::dependencies::{self, Declared};
 use super::duration::{format_duration, parse_duration};
 use super::error::{ConfigError, Located, shown};
-use super::file::{self, RawConfig, RawPrune, RawSource, RawSync};
+use super::file::{self, RawAudit, RawConfig, RawPrune, RawSource, RawSync};
 use super::types::{
-    Config, DriftPolicy, PrunePolicy, Reference, RepoPath, ServiceAccount, Source, SyncConfig, SyncName,
+    AuditPolicy, Config, DriftPolicy, PrunePolicy, Reference, RepoPath, ServiceAccount, Source, SyncConfig, SyncName,
 };
 use super::yaml::{self, At};
 use super::{address, names};
@@ -81,7 +81,12 @@ fn config(raw: &RawConfig, problems: &mut Problems) -> Option<Config> {
     };
     let namespace = problems.text(raw.namespace.as_ref(), None, |text| namespace(text).map(Some));
     let data_dir = problems.text(raw.data_dir.as_ref(), PathBuf::from(file::DATA_DIR), data_dir);
-    let syncs: Vec<_> = raw.syncs.iter().map(|raw| sync(&raw.value, problems).map(Arc::new)).collect();
+    let audit = match &raw.audit {
+        Some(raw) => audit(raw, problems),
+        None => Some(AuditPolicy::default()),
+    };
+    let syncs = raw.syncs.iter().map(|raw| sync(&raw.value, problems).zip(audit));
+    let syncs: Vec<_> = syncs.map(|sync| sync.map(|(sync, audit)| Arc::new(SyncConfig { audit, ..sync }))).collect();
     Some(Config {
         listen: listen?,
         namespace: namespace?,
@@ -89,6 +94,18 @@ fn config(raw: &RawConfig, problems: &mut Problems) -> Option<Config> {
         leader_election: raw.leader_election.as_ref().and_then(|raw| raw.enabled).unwrap_or(true),
         syncs: syncs.into_iter().collect::<Option<_>>()?,
     })
+}
+
+fn audit(raw: &RawAudit, problems: &mut Problems) -> Option<AuditPolicy> {
+    let period = problems.text(raw.period.as_ref(), file::PERIOD, duration);
+    let max_per_second = match &raw.max_per_second {
+        Some(at) => problems.check(at, |rate| {
+            if (1..=1000).contains(rate) { Ok(*rate) } else { Err("maxPerSecond must be 1 to 1000".to_owned()) }
+        }),
+        None => Some(file::MAX_PER_SECOND),
+    };
+    let period = if raw.enabled == Some(false) { Duration::ZERO } else { period? };
+    Some(AuditPolicy { period, max_per_second: max_per_second? })
 }
 
 fn sync(raw: &RawSync, problems: &mut Problems) -> Option<SyncConfig> {
@@ -119,6 +136,7 @@ fn sync(raw: &RawSync, problems: &mut Problems) -> Option<SyncConfig> {
         suspend: raw.suspend.unwrap_or(false),
         service_account: service_account?,
         target_namespace: target_namespace?,
+        audit: AuditPolicy::default(),
     })
 }
 

@@ -60,6 +60,7 @@ listen: :9090
 namespace: gitops
 dataDir: ./data
 leaderElection: {enabled: false}
+audit: {period: 30m, maxPerSecond: 3}
 syncs:
   - name: infra
     source: {url: 'git@github.com:acme/infra.git', tag: v1.0.0}
@@ -84,6 +85,7 @@ syncs:
     assert_eq!(config.namespace.as_deref(), Some("gitops"));
     assert!(!config.leader_election);
     let shop = &config.syncs[1];
+    assert_eq!((shop.audit.period, shop.audit.max_per_second), (Duration::from_mins(30), 3));
     assert_eq!(shop.source.reference.to_string(), "semver >=1.0, <2.0");
     assert_eq!(shop.path.as_str(), "clusters/prod");
     assert_eq!((shop.interval, shop.timeout), (Duration::from_mins(90), Duration::from_secs(90)));

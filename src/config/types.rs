@@ -36,7 +36,7 @@ pub struct AuditPolicy {
 
 impl Default for AuditPolicy {
     fn default() -> Self {
-        Self { period: Duration::from_hours(1), max_per_second: 10 }
+        Self { period: super::file::PERIOD, max_per_second: super::file::MAX_PER_SECOND }
     }
 }
 
@@ -95,6 +95,8 @@ pub struct SyncConfig {
     pub service_account: Option<ServiceAccount>,
     /// For namespaced objects that name none; `None`: `default`.
     pub target_namespace: Option<Arc<str>>,
+    /// The agent's own key `audit`, the same for all syncs.
+    pub audit: AuditPolicy,
 }
 
 /// Which repository, and what of it.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{AuditPolicy, SyncConfig};
+use crate::config::SyncConfig;
 use crate::object::{Health, ObjectId};
 use crate::plan::{Inventory, Phase, SyncStatus};
 
@@ -177,7 +177,7 @@ impl Machine {
             settle_polls: 0,
             view: View::default(),
             lane: Lane::new(seed.rotate_left(31)),
-            audit: Audit::new(AuditPolicy::default()),
+            audit: Audit::new(config.audit),
             cut: BTreeSet::new(),
             ill: BTreeMap::new(),
             stirred: false,
@@ -195,13 +195,6 @@ impl Machine {
     #[must_use]
     pub fn allowing_prune(mut self, allow: bool) -> Self {
         self.allow_prune = allow;
-        self
-    }
-
-    /// Audits as this says.
-    #[must_use]
-    pub fn auditing(mut self, policy: AuditPolicy) -> Self {
-        self.audit = Audit::new(policy);
         self
     }
 

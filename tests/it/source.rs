@@ -33,6 +33,7 @@ fn sync(url: &str, reference: Reference, path: &str) -> SyncConfig {
         suspend: false,
         service_account: None,
         target_namespace: None,
+        audit: driftless::config::AuditPolicy::default(),
     }
 }
 

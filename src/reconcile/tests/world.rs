@@ -95,6 +95,7 @@ fn config(change: impl FnOnce(&mut SyncConfig)) -> Arc<SyncConfig> {
         suspend: false,
         service_account: None,
         target_namespace: Some("shop".into()),
+        audit: crate::config::AuditPolicy::default(),
     };
     change(&mut config);
     Arc::new(config)
