@@ -3,7 +3,7 @@
 //! ```text
 //!  git ──> source ──> render ──> plan ──> apply ──> API server
 //!           Snapshot   Manifest    │ Plan            │
-//!                                  └──── cluster <───┘ LIST: Observed
+//!                                  └──── cluster <───┘ watch: Observed
 //!  reconcile decides, per sync, what happens next; agent carries that out;
 //!  observe hears every Event (log, metrics, HTTP)
 //! ```

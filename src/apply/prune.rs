@@ -8,11 +8,12 @@ use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{ApiError, Cluster, Deletion, Discovery};
-use crate::object::ObjectId;
+use crate::object::{ObjectId, Observed};
 use crate::plan::{Plan, PruneResult, PrunedObject, Step, Verb, prune_waves};
 
 /// Objects that are deleted at once.
 const AT_ONCE: usize = 16;
+const CHANGED: &str = "its owner or its marks were changed in the meantime, so it is decided anew";
 const ANOTHER: &str = "it was created again by somebody else in the meantime (its UID is another)";
 
 /// Prunes. One outcome a step that prunes; `report` hears each when it is known.
@@ -48,6 +49,13 @@ pub async fn prune(
     outcomes
 }
 
+/// Whether everything that proved the object to be ours still does.
+fn is_as_ours(now: &Observed, planned: &Observed) -> bool {
+    (&now.part_of, now.digest, now.controlled, now.detach)
+        == (&planned.part_of, planned.digest, planned.controlled, planned.detach)
+        && now.fingerprint.is_some() == planned.fingerprint.is_some()
+}
+
 async fn one(
     cluster: &Cluster,
     discovery: &Discovery,
@@ -71,6 +79,14 @@ async fn one(
     let Some(resource) = discovery.preferred(&step.id.gk) else {
         return failed(format!("the cluster has no kind {} any more", step.id.gk));
     };
+    // The plan may rest on what a watch has shown, which lags; what is deleted is looked at once more.
+    match cluster.look_at(&step.id, resource).await {
+        Ok(None) => return outcome(PruneResult::Deleted, true, None),
+        Ok(Some(now)) if now.uid != live.uid => return outcome(PruneResult::Kept, false, Some(ANOTHER.into())),
+        Ok(Some(now)) if !is_as_ours(&now, live) => return outcome(PruneResult::Kept, false, Some(CHANGED.into())),
+        Ok(Some(_)) => {}
+        Err(error) => return failed(error.to_string()),
+    }
     if step.verb == Verb::Detach {
         return match cluster.release(&step.id, resource, &live.uid).await {
             Ok(true) => outcome(PruneResult::Detached, true, None),
