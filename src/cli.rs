@@ -2,6 +2,7 @@
 
 mod act;
 mod check;
+mod explain;
 mod paint;
 mod plan;
 mod plan_text;
@@ -72,6 +73,8 @@ enum Command {
     Check,
     /// Show every sync and what is not well, read from the cluster; exits with 3 when something is not
     Status(status::StatusArguments),
+    /// Show where an object comes from, who changed it, and what was healed
+    Explain(explain::ExplainArguments),
     /// Approve the prune that the guard holds, for the commit that it is held for
     Approve(act::ApproveArguments),
     /// Ask the running agent to look at git and at the cluster now
@@ -126,6 +129,7 @@ async fn dispatch(arguments: Arguments) -> Result<u8, CliError> {
         Command::Render(options) => render::render(&common, &options).await,
         Command::Check => check::check(&common).await,
         Command::Status(options) => status::status(&common, &options).await,
+        Command::Explain(options) => explain::explain(&common, &options).await,
         Command::Approve(options) => act::approve(&common, &options).await,
         Command::Sync(options) => act::sync(&common, &options).await,
         Command::Suspend(options) => act::suspend(&common, &options).await,

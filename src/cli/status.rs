@@ -131,8 +131,8 @@ fn commit(status: &SyncStatus) -> String {
 }
 
 /// The time since, in its largest unit or two: `3m12s`.
-fn age(since: Option<Timestamp>) -> String {
-    let Some(span) = since.and_then(|since| Timestamp::now().since((Unit::Hour, since)).ok()) else {
+pub(super) fn age(since: Option<Timestamp>, now: Timestamp) -> String {
+    let Some(span) = since.and_then(|since| now.since((Unit::Hour, since)).ok()) else {
         return "-".into();
     };
     match (span.get_hours(), span.get_minutes(), span.get_seconds()) {
@@ -167,7 +167,7 @@ fn text(all: &[Standing], objects: bool, paint: Paint) -> String {
             status.sync,
             commit(status),
             one.live.len(),
-            age(status.synced_at),
+            age(status.synced_at, Timestamp::now()),
             status.message
         );
     }

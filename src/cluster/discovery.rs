@@ -127,6 +127,20 @@ impl Discovery {
         Some(format!("the APIService {version}.{group} is not available"))
     }
 
+    /// Whether people call a kind so: `Deployment`, `deployments`, `deployment.apps`, in any case.
+    #[must_use]
+    pub fn is_called(&self, gk: &GroupKind, text: &str) -> bool {
+        let (kind, group) = text.split_once('.').map_or((text, None), |(kind, group)| (kind, Some(group)));
+        let plurals = self.kinds.get(gk).into_iter().flatten().map(|resource| resource.plural.as_str());
+        group.is_none_or(|group| group.eq_ignore_ascii_case(&gk.group))
+            && std::iter::once(&*gk.kind).chain(plurals).any(|name| name.eq_ignore_ascii_case(kind))
+    }
+
+    /// The kinds that people call so.
+    pub fn called(&self, text: &str) -> impl Iterator<Item = &GroupKind> {
+        self.kinds.keys().filter(move |gk| self.is_called(gk, text))
+    }
+
     /// The names of the CRDs that would define each kind: `plural.group`.
     #[must_use]
     pub fn crds(&self) -> BTreeMap<GroupKind, String> {
@@ -193,6 +207,20 @@ mod tests {
         assert!(matches!(discovery.scope(&down, "v1beta1"), Scope::Unreachable(_)));
         assert!(discovery.unreachable(&down).is_some());
         assert_eq!(discovery.unreachable(&GroupKind::new("e.com", "X")), None);
+    }
+
+    #[test]
+    fn a_kind_is_called_by_kind_plural_and_group() {
+        let discovery = discovery();
+        let gk = GroupKind::new("apps", "Deployment");
+        for name in ["deployment", "DEPLOYMENTS", "Deployment.apps", "deployments.Apps"] {
+            assert!(discovery.is_called(&gk, name), "{name}");
+            assert_eq!(discovery.called(name).collect::<Vec<_>>(), [&gk], "{name}");
+        }
+        for name in ["deploy", "deployment.", "deployments.extensions", ""] {
+            assert!(!discovery.is_called(&gk, name), "{name}");
+        }
+        assert!(discovery.is_called(&GroupKind::new("e.com", "Gone"), "gone.e.com"), "the cluster need not serve it");
     }
 
     #[test]

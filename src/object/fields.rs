@@ -62,6 +62,13 @@ impl<'a> Entry<'a> {
         self.manager == names::FIELD_MANAGER && self.operation == "Apply" && self.subresource.is_empty()
     }
 
+    /// How many fields it owns: those that hold no others which it owns.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        let root = self.fields.map(Node).filter(|root| !root.is_leaf());
+        root.map_or(0, Node::leaves)
+    }
+
     /// Whether it owns the field, or the atomic field that holds it.
     #[must_use]
     pub fn owns(&self, path: &FieldPath) -> bool {
@@ -125,6 +132,14 @@ impl<'a> Node<'a> {
 
     fn children(self) -> impl Iterator<Item = (&'a String, Self)> {
         self.0.as_object().into_iter().flatten().map(|(key, child)| (key, Self(child)))
+    }
+
+    /// As deep as a JSON parser goes, and no deeper.
+    fn leaves(self) -> usize {
+        if self.is_leaf() {
+            return 1;
+        }
+        self.children().filter(|(key, _)| *key != ".").map(|(_, child)| child.leaves()).sum()
     }
 
     fn step(self, step: &Step) -> Option<Self> {

@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod drift;
 mod errors;
+mod explain;
 mod http;
 mod inventory;
 mod order;

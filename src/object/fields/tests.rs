@@ -252,3 +252,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_fields_of_an_entry_are_counted_without_what_holds_them() {
+    let count = |fields: Value| Entry::of(&json!({"fieldsV1": fields})).count();
+    assert_eq!(count(json!({})), 0);
+    assert_eq!(count(json!({"f:data": {".": {}, "f:a": {}, "f:b": {}}})), 2);
+    assert_eq!(count(json!({"f:ports": {"k:{\"port\":80}": {".": {}, "f:port": {}}}, "f:set": {"v:\"x\"": {}}})), 2);
+    assert_eq!(Entry::of(&json!({})).count(), 0);
+}

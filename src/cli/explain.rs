@@ -1,0 +1,254 @@
+//! `driftless explain`: where an object comes from, who changed it, and what was healed.
+
+mod find;
+mod state;
+mod text;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::paint::Paint;
+use super::render::read;
+use super::session::{json, print, yaml};
+use super::{CliError, Common, Output, Session};
+use crate::agent::read_parents;
+use crate::apply::Parent;
+use crate::cluster::{Cluster, Discovery, reduce, with_causes};
+use crate::config::SyncConfig;
+use crate::object::{DigestKey, Entry, Health, HealthStatus, ObjectId, Observed, Origin, entries};
+use crate::plan::{Commit, Contest, Desired, Drift, Phase, resolve};
+use state::State;
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArguments {
+    /// The object: its kind (or plural, or kind.group), a slash, and its name
+    #[arg(value_name = "KIND/NAME")]
+    object: String,
+    /// The namespace of the object; needed only where several namespaces have one of this name
+    #[arg(long, short, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+}
+
+/// Git may take so long to say where the manifest stands. All else is known without it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// All that is known of one object.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Explained {
+    object: ObjectId,
+    /// `None`: it could not be read.
+    exists: Option<bool>,
+    health: Health,
+    managers: Vec<Manager>,
+    /// The syncs that have it in their inventory: one, but for a moment in which it moves.
+    syncs: Vec<Holder>,
+}
+
+/// One entry of `managedFields`, without characters that deceive.
+#[derive(Debug, Serialize)]
+struct Manager {
+    #[serde(rename = "manager")]
+    name: String,
+    operation: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    subresource: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<Timestamp>,
+    /// How many fields it owns.
+    fields: usize,
+}
+
+/// What one sync knows of the object.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Holder {
+    sync: String,
+    phase: Phase,
+    /// URL without credentials.
+    url: String,
+    reference: String,
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    synced: Option<Commit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    synced_at: Option<Timestamp>,
+    manifest: Declared,
+    state: State,
+    /// The state, as a clause.
+    reason: String,
+    /// Drift of this object, the newest last.
+    drift: Vec<Drift>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contested: Option<Contest>,
+}
+
+/// Where the newest commit declares the object.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Declared {
+    At {
+        #[serde(flatten)]
+        origin: Origin,
+        /// 40 hexadecimal digits.
+        commit: String,
+    },
+    /// The newest commit has it no more.
+    Nowhere { commit: String },
+    /// Why this is not known.
+    Unknown(String),
+}
+
+/// The live object, as far as it is needed.
+struct LiveObject {
+    /// `None`: there is none.
+    whole: Option<Value>,
+    observed: Option<Observed>,
+}
+
+pub(super) async fn explain(common: &Common, options: &ExplainArguments) -> Result<u8, CliError> {
+    let sought = find::Sought::parse(&options.object, options.namespace.as_deref()).map_err(CliError::Text)?;
+    let session = Session::open(common)?;
+    let cluster = session.connect(None).await?;
+    let discovery = cluster.discover().await?;
+    let (mut parents, mut problems) = (Vec::new(), Vec::new());
+    for parent in read_parents(&cluster, &session.namespace).await.map_err(CliError::Text)? {
+        match parent {
+            Ok(parent) => parents.push(parent),
+            Err(error) => problems.push(error),
+        }
+    }
+    let found = find::find(&parents, &discovery, &sought, &session.namespace);
+    let id = found.map_err(|error| {
+        let others = problems.iter().map(|problem| text::safe(problem));
+        CliError::Text(std::iter::once(error).chain(others).collect::<Vec<_>>().join("; not looked at: "))
+    })?;
+    let live = live(&cluster, &discovery, &id).await;
+    let mut syncs = Vec::new();
+    for parent in parents {
+        if parent.inventory.contains_key(&id) {
+            syncs.push(holder(&session, &discovery, parent, &id, live.as_ref().ok()).await);
+        }
+    }
+    let (exists, health) = match &live {
+        Ok(live) => match &live.observed {
+            Some(observed) => (Some(true), observed.health.clone()),
+            None => (Some(false), Health::new(HealthStatus::NotFound, "does not exist")),
+        },
+        Err(why) => (None, Health::new(HealthStatus::Unknown, why.as_str())),
+    };
+    if let Err(why) = &live {
+        problems.push(format!("cannot read the live {id}: {why}"));
+    }
+    let whole = live.ok().and_then(|live| live.whole);
+    let managers = whole.iter().flat_map(entries).map(|entry| Manager::of(&entry)).collect();
+    let explained = Explained { object: id, exists, health, managers, syncs };
+    match common.output {
+        Output::Json => print(&json(&explained)?)?,
+        Output::Yaml => print(&yaml(&explained)?)?,
+        Output::Text => print(&text::text(&explained, Timestamp::now(), Paint::stdout()))?,
+        Output::Markdown => print(&text::markdown(&explained, Timestamp::now()))?,
+    };
+    for problem in &problems {
+        eprintln!("error: {}", text::safe(problem));
+    }
+    Ok(u8::from(!problems.is_empty()))
+}
+
+impl Manager {
+    fn of(entry: &Entry<'_>) -> Self {
+        Self {
+            name: text::safe(entry.manager),
+            operation: text::safe(entry.operation),
+            subresource: text::safe(entry.subresource),
+            time: entry.time,
+            fields: entry.count(),
+        }
+    }
+}
+
+/// Reads the live object; the error is for people.
+async fn live(cluster: &Cluster, discovery: &Discovery, id: &ObjectId) -> Result<LiveObject, String> {
+    let Some(resource) = discovery.preferred(&id.gk) else {
+        let none = LiveObject { whole: None, observed: None };
+        return discovery.unreachable(&id.gk).map_or(Ok(none), Err);
+    };
+    let whole = cluster.read(id, resource).await.map_err(|error| with_causes(&error))?;
+    let observed = whole.as_ref().and_then(|object| reduce(&id.gk, resource.namespaced, object, Timestamp::now()));
+    Ok(LiveObject { whole, observed })
+}
+
+async fn holder(
+    session: &Session,
+    discovery: &Discovery,
+    parent: Parent,
+    id: &ObjectId,
+    live: Option<&LiveObject>,
+) -> Holder {
+    let config = session.config.syncs.iter().find(|sync| sync.name == parent.sync);
+    let declared = match config {
+        Some(sync) => match tokio::time::timeout(PATIENCE, declared(session, discovery, sync, id)).await {
+            Ok(declared) => declared,
+            Err(_) => Err(format!("git did not answer within {} s", PATIENCE.as_secs())),
+        },
+        None => Err(format!("sync {} is not in the configuration", parent.sync)),
+    };
+    let recorded = parent.inventory.get(id).copied().unwrap_or_default();
+    let desired = declared.as_ref().ok().and_then(|(_, desired)| desired.as_ref());
+    let (state, reason) = match live {
+        Some(live) => state::state(&parent.id(), &recorded, live, desired),
+        None => (State::Unknown, "the live object could not be read".into()),
+    };
+    let manifest = match declared {
+        Ok((commit, Some(desired))) => Declared::At { origin: desired.manifest.origin.clone(), commit },
+        Ok((commit, None)) => Declared::Nowhere { commit },
+        Err(why) => Declared::Unknown(why),
+    };
+    let status = parent.status;
+    let mut drift: Vec<Drift> = status.drift.into_iter().filter(|drift| drift.object == *id).collect();
+    if id.gk.is("", "Secret") {
+        // None is recorded; what somebody else wrote into the status is not shown either.
+        for field in drift.iter_mut().flat_map(|drift| &mut drift.blame.fields) {
+            (field.wanted, field.found) = (None, None);
+        }
+    }
+    Holder {
+        sync: parent.sync.to_string(),
+        phase: if parent.suspended { Phase::Suspended } else { status.phase },
+        url: status.url,
+        reference: status.reference,
+        path: status.path,
+        synced: status.synced,
+        synced_at: status.synced_at,
+        manifest,
+        state,
+        reason,
+        drift,
+        contested: status.contested.into_iter().find(|contest| contest.object == *id),
+    }
+}
+
+/// What the newest commit of the sync declares for the object, and which commit that is.
+async fn declared(
+    session: &Session,
+    discovery: &Discovery,
+    sync: &Arc<SyncConfig>,
+    id: &ObjectId,
+) -> Result<(String, Option<Desired>), String> {
+    let rendered = read(session, sync, None).await.map_err(|error| with_causes(&error))?;
+    // Digests are of no interest here.
+    let key = DigestKey::new([0; 32]);
+    let target = sync.target_namespace.as_deref();
+    let placed = resolve(&rendered.manifests, target, &key, &|gk, version| discovery.scope(gk, version));
+    let desired = placed.desired.into_iter().find(|desired| desired.manifest.id == *id);
+    if desired.is_none() && !(rendered.problems.is_empty() && placed.problems.is_empty()) {
+        let many = rendered.problems.len() + placed.problems.len();
+        return Err(format!("{many} of the manifests cannot be used; see driftless plan --sync {}", sync.name));
+    }
+    Ok((rendered.commit.id, desired))
+}
