@@ -214,7 +214,7 @@ fn contested<'a>(sync: &'a str, contest: &'a Contest) -> Line<'a> {
     let other = contest.manager.as_deref().unwrap_or("somebody");
     let fields = if contest.fields.is_empty() { "it".to_owned() } else { contest.fields.join(", ") };
     let message = format!(
-        "{} is contested: {other} and driftless both write {fields}; it was healed {} times in a row, and each further heal waits longer, up to 5 minutes; stop {other}, or leave the fields to it with the annotation driftless.dev/ignore-fields",
+        "{} is contested: {other} and driftless both write {fields}; it was healed {} times in a row, and each further heal waits longer, up to 5 minutes; stop {other}, or take the fields out of git",
         contest.object, contest.heals
     );
     Line { manager: contest.manager.as_deref(), ..of(sync, &contest.object, message) }
