@@ -6,6 +6,7 @@ mod config;
 mod drift;
 mod errors;
 mod http;
+mod ignore;
 mod inventory;
 mod order;
 mod plan;

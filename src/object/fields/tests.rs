@@ -252,3 +252,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_part_of_an_atomic_field_is_owned_only_as_a_whole() {
+    let ours = json!({"manager": "driftless", "operation": "Apply", "fieldsV1": ours()});
+    let entry = Entry::of(&ours);
+    assert!(entry.owns_whole(&path("spec.selector.matchLabels.app")));
+    assert!(entry.owns_whole(&path("spec.selector.matchLabels")));
+    for text in ["spec.selector", "spec.replicas", "spec.template.spec.containers[name=web].image", "spec.paused"] {
+        assert!(!entry.owns_whole(&path(text)), "{text}");
+    }
+}
