@@ -31,6 +31,15 @@ fn replicas(site: &Site) -> Value {
     web(site)["spec"]["replicas"].clone()
 }
 
+/// Who owns `spec.replicas`.
+#[track_caller]
+fn managers(site: &Site) -> Vec<Value> {
+    let live = web(site);
+    let entries = live["metadata"]["managedFields"].as_array().expect("entries").iter();
+    let owns = |entry: &&Value| entry.pointer("/fieldsV1/f:spec/f:replicas").is_some();
+    entries.filter(owns).map(|entry| entry["manager"].clone()).collect()
+}
+
 fn scale(site: &Site, replicas: u32) {
     cluster().kubectl(&["-n", &site.namespace, "scale", "deployment/web", &format!("--replicas={replicas}")]);
 }
@@ -100,16 +109,24 @@ fn a_field_keeps_its_value_when_it_is_ignored_later_and_is_taken_back_when_it_no
     assert!(!plan.contains("replicas:"), "{plan}");
     commit(&site, &agent, &file.replace("nginx:1", "nginx:2"));
     assert_eq!(replicas(&site), 3);
-    let managers = |site: &Site| {
-        let live = web(site);
-        let entries = live["metadata"]["managedFields"].as_array().expect("entries").clone();
-        let owns = |entry: &&Value| entry.pointer("/fieldsV1/f:spec/f:replicas").is_some();
-        entries.iter().filter(owns).map(|entry| entry["manager"].clone()).collect::<Vec<_>>()
-    };
     assert_eq!(managers(&site), ["driftless-initial"]);
 
     commit(&site, &agent, &plain(2, "nginx:2"));
     assert_eq!(replicas(&site), 2);
     assert_eq!(managers(&site), ["driftless"]);
     assert!(!web(&site)["metadata"]["managedFields"].to_string().contains("driftless-initial"));
+}
+
+/// As a crash between the creation and the handover leaves it.
+#[test]
+fn an_object_that_was_created_and_not_handed_over_keeps_its_values() {
+    let site = Site::of_shop(&[("web.yaml", &ignoring(2, "nginx:1"))]);
+    let created = ignoring(2, "nginx:1");
+    let arguments = ["-n", &site.namespace, "apply", "--server-side", "--field-manager=driftless", "-f", "-"];
+    cluster().kubectl_with(&arguments, Some(&created), &[]).expect_code(0);
+    assert_eq!(managers(&site), ["driftless"]);
+    let agent = Agent::start(&site);
+    agent.eventually_synced("shop", &site.repo.head());
+    assert_eq!(replicas(&site), 2);
+    assert_eq!(managers(&site), ["driftless-initial"]);
 }
