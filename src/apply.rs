@@ -2,12 +2,14 @@
 
 mod applyset;
 mod carry_out;
+mod ignored;
 mod inventory;
 mod object;
 mod prune;
 
 pub use applyset::{additional_namespaces, applyset_id, contains_group_kinds, tooling, tooling_name};
 pub use carry_out::Job;
+pub use ignored::{trial, without_ignored};
 pub use inventory::{Parent, ParentError, Piece, Stored, TooLarge};
 pub use object::{body, explain};
 pub use prune::prune;

@@ -25,7 +25,7 @@ pub use digest::{Digest, DigestKey, Fingerprint, ParseDigestError, Short};
 pub use fields::{Entry, entries, lost, owners};
 pub use health::{Health, HealthStatus};
 pub use identity::{GroupKind, ObjectId, Origin, Scope};
-pub use manifest::{Directives, Manifest, ManifestError};
+pub use manifest::{Directives, IgnoreFieldsError, Manifest, ManifestError};
 pub use normalise::normalise;
 pub use observed::{Change, Observed, Termination, is_newer};
 pub use path::{FieldPath, ParsePathError, only};

@@ -21,7 +21,6 @@ impl Worker {
     /// Reads a drifted object, and finds out from its `managedFields` who changed what.
     pub(super) async fn examine(&self, desired: &Desired) -> Result<Examined, String> {
         let id = &desired.manifest.id;
-        let wanted = body(desired, &self.set_id);
         let secret = desired.manifest.is_secret();
         let live = match self.resource(desired).await {
             Some(resource) => {
@@ -31,6 +30,7 @@ impl Worker {
             // A kind that is not served has no objects.
             None => None,
         };
+        let wanted = body(desired, &self.set_id, live.as_ref().map(|(_, live)| live));
         let blame = blame(&wanted, live.as_ref().map(|(_, live)| live), secret);
         Ok(Examined { live: live.and_then(|(observed, _)| observed), blame })
     }
@@ -73,7 +73,8 @@ impl Worker {
             Ok(None) => return Audited::Differs,
             Err(_) => return Audited::Unknown,
         };
-        let Ok(asked) = self.cluster.apply(id, &resource, &body(desired, &self.set_id), DryRun::Yes).await else {
+        let wanted = body(desired, &self.set_id, Some(&live));
+        let Ok(asked) = self.cluster.apply(id, &resource, &wanted, DryRun::Yes).await else {
             return Audited::Unknown;
         };
         let version = |object: &Value| object.pointer("/metadata/resourceVersion").cloned();

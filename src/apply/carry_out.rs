@@ -14,7 +14,8 @@ use crate::cluster::{ApiError, Cluster, Discovery, DryRun, Resource};
 use crate::object::{Health, HealthStatus, ObjectId};
 use crate::plan::{AppliedObject, ApplyResult, Desired, Plan, Problem, Stage, Step, Wave};
 
-use super::object::{apply_one, body, describe};
+use super::ignored::trial;
+use super::object::{apply_one, describe};
 
 /// Objects that are applied at once.
 const AT_ONCE: usize = 32;
@@ -248,7 +249,17 @@ impl Job<'_> {
 
     /// Asks about one object; the answer is why it would be refused.
     async fn ask<'p>(&self, step: &'p Step, desired: &Desired, resource: Resource) -> (&'p Step, Option<String>) {
-        let object = body(desired, self.set_id);
+        let live = match step.live {
+            Some(_) if !desired.manifest.directives.ignore_fields.is_empty() => {
+                self.cluster.read(&step.id, &resource).await
+            }
+            _ => Ok(None),
+        };
+        let live = match live {
+            Ok(live) => live,
+            Err(error) => return (step, Some(describe(error, desired).to_string())),
+        };
+        let object = trial(desired, self.set_id, live.as_ref());
         let answer = self.cluster.apply(&step.id, &resource, &object, DryRun::Yes).await;
         let refused = answer.err().filter(|error| {
             // Replacing is what the object asks for, so that it cannot be changed in place is no obstacle.

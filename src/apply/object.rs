@@ -8,9 +8,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::cluster::{ApiError, Cluster, Deletion, DryRun, Resource};
-use crate::object::{Observed, names};
+use crate::cluster::{ApiError, Cluster, Deletion, Resource};
+use crate::object::{FieldPath, Observed, names};
 use crate::plan::{ApplyResult, Desired, Step};
+
+use super::ignored::{ignored, write};
 
 /// How long a replaced object may take to be gone.
 const GONE: Duration = Duration::from_mins(1);
@@ -21,8 +23,13 @@ const HIDDEN: &str = "<hidden>";
 #[derive(Debug)]
 pub(super) enum ApplyError {
     Api(ApiError),
-    Immutable { fields: Vec<String>, message: String },
+    Immutable {
+        fields: Vec<String>,
+        message: String,
+    },
     NotGone,
+    /// A field is to be ignored that is written only together with others.
+    Atomic(FieldPath),
 }
 
 impl ApplyError {
@@ -50,6 +57,11 @@ impl fmt::Display for ApplyError {
                 fields.join(", "),
                 names::REPLACE
             ),
+            Self::Atomic(path) => write!(
+                out,
+                "{} names {path}, which is written only as a part of the field around it; name that field",
+                names::IGNORE_FIELDS
+            ),
             Self::NotGone => write!(
                 out,
                 "it is to be replaced, and its deletion did not end within {} s; its finalizers or its grace period hold it",
@@ -59,10 +71,14 @@ impl fmt::Display for ApplyError {
     }
 }
 
-/// What is sent for an object: the manifest with our label and digest.
+/// What is sent for an object: the manifest with our label and digest, and where it exists,
+/// without the fields that are left to others.
 #[must_use]
-pub fn body(desired: &Desired, set_id: &str) -> Value {
+pub fn body(desired: &Desired, set_id: &str, live: Option<&Value>) -> Value {
     let mut object = desired.manifest.to_value();
+    for path in live.into_iter().flat_map(|live| ignored(desired, live)) {
+        path.remove(&mut object);
+    }
     for (map, key, value) in
         [("labels", names::PART_OF, set_id.to_owned()), ("annotations", names::DIGEST, desired.digest.to_string())]
     {
@@ -82,7 +98,6 @@ pub(super) async fn apply_one(
     resource: &Resource,
     set_id: &str,
 ) -> Result<(ApplyResult, Observed), ApplyError> {
-    let object = body(desired, set_id);
     let refused = |error: ApiError| describe(error, desired);
     if step.live.as_ref().is_some_and(|live| live.takeover) {
         match cluster.take_over(&step.id, resource).await {
@@ -91,16 +106,20 @@ pub(super) async fn apply_one(
             other => other.map_err(refused)?,
         }
     }
-    match cluster.apply(&step.id, resource, &object, DryRun::No).await {
+    match write(cluster, desired, resource, set_id).await {
         Ok(applied) => Ok((compare(step, &applied.live), applied.live)),
-        Err(error) => match (error.immutable_fields(), &step.live) {
+        Err(ApplyError::Api(error)) => match (error.immutable_fields(), &step.live) {
             (Some(_), Some(live)) if desired.manifest.directives.replace => {
                 replace(cluster, step, live, resource).await?;
-                let applied = cluster.apply(&step.id, resource, &object, DryRun::No).await.map_err(refused)?;
+                let applied = write(cluster, desired, resource, set_id).await.map_err(|error| match error {
+                    ApplyError::Api(error) => refused(error),
+                    other => other,
+                })?;
                 Ok((ApplyResult::Replaced, applied.live))
             }
             _ => Err(refused(error)),
         },
+        Err(other) => Err(other),
     }
 }
 
@@ -185,9 +204,25 @@ mod tests {
     fn what_is_sent_carries_label_and_digest() {
         let wanted =
             desired(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "labels": {"a": "b"}}}));
-        let object = body(&wanted, "applyset-x-v1");
+        let object = body(&wanted, "applyset-x-v1", None);
         assert_eq!(object["metadata"]["labels"], json!({"a": "b", names::PART_OF: "applyset-x-v1"}));
         assert_eq!(object["metadata"]["annotations"][names::DIGEST], wanted.digest.to_string());
+    }
+
+    #[test]
+    fn what_is_left_to_others_is_sent_only_where_it_is_not_there_yet() {
+        let paths = "spec.replicas,spec.template.spec.containers[name=web].image";
+        let wanted = desired(json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "d", "annotations": {names::IGNORE_FIELDS: paths}},
+            "spec": {"replicas": 2, "template": {"spec": {"containers": [{"name": "web", "image": "i", "tty": true}]}}}}));
+        let spec = |live: Option<&Value>| body(&wanted, "set", live)["spec"].clone();
+        let whole = wanted.manifest.to_value()["spec"].clone();
+        assert_eq!(spec(None), whole);
+        let live = json!({"spec": {"template": {"spec": {"containers": [{"name": "web"}]}}}});
+        let rest = json!({"template": {"spec": {"containers": [{"name": "web", "tty": true}]}}});
+        assert_eq!(spec(Some(&live)), rest);
+        let without_item = json!({"spec": {"template": {"spec": {"containers": [{"name": "other"}]}}}});
+        assert_eq!(spec(Some(&without_item)), json!({"template": whole["template"]}));
     }
 
     #[test]

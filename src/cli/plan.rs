@@ -14,7 +14,7 @@ use super::render::read;
 use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session};
 use crate::agent::{find_digest_key, read_parents};
-use crate::apply::{Parent, applyset_id, body, explain};
+use crate::apply::{Parent, applyset_id, body, explain, trial, without_ignored};
 use crate::cluster::{Cluster, Discovery, DryRun, Wanted};
 use crate::config::SyncConfig;
 use crate::object::{DigestKey, GroupKind, ObjectId, Origin, Scope, project};
@@ -248,24 +248,32 @@ impl Survey {
         let answer = |difference, by_declaration| Answer { step, difference, by_declaration };
         let Some(desired) = &step.desired else { return answer(Ok(None), false) };
         let secret = desired.manifest.is_secret();
-        let declared = body(desired, set_id);
-        let made = |by_declaration| answer(Ok(diff(None, Some(&declared), secret)), by_declaration);
+        let made = |by_declaration| answer(Ok(diff(None, Some(&body(desired, set_id, None)), secret)), by_declaration);
         let Some(resource) = self.discovery.resource(&step.id.gk, &desired.manifest.version) else {
             return made(false);
         };
-        let before = match &step.live {
+        let mut before = match &step.live {
             Some(_) => match cluster.read(&step.id, resource).await {
                 Ok(before) => before,
                 Err(error) => return answer(Err(error.to_string()), false),
             },
             None => None,
         };
+        let declared = body(desired, set_id, before.as_ref());
+        let asked = trial(desired, set_id, before.as_ref());
+        let live = before.clone().filter(|_| !desired.manifest.directives.ignore_fields.is_empty());
+        if let Some(before) = &mut before {
+            without_ignored(desired, live.as_ref(), before);
+        }
         let by_content = |by_declaration| match &before {
             Some(live) => answer(Ok(diff(Some(&project(live, &declared)), Some(&declared), secret)), by_declaration),
             None => made(by_declaration),
         };
-        match cluster.apply(&step.id, resource, &declared, DryRun::Yes).await {
-            Ok(applied) => answer(Ok(diff(before.as_ref(), Some(&applied.object), secret)), false),
+        match cluster.apply(&step.id, resource, &asked, DryRun::Yes).await {
+            Ok(mut applied) => {
+                without_ignored(desired, live.as_ref(), &mut applied.object);
+                answer(Ok(diff(before.as_ref(), Some(&applied.object), secret)), false)
+            }
             Err(error) if error.is_forbidden() && error.immutable_fields().is_none() => by_content(true),
             // Its Namespace is created by the same commit.
             Err(error) if error.is_not_found() => by_content(false),

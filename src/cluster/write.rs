@@ -51,12 +51,29 @@ impl Cluster {
         object: &Value,
         dry_run: DryRun,
     ) -> Result<Applied, ApiError> {
+        self.apply_as(names::FIELD_MANAGER, id, resource, object, dry_run).await
+    }
+
+    /// Applies some fields of a live object, with the values that they have, under the field
+    /// manager that holds what is ignored. `fields` carry the resource version: if somebody writes
+    /// in between, nothing happens (409).
+    ///
+    /// # Errors
+    /// The request fails, or is refused.
+    pub async fn hand_over(&self, id: &ObjectId, resource: &Resource, fields: &Value) -> Result<(), ApiError> {
+        self.apply_as(names::INITIAL_MANAGER, id, resource, fields, DryRun::No).await.map(drop)
+    }
+
+    async fn apply_as(
+        &self,
+        manager: &str,
+        id: &ObjectId,
+        resource: &Resource,
+        object: &Value,
+        dry_run: DryRun,
+    ) -> Result<Applied, ApiError> {
         let dry = if dry_run == DryRun::Yes { "&dryRun=All" } else { "" };
-        let path = format!(
-            "{}?fieldManager={}&force=true&fieldValidation=Strict{dry}",
-            resource.path(id),
-            names::FIELD_MANAGER
-        );
+        let path = format!("{}?fieldManager={manager}&force=true&fieldValidation=Strict{dry}", resource.path(id));
         let body = Some((APPLY, object.to_string().into_bytes()));
         let call = Call { verb: "patch", method: Method::PATCH, path, accept: JSON, body };
         let object = self.call(&call).await?;
@@ -150,19 +167,36 @@ impl Cluster {
     /// # Errors
     /// The request fails, or is refused.
     pub async fn take_over(&self, id: &ObjectId, resource: &Resource) -> Result<(), ApiError> {
+        self.take_over_from(id, resource, names::is_taken_over).await
+    }
+
+    /// Makes the fields ours again that were ignored once, guarded likewise.
+    ///
+    /// # Errors
+    /// The request fails, or is refused.
+    pub async fn take_back(&self, id: &ObjectId, resource: &Resource) -> Result<(), ApiError> {
+        self.take_over_from(id, resource, names::is_initial).await
+    }
+
+    async fn take_over_from(
+        &self,
+        id: &ObjectId,
+        resource: &Resource,
+        is_taken: fn(&Value) -> bool,
+    ) -> Result<(), ApiError> {
         let Some(live) = self.read(id, resource).await? else { return Ok(()) };
-        let Some(change) = takeover(&live) else { return Ok(()) };
+        let Some(change) = takeover(&live, is_taken) else { return Ok(()) };
         let body = Some((JSON_PATCH, change.to_string().into_bytes()));
         let path = format!("{}?fieldManager={}", resource.path(id), names::FIELD_MANAGER);
         self.call(&Call { verb: "patch", method: Method::PATCH, path, accept: JSON, body }).await.map(drop)
     }
 }
 
-/// The JSON patch that turns the entries of `kubectl` and our own into one Apply entry of ours.
-fn takeover(live: &Value) -> Option<Value> {
+/// The JSON patch that turns the entries of others, such as `kubectl`, and our own into one Apply entry of ours.
+fn takeover(live: &Value, is_taken: fn(&Value) -> bool) -> Option<Value> {
     let metadata = live.get("metadata")?;
     let entries = metadata.get("managedFields")?.as_array()?;
-    let (taken, mut kept): (Vec<Value>, Vec<Value>) = entries.iter().cloned().partition(names::is_taken_over);
+    let (taken, mut kept): (Vec<Value>, Vec<Value>) = entries.iter().cloned().partition(is_taken);
     let version = taken.first()?.get("apiVersion")?.clone();
     let ours = |entry: &Value| {
         entry["manager"] == names::FIELD_MANAGER && entry["operation"] == "Apply" && entry.get("subresource").is_none()
@@ -204,7 +238,7 @@ mod tests {
             entry("driftless", "Apply", json!({"f:data": {"f:a": {}, "f:c": {}}})),
             entry("kube-controller-manager", "Update", json!({"f:status": {}})),
         ]}});
-        let patch = takeover(&live).unwrap();
+        let patch = takeover(&live, names::is_taken_over).unwrap();
         let entries = patch[1]["value"].as_array().unwrap();
         assert_eq!(entries.len(), 2);
         assert_eq!(entries[1]["manager"], "driftless");
@@ -215,6 +249,6 @@ mod tests {
     #[test]
     fn there_is_nothing_to_take_over_from_controllers() {
         let live = json!({"metadata": {"managedFields": [{"manager": "kubectl-rollout", "operation": "Update"}]}});
-        assert_eq!(takeover(&live), None);
+        assert_eq!(takeover(&live, names::is_taken_over), None);
     }
 }

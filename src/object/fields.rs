@@ -81,6 +81,22 @@ impl<'a> Entry<'a> {
         self.claim(path).is_some()
     }
 
+    /// Whether it owns the field only as a part of an atomic one, which is written whole or not at all.
+    #[must_use]
+    pub fn owns_whole(&self, path: &FieldPath) -> bool {
+        let mut node = self.fields.map(Node);
+        let mut before: Option<&Step> = None;
+        for step in path.steps() {
+            let Some(place) = node else { return false };
+            if place.is_leaf() {
+                return matches!(before, Some(Step::Field(_)));
+            }
+            node = place.step(step);
+            before = Some(step);
+        }
+        false
+    }
+
     fn claim(&self, path: &FieldPath) -> Option<Claim> {
         let mut node = Node(self.fields?);
         let mut before: Option<&Step> = None;

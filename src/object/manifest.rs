@@ -1,11 +1,14 @@
 //! A desired object: validated, normalised and kept as canonical JSON.
 
+mod ignored;
+
 use std::sync::Arc;
 
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{Digest, DigestKey, GroupKind, ObjectId, Origin, canonical_json, names, normalise};
+use super::{Digest, DigestKey, FieldPath, GroupKind, ObjectId, Origin, canonical_json, names, normalise};
+pub use ignored::IgnoreFieldsError;
 
 /// A document that cannot be a desired object.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -24,6 +27,8 @@ pub enum ManifestError {
         "the annotation config.kubernetes.io/depends-on names {0:?}; write group/namespaces/NAMESPACE/Kind/name or group/Kind/name"
     )]
     DependsOn(String),
+    #[error("the annotation driftless.dev/ignore-fields: {0}")]
+    IgnoreFields(IgnoreFieldsError),
 }
 
 /// What a manifest tells the agent, mostly by its annotations.
@@ -40,6 +45,8 @@ pub struct Directives {
     pub expires: bool,
     /// Objects that must be applied and healthy first.
     pub depends_on: Vec<ObjectId>,
+    /// Set at the object's creation, and then left to whoever owns them.
+    pub ignore_fields: Vec<FieldPath>,
 }
 
 /// One desired object. `canonical` is its canonical JSON in UTF-8, as it is applied apart from
@@ -175,6 +182,8 @@ fn directives(object: &Value) -> Result<Directives, ManifestError> {
             .filter(|text| !text.is_empty())
             .map(|text| dependency(text).ok_or_else(|| ManifestError::DependsOn(text.into())))
             .collect::<Result<_, _>>()?,
+        ignore_fields: ignored::read(annotation(names::IGNORE_FIELDS).unwrap_or_default())
+            .map_err(ManifestError::IgnoreFields)?,
     })
 }
 
@@ -234,6 +243,20 @@ mod tests {
         assert!(refused(marked).contains(names::PART_OF));
         let numeric = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "labels": {"a": 1}}});
         assert!(refused(numeric).contains("metadata.labels"));
+    }
+
+    #[test]
+    fn fields_can_be_left_to_others() {
+        let annotated = |paths: &str| {
+            read(json!({"apiVersion": "apps/v1", "kind": "Deployment",
+                "metadata": {"name": "web", "annotations": {names::IGNORE_FIELDS: paths}}}))
+        };
+        let manifest = annotated("spec.replicas, spec.paused").unwrap();
+        assert_eq!(manifest.directives.ignore_fields.len(), 2);
+        for wrong in ["spec..replicas", "metadata.name", "args[0]"] {
+            let text = annotated(wrong).unwrap_err().to_string();
+            assert!(text.contains(names::IGNORE_FIELDS) && text.contains("for example"), "{text}");
+        }
     }
 
     #[test]

@@ -2,10 +2,14 @@
 
 /// Field manager of every write (KEP-555, server-side apply).
 pub const FIELD_MANAGER: &str = "driftless";
+/// Field manager that holds the fields of [`IGNORE_FIELDS`] from their creation until somebody changes them.
+pub const INITIAL_MANAGER: &str = "driftless-initial";
 /// Annotation on every applied object: the digest of the manifest that was applied.
 pub const DIGEST: &str = "driftless.dev/digest";
 /// Opt-in on an object: delete and create it again when an immutable field changed.
 pub const REPLACE: &str = "driftless.dev/replace";
+/// Opt-in on an object: paths of fields that are set at its creation and then left to others.
+pub const IGNORE_FIELDS: &str = "driftless.dev/ignore-fields";
 /// Annotation on a parent: the commit whose prune a person approved.
 pub const APPROVE: &str = "driftless.dev/approve";
 /// Annotation on a parent: look at the branch now. The value is a time, so that asking twice is two requests.
@@ -66,4 +70,10 @@ const TAKEN_OVER: [&str; 12] = [
 pub fn is_taken_over(entry: &serde_json::Value) -> bool {
     let text = |field: &str| entry.get(field).and_then(serde_json::Value::as_str).unwrap_or_default();
     text("subresource").is_empty() && TAKEN_OVER.contains(&text("manager"))
+}
+
+/// Whether an entry of `managedFields` holds what [`IGNORE_FIELDS`] named.
+#[must_use]
+pub fn is_initial(entry: &serde_json::Value) -> bool {
+    entry.get("manager").and_then(serde_json::Value::as_str) == Some(INITIAL_MANAGER)
 }

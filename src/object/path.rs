@@ -59,6 +59,14 @@ impl FieldPath {
         self.steps.iter().try_fold(object, |value, step| step.get(value))
     }
 
+    /// The list item in which the field is, the innermost; `None` where it is in none.
+    #[must_use]
+    pub fn item(&self) -> Option<Self> {
+        let before = self.steps.split_last()?.1;
+        let last = before.iter().rposition(|step| !matches!(step, Step::Field(_)))?;
+        Self::new(before.get(..=last)?.to_vec())
+    }
+
     /// Takes the field out of the object, and what held it where that has become `{}` or `[]`,
     /// save the object itself. A list item that still has other fields stays, even if these
     /// are only its keys. `false` when there was no such field, and then nothing is changed.

@@ -7,6 +7,7 @@ mod drift;
 mod errors;
 mod explain;
 mod http;
+mod ignore;
 mod inventory;
 mod order;
 mod plan;

@@ -261,3 +261,14 @@ fn the_fields_of_an_entry_are_counted_without_what_holds_them() {
     assert_eq!(count(json!({"f:ports": {"k:{\"port\":80}": {".": {}, "f:port": {}}}, "f:set": {"v:\"x\"": {}}})), 2);
     assert_eq!(Entry::of(&json!({})).count(), 0);
 }
+
+#[test]
+fn a_part_of_an_atomic_field_is_owned_only_as_a_whole() {
+    let ours = json!({"manager": "driftless", "operation": "Apply", "fieldsV1": ours()});
+    let entry = Entry::of(&ours);
+    assert!(entry.owns_whole(&path("spec.selector.matchLabels.app")));
+    assert!(entry.owns_whole(&path("spec.selector.matchLabels")));
+    for text in ["spec.selector", "spec.replicas", "spec.template.spec.containers[name=web].image", "spec.paused"] {
+        assert!(!entry.owns_whole(&path(text)), "{text}");
+    }
+}

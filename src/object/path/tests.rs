@@ -185,3 +185,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_item_around_a_field_is_the_innermost_one() {
+    let item = |text: &str| text.parse::<FieldPath>().unwrap().item().map(|item| item.to_string());
+    assert_eq!(item("spec.replicas"), None);
+    assert_eq!(item("containers[name=web]"), None);
+    assert_eq!(item("containers[name=web].env[name=A].value").as_deref(), Some("containers[name=web].env[name=A]"));
+    assert_eq!(item("a[name=b].c.d").as_deref(), Some("a[name=b]"));
+}
