@@ -11,6 +11,7 @@ mod heal;
 mod lane;
 mod machine;
 mod news;
+mod quiet;
 mod record;
 mod report;
 #[cfg(test)]

@@ -54,7 +54,10 @@ impl Worker {
     /// Carries out one effect; `None` for what has no result.
     pub async fn carry_out(&self, effect: Effect) -> Option<Input> {
         Some(match effect {
-            Effect::Look { id } => Input::Looked { id, result: self.look().await },
+            Effect::Look { id } => {
+                let result = self.look().await;
+                Input::Looked { id, result, watched: self.live.as_ref().is_some_and(Live::is_complete) }
+            }
             Effect::Render { id, commit } => Input::Rendered { id, result: self.render(&commit).await },
             Effect::Observe { id, rendered, inventory } => {
                 Input::Observed { id, result: self.observe(&rendered, inventory).await }

@@ -69,6 +69,12 @@ impl Live {
         begun
     }
 
+    /// Whether every kind that is followed is seen by a watch right now.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.shared.is_complete()
+    }
+
     /// The members of a kind as its watch knows them. `None` when it does not stand right now
     /// (broken for more than 5 s, stuck, refused, not listed yet): the caller reads by LIST.
     #[must_use]

@@ -80,6 +80,8 @@ pub enum Input {
     Looked {
         id: EffectId,
         result: Result<String, String>,
+        /// Watches see every object of the sync: what they have not told has not happened.
+        watched: bool,
     },
     Rendered {
         id: EffectId,

@@ -123,6 +123,18 @@ impl Lane {
         }
     }
 
+    /// Nothing is known to drift, to fail or to be contested.
+    pub fn is_empty(&self) -> bool {
+        self.running.is_empty()
+            && self.waiting.is_empty()
+            && self.later.is_empty()
+            && self.blocked.is_empty()
+            && self.fresh.is_empty()
+            && self.failed.is_empty()
+            && self.told.is_empty()
+            && self.contests.len() == 0
+    }
+
     /// Every object of which it knows something.
     pub fn known(&self) -> BTreeSet<ObjectId> {
         let waiting = self.waiting.keys().map(|(_, id)| id);

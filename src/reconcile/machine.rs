@@ -126,6 +126,8 @@ pub struct Machine {
     pub(super) stirred: bool,
     /// When the last cycle ended.
     pub(super) last_end: Option<Duration>,
+    /// When the last cycle ended that went through everything.
+    pub(super) last_whole: Option<Duration>,
     /// When to store what changed between cycles, and when that was done last.
     pub(super) flush: Option<Duration>,
     pub(super) last_flush: Option<Duration>,
@@ -182,6 +184,7 @@ impl Machine {
             ill: BTreeMap::new(),
             stirred: false,
             last_end: None,
+            last_whole: None,
             flush: None,
             last_flush: None,
             asked: false,
@@ -240,7 +243,7 @@ impl Machine {
     pub fn step(&mut self, input: Input, now: Moment) -> Vec<Effect> {
         match input {
             Input::Tick => {}
-            Input::Looked { id, result } => self.looked(id, result, now),
+            Input::Looked { id, result, watched } => self.looked(id, result, watched, now),
             Input::Rendered { id, result } => self.rendered_commit(id, result, now),
             Input::Observed { id, result } => self.observed(id, result, now),
             Input::ParentWritten { id, result } => self.parent_written(id, result, now),

@@ -28,7 +28,7 @@ impl Machine {
         false
     }
 
-    pub(super) fn looked(&mut self, id: EffectId, result: Result<String, String>, now: Moment) {
+    pub(super) fn looked(&mut self, id: EffectId, result: Result<String, String>, watched: bool, now: Moment) {
         if self.look != Some(id) {
             return;
         }
@@ -60,6 +60,9 @@ impl Machine {
                     self.fail_without_commit(now);
                 }
             }
+        }
+        if watched && self.is_quiet(now) {
+            return self.conclude_quietly();
         }
         // Also after a failed look: the last good commit stays enforced.
         if self.next_cycle.is_none() {

@@ -42,6 +42,7 @@ impl Machine {
     pub(super) fn conclude(&mut self, cycle: Cycle, now: Moment) {
         self.work = Work::Idle;
         self.last_end = Some(now.mono);
+        self.last_whole = self.last_end;
         self.ill = cycle.unhealthy().into_iter().collect();
         let overtaken = self.head.as_ref().is_some_and(|head| *head != cycle.rendered.commit.id)
             && self.source_problems().is_empty();

@@ -17,7 +17,7 @@ impl World {
         match effect {
             Effect::Look { id } => {
                 self.blind = self.head.is_err();
-                Input::Looked { id, result: self.head.clone() }
+                Input::Looked { id, result: self.head.clone(), watched: self.watched }
             }
             Effect::Render { id, commit } => Input::Rendered { id, result: self.render(&commit) },
             Effect::Observe { id, rendered, inventory } => {

@@ -153,7 +153,7 @@ fn answers_to_nothing_that_was_asked_are_ignored() {
     let mut world = World::synced(["a"]);
     world.push("second", ["b"]);
     for number in [0, 1, 2, 3, 99] {
-        world.step(Input::Looked { id: number, result: Ok("other".into()) });
+        world.step(Input::Looked { id: number, result: Ok("other".into()), watched: true });
         world.step(Input::Rendered { id: number, result: Err("late".into()) });
         world.step(Input::Observed { id: number, result: Err("late".into()) });
         world.step(Input::ParentWritten { id: number, result: Err("late".into()) });

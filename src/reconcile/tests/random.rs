@@ -95,6 +95,8 @@ impl Story {
         if let Effect::Heal { step, .. } = &effect {
             self.foreign.remove(&step.id);
         }
+        // Whoever goes through everything knows what news were lost before.
+        self.world.watched |= matches!(effect, Effect::Observe { .. });
         self.world.carry_out(effect);
         self.alone();
         self.accounted();
@@ -271,6 +273,7 @@ impl Story {
             Event::News(count, delivered) => {
                 let count = usize::from(count).min(self.world.news.len());
                 let news: Vec<_> = self.world.news.drain(..count).collect();
+                self.world.watched &= delivered || news.is_empty();
                 if delivered {
                     self.world.step(crate::reconcile::Input::Changed(news));
                     self.alone();
@@ -283,7 +286,12 @@ impl Story {
     /// Finalizers let go.
     fn release(&mut self) {
         self.world.finalized.clear();
-        self.world.live.retain(|_, live| live.terminating.is_none());
+        let going: Vec<_> =
+            self.world.live.values().filter(|live| live.terminating.is_some()).map(|live| live.id.clone()).collect();
+        for id in &going {
+            self.world.gone(id);
+            self.world.live.remove(id);
+        }
         self.foreign.retain(|id| self.world.live.contains_key(id));
     }
 
@@ -293,6 +301,10 @@ impl Story {
         self.world.unreadable.clear();
         (self.world.parent_refused, self.world.unobservable) = (false, false);
         self.world.live.values_mut().for_each(|live| live.health = crate::object::Health::current());
+        let all: Vec<_> = self.world.live.keys().cloned().collect();
+        for id in &all {
+            self.world.seen(id);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::world::{World, id};
 use crate::config::DriftPolicy;
 use crate::object::{Health, HealthStatus, Termination};
 use crate::plan::Phase;
-use crate::reconcile::{Input, Notice};
+use crate::reconcile::{Input, Notice, Outcome};
 
 const INTERVAL: Duration = Duration::from_hours(24);
 
@@ -308,4 +308,47 @@ fn health_is_followed_for_ever() {
     world.pass(2);
     assert_eq!((world.phase(), world.count("Apply") + world.count("Heal")), (Phase::Synced, 0));
     assert_eq!(world.machine.status().health.get(&HealthStatus::InProgress), None);
+}
+
+#[test]
+fn a_cycle_in_which_nothing_was_heard_of_ends_at_once_and_one_in_ten_minutes_looks_at_everything() {
+    let mut world = World::with(|config| config.interval = Duration::from_mins(1));
+    world.watched = true;
+    world.push("first", ["a", "b"]);
+    world.pass(10);
+    world.deliver();
+    world.drain();
+    world.forget();
+    world.pass(9 * 60);
+    assert_eq!(world.log, ["Look"; 9], "{:?}", world.log);
+    let ended = |notice: &Notice| matches!(notice, Notice::Ended { outcome: Outcome::Synced, changed: 0, .. });
+    assert_eq!(told(&world, ended), 9);
+    world.pass(3 * 60);
+    assert_eq!(world.count("Observe"), 1, "{:?}", world.log);
+    // Without the watches nothing is known, so everything is looked at.
+    world.watched = false;
+    world.forget();
+    world.pass(3 * 60);
+    assert_eq!(world.count("Observe"), 3, "{:?}", world.log);
+}
+
+#[test]
+fn news_in_a_quiet_time_and_a_new_commit_end_it() {
+    let mut world = World::with(|config| config.interval = Duration::from_mins(1));
+    world.watched = true;
+    world.push("first", ["a", "b"]);
+    world.pass(10);
+    world.deliver();
+    world.drain();
+    world.push("second", ["a"]);
+    world.pass(61);
+    assert!(world.is_as_in("second"), "{:?}", world.log);
+    world.deliver();
+    world.drain();
+    world.live("a").health = Health::new(HealthStatus::InProgress, "0 of 1 ready");
+    world.seen(&id("a"));
+    world.deliver();
+    world.drain();
+    world.pass(5);
+    assert_eq!(world.phase(), Phase::Progressing);
 }

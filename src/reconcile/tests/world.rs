@@ -74,6 +74,8 @@ pub struct World {
     pub versions: u64,
     /// What the watches have seen and not delivered yet.
     pub news: VecDeque<Change>,
+    /// The watches stand, and lost nothing since the machine went through everything.
+    pub watched: bool,
     /// Who drifts objects.
     pub culprit: Option<Arc<str>>,
     /// Objects with a difference that no mark shows.
@@ -164,6 +166,7 @@ impl World {
             uids: 0,
             versions: 0,
             news: VecDeque::new(),
+            watched: false,
             culprit: None,
             tampered: BTreeSet::new(),
         };
