@@ -129,7 +129,7 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
                 lost = Some(format!("the HTTP server: {}", reason(ended)));
                 break;
             }
-            _ = events.ended(), if written => {
+            () = events.ended(), if written => {
                 written = false;
                 let message = "the writing of Kubernetes Events ended by a defect; everything else goes on".into();
                 tell(&Event::Trouble { message });

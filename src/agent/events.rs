@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::limit::{BURST, Limits};
@@ -145,8 +145,9 @@ impl Publisher {
 
 impl Publishing {
     /// Comes back when the task has ended, which it does by itself only by a defect.
-    pub async fn ended(&mut self) -> Result<(), JoinError> {
-        (&mut self.task).await
+    pub async fn ended(&mut self) {
+        // Whether it panicked or came back makes no difference.
+        let _ = (&mut self.task).await;
     }
 
     /// Writes what is lined up, and ends; what takes longer than 5 seconds is given up.

@@ -231,7 +231,15 @@ mod tests {
         let at = Timestamp::from_second(1_700_000_000 + seconds).ok();
         let blame = Blame { manager: Some("tuner".into()), at, fields, ..Blame::default() };
         let (sync, reason) = ("shop".into(), blame.to_string());
-        Event::DriftDetected { sync, object: sample::web(), uid: sample::uid(), reason, blame, healed, missed: false }
+        Event::DriftDetected {
+            sync,
+            object: sample::web(),
+            uid: Some(sample::uid()),
+            reason,
+            blame,
+            healed,
+            missed: false,
+        }
     }
 
     #[test]

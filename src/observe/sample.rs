@@ -18,8 +18,8 @@ pub(super) fn web() -> ObjectId {
 }
 
 /// Of [`web`].
-pub(super) fn uid() -> Option<Arc<str>> {
-    Some("uid-1".into())
+pub(super) fn uid() -> Arc<str> {
+    "uid-1".into()
 }
 
 pub(super) fn status(sync: &str, phase: Phase) -> SyncStatus {
@@ -48,14 +48,14 @@ pub(super) fn looked(sync: &Arc<str>, result: LookResult) -> Event {
 
 pub(super) fn applied(sync: &Arc<str>, result: ApplyResult) -> Event {
     let error = (result == ApplyResult::Failed).then(|| Problem::general("refused"));
-    Event::Applied { sync: sync.clone(), object: web(), uid: uid(), result, error }
+    Event::Applied { sync: sync.clone(), object: web(), uid: Some(uid()), result, error }
 }
 
 pub(super) fn drifted(sync: &Arc<str>, object: ObjectId, manager: Option<&str>) -> Event {
     let change = FieldChange { path: "spec.replicas".into(), ..FieldChange::default() };
     let blame = Blame { manager: manager.map(Into::into), fields: vec![change], ..Blame::default() };
     let reason = format!("{} changed spec.replicas", manager.unwrap_or("somebody"));
-    Event::DriftDetected { sync: sync.clone(), object, uid: uid(), reason, blame, healed: true, missed: false }
+    Event::DriftDetected { sync: sync.clone(), object, uid: Some(uid()), reason, blame, healed: true, missed: false }
 }
 
 pub(super) fn contest() -> Contest {
@@ -95,8 +95,8 @@ pub(super) fn every_event() -> Vec<Event> {
             missed: true,
         },
         Event::DriftGone { sync: sync.clone(), object: web() },
-        Event::Contested { sync: sync.clone(), contest: contest(), uid: uid() },
-        Event::Uncontested { sync: sync.clone(), object: web(), uid: uid() },
+        Event::Contested { sync: sync.clone(), contest: contest(), uid: Some(uid()) },
+        Event::Uncontested { sync: sync.clone(), object: web(), uid: Some(uid()) },
         Event::ContestedNow { sync: sync.clone(), objects: 1 },
         Event::PruneHeld {
             sync: sync.clone(),

@@ -29,6 +29,8 @@ const FORBIDDEN: Duration = Duration::from_mins(10);
 const MOST_FORBIDDEN: usize = 1000;
 /// Bytes of a name (`metav1.ObjectMeta`), less a point and the hexadecimal digits of a time.
 const LONGEST_NAME: usize = 253 - 17;
+/// Stands for a name that no Event can have: `system:node`.
+const NAMELESS: &str = "driftless";
 /// Bytes of `reportingInstance` (`ValidateEventCreate`).
 const LONGEST_INSTANCE: usize = 128;
 
@@ -158,9 +160,16 @@ impl Writer {
     }
 }
 
-/// `web.18a5b2c3d4e5f607`: the object and the time in nanoseconds, as client-go names Events.
+/// `web.18a5b2c3d4e5f607`: the object and the time in nanoseconds, as client-go names Events. An
+/// Event has to be named as a DNS subdomain (RFC 1123), which RBAC's objects need not be.
 fn name(object: &str, at: Timestamp) -> String {
-    let object = &object[..object.floor_char_boundary(LONGEST_NAME)];
+    let cut = object[..object.floor_char_boundary(LONGEST_NAME)].trim_end_matches(['-', '.']);
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let label = |label: &str| {
+        let (first, last) = (label.bytes().next(), label.bytes().next_back());
+        first.is_some_and(inner) && last.is_some_and(inner) && label.bytes().all(|byte| inner(byte) || byte == b'-')
+    };
+    let object = if cut.split('.').all(label) { cut } else { NAMELESS };
     format!("{object}.{:016x}", at.as_nanosecond())
 }
 
@@ -169,9 +178,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_of_an_event_is_that_of_its_object_and_never_too_long() {
+    fn the_name_of_an_event_is_that_of_its_object_where_it_can_be() {
         let at = Timestamp::from_nanosecond(0x18a5_b2c3_d4e5_f607).unwrap();
         assert_eq!(name("web", at), "web.18a5b2c3d4e5f607");
         assert_eq!(name(&"a".repeat(253), at).len(), 253);
+        assert_eq!(name(&"a-".repeat(126), at).len(), 252, "it was cut at a hyphen");
+        for odd in ["system:node", "Upper", "a_b", "", "größe"] {
+            assert_eq!(name(odd, at), "driftless.18a5b2c3d4e5f607", "{odd}");
+        }
     }
 }
