@@ -254,8 +254,8 @@ fn the_parent_of_a_sync_tells_how_it_fares() {
     eventually_told_of_the_sync(&site, "Resumed");
 
     site.repo.commit(&[("few.yaml", "")]);
-    let held = eventually_told_of_the_sync(&site, "PruneHeld");
-    assert!(held["note"].as_str().is_some_and(|note| note.contains("driftless approve shop")), "{held}");
+    let waits = eventually_told_of_the_sync(&site, "PruneHeld");
+    assert!(waits["note"].as_str().is_some_and(|note| note.contains("driftless approve shop")), "{waits}");
 }
 
 #[test]
