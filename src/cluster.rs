@@ -3,6 +3,7 @@
 mod client;
 mod discovery;
 mod error;
+mod events;
 mod health;
 mod list;
 mod live;
@@ -14,6 +15,7 @@ mod write;
 pub use client::{Access, Cluster, Connect, RequestHook};
 pub use discovery::{Discovery, Resource};
 pub use error::{ApiError, Cause, with_causes};
+pub use events::NewEvent;
 pub use health::{has_health, health, health_of, waits_for_consumer};
 pub use live::{Followed, Live};
 pub use observe::{Seen, Wanted, reduce};

@@ -14,7 +14,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::parents::{AllMarks, watch_marks};
-use super::{Context, Driver, Ending};
+use super::{Context, Driver, Ending, Publisher};
 use crate::config::{Config, ConfigError, Loaded, SyncConfig, SyncName, Watch};
 use crate::observe::{Event, Observer, serve};
 
@@ -25,6 +25,8 @@ pub struct Daemon {
     /// `None`: the configuration is not watched.
     pub watch: Option<Watch>,
     pub observer: Observer,
+    /// Where Kubernetes Events arrive.
+    pub events: Publisher,
     pub stop: CancellationToken,
 }
 
@@ -75,7 +77,7 @@ struct Drivers {
 /// # Errors
 /// The address or the data directory cannot be used.
 pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
-    let Daemon { context, config, mut watch, observer, stop } = daemon;
+    let Daemon { context, config, mut watch, observer, events, stop } = daemon;
     std::fs::create_dir_all(&config.data_dir)
         .map_err(|error| DaemonError::DataDir { directory: config.data_dir.clone(), error })?;
     let listener = tokio::net::TcpListener::bind(config.listen)
@@ -87,6 +89,8 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
     let until = farewell.clone();
     let mut server = tokio::spawn(serve(listener, observer.clone(), STALE, async move { until.cancelled().await }));
 
+    let mut events = events.start(&context);
+    let mut written = true;
     // The watch on the parents lasts as long as somebody could hear of it: also before the first
     // driver does, and while there is none.
     let (marks, _heard) = watch::channel(None);
@@ -125,6 +129,11 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
                 lost = Some(format!("the HTTP server: {}", reason(ended)));
                 break;
             }
+            () = events.ended(), if written => {
+                written = false;
+                let message = "the writing of Kubernetes Events ended by a defect; everything else goes on".into();
+                tell(&Event::Trouble { message });
+            }
             _ = &mut watcher => {
                 lost = Some("the watch on the inventories".into());
                 break;
@@ -145,6 +154,9 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
     }
     farewell.cancel();
     watcher.abort();
+    if written {
+        events.end().await;
+    }
     if !server.is_finished() {
         let _ = tokio::time::timeout(Duration::from_secs(3), server).await;
     }

@@ -73,6 +73,9 @@ impl Driver {
         if let Some(damaged) = parent.as_ref().and_then(|parent| parent.damaged.clone()) {
             (self.context.tell)(&Event::Problem { sync: Arc::clone(&name), problem: Problem::general(damaged) });
         }
+        if let Some(uid) = parent.as_ref().and_then(|parent| parent.uid.as_deref()) {
+            self.context.registry.has_parent(&self.config.name, uid);
+        }
         let seen = parent.as_ref().map(marks).unwrap_or_default();
         let stored = parent.map(|parent| (parent.inventory, parent.status));
         let machine =

@@ -255,7 +255,9 @@ impl Worker {
     }
 
     async fn write_parent(&self, inventory: Inventory, status: &SyncStatus) -> Result<(), String> {
-        for message in self.parent.write(inventory, status).await? {
+        let stored = self.parent.write(inventory, status).await?;
+        self.context.registry.has_parent(&self.config.name, &stored.uid);
+        for message in stored.trouble {
             (self.context.tell)(&Event::Trouble { message });
         }
         Ok(())

@@ -56,7 +56,7 @@ impl Worker {
         let outcome = outcome.unwrap_or_else(|| {
             let problem =
                 Problem { object: Some(id.clone()), ..Problem::general("nothing was declared to be applied") };
-            AppliedObject { id, result: ApplyResult::Skipped, live: None, problem: Some(problem) }
+            AppliedObject { id, uid: None, result: ApplyResult::Skipped, live: None, problem: Some(problem) }
         });
         if !outcome.result.succeeded() {
             self.doubt_discovery();

@@ -237,7 +237,10 @@ impl Job<'_> {
         };
         let outcome = apply_one(self.cluster, step, desired, &resource, self.set_id).await;
         match outcome {
-            Ok((result, live)) => AppliedObject { id: step.id.clone(), result, live: Some(live), problem: None },
+            Ok((result, live)) => {
+                let uid = Some(Arc::clone(&live.uid));
+                AppliedObject { id: step.id.clone(), uid, result, live: Some(live), problem: None }
+            }
             Err(error) => {
                 if matches!(error.cause(), Some(ApiError::Unreachable(_) | ApiError::Timeout(_))) {
                     unreachable.store(true, Ordering::Relaxed);
@@ -322,7 +325,8 @@ fn refused(plan: &Plan) -> BTreeSet<ObjectId> {
 
 fn outcome(step: &Step, result: ApplyResult, message: String) -> AppliedObject {
     let problem = Problem { message, ..step.problem() };
-    AppliedObject { id: step.id.clone(), result, live: None, problem: Some(problem) }
+    let uid = step.live.as_ref().map(|live| Arc::clone(&live.uid));
+    AppliedObject { id: step.id.clone(), uid, result, live: None, problem: Some(problem) }
 }
 
 fn failed(step: &Step, message: String) -> AppliedObject {

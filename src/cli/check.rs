@@ -65,6 +65,7 @@ pub(super) async fn check(common: &Common) -> Result<u8, CliError> {
     if let Some((cluster, _)) = &cluster {
         let own = own_access(&session.namespace);
         findings.push(permissions(cluster, "the agent's own state", own).await);
+        findings.push(may_write_events(cluster, &session.namespace).await);
     }
     let mut readings = Vec::new();
     for sync in &session.config.syncs {
@@ -105,6 +106,19 @@ fn own_access(namespace: &str) -> BTreeSet<Access> {
     let parents = ["get", "list", "watch", "create", "patch", "delete"].map(|verb| access(verb, "configmaps"));
     let key = ["get", "create"].map(|verb| access(verb, "secrets"));
     parents.into_iter().chain(key).collect()
+}
+
+/// Nothing but the Events themselves depends on this, so it is never wrong.
+async fn may_write_events(cluster: &Cluster, namespace: &str) -> Finding {
+    let access = ["create", "patch"].map(|verb| Access {
+        verb,
+        group: "events.k8s.io".into(),
+        resource: "events".into(),
+        namespace: Some(namespace.into()),
+    });
+    let finding = permissions(cluster, "Kubernetes Events", access.into()).await;
+    let without = if finding.ok { "" } else { "; no Events are written there, and all else goes on" };
+    Finding::good(finding.what, format!("{}{without}", finding.detail))
 }
 
 fn manifests(

@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::progress::Progress;
 use super::session::{DataDir, print};
 use super::{CliError, Command, Common, Session};
-use crate::agent::{Context, Daemon, Once, Registry, Sink, digest_key, ensure_namespace, once, run as run_daemon};
+use crate::agent::{
+    Context, Daemon, Events, Once, Registry, Sink, digest_key, ensure_namespace, once, run as run_daemon,
+};
 use crate::cluster::{Cluster, Discovery};
 use crate::config::watch;
 use crate::object::DigestKey;
@@ -77,9 +79,13 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
     let stop = stop_on_signal()?;
     let progress = if options.once { Progress::on_terminal() } else { None };
     let (hearing, bars) = (observer.clone(), progress.clone());
-    let tell: Sink = Arc::new(move |event: &Event| match &bars {
-        Some(bars) => bars.around(event, || hearing.tell(event)),
-        None => hearing.tell(event),
+    let (events, publisher) = Events::new();
+    let tell: Sink = Arc::new(move |event: &Event| {
+        match &bars {
+            Some(bars) => bars.around(event, || hearing.tell(event)),
+            None => hearing.tell(event),
+        }
+        events.hear(event);
     });
     if session.config.syncs.is_empty() {
         tell(&Event::Note { message: "the configuration has no syncs, so there is nothing to do".into() });
@@ -87,11 +93,14 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
     let data = if options.once { Some(session.data_dir()?) } else { None };
     let Some(context) = prepare(&session, cluster, tell, data.as_ref(), &stop).await? else { return Ok(0) };
     if !options.once {
-        run_daemon(Daemon { context, config: session.config, watch: changes, observer, stop }).await?;
+        let events = publisher;
+        run_daemon(Daemon { context, config: session.config, watch: changes, observer, events, stop }).await?;
         return Ok(0);
     }
     let options = Once { allow_prune: options.allow_prune, stop };
+    let publishing = publisher.start(&context);
     let endings = once(&context, &session.config, &options).await;
+    publishing.end().await;
     if let Some(progress) = progress {
         progress.end();
     }

@@ -139,6 +139,12 @@ impl Cluster {
         Ok(Self { impersonate, ..self.clone() })
     }
 
+    /// The same server, with each request sent at most so often.
+    #[must_use]
+    pub fn trying(&self, tries: u32) -> Self {
+        Self { tries, ..self.clone() }
+    }
+
     /// The kube client itself, for watches.
     #[must_use]
     pub fn client(&self) -> Client {

@@ -127,6 +127,13 @@ impl ApiError {
         self.code() == Some(403)
     }
 
+    /// Nothing can be created in a namespace that is being deleted.
+    #[must_use]
+    pub fn is_of_terminating_namespace(&self) -> bool {
+        let terminating = |causes: &[Cause]| causes.iter().any(|cause| cause.reason == "NamespaceTerminating");
+        matches!(self, Self::Refused { code: 403, causes, .. } if terminating(causes))
+    }
+
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.code() == Some(409)

@@ -12,7 +12,7 @@ use crate::object::{ObjectId, Observed, names};
 
 const APPLY: &str = "application/apply-patch+yaml";
 const JSON_PATCH: &str = "application/json-patch+json";
-const MERGE_PATCH: &str = "application/merge-patch+json";
+pub(super) const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// The answer to an apply.
 #[derive(Clone, Debug)]

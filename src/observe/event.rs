@@ -112,6 +112,8 @@ pub enum Event {
     Applied {
         sync: Arc<str>,
         object: ObjectId,
+        /// `None` when it does not exist.
+        uid: Option<Arc<str>>,
         result: ApplyResult,
         error: Option<Problem>,
     },
@@ -119,6 +121,8 @@ pub enum Event {
     DriftDetected {
         sync: Arc<str>,
         object: ObjectId,
+        /// `None` when it does not exist.
+        uid: Option<Arc<str>>,
         /// What was found, as a clause.
         reason: String,
         blame: Blame,
@@ -135,11 +139,13 @@ pub enum Event {
     Contested {
         sync: Arc<str>,
         contest: Contest,
+        uid: Option<Arc<str>>,
     },
     /// A contest is over.
     Uncontested {
         sync: Arc<str>,
         object: ObjectId,
+        uid: Option<Arc<str>>,
     },
     /// So many objects of the sync are contested now.
     ContestedNow {
@@ -212,6 +218,12 @@ pub enum Event {
     /// A changed file was refused; the running configuration stays.
     ConfigRejected {
         error: String,
+    },
+    /// Kubernetes Events of a sync were not written, for a reason that is said once for all.
+    EventsDropped {
+        sync: Arc<str>,
+        events: usize,
+        why: String,
     },
     /// Something about the agent itself.
     Note {

@@ -23,6 +23,7 @@ pub(super) struct Families {
     pub(super) drift_healed_total: IntCounterVec,
     pub(super) drift_missed_total: IntCounterVec,
     pub(super) git_fetch_total: IntCounterVec,
+    pub(super) events_dropped_total: IntCounterVec,
     pub(super) kube_requests_total: IntCounterVec,
     pub(super) sync_ready: IntGaugeVec,
     pub(super) sync_suspended: IntGaugeVec,
@@ -68,6 +69,7 @@ impl Families {
                 &["sync", "kind"],
             )?,
             git_fetch_total: counter("git_fetch_total", "Looks at the git remote.", &["sync", "result"])?,
+            events_dropped_total: counter("events_dropped_total", "Kubernetes Events not written.", &["sync"])?,
             kube_requests_total: counter("kube_requests_total", "Requests to the API server.", &["verb", "code"])?,
             sync_ready: gauge("sync_ready", "1 when the cluster equals the commit, else 0.", &["sync"])?,
             sync_suspended: gauge("sync_suspended", "1 when the sync is suspended, else 0.", &["sync"])?,
@@ -134,6 +136,7 @@ impl Families {
             &self.drift_healed_total,
             &self.drift_missed_total,
             &self.git_fetch_total,
+            &self.events_dropped_total,
         ] {
             remove(family, sync);
         }

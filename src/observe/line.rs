@@ -52,6 +52,7 @@ pub(super) fn level(event: &Event) -> Option<Level> {
         | Event::DriftDetected { .. }
         | Event::Contested { .. }
         | Event::PruneHeld { .. }
+        | Event::EventsDropped { .. }
         | Event::SyncEnded { result: SyncResult::Unhealthy | SyncResult::Held, .. } => Level::WARN,
         Event::Applied { result: ApplyResult::Failed, .. }
         | Event::Pruned { result: PruneResult::Failed, .. }
@@ -97,8 +98,8 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
             let plan = if parts.is_empty() { "no objects".to_owned() } else { parts.join(", ") };
             Line { changed: Some(create + configure + prune), ..said(sync, format!("plan: {plan}")) }
         }
-        Event::Applied { sync, object, result, error } => applied(sync, object, *result, error.as_ref()),
-        Event::DriftDetected { sync, object, reason: why, blame, healed: _, missed } => {
+        Event::Applied { sync, object, uid: _, result, error } => applied(sync, object, *result, error.as_ref()),
+        Event::DriftDetected { sync, object, uid: _, reason: why, blame, healed: _, missed } => {
             let seen = if *missed { ", which only the audit saw" } else { "" };
             let message = format!("drift in {object}{seen}{}", reason(Some(why)));
             Line { manager: blame.manager.as_deref(), ..of(sync, object, message) }
@@ -106,8 +107,8 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
         Event::DriftGone { sync, object } => {
             of(sync, object, format!("{object} is as in git again, put back by somebody else"))
         }
-        Event::Contested { sync, contest } => contested(sync, contest),
-        Event::Uncontested { sync, object } => of(sync, object, format!("{object} is contested no longer")),
+        Event::Contested { sync, contest, uid: _ } => contested(sync, contest),
+        Event::Uncontested { sync, object, uid: _ } => of(sync, object, format!("{object} is contested no longer")),
         Event::DriftHealed { sync, object, after } => {
             let message = format!("{object} healed after {}", people(*after));
             Line { seconds: Some(after.as_secs_f64()), ..of(sync, object, message) }
@@ -145,6 +146,10 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
         Event::Suspended { sync, by } => said(sync, format!("suspended by {by}")),
         Event::Resumed { sync } => said(sync, "resumed".to_owned()),
         Event::SyncForgotten { sync } => said(sync, "no longer in the configuration; its objects stay".to_owned()),
+        Event::EventsDropped { sync, events, why } => {
+            let plural = if *events == 1 { " was" } else { "s were" };
+            said(sync, format!("{events} Kubernetes Event{plural} not written: {why}; this log has them all"))
+        }
         Event::ConfigLoaded { syncs, reloaded } => {
             let again = if *reloaded { "re" } else { "" };
             let plural = if *syncs == 1 { "" } else { "s" };
@@ -186,7 +191,7 @@ fn short(commit: &str) -> &str {
     commit.get(..12).unwrap_or(commit)
 }
 
-fn reason(detail: Option<&str>) -> String {
+pub(super) fn reason(detail: Option<&str>) -> String {
     detail.filter(|detail| !detail.is_empty()).map(|detail| format!(": {detail}")).unwrap_or_default()
 }
 
@@ -211,13 +216,18 @@ fn people(duration: Duration) -> String {
 }
 
 fn contested<'a>(sync: &'a str, contest: &'a Contest) -> Line<'a> {
+    let message = format!("{} is contested: {}", contest.object, quarrel(contest));
+    Line { manager: contest.manager.as_deref(), ..of(sync, &contest.object, message) }
+}
+
+/// Who quarrels about what, and what to do.
+pub(super) fn quarrel(contest: &Contest) -> String {
     let other = contest.manager.as_deref().unwrap_or("somebody");
     let fields = if contest.fields.is_empty() { "it".to_owned() } else { contest.fields.join(", ") };
-    let message = format!(
-        "{} is contested: {other} and driftless both write {fields}; it was healed {} times in a row, and each further heal waits longer, up to 5 minutes; stop {other}, or take the fields out of git",
-        contest.object, contest.heals
-    );
-    Line { manager: contest.manager.as_deref(), ..of(sync, &contest.object, message) }
+    format!(
+        "{other} and driftless both write {fields}; it was healed {} times in a row, and each further heal waits longer, up to 5 minutes; stop {other}, or take the fields out of git",
+        contest.heals
+    )
 }
 
 #[cfg(test)]

@@ -131,6 +131,9 @@ impl Metrics {
                 self.drifted(|drifted| drifted.remove(sync));
                 families.forget(sync);
             }
+            Event::EventsDropped { sync, events, .. } => {
+                families.events_dropped_total.with_label_values(&[&**sync]).inc_by(*events as u64);
+            }
             Event::ConfigLoaded { .. } => families.config_valid.set(1),
             Event::ConfigRejected { .. } => families.config_valid.set(0),
             // Told in words only.

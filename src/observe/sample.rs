@@ -17,6 +17,11 @@ pub(super) fn web() -> ObjectId {
     ObjectId::new("apps", "Deployment", Some("shop"), "web")
 }
 
+/// Of [`web`].
+pub(super) fn uid() -> Arc<str> {
+    "uid-1".into()
+}
+
 pub(super) fn status(sync: &str, phase: Phase) -> SyncStatus {
     let time = Timestamp::from_second(1_700_000_000).unwrap();
     SyncStatus {
@@ -43,14 +48,14 @@ pub(super) fn looked(sync: &Arc<str>, result: LookResult) -> Event {
 
 pub(super) fn applied(sync: &Arc<str>, result: ApplyResult) -> Event {
     let error = (result == ApplyResult::Failed).then(|| Problem::general("refused"));
-    Event::Applied { sync: sync.clone(), object: web(), result, error }
+    Event::Applied { sync: sync.clone(), object: web(), uid: Some(uid()), result, error }
 }
 
 pub(super) fn drifted(sync: &Arc<str>, object: ObjectId, manager: Option<&str>) -> Event {
     let change = FieldChange { path: "spec.replicas".into(), ..FieldChange::default() };
     let blame = Blame { manager: manager.map(Into::into), fields: vec![change], ..Blame::default() };
     let reason = format!("{} changed spec.replicas", manager.unwrap_or("somebody"));
-    Event::DriftDetected { sync: sync.clone(), object, reason, blame, healed: true, missed: false }
+    Event::DriftDetected { sync: sync.clone(), object, uid: Some(uid()), reason, blame, healed: true, missed: false }
 }
 
 pub(super) fn contest() -> Contest {
@@ -83,14 +88,15 @@ pub(super) fn every_event() -> Vec<Event> {
         Event::DriftDetected {
             sync: sync.clone(),
             object: web(),
+            uid: None,
             reason: "differs from git".to_owned(),
             blame: Blame::default(),
             healed: true,
             missed: true,
         },
         Event::DriftGone { sync: sync.clone(), object: web() },
-        Event::Contested { sync: sync.clone(), contest: contest() },
-        Event::Uncontested { sync: sync.clone(), object: web() },
+        Event::Contested { sync: sync.clone(), contest: contest(), uid: Some(uid()) },
+        Event::Uncontested { sync: sync.clone(), object: web(), uid: Some(uid()) },
         Event::ContestedNow { sync: sync.clone(), objects: 1 },
         Event::PruneHeld {
             sync: sync.clone(),
@@ -100,6 +106,7 @@ pub(super) fn every_event() -> Vec<Event> {
             reason: "30 % is more than 20 %".to_owned(),
         },
         Event::Problem { sync: sync.clone(), problem: Problem::general("the path does not exist") },
+        Event::EventsDropped { sync: sync.clone(), events: 7, why: "too many at once".to_owned() },
         Event::Suspended { sync: sync.clone(), by: "the configuration" },
         Event::Resumed { sync: sync.clone() },
     ];

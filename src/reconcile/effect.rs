@@ -206,6 +206,8 @@ pub enum Notice {
     },
     Drift {
         drift: Drift,
+        /// UID of the object as it is now; `None` when it does not exist.
+        uid: Option<Arc<str>>,
         /// Only the audit found it.
         missed: bool,
     },
@@ -214,10 +216,15 @@ pub enum Notice {
         object: ObjectId,
     },
     /// An object is healed again and again.
-    Contested(Contest),
+    Contested {
+        contest: Contest,
+        uid: Option<Arc<str>>,
+    },
     /// It drifts no longer.
     Uncontested {
         object: ObjectId,
+        /// As of its last heal.
+        uid: Option<Arc<str>>,
     },
     /// So many objects are contested now.
     ContestedNow {

@@ -2,6 +2,7 @@
 //! being as git declares it, with a name to who changed it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::DriftPolicy;
@@ -143,8 +144,8 @@ impl Machine {
         self.lane.wake(now.mono);
         let over = self.lane.contests.next().is_some_and(|due| due <= now.mono);
         if over {
-            for object in self.lane.contests.forget(now.mono) {
-                self.effects.push(Effect::Tell(Notice::Uncontested { object }));
+            for (object, uid) in self.lane.contests.forget(now.mono) {
+                self.effects.push(Effect::Tell(Notice::Uncontested { object, uid }));
                 self.restate_drift(now);
             }
         }
@@ -210,7 +211,8 @@ impl Machine {
         if running.content && step.reason == Reason::Same {
             (step.verb, step.reason, way) = (Verb::Configure, Reason::Content, Way::Content);
         }
-        let found = Found { way, reason: clause(&step.reason, &examined.blame), blame: examined.blame };
+        let uid = examined.live.as_ref().map(|live| Arc::clone(&live.uid));
+        let found = Found { uid, way, reason: clause(&step.reason, &examined.blame), blame: examined.blame };
         match step.verb {
             Verb::Report => self.tell_drift(&object, &found, false, now),
             Verb::Unchanged => self.is_clean(&object),
@@ -259,6 +261,7 @@ impl Machine {
         }
         match (outcome.result.succeeded(), found) {
             (true, Some(found)) if outcome.result.changed() => {
+                let found = Found { uid: outcome.uid, ..found };
                 self.tell_drift(&object, &found, true, now);
                 self.lane.told.remove(&object);
                 let after = now.mono.saturating_sub(noticed);
@@ -298,11 +301,16 @@ impl Machine {
     fn note_contest(&mut self, object: &ObjectId, found: &Found, now: Moment) {
         let fields = found.blame.fields.iter().map(|field| field.path.clone()).collect();
         let manager = found.blame.manager.as_ref();
-        let Some((contested, new)) = self.lane.contests.healed(object, found.way, manager, fields, now.mono) else {
+        let Some((contested, new)) =
+            self.lane.contests.healed(object, found.uid.as_ref(), found.way, manager, fields, now.mono)
+        else {
             return;
         };
         if new {
-            self.effects.push(Effect::Tell(Notice::Contested(super::record::contest(&contested, now))));
+            self.effects.push(Effect::Tell(Notice::Contested {
+                contest: super::record::contest(&contested, now),
+                uid: found.uid.clone(),
+            }));
         }
         self.restate_drift(now);
     }
@@ -318,7 +326,8 @@ impl Machine {
             healed,
         };
         if new {
-            self.effects.push(Effect::Tell(Notice::Drift { drift: drift.clone(), missed: found.way == Way::Content }));
+            let (uid, missed) = (found.uid.clone(), found.way == Way::Content);
+            self.effects.push(Effect::Tell(Notice::Drift { drift: drift.clone(), uid, missed }));
         }
         self.record_drift(drift, new, now);
     }

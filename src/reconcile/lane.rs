@@ -2,6 +2,7 @@
 //! what is under way, and what has to wait for something else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::object::{Blame, Change, ObjectId};
@@ -29,6 +30,8 @@ pub(super) struct Running {
 /// What a closer look at a drifted object has shown.
 #[derive(Debug)]
 pub(super) struct Found {
+    /// `None`: it did not exist.
+    pub uid: Option<Arc<str>>,
     pub way: Way,
     pub reason: String,
     pub blame: Blame,

@@ -58,7 +58,8 @@ impl Storing {
 
     #[track_caller]
     fn write(&self, store: &ParentStore, inventory: &Inventory) {
-        let trouble = self.runtime.block_on(store.write(inventory.clone(), &self.status)).expect("it is stored");
+        let trouble =
+            self.runtime.block_on(store.write(inventory.clone(), &self.status)).expect("it is stored").trouble;
         assert_eq!(trouble, [] as [String; 0]);
     }
 
@@ -231,7 +232,7 @@ fn pieces_that_may_not_be_deleted_are_told_and_do_no_harm() {
     let store = ParentStore::new(restricted, Arc::from(&*at.site.home), at.sync.clone());
     eventually("the role counts", || at.runtime.block_on(store.write(large.clone(), &at.status)));
     for _ in 0..2 {
-        let trouble = at.runtime.block_on(store.write(small.clone(), &at.status)).expect("it is stored");
+        let trouble = at.runtime.block_on(store.write(small.clone(), &at.status)).expect("it is stored").trouble;
         assert_eq!(trouble.len(), 2, "{trouble:?}");
         assert!(trouble[0].contains("cannot delete") && trouble[0].contains("driftless check"), "{trouble:?}");
     }

@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod drift;
 mod errors;
+mod events;
 mod explain;
 mod http;
 mod ignore;

@@ -90,6 +90,7 @@ impl World {
             let problem = Problem { message: "refused".into(), ..step.problem() };
             return AppliedObject {
                 id: step.id.clone(),
+                uid: step.live.as_ref().map(|live| Arc::clone(&live.uid)),
                 result: ApplyResult::Failed,
                 live: None,
                 problem: Some(problem),
@@ -128,7 +129,8 @@ impl World {
         };
         self.live.insert(step.id.clone(), live.clone());
         self.news.push_back(Change::Seen(live.clone()));
-        AppliedObject { id: step.id.clone(), result, live: Some(live), problem: None }
+        let uid = Some(Arc::clone(&live.uid));
+        AppliedObject { id: step.id.clone(), uid, result, live: Some(live), problem: None }
     }
 
     fn prune(&mut self, plan: &Plan) -> Vec<PrunedObject> {

@@ -206,7 +206,7 @@ fn a_manager_that_never_rests_is_answered_less_and_less_often_and_peace_is_told(
         world.pass(1);
     }
     assert!((8..=14).contains(&heals(&world)), "{} heals in 10 minutes", heals(&world));
-    assert_eq!(told(&world, |notice| matches!(notice, Notice::Contested(_))), 1);
+    assert_eq!(told(&world, |notice| matches!(notice, Notice::Contested { .. })), 1);
     let contested = world.machine.status().contested.clone();
     assert_eq!((contested.len(), contested[0].manager.as_deref()), (1, Some("other")));
     world.edit("b");
