@@ -10,17 +10,7 @@ use crate::support::audit;
 use crate::support::cluster::{cluster, path};
 use crate::support::site::{Site, config_map, deployment};
 use crate::support::wait::{check, eventually};
-
-/// A site whose daemon has synced these files and looks again tomorrow.
-fn watched(files: &[(&str, &str)]) -> (Site, Agent) {
-    let site = Site::with(files);
-    let mut sync = site.sync("shop");
-    sync["interval"] = json!("24h");
-    site.configure(&[sync]);
-    let agent = Agent::start(&site);
-    agent.eventually_synced("shop", &site.repo.head());
-    (site, agent)
-}
+use crate::support::watched::watched;
 
 fn edit(site: &Site, name: &str, manager: &str, value: &str) {
     let change = json!({"data": {"value": value}});
