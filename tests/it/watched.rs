@@ -66,7 +66,7 @@ fn the_drift_of_a_secret_is_told_without_its_values() {
 fn drift_is_undone_while_another_object_keeps_failing() {
     let site = Site::with(&[
         ("a.yaml", &config_map("a", "1")),
-        ("bad.yaml", &config_map("bad", "1").replace("data:", "datum:")),
+        ("bad.yaml", &config_map("bad", "1").replace("\ndata:", "\ndatum:")),
     ]);
     let mut sync = site.sync("shop");
     sync["interval"] = json!("24h");

@@ -11,11 +11,9 @@ use crate::support::watched::daily;
 
 /// Configures the sync, and how often everything is audited.
 fn configure(site: &Site, period: &str) {
-    site.configure(&[daily(site, "shop")]);
-    let text = std::fs::read_to_string(site.config_file()).expect("a configuration");
-    let mut config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    config["audit"] = json!({"period": period, "maxPerSecond": 50});
-    site.write_config(&config.to_string());
+    site.configure_with(&[daily(site, "shop")], |config| {
+        config["audit"] = json!({"period": period, "maxPerSecond": 50})
+    });
 }
 
 #[test]

@@ -139,19 +139,15 @@ fn a_namespace_that_is_deleted_with_all_in_it_comes_back_first_and_the_rest_at_a
     eventually("every object was healed once", || check((healed() - 131.0).abs() < 0.5, healed()));
     let Some(mark) = mark else { return };
     let requests = site.requests(mark);
+    let is_namespace = |asked: &&Asked| asked.what.starts_with("namespaces ");
+    let (of_namespaces, others): (Vec<&Asked>, Vec<&Asked>) = requests.iter().partition(is_namespace);
     let inside = format!(" {namespace}/");
-    let of_objects: Vec<&Asked> = requests
-        .iter()
-        .filter(|asked| asked.what.contains(&inside) && !matches!(&*asked.verb, "watch" | "list"))
-        .collect();
-    let written = |asked: &&Asked| asked.writes() && asked.code < 300;
-    let of_it = format!("/{namespace}");
-    let first = requests
-        .iter()
-        .filter(|asked| asked.what.starts_with("namespaces") && asked.what.ends_with(&of_it))
-        .find(written);
+    let is_of_one = |asked: &&Asked| asked.what.contains(&inside) && !matches!(&*asked.verb, "watch" | "list");
+    let of_objects: Vec<&Asked> = others.into_iter().filter(is_of_one).collect();
+    let first = of_namespaces.iter().find(|asked| asked.writes() && asked.code == 201);
     let first = first.expect("the namespace was created");
-    assert!(of_objects.iter().filter(|asked| asked.writes()).all(|asked| asked.begun > first.ended), "{of_objects:#?}");
+    let too_early = of_objects.iter().filter(|asked| asked.writes() && asked.begun < first.ended).count();
+    assert_eq!(too_early, 0, "{of_objects:#?}");
     assert!(of_objects.len() <= 3 * 130, "{} requests for 130 objects", of_objects.len());
     assert!(most_at_once(&of_objects) <= 16, "{} at once", most_at_once(&of_objects));
     let refused = of_objects.iter().filter(|asked| asked.writes() && asked.code >= 400).count();
