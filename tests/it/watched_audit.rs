@@ -12,7 +12,7 @@ use crate::support::watched::daily;
 /// Configures the sync, and how often everything is audited.
 fn configure(site: &Site, period: &str) {
     site.configure_with(&[daily(site, "shop")], |config| {
-        config["audit"] = json!({"period": period, "maxPerSecond": 50})
+        config["audit"] = json!({"period": period, "maxPerSecond": 50});
     });
 }
 

@@ -71,7 +71,7 @@ fn a_job_that_is_deleted_before_it_ended_is_created_again() {
     let suspended = job("suspended", "one", &rest("suspend: true"));
     let (site, agent) =
         watched_with(&[("waiting.yaml", &waiting("waiting")), ("suspended.yaml", &suspended)], |sync| {
-            sync["wait"] = json!(false)
+            sync["wait"] = json!(false);
         });
     for name in ["waiting", "suspended"] {
         let before = uid(&site, name);

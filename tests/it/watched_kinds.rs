@@ -62,7 +62,7 @@ fn a_definition_that_is_deleted_comes_back_with_its_objects_and_their_watch_does
 fn a_kind_that_stays_away_is_told_of_once_and_asked_for_rarely() {
     let group = group();
     let (site, agent) = watched_with(&[("crd.yaml", &crd(&group)), ("one.yaml", &thing(&group, "one"))], |sync| {
-        sync["drift"] = json!("report")
+        sync["drift"] = json!("report");
     });
     cluster().delete(&definition(&group));
     agent.eventually_logs(&["drift in CustomResourceDefinition", &group, "deleted"]);

@@ -184,52 +184,6 @@ fn drift_that_is_only_reported_is_examined_told_once_and_told_again_when_it_is_g
 }
 
 #[test]
-fn drift_that_is_only_reported_is_over_when_the_audit_finds_the_values_of_git_and_told_again_when_not() {
-    let mut world = World::with(|config| (config.interval, config.drift) = (INTERVAL, DriftPolicy::Report));
-    world.push("first", ["a", "b"]);
-    world.pass(10);
-    world.deliver();
-    world.forget();
-    world.tampered.insert("a".into());
-    world.edit("a");
-    world.deliver();
-    world.pass(7200);
-    let gone = |world: &World| told(world, |notice| matches!(notice, Notice::DriftGone { .. }));
-    assert_eq!((drifts(&world), gone(&world)), (1, 0));
-    // Whoever edited it still owns the field, so no watch shows that the value is back.
-    world.tampered.clear();
-    world.pass(7200);
-    assert_eq!((drifts(&world), gone(&world)), (1, 1));
-    let version = world.version();
-    world.live("a").resource_version = version;
-    world.seen(&id("a"));
-    world.deliver();
-    world.drain();
-    world.push("second", ["a", "b"]);
-    world.pass(2 * 24 * 3600);
-    assert_eq!((drifts(&world), gone(&world)), (1, 1), "nor is it told again by a cycle");
-    world.tampered.insert("a".into());
-    world.pass(7200);
-    assert_eq!((drifts(&world), gone(&world), heals(&world)), (2, 1, 0));
-}
-
-#[test]
-fn what_went_with_its_namespace_is_told_too_where_drift_is_only_reported() {
-    let mut world = World::with(|config| (config.interval, config.drift) = (INTERVAL, DriftPolicy::Report));
-    world.push("first", ["shop", "a", "b"]);
-    world.pass(10);
-    world.deliver();
-    world.forget();
-    for name in ["shop", "a", "b"] {
-        world.delete(name);
-    }
-    world.deliver();
-    world.pass(600);
-    assert_eq!((drifts(&world), heals(&world)), (3, 0));
-    assert_eq!(world.count("Examine"), 1, "{:?}", world.log);
-}
-
-#[test]
 fn drift_that_is_not_looked_for_causes_nothing() {
     let mut world = World::with(|config| (config.interval, config.drift) = (INTERVAL, DriftPolicy::Off));
     world.push("first", ["a"]);
