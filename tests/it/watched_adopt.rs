@@ -133,7 +133,7 @@ fn a_port_whose_number_or_protocol_was_changed_ends_as_it_is_in_git_whoever_did_
             assert_eq!(ports(&site, service), *before, "after {change} by {manager}");
         }
     }
-    agent.eventually_logs(&["drift in Service", "/one", "porter", "spec.ports[port=80,protocol=TCP]"]);
+    agent.eventually_logs(&["drift in Service", "/one", "removed spec.ports[port=80,protocol=TCP]"]);
     assert_eq!(agent.logged(&["cannot"]), None);
     agent.eventually_is("shop", "Synced");
 }
