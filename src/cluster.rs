@@ -9,6 +9,7 @@ mod list;
 mod live;
 mod observe;
 mod store;
+mod takeover;
 mod watch;
 mod write;
 

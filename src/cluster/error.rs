@@ -146,6 +146,17 @@ impl ApiError {
         matches!(self, Self::Refused { code: 422, causes, .. } if causes.iter().any(|cause| cause.field == field))
     }
 
+    /// Whether two ports have the same name, or none where there are several: that of git beside one
+    /// that somebody else has set.
+    #[must_use]
+    pub fn is_about_port_names(&self) -> bool {
+        let is_name = |field: &str| {
+            let list = field.strip_suffix("].name").and_then(|field| Some(field.rsplit_once('[')?.0));
+            list.and_then(|list| list.rsplit('.').next()) == Some("ports")
+        };
+        matches!(self, Self::Refused { code: 422, causes, .. } if causes.iter().any(|cause| is_name(&cause.field)))
+    }
+
     /// The server answers this while it is busy or starting; the same request may go through later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -215,6 +226,16 @@ mod tests {
         assert_eq!(answer(422, "Required value", "spec.ports").immutable_fields(), None);
         assert_eq!(answer(409, "field is immutable", "spec").immutable_fields(), None);
         assert_eq!(answer(403, "admission webhook: immutable", "spec").immutable_fields(), None);
+    }
+
+    #[test]
+    fn port_names_that_clash_are_told_from_other_refusals() {
+        for field in ["spec.ports[0].name", "spec.template.spec.containers[0].ports[1].name"] {
+            assert!(answer(422, "Duplicate value: \"http\"", field).is_about_port_names(), "{field}");
+        }
+        for field in ["spec.containers[0].name", "spec.ports[0].port", "metadata.name", "spec.ports"] {
+            assert!(!answer(422, "Duplicate value: \"http\"", field).is_about_port_names(), "{field}");
+        }
     }
 
     #[test]

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::config::DriftPolicy;
 use crate::object::{Blame, Change, HealthStatus, ObjectId, Observed, Short};
@@ -58,7 +57,7 @@ impl Machine {
         };
         let step = self.judge(&desired, live);
         if step.reason.is_drift() && step.verb != Verb::Unchanged {
-            self.put_in_lane(id, self.way(id, live), now.mono);
+            self.put_in_lane(id, self.way(id, live), now);
         }
         // What is healed in a moment has no health in between that anybody should hear of.
         if !(step.applies() && step.reason.is_drift() && self.lane.is_due(id)) {
@@ -99,16 +98,22 @@ impl Machine {
     }
 
     /// Lines up a drifted object, unless it has to wait.
-    pub(super) fn put_in_lane(&mut self, id: &ObjectId, way: Way, now: Duration) {
-        if self.config.drift == DriftPolicy::Report && self.lane.told.get(id) == Some(&way) {
+    pub(super) fn put_in_lane(&mut self, id: &ObjectId, way: Way, now: Moment) {
+        let reports = self.config.drift == DriftPolicy::Report;
+        if reports && [self.lane.told.get(id), self.lane.harmless.get(id)].contains(&Some(&way)) {
             return;
         }
-        let waiting = Waiting { noticed: now, content: way == Way::Content };
-        if let Some(until) = self.lane.contests.held_until(id, way, now) {
+        let waiting = Waiting { noticed: now.mono, content: way == Way::Content };
+        if let Some(until) = self.lane.contests.held_until(id, way, now.mono) {
             self.lane.later.entry(id.clone()).or_insert((until, waiting));
         } else if self.lane.failed.contains_key(id) && self.lane.later.contains_key(id) {
             // It failed lately; its next try is set.
         } else if let Some(foundation) = self.view.lacks(id) {
+            if reports && way == Way::Gone {
+                // It went with its Namespace or CRD, which nobody will bring back: there is nothing to look at.
+                let (reason, blame) = (Reason::Deleted.to_string(), Blame::default());
+                return self.tell_drift(id, &Found { uid: None, way, reason, blame }, false, now);
+            }
             self.lane.block(foundation, id.clone(), waiting);
         } else {
             self.lane.push(id.clone(), waiting);
@@ -129,8 +134,20 @@ impl Machine {
     pub(super) fn is_clean(&mut self, id: &ObjectId) {
         self.lane.drop_waiting(id);
         self.lane.failed.remove(id);
+        self.lane.harmless.remove(id);
         if self.lane.told.remove(id).is_some() {
             self.effects.push(Effect::Tell(Notice::DriftGone { object: id.clone() }));
+        }
+    }
+
+    /// The server says that the object holds what git declares, although some of its fields are not
+    /// ours: whoever drifted it has put the values back. Only we could put back the ownership.
+    pub(super) fn is_harmless(&mut self, id: &ObjectId) {
+        if self.config.drift == DriftPolicy::Report
+            && let Some(way) = self.lane.told.get(id).copied()
+        {
+            self.is_clean(id);
+            self.lane.harmless.insert(id.clone(), way);
         }
     }
 
@@ -388,7 +405,7 @@ impl Machine {
         }
         for step in drifted {
             if !self.lane.is_running(&step.id) {
-                self.put_in_lane(&step.id, self.way(&step.id, step.live.as_ref()), now.mono);
+                self.put_in_lane(&step.id, self.way(&step.id, step.live.as_ref()), now);
             }
         }
         let heals = drifted.iter().filter(|step| step.applies()).map(|step| &step.id);

@@ -66,6 +66,8 @@ pub(super) struct Lane {
     pub contests: Contests,
     /// Drift that was told and is still there.
     pub told: BTreeMap<ObjectId, Way>,
+    /// Drift that is left, and of which only the ownership of fields is not as it should be.
+    pub harmless: BTreeMap<ObjectId, Way>,
     seed: u64,
 }
 
@@ -80,6 +82,7 @@ impl Lane {
             failed: BTreeMap::new(),
             contests: Contests::default(),
             told: BTreeMap::new(),
+            harmless: BTreeMap::new(),
             seed,
         }
     }
@@ -142,7 +145,7 @@ impl Lane {
     pub fn known(&self) -> BTreeSet<ObjectId> {
         let waiting = self.waiting.keys().map(|(_, id)| id);
         let blocked = self.blocked.values().flat_map(BTreeMap::keys);
-        let others = self.later.keys().chain(self.failed.keys()).chain(self.told.keys());
+        let others = self.later.keys().chain(self.failed.keys()).chain(self.told.keys()).chain(self.harmless.keys());
         waiting.chain(blocked).chain(others).cloned().collect()
     }
 

@@ -5,6 +5,7 @@ mod answers;
 mod guard;
 mod order;
 mod random;
+mod reported;
 mod states;
 mod time;
 mod trouble;

@@ -10,17 +10,7 @@ use crate::support::audit;
 use crate::support::cluster::{cluster, path};
 use crate::support::site::{Site, config_map, deployment};
 use crate::support::wait::{check, eventually};
-
-/// A site whose daemon has synced these files and looks again tomorrow.
-fn watched(files: &[(&str, &str)]) -> (Site, Agent) {
-    let site = Site::with(files);
-    let mut sync = site.sync("shop");
-    sync["interval"] = json!("24h");
-    site.configure(&[sync]);
-    let agent = Agent::start(&site);
-    agent.eventually_synced("shop", &site.repo.head());
-    (site, agent)
-}
+use crate::support::watched::watched;
 
 fn edit(site: &Site, name: &str, manager: &str, value: &str) {
     let change = json!({"data": {"value": value}});
@@ -76,7 +66,7 @@ fn the_drift_of_a_secret_is_told_without_its_values() {
 fn drift_is_undone_while_another_object_keeps_failing() {
     let site = Site::with(&[
         ("a.yaml", &config_map("a", "1")),
-        ("bad.yaml", &config_map("bad", "1").replace("data:", "datum:")),
+        ("bad.yaml", &config_map("bad", "1").replace("\ndata:", "\ndatum:")),
     ]);
     let mut sync = site.sync("shop");
     sync["interval"] = json!("24h");

@@ -155,14 +155,20 @@ impl Agent {
     pub fn hurried_passes(&self, sync: &str, times: u32) {
         for _ in 0..times + 2 {
             let before = self.looks_at_the_cluster(sync);
-            let now = jiff::Timestamp::now().to_string();
-            let asked = json!({"metadata": {"annotations": {"driftless.dev/sync-requested-at": now}}});
-            cluster().merge(&path("configmaps", Some(&self.home), &format!("driftless-{sync}")), "it", &asked);
+            self.look_now(sync);
             eventually(&format!("sync {sync} has looked at the cluster when asked to"), || {
                 let more = self.looks_at_the_cluster(sync) - before;
                 check(more >= 1.0, more)
             });
         }
+    }
+
+    /// Asks a sync to look at its branch, the way `driftless sync` does.
+    #[track_caller]
+    pub fn look_now(&self, sync: &str) {
+        let now = jiff::Timestamp::now().to_string();
+        let asked = json!({"metadata": {"annotations": {"driftless.dev/sync-requested-at": now}}});
+        cluster().merge(&path("configmaps", Some(&self.home), &format!("driftless-{sync}")), "it", &asked);
     }
 
     fn looks_at_the_cluster(&self, sync: &str) -> f64 {

@@ -1,6 +1,6 @@
 //! What an agent asked of the API server, out of the devcluster's audit log.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use super::wait::eventually;
 pub struct Mark(u64);
 
 /// One request of an agent.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     pub verb: String,
     /// `configmaps app-x/name`, `nodes /`, or the path where there is no resource.
@@ -24,7 +24,10 @@ pub struct Asked {
     pub code: u64,
     /// A dry run changes nothing.
     pub dry: bool,
-    id: String,
+    /// When the API server got it and when it had answered, as RFC 3339 in UTC with six digits of a
+    /// second, so that texts are in the order of time.
+    pub begun: String,
+    pub ended: String,
 }
 
 impl Asked {
@@ -40,13 +43,16 @@ pub fn mark() -> Option<Mark> {
     Some(Mark(std::fs::metadata(log).expect("an audit log").len()))
 }
 
-/// Every request of a user since a mark, once each.
+/// Every request of a user since a mark, once each, in the order in which they came.
 pub fn requests_since(mark: Mark, user: &str) -> Vec<Asked> {
     let log = cluster().audit_log().expect("an audit log");
     settle(&log);
-    let asked: BTreeSet<Asked> =
-        events(&log, mark).filter(|event| who(event) == Some(user)).map(|event| asked(&event)).collect();
-    asked.into_iter().collect()
+    let of_user = events(&log, mark).filter(|event| who(event) == Some(user));
+    let by_id: BTreeMap<String, Asked> =
+        of_user.map(|event| (event["auditID"].as_str().expect("an id").to_owned(), asked(&event))).collect();
+    let mut requests: Vec<Asked> = by_id.into_values().collect();
+    requests.sort_by(|one, other| one.begun.cmp(&other.begun));
+    requests
 }
 
 /// Asks for something that nobody else asks for and waits until the log has it: what was asked
@@ -90,6 +96,7 @@ fn asked(event: &Value) -> Asked {
         agent: text("/userAgent"),
         code: event.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap_or_default(),
         dry: text("/requestURI").contains("dryRun=All"),
-        id: text("/auditID"),
+        begun: text("/requestReceivedTimestamp"),
+        ended: text("/stageTimestamp"),
     }
 }

@@ -87,6 +87,11 @@ impl Cluster {
         self.directory.as_ref().map(|directory| directory.join("audit.log"))
     }
 
+    /// The socket of etcd, which only the devcluster has.
+    pub fn etcd(&self) -> Option<PathBuf> {
+        self.directory.as_ref().map(|directory| directory.join("etcd.sock"))
+    }
+
     /// Whether somebody else will use this cluster afterwards.
     pub fn is_foreign(&self) -> bool {
         self.directory.is_none()

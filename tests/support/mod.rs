@@ -3,8 +3,10 @@
 pub mod agent;
 pub mod audit;
 pub mod cluster;
+pub mod etcd;
 pub mod git;
 pub mod githttp;
 pub mod process;
 pub mod site;
 pub mod wait;
+pub mod watched;

@@ -112,13 +112,19 @@ impl Site {
 
     /// Writes the configuration (JSON is YAML), the way an editor does: a new file in its place.
     pub fn configure(&self, syncs: &[Value]) {
-        let config = json!({
+        self.configure_with(syncs, |_| {});
+    }
+
+    /// The same with other settings of the agent.
+    pub fn configure_with(&self, syncs: &[Value], adjust: impl FnOnce(&mut Value)) {
+        let mut config = json!({
             "listen": "127.0.0.1:0",
             "namespace": self.home,
             "dataDir": self.data_dir(),
             "leaderElection": {"enabled": false},
             "syncs": syncs,
         });
+        adjust(&mut config);
         self.write_config(&serde_json::to_string_pretty(&config).expect("JSON"));
     }
 
