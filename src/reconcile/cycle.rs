@@ -136,6 +136,24 @@ impl Cycle {
         drifted
     }
 
+    /// Withholds every write of an atomic commit of which a part cannot be applied, as far as that is
+    /// known already. What drifted is healed all the same.
+    pub fn write_all_or_nothing(&mut self, observation: &Observation) {
+        let refused = self.plan.steps.iter().filter(|step| step.verb == Verb::Refuse).count();
+        let unusable = self.rendered.problems.len() + observation.resolved.problems.len() + refused;
+        if unusable == 0 || !self.plan.steps.iter().any(Step::applies) {
+            return;
+        }
+        for step in Arc::make_mut(&mut self.plan).steps.iter_mut().filter(|step| step.applies()) {
+            self.writes.remove(&step.id);
+            step.verb = Verb::Unchanged;
+        }
+        let message = format!(
+            "nothing of the commit was written, since the sync is atomic and {unusable} of its manifests cannot be used"
+        );
+        self.problems.push(Problem::general(message));
+    }
+
     /// Notes that a drifted object was put back, or could not be.
     pub fn healed(&mut self, id: &ObjectId, outcome: &AppliedObject) {
         self.changed += usize::from(outcome.result.changed());

@@ -54,6 +54,9 @@ impl Machine {
         self.unblock();
         cycle.adopt(decided, &observation);
         cycle.awaits = self.line_up(&cycle.drifted(), now);
+        if self.config.atomic {
+            cycle.write_all_or_nothing(&observation);
+        }
         cycle.awaits.extend(cycle.writes.iter().filter(|id| self.lane.is_running(id)).cloned());
         self.tell_plan(&cycle);
         self.work = Work::Healing { cycle };

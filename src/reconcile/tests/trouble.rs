@@ -174,3 +174,22 @@ fn an_orphan_that_somebody_created_again_is_kept() {
     assert_eq!(world.names(), ["a", "b"]);
     assert_eq!(world.count("Prune"), 1);
 }
+
+#[test]
+fn an_atomic_commit_of_which_a_part_cannot_be_read_is_not_written_at_all_and_drift_is_healed_meanwhile() {
+    let mut world = World::with(|config| config.atomic = true);
+    world.push("first", ["a", "b"]);
+    world.pass(10);
+    world.push("second", ["a", "b", "c"]).broken = 1;
+    world.pass(120);
+    assert!(!world.live.contains_key(&id("c")), "{:?}", world.log);
+    let message = "nothing of the commit was written, since the sync is atomic and 1 of its manifests cannot be used";
+    let status = world.machine.status();
+    assert!(status.problems.iter().any(|problem| problem.message == message), "{:?}", status.problems);
+    world.delete("a");
+    world.pass(120);
+    assert!(world.live.contains_key(&id("a")), "{:?}", world.log);
+    world.push("third", ["a", "c"]);
+    world.pass(120);
+    assert!(world.is_as_in("third"), "{:?}", world.log);
+}
