@@ -7,6 +7,7 @@ mod backoff;
 mod contest;
 mod cycle;
 mod effect;
+mod follow;
 mod heal;
 mod lane;
 mod machine;

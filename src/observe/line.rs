@@ -33,6 +33,7 @@ pub(super) fn level(event: &Event) -> Option<Level> {
         | Event::Planned { create: 0, configure: 0, prune: 0, refuse: 0, .. }
         | Event::SyncEnded { result: SyncResult::Synced, changed: 0, lag: None, .. }
         | Event::SyncEnded { result: SyncResult::Unhealthy | SyncResult::Held, again: true, .. }
+        | Event::StandingBy { commit: None, .. }
         | Event::Worked { .. } => Level::DEBUG,
         Event::SyncStarted { .. }
         | Event::Planned { .. }
@@ -44,13 +45,16 @@ pub(super) fn level(event: &Event) -> Option<Level> {
         | Event::SyncEnded { result: SyncResult::Synced, .. }
         | Event::Suspended { .. }
         | Event::Resumed { .. }
+        | Event::StandingBy { .. }
         | Event::SyncForgotten { .. }
+        | Event::Leadership { .. }
         | Event::ConfigLoaded { .. }
         | Event::Note { .. } => Level::INFO,
         Event::Looked { result: LookResult::Failed, .. }
         | Event::Applied { result: ApplyResult::Skipped, .. }
         | Event::DriftDetected { .. }
         | Event::Contested { .. }
+        | Event::Warning { .. }
         | Event::PruneHeld { .. }
         | Event::SyncEnded { result: SyncResult::Unhealthy | SyncResult::Held, .. } => Level::WARN,
         Event::Applied { result: ApplyResult::Failed, .. }
@@ -145,6 +149,12 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
         Event::Suspended { sync, by } => said(sync, format!("suspended by {by}")),
         Event::Resumed { sync } => said(sync, "resumed".to_owned()),
         Event::SyncForgotten { sync } => said(sync, "no longer in the configuration; its objects stay".to_owned()),
+        Event::Leadership { why, .. } => general(why.clone()),
+        Event::StandingBy { sync, commit: None } => said(sync, "standing by".to_owned()),
+        Event::StandingBy { sync, commit: Some(commit) } => {
+            let message = format!("standing by with commit {}", short(commit));
+            Line { commit: Some(short(commit)), ..said(sync, message) }
+        }
         Event::ConfigLoaded { syncs, reloaded } => {
             let again = if *reloaded { "re" } else { "" };
             let plural = if *syncs == 1 { "" } else { "s" };
@@ -154,7 +164,7 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
             let line = general(format!("configuration refused, the running one stays: {error}"));
             Line { error: Some(error.clone()), ..line }
         }
-        Event::Note { message } | Event::Trouble { message } => general(message.clone()),
+        Event::Note { message } | Event::Warning { message } | Event::Trouble { message } => general(message.clone()),
     })
 }
 
