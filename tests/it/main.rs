@@ -9,6 +9,7 @@ mod explain;
 mod http;
 mod ignore;
 mod inventory;
+mod leader;
 mod order;
 mod plan;
 mod prune;

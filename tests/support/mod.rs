@@ -7,4 +7,5 @@ pub mod git;
 pub mod githttp;
 pub mod process;
 pub mod site;
+pub mod stall;
 pub mod wait;
