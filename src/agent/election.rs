@@ -102,6 +102,11 @@ impl Election {
                         let Record { renewed, duration, .. } = record;
                         return Ok(Tenure::Taken(Holder { name: holder, renewed, duration }));
                     }
+                    if first.is_none() {
+                        let message =
+                            format!("{holder} holds the Lease {}; waits to see whether it is alive", self.lease());
+                        (self.tell)(&Event::Note { message });
+                    }
                     first.get_or_insert(record);
                 }
                 Err(error) if error.is_conflict() => {}

@@ -114,7 +114,10 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
         return Ok(0);
     }
     let tenure = match election {
-        Some(election) => hold(election, &mut context, &session).await?,
+        Some(election) => tokio::select! {
+            tenure = hold(election, &mut context, &session) => tenure?,
+            () = stop.cancelled() => return Ok(0),
+        },
         None => None,
     };
     let options = Once { allow_prune: options.allow_prune, stop };

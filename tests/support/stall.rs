@@ -1,5 +1,6 @@
 //! A TCP proxy before the API server that can hold back everything, for as long as a test wants,
-//! and then deliver it late: both directions, and that a connection was closed, too.
+//! and then deliver it late. After a stall, the server does not hear that a client has hung up: what
+//! was held back looks as if somebody still waited for the answer.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -15,6 +16,8 @@ struct Gate {
 #[derive(Default)]
 struct State {
     stalled: bool,
+    /// It was, at some time.
+    has_stalled: bool,
     /// Pieces for the server that were held back.
     held: usize,
 }
@@ -51,7 +54,8 @@ impl Proxy {
 
     /// Holds everything back from now on.
     pub fn stall(&self) {
-        self.state().stalled = true;
+        let mut state = self.state();
+        (state.stalled, state.has_stalled) = (true, true);
     }
 
     /// Delivers what was held back, and goes on.
@@ -74,7 +78,7 @@ fn forward(mut from: TcpStream, mut into: TcpStream, to_server: bool, gate: &Gat
     let mut buffer = vec![0; 1 << 16];
     loop {
         let read = from.read(&mut buffer).unwrap_or_default();
-        {
+        let hides_the_end = {
             let mut state = gate.state.lock().unwrap_or_else(PoisonError::into_inner);
             if state.stalled && to_server && read > 0 {
                 state.held += 1;
@@ -82,9 +86,13 @@ fn forward(mut from: TcpStream, mut into: TcpStream, to_server: bool, gate: &Gat
             while state.stalled {
                 state = gate.opened.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
+            state.has_stalled && to_server
+        };
+        if read == 0 && hides_the_end {
+            return;
         }
         if read == 0 || into.write_all(&buffer[..read]).is_err() {
-            // What comes after the end in the other direction is nobody's business here.
+            // Whatever still comes in the other direction has its own thread.
             let _ = into.shutdown(Shutdown::Write);
             return;
         }
