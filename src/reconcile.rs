@@ -11,6 +11,7 @@ mod follow;
 mod heal;
 mod lane;
 mod machine;
+mod marks;
 mod news;
 mod record;
 mod report;

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use crate::config::SyncConfig;
 use crate::object::{Health, ObjectId};
-use crate::plan::{Inventory, Phase, SyncStatus};
+use crate::plan::{Inventory, SyncStatus};
 
 use super::audit::Audit;
 use super::backoff::Backoff;
 use super::cycle::Cycle;
 use super::lane::Lane;
 use super::view::View;
-use super::{Effect, EffectId, Input, Marks, Moment, Notice, Outcome, RenderedCommit};
+use super::{Effect, EffectId, Input, Marks, Moment, Outcome, RenderedCommit};
 
 /// What the work lane is doing. Looking at the remote goes on beside it.
 #[derive(Debug)]
@@ -329,41 +329,6 @@ impl Machine {
     pub(super) fn is_waiting(&self) -> bool {
         let synced = self.status.synced.as_ref().map(|commit| &commit.id);
         !self.waiting_for.is_empty() && synced != self.head.as_ref()
-    }
-
-    /// Somebody deleted the parent: it is written again, out of what is known.
-    fn parent_missing(&mut self, now: Moment) {
-        if !self.leads {
-            self.marks = Marks::default();
-            return;
-        }
-        if self.stored.take().is_some() && matches!(self.work, Work::Idle) {
-            self.next_cycle = Some(now.mono);
-        }
-        self.marked(Marks::default(), now);
-    }
-
-    fn marked(&mut self, marks: Marks, now: Moment) {
-        if marks == self.marks {
-            return;
-        }
-        if !self.leads {
-            self.marks = marks;
-            return;
-        }
-        let asked = marks.sync_requested != self.marks.sync_requested;
-        let resumed = self.is_suspended() && !(self.config.suspend || marks.suspended);
-        let approved = marks.approved != self.marks.approved;
-        self.marks = marks;
-        if resumed {
-            self.effects.push(Effect::Tell(Notice::Resumed));
-            self.leave_phase(Phase::Suspended);
-        }
-        if asked || resumed {
-            self.next_look = now.mono;
-            self.backoff.reset();
-        }
-        self.asked |= asked || resumed || approved;
     }
 }
 
