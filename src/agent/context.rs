@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::RwLock;
 
 use super::Registry;
-use crate::cluster::{Cluster, Discovery};
+use crate::cluster::{Cluster, Discovery, Leadership};
 use crate::object::DigestKey;
 use crate::observe::Event;
 use crate::reconcile::Moment;
@@ -25,6 +25,8 @@ pub struct Context {
     pub namespace: Arc<str>,
     pub key: DigestKey,
     pub registry: Registry,
+    /// Whether this agent may write; `cluster` sends no write without.
+    pub leadership: Leadership,
     pub data_dir: Arc<PathBuf>,
     pub tell: Sink,
     /// The zero of monotonic time.

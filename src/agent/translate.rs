@@ -88,6 +88,7 @@ pub(super) fn notice(sync: &Arc<str>, notice: Notice) -> Vec<Event> {
         }
         Notice::Suspended { by } => vec![Event::Suspended { sync, by }],
         Notice::Resumed => vec![Event::Resumed { sync }],
+        Notice::StandingBy { commit } => vec![Event::StandingBy { sync, commit: Some(commit.id) }],
         Notice::Status(status) => {
             let commit_time = status.synced.as_ref().map(|commit| commit.time);
             vec![Event::Status { status, commit_time }]

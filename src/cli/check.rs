@@ -63,7 +63,7 @@ pub(super) async fn check(common: &Common) -> Result<u8, CliError> {
         }
     };
     if let Some((cluster, _)) = &cluster {
-        let own = own_access(&session.namespace);
+        let own = own_access(&session.namespace, session.config.leader_election);
         findings.push(permissions(cluster, "the agent's own state", own).await);
         findings.push(may_write_events(cluster, &session.namespace).await);
     }
@@ -95,17 +95,18 @@ pub(super) async fn check(common: &Common) -> Result<u8, CliError> {
     Ok(u8::from(!good))
 }
 
-/// What the agent needs for parents and key, whatever it syncs.
-fn own_access(namespace: &str) -> BTreeSet<Access> {
-    let access = |verb, resource: &str| Access {
+/// What the agent needs for parents, key and lease, whatever it syncs.
+fn own_access(namespace: &str, election: bool) -> BTreeSet<Access> {
+    let access = |verb, group: &str, resource: &str| Access {
         verb,
-        group: String::new(),
+        group: group.into(),
         resource: resource.into(),
         namespace: Some(namespace.into()),
     };
-    let parents = ["get", "list", "watch", "create", "patch", "delete"].map(|verb| access(verb, "configmaps"));
-    let key = ["get", "create"].map(|verb| access(verb, "secrets"));
-    parents.into_iter().chain(key).collect()
+    let parents = ["get", "list", "watch", "create", "patch", "delete"].map(|verb| access(verb, "", "configmaps"));
+    let key = ["get", "create"].map(|verb| access(verb, "", "secrets"));
+    let lease = ["get", "create", "update"].map(|verb| access(verb, "coordination.k8s.io", "leases"));
+    parents.into_iter().chain(key).chain(lease.into_iter().filter(|_| election)).collect()
 }
 
 /// Nothing but the Events themselves depends on this, so it is never wrong.

@@ -14,8 +14,10 @@ use kube::{Client, Config};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::ApiError;
 use super::error::with_causes;
+use super::fence::fenced;
+use super::leadership::NotLeader;
+use super::{ApiError, Leadership};
 use crate::config::ServiceAccount;
 
 /// Called after every answered or failed request: verb, HTTP status (`None`: no answer), time.
@@ -31,6 +33,8 @@ pub struct Connect {
     /// How often a request is sent at most while the server is not there; `None`: 6 times, over
     /// some 8 seconds.
     pub tries: Option<u32>,
+    /// What could change something is sent only while this is held; `None`: always.
+    pub leadership: Option<Leadership>,
 }
 
 /// One request may take this long.
@@ -117,6 +121,10 @@ impl Cluster {
         config.headers.push((USER_AGENT, HeaderValue::from_static(concat!("driftless/", env!("CARGO_PKG_VERSION")))));
         let default_namespace = config.default_namespace.as_str().into();
         let client = ClientBuilder::try_from(config).map_err(|error| failed(&error))?.build();
+        let client = match &options.leadership {
+            Some(leadership) => fenced(client, leadership.clone()),
+            None => client,
+        };
         Ok(Self {
             client,
             hook: options.hook.clone(),
@@ -149,6 +157,12 @@ impl Cluster {
     #[must_use]
     pub fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// Who listens to the requests.
+    #[must_use]
+    pub fn hook(&self) -> Option<RequestHook> {
+        self.hook.clone()
     }
 
     #[must_use]
@@ -233,7 +247,9 @@ impl Cluster {
         let request = request
             .body(Body::from(bytes))
             .map_err(|error| plain(ApiError::Configuration(format!("cannot ask for {}: {error}", call.path))))?;
-        self.client.send(request).await.map_err(|error| plain(ApiError::Unreachable(with_causes(&error))))
+        self.client.send(request).await.map_err(|error| {
+            plain(refusal(&error).map_or_else(|| ApiError::Unreachable(with_causes(&error)), ApiError::NotLeader))
+        })
     }
 
     async fn exchange(&self, call: &Call) -> Result<Value, Unanswered> {
@@ -248,6 +264,18 @@ impl Cluster {
             (ApiError::Garbled(place), None)
         })
     }
+}
+
+/// That a request was stopped by the fence, if that is what an error comes from.
+fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<NotLeader> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(refusal) = error.downcast_ref::<NotLeader>() {
+            return Some(*refusal);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// Reads an answer of at most so many bytes.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::leadership::NotLeader;
+
 /// One field that the API server objects to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -35,6 +37,8 @@ pub enum ApiError {
     Timeout(Duration),
     #[error("the API server's answer could not be read: {0}")]
     Garbled(String),
+    #[error("{0}")]
+    NotLeader(NotLeader),
     /// The kubeconfig or the pod's service account cannot be used.
     #[error(
         "no cluster to connect to (name a kubeconfig with --kubeconfig or $KUBECONFIG, or run in a pod with a service account): {0}"
@@ -163,7 +167,7 @@ impl ApiError {
         match self {
             Self::Refused { code, .. } => matches!(code, 429 | 500 | 502 | 503 | 504),
             Self::Unreachable(_) | Self::Timeout(_) | Self::Garbled(_) => true,
-            Self::Configuration(_) => false,
+            Self::NotLeader(_) | Self::Configuration(_) => false,
         }
     }
 

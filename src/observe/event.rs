@@ -211,6 +211,19 @@ pub enum Event {
     SyncForgotten {
         sync: Arc<str>,
     },
+    /// Whether this agent writes, or stands by for the one that does; `why` is a sentence.
+    Leadership {
+        leads: bool,
+        /// Who leads, where that is known; without an election nobody is named.
+        holder: Option<Arc<str>>,
+        why: String,
+    },
+    /// The agent does not lead, and so writes nothing for this sync: what it told before is outdated.
+    /// With a commit (40 digits), that one is fetched, rendered, and its objects are watched.
+    StandingBy {
+        sync: Arc<str>,
+        commit: Option<String>,
+    },
     ConfigLoaded {
         syncs: usize,
         reloaded: bool,
@@ -227,6 +240,10 @@ pub enum Event {
     },
     /// Something about the agent itself.
     Note {
+        message: String,
+    },
+    /// Something that a person should know before it is trouble.
+    Warning {
         message: String,
     },
     /// A task ended that never should have, or a part of the agent cannot do its work.

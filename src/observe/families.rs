@@ -33,6 +33,7 @@ pub(super) struct Families {
     pub(super) prune_held_objects: IntGaugeVec,
     pub(super) last_success: IntGaugeVec,
     pub(super) commit_timestamp: IntGaugeVec,
+    pub(super) leader: IntGauge,
     pub(super) config_valid: IntGauge,
     pub(super) build_info: IntGaugeVec,
     pub(super) sync_duration: HistogramVec,
@@ -90,6 +91,10 @@ impl Families {
                 "commit_timestamp_seconds",
                 "Committer time of the commit that the cluster equals, in Unix seconds.",
                 &["sync"],
+            )?,
+            leader: keep(
+                registry,
+                IntGauge::new(full("leader"), "1 when this agent writes, 0 while it stands by for another.")?,
             )?,
             config_valid: keep(
                 registry,

@@ -33,6 +33,7 @@ pub(super) fn level(event: &Event) -> Option<Level> {
         | Event::Planned { create: 0, configure: 0, prune: 0, refuse: 0, .. }
         | Event::SyncEnded { result: SyncResult::Synced, changed: 0, lag: None, .. }
         | Event::SyncEnded { result: SyncResult::Unhealthy | SyncResult::Held, again: true, .. }
+        | Event::StandingBy { commit: None, .. }
         | Event::Worked { .. } => Level::DEBUG,
         Event::SyncStarted { .. }
         | Event::Planned { .. }
@@ -44,13 +45,16 @@ pub(super) fn level(event: &Event) -> Option<Level> {
         | Event::SyncEnded { result: SyncResult::Synced, .. }
         | Event::Suspended { .. }
         | Event::Resumed { .. }
+        | Event::StandingBy { .. }
         | Event::SyncForgotten { .. }
+        | Event::Leadership { .. }
         | Event::ConfigLoaded { .. }
         | Event::Note { .. } => Level::INFO,
         Event::Looked { result: LookResult::Failed, .. }
         | Event::Applied { result: ApplyResult::Skipped, .. }
         | Event::DriftDetected { .. }
         | Event::Contested { .. }
+        | Event::Warning { .. }
         | Event::PruneHeld { .. }
         | Event::EventsDropped { .. }
         | Event::SyncEnded { result: SyncResult::Unhealthy | SyncResult::Held, .. } => Level::WARN,
@@ -86,17 +90,14 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
             Line { commit: Some(commit), ..said(sync, format!("syncing {commit}: {subject}")) }
         }
         Event::Planned { sync, create, configure, unchanged, prune, refuse } => {
-            let counts = [
-                (create, "to create"),
-                (configure, "to configure"),
-                (prune, "to prune"),
-                (refuse, "refused"),
-                (unchanged, "unchanged"),
-            ];
-            let parts: Vec<String> =
-                counts.iter().filter(|(count, _)| **count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-            let plan = if parts.is_empty() { "no objects".to_owned() } else { parts.join(", ") };
-            Line { changed: Some(create + configure + prune), ..said(sync, format!("plan: {plan}")) }
+            let plan = planned(&[
+                (*create, "to create"),
+                (*configure, "to configure"),
+                (*prune, "to prune"),
+                (*refuse, "refused"),
+                (*unchanged, "unchanged"),
+            ]);
+            Line { changed: Some(create + configure + prune), ..said(sync, plan) }
         }
         Event::Applied { sync, object, uid: _, result, error } => applied(sync, object, *result, error.as_ref()),
         Event::DriftDetected { sync, object, uid: _, reason: why, blame, healed: _, missed } => {
@@ -150,6 +151,12 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
             let plural = if *events == 1 { " was" } else { "s were" };
             said(sync, format!("{events} Kubernetes Event{plural} not written: {why}; this log has them all"))
         }
+        Event::Leadership { why, .. } => general(why.clone()),
+        Event::StandingBy { sync, commit } => {
+            let commit = commit.as_deref().map(short);
+            let with = commit.map(|commit| format!(" with commit {commit}")).unwrap_or_default();
+            Line { commit, ..said(sync, format!("standing by{with}")) }
+        }
         Event::ConfigLoaded { syncs, reloaded } => {
             let again = if *reloaded { "re" } else { "" };
             let plural = if *syncs == 1 { "" } else { "s" };
@@ -159,8 +166,14 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
             let line = general(format!("configuration refused, the running one stays: {error}"));
             Line { error: Some(error.clone()), ..line }
         }
-        Event::Note { message } | Event::Trouble { message } => general(message.clone()),
+        Event::Note { message } | Event::Warning { message } | Event::Trouble { message } => general(message.clone()),
     })
+}
+
+fn planned(counts: &[(usize, &str)]) -> String {
+    let some = counts.iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = some.map(|(count, what)| format!("{count} {what}")).collect();
+    format!("plan: {}", if parts.is_empty() { "no objects".to_owned() } else { parts.join(", ") })
 }
 
 fn applied<'a>(sync: &'a str, object: &ObjectId, result: ApplyResult, error: Option<&Problem>) -> Line<'a> {

@@ -127,7 +127,8 @@ impl Metrics {
             }
             Event::Suspended { sync, .. } => families.sync_suspended.with_label_values(&[&**sync]).set(1),
             Event::Resumed { sync } => families.sync_suspended.with_label_values(&[&**sync]).set(0),
-            Event::SyncForgotten { sync } => {
+            Event::Leadership { leads, .. } => families.leader.set(i64::from(*leads)),
+            Event::SyncForgotten { sync } | Event::StandingBy { sync, commit: None } => {
                 self.drifted(|drifted| drifted.remove(sync));
                 families.forget(sync);
             }
@@ -138,11 +139,13 @@ impl Metrics {
             Event::ConfigRejected { .. } => families.config_valid.set(0),
             // Told in words only.
             Event::SyncStarted { .. }
+            | Event::StandingBy { .. }
             | Event::Contested { .. }
             | Event::Uncontested { .. }
             | Event::Planned { .. }
             | Event::Problem { .. }
             | Event::Note { .. }
+            | Event::Warning { .. }
             | Event::Trouble { .. } => {}
         }
     }

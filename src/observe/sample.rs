@@ -80,6 +80,7 @@ pub(super) fn every_event() -> Vec<Event> {
         Event::ConfigRejected { error: "driftless.yaml:3:5: unknown key".to_owned() },
         Event::ConfigLoaded { syncs: 2, reloaded: false },
         Event::Note { message: "listening on 127.0.0.1:8080".to_owned() },
+        Event::Warning { message: "a daemon may run as well".to_owned() },
         Event::Trouble { message: "the API server cannot be reached".to_owned() },
         Event::SyncStarted { sync: sync.clone(), commit: COMMIT.to_owned(), subject: "More of it".to_owned() },
         Event::Planned { sync: sync.clone(), create: 1, configure: 2, unchanged: 3, prune: 4, refuse: 5 },
@@ -134,6 +135,9 @@ pub(super) fn every_event() -> Vec<Event> {
     let status = SyncStatus { held: Some(held), ..status(sync, Phase::Held) };
     events.push(Event::Status { status: Arc::new(status), commit_time: None });
     events.push(Event::SyncForgotten { sync: "gone".into() });
+    events.push(Event::StandingBy { sync: "gone".into(), commit: None });
+    events.push(Event::StandingBy { sync: "gone".into(), commit: Some(COMMIT.to_owned()) });
+    events.push(Event::Leadership { leads: true, holder: Some("here".into()), why: "leads".to_owned() });
     events
 }
 

@@ -125,6 +125,11 @@ pub enum Input {
     Marks(Marks),
     /// There is no parent any more, or none yet.
     ParentMissing,
+    /// This agent leads from now on; with what the parent holds, read since.
+    Leads {
+        stored: Option<Box<(Inventory, SyncStatus)>>,
+        marks: Marks,
+    },
     /// The syncs of `dependsOn` that are not synced.
     WaitingFor(Vec<String>),
 }
@@ -256,5 +261,9 @@ pub enum Notice {
         by: &'static str,
     },
     Resumed,
+    /// A follower is as ready as it can be.
+    StandingBy {
+        commit: Commit,
+    },
     Status(Arc<SyncStatus>),
 }

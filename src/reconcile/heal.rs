@@ -15,6 +15,9 @@ use super::{Effect, EffectId, Examined, Machine, Moment, Notice};
 impl Machine {
     /// Takes in what the watches have seen.
     pub(super) fn changed(&mut self, changes: Vec<Change>, now: Moment) {
+        if !self.leads {
+            return;
+        }
         for change in changes {
             self.note_job(&change);
             if self.is_being_written(change.id()) {

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use crate::config::SyncConfig;
 use crate::object::{Health, ObjectId};
-use crate::plan::{Inventory, Phase, SyncStatus};
+use crate::plan::{Inventory, SyncStatus};
 
 use super::audit::Audit;
 use super::backoff::Backoff;
 use super::cycle::Cycle;
 use super::lane::Lane;
 use super::view::View;
-use super::{Effect, EffectId, Input, Marks, Moment, Notice, Outcome, RenderedCommit};
+use super::{Effect, EffectId, Input, Marks, Moment, Outcome, RenderedCommit};
 
 /// What the work lane is doing. Looking at the remote goes on beside it.
 #[derive(Debug)]
@@ -83,10 +83,13 @@ impl Work {
 
 /// The loop of one sync.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "they have nothing to do with each other")]
 pub struct Machine {
     pub(super) config: Arc<SyncConfig>,
     pub(super) set_id: String,
     pub(super) allow_prune: bool,
+    /// Whether it may write. A follower looks, renders and observes, and decides nothing.
+    pub(super) leads: bool,
     pub(super) next_id: EffectId,
     pub(super) work: Work,
     pub(super) look: Option<EffectId>,
@@ -149,14 +152,12 @@ impl Machine {
         now: Moment,
         seed: u64,
     ) -> Self {
-        let (inventory, mut status) = stored.clone().unwrap_or_default();
-        status.sync = config.name.to_string();
-        status.url = config.source.display_url();
-        status.reference = config.source.reference.to_string();
-        status.path = config.path.to_string();
+        let (inventory, status) = stored.clone().unwrap_or_default();
+        let status = identified(status, &config);
         Self {
             set_id,
             allow_prune: false,
+            leads: true,
             next_id: 0,
             work: Work::Idle,
             look: None,
@@ -199,6 +200,18 @@ impl Machine {
     pub fn allowing_prune(mut self, allow: bool) -> Self {
         self.allow_prune = allow;
         self
+    }
+
+    /// One that stands by until [`Input::Leads`].
+    #[must_use]
+    pub fn following(mut self) -> Self {
+        self.leads = false;
+        self
+    }
+
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.leads
     }
 
     #[must_use]
@@ -256,6 +269,7 @@ impl Machine {
             Input::Pruned { id, outcomes } => self.pruned(id, outcomes, now),
             Input::Marks(marks) => self.marked(marks, now),
             Input::ParentMissing => self.parent_missing(now),
+            Input::Leads { stored, marks } => self.lead(stored.map(|stored| *stored), marks, now),
             Input::WaitingFor(syncs) => {
                 let freed = !self.waiting_for.is_empty() && syncs.is_empty();
                 self.waiting_for = syncs;
@@ -279,16 +293,14 @@ impl Machine {
 
     /// Starts whatever is due.
     fn proceed(&mut self, now: Moment) {
+        if !self.leads {
+            return self.stand_by(now);
+        }
         if self.is_suspended() {
             self.lane.clear();
             return self.tell_suspended();
         }
-        if self.look.is_none() && now.mono >= self.next_look {
-            let id = self.number();
-            self.look = Some(id);
-            self.next_look = now.mono + self.config.interval;
-            self.effects.push(Effect::Look { id });
-        }
+        self.look_when_due(now);
         self.heal(now);
         self.audit(now);
         if matches!(self.work, Work::Idle) && std::mem::take(&mut self.asked) {
@@ -307,36 +319,29 @@ impl Machine {
         }
     }
 
+    pub(super) fn look_when_due(&mut self, now: Moment) {
+        if self.look.is_none() && now.mono >= self.next_look {
+            let id = self.number();
+            self.look = Some(id);
+            self.next_look = now.mono + self.config.interval;
+            self.effects.push(Effect::Look { id });
+        }
+    }
+
     /// The newest commit waits for the syncs that this one depends on.
     pub(super) fn is_waiting(&self) -> bool {
         let synced = self.status.synced.as_ref().map(|commit| &commit.id);
         !self.waiting_for.is_empty() && synced != self.head.as_ref()
     }
+}
 
-    /// Somebody deleted the parent: it is written again, out of what is known.
-    fn parent_missing(&mut self, now: Moment) {
-        if self.stored.take().is_some() && matches!(self.work, Work::Idle) {
-            self.next_cycle = Some(now.mono);
-        }
-        self.marked(Marks::default(), now);
-    }
-
-    fn marked(&mut self, marks: Marks, now: Moment) {
-        if marks == self.marks {
-            return;
-        }
-        let asked = marks.sync_requested != self.marks.sync_requested;
-        let resumed = self.is_suspended() && !(self.config.suspend || marks.suspended);
-        let approved = marks.approved != self.marks.approved;
-        self.marks = marks;
-        if resumed {
-            self.effects.push(Effect::Tell(Notice::Resumed));
-            self.leave_phase(Phase::Suspended);
-        }
-        if asked || resumed {
-            self.next_look = now.mono;
-            self.backoff.reset();
-        }
-        self.asked |= asked || resumed || approved;
+/// A status of this sync, whatever the stored one said of source and path.
+pub(super) fn identified(status: SyncStatus, config: &SyncConfig) -> SyncStatus {
+    SyncStatus {
+        sync: config.name.to_string(),
+        url: config.source.display_url(),
+        reference: config.source.reference.to_string(),
+        path: config.path.to_string(),
+        ..status
     }
 }

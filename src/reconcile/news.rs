@@ -56,7 +56,7 @@ impl Machine {
                 self.next_look = now.mono + retry_in;
                 self.effects.push(Effect::Tell(Notice::LookFailed { error: error.clone(), retry_in }));
                 self.look_error = Some(error);
-                if self.rendered.is_none() {
+                if self.rendered.is_none() && self.leads {
                     self.fail_without_commit(now);
                 }
             }
@@ -111,13 +111,16 @@ impl Machine {
                     self.work = Work::Idle;
                     return;
                 }
+                if !self.leads {
+                    return self.observe(rendered, began);
+                }
                 self.status_syncing(&rendered);
                 self.effects.push(Effect::Tell(Notice::Started { commit: rendered.commit.clone() }));
                 self.observe(rendered, began);
             }
             Err(error) => {
                 self.render_error = Some((commit, error));
-                if self.is_suspended() {
+                if self.is_suspended() || !self.leads {
                     self.work = Work::Idle;
                 } else if let Some(last_good) = self.rendered.clone() {
                     self.observe(last_good, began);

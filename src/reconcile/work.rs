@@ -11,6 +11,9 @@ use super::{Effect, EffectId, Machine, Moment, Observation};
 impl Machine {
     pub(super) fn observed(&mut self, id: EffectId, result: Result<Observation, String>, now: Moment) {
         let Some(mut cycle) = self.take(id, |work| matches!(work, Work::Observing { .. })) else { return };
+        if !self.leads {
+            return self.observed_as_follower(&result);
+        }
         if self.is_suspended() {
             return;
         }

@@ -297,13 +297,13 @@ fn a_quiet_cycle_and_a_restart_write_no_event() {
     site.edit("configmaps", "a", "tuner", &json!({"data": {"value": "by hand"}}));
     eventually_told(&site.namespace, "ConfigMap", "a", "DriftHealed");
     eventually_told_of_the_sync(&site, "Synced");
-    agent.passes("shop", 1);
+    agent.cycles("shop", 1);
     let Some(mark) = audit::mark() else { return };
-    agent.passes("shop", 2);
+    agent.cycles("shop", 2);
     agent.stop();
     let agent = Agent::start(&site);
     agent.eventually_synced("shop", &site.repo.head());
-    agent.passes("shop", 2);
+    agent.cycles("shop", 2);
     agent.stop();
     let events: Vec<_> = site.requests(mark).into_iter().filter(|asked| asked.what.starts_with("events ")).collect();
     assert_eq!(events, []);

@@ -11,6 +11,7 @@ mod http;
 mod ignore;
 mod ignore_modes;
 mod inventory;
+mod leader;
 mod order;
 mod plan;
 mod prune;

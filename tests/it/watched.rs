@@ -85,13 +85,13 @@ fn a_quiet_cluster_is_asked_nothing_and_status_updates_change_nothing_about_that
     site.configure(&[site.sync("shop")]);
     let agent = Agent::start(&site);
     agent.eventually_synced("shop", &site.repo.head());
-    agent.passes("shop", 2);
+    agent.cycles("shop", 2);
     let Some(mark) = audit::mark() else { return };
     let web = format!("{}/status", path("deployments.apps", Some(&site.namespace), "web"));
     for number in 0..100 {
         cluster().merge(&web, "status-writer", &json!({"status": {"terminatingReplicas": number}}));
     }
-    agent.passes("shop", 10);
+    agent.cycles("shop", 10);
     let asked = audit::requests_since(mark, &site.user());
     let asked: Vec<_> = asked.iter().filter(|asked| asked.verb != "watch").collect();
     assert!(asked.is_empty(), "{asked:#?}");
@@ -156,7 +156,7 @@ fn an_object_that_says_mutation_ignore_is_made_when_it_is_missing_and_never_chan
     let (site, agent) = watched(&[("once.yaml", &once("1"))]);
     edit(&site, "once", "owner", "theirs");
     let head = site.repo.commit(&[("once.yaml", &once("2"))]);
-    agent.hurried_passes("shop", 1);
+    agent.passes("shop", 1);
     agent.eventually_synced("shop", &head);
     assert_eq!(site.value_of("once").as_deref(), Some("theirs"));
     cluster().delete(&path("configmaps", Some(&site.namespace), "once"));

@@ -44,8 +44,8 @@ fn of_two_syncs_that_declare_one_object_one_writes_it_and_the_other_reports_whos
         site.edit("configmaps", "same", &format!("tuner-{number}"), &json!({"data": {"value": "by hand"}}));
         eventually_holds(&site, "same", &json!({"value": "x"}));
     }
-    agent.hurried_passes("second", 2);
-    agent.hurried_passes("first", 1);
+    agent.passes("second", 2);
+    agent.passes("first", 1);
     assert_eq!(agent.sync("second")["phase"], "Failing");
     assert_eq!(site.value_of("same").as_deref(), Some("x"));
     let Some(mark) = mark else { return };

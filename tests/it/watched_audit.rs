@@ -80,7 +80,7 @@ fn without_an_audit_nobody_asks_and_the_watches_do_not_see_it() {
     agent.eventually_synced("shop", &site.repo.head());
     let plural = format!("things.{group}");
     etcd::change(&group, "things", &site.namespace, "one", |stored| stored["spec"]["size"] = json!(7));
-    agent.hurried_passes("shop", 1);
+    agent.passes("shop", 1);
     assert_eq!(site.get(&plural, "one").expect("it exists")["spec"]["size"], 7);
     // What the fast path does see puts the rest right, too.
     site.edit(&plural, "one", "tuner", &json!({"spec": {"size": 8}}));

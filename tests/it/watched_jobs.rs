@@ -48,12 +48,12 @@ fn a_job_that_ended_and_was_removed_is_not_run_again_before_its_manifest_changes
     let (site, agent) = watched(&[("job.yaml", &file("one")), ("a.yaml", &config_map("a", "1"))]);
     eventually("it has ended and is gone", || check(!site.has("jobs.batch", "job"), "it is there"));
     news_have_come(&site);
-    agent.hurried_passes("shop", 1);
+    agent.passes("shop", 1);
     agent.stop();
     let agent = Agent::start(&site);
     agent.eventually_synced("shop", &site.repo.head());
     news_have_come(&site);
-    agent.hurried_passes("shop", 1);
+    agent.passes("shop", 1);
     assert_eq!(agent.logged(&["drift in Job"]), None);
     assert_eq!(agent.sync("shop")["phase"], "Synced");
     assert!(!site.has("jobs.batch", "job"));

@@ -77,7 +77,7 @@ fn an_object_that_somebody_gave_to_another_set_is_left_alone_until_it_is_given_b
     site.edit("configmaps", "a", "other", &json!({"data": {"value": "theirs"}}));
     site.edit("configmaps", "b", "tuner", &json!({"data": {"value": "by hand"}}));
     eventually_has(&site, "b", "1");
-    agent.hurried_passes("shop", 1);
+    agent.passes("shop", 1);
     assert_eq!(site.value_of("a").as_deref(), Some("theirs"));
     give(&ours);
     eventually_has(&site, "a", "1");

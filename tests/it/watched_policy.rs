@@ -72,7 +72,7 @@ fn drift_that_is_only_reported_is_told_once_with_who_did_it_and_told_gone_when_i
     let drifted = || agent.metric("driftless_drifted_objects", &["sync=\"shop\""]);
     eventually("both are counted", || check(drifted() == Some(2.0), format!("{:?}", drifted())));
     news_have_come(&site);
-    agent.hurried_passes("shop", 2);
+    agent.passes("shop", 2);
     assert_untouched(&site, mark);
     let told = agent.log().iter().filter(|line| line.contains("drift in") && line.contains("/a")).count();
     assert_eq!(told, 1, "told once");
@@ -96,7 +96,7 @@ fn drift_is_neither_told_nor_undone_where_it_is_switched_off() {
     edit(&site, "a", "by hand");
     site.delete("configmaps", "b");
     news_have_come(&site);
-    agent.hurried_passes("shop", 1);
+    agent.passes("shop", 1);
     assert_untouched(&site, mark);
     assert_eq!(agent.logged(&["drift in ConfigMap", "/a"]).or(agent.logged(&["drift in ConfigMap", "/b"])), None);
     assert_eq!(agent.metric("driftless_drift_detected_total", &["sync=\"shop\""]), None);

@@ -31,9 +31,9 @@ fn ten_cycles_of_hundreds_of_objects_and_a_thousand_status_updates_cost_no_reque
     let site = Site::of_shop(&[("many.yaml", &many())]);
     let agent = Agent::start(&site);
     agent.eventually_synced("shop", &site.repo.head());
-    agent.passes("shop", 2);
+    agent.cycles("shop", 2);
     let Some(mark) = audit::mark() else { return };
-    agent.passes("shop", 10);
+    agent.cycles("shop", 10);
     let asked = |mark: audit::Mark| -> Vec<_> {
         let requests = site.requests(mark).into_iter();
         requests.filter(|asked| asked.verb != "watch").map(|asked| format!("{} {}", asked.verb, asked.what)).collect()
@@ -47,7 +47,7 @@ fn ten_cycles_of_hundreds_of_objects_and_a_thousand_status_updates_cost_no_reque
             cluster().merge(&status, "status-writer", &json!({"status": {"terminatingReplicas": round}}));
         }
     }
-    agent.passes("shop", 3);
+    agent.cycles("shop", 3);
     assert_eq!(asked(mark), [] as [String; 0]);
     assert_eq!(agent.metric("driftless_drift_detected_total", &[]), None);
 }

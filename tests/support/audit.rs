@@ -43,6 +43,27 @@ pub fn mark() -> Option<Mark> {
     Some(Mark(std::fs::metadata(log).expect("an audit log").len()))
 }
 
+/// When a request came and was done with (RFC 3339, in UTC with 6 digits, so that they sort), and
+/// which it was.
+#[derive(Clone, Debug)]
+pub struct Timed {
+    pub came: String,
+    pub done: String,
+    pub asked: Asked,
+}
+
+/// The writes of a user since a mark that were carried out.
+pub fn writes_since(mark: Mark, user: &str) -> Vec<Timed> {
+    let log = cluster().audit_log().expect("an audit log");
+    settle(&log);
+    let of_user = events(&log, mark).filter(|event| who(event) == Some(user));
+    let timed = of_user.map(|event| {
+        let time = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
+        Timed { came: time("requestReceivedTimestamp"), done: time("stageTimestamp"), asked: asked(&event) }
+    });
+    timed.filter(|timed| timed.asked.writes() && timed.asked.code < 300).collect()
+}
+
 /// Every request of a user since a mark, once each, in the order in which they came.
 pub fn requests_since(mark: Mark, user: &str) -> Vec<Asked> {
     let log = cluster().audit_log().expect("an audit log");

@@ -8,5 +8,6 @@ pub mod git;
 pub mod githttp;
 pub mod process;
 pub mod site;
+pub mod stall;
 pub mod wait;
 pub mod watched;

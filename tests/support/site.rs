@@ -117,15 +117,20 @@ impl Site {
 
     /// The same with other settings of the agent.
     pub fn configure_with(&self, syncs: &[Value], adjust: impl FnOnce(&mut Value)) {
-        let mut config = json!({
+        let mut config = self.configuration(syncs);
+        adjust(&mut config);
+        self.write_config(&serde_json::to_string_pretty(&config).expect("JSON"));
+    }
+
+    /// The configuration for these syncs, for a test to change.
+    pub fn configuration(&self, syncs: &[Value]) -> Value {
+        json!({
             "listen": "127.0.0.1:0",
             "namespace": self.home,
             "dataDir": self.data_dir(),
             "leaderElection": {"enabled": false},
             "syncs": syncs,
-        });
-        adjust(&mut config);
-        self.write_config(&serde_json::to_string_pretty(&config).expect("JSON"));
+        })
     }
 
     pub fn write_config(&self, text: &str) {
@@ -143,6 +148,11 @@ impl Site {
 
     /// The same with another configuration file.
     pub fn command_for(&self, config: &Path, arguments: &[&str]) -> Command {
+        self.command_as(&self.kubeconfig(), config, arguments)
+    }
+
+    /// The same as another user, or by another way to the API server.
+    pub fn command_as(&self, kubeconfig: &Path, config: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_driftless"));
         command
             .env_clear()
@@ -153,7 +163,7 @@ impl Site {
             .arg("--config")
             .arg(config)
             .arg("--kubeconfig")
-            .arg(self.kubeconfig());
+            .arg(kubeconfig);
         command
     }
 

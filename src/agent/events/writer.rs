@@ -65,6 +65,10 @@ impl Writer {
 
     /// Writes an Event, or one more of a series.
     pub(super) async fn write(&mut self, event: &KubeEvent) {
+        // Who stands by tells its log; the leader writes.
+        if !self.context.leadership.is_held() {
+            return;
+        }
         let namespace = match &event.about {
             About::Object { id, .. } => id.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE).to_owned(),
             About::Sync | About::Missing(_) => self.context.namespace.to_string(),

@@ -33,6 +33,8 @@ enum Event {
     Kill(u8, bool),
     Approve(bool),
     Suspend(bool),
+    /// The process ends; another replica stood by for so many seconds and leads now.
+    Succeed(u16),
     /// So many effects are answered, the newest first where `true`.
     Some(u8, bool),
     Pass(u16),
@@ -43,7 +45,7 @@ enum Event {
 fn any_event() -> impl Strategy<Value = Event> {
     use Event::{
         Approve, Back, Commit, Delete, Edit, Finalize, Ill, Kill, LookFails, Mend, News, ParentRefused, Pass, Recreate,
-        Refuse, Release, Some, Strip, Suspend, Unobservable, Unreadable,
+        Refuse, Release, Some, Strip, Succeed, Suspend, Unobservable, Unreadable,
     };
     let name = 0..NAMES;
     prop_oneof![
@@ -64,6 +66,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => any::<bool>().prop_map(Unreadable),
         2 => Just(Mend),
         3 => (0..8u8, any::<bool>()).prop_map(|(at, after)| Kill(at, after)),
+        1 => (0..400u16).prop_map(Succeed),
         3 => prop::bool::weighted(0.7).prop_map(Approve),
         1 => prop::bool::weighted(0.3).prop_map(Suspend),
         6 => (1..8u8, any::<bool>()).prop_map(|(count, newest)| Some(count, newest)),
@@ -254,6 +257,13 @@ impl Story {
             }
             Event::Mend | Event::Unreadable(false) => self.mend(),
             Event::Kill(at, after) => self.world.kill = Some((usize::from(at), after)),
+            Event::Succeed(seconds) => {
+                self.world.follow();
+                let writes = self.world.writes();
+                self.pass(u64::from(seconds));
+                assert_eq!(self.world.writes(), writes, "a follower writes nothing");
+                self.world.lead();
+            }
             Event::Approve(head) => {
                 let commit = if head { self.world.head.clone().unwrap_or_default() } else { "c001".into() };
                 self.world.approve(&commit);

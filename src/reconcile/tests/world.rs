@@ -313,6 +313,10 @@ impl World {
 
     /// Ends the process; the next one knows what the parent holds.
     pub fn restart(&mut self) {
+        self.restart_as(|machine| machine);
+    }
+
+    fn restart_as(&mut self, role: impl FnOnce(Machine) -> Machine) {
         self.pending.clear();
         self.kill = None;
         self.killed = false;
@@ -320,8 +324,26 @@ impl World {
         self.news.clear();
         let seed = u64::try_from(self.steps).unwrap();
         let (config, marks) = (Arc::clone(&self.config), self.marks.clone());
-        self.machine = Machine::new(config, SET.into(), self.parent.clone(), marks, moment(self.now), seed);
+        self.machine = role(Machine::new(config, SET.into(), self.parent.clone(), marks, moment(self.now), seed));
         self.step(Input::Tick);
+    }
+
+    /// This process is another replica from now on, which stands by.
+    pub fn follow(&mut self) {
+        self.restart_as(Machine::following);
+    }
+
+    /// The replica that stands by leads from now on.
+    pub fn lead(&mut self) {
+        let stored = self.parent.clone().map(Box::new);
+        self.step(Input::Leads { stored, marks: self.marks.clone() });
+    }
+
+    /// Another replica leads for a while; the result is this one.
+    pub fn swap_for_a_leader(&mut self) -> Machine {
+        let (config, marks) = (Arc::clone(&self.config), self.marks.clone());
+        let leader = Machine::new(config, SET.into(), self.parent.clone(), marks, moment(self.now), 7);
+        std::mem::replace(&mut self.machine, leader)
     }
 
     /// A person annotates the parent.
