@@ -11,6 +11,7 @@ mod once;
 mod parents;
 mod registry;
 mod store;
+mod told;
 mod translate;
 
 pub use context::{Context, Sink};

@@ -1,5 +1,6 @@
 //! The API server: client, discovery, and live objects reduced to what decisions need.
 
+mod access;
 mod client;
 mod discovery;
 mod error;
@@ -11,7 +12,8 @@ mod store;
 mod watch;
 mod write;
 
-pub use client::{Access, Cluster, Connect, RequestHook};
+pub use access::{Access, Denied};
+pub use client::{Cluster, Connect, RequestHook};
 pub use discovery::{Discovery, Resource};
 pub use error::{ApiError, Cause, with_causes};
 pub use health::{has_health, health, health_of, waits_for_consumer};

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::effects::Worker;
 use super::parents::{AllMarks, marks, read_parent};
+use super::told::Told;
 use super::{Context, ParentStore, translate};
 use crate::apply::{Parent, applyset_id};
 use crate::cluster::{Cluster, Live};
@@ -78,6 +79,11 @@ impl Driver {
         let machine =
             Machine::new(Arc::clone(&self.config), set_id.clone(), stored, seen, self.context.now(), fastrand::u64(..))
                 .allowing_prune(self.allow_prune);
+        // Empty at first: it is asked for, in the name of the account, when it is needed.
+        let discovery = match &self.config.service_account {
+            Some(_) => Arc::default(),
+            None => Arc::clone(&self.context.discovery),
+        };
         let (applied_one, applied) = mpsc::unbounded_channel();
         let (watched, set) = (cluster.clone(), set_id.clone());
         let worker = Worker {
@@ -92,9 +98,11 @@ impl Driver {
             name,
             set_id,
             cluster,
+            discovery,
             revision: tokio::sync::Mutex::default(),
             hurry: tokio::sync::Mutex::default(),
             cache: tokio::sync::Mutex::new(Cache::default()),
+            told: Told::default(),
             rediscover: AtomicBool::new(false),
             stop: self.stop.clone(),
             resolved: tokio::sync::Mutex::default(),

@@ -53,6 +53,8 @@ pub(super) type Unanswered = (ApiError, Option<Duration>);
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    /// The same without the user that the kubeconfig itself impersonates (`as`, `as-groups`).
+    plain: Client,
     hook: Option<RequestHook>,
     /// Namespace of the kubeconfig's context, or of the pod.
     default_namespace: Arc<str>,
@@ -68,29 +70,6 @@ pub(super) struct Call {
     pub path: String,
     pub accept: &'static str,
     pub body: Option<(&'static str, Vec<u8>)>,
-}
-
-/// Whose rights a request needs: for the permission checks of `driftless check`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Access {
-    pub verb: &'static str,
-    pub group: String,
-    pub resource: String,
-    pub namespace: Option<String>,
-}
-
-/// `patch deployments.apps in shop`.
-impl std::fmt::Display for Access {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{} {}", self.verb, self.resource)?;
-        if !self.group.is_empty() {
-            write!(out, ".{}", self.group)?;
-        }
-        match &self.namespace {
-            Some(namespace) => write!(out, " in {namespace}"),
-            None => Ok(()),
-        }
-    }
 }
 
 impl Cluster {
@@ -116,9 +95,15 @@ impl Cluster {
         config.default_retry = false;
         config.headers.push((USER_AGENT, HeaderValue::from_static(concat!("driftless/", env!("CARGO_PKG_VERSION")))));
         let default_namespace = config.default_namespace.as_str().into();
-        let client = ClientBuilder::try_from(config).map_err(|error| failed(&error))?.build();
+        let build =
+            |config: Config| ClientBuilder::try_from(config).map(ClientBuilder::build).map_err(|error| failed(&error));
+        let client: Client = build(config.clone())?;
+        let auth = &mut config.auth_info;
+        let impersonates = auth.impersonate.take().is_some() | auth.impersonate_groups.take().is_some();
+        let plain = if impersonates { build(config)? } else { client.clone() };
         Ok(Self {
             client,
+            plain,
             hook: options.hook.clone(),
             default_namespace,
             impersonate: None,
@@ -126,17 +111,18 @@ impl Cluster {
         })
     }
 
-    /// The same server as another user: requests of a sync that names a service account.
+    /// The same server as another user: requests of a sync that names a service account. The API
+    /// server knows one impersonation a request, so a user whom the kubeconfig impersonates is
+    /// replaced by it: his groups must not be lent to the account. The account's own groups are
+    /// added by the server.
     ///
     /// # Errors
     /// The name cannot be written in a header.
     pub fn impersonating(&self, account: Option<&ServiceAccount>) -> Result<Self, ApiError> {
-        let impersonate = account
-            .map(|account| format!("system:serviceaccount:{}:{}", account.namespace, account.name))
-            .map(|user| HeaderValue::from_str(&user))
-            .transpose()
+        let Some(account) = account else { return Ok(self.clone()) };
+        let user = HeaderValue::from_str(&account.user())
             .map_err(|_| ApiError::Configuration("serviceAccount has characters that no name can have".into()))?;
-        Ok(Self { impersonate, ..self.clone() })
+        Ok(Self { client: self.plain.clone(), impersonate: Some(user), ..self.clone() })
     }
 
     /// The kube client itself, for watches.

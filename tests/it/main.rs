@@ -10,8 +10,10 @@ mod http;
 mod ignore;
 mod inventory;
 mod order;
+mod permission;
 mod plan;
 mod prune;
+mod refused;
 mod shop;
 mod source;
 #[path = "../support/mod.rs"]

@@ -6,5 +6,7 @@ pub mod cluster;
 pub mod git;
 pub mod githttp;
 pub mod process;
+pub mod rights;
 pub mod site;
 pub mod wait;
+pub mod webhook;

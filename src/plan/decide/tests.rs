@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::*;
-use crate::object::{Digest, Health, Manifest, Origin, Termination};
+use crate::object::{Digest, Health, Manifest, Origin, Termination, Unreadable};
 
 const SET: &str = "applyset-ours-v1";
 const COMMIT: &str = "c0ffee";
@@ -45,7 +45,7 @@ struct World {
     desired: Vec<Desired>,
     doubt: Option<String>,
     observed: BTreeMap<ObjectId, Observed>,
-    unreadable: BTreeMap<GroupKind, String>,
+    unreadable: Unreadable,
     crds: BTreeMap<GroupKind, String>,
     inventory: Inventory,
     prune: PrunePolicy,
@@ -205,7 +205,7 @@ fn an_orphan_is_pruned_only_with_every_proof() {
     assert_eq!(
         kept(&|world| {
             world.observed.remove(&id("a"));
-            world.unreadable.insert(GroupKind::new("", "ConfigMap"), "forbidden".into());
+            world.unreadable.insert(GroupKind::new("", "ConfigMap"), None, "forbidden".into());
         }),
         Verb::Keep
     );
