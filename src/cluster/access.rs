@@ -61,6 +61,20 @@ impl fmt::Display for Access {
     }
 }
 
+/// Since Kubernetes 1.36, a refused impersonation is told as one of a single request
+/// (`impersonate-on:serviceaccount:get`, KEP-5284), without the account. This puts it the way it was
+/// before, which is also what has to be granted: it works in all versions.
+pub(super) fn name_the_account(message: &str, namespace: &str, name: &str) -> String {
+    let user = message.split_once("User \"").and_then(|(_, rest)| rest.split_once('"'));
+    match user {
+        Some((user, rest)) if rest.starts_with(" cannot impersonate") => format!(
+            "serviceaccounts \"{name}\" is forbidden: User \"{user}\" cannot impersonate resource \"serviceaccounts\" \
+             in API group \"\" in the namespace \"{namespace}\""
+        ),
+        _ => message.to_owned(),
+    }
+}
+
 /// A request that its sender has no permission for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
@@ -139,6 +153,16 @@ mod tests {
         let denied = Denied::parse(message).unwrap();
         assert_eq!(denied.access.to_string(), "impersonate serviceaccounts deployer in shop");
         assert!(denied.to_string().contains("resourceNames: [\"deployer\"]"), "{denied}");
+    }
+
+    #[test]
+    fn an_impersonation_that_is_refused_for_one_request_names_the_account_as_well() {
+        let newer = "forbidden: User \"agent\" cannot impersonate-on:serviceaccount:get path \"/api\"";
+        let told = name_the_account(newer, "shop", "deployer");
+        assert_eq!(Denied::parse(&told).unwrap().access.to_string(), "impersonate serviceaccounts deployer in shop");
+        assert_eq!(Denied::parse(&told).unwrap().user, "agent");
+        let other = "configmaps is forbidden: User \"u\" cannot list resource \"configmaps\"";
+        assert_eq!(name_the_account(other, "shop", "deployer"), other);
     }
 
     #[test]

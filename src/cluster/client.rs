@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::ApiError;
+use super::access::name_the_account;
 use super::error::with_causes;
 use crate::config::ServiceAccount;
 
@@ -58,8 +59,15 @@ pub struct Cluster {
     hook: Option<RequestHook>,
     /// Namespace of the kubeconfig's context, or of the pod.
     default_namespace: Arc<str>,
-    impersonate: Option<HeaderValue>,
+    impersonate: Option<Impersonated>,
     tries: u32,
+}
+
+/// As whom requests are made, other than as whoever the kubeconfig says.
+#[derive(Clone)]
+struct Impersonated {
+    account: ServiceAccount,
+    user: HeaderValue,
 }
 
 /// One request, without what all have in common.
@@ -122,7 +130,8 @@ impl Cluster {
         let Some(account) = account else { return Ok(self.clone()) };
         let user = HeaderValue::from_str(&account.user())
             .map_err(|_| ApiError::Configuration("serviceAccount has characters that no name can have".into()))?;
-        Ok(Self { client: self.plain.clone(), impersonate: Some(user), ..self.clone() })
+        let impersonate = Some(Impersonated { account: account.clone(), user });
+        Ok(Self { client: self.plain.clone(), impersonate, ..self.clone() })
     }
 
     /// The kube client itself, for watches.
@@ -181,7 +190,7 @@ impl Cluster {
                 return Ok(body);
             }
             let body = read(body, LARGEST_REFUSAL).await?;
-            Err((ApiError::from_answer(parts.status.as_u16(), &body), retry_after(&parts.headers)))
+            Err((self.refusal(parts.status.as_u16(), &body), retry_after(&parts.headers)))
         };
         let outcome = timeout(limit, opened).await.unwrap_or(Err((ApiError::Timeout(limit), None)));
         if let Some(hook) = &self.hook {
@@ -197,8 +206,8 @@ impl Cluster {
     async fn send(&self, call: &Call) -> Result<Response<Body>, Unanswered> {
         let plain = |error: ApiError| (error, None);
         let mut request = Request::builder().method(call.method.clone()).uri(&call.path).header(ACCEPT, call.accept);
-        if let Some(user) = &self.impersonate {
-            request = request.header(HeaderName::from_static("impersonate-user"), user);
+        if let Some(other) = &self.impersonate {
+            request = request.header(HeaderName::from_static("impersonate-user"), &other.user);
         }
         if call.verb == "watch" {
             // Newer servers make every event a gzip member of its own, and our decoder ends with the
@@ -216,11 +225,21 @@ impl Cluster {
         self.client.send(request).await.map_err(|error| plain(ApiError::Unreachable(with_causes(&error))))
     }
 
+    fn refusal(&self, code: u16, body: &[u8]) -> ApiError {
+        let error = ApiError::from_answer(code, body);
+        match &self.impersonate {
+            Some(Impersonated { account, .. }) if code == 403 => {
+                error.map_messages(|message| name_the_account(message, &account.namespace, &account.name))
+            }
+            _ => error,
+        }
+    }
+
     async fn exchange(&self, call: &Call) -> Result<Value, Unanswered> {
         let (parts, body) = self.send(call).await?.into_parts();
         let body = read(body, LARGEST_ANSWER).await?;
         if !parts.status.is_success() {
-            return Err((ApiError::from_answer(parts.status.as_u16(), &body), retry_after(&parts.headers)));
+            return Err((self.refusal(parts.status.as_u16(), &body), retry_after(&parts.headers)));
         }
         // The position in the answer is told, its text never: it may be a Secret.
         serde_json::from_slice(&body).map_err(|error| {

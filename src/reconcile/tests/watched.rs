@@ -239,6 +239,25 @@ fn a_deleted_namespace_comes_back_before_what_is_in_it() {
 }
 
 #[test]
+fn what_a_commit_adds_to_a_namespace_under_deletion_waits_and_is_made_when_it_is_back() {
+    let mut world = watched(&["a", "shop"]);
+    world.live("shop").terminating = Some(Termination::default());
+    world.seen(&id("shop"));
+    world.deliver();
+    world.push("second", ["b", "shop"]);
+    world.pass(100);
+    assert_eq!((world.names(), world.count("Prune")), (vec!["a", "shop"], 0));
+    assert_ne!(world.phase(), Phase::Synced);
+    let notes = world.machine.status().notes.clone();
+    assert!(notes.iter().any(|note| note.to_string().contains("b: waits for namespace shop")), "{notes:?}");
+    world.delete("shop");
+    world.deliver();
+    world.pass(30);
+    assert!(world.is_as_in("second"));
+    assert_eq!(world.phase(), Phase::Synced);
+}
+
+#[test]
 fn a_job_that_ended_may_go_and_one_that_was_cut_short_comes_back() {
     let mut world = watched(&["a", "job"]);
     world.live("job").finished = true;
