@@ -126,6 +126,8 @@ pub struct Machine {
     pub(super) stirred: bool,
     /// When the last cycle ended.
     pub(super) last_end: Option<Duration>,
+    /// The delay before the retry, when that cycle failed.
+    pub(super) retry_in: Option<Duration>,
     /// When to store what changed between cycles, and when that was done last.
     pub(super) flush: Option<Duration>,
     pub(super) last_flush: Option<Duration>,
@@ -182,6 +184,7 @@ impl Machine {
             ill: BTreeMap::new(),
             stirred: false,
             last_end: None,
+            retry_in: None,
             flush: None,
             last_flush: None,
             asked: false,

@@ -56,6 +56,7 @@ impl Machine {
             return;
         }
         let retry_in = self.schedule(cycle, outcome, healthy, now);
+        self.retry_in = retry_in;
         let Some(outcome) = outcome else { return };
         let synced = outcome == Outcome::Synced;
         if synced && let Some((_, since)) = self.settling.take() {
