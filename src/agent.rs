@@ -13,6 +13,7 @@ mod once;
 mod parents;
 mod registry;
 mod store;
+mod told;
 mod translate;
 
 pub use context::{Context, Sink};

@@ -1,5 +1,6 @@
 //! The API server: client, discovery, and live objects reduced to what decisions need.
 
+mod access;
 mod client;
 mod discovery;
 mod error;
@@ -16,7 +17,8 @@ mod takeover;
 mod watch;
 mod write;
 
-pub use client::{Access, Cluster, Connect, RequestHook};
+pub use access::{Access, Denied};
+pub use client::{Cluster, Connect, RequestHook};
 pub use discovery::{Discovery, Resource};
 pub use error::{ApiError, Cause, with_causes};
 pub use events::NewEvent;

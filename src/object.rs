@@ -17,6 +17,7 @@ mod observed;
 mod path;
 mod project;
 mod quantity;
+mod unreadable;
 
 pub use blame::{Blame, FieldChange, blame};
 pub use canonical::canonical_json;
@@ -30,3 +31,4 @@ pub use normalise::normalise;
 pub use observed::{Change, Observed, Termination, is_newer};
 pub use path::{FieldPath, ParsePathError, only};
 pub use project::project;
+pub use unreadable::Unreadable;

@@ -20,6 +20,7 @@ pub type Sink = Arc<dyn Fn(&Event) + Send + Sync>;
 #[derive(Clone)]
 pub struct Context {
     pub cluster: Cluster,
+    /// Of the syncs that act with the agent's own rights.
     pub discovery: Arc<RwLock<Arc<Discovery>>>,
     /// Where parents and key are.
     pub namespace: Arc<str>,

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::effects::Worker;
 use super::parents::{AllMarks, marks, read_parent};
+use super::told::Told;
 use super::{Context, ParentStore, translate};
 use crate::apply::{Parent, applyset_id};
 use crate::cluster::{Cluster, Live};
@@ -87,6 +88,11 @@ impl Driver {
             (self.context.tell)(&Event::StandingBy { sync: Arc::clone(&name), commit: None });
             machine = machine.following();
         }
+        // Empty at first: it is asked for, in the name of the account, when it is needed.
+        let discovery = match &self.config.service_account {
+            Some(_) => Arc::default(),
+            None => Arc::clone(&self.context.discovery),
+        };
         let (applied_one, applied) = mpsc::unbounded_channel();
         let (watched, set) = (cluster.clone(), set_id.clone());
         let worker = Worker {
@@ -101,9 +107,11 @@ impl Driver {
             name,
             set_id,
             cluster,
+            discovery,
             revision: tokio::sync::Mutex::default(),
             hurry: tokio::sync::Mutex::default(),
             cache: tokio::sync::Mutex::new(Cache::default()),
+            told: Told::default(),
             rediscover: AtomicBool::new(false),
             stop: self.stop.clone(),
             resolved: tokio::sync::Mutex::default(),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, RwLock, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::told::Told;
 use super::{Context, ParentStore, translate};
 use crate::apply::{Job, prune};
 use crate::cluster::{ApiError, Cluster, Discovery, Live, Wanted};
@@ -30,12 +31,16 @@ pub(super) struct Worker {
     pub set_id: String,
     /// With the rights of the sync's service account, where it names one.
     pub cluster: Cluster,
+    /// What the server has, as this sync may know it: of its own where it names a service account.
+    pub discovery: Arc<RwLock<Arc<Discovery>>>,
     pub git: Git,
     pub parent: ParentStore,
     pub revision: Mutex<Option<Revision>>,
     /// Ends the waiting of the apply that is under way.
     pub hurry: Mutex<CancellationToken>,
     pub cache: Mutex<Cache>,
+    /// Which errors were told lately.
+    pub told: Told,
     /// What is known of the server's kinds may be outdated.
     pub rediscover: AtomicBool,
     pub stop: CancellationToken,
@@ -237,7 +242,7 @@ impl Worker {
         inventory: &[ObjectId],
         anew: bool,
     ) -> Result<Arc<Discovery>, ApiError> {
-        let known = Arc::clone(&*self.context.discovery.read().await);
+        let known = Arc::clone(&*self.discovery.read().await);
         let kinds: BTreeSet<_> =
             rendered.manifests.iter().map(|manifest| (&manifest.id.gk, &*manifest.version)).collect();
         let complete = |scope: &Scope| matches!(scope, Scope::Namespaced | Scope::Cluster);
@@ -246,8 +251,8 @@ impl Worker {
         if !anew && declared && inventory.iter().all(|id| known.preferred(&id.gk).is_some()) {
             return Ok(known);
         }
-        let fresh = Arc::new(self.context.cluster.discover().await?);
-        *self.context.discovery.write().await = Arc::clone(&fresh);
+        let fresh = Arc::new(self.cluster.discover().await?);
+        *self.discovery.write().await = Arc::clone(&fresh);
         if let Some(watches) = &self.live {
             watches.poke();
         }
@@ -274,7 +279,7 @@ impl Worker {
         *self.hurry.lock().await = hurry.clone();
         let job = Job {
             cluster: &self.cluster,
-            discovery: &self.context.discovery,
+            discovery: &self.discovery,
             set_id: &self.set_id,
             atomic: self.config.atomic,
             timeout: self.config.timeout,
@@ -299,7 +304,7 @@ impl Worker {
 
     async fn prune(&self, plan: &Plan) -> Vec<crate::plan::PrunedObject> {
         let began = Instant::now();
-        let discovery = Arc::clone(&*self.context.discovery.read().await);
+        let discovery = Arc::clone(&*self.discovery.read().await);
         let report = |outcome: &crate::plan::PrunedObject| (self.context.tell)(&translate::pruned(&self.name, outcome));
         let outcomes = prune(&self.cluster, &discovery, plan, &self.stop, &report).await;
         if let Some(watches) = &self.live {

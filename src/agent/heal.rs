@@ -44,7 +44,7 @@ impl Worker {
         let hurry = CancellationToken::new();
         let job = Job {
             cluster: &self.cluster,
-            discovery: &self.context.discovery,
+            discovery: &self.discovery,
             set_id: &self.set_id,
             atomic: false,
             timeout: PATIENCE,
@@ -89,11 +89,12 @@ impl Worker {
         if let (Some(watches), Some(live)) = (&self.live, &outcome.live) {
             watches.note(live);
         }
-        (self.context.tell)(&translate::applied(&self.name, outcome));
+        let again = outcome.problem.as_ref().is_some_and(|problem| self.told.again(&outcome.id, &problem.message));
+        (self.context.tell)(&translate::applied(&self.name, outcome, again));
     }
 
     async fn resource(&self, desired: &Desired) -> Option<Resource> {
-        let discovery = Arc::clone(&*self.context.discovery.read().await);
+        let discovery = Arc::clone(&*self.discovery.read().await);
         discovery.resource(&desired.manifest.id.gk, &desired.manifest.version).cloned()
     }
 }

@@ -15,13 +15,14 @@ pub(super) fn outcome(outcome: Outcome) -> SyncResult {
     }
 }
 
-pub(super) fn applied(sync: &Arc<str>, outcome: &AppliedObject) -> Event {
+pub(super) fn applied(sync: &Arc<str>, outcome: &AppliedObject, again: bool) -> Event {
     Event::Applied {
         sync: Arc::clone(sync),
         object: outcome.id.clone(),
         uid: outcome.uid.clone(),
         result: outcome.result,
         error: outcome.problem.clone(),
+        again,
     }
 }
 

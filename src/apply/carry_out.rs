@@ -245,7 +245,15 @@ impl Job<'_> {
                 if matches!(error.cause(), Some(ApiError::Unreachable(_) | ApiError::Timeout(_))) {
                     unreachable.store(true, Ordering::Relaxed);
                 }
-                failed(step, error.to_string())
+                match &step.id.namespace {
+                    Some(namespace) if error.cause().is_some_and(ApiError::is_about_a_terminating_namespace) => {
+                        skipped(
+                            step,
+                            format!("waits for namespace {namespace}, which is being deleted, to be made again"),
+                        )
+                    }
+                    _ => failed(step, error.to_string()),
+                }
             }
         }
     }
@@ -324,7 +332,7 @@ fn refused(plan: &Plan) -> BTreeSet<ObjectId> {
 }
 
 fn outcome(step: &Step, result: ApplyResult, message: String) -> AppliedObject {
-    let problem = Problem { message, ..step.problem() };
+    let problem = Problem { message, ..step.problem() }.clipped();
     let uid = step.live.as_ref().map(|live| Arc::clone(&live.uid));
     AppliedObject { id: step.id.clone(), uid, result, live: None, problem: Some(problem) }
 }

@@ -109,9 +109,9 @@ async fn standing(
     let wanted = Wanted { ids: parent.inventory.keys().cloned().collect(), ..Wanted::default() };
     let seen = cluster.see(discovery, &wanted, &parent.id(), None).await?;
     let live = wanted.ids.into_iter().map(|id| {
-        let health = match (seen.observed.get(&id), seen.unreadable.get(&id.gk)) {
+        let health = match (seen.observed.get(&id), seen.unreadable.of(&id)) {
             (Some(live), _) => live.health.clone(),
-            (None, Some(why)) => Health::new(HealthStatus::Unknown, why.as_str()),
+            (None, Some(why)) => Health::new(HealthStatus::Unknown, why),
             (None, None) => Health::new(HealthStatus::NotFound, "does not exist"),
         };
         (id, health)
@@ -183,7 +183,8 @@ fn details(one: &Standing, objects: bool, paint: Paint) -> String {
         let line = format!("  {id}  {health}\n");
         out += &if health.is_current() { line } else { paint.yellow(&line) };
     }
-    for problem in &one.status.problems {
+    let collected = !objects && !one.status.summary.is_empty();
+    for problem in if collected { &one.status.summary } else { &one.status.problems } {
         out += &format!("  {} {problem}\n", paint.red("error:"));
     }
     if let Some(held) = &one.status.held {

@@ -14,6 +14,7 @@ use kube::{Client, Config};
 use serde_json::Value;
 use tokio::time::timeout;
 
+use super::access::name_the_account;
 use super::error::with_causes;
 use super::fence::fenced;
 use super::leadership::NotLeader;
@@ -57,11 +58,20 @@ pub(super) type Unanswered = (ApiError, Option<Duration>);
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    /// The same without the user that the kubeconfig itself impersonates (`as`, `as-groups`).
+    plain: Client,
     hook: Option<RequestHook>,
     /// Namespace of the kubeconfig's context, or of the pod.
     default_namespace: Arc<str>,
-    impersonate: Option<HeaderValue>,
+    impersonate: Option<Impersonated>,
     tries: u32,
+}
+
+/// As whom requests are made, other than as whoever the kubeconfig says.
+#[derive(Clone)]
+struct Impersonated {
+    account: ServiceAccount,
+    user: HeaderValue,
 }
 
 /// One request, without what all have in common.
@@ -72,29 +82,6 @@ pub(super) struct Call {
     pub path: String,
     pub accept: &'static str,
     pub body: Option<(&'static str, Vec<u8>)>,
-}
-
-/// Whose rights a request needs: for the permission checks of `driftless check`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Access {
-    pub verb: &'static str,
-    pub group: String,
-    pub resource: String,
-    pub namespace: Option<String>,
-}
-
-/// `patch deployments.apps in shop`.
-impl std::fmt::Display for Access {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{} {}", self.verb, self.resource)?;
-        if !self.group.is_empty() {
-            write!(out, ".{}", self.group)?;
-        }
-        match &self.namespace {
-            Some(namespace) => write!(out, " in {namespace}"),
-            None => Ok(()),
-        }
-    }
 }
 
 impl Cluster {
@@ -120,13 +107,19 @@ impl Cluster {
         config.default_retry = false;
         config.headers.push((USER_AGENT, HeaderValue::from_static(concat!("driftless/", env!("CARGO_PKG_VERSION")))));
         let default_namespace = config.default_namespace.as_str().into();
-        let client = ClientBuilder::try_from(config).map_err(|error| failed(&error))?.build();
-        let client = match &options.leadership {
+        let fence = |client: Client| match &options.leadership {
             Some(leadership) => fenced(client, leadership.clone()),
             None => client,
         };
+        let build =
+            |config: Config| ClientBuilder::try_from(config).map(ClientBuilder::build).map_err(|error| failed(&error));
+        let client = fence(build(config.clone())?);
+        let auth = &mut config.auth_info;
+        let impersonates = auth.impersonate.take().is_some() | auth.impersonate_groups.take().is_some();
+        let plain = if impersonates { fence(build(config)?) } else { client.clone() };
         Ok(Self {
             client,
+            plain,
             hook: options.hook.clone(),
             default_namespace,
             impersonate: None,
@@ -134,17 +127,19 @@ impl Cluster {
         })
     }
 
-    /// The same server as another user: requests of a sync that names a service account.
+    /// The same server as another user: requests of a sync that names a service account. The API
+    /// server knows one impersonation a request, so a user whom the kubeconfig impersonates is
+    /// replaced by it: his groups must not be lent to the account. The account's own groups are
+    /// added by the server.
     ///
     /// # Errors
     /// The name cannot be written in a header.
     pub fn impersonating(&self, account: Option<&ServiceAccount>) -> Result<Self, ApiError> {
-        let impersonate = account
-            .map(|account| format!("system:serviceaccount:{}:{}", account.namespace, account.name))
-            .map(|user| HeaderValue::from_str(&user))
-            .transpose()
+        let Some(account) = account else { return Ok(self.clone()) };
+        let user = HeaderValue::from_str(&account.user())
             .map_err(|_| ApiError::Configuration("serviceAccount has characters that no name can have".into()))?;
-        Ok(Self { impersonate, ..self.clone() })
+        let impersonate = Some(Impersonated { account: account.clone(), user });
+        Ok(Self { client: self.plain.clone(), impersonate, ..self.clone() })
     }
 
     /// The same server, with each request sent at most so often.
@@ -215,7 +210,7 @@ impl Cluster {
                 return Ok(body);
             }
             let body = read(body, LARGEST_REFUSAL).await?;
-            Err((ApiError::from_answer(parts.status.as_u16(), &body), retry_after(&parts.headers)))
+            Err((self.refusal(parts.status.as_u16(), &body), retry_after(&parts.headers)))
         };
         let outcome = timeout(limit, opened).await.unwrap_or(Err((ApiError::Timeout(limit), None)));
         if let Some(hook) = &self.hook {
@@ -231,8 +226,8 @@ impl Cluster {
     async fn send(&self, call: &Call) -> Result<Response<Body>, Unanswered> {
         let plain = |error: ApiError| (error, None);
         let mut request = Request::builder().method(call.method.clone()).uri(&call.path).header(ACCEPT, call.accept);
-        if let Some(user) = &self.impersonate {
-            request = request.header(HeaderName::from_static("impersonate-user"), user);
+        if let Some(other) = &self.impersonate {
+            request = request.header(HeaderName::from_static("impersonate-user"), &other.user);
         }
         if call.verb == "watch" {
             // Newer servers make every event a gzip member of its own, and our decoder ends with the
@@ -252,11 +247,21 @@ impl Cluster {
         })
     }
 
+    fn refusal(&self, code: u16, body: &[u8]) -> ApiError {
+        let error = ApiError::from_answer(code, body);
+        match &self.impersonate {
+            Some(Impersonated { account, .. }) if code == 403 => {
+                error.map_messages(|message| name_the_account(message, &account.namespace, &account.name))
+            }
+            _ => error,
+        }
+    }
+
     async fn exchange(&self, call: &Call) -> Result<Value, Unanswered> {
         let (parts, body) = self.send(call).await?.into_parts();
         let body = read(body, LARGEST_ANSWER).await?;
         if !parts.status.is_success() {
-            return Err((ApiError::from_answer(parts.status.as_u16(), &body), retry_after(&parts.headers)));
+            return Err((self.refusal(parts.status.as_u16(), &body), retry_after(&parts.headers)));
         }
         // The position in the answer is told, its text never: it may be a Secret.
         serde_json::from_slice(&body).map_err(|error| {

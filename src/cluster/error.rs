@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::Denied;
 use super::leadership::NotLeader;
 
 /// One field that the API server objects to.
@@ -55,7 +56,9 @@ struct Refusal<'a> {
 
 impl fmt::Display for Refusal<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.message.is_empty() {
+        if let Some(denied) = Denied::parse(self.message).filter(|_| self.code == 403) {
+            denied.fmt(out)
+        } else if self.message.is_empty() {
             write!(out, "the API server answered {} {}", self.code, self.reason)
         } else {
             out.write_str(self.message)
@@ -131,11 +134,19 @@ impl ApiError {
         self.code() == Some(403)
     }
 
-    /// Nothing can be created in a namespace that is being deleted.
+    /// What permission is missing, when that is why the request was refused. Admission (a quota, a
+    /// policy) refuses with the same code, and no permission helps against that.
     #[must_use]
-    pub fn is_of_terminating_namespace(&self) -> bool {
-        let terminating = |causes: &[Cause]| causes.iter().any(|cause| cause.reason == "NamespaceTerminating");
-        matches!(self, Self::Refused { code: 403, causes, .. } if terminating(causes))
+    pub fn denied(&self) -> Option<Denied> {
+        let Self::Refused { code: 403, message, .. } = self else { return None };
+        Denied::parse(message)
+    }
+
+    /// Nothing can be created in the namespace, since it is being deleted (core/v1,
+    /// `NamespaceTerminatingCause`).
+    #[must_use]
+    pub fn is_about_a_terminating_namespace(&self) -> bool {
+        matches!(self, Self::Refused { causes, .. } if causes.iter().any(|cause| cause.reason == "NamespaceTerminating"))
     }
 
     #[must_use]
@@ -251,6 +262,23 @@ mod tests {
             let error = ApiError::from_answer(404, body);
             assert!(error.is_not_served() && !error.is_not_found(), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_missing_permission_is_told_apart_from_what_admission_refuses() {
+        let refused = |message: &str| {
+            let body = json!({"kind": "Status", "reason": "Forbidden", "message": message, "details": {"name": "a"}});
+            ApiError::from_answer(403, body.to_string().as_bytes())
+        };
+        let denied = refused(
+            "configmaps \"a\" is forbidden: User \"u\" cannot create resource \"configmaps\" in API group \"\" in the namespace \"x\"",
+        );
+        assert!(
+            denied.denied().is_some()
+                && denied.to_string().starts_with("no permission: u may not create configmaps in x")
+        );
+        let quota = refused("configmaps \"a\" is forbidden: exceeded quota: small");
+        assert!(quota.is_forbidden() && quota.denied().is_none() && quota.to_string().ends_with("quota: small"));
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl Live {
                 tasks.insert(gk.clone(), AbortOnDropHandle::new(tokio::spawn(task)));
             } else {
                 let why = "the API server offers no watch of it";
-                sink.refused(&why);
+                sink.refused(&None, &why);
             }
         }
         begun

@@ -151,7 +151,8 @@ impl Cluster {
     pub async fn may(&self, access: Access) -> (Access, Result<bool, ApiError>) {
         let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": {"verb": access.verb, "group": access.group,
-                "resource": access.resource, "namespace": access.namespace.clone().unwrap_or_default()}}});
+                "resource": access.resource, "namespace": access.namespace.clone().unwrap_or_default(),
+                "name": access.name.clone().unwrap_or_default()}}});
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews".into();
         let body = Some((JSON, review.to_string().into_bytes()));
         let answer = self.call(&Call { verb: "create", method: Method::POST, path, accept: JSON, body }).await;

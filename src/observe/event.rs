@@ -116,6 +116,8 @@ pub enum Event {
         uid: Option<Arc<str>>,
         result: ApplyResult,
         error: Option<Problem>,
+        /// The same error was told of another object of this kind and namespace just before.
+        again: bool,
     },
     /// A live object was no longer what had been applied.
     DriftDetected {

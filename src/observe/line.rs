@@ -30,6 +30,7 @@ pub(super) fn level(event: &Event) -> Option<Level> {
         Event::Status { .. } | Event::ContestedNow { .. } => return None,
         Event::Looked { result: LookResult::Unchanged | LookResult::Fetched, .. }
         | Event::Applied { result: ApplyResult::Unchanged, .. }
+        | Event::Applied { again: true, .. }
         | Event::Planned { create: 0, configure: 0, prune: 0, refuse: 0, .. }
         | Event::SyncEnded { result: SyncResult::Synced, changed: 0, lag: None, .. }
         | Event::SyncEnded { result: SyncResult::Unhealthy | SyncResult::Held, again: true, .. }
@@ -99,7 +100,9 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
             ]);
             Line { changed: Some(create + configure + prune), ..said(sync, plan) }
         }
-        Event::Applied { sync, object, uid: _, result, error } => applied(sync, object, *result, error.as_ref()),
+        Event::Applied { sync, object, uid: _, result, error, again: _ } => {
+            applied(sync, object, *result, error.as_ref())
+        }
         Event::DriftDetected { sync, object, uid: _, reason: why, blame, healed: _, missed } => {
             let seen = if *missed { ", which only the audit saw" } else { "" };
             let message = format!("drift in {object}{seen}{}", reason(Some(why)));

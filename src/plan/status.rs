@@ -169,6 +169,10 @@ pub struct SyncStatus {
     pub held: Option<Held>,
     /// Errors, the first [`SyncStatus::MOST`] of them.
     pub problems: Vec<Problem>,
+    /// The same errors where some are said of many objects: one for a kind and namespace, bounded
+    /// likewise. Empty where that would be no shorter.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub summary: Vec<Problem>,
     /// What is no error but worth knowing (kept orphans, detached objects), bounded likewise.
     pub notes: Vec<Problem>,
     /// Objects in the inventory.

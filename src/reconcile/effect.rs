@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::object::{Blame, Change, GroupKind, Manifest, ObjectId, Observed};
+use crate::object::{Blame, Change, GroupKind, Manifest, ObjectId, Observed, Unreadable};
 use crate::plan::{
     AppliedObject, Commit, Contest, Desired, Drift, Held, Inventory, Others, Plan, Problem, PrunedObject, Resolved,
     Step, SyncStatus, Wave,
@@ -38,7 +38,7 @@ pub struct Observation {
     pub resolved: Arc<Resolved>,
     pub observed: BTreeMap<ObjectId, Observed>,
     /// Kinds whose objects could not be read, and why.
-    pub unreadable: BTreeMap<GroupKind, String>,
+    pub unreadable: Unreadable,
     /// The CRDs behind kinds: `plural.group`.
     pub crds: BTreeMap<GroupKind, String>,
     pub others: Others,

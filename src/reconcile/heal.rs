@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::DriftPolicy;
-use crate::object::{Blame, Change, HealthStatus, ObjectId, Observed, Short};
+use crate::object::{Blame, Change, HealthStatus, ObjectId, Observed, Short, Unreadable};
 use crate::plan::{AppliedObject, Desired, Drift, Facts, Problem, Reason, Recorded, Step, SyncStatus, Verb, judge};
 
 use super::contest::Way;
@@ -50,6 +50,8 @@ impl Machine {
         }
         if self.view.learn(id, live) {
             self.lane.unblock(id);
+            // What git has added meanwhile waits for it, too.
+            self.stir();
         }
         let Some(desired) = self.view.desired(id).cloned() else {
             // An orphan that was waited for is gone, or some other member of the set has changed.
@@ -77,7 +79,7 @@ impl Machine {
     }
 
     pub(super) fn judge(&self, desired: &Desired, live: Option<&Observed>) -> Step {
-        let (observed, unreadable, crds) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (observed, unreadable, crds) = (BTreeMap::new(), Unreadable::default(), BTreeMap::new());
         let facts = Facts {
             set_id: &self.set_id,
             commit: "",
@@ -272,6 +274,7 @@ impl Machine {
             }
             if self.view.learn(&object, Some(live)) {
                 self.lane.unblock(&object);
+                self.stir();
             }
             self.see_health(&object, &live.health);
             self.cut.remove(&object);

@@ -131,6 +131,8 @@ pub struct Machine {
     pub(super) last_end: Option<Duration>,
     /// When the last cycle ended that went through everything.
     pub(super) last_whole: Option<Duration>,
+    /// The delay before the retry, when that cycle failed.
+    pub(super) retry_in: Option<Duration>,
     /// When to store what changed between cycles, and when that was done last.
     pub(super) flush: Option<Duration>,
     pub(super) last_flush: Option<Duration>,
@@ -186,6 +188,7 @@ impl Machine {
             stirred: false,
             last_end: None,
             last_whole: None,
+            retry_in: None,
             flush: None,
             last_flush: None,
             asked: false,

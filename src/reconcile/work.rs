@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::plan::{AppliedObject, Facts, Plan, Problem, PrunedObject, Step, plan};
 
-use super::cycle::Cycle;
+use super::cycle::{Cycle, objects_of};
 use super::machine::Work;
 use super::{Effect, EffectId, Machine, Moment, Observation};
 
@@ -93,8 +93,8 @@ impl Machine {
         if let Some(problem) = self.source_problems().first() {
             return Some(problem.message.clone());
         }
-        if let Some((gk, why)) = observation.unreadable.first_key_value() {
-            return Some(format!("the objects of kind {gk} could not be read: {why}"));
+        if let Some((gk, namespace, why)) = observation.unreadable.iter().next() {
+            return Some(format!("{} could not be read: {why}", objects_of(gk, namespace)));
         }
         (broken > 0).then(|| format!("{broken} of the commit's manifests cannot be used"))
     }
@@ -194,11 +194,11 @@ impl Machine {
             // Suspended in the meantime: what was announced and never made does no harm.
             (Ok(()), true) if self.is_suspended() => {}
             (Ok(()), true) => self.apply(cycle, now),
-            (Ok(()), false) => self.conclude(cycle, now),
+            (Ok(()), false) => self.conclude(&cycle, now),
             (Err(error), _) => {
                 self.stored = None;
                 cycle.problems.push(Problem::general(format!("the inventory could not be stored: {error}")));
-                self.conclude(cycle, now);
+                self.conclude(&cycle, now);
             }
         }
     }

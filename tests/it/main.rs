@@ -13,8 +13,10 @@ mod ignore_modes;
 mod inventory;
 mod leader;
 mod order;
+mod permission;
 mod plan;
 mod prune;
+mod refused;
 mod shop;
 mod source;
 #[path = "../support/mod.rs"]

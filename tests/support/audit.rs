@@ -76,6 +76,34 @@ pub fn requests_since(mark: Mark, user: &str) -> Vec<Asked> {
     requests
 }
 
+/// Every request that somebody has sent since a mark, once each, with the user that it was made as
+/// where that is another one.
+pub fn requests_by(mark: Mark, user: &str) -> Vec<(Option<String>, Asked)> {
+    let log = cluster().audit_log().expect("an audit log");
+    settle(&log);
+    let text = |event: &Value, pointer: &str| event.pointer(pointer).and_then(Value::as_str).map(ToOwned::to_owned);
+    let by = |event: &Value| text(event, "/user/username").as_deref() == Some(user);
+    let all: BTreeSet<(Option<String>, Asked)> = events(&log, mark)
+        .filter(by)
+        .map(|event| (text(&event, "/impersonatedUser/username"), asked(&event)))
+        .collect();
+    all.into_iter().collect()
+}
+
+/// When requests about one object were answered, oldest first, in seconds since the first of them.
+pub fn times(mark: Mark, user: &str, verb: &str, what: &str) -> Vec<f64> {
+    let log = cluster().audit_log().expect("an audit log");
+    settle(&log);
+    let meant = |event: &Value| {
+        let asked = asked(event);
+        who(event) == Some(user) && asked.verb == verb && asked.what == what
+    };
+    let moment = |event: Value| event["requestReceivedTimestamp"].as_str()?.parse::<jiff::Timestamp>().ok();
+    let times: Vec<jiff::Timestamp> = events(&log, mark).filter(meant).filter_map(moment).collect();
+    let first = times.first().copied().unwrap_or_default();
+    times.iter().map(|time| time.duration_since(first).as_secs_f64()).collect()
+}
+
 /// Asks for something that nobody else asks for and waits until the log has it: what was asked
 /// before is there then.
 fn settle(log: &std::path::Path) {

@@ -138,7 +138,7 @@ impl Writer {
 
     fn failed(&mut self, verb: &'static str, event: &KubeEvent, namespace: String, error: &ApiError) {
         // With its namespace go all its Events.
-        if error.is_not_found() || error.is_of_terminating_namespace() {
+        if error.is_not_found() || error.is_about_a_terminating_namespace() {
             return;
         }
         if !error.is_forbidden() {

@@ -67,7 +67,7 @@ impl World {
         let resolved = resolve(&rendered.manifests, Some("shop"), &key(), &scope);
         let declared = resolved.desired.iter().map(|desired| desired.manifest.id.clone());
         let wanted: BTreeSet<ObjectId> = declared.chain(inventory.iter().cloned()).collect();
-        let readable = |id: &ObjectId| wanted.contains(id) && !self.unreadable.contains_key(&id.gk);
+        let readable = |id: &ObjectId| wanted.contains(id) && self.unreadable.of(id).is_none();
         let observed = self.live.iter().filter(|(id, _)| readable(id));
         Observation {
             resolved: Arc::new(resolved),

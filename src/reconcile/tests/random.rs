@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::world::{SET, World, digest, id};
-use crate::object::{GroupKind, ObjectId, Short};
+use crate::object::{GroupKind, ObjectId, Short, Unreadable};
 use crate::plan::Phase;
 use crate::reconcile::Effect;
 
@@ -253,7 +253,7 @@ impl Story {
             Event::ParentRefused(refused) => self.world.parent_refused = refused,
             Event::Unobservable(unobservable) => self.world.unobservable = unobservable,
             Event::Unreadable(true) => {
-                self.world.unreadable.insert(GroupKind::new("", "ConfigMap"), "forbidden".into());
+                self.world.unreadable.insert(GroupKind::new("", "ConfigMap"), None, "forbidden".into());
             }
             Event::Mend | Event::Unreadable(false) => self.mend(),
             Event::Kill(at, after) => self.world.kill = Some((usize::from(at), after)),
@@ -308,7 +308,7 @@ impl Story {
     fn mend(&mut self) {
         self.world.refused.clear();
         self.world.ill.clear();
-        self.world.unreadable.clear();
+        self.world.unreadable = Unreadable::default();
         (self.world.parent_refused, self.world.unobservable) = (false, false);
         self.world.live.values_mut().for_each(|live| live.health = crate::object::Health::current());
         let all: Vec<_> = self.world.live.keys().cloned().collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::world::{World, id};
 use crate::config::DriftPolicy;
 use crate::object::{Health, HealthStatus, Termination};
-use crate::plan::Phase;
+use crate::plan::{Phase, Problem};
 use crate::reconcile::{Input, Notice, Outcome};
 
 const INTERVAL: Duration = Duration::from_hours(24);
@@ -236,6 +236,45 @@ fn a_deleted_namespace_comes_back_before_what_is_in_it() {
     assert_eq!(heals, ["Heal shop", "Heal a", "Heal b"]);
     assert!(world.is_as_in("first"));
     assert_eq!(world.phase(), Phase::Synced);
+}
+
+#[test]
+fn what_a_commit_adds_to_a_namespace_under_deletion_waits_and_is_made_when_it_is_back() {
+    let mut world = World::with(|config| config.wait = false);
+    world.push("first", ["a", "shop"]);
+    world.pass(10);
+    assert_eq!(world.phase(), Phase::Synced, "{}", world.machine.status().message);
+    world.live("shop").terminating = Some(Termination::default());
+    world.push("second", ["b", "shop"]);
+    world.pass(100);
+    assert_eq!((world.names(), world.count("Prune")), (vec!["a", "shop"], 0));
+    assert_ne!(world.phase(), Phase::Synced);
+    let notes = world.machine.status().notes.clone();
+    let waits = |note: &Problem| note.object == Some(id("b")) && note.message.contains("waits for namespace shop");
+    assert!(notes.iter().any(waits), "{notes:?}");
+    world.delete("shop");
+    world.deliver();
+    world.pass(30);
+    assert!(world.is_as_in("second"));
+    assert_eq!(world.phase(), Phase::Synced);
+}
+
+#[test]
+fn what_was_refused_is_not_tried_again_with_every_piece_of_news() {
+    let mut world = watched(&["a", "stuck"]);
+    world.refused.insert("bad".into());
+    world.live("stuck").terminating = Some(Termination::default());
+    world.push("second", ["a", "bad", "stuck"]);
+    world.mark(|marks| marks.sync_requested = Some("now".into()));
+    world.pass(400);
+    world.forget();
+    for _ in 0..200 {
+        world.seen(&id("stuck"));
+        world.deliver();
+        world.pass(1);
+    }
+    let tries = world.count("Apply");
+    assert!((1..=21).contains(&tries), "{tries} tries in 200 s");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::config::{DriftPolicy, PrunePolicy, Reference, RepoPath, Source, SyncConfig, SyncName};
-use crate::object::{Change, Digest, DigestKey, Fingerprint, GroupKind, Manifest, ObjectId, Observed, Origin};
+use crate::object::{Change, Digest, DigestKey, Fingerprint, Manifest, ObjectId, Observed, Origin, Unreadable};
 use crate::plan::{Inventory, Others, Phase, Plan, Step, SyncStatus};
 use crate::reconcile::{Effect, EffectId, Input, Machine, Marks, Moment, Notice, Outcome, RenderedCommit};
 
@@ -41,7 +41,7 @@ pub struct World {
     pub head: Result<String, String>,
     pub commits: BTreeMap<String, Content>,
     pub live: BTreeMap<ObjectId, Observed>,
-    pub unreadable: BTreeMap<GroupKind, String>,
+    pub unreadable: Unreadable,
     pub others: Others,
     /// The parent as it is stored.
     pub parent: Option<(Inventory, SyncStatus)>,
@@ -143,7 +143,7 @@ impl World {
             head: Err("the branch does not exist".into()),
             commits: BTreeMap::new(),
             live: BTreeMap::new(),
-            unreadable: BTreeMap::new(),
+            unreadable: Unreadable::default(),
             others: Others::default(),
             parent: None,
             marks: Marks::default(),
