@@ -3,9 +3,11 @@
 
 mod cli;
 mod config;
+mod crash;
 mod drift;
 mod errors;
 mod explain;
+mod faults;
 mod http;
 mod ignore;
 mod inventory;

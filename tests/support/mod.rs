@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod audit;
 pub mod cluster;
+pub mod fault;
 pub mod git;
 pub mod githttp;
 pub mod process;

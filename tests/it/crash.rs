@@ -1,0 +1,251 @@
+//! SIGKILL between any two requests: before the server has one, and after it has answered and the
+//! agent has not heard. The points are counted on the way, so that new requests are points as well.
+
+mod story;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::agent::Agent;
+use crate::support::fault::Side;
+use crate::support::wait::{check, eventually};
+use story::{SYNC, State, Story};
+
+/// Runs that go on at the same time.
+const AT_ONCE: usize = 4;
+/// All points are tried where this variable is set; else each of so many.
+const ALL: &str = "DRIFTLESS_CRASH_POINTS";
+const STRIDE: usize = 7;
+/// So long without a request, a settled agent has nothing more to do.
+const QUIET: Duration = Duration::from_millis(1500);
+/// A shorter one, after which it may only be the number of a point that is not what it was.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What is under way when the agent is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// From an empty cluster, with the start of the agent.
+    Sync,
+    /// A commit that changes, adds and removes.
+    Forth,
+    /// The opposite.
+    Back,
+    /// A commit that removes everything, and is held.
+    Emptied,
+}
+
+const PHASES: [Phase; 4] = [Phase::Sync, Phase::Forth, Phase::Back, Phase::Emptied];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Point {
+    phase: Phase,
+    number: usize,
+    side: Side,
+}
+
+/// Names the point at which a thread panics.
+struct Told(Point);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            println!("killed at {:?}", self.0);
+        }
+    }
+}
+
+fn launch(story: &Story) -> Agent {
+    Agent::launch(&story.site, story.site.command(&["run"]))
+}
+
+/// Makes the commit of a phase; gives what it is and how the sync then ends.
+fn begin(story: &Story, phase: Phase) -> (String, &'static str) {
+    match phase {
+        Phase::Sync => (story.site.repo.head(), "Synced"),
+        Phase::Forth => (story.go_to(State::Second), "Synced"),
+        Phase::Back => (story.go_to(State::First), "Synced"),
+        Phase::Emptied => (story.empty(), "Held"),
+    }
+}
+
+fn is_over(agent: &mut Agent, (commit, ends): &(String, &str)) -> bool {
+    if !agent.serves() {
+        return false;
+    }
+    let status = agent.sync(SYNC);
+    let of = if *ends == "Held" { &status["held"]["commit"] } else { &status["synced"]["id"] };
+    status["phase"] == *ends && of == commit
+}
+
+#[track_caller]
+fn converges(agent: &mut Agent, end: &(String, &str)) {
+    eventually(&format!("the sync is {} with {}", end.1, end.0), || {
+        let over = is_over(agent, end);
+        check(over, if agent.serves() { agent.sync(SYNC).to_string() } else { "it does not serve".into() })
+    });
+}
+
+/// Waits until nothing has been asked for a while; gives how many requests there were.
+fn settles(story: &Story, quiet: Duration) -> usize {
+    let (mut count, mut since) = (story.proxy.count(), Instant::now());
+    eventually("no more requests come", || {
+        if story.proxy.count() != count {
+            (count, since) = (story.proxy.count(), Instant::now());
+        }
+        check(since.elapsed() >= quiet, format!("{count} requests"))
+    });
+    count
+}
+
+/// The state that holds after a phase.
+fn state_after(phase: Phase) -> State {
+    if phase == Phase::Forth { State::Second } else { State::First }
+}
+
+/// The whole story without a crash: how many requests each phase has.
+fn count() -> BTreeMap<Phase, usize> {
+    let story = Story::new();
+    let mut agent = launch(&story);
+    let mut numbers = BTreeMap::new();
+    let mut before = 0;
+    for phase in PHASES {
+        let end = begin(&story, phase);
+        converges(&mut agent, &end);
+        let now = settles(&story, QUIET);
+        story.holds(state_after(phase));
+        numbers.insert(phase, now - before);
+        before = now;
+    }
+    numbers
+}
+
+/// A story and the agent in it.
+struct Runner {
+    story: Story,
+    agent: Option<Agent>,
+}
+
+impl Runner {
+    fn new() -> Self {
+        Self { story: Story::new(), agent: None }
+    }
+
+    /// Has an agent do all that there is to do.
+    fn rests(&mut self, end: &(String, &str)) {
+        let agent = self.agent.get_or_insert_with(|| launch(&self.story));
+        converges(agent, end);
+        settles(&self.story, PAUSE);
+    }
+
+    /// Kills the agent at a point of a phase, and has another one end it. Gives whether the
+    /// point was reached.
+    fn crash(&mut self, point: Point) -> bool {
+        let _told = Told(point);
+        let frozen = self.story.proxy.freeze_at(point.number, point.side);
+        let end = begin(&self.story, point.phase);
+        let agent = self.agent.get_or_insert_with(|| launch(&self.story));
+        let (mut count, mut since) = (self.story.proxy.count(), Instant::now());
+        let reached = eventually("the point is reached, or everything is done", || {
+            if frozen.is_reached() {
+                return Ok(true);
+            }
+            if self.story.proxy.count() != count || !is_over(agent, &end) {
+                (count, since) = (self.story.proxy.count(), Instant::now());
+            }
+            if since.elapsed() >= QUIET { Ok(false) } else { Err(format!("{count} requests")) }
+        });
+        if let Some(agent) = self.agent.take() {
+            agent.kill();
+        }
+        self.story.proxy.thaw();
+        self.rests(&end);
+        self.story.holds(state_after(point.phase));
+        reached
+    }
+}
+
+/// Both sides of each request of a phase, as far as this run tries them.
+fn points(numbers: &BTreeMap<Phase, usize>, phase: Phase) -> Vec<Point> {
+    let stride = if std::env::var_os(ALL).is_some() { 1 } else { STRIDE };
+    let both =
+        (1..=numbers[&phase]).flat_map(|number| [Side::Before, Side::After].map(|side| Point { phase, number, side }));
+    both.step_by(stride).collect()
+}
+
+/// What one thread does next.
+enum Task {
+    FromNothing(Point),
+    /// One point of each other phase, in the order of the story, as far as there are some left.
+    FromRest(Vec<Point>),
+}
+
+fn tasks(numbers: &BTreeMap<Phase, usize>) -> Vec<Task> {
+    let mut tasks: Vec<Task> = points(numbers, Phase::Sync).into_iter().map(Task::FromNothing).collect();
+    let others = [Phase::Forth, Phase::Back, Phase::Emptied].map(|phase| points(numbers, phase));
+    let longest = others.iter().map(Vec::len).max().unwrap_or_default();
+    let rounds = (0..longest).map(|round| others.iter().filter_map(|points| points.get(round).copied()).collect());
+    tasks.extend(rounds.map(Task::FromRest));
+    tasks
+}
+
+/// A story with the points of one round; they come out at the first commit again.
+fn round(runner: &mut Runner, points: &[Point]) -> Vec<(Point, bool)> {
+    let mut reached = Vec::new();
+    for phase in [Phase::Forth, Phase::Back, Phase::Emptied] {
+        match points.iter().find(|point| point.phase == phase) {
+            Some(point) => reached.push((*point, runner.crash(*point))),
+            None if phase == Phase::Emptied => {}
+            None => {
+                let end = begin(&runner.story, phase);
+                runner.rests(&end);
+            }
+        }
+    }
+    let end = begin(&runner.story, Phase::Back);
+    runner.rests(&end);
+    reached
+}
+
+/// Scenario 33
+#[test]
+fn killed_before_or_after_any_request_the_next_start_converges_and_nothing_is_left_over_or_lost() {
+    let began = Instant::now();
+    let numbers = count();
+    println!("requests by phase: {numbers:?}");
+    let left = Mutex::new(tasks(&numbers));
+    let next = || left.lock().expect("the tasks").pop();
+    let work = || {
+        let mut reached = Vec::new();
+        let mut resting: Option<Runner> = None;
+        while let Some(task) = next() {
+            match task {
+                Task::FromNothing(point) => reached.push((point, Runner::new().crash(point))),
+                Task::FromRest(points) => {
+                    let runner = resting.get_or_insert_with(|| {
+                        let mut runner = Runner::new();
+                        let end = begin(&runner.story, Phase::Sync);
+                        runner.rests(&end);
+                        runner
+                    });
+                    reached.extend(round(runner, &points));
+                }
+            }
+        }
+        reached
+    };
+    let reached: Vec<(Point, bool)> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no point fails")).collect()
+    });
+    let missed: Vec<&Point> = reached.iter().filter(|(_, there)| !there).map(|(point, _)| point).collect();
+    println!(
+        "{} points in {} s, of which {} were not reached: {missed:?}",
+        reached.len(),
+        began.elapsed().as_secs(),
+        missed.len()
+    );
+    // How often the health of something new is asked for depends on how soon it is there.
+    assert!(missed.len() * 5 <= reached.len(), "most points are reached");
+}
