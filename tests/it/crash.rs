@@ -17,7 +17,7 @@ use story::{SYNC, State, Story};
 const AT_ONCE: usize = 4;
 /// All points are tried where this variable is set; else each of so many.
 const ALL: &str = "DRIFTLESS_CRASH_POINTS";
-const STRIDE: usize = 7;
+const STRIDE: usize = 11;
 /// So long without a request, a settled agent has nothing more to do.
 const QUIET: Duration = Duration::from_millis(1500);
 /// A shorter one, after which it may only be the number of a point that is not what it was.
@@ -43,6 +43,17 @@ struct Point {
     phase: Phase,
     number: usize,
     side: Side,
+    then: Then,
+}
+
+/// What git has when the next agent starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Then {
+    /// The same commit.
+    Same,
+    /// Another one already: what the killed agent made of the last one is orphaned if it was not
+    /// written down before.
+    Another,
 }
 
 /// Names the point at which a thread panics.
@@ -104,6 +115,11 @@ fn state_after(phase: Phase) -> State {
     if phase == Phase::Forth { State::Second } else { State::First }
 }
 
+/// The state in which a phase begins.
+fn state_before(phase: Phase) -> State {
+    if phase == Phase::Back { State::Second } else { State::First }
+}
+
 /// The whole story without a crash: how many requests each phase has.
 fn count() -> BTreeMap<Phase, usize> {
     let story = Story::new();
@@ -125,11 +141,13 @@ fn count() -> BTreeMap<Phase, usize> {
 struct Runner {
     story: Story,
     agent: Option<Agent>,
+    /// What the cluster is equal to.
+    state: Option<State>,
 }
 
 impl Runner {
     fn new() -> Self {
-        Self { story: Story::new(), agent: None }
+        Self { story: Story::new(), agent: None, state: None }
     }
 
     /// Has an agent do all that there is to do.
@@ -139,12 +157,23 @@ impl Runner {
         settles(&self.story, PAUSE);
     }
 
+    fn is_at(&mut self, state: State) {
+        if self.state != Some(state) {
+            let end = (self.story.go_to(state), "Synced");
+            self.rests(&end);
+            self.state = Some(state);
+        }
+    }
+
     /// Kills the agent at a point of a phase, and has another one end it. Gives whether the
     /// point was reached.
     fn crash(&mut self, point: Point) -> bool {
         let _told = Told(point);
+        if point.phase != Phase::Sync {
+            self.is_at(state_before(point.phase));
+        }
         let frozen = self.story.proxy.freeze_at(point.number, point.side);
-        let end = begin(&self.story, point.phase);
+        let mut end = begin(&self.story, point.phase);
         let agent = self.agent.get_or_insert_with(|| launch(&self.story));
         let (mut count, mut since) = (self.story.proxy.count(), Instant::now());
         let reached = eventually("the point is reached, or everything is done", || {
@@ -159,9 +188,16 @@ impl Runner {
         if let Some(agent) = self.agent.take() {
             agent.kill();
         }
+        let mut state = state_after(point.phase);
+        let emptied = point.phase == Phase::Emptied;
+        if point.then == Then::Another {
+            state = if emptied || state == State::Second { State::First } else { State::Second };
+            end = (self.story.go_to(state), "Synced");
+        }
         self.story.proxy.thaw();
         self.rests(&end);
-        self.story.holds(state_after(point.phase));
+        self.story.holds(state);
+        self.state = Some(state).filter(|_| !emptied || point.then == Then::Another);
         reached
     }
 }
@@ -169,43 +205,12 @@ impl Runner {
 /// Both sides of each request of a phase, as far as this run tries them.
 fn points(numbers: &BTreeMap<Phase, usize>, phase: Phase) -> Vec<Point> {
     let stride = if std::env::var_os(ALL).is_some() { 1 } else { STRIDE };
-    let both =
-        (1..=numbers[&phase]).flat_map(|number| [Side::Before, Side::After].map(|side| Point { phase, number, side }));
-    both.step_by(stride).collect()
-}
-
-/// What one thread does next.
-enum Task {
-    FromNothing(Point),
-    /// One point of each other phase, in the order of the story, as far as there are some left.
-    FromRest(Vec<Point>),
-}
-
-fn tasks(numbers: &BTreeMap<Phase, usize>) -> Vec<Task> {
-    let mut tasks: Vec<Task> = points(numbers, Phase::Sync).into_iter().map(Task::FromNothing).collect();
-    let others = [Phase::Forth, Phase::Back, Phase::Emptied].map(|phase| points(numbers, phase));
-    let longest = others.iter().map(Vec::len).max().unwrap_or_default();
-    let rounds = (0..longest).map(|round| others.iter().filter_map(|points| points.get(round).copied()).collect());
-    tasks.extend(rounds.map(Task::FromRest));
-    tasks
-}
-
-/// A story with the points of one round; they come out at the first commit again.
-fn round(runner: &mut Runner, points: &[Point]) -> Vec<(Point, bool)> {
-    let mut reached = Vec::new();
-    for phase in [Phase::Forth, Phase::Back, Phase::Emptied] {
-        match points.iter().find(|point| point.phase == phase) {
-            Some(point) => reached.push((*point, runner.crash(*point))),
-            None if phase == Phase::Emptied => {}
-            None => {
-                let end = begin(&runner.story, phase);
-                runner.rests(&end);
-            }
-        }
-    }
-    let end = begin(&runner.story, Phase::Back);
-    runner.rests(&end);
-    reached
+    let all = (1..=numbers[&phase]).flat_map(|number| {
+        let sides = [(Side::Before, Then::Another), (Side::After, Then::Same)];
+        let sides = sides.into_iter().chain([(Side::After, Then::Another), (Side::Before, Then::Same)]);
+        sides.map(move |(side, then)| Point { phase, number, side, then })
+    });
+    all.step_by(stride).collect()
 }
 
 /// Scenario 33
@@ -214,24 +219,15 @@ fn killed_before_or_after_any_request_the_next_start_converges_and_nothing_is_le
     let began = Instant::now();
     let numbers = count();
     println!("requests by phase: {numbers:?}");
-    let left = Mutex::new(tasks(&numbers));
-    let next = || left.lock().expect("the tasks").pop();
+    let left = Mutex::new(PHASES.into_iter().rev().flat_map(|phase| points(&numbers, phase)).collect::<Vec<Point>>());
+    let next = || left.lock().expect("the points").pop();
     let work = || {
         let mut reached = Vec::new();
-        let mut resting: Option<Runner> = None;
-        while let Some(task) = next() {
-            match task {
-                Task::FromNothing(point) => reached.push((point, Runner::new().crash(point))),
-                Task::FromRest(points) => {
-                    let runner = resting.get_or_insert_with(|| {
-                        let mut runner = Runner::new();
-                        let end = begin(&runner.story, Phase::Sync);
-                        runner.rests(&end);
-                        runner
-                    });
-                    reached.extend(round(runner, &points));
-                }
-            }
+        // A sync from nothing has a cluster of its own; the others go on in one that is there.
+        let mut resting = Runner::new();
+        while let Some(point) = next() {
+            let there = if point.phase == Phase::Sync { Runner::new().crash(point) } else { resting.crash(point) };
+            reached.push((point, there));
         }
         reached
     };

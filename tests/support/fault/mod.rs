@@ -60,7 +60,6 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 });
 
 pub struct Proxy {
-    address: SocketAddr,
     state: Arc<State>,
     /// Has the port for as long as the proxy lives, also while nobody listens there.
     _holder: TcpSocket,
@@ -73,7 +72,7 @@ impl Proxy {
         let _inside = RUNTIME.enter();
         let holder = socket("127.0.0.1:0".parse().expect("an address"));
         let address = holder.local_addr().expect("an address");
-        let proxy = Self { address, state: State::new(), _holder: holder, end: CancellationToken::new() };
+        let proxy = Self { state: State::new(), _holder: holder, end: CancellationToken::new() };
         let upstream = RUNTIME.block_on(Upstream::connect());
         RUNTIME.spawn(serve(address, Arc::clone(&proxy.state), upstream, proxy.end.clone()));
         let text = std::fs::read_to_string(site.kubeconfig()).expect("a kubeconfig");
