@@ -1,17 +1,14 @@
 //! SIGKILL between any two requests: before the server has one, and after it has answered and the
 //! agent has not heard. The points are counted on the way, so that new requests are points as well.
 
-mod story;
-
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::agent::Agent;
 use crate::support::fault::Side;
+use crate::support::story::{End, Kept, State, Story, settles};
 use crate::support::wait::{check, eventually};
-use story::{SYNC, State, Story};
 
 /// Runs that go on at the same time.
 const AT_ONCE: usize = 4;
@@ -67,47 +64,14 @@ impl Drop for Told {
     }
 }
 
-fn launch(story: &Story) -> Agent {
-    Agent::launch(&story.site, story.site.command(&["run"]))
-}
-
-/// Makes the commit of a phase; gives what it is and how the sync then ends.
-fn begin(story: &Story, phase: Phase) -> (String, &'static str) {
+/// Makes the commit of a phase; gives how the sync then ends.
+fn begin(story: &Story, phase: Phase) -> End {
     match phase {
-        Phase::Sync => (story.site.repo.head(), "Synced"),
-        Phase::Forth => (story.go_to(State::Second), "Synced"),
-        Phase::Back => (story.go_to(State::First), "Synced"),
-        Phase::Emptied => (story.empty(), "Held"),
+        Phase::Sync => End::synced(story.site.repo.head()),
+        Phase::Forth => End::synced(story.go_to(State::Second)),
+        Phase::Back => End::synced(story.go_to(State::First)),
+        Phase::Emptied => End::held(story.empty()),
     }
-}
-
-fn is_over(agent: &mut Agent, (commit, ends): &(String, &str)) -> bool {
-    if !agent.serves() {
-        return false;
-    }
-    let status = agent.sync(SYNC);
-    let of = if *ends == "Held" { &status["held"]["commit"] } else { &status["synced"]["id"] };
-    status["phase"] == *ends && of == commit
-}
-
-#[track_caller]
-fn converges(agent: &mut Agent, end: &(String, &str)) {
-    eventually(&format!("the sync is {} with {}", end.1, end.0), || {
-        let over = is_over(agent, end);
-        check(over, if agent.serves() { agent.sync(SYNC).to_string() } else { "it does not serve".into() })
-    });
-}
-
-/// Waits until nothing has been asked for a while; gives how many requests there were.
-fn settles(story: &Story, quiet: Duration) -> usize {
-    let (mut count, mut since) = (story.proxy.count(), Instant::now());
-    eventually("no more requests come", || {
-        if story.proxy.count() != count {
-            (count, since) = (story.proxy.count(), Instant::now());
-        }
-        check(since.elapsed() >= quiet, format!("{count} requests"))
-    });
-    count
 }
 
 /// The state that holds after a phase.
@@ -123,12 +87,12 @@ fn state_before(phase: Phase) -> State {
 /// The whole story without a crash: how many requests each phase has.
 fn count() -> BTreeMap<Phase, usize> {
     let story = Story::new();
-    let mut agent = launch(&story);
+    let mut agent = Kept::launch(&story);
     let mut numbers = BTreeMap::new();
     let mut before = 0;
     for phase in PHASES {
         let end = begin(&story, phase);
-        converges(&mut agent, &end);
+        agent.converges(&end);
         let now = settles(&story, QUIET);
         story.holds(state_after(phase));
         numbers.insert(phase, now - before);
@@ -140,7 +104,7 @@ fn count() -> BTreeMap<Phase, usize> {
 /// A story and the agent in it.
 struct Runner {
     story: Story,
-    agent: Option<Agent>,
+    agent: Option<Kept>,
     /// What the cluster is equal to.
     state: Option<State>,
 }
@@ -151,15 +115,15 @@ impl Runner {
     }
 
     /// Has an agent do all that there is to do.
-    fn rests(&mut self, end: &(String, &str)) {
-        let agent = self.agent.get_or_insert_with(|| launch(&self.story));
-        converges(agent, end);
+    fn rests(&mut self, end: &End) {
+        let agent = self.agent.get_or_insert_with(|| Kept::launch(&self.story));
+        agent.converges(end);
         settles(&self.story, PAUSE);
     }
 
     fn is_at(&mut self, state: State) {
         if self.state != Some(state) {
-            let end = (self.story.go_to(state), "Synced");
+            let end = End::synced(self.story.go_to(state));
             self.rests(&end);
             self.state = Some(state);
         }
@@ -174,13 +138,13 @@ impl Runner {
         }
         let frozen = self.story.proxy.freeze_at(point.number, point.side);
         let mut end = begin(&self.story, point.phase);
-        let agent = self.agent.get_or_insert_with(|| launch(&self.story));
+        let agent = self.agent.get_or_insert_with(|| Kept::launch(&self.story));
         let (mut count, mut since) = (self.story.proxy.count(), Instant::now());
         let reached = eventually("the point is reached, or everything is done", || {
             if frozen.is_reached() {
                 return Ok(true);
             }
-            if self.story.proxy.count() != count || !is_over(agent, &end) {
+            if self.story.proxy.count() != count || agent.seen(&end).is_err() {
                 (count, since) = (self.story.proxy.count(), Instant::now());
             }
             if since.elapsed() >= QUIET { Ok(false) } else { Err(format!("{count} requests")) }
@@ -192,7 +156,7 @@ impl Runner {
         let emptied = point.phase == Phase::Emptied;
         if point.then == Then::Another {
             state = if emptied || state == State::Second { State::First } else { State::Second };
-            end = (self.story.go_to(state), "Synced");
+            end = End::synced(self.story.go_to(state));
         }
         self.story.proxy.thaw();
         self.rests(&end);

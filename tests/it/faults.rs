@@ -1,20 +1,33 @@
-//! An API server that misbehaves between a sync and what it wants: every kind of fault at every
-//! kind of request, and the agent recovers by itself.
+//! An API server that misbehaves between a sync and what it wants: the agent recovers by itself,
+//! loses nothing, makes nothing twice and prunes nothing that it should not.
 
+mod lag;
+mod silence;
+mod watches;
+
+use std::sync::Mutex;
+use std::thread;
 use std::time::Duration;
+
+use serde_json::json;
 
 use crate::support::agent::Agent;
 use crate::support::fault::{Fault, Proxy, Rule};
 use crate::support::site::{Site, config_map};
+use crate::support::story::{End, Kept, SYNC, State, Story};
 use crate::support::wait::{check, eventually};
 
-#[test]
-fn an_object_is_applied_once_the_server_takes_it() {
-    let site = Site::of_shop(&[("a.yaml", &config_map("a", "1"))]);
-    let proxy = Proxy::before(&site);
-    let agent = Agent::start(&site);
-    agent.eventually_synced("shop", &site.repo.head());
-    let faults = [
+/// Stories that go on at the same time.
+const AT_ONCE: usize = 4;
+/// After faults, the agent is as patient as it was made to be by them.
+const RECOVERY: Duration = Duration::from_mins(3);
+/// What the first requests of every kind meet in each phase of a story.
+const SPOILED: usize = 2;
+
+const VERBS: [&str; 8] = ["discover", "get", "list", "watch", "create", "apply", "patch", "delete"];
+
+fn faults() -> Vec<Fault> {
+    vec![
         Fault::Break,
         Fault::BreakAfter,
         Fault::SilenceAfter(Duration::from_secs(1)),
@@ -28,43 +41,120 @@ fn an_object_is_applied_once_the_server_takes_it() {
         Fault::Answer(500, None),
         Fault::Answer(503, None),
         Fault::Truncate(40),
-    ];
-    for (number, fault) in faults.into_iter().enumerate() {
-        let hits = proxy.add(Rule::on(fault.clone(), &["apply"]).named("a").times(1));
-        let value = format!("{number} {fault:?}");
-        let commit = site.repo.commit(&[("a.yaml", &config_map("a", &value))]);
-        agent.eventually_synced("shop", &commit);
-        assert_eq!(site.value_of("a"), Some(value));
-        assert_eq!(hits.count(), 1);
+    ]
+}
+
+/// A first sync, a commit that changes, adds and removes, and back again, with one fault at the
+/// first requests of every verb, each time.
+fn survives(fault: &Fault) {
+    let story = Story::new();
+    let mut agent = Kept::launch(&story);
+    for (state, needed) in [(State::First, "apply"), (State::Second, "delete"), (State::First, "delete")] {
+        let spoil = |verb| (verb, story.proxy.add(Rule::on(fault.clone(), &[verb]).times(SPOILED)));
+        let hits = VERBS.map(spoil);
+        let end = End::synced(story.go_to(state));
+        agent.converges_within(RECOVERY, &end);
+        story.proxy.clear();
+        agent.converges_within(RECOVERY, &end);
+        story.holds(state);
+        let hit = hits.iter().find(|(verb, _)| *verb == needed).map(|(_, hits)| hits.count());
+        assert!(hit > Some(0), "{needed} was not spoiled");
+    }
+}
+
+/// Part of scenario 32
+#[test]
+fn whatever_the_first_requests_of_every_kind_meet_the_sync_converges() {
+    let left = Mutex::new(faults());
+    let next = || left.lock().expect("the faults").pop();
+    let work = || {
+        while let Some(fault) = next() {
+            println!("{fault:?}");
+            survives(&fault);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(work);
+        }
+    });
+}
+
+#[test]
+fn a_list_whose_pages_expire_or_come_late_is_read_whole_and_prunes_what_it_should_only() {
+    let files: Vec<(String, String)> =
+        (0..7).map(|number| (format!("{number}.yaml"), config_map(&format!("c{number}"), "1"))).collect();
+    let borrowed: Vec<(&str, &str)> = files.iter().map(|(file, content)| (&**file, &**content)).collect();
+    let site = Site::of_shop(&borrowed);
+    let proxy = Proxy::before(&site);
+    proxy.pages_of(2);
+    let agent = Agent::start(&site);
+    agent.eventually_synced("shop", &site.repo.head());
+    let mut expected: Vec<String> = (0..7).map(|number| format!("c{number}")).collect();
+    for (number, fault) in
+        [Fault::Answer(410, None), Fault::DelayAnswer(Duration::from_secs(2))].into_iter().enumerate()
+    {
+        proxy.clear();
+        let hits = proxy.add(Rule::by(move |ask| (ask.verb == "list" && ask.later_page).then(|| fault.clone())));
+        let agent = Agent::start(&site);
+        site.repo.remove(&format!("{number}.yaml"));
+        expected.retain(|name| *name != format!("c{number}"));
+        agent.eventually_synced("shop", &site.repo.commit_all("one less"));
+        assert_eq!(site.config_maps(), expected);
+        assert!(hits.count() > 0, "there was a second page");
+    }
+    drop(agent);
+}
+
+#[test]
+fn an_api_group_that_does_not_answer_stops_no_other_kind_and_nothing_is_pruned() {
+    for group in ["apps", ""] {
+        let story = Story::new();
+        let group = if group.is_empty() { story.group() } else { group.to_owned() };
+        let mut agent = Kept::launch(&story);
+        agent.converges(&End::synced(story.site.repo.head()));
+        story.proxy.take_down(Some(&group));
+        agent.kill();
+        let mut agent = Kept::launch(&story);
+        agent.serves();
+        let commit = story.go_to(State::Second);
+        eventually("the rest of the commit is applied", || {
+            check(story.site.value_of("changed").as_deref() == Some("2"), "not yet")
+        });
+        agent.agent.hurried_passes(SYNC, 1);
+        assert_eq!(story.deleted(), [] as [String; 0]);
+        assert!(story.site.has("configmaps", "gone") && story.site.has("deployments.apps", "web"));
+        story.proxy.take_down(None);
+        agent.converges_within(RECOVERY, &End::synced(commit));
+        story.holds(State::Second);
     }
 }
 
 #[test]
-fn a_drift_is_healed_after_watches_were_cut_ended_or_held_back() {
-    let site = Site::of_shop(&[("a.yaml", &config_map("a", "1"))]);
-    let proxy = Proxy::before(&site);
-    let agent = Agent::start(&site);
-    agent.eventually_synced("shop", &site.repo.head());
-    let breaks: [(&str, &dyn Fn()); 3] = [
-        ("cut", &|| proxy.cut_watches()),
-        ("ended", &|| proxy.expire_watches()),
-        ("refused", &|| {
-            proxy.refuse(true);
-            proxy.refuse(false);
-        }),
-    ];
-    for (what, spoil) in breaks {
-        spoil();
-        site.edit("configmaps", "a", "somebody", &serde_json::json!({"data": {"value": what}}));
-        eventually(&format!("healed after watches were {what}"), || {
-            check(site.value_of("a").as_deref() == Some("1"), format!("{:?}", site.value_of("a")))
-        });
-    }
-    proxy.stall_watches(true);
-    site.edit("configmaps", "a", "somebody", &serde_json::json!({"data": {"value": "stalled"}}));
-    agent.passes("shop", 1);
-    proxy.stall_watches(false);
-    eventually("healed once watches tell again", || {
-        check(site.value_of("a").as_deref() == Some("1"), format!("{:?}", site.value_of("a")))
+fn a_server_that_refuses_connections_for_a_while_is_found_again_by_old_and_new_agents() {
+    let story = Story::new();
+    let mut agent = Kept::launch(&story);
+    agent.converges(&End::synced(story.site.repo.head()));
+    story.proxy.refuse(true);
+    let commit = story.go_to(State::Second);
+    agent.agent.eventually_logs(&["cannot"]);
+    story.site.edit("configmaps", "kept", "somebody", &json!({"data": {"value": "by hand"}}));
+    story.proxy.refuse(false);
+    agent.converges_within(RECOVERY, &End::synced(commit));
+    eventually("drift of the meantime is healed", || {
+        check(story.site.value_of("kept").as_deref() == Some("1"), "not yet")
     });
+    story.holds(State::Second);
+
+    agent.kill();
+    story.proxy.refuse(true);
+    let mut agent = Kept::launch(&story);
+    let commit = story.go_to(State::First);
+    eventually("it has tried", || {
+        let seen = agent.seen(&End::synced(commit.clone())).unwrap_err();
+        check(!agent.agent.log().is_empty(), seen)
+    });
+    story.proxy.refuse(false);
+    agent.converges_within(RECOVERY, &End::synced(commit));
+    story.holds(State::First);
 }

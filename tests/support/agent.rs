@@ -65,6 +65,11 @@ impl Agent {
         Self { home: site.home.clone(), child, leash, log, address: String::new() }
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the daemon can be waited for").is_some()
+    }
+
     /// Whether it has said where it listens.
     pub fn serves(&mut self) -> bool {
         let address = |line: &String| {

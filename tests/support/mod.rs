@@ -8,4 +8,5 @@ pub mod git;
 pub mod githttp;
 pub mod process;
 pub mod site;
+pub mod story;
 pub mod wait;

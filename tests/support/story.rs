@@ -2,19 +2,24 @@
 //! changes, adds and removes, back again, and to a third one that removes everything.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use driftless::apply::applyset_id;
 use serde_json::{Value, json};
 
-use crate::support::cluster::{cluster, path};
-use crate::support::fault::Proxy;
-use crate::support::site::{Site, config_map, crd, deployment, thing};
+mod run;
+
+pub use run::{End, Kept, settles};
+
+use super::cluster::{cluster, path};
+use super::fault::Proxy;
+use super::site::{Site, config_map, crd, deployment, thing};
 
 pub const SYNC: &str = "shop";
 
 /// A site behind a proxy, with things in it that are not the agent's.
 pub struct Story {
-    pub site: Site,
+    pub site: Arc<Site>,
     pub proxy: Proxy,
     /// What is not the agent's, by path, with its resource version.
     foreign: BTreeMap<String, Value>,
@@ -29,7 +34,7 @@ pub enum State {
 impl Story {
     /// With the first commit.
     pub fn new() -> Self {
-        let site = Site::of_shop(&[("README.md", "a shop\n")]);
+        let site = Arc::new(Site::of_shop(&[("README.md", "a shop\n")]));
         let proxy = Proxy::before(&site);
         let mut story = Self { site, proxy, foreign: BTreeMap::new() };
         story.go_to(State::First);
@@ -50,11 +55,11 @@ impl Story {
         applyset_id(&format!("driftless-{SYNC}"), &self.site.home, "ConfigMap", "")
     }
 
-    fn extra(&self) -> String {
+    pub fn extra(&self) -> String {
         format!("extra-{}", self.site.id)
     }
 
-    fn group(&self) -> String {
+    pub fn group(&self) -> String {
         format!("{}.example.com", self.site.id)
     }
 
@@ -197,6 +202,21 @@ impl Story {
         assert_eq!(names, [format!("driftless-{SYNC}")], "the agent's own ConfigMaps");
     }
 
+    /// UID and resource version of all that git declares.
+    pub fn versions(&self, state: State) -> BTreeMap<String, (Value, Value)> {
+        let version = |path: String| {
+            let live = cluster().get(&path).unwrap_or_default();
+            (path, (live["metadata"]["uid"].clone(), live["metadata"]["resourceVersion"].clone()))
+        };
+        self.declared(state).into_iter().map(version).collect()
+    }
+
+    /// Every deletion that the agent has asked for, by name.
+    pub fn deleted(&self) -> Vec<String> {
+        let seen = self.proxy.seen().into_iter();
+        seen.filter(|exchange| exchange.ask.verb == "delete").map(|exchange| exchange.ask.name.clone()).collect()
+    }
+
     fn parent_path(&self) -> String {
         path("configmaps", Some(&self.site.home), &format!("driftless-{SYNC}"))
     }
@@ -205,7 +225,7 @@ impl Story {
     fn made(&self) -> BTreeSet<String> {
         let writes =
             self.proxy.seen().into_iter().filter(|exchange| exchange.took_effect() && exchange.ask.verb != "delete");
-        let path = |exchange: crate::support::fault::Exchange| {
+        let path = |exchange: super::fault::Exchange| {
             let path = exchange.ask.path_and_query.split('?').next().unwrap_or_default().to_owned();
             let name = exchange.answered()["metadata"]["name"].as_str().unwrap_or_default().to_owned();
             if exchange.ask.verb == "create" { format!("{path}/{name}") } else { path }
