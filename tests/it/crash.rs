@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::fault::Side;
 use crate::support::story::{End, Kept, State, Story, settles};
-use crate::support::wait::{check, eventually};
+use crate::support::wait::eventually;
 
 /// Runs that go on at the same time.
 const AT_ONCE: usize = 4;

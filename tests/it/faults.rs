@@ -5,14 +5,14 @@ mod lag;
 mod silence;
 mod watches;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
 
 use crate::support::agent::Agent;
-use crate::support::fault::{Fault, Proxy, Rule};
+use crate::support::fault::{Ask, Fault, Moment, Proxy, Rule};
 use crate::support::site::{Site, config_map};
 use crate::support::story::{End, Kept, SYNC, State, Story};
 use crate::support::wait::{check, eventually};
@@ -78,6 +78,42 @@ fn whatever_the_first_requests_of_every_kind_meet_the_sync_converges() {
             scope.spawn(work);
         }
     });
+}
+
+/// What a commit adds is in the inventory before it is in the cluster, whatever happens in between.
+#[test]
+fn nothing_is_written_before_the_inventory_lists_it() {
+    let story = Story::new();
+    let mut agent = Kept::launch(&story);
+    agent.converges(&End::synced(story.site.repo.head()));
+    let writes = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&writes);
+    story.proxy.listen(move |moment| match moment {
+        Moment::Before(ask) if ask.is_write() => into.lock().expect("a list").push(told(ask, None)),
+        Moment::After(ask, code) if ask.is_write() => into.lock().expect("a list").push(told(ask, Some(code))),
+        _ => {}
+    });
+    let refused = Rule::on(Fault::Answer(500, None), &["apply"]).resource("configmaps").named("driftless-shop");
+    let hits = story.proxy.add(refused);
+    let commit = story.go_to(State::Second);
+    eventually("it is tried again", || check(hits.count() >= 2, hits.count()));
+    let asked = writes.lock().expect("a list").clone();
+    assert!(
+        asked.iter().all(|write| write.starts_with("apply configmaps") && write.contains("/driftless-shop")),
+        "{asked:?}"
+    );
+    story.proxy.clear();
+    agent.converges_within(RECOVERY, &End::synced(commit));
+    story.holds(State::Second);
+    let changed = |write: &&String| write.contains("/changed") && write.ends_with("200");
+    let writes = writes.lock().expect("a list");
+    assert_eq!(writes.iter().filter(changed).count(), 1, "{writes:?}");
+    assert!(writes.iter().all(|write| !write.contains("/changed") || write.contains("value 2")), "{writes:?}");
+}
+
+fn told(ask: &Ask, code: Option<u16>) -> String {
+    let value = ask.object()["data"]["value"].as_str().unwrap_or_default().to_owned();
+    format!("{ask}: value {value}, {}", code.map(|code| code.to_string()).unwrap_or_default())
 }
 
 #[test]

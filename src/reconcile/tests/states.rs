@@ -207,3 +207,24 @@ fn an_orphan_that_says_detach_is_left_alone_and_forgotten() {
     assert_eq!((world.names(), world.stored()), (vec!["a", "b"], vec!["b"]));
     assert_eq!(world.live("a").part_of, None);
 }
+
+/// Caches that lag have one plan a prune of an object that is another by now. Whose that is, the
+/// next plan decides; until then the cluster is not known to be as in git.
+#[test]
+fn an_orphan_that_is_not_what_was_seen_is_decided_anew_before_the_sync_is_synced() {
+    let mut world = World::synced(["a", "b"]);
+    world.push("second", ["b"]);
+    world.until("Prune");
+    world.live("a").uid = "made again".into();
+    let prune = world.pending.pop_front().unwrap();
+    world.carry_out(prune);
+    while world.phase() == Phase::Synced && !world.pending.is_empty() {
+        let next = world.pending.pop_front().unwrap();
+        world.carry_out(next);
+    }
+    assert_eq!((world.phase(), world.names()), (Phase::Progressing, vec!["a", "b"]));
+    assert!(world.machine.status().message.contains("decided anew"), "{}", world.machine.status().message);
+    world.seen(&id("a"));
+    world.pass(5);
+    assert_eq!((world.phase(), world.names(), world.stored()), (Phase::Synced, vec!["b"], vec!["b"]));
+}

@@ -39,7 +39,7 @@ impl Hits {
 
 type Decide = Box<dyn Fn(&Ask) -> Option<Fault> + Send + Sync>;
 
-/// A fault, and which requests meet it: without more, all that are no watches.
+/// A fault, and which requests meet it.
 pub struct Rule {
     decide: Decide,
     verbs: Vec<&'static str>,
@@ -50,10 +50,6 @@ pub struct Rule {
 }
 
 impl Rule {
-    pub fn new(fault: Fault) -> Self {
-        Self::by(move |ask| (!ask.is_watch()).then(|| fault.clone()))
-    }
-
     /// Of these verbs, as [`Ask::verb`] has them.
     pub fn on(fault: Fault, verbs: &[&'static str]) -> Self {
         Self { verbs: verbs.to_vec(), ..Self::by(move |_| Some(fault.clone())) }
