@@ -14,6 +14,7 @@ pub use run::{End, Kept, settles};
 use super::cluster::{cluster, path};
 use super::fault::Proxy;
 use super::site::{Site, config_map, crd, deployment, thing};
+use super::wait::{check, eventually};
 
 pub const SYNC: &str = "shop";
 
@@ -172,6 +173,17 @@ impl Story {
             State::Second => drop(objects.insert(format!("ConfigMap {namespace} added"))),
         }
         objects
+    }
+
+    /// Waits for the inventory of a state, and has all else hold then.
+    #[track_caller]
+    pub fn eventually_holds(&self, state: State) {
+        eventually("the inventory lists what git declares", || {
+            let inventory = self.inventory();
+            let there = inventory.iter().cloned().collect::<BTreeSet<_>>() == self.inventory_of(state);
+            check(there, inventory.join(", "))
+        });
+        self.holds(state);
     }
 
     /// The cluster is equal to git, the inventory says so, nothing else is left of what the agent

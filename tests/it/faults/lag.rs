@@ -55,6 +55,6 @@ fn commits_that_come_while_caches_lag_are_carried_out_once_they_catch_up() {
     agent.serves();
     agent.agent.hurried_passes(SYNC, 2);
     story.proxy.catch_up();
+    story.eventually_holds(State::Second);
     agent.converges(&second);
-    story.holds(State::Second);
 }
