@@ -1,7 +1,7 @@
 # The habits of this repository; `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help build test demo devcluster lint fmt fmt-check ci clean
+.PHONY: help build test crash-points demo devcluster lint fmt fmt-check ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -11,6 +11,9 @@ build: ## the binary, target/release/driftless
 
 test: devcluster ## all tests, on a throwaway control plane; TEST_ARGS="--lib plan::" runs some
 	cargo test --locked $(TEST_ARGS)
+
+crash-points: devcluster ## kills the agent before and after every request of a story; `make test` tries some
+	DRIFTLESS_CRASH_POINTS=all cargo test --locked --test it -- --nocapture crash::
 
 # Run without a shell in between, which would not pass on the signal when somebody stops make.
 demo: export KEEP := $(KEEP)

@@ -14,7 +14,7 @@ use crate::plan::{Plan, PruneResult, PrunedObject, Step, Verb, prune_waves};
 /// Objects that are deleted at once.
 const AT_ONCE: usize = 16;
 const CHANGED: &str = "its owner or its marks were changed in the meantime, so it is decided anew";
-const ANOTHER: &str = "it was created again by somebody else in the meantime (its UID is another)";
+const ANOTHER: &str = "it is another object than was seen (its UID is another), so it is decided anew";
 
 /// Prunes. One outcome a step that prunes; `report` hears each when it is known.
 pub async fn prune(

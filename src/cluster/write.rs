@@ -93,7 +93,13 @@ impl Cluster {
             Ok(answer) if answer.pointer("/metadata/deletionTimestamp").is_some() => Ok(Deletion::Accepted),
             Ok(_) => Ok(Deletion::Gone),
             Err(error) if error.is_not_found() => Ok(Deletion::Gone),
-            Err(error) if error.is_conflict() => Ok(Deletion::AnotherUid),
+            // The precondition is not the only conflict there is: the object tells which one it was.
+            Err(error) if error.is_conflict() => match self.look_at(id, resource).await? {
+                None => Ok(Deletion::Gone),
+                Some(live) if *live.uid != *uid => Ok(Deletion::AnotherUid),
+                Some(live) if live.terminating.is_some() => Ok(Deletion::Accepted),
+                Some(_) => Err(error),
+            },
             Err(error) => Err(error),
         }
     }

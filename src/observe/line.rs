@@ -74,15 +74,7 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
         Event::Status { .. } | Event::ContestedNow { .. } => return None,
         Event::Looked { sync, result, commit, error, retry_in } => {
             let commit = commit.as_deref().map(short);
-            let message = match (result, commit) {
-                (LookResult::Unchanged, _) => "nothing new in git".to_owned(),
-                (LookResult::Fetched, Some(commit)) => format!("fetched {commit}"),
-                (LookResult::Fetched, None) => "fetched".to_owned(),
-                (LookResult::Failed, _) => {
-                    let error = error.as_deref().unwrap_or("no reason given");
-                    format!("cannot read the git repository: {error}{}", again(*retry_in))
-                }
-            };
+            let message = looked(*result, commit, error.as_deref(), *retry_in);
             let line = Line { commit, error: error.clone(), retry_seconds: seconds(*retry_in), ..said(sync, message) };
             Line { result: Some(result.as_str()), ..line }
         }
@@ -171,6 +163,18 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
         }
         Event::Note { message } | Event::Warning { message } | Event::Trouble { message } => general(message.clone()),
     })
+}
+
+fn looked(result: LookResult, commit: Option<&str>, error: Option<&str>, retry_in: Option<Duration>) -> String {
+    match (result, commit) {
+        (LookResult::Unchanged, _) => "nothing new in git".to_owned(),
+        (LookResult::Fetched, Some(commit)) => format!("fetched {commit}"),
+        (LookResult::Fetched, None) => "fetched".to_owned(),
+        (LookResult::Failed, _) => {
+            let error = error.unwrap_or("no reason given");
+            format!("cannot read the git repository: {error}{}", again(retry_in))
+        }
+    }
 }
 
 fn planned(counts: &[(usize, &str)]) -> String {

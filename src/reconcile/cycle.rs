@@ -46,6 +46,8 @@ pub(super) struct Cycle {
     pub noted: BTreeSet<ObjectId>,
     /// It ended before its prune, for a newer commit or since the sync was suspended.
     pub cut_short: bool,
+    /// Orphans that were not what had been seen when they were about to be pruned.
+    pub undecided: usize,
 }
 
 impl Cycle {
@@ -67,6 +69,7 @@ impl Cycle {
             again: false,
             noted: BTreeSet::new(),
             cut_short: false,
+            undecided: 0,
         }
     }
 
@@ -228,7 +231,10 @@ impl Cycle {
                     self.changed += 1;
                     self.notes.push(problem(outcome.detail.unwrap_or_else(|| "is being deleted".into())));
                 }
-                PruneResult::Kept => self.notes.push(problem(outcome.detail.unwrap_or_default())),
+                PruneResult::Kept => {
+                    self.undecided += 1;
+                    self.notes.push(problem(outcome.detail.unwrap_or_default()));
+                }
                 PruneResult::Failed => {
                     let detail = outcome.detail.unwrap_or_default();
                     self.problems.push(problem(format!("could not be deleted: {detail}")));

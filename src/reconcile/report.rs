@@ -143,6 +143,7 @@ impl Machine {
         };
         status.message = match outcome {
             None if cycle.cut_short => format!("commit {} was left before its prune", commit.short()),
+            None if cycle.undecided > 0 => undecided(cycle.undecided),
             None => format!("waiting for {} of {} to become healthy", ill.len(), counted(objects)),
             Some(Outcome::Synced) => format!("{} as in commit {}", counted(objects), commit.short()),
             Some(Outcome::Unhealthy) => {
@@ -151,6 +152,7 @@ impl Machine {
             }
             Some(Outcome::Held) => cycle.plan.held.as_ref().map(|held| held.reason.clone()).unwrap_or_default(),
             Some(Outcome::Failed) => match &collected[..] {
+                [] if cycle.undecided > 0 => undecided(cycle.undecided),
                 [] => String::new(),
                 [only] => only.to_string(),
                 [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
@@ -185,9 +187,17 @@ impl Machine {
         if cycle.cut_short {
             return None;
         }
+        if cycle.undecided > 0 {
+            return self.is_overdue(cycle, now).then_some(Outcome::Failed);
+        }
         if (healthy || !self.config.wait) && cycle.homeless == 0 {
             return Some(if cycle.plan.held.is_some() { Outcome::Held } else { Outcome::Synced });
         }
+        self.is_overdue(cycle, now).then_some(Outcome::Unhealthy)
+    }
+
+    /// Whether the commit has been waited for longer than it may take to settle.
+    fn is_overdue(&mut self, cycle: &Cycle, now: Moment) -> bool {
         let commit = &cycle.rendered.commit.id;
         let since = match &self.settling {
             Some((settling, since)) if settling == commit => *since,
@@ -196,7 +206,7 @@ impl Machine {
                 now.mono
             }
         };
-        (now.mono.saturating_sub(since) >= self.config.timeout).then_some(Outcome::Unhealthy)
+        now.mono.saturating_sub(since) >= self.config.timeout
     }
 
     /// The sync fails, and there is no commit whose objects could be kept as they are.
@@ -280,6 +290,14 @@ impl Machine {
         self.status = Arc::new(status);
         self.effects.push(Effect::Tell(Notice::Status(Arc::clone(&self.status))));
     }
+}
+
+/// The API server showed something else than its caches had: they lag, or somebody is at work.
+fn undecided(orphans: usize) -> String {
+    format!(
+        "before its prune, {} proved to be another or changed since it was seen, which is decided anew",
+        counted(orphans)
+    )
 }
 
 /// `1 object`, `2 objects`.

@@ -3,10 +3,12 @@
 
 mod cli;
 mod config;
+mod crash;
 mod drift;
 mod errors;
 mod events;
 mod explain;
+mod faults;
 mod http;
 mod ignore;
 mod ignore_modes;

@@ -146,7 +146,7 @@ fn a_missing_permission_is_told_with_its_rule_once_a_kind_and_nothing_else_waits
     let shown = site.cli(&["status"]).expect_code(3).stdout;
     assert!(shown.matches(rule).count() <= 2 && shown.contains(rule), "{shown}");
 
-    agent.hurried_passes("shop", 1);
+    agent.passes("shop", 1);
     assert_eq!(site.config_maps(), ["a", "b", "old"], "the rest is applied, and nothing is pruned");
     site.edit("configmaps", "a", "kubectl-edit", &json!({"data": {"value": "by hand"}}));
     eventually("the drift of others is put back", || {

@@ -52,7 +52,7 @@ fn assert_only_b_fails(site: &Site, agent: &Agent, words: &[&str]) {
         let there = site.config_maps();
         check(there == ["a", "old", "z"], format!("{there:?}"))
     });
-    agent.hurried_passes("shop", 1);
+    agent.passes("shop", 1);
     assert_eq!(site.config_maps(), ["a", "old", "z"], "nothing is pruned");
     site.edit("configmaps", "a", "kubectl-edit", &json!({"data": {"value": "by hand"}}));
     eventually("the drift of others is put back", || {

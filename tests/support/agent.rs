@@ -44,24 +44,43 @@ impl Agent {
 
     /// Starts a command that runs the daemon.
     #[track_caller]
-    pub fn spawn(site: &Site, mut command: Command) -> Self {
+    pub fn spawn(site: &Site, command: Command) -> Self {
+        let mut agent = Self::launch(site, command);
+        eventually("the daemon serves", || {
+            if let Some(status) = agent.child.try_wait().expect("the daemon can be waited for") {
+                panic!("the daemon ended at once: {status}\n{}", agent.log().join("\n"));
+            }
+            if agent.serves() { Ok(()) } else { Err("no line with its address") }
+        });
+        agent
+    }
+
+    /// The same without waiting: it may not come that far.
+    #[track_caller]
+    pub fn launch(site: &Site, mut command: Command) -> Self {
         let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut child = spawned.expect("driftless starts");
         let log = Lines::of(child.stderr.take().expect("a pipe"));
         let leash = Some(Leash::of(&child));
-        let mut agent = Self { home: site.home.clone(), child, leash, log, address: String::new() };
-        agent.address = eventually("the daemon serves", || {
-            if let Some(status) = agent.child.try_wait().expect("the daemon can be waited for") {
-                panic!("the daemon ended at once: {status}\n{}", agent.log().join("\n"));
-            }
-            let address = |line: &String| {
-                let rest = line.split_once("/status on http://")?.1;
-                let end = rest.find(|sign: char| !matches!(sign, '0'..='9' | '.' | ':')).unwrap_or(rest.len());
-                Some(rest[..end].to_owned())
-            };
-            agent.log().iter().find_map(address).ok_or("no line with its address")
-        });
-        agent
+        Self { home: site.home.clone(), child, leash, log, address: String::new() }
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the daemon can be waited for").is_some()
+    }
+
+    /// Whether it has said where it listens.
+    pub fn serves(&mut self) -> bool {
+        let address = |line: &String| {
+            let rest = line.split_once("/status on http://")?.1;
+            let end = rest.find(|sign: char| !matches!(sign, '0'..='9' | '.' | ':')).unwrap_or(rest.len());
+            Some(rest[..end].to_owned())
+        };
+        if self.address.is_empty() {
+            self.address = self.log().iter().find_map(address).unwrap_or_default();
+        }
+        !self.address.is_empty()
     }
 
     pub fn log(&self) -> Vec<String> {

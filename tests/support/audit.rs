@@ -83,11 +83,12 @@ pub fn requests_by(mark: Mark, user: &str) -> Vec<(Option<String>, Asked)> {
     settle(&log);
     let text = |event: &Value, pointer: &str| event.pointer(pointer).and_then(Value::as_str).map(ToOwned::to_owned);
     let by = |event: &Value| text(event, "/user/username").as_deref() == Some(user);
-    let all: BTreeSet<(Option<String>, Asked)> = events(&log, mark)
+    let id = |event: &Value| text(event, "/auditID").expect("an id");
+    let all: BTreeMap<String, (Option<String>, Asked)> = events(&log, mark)
         .filter(by)
-        .map(|event| (text(&event, "/impersonatedUser/username"), asked(&event)))
+        .map(|event| (id(&event), (text(&event, "/impersonatedUser/username"), asked(&event))))
         .collect();
-    all.into_iter().collect()
+    all.into_values().collect()
 }
 
 /// When requests about one object were answered, oldest first, in seconds since the first of them.

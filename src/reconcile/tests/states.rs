@@ -207,3 +207,19 @@ fn an_orphan_that_says_detach_is_left_alone_and_forgotten() {
     assert_eq!((world.names(), world.stored()), (vec!["a", "b"], vec!["b"]));
     assert_eq!(world.live("a").part_of, None);
 }
+
+/// Somebody was faster, or caches lag: whose it is now the next plan decides, and until then the
+/// cluster is not known to be as in git.
+#[test]
+fn an_orphan_that_is_not_what_was_seen_is_decided_anew_before_the_sync_is_synced() {
+    let mut world = World::synced(["a", "b"]);
+    world.push("second", ["b"]);
+    world.until("Prune");
+    let ours = std::mem::replace(&mut world.live("a").uid, "another".into());
+    world.drain();
+    assert_eq!((world.phase(), world.names()), (Phase::Progressing, vec!["a", "b"]));
+    assert!(world.machine.status().message.contains("decided anew"), "{}", world.machine.status().message);
+    world.live("a").uid = ours;
+    world.pass(5);
+    assert_eq!((world.phase(), world.names(), world.stored()), (Phase::Synced, vec!["b"], vec!["b"]));
+}
