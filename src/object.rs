@@ -20,7 +20,7 @@ mod quantity;
 
 pub use blame::{Blame, FieldChange, blame};
 pub use canonical::canonical_json;
-pub use characters::is_deceptive;
+pub use characters::{Harmless, Readable, is_deceptive};
 pub use digest::{Digest, DigestKey, Fingerprint, ParseDigestError, Short};
 pub use fields::{Entry, entries, lost, owners};
 pub use health::{Health, HealthStatus};

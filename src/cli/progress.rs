@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::object::Harmless;
 use crate::observe::Event;
 
 /// The lines of all syncs. Cheap to clone.
@@ -44,7 +45,7 @@ impl Progress {
     }
 
     fn say(&self, sync: &Arc<str>, message: String) {
-        self.bar(sync).set_message(message);
+        self.bar(sync).set_message(Harmless(&message).to_string());
     }
 
     fn bar(&self, sync: &Arc<str>) -> ProgressBar {

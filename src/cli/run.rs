@@ -15,7 +15,7 @@ use super::{CliError, Command, Common, Session};
 use crate::agent::{Context, Daemon, Once, Registry, Sink, digest_key, ensure_namespace, once, run as run_daemon};
 use crate::cluster::{Cluster, Discovery};
 use crate::config::watch;
-use crate::object::DigestKey;
+use crate::object::{DigestKey, Harmless};
 use crate::observe::{Event, LogError, Observer, SyncResult, init};
 
 #[derive(Debug, Args)]
@@ -96,7 +96,7 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
         progress.end();
     }
     let lines: Vec<String> =
-        endings.iter().map(|(name, end)| format!("{name}: {}: {}\n", end.result.as_str(), end.message)).collect();
+        endings.iter().map(|(name, end)| format!("{name}: {}: {}\n", end.result.as_str(), Harmless(&end.message))).collect();
     print(&lines.concat())?;
     Ok(exit_code(endings.values().map(|ending| ending.result)))
 }
