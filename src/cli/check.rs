@@ -13,7 +13,7 @@ use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session};
 use crate::cluster::{Access, Cluster, Discovery};
 use crate::config::SyncConfig;
-use crate::object::{DigestKey, GroupKind, Scope};
+use crate::object::{DigestKey, GroupKind, Harmless, Scope};
 use crate::plan::{resolve, waves};
 use crate::reconcile::RenderedCommit;
 

@@ -13,11 +13,17 @@ pub(super) fn text(plans: &[SyncPlan]) -> String {
 }
 
 fn one(plan: &SyncPlan, paint: Paint) -> String {
-    let mut out = format!("{}  {} {}\n", paint.bold(&plan.sync), plan.commit, paint.dim(&Harmless(&plan.subject).to_string()));
+    let mut out =
+        format!("{}  {} {}\n", paint.bold(&plan.sync), plan.commit, paint.dim(&Harmless(&plan.subject).to_string()));
     for step in &plan.steps {
         let origin = step.origin.as_ref().map(|origin| format!("  {origin}")).unwrap_or_default();
         let head = format!("{} {:<9} {}", mark(step), step.verb, step.object);
-        out += &format!("{}  {}{}\n", coloured(step, &head, paint), paint.dim(&Harmless(&step.reason).to_string()), paint.dim(&origin));
+        out += &format!(
+            "{}  {}{}\n",
+            coloured(step, &head, paint),
+            paint.dim(&Harmless(&step.reason).to_string()),
+            paint.dim(&origin)
+        );
         let limit = if step.verb == "create" { NEW_OBJECT_LINES } else { usize::MAX };
         for line in step.diff.iter().take(limit) {
             out += &format!("    {}\n", diff_line(line, paint));

@@ -95,8 +95,10 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
     if let Some(progress) = progress {
         progress.end();
     }
-    let lines: Vec<String> =
-        endings.iter().map(|(name, end)| format!("{name}: {}: {}\n", end.result.as_str(), Harmless(&end.message))).collect();
+    let lines: Vec<String> = endings
+        .iter()
+        .map(|(name, end)| format!("{name}: {}: {}\n", end.result.as_str(), Harmless(&end.message)))
+        .collect();
     print(&lines.concat())?;
     Ok(exit_code(endings.values().map(|ending| ending.result)))
 }

@@ -11,7 +11,7 @@ use crate::object::{Manifest, ObjectId, Origin, Readable};
 /// Objects, refused ones included.
 const MAX_OBJECTS: usize = 50_000;
 /// Bytes of all documents with their aliases written out, by the measure of `node`.
-const MAX_BYTES: usize = 512 << 20;
+const MAX_BYTES: usize = 256 << 20;
 /// Errors that are kept; the rest is counted.
 const MAX_ERRORS: usize = 1_000;
 
@@ -106,6 +106,12 @@ impl Collector {
             return;
         }
         let Place { line, column } = place;
-        self.errors.push(RenderError { file: file.clone(), line, column, message: Readable(message).to_string(), object });
+        self.errors.push(RenderError {
+            file: file.clone(),
+            line,
+            column,
+            message: Readable(message).to_string(),
+            object,
+        });
     }
 }

@@ -8,7 +8,6 @@ use serde_json::{Map, Number, Value};
 
 use crate::object::Readable;
 
-
 /// Levels of nesting. The deepest field that Kubernetes' own types can have is below 30.
 pub const MAX_DEPTH: usize = 64;
 /// Bytes of one document with its aliases written out: ten times what etcd takes for an object,

@@ -160,7 +160,10 @@ fn two_declarations_of_one_object_name_both_places_and_neither_is_used() {
         ]
     );
     let settings = Settings { target_namespace: Some("shop".into()) };
-    assert_eq!(render(&Snapshot { tree: "t".into(), files: twice.to_vec(), refused: Vec::new() }, &settings).errors, []);
+    assert_eq!(
+        render(&Snapshot { tree: "t".into(), files: twice.to_vec(), refused: Vec::new() }, &settings).errors,
+        []
+    );
 }
 
 #[test]

@@ -134,7 +134,9 @@ pub enum Refusal {
     #[error("a directory (git tree {tree}) has {bytes} bytes of names, and {limit} are allowed; split it")]
     DirectoryTooLarge { tree: String, bytes: usize, limit: usize },
 
-    #[error("reading the directories took more than {limit} bytes of them; make them smaller, or use fewer symbolic links")]
+    #[error(
+        "reading the directories took more than {limit} bytes of them; make them smaller, or use fewer symbolic links"
+    )]
     TooMuchWork { limit: usize },
 
     #[error("its path has {bytes} bytes, and {limit} are allowed; rename it, or name it in .driftlessignore")]

@@ -160,7 +160,9 @@ impl<F: Files> Walk<'_, F> {
 
     /// Notes an entry that is not taken; the others are, since nothing is pruned meanwhile.
     fn leave_out(&mut self, path: &str, refusal: Refusal) -> Result<(), ReadError> {
-        if let Some(Refused { refusal: first, .. }) = self.refused.first().filter(|_| self.refused.len() >= MOST_REFUSED) {
+        if let Some(Refused { refusal: first, .. }) =
+            self.refused.first().filter(|_| self.refused.len() >= MOST_REFUSED)
+        {
             let first = Box::new(first.clone());
             return Err(Refusal::TooManyRefused { path: self.shown_base(), limit: MOST_REFUSED, first }.into());
         }

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use driftless::config::{DriftPolicy, PrunePolicy, Reference, RepoPath, Source, SyncConfig, SyncName};
 use driftless::source::{
-    CommitInfo, Git, GitRemote, Limits, Refusal, Refused, Remote, Revision, Snapshot, SourceError, Timeouts, read_directory,
+    CommitInfo, Git, GitRemote, Limits, Refusal, Refused, Remote, Revision, Snapshot, SourceError, Timeouts,
+    read_directory,
 };
 use tempfile::TempDir;
 
