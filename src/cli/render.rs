@@ -78,12 +78,23 @@ pub(super) async fn render(common: &Common, options: &RenderArguments) -> Result
     Ok(code)
 }
 
+/// In place of a Secret's value.
+const HIDDEN: &str = "<hidden>";
+/// The whole object as kubectl applied it once; it is in manifests that were exported from a cluster.
+const LAST_APPLIED: &str = "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration";
+
 /// The manifest with the values of a Secret hidden, unless they are asked for.
 fn shown(manifest: &Manifest, secrets: bool) -> Value {
     let mut object = manifest.to_value();
     if manifest.is_secret() && !secrets {
-        for (_, value) in object.get_mut("data").and_then(Value::as_object_mut).into_iter().flatten() {
-            *value = "<hidden>".into();
+        match object.get_mut("data") {
+            Some(Value::Object(data)) => data.values_mut().for_each(|value| *value = HIDDEN.into()),
+            // The API server refuses it, but what it holds was meant to be secret.
+            Some(other) => *other = HIDDEN.into(),
+            None => {}
+        }
+        if let Some(applied) = object.pointer_mut(LAST_APPLIED) {
+            *applied = HIDDEN.into();
         }
     }
     object

@@ -100,6 +100,8 @@ fn message(error: &Error) -> String {
         Error::AliasError { error, .. } | Error::WithSnippet { error, .. } => return message(error),
         Error::DuplicateMappingKey { key: Some(key), .. } => return node::twice(key),
         Error::DuplicateMappingKey { .. } => "a key is given twice in one mapping",
+        // The scanner has a bound of its own on brackets, and no error of its own for it.
+        Error::ExternalMessage { msg, .. } if msg.contains("recursion limit") => return node::too_deep(),
         // The scanner's own messages name characters and rules, never content; ours are in `node`.
         Error::ExternalMessage { msg, .. } => return format!("not valid YAML: {}", Readable(msg)),
         Error::Message { msg, .. } => return Readable(msg).to_string(),

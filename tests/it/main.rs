@@ -13,6 +13,7 @@ mod inventory;
 mod order;
 mod plan;
 mod prune;
+mod secrets;
 mod shop;
 mod source;
 #[path = "../support/mod.rs"]

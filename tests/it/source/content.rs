@@ -137,11 +137,14 @@ fn submodules_are_refused_unless_ignored() {
 #[test]
 fn limits_hold_and_name_what_broke_them() {
     let repo = TestRepo::with(&[("a.yaml", &"a".repeat(60)), ("b.yaml", &"b".repeat(60)), ("c.txt", &"c".repeat(999))]);
-    let refusal = |file_bytes, files, total_bytes| {
+    let agent = |file_bytes, files, total_bytes| {
         let limits = Limits { file_bytes, files, total_bytes };
-        Agent::with_limits(&repo.url(), branch("main"), "", limits).refusal().to_string()
+        Agent::with_limits(&repo.url(), branch("main"), "", limits)
     };
-    assert!(refusal(59, 9, 999).starts_with("file a.yaml has 60 bytes, and 59 are allowed"));
+    let refusal = |file_bytes, files, total_bytes| agent(file_bytes, files, total_bytes).refusal().to_string();
+    let left = agent(59, 9, 999).pull().unwrap().1.refused;
+    assert_eq!(left.iter().map(|left| &*left.path).collect::<Vec<_>>(), ["a.yaml", "b.yaml"]);
+    assert!(left[0].refusal.to_string().starts_with("file a.yaml has 60 bytes, and 59 are allowed"));
     assert!(refusal(60, 1, 999).starts_with("path . holds more than 1 manifest files"));
     assert!(refusal(60, 2, 119).starts_with("the manifest files in path . are larger than 119 bytes together"));
     let limits = Limits { file_bytes: 60, files: 2, total_bytes: 120 };
