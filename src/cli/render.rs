@@ -87,11 +87,8 @@ const LAST_APPLIED: &str = "/metadata/annotations/kubectl.kubernetes.io~1last-ap
 fn shown(manifest: &Manifest, secrets: bool) -> Value {
     let mut object = manifest.to_value();
     if manifest.is_secret() && !secrets {
-        match object.get_mut("data") {
-            Some(Value::Object(data)) => data.values_mut().for_each(|value| *value = HIDDEN.into()),
-            // The API server refuses it, but what it holds was meant to be secret.
-            Some(other) => *other = HIDDEN.into(),
-            None => {}
+        for (_, value) in object.get_mut("data").and_then(Value::as_object_mut).into_iter().flatten() {
+            *value = HIDDEN.into();
         }
         if let Some(applied) = object.pointer_mut(LAST_APPLIED) {
             *applied = HIDDEN.into();
