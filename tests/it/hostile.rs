@@ -14,7 +14,7 @@ use crate::support::process::{Finished, run};
 use crate::support::site::{Site, config_map};
 
 /// Generous, as a debug build on a busy machine needs: what counts is that there are bounds.
-const MOST_TIME: Duration = Duration::from_secs(60);
+const MOST_TIME: Duration = Duration::from_mins(1);
 const MOST_MEMORY: u64 = 512 << 20;
 
 /// `driftless render` of a repository, held to the bounds.
