@@ -10,7 +10,7 @@ use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session};
 use crate::agent::rendering_problem;
 use crate::config::SyncConfig;
-use crate::object::Manifest;
+use crate::object::{Manifest, masked};
 use crate::plan::Commit;
 use crate::reconcile::RenderedCommit;
 use crate::render::{Settings, render as render_snapshot};
@@ -78,21 +78,8 @@ pub(super) async fn render(common: &Common, options: &RenderArguments) -> Result
     Ok(code)
 }
 
-/// In place of a Secret's value.
-const HIDDEN: &str = "<hidden>";
-/// The whole object as kubectl applied it once; it is in manifests that were exported from a cluster.
-const LAST_APPLIED: &str = "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration";
-
 /// The manifest with the values of a Secret hidden, unless they are asked for.
 fn shown(manifest: &Manifest, secrets: bool) -> Value {
-    let mut object = manifest.to_value();
-    if manifest.is_secret() && !secrets {
-        for (_, value) in object.get_mut("data").and_then(Value::as_object_mut).into_iter().flatten() {
-            *value = HIDDEN.into();
-        }
-        if let Some(applied) = object.pointer_mut(LAST_APPLIED) {
-            *applied = HIDDEN.into();
-        }
-    }
-    object
+    let object = manifest.to_value();
+    if manifest.is_secret() && !secrets { masked(&object) } else { object }
 }
