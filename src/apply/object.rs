@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn a_refused_secret_shows_no_value() {
         let wanted = desired(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"},
-            "data": {"password": "aHVudGVyMg==", "port": 5432}}));
+            "data": {"password": "aHVudGVyMg==", "port": "5432"}}));
         let answer = ApiError::Refused {
             code: 422,
             reason: "Invalid".into(),

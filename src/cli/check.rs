@@ -14,7 +14,7 @@ use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session};
 use crate::cluster::{Access, ApiError, Cluster, Discovery, Resource};
 use crate::config::SyncConfig;
-use crate::object::{DigestKey, GroupKind, ObjectId, Scope};
+use crate::object::{DigestKey, GroupKind, Harmless, ObjectId, Scope};
 use crate::plan::{resolve, waves};
 use crate::reconcile::RenderedCommit;
 use permissions::{Missing, Needed, table};
@@ -221,7 +221,7 @@ fn text(findings: &[Finding]) -> String {
     let mut out = String::new();
     for finding in findings {
         let mark = if finding.ok { paint.green("ok   ") } else { paint.red("wrong") };
-        out += &format!("{mark}  {}: {}\n", finding.what, finding.detail);
+        out += &format!("{mark}  {}: {}\n", finding.what, Harmless(&finding.detail));
         if !finding.missing.is_empty() {
             out += &table(&finding.missing);
         }

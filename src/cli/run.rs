@@ -19,7 +19,7 @@ use crate::agent::{
 };
 use crate::cluster::{Cluster, Connect, Discovery, LEASE_NAME, Leadership, RequestHook};
 use crate::config::watch;
-use crate::object::DigestKey;
+use crate::object::{DigestKey, Harmless};
 use crate::observe::{Event, LogError, Observer, SyncResult, init};
 
 #[derive(Debug, Args)]
@@ -138,8 +138,10 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
     if let Some(progress) = progress {
         progress.end();
     }
-    let lines: Vec<String> =
-        endings.iter().map(|(name, end)| format!("{name}: {}: {}\n", end.result.as_str(), end.message)).collect();
+    let lines: Vec<String> = endings
+        .iter()
+        .map(|(name, end)| format!("{name}: {}: {}\n", end.result.as_str(), Harmless(&end.message)))
+        .collect();
     print(&lines.concat())?;
     Ok(exit_code(endings.values().map(|ending| ending.result)))
 }

@@ -12,7 +12,7 @@ use super::{CliError, Common, Output, Session};
 use crate::agent::list_parents;
 use crate::apply::Parent;
 use crate::cluster::{Cluster, Discovery, Wanted};
-use crate::object::{Health, HealthStatus, ObjectId};
+use crate::object::{Harmless, Health, HealthStatus, ObjectId};
 use crate::plan::{Phase, SyncStatus};
 
 #[derive(Debug, Args)]
@@ -168,7 +168,7 @@ fn text(all: &[Standing], objects: bool, paint: Paint) -> String {
             commit(status),
             one.live.len(),
             age(status.synced_at, Timestamp::now()),
-            status.message
+            Harmless(&status.message)
         );
     }
     for one in all {
@@ -180,7 +180,7 @@ fn text(all: &[Standing], objects: bool, paint: Paint) -> String {
 fn details(one: &Standing, objects: bool, paint: Paint) -> String {
     let mut out = String::new();
     for (id, health) in one.live.iter().filter(|(_, health)| objects || !health.is_current()) {
-        let line = format!("  {id}  {health}\n");
+        let line = format!("  {id}  {}\n", Harmless(&health.to_string()));
         out += &if health.is_current() { line } else { paint.yellow(&line) };
     }
     let collected = !objects && !one.status.summary.is_empty();
@@ -205,7 +205,7 @@ fn details(one: &Standing, objects: bool, paint: Paint) -> String {
 fn markdown(all: &[Standing]) -> String {
     let mut out = String::from("| sync | phase | commit | objects | message |\n| --- | --- | --- | --- | --- |\n");
     for one in all {
-        let message = one.status.message.replace('|', "\\|");
+        let message = Harmless(&one.status.message).to_string().replace('|', "\\|");
         let status = &one.status;
         out += &format!(
             "| {} | {} | `{}` | {} | {message} |\n",

@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::object::{Blame, Health, HealthStatus, ObjectId, Origin};
+use crate::object::{Blame, Harmless, Health, HealthStatus, ObjectId, Origin};
 
 /// One commit, for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,7 +97,7 @@ impl fmt::Display for Problem {
             (None, Some(origin)) => write!(out, "{origin}: ")?,
             (None, None) => {}
         }
-        out.write_str(&self.message)
+        Harmless(&self.message).fmt(out)
     }
 }
 

@@ -9,6 +9,7 @@ mod errors;
 mod events;
 mod explain;
 mod faults;
+mod hostile;
 mod http;
 mod ignore;
 mod ignore_modes;
@@ -19,6 +20,7 @@ mod permission;
 mod plan;
 mod prune;
 mod refused;
+mod secrets;
 mod shop;
 mod source;
 #[path = "../support/mod.rs"]
