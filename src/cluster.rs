@@ -7,6 +7,7 @@ mod health;
 mod list;
 mod live;
 mod observe;
+mod renew;
 mod store;
 mod watch;
 mod write;

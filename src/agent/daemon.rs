@@ -14,9 +14,9 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::parents::{AllMarks, watch_marks};
-use super::{Context, Driver, Ending};
+use super::{Context, Driver, Ending, Front};
 use crate::config::{Config, ConfigError, Loaded, SyncConfig, SyncName, Watch};
-use crate::observe::{Event, Observer, serve};
+use crate::observe::{Event, Observer};
 
 /// What the daemon runs with.
 pub struct Daemon {
@@ -25,6 +25,7 @@ pub struct Daemon {
     /// `None`: the configuration is not watched.
     pub watch: Option<Watch>,
     pub observer: Observer,
+    pub front: Front,
     pub stop: CancellationToken,
 }
 
@@ -46,9 +47,7 @@ pub enum DaemonError {
 }
 
 /// How often the main loop shows that it is alive.
-const HEARTBEAT: Duration = Duration::from_secs(5);
-/// Without a sign of life for this long, `/healthz` fails.
-const STALE: Duration = Duration::from_mins(1);
+pub const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long drivers may take to end what is under way when the daemon stops.
 const FAREWELL: Duration = Duration::from_secs(25);
 /// A driver that ended by a defect is started again after this.
@@ -75,17 +74,9 @@ struct Drivers {
 /// # Errors
 /// The address or the data directory cannot be used.
 pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
-    let Daemon { context, config, mut watch, observer, stop } = daemon;
+    let Daemon { context, config, mut watch, observer, mut front, stop } = daemon;
     std::fs::create_dir_all(&config.data_dir)
         .map_err(|error| DaemonError::DataDir { directory: config.data_dir.clone(), error })?;
-    let listener = tokio::net::TcpListener::bind(config.listen)
-        .await
-        .map_err(|error| DaemonError::Listen { address: config.listen, error })?;
-    let address = listener.local_addr().unwrap_or(config.listen);
-    (context.tell)(&Event::Note { message: format!("serving /metrics and /status on http://{address}") });
-    let farewell = CancellationToken::new();
-    let until = farewell.clone();
-    let mut server = tokio::spawn(serve(listener, observer.clone(), STALE, async move { until.cancelled().await }));
 
     // The watch on the parents lasts as long as somebody could hear of it: also before the first
     // driver does, and while there is none.
@@ -121,8 +112,8 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
                 let task = ended.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
                 drivers.ended(task, &stop);
             }
-            ended = &mut server => {
-                lost = Some(format!("the HTTP server: {}", reason(ended)));
+            why = front.ended() => {
+                lost = Some(format!("the HTTP server: {why}"));
                 break;
             }
             _ = &mut watcher => {
@@ -143,20 +134,9 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
         let message = format!("some syncs did not end within {} s and are given up", FAREWELL.as_secs());
         tell(&Event::Trouble { message });
     }
-    farewell.cancel();
     watcher.abort();
-    if !server.is_finished() {
-        let _ = tokio::time::timeout(Duration::from_secs(3), server).await;
-    }
+    front.close().await;
     lost.map_or(Ok(()), |part| Err(DaemonError::Lost(part)))
-}
-
-fn reason(ended: Result<io::Result<()>, JoinError>) -> String {
-    match ended {
-        Ok(Ok(())) => "it was told to".into(),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "by a defect".into(),
-    }
 }
 
 async fn next_config(watch: &mut Option<Watch>) -> Option<Result<Loaded, ConfigError>> {

@@ -1,5 +1,6 @@
 //! `driftless run` and `driftless run --once`.
 
+use std::convert::Infallible;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use super::progress::Progress;
 use super::session::{DataDir, print};
 use super::{CliError, Command, Common, Session};
-use crate::agent::{Context, Daemon, Once, Registry, Sink, digest_key, ensure_namespace, once, run as run_daemon};
+use crate::agent::{
+    Context, Daemon, Front, HEARTBEAT, Once, Registry, Sink, digest_key, ensure_namespace, once, run as run_daemon,
+};
 use crate::cluster::{Cluster, Discovery};
 use crate::config::watch;
 use crate::object::DigestKey;
@@ -85,9 +88,15 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
         tell(&Event::Note { message: "the configuration has no syncs, so there is nothing to do".into() });
     }
     let data = if options.once { Some(session.data_dir()?) } else { None };
-    let Some(context) = prepare(&session, cluster, tell, data.as_ref(), &stop).await? else { return Ok(0) };
-    if !options.once {
-        run_daemon(Daemon { context, config: session.config, watch: changes, observer, stop }).await?;
+    let front =
+        if options.once { None } else { Some(Front::open(session.config.listen, observer.clone(), &tell).await?) };
+    let prepared = tokio::select! {
+        prepared = prepare(&session, cluster, tell, data.as_ref(), &stop) => prepared?,
+        never = beat(&observer) => match never {},
+    };
+    let Some(context) = prepared else { return Ok(0) };
+    if let Some(front) = front {
+        run_daemon(Daemon { context, config: session.config, watch: changes, observer, front, stop }).await?;
         return Ok(0);
     }
     let options = Once { allow_prune: options.allow_prune, stop };
@@ -99,6 +108,15 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
         endings.iter().map(|(name, end)| format!("{name}: {}: {}\n", end.result.as_str(), end.message)).collect();
     print(&lines.concat())?;
     Ok(exit_code(endings.values().map(|ending| ending.result)))
+}
+
+/// Shows signs of life while the API server is waited for.
+async fn beat(observer: &Observer) -> Infallible {
+    let mut heartbeat = tokio::time::interval(HEARTBEAT);
+    loop {
+        heartbeat.tick().await;
+        observer.board.beat();
+    }
 }
 
 /// Namespace, key and discovery. The daemon waits for an API server that is not there yet;

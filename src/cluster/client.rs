@@ -5,17 +5,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::BodyExt as _;
-use kube::client::{Body, ClientBuilder};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::Client;
+use kube::client::Body;
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::ApiError;
 use super::error::with_causes;
+use super::renew::connected;
 use crate::config::ServiceAccount;
 
 /// Called after every answered or failed request: verb, HTTP status (`None`: no answer), time.
@@ -99,28 +99,11 @@ impl Cluster {
     /// # Errors
     /// There is none, or it cannot be used.
     pub async fn connect(options: &Connect) -> Result<Self, ApiError> {
-        let failed = |error: &dyn std::error::Error| ApiError::Configuration(with_causes(error));
-        let choice = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
-        let mut config = match &options.kubeconfig {
-            Some(path) => {
-                let file = Kubeconfig::read_from(path).map_err(|error| failed(&error))?;
-                Config::from_custom_kubeconfig(file, &choice).await.map_err(|error| failed(&error))?
-            }
-            None if options.context.is_some() => {
-                Config::from_kubeconfig(&choice).await.map_err(|error| failed(&error))?
-            }
-            None => Config::infer().await.map_err(|error| failed(&error))?,
-        };
-        config.connect_timeout = Some(Duration::from_secs(10));
-        // Repeating is done here, where the server's Retry-After and a bound are known.
-        config.default_retry = false;
-        config.headers.push((USER_AGENT, HeaderValue::from_static(concat!("driftless/", env!("CARGO_PKG_VERSION")))));
-        let default_namespace = config.default_namespace.as_str().into();
-        let client = ClientBuilder::try_from(config).map_err(|error| failed(&error))?.build();
+        let (client, namespace) = connected(options).await?;
         Ok(Self {
             client,
             hook: options.hook.clone(),
-            default_namespace,
+            default_namespace: namespace.into(),
             impersonate: None,
             tries: options.tries.unwrap_or(TRIES),
         })
@@ -168,6 +151,10 @@ impl Cluster {
                 Ok(value) => return Ok(value),
                 Err((error, wish)) if error.is_transient() && error.code() != Some(500) && tried < self.tries => {
                     tokio::time::sleep(pause(tried, wish)).await;
+                }
+                // The credentials have been read anew since.
+                Err((error, _)) if error.code() == Some(401) && tried < 2.min(self.tries) => {
+                    tokio::time::sleep(pause(tried, None)).await;
                 }
                 Err((error, _)) => return Err(error),
             }

@@ -6,6 +6,7 @@ mod config;
 mod drift;
 mod errors;
 mod explain;
+mod gitfaults;
 mod http;
 mod ignore;
 mod inventory;

@@ -9,7 +9,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use tokio::time::sleep;
 
-use super::{ApiError, Cluster, Pace, Place, Resource, Sink, Watch};
+use super::{Cluster, Pace, Place, Resource, Sink, Watch};
 
 /// Watches a kind until the future is dropped. Should a watch panic, that is told, and the next
 /// one begins.
@@ -44,7 +44,7 @@ async fn watch_kind(cluster: &Cluster, resource: &Resource, set: &Arc<str>, sink
         sink.watch_in([None]);
         let mut error = watch(None).run().await;
         let namespaces = sink.namespaces();
-        if is_forbidden(&error) && resource.namespaced && !namespaces.is_empty() {
+        if error.is_forbidden() && resource.namespaced && !namespaces.is_empty() {
             sink.watch_in(namespaces.iter().cloned().map(Some));
             let watches: Vec<Watch> = namespaces.into_iter().map(|namespace| watch(Some(namespace))).collect();
             let mut running: FuturesUnordered<_> = watches.iter().map(Watch::run).collect();
@@ -61,8 +61,4 @@ async fn watch_kind(cluster: &Cluster, resource: &Resource, set: &Arc<str>, sink
             Ok(()) = pokes.changed() => {}
         }
     }
-}
-
-fn is_forbidden(error: &ApiError) -> bool {
-    matches!(error.code(), Some(401 | 403))
 }
