@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cli;
+mod clock;
 mod config;
 mod drift;
 mod errors;
@@ -13,6 +14,7 @@ mod inventory;
 mod order;
 mod plan;
 mod prune;
+mod servertrouble;
 mod shop;
 mod source;
 #[path = "../support/mod.rs"]

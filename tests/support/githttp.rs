@@ -202,6 +202,8 @@ impl Shared {
         if request.target.ends_with("/git-upload-pack") {
             self.packs.fetch_add(1, Ordering::SeqCst);
             match self.behaviour() {
+                // What is short is about what to send, and no pack.
+                Behaviour::StallPacksAfter(bytes) if body.len() <= bytes => {}
                 Behaviour::CutPacksAfter(bytes) | Behaviour::StallPacksAfter(bytes) => {
                     write!(answers, "HTTP/1.1 200 OK\r\n{headers}Content-Length: {}\r\n\r\n", body.len())?;
                     answers.write_all(&body[..bytes.min(body.len())])?;
