@@ -22,6 +22,8 @@ pub struct Plane {
     pub directory: PathBuf,
     /// The command lines of what was killed.
     down: BTreeMap<&'static str, Vec<String>>,
+    /// The API server knows of [`Plane::client_authority`].
+    pub takes_certificates: bool,
     /// What was started again; the first lives were started by somebody else.
     children: BTreeMap<&'static str, Child>,
 }
@@ -37,7 +39,7 @@ pub fn plane() -> Option<MutexGuard<'static, Plane>> {
     let plane = PLANE.get_or_init(|| Mutex::new(Plane::start()));
     let mut plane = plane.lock().unwrap_or_else(PoisonError::into_inner);
     for component in [ETCD, API_SERVER] {
-        plane.start_again(component, &[]);
+        plane.start_again(component);
     }
     Some(plane)
 }
@@ -46,7 +48,8 @@ impl Plane {
     fn start() -> Self {
         let cluster: &'static Cluster = Box::leak(Box::new(start("troubled")));
         let directory = cluster.directory().expect("a devcluster").to_owned();
-        let mut plane = Self { cluster, directory, down: BTreeMap::new(), children: BTreeMap::new() };
+        let (down, children) = (BTreeMap::new(), BTreeMap::new());
+        let mut plane = Self { cluster, directory, down, takes_certificates: false, children };
         // Nothing here needs them, and they would only make noise while the API server is away.
         for component in ["kube-controller-manager", "kube-scheduler", "kwok"] {
             if plane.pid_file(component).exists() {
@@ -54,6 +57,12 @@ impl Plane {
             }
         }
         plane
+    }
+
+    /// The file with the authority of client certificates, which an API server that was started again
+    /// reads, and reads anew when it is replaced.
+    pub fn client_authority(&self) -> PathBuf {
+        self.directory.join("certs/clients.crt")
     }
 
     fn pid_file(&self, component: &str) -> PathBuf {
@@ -81,15 +90,24 @@ impl Plane {
         self.down.insert(component, command);
     }
 
-    /// Starts what was killed as it was started before, with these arguments more, and waits until
-    /// the API server is ready.
-    pub fn start_again(&mut self, component: &'static str, more: &[&str]) {
+    /// Starts what was killed as it was started before, and waits until the API server is ready. That one
+    /// takes client certificates from now on.
+    pub fn start_again(&mut self, component: &'static str) {
         if command_line(&self.pid(component)).is_empty() || self.down.contains_key(component) {
-            let command = self.down.remove(component).expect("its command line is known");
+            let mut command = self.down.remove(component).expect("its command line is known");
+            if component == API_SERVER && !self.takes_certificates {
+                let authority = self.client_authority();
+                if !authority.exists() {
+                    // It does not start without; this one has signed nothing but itself.
+                    fs::copy(self.directory.join("certs/ca.crt"), &authority).expect("a copy");
+                }
+                command.push(format!("--client-ca-file={}", authority.display()));
+                self.takes_certificates = true;
+            }
             let log =
                 || File::options().append(true).create(true).open(self.directory.join(format!("{component}.log")));
             let mut process = Command::new(&command[0]);
-            process.args(&command[1..]).args(more).current_dir(&self.directory).stdin(Stdio::null()).process_group(0);
+            process.args(&command[1..]).current_dir(&self.directory).stdin(Stdio::null()).process_group(0);
             process.stdout(log().expect("a log")).stderr(log().expect("a log"));
             let child = process.spawn().expect("it starts");
             fs::write(self.pid_file(component), child.id().to_string()).expect("a file");
