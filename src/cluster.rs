@@ -12,6 +12,7 @@ mod lease;
 mod list;
 mod live;
 mod observe;
+mod renew;
 mod store;
 mod takeover;
 mod watch;

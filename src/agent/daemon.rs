@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::election::Election;
 use super::parents::{AllMarks, watch_marks};
-use super::{Context, Driver, Ending, Publisher};
+use super::{Context, Driver, Ending, Front, Publisher};
 use crate::config::{Config, ConfigError, Loaded, SyncConfig, SyncName, Watch};
-use crate::observe::{Event, Observer, serve};
+use crate::observe::{Event, Observer};
 
 /// What the daemon runs with.
 pub struct Daemon {
@@ -30,6 +30,7 @@ pub struct Daemon {
     pub events: Publisher,
     /// `None`: there is no election, and this agent leads.
     pub election: Option<Election>,
+    pub front: Front,
     pub stop: CancellationToken,
 }
 
@@ -51,9 +52,7 @@ pub enum DaemonError {
 }
 
 /// How often the main loop shows that it is alive.
-const HEARTBEAT: Duration = Duration::from_secs(5);
-/// Without a sign of life for this long, `/healthz` fails.
-const STALE: Duration = Duration::from_mins(1);
+pub const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long drivers may take to end what is under way when the daemon stops.
 const FAREWELL: Duration = Duration::from_secs(25);
 /// How long the Lease may take to be given up; if it takes longer, others wait for its end.
@@ -82,17 +81,9 @@ struct Drivers {
 /// # Errors
 /// The address or the data directory cannot be used.
 pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
-    let Daemon { context, config, mut watch, observer, events, election, stop } = daemon;
+    let Daemon { context, config, mut watch, observer, mut front, events, election, stop } = daemon;
     std::fs::create_dir_all(&config.data_dir)
         .map_err(|error| DaemonError::DataDir { directory: config.data_dir.clone(), error })?;
-    let listener = tokio::net::TcpListener::bind(config.listen)
-        .await
-        .map_err(|error| DaemonError::Listen { address: config.listen, error })?;
-    let address = listener.local_addr().unwrap_or(config.listen);
-    (context.tell)(&Event::Note { message: format!("serving /metrics and /status on http://{address}") });
-    let farewell = CancellationToken::new();
-    let until = farewell.clone();
-    let mut server = tokio::spawn(serve(listener, observer.clone(), STALE, async move { until.cancelled().await }));
 
     let mut events = events.start(&context);
     let mut written = true;
@@ -143,8 +134,8 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
                 let task = ended.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
                 drivers.ended(task, &stop);
             }
-            ended = &mut server => {
-                lost = Some(format!("the HTTP server: {}", reason(ended)));
+            why = front.ended() => {
+                lost = Some(format!("the HTTP server: {why}"));
                 break;
             }
             () = events.ended(), if written => {
@@ -178,11 +169,8 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
     if !elector.is_finished() {
         let _ = tokio::time::timeout(RELEASE, elector).await;
     }
-    farewell.cancel();
     watcher.abort();
-    if !server.is_finished() {
-        let _ = tokio::time::timeout(Duration::from_secs(3), server).await;
-    }
+    front.close().await;
     lost.map_or(Ok(()), |part| Err(DaemonError::Lost(part)))
 }
 
@@ -199,14 +187,6 @@ fn elect(
         return tokio::spawn(over.clone().cancelled_owned());
     };
     tokio::spawn(election.run(context.leadership.clone(), losing, over.clone()))
-}
-
-fn reason(ended: Result<io::Result<()>, JoinError>) -> String {
-    match ended {
-        Ok(Ok(())) => "it was told to".into(),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "by a defect".into(),
-    }
 }
 
 async fn next_config(watch: &mut Option<Watch>) -> Option<Result<Loaded, ConfigError>> {

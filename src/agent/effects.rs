@@ -56,24 +56,31 @@ pub(super) struct Worker {
 type Placed = (Arc<RenderedCommit>, Arc<Discovery>, Arc<Resolved>);
 
 impl Worker {
-    /// Carries out one effect; `None` for what has no result.
+    /// Carries out one effect; `None` for what has no result. What only reads is left where it is when
+    /// the agent stops: a server that hangs must not keep it from ending.
     pub async fn carry_out(&self, effect: Effect) -> Option<Input> {
         Some(match effect {
             Effect::Look { id } => {
-                let result = self.look().await;
+                let result = self.unless_stopped(self.look()).await?;
                 Input::Looked { id, result, watched: self.live.as_ref().is_some_and(Live::is_complete) }
             }
-            Effect::Render { id, commit } => Input::Rendered { id, result: self.render(&commit).await },
+            Effect::Render { id, commit } => {
+                Input::Rendered { id, result: self.unless_stopped(self.render(&commit)).await? }
+            }
             Effect::Observe { id, rendered, inventory } => {
-                Input::Observed { id, result: self.observe(&rendered, inventory).await }
+                Input::Observed { id, result: self.unless_stopped(self.observe(&rendered, inventory)).await? }
             }
             Effect::WriteParent { id, inventory, status } => {
                 Input::ParentWritten { id, result: self.write_parent(inventory, &status).await }
             }
             Effect::Apply { id, plan, waves } => Input::Applied { id, outcomes: self.apply(id, &plan, &waves).await },
-            Effect::Examine { id, desired } => Input::Examined { id, result: self.examine(&desired).await },
+            Effect::Examine { id, desired } => {
+                Input::Examined { id, result: self.unless_stopped(self.examine(&desired)).await? }
+            }
             Effect::Heal { id, step } => Input::Healed { id, outcome: self.heal(*step).await },
-            Effect::Audit { id, desired } => Input::Audited { id, result: self.audit(&desired).await },
+            Effect::Audit { id, desired } => {
+                Input::Audited { id, result: self.unless_stopped(self.audit(&desired)).await? }
+            }
             Effect::Prune { id, plan } => Input::Pruned { id, outcomes: self.prune(&plan).await },
             Effect::Tell(notice) => {
                 for event in translate::notice(&self.name, notice) {
@@ -82,6 +89,14 @@ impl Worker {
                 return None;
             }
         })
+    }
+
+    /// `None` once the agent stops.
+    async fn unless_stopped<T>(&self, reading: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            read = reading => Some(read),
+            () = self.stop.cancelled() => None,
+        }
     }
 
     fn worked(&self, work: Work, since: Instant) {

@@ -1,5 +1,6 @@
 //! `driftless run` and `driftless run --once`.
 
+use std::convert::Infallible;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,8 +15,8 @@ use super::progress::Progress;
 use super::session::{DataDir, print};
 use super::{CliError, Command, Common, Session};
 use crate::agent::{
-    Context, Daemon, Election, Events, Holder, Once, Registry, Sink, Tenure, digest_key, ensure_namespace, once,
-    run as run_daemon,
+    Context, Daemon, Election, Events, Front, HEARTBEAT, Holder, Once, Registry, Sink, Tenure, digest_key,
+    ensure_namespace, once, run as run_daemon,
 };
 use crate::cluster::{Cluster, Connect, Discovery, LEASE_NAME, Leadership, RequestHook};
 use crate::config::watch;
@@ -98,9 +99,13 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
         tell(&Event::Note { message: "the configuration has no syncs, so there is nothing to do".into() });
     }
     let data = if options.once { Some(session.data_dir()?) } else { None };
-    let Some(mut context) = prepare(&session, hook.clone(), Arc::clone(&tell), data.as_ref(), &stop).await? else {
-        return Ok(0);
+    let front =
+        if options.once { None } else { Some(Front::open(session.config.listen, observer.clone(), &tell).await?) };
+    let prepared = tokio::select! {
+        prepared = prepare(&session, hook.clone(), Arc::clone(&tell), data.as_ref(), &stop) => prepared?,
+        never = beat(&observer) => match never {},
     };
+    let Some(mut context) = prepared else { return Ok(0) };
     let election = if session.config.leader_election && !options.force {
         // A connection of its own: a renewal must not wait behind anything else.
         let connect = Connect { hook: Some(hook.clone()), tries: Some(1), ..Connect::default() };
@@ -113,10 +118,10 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
         let leadership = Some(context.leadership.clone());
         context.cluster = session.connect_with(Connect { hook: Some(hook), leadership, ..Connect::default() }).await?;
     }
-    if !options.once {
+    if let Some(front) = front {
+        let config = session.config;
         let events = publisher;
-        let daemon = Daemon { context, config: session.config, watch: changes, observer, events, election, stop };
-        run_daemon(daemon).await?;
+        run_daemon(Daemon { context, config, watch: changes, observer, front, events, election, stop }).await?;
         return Ok(0);
     }
     let tenure = match election {
@@ -144,6 +149,15 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
         .collect();
     print(&lines.concat())?;
     Ok(exit_code(endings.values().map(|ending| ending.result)))
+}
+
+/// Shows signs of life while the API server is waited for.
+async fn beat(observer: &Observer) -> Infallible {
+    let mut heartbeat = tokio::time::interval(HEARTBEAT);
+    loop {
+        heartbeat.tick().await;
+        observer.board.beat();
+    }
 }
 
 /// Takes the Lease for a run of `--once`, so that no daemon and no other run writes beside it.

@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::BodyExt as _;
-use kube::client::{Body, ClientBuilder};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::Client;
+use kube::client::Body;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -18,6 +17,7 @@ use super::access::name_the_account;
 use super::error::with_causes;
 use super::fence::fenced;
 use super::leadership::NotLeader;
+use super::renew::{Connected, connected};
 use super::{ApiError, Leadership};
 use crate::config::ServiceAccount;
 
@@ -90,38 +90,18 @@ impl Cluster {
     /// # Errors
     /// There is none, or it cannot be used.
     pub async fn connect(options: &Connect) -> Result<Self, ApiError> {
-        let failed = |error: &dyn std::error::Error| ApiError::Configuration(with_causes(error));
-        let choice = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
-        let mut config = match &options.kubeconfig {
-            Some(path) => {
-                let file = Kubeconfig::read_from(path).map_err(|error| failed(&error))?;
-                Config::from_custom_kubeconfig(file, &choice).await.map_err(|error| failed(&error))?
-            }
-            None if options.context.is_some() => {
-                Config::from_kubeconfig(&choice).await.map_err(|error| failed(&error))?
-            }
-            None => Config::infer().await.map_err(|error| failed(&error))?,
-        };
-        config.connect_timeout = Some(Duration::from_secs(10));
-        // Repeating is done here, where the server's Retry-After and a bound are known.
-        config.default_retry = false;
-        config.headers.push((USER_AGENT, HeaderValue::from_static(concat!("driftless/", env!("CARGO_PKG_VERSION")))));
-        let default_namespace = config.default_namespace.as_str().into();
+        let Connected { client, plain, namespace } = connected(options).await?;
         let fence = |client: Client| match &options.leadership {
             Some(leadership) => fenced(client, leadership.clone()),
             None => client,
         };
-        let build =
-            |config: Config| ClientBuilder::try_from(config).map(ClientBuilder::build).map_err(|error| failed(&error));
-        let client = fence(build(config.clone())?);
-        let auth = &mut config.auth_info;
-        let impersonates = auth.impersonate.take().is_some() | auth.impersonate_groups.take().is_some();
-        let plain = if impersonates { fence(build(config)?) } else { client.clone() };
+        let client = fence(client);
+        let plain = plain.map_or_else(|| client.clone(), fence);
         Ok(Self {
             client,
             plain,
             hook: options.hook.clone(),
-            default_namespace,
+            default_namespace: namespace.into(),
             impersonate: None,
             tries: options.tries.unwrap_or(TRIES),
         })
@@ -183,6 +163,10 @@ impl Cluster {
                 Ok(value) => return Ok(value),
                 Err((error, wish)) if error.is_transient() && error.code() != Some(500) && tried < self.tries => {
                     tokio::time::sleep(pause(tried, wish)).await;
+                }
+                // The credentials have been read anew since.
+                Err((error, _)) if error.code() == Some(401) && tried < 2.min(self.tries) => {
+                    tokio::time::sleep(pause(tried, None)).await;
                 }
                 Err((error, _)) => return Err(error),
             }

@@ -165,6 +165,10 @@ pub struct SyncStatus {
     /// The newest commit seen, when work on it is not done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempted: Option<Commit>,
+    /// Commits that the source has left, the newest last; [`SyncStatus::MOST_FORMER`] of them. One of
+    /// them comes from a git host that lags behind, until two looks in a row say otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<Held>,
     /// Errors, the first [`SyncStatus::MOST`] of them.
@@ -194,4 +198,6 @@ impl SyncStatus {
     pub const MOST: usize = 50;
     /// How many drifts, and how many contests, are listed at most.
     pub const MOST_DRIFT: usize = 20;
+    /// How many former commits are remembered across a restart.
+    pub const MOST_FORMER: usize = 8;
 }

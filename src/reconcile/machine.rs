@@ -170,7 +170,7 @@ impl Machine {
             look_backoff: Backoff::new(seed),
             backoff: Backoff::new(seed.rotate_left(17)),
             head: None,
-            left: VecDeque::new(),
+            left: status.former.iter().cloned().collect(),
             returning: None,
             rendered: None,
             inventory,

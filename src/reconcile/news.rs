@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::Reference;
 use crate::object::ObjectId;
 use crate::plan::Problem;
 
@@ -12,6 +13,8 @@ use super::{Effect, EffectId, Machine, Moment, Notice, RenderedCommit};
 
 /// So many former heads are known as such.
 const REMEMBERED: usize = 32;
+/// How soon to look again after a start that found a former head.
+const SECOND_LOOK: Duration = Duration::from_secs(5);
 
 impl Machine {
     /// Whether a look found another head. One that was left already may come from a replica of the
@@ -21,11 +24,18 @@ impl Machine {
         if self.head.as_ref() == Some(commit) {
             return false;
         }
-        if again || !self.left.contains(commit) {
+        let pinned = matches!(self.config.source.reference, Reference::Commit(_));
+        if again || pinned || !self.left.contains(commit) {
             return true;
         }
         self.returning = Some(commit.clone());
         false
+    }
+
+    /// The commit that was the head before the start, as the parent tells it.
+    fn recorded(&self) -> Option<String> {
+        let commit = self.status.attempted.as_ref().or(self.status.synced.as_ref());
+        commit.map(|commit| commit.id.clone()).filter(|id| !self.left.contains(id))
     }
 
     pub(super) fn looked(&mut self, id: EffectId, result: Result<String, String>, watched: bool, now: Moment) {
@@ -42,13 +52,17 @@ impl Machine {
                 if self.is_news(&commit) {
                     // A newer commit wins over one that waits or fails.
                     self.left.retain(|left| *left != commit);
-                    self.left.extend(self.head.replace(commit));
+                    let before = self.head.replace(commit).or_else(|| self.recorded());
+                    self.left.extend(before.filter(|before| self.head.as_ref() != Some(before)));
                     if self.left.len() > REMEMBERED {
                         self.left.pop_front();
                     }
                     self.render_error = None;
                     self.backoff.reset();
                     self.next_cycle = Some(now.mono);
+                } else if self.head.is_none() {
+                    // After a start, with nothing to enforce until it is known which one it is.
+                    self.next_look = self.next_look.min(now.mono + SECOND_LOOK);
                 }
             }
             Err(error) => {

@@ -121,6 +121,8 @@ impl Machine {
         let commit = &cycle.rendered.commit;
         let ill = cycle.unhealthy();
         status.objects = self.inventory.len();
+        let forgotten = self.left.len().saturating_sub(SyncStatus::MOST_FORMER);
+        status.former = self.left.iter().skip(forgotten).cloned().collect();
         status.health.clear();
         for health in cycle.health.values() {
             *status.health.entry(health.status).or_default() += 1;

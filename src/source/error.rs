@@ -10,7 +10,9 @@ use crate::object::Readable;
 /// Why a look, a fetch or a read gave nothing. No variant ever means "there is nothing to apply".
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    #[error("cannot reach {url}: {}", Readable(.detail))]
+    #[error(
+        "cannot reach {url}: {}; check the URL, the server and the network between; it is tried again", Readable(.detail)
+    )]
     Unreachable { url: String, detail: String },
 
     #[error(
@@ -27,7 +29,7 @@ pub enum SourceError {
     Certificate { url: String, detail: String },
 
     /// `reference` as [`crate::config::Reference`] shows it: `branch main`.
-    #[error("{url} has no {reference}")]
+    #[error("{url} has no {reference}; push it again, or correct the sync's source")]
     NotFound { url: String, reference: String },
 
     #[error("{url} has no tag that matches the semver range {range}")]
@@ -46,7 +48,10 @@ pub enum SourceError {
     #[error("fetching from {url} was given up after {limit_bytes} bytes; split the repository or shrink its history")]
     TooMuchData { url: String, limit_bytes: usize },
 
-    #[error("{action} {url} did not end within {} seconds and was given up", limit.as_secs_f32())]
+    #[error(
+        "{action} {url} did not end within {} seconds and was given up; see whether the server hangs; it is tried again",
+        limit.as_secs_f32()
+    )]
     Timeout { url: String, action: &'static str, limit: Duration },
 
     #[error("an earlier call to {url} that was given up is still busy; it is tried again later")]
@@ -56,11 +61,23 @@ pub enum SourceError {
     Cancelled { url: String, action: &'static str },
 
     /// Even after it was cloned anew.
-    #[error("the clone of {url} is damaged, and cloning it anew did not help: {}", Readable(.detail))]
+    #[error(
+        "the clone of {url} is damaged, and cloning it anew did not help: {}; see whether the repository is sound \
+         (git fsck), and whether something between changes what it sends; it is tried again", Readable(.detail)
+    )]
     Corrupt { url: String, detail: String },
 
-    #[error("cannot {action} {}: {}", path.display(), Readable(&.cause.to_string()))]
+    #[error(
+        "cannot {action} {}: {}; see whether the disk is full, and whether it can be written",
+        path.display(), Readable(&.cause.to_string())
+    )]
     Storage { action: &'static str, path: PathBuf, cause: io::Error },
+
+    #[error(
+        "cannot write what came from {url} to {}: {detail}; make room there, or have `dataDir` point to a larger disk; \
+         it is tried again", path.display()
+    )]
+    Disk { url: String, path: PathBuf, detail: String },
 
     /// `place`: `commit 0123456789ab of URL`, or a directory.
     #[error("{place}: {refusal}")]

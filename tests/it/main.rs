@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cli;
+mod clock;
 mod config;
 mod crash;
 mod drift;
@@ -9,6 +10,7 @@ mod errors;
 mod events;
 mod explain;
 mod faults;
+mod gitfaults;
 mod hostile;
 mod http;
 mod ignore;
@@ -21,6 +23,7 @@ mod plan;
 mod prune;
 mod refused;
 mod secrets;
+mod servertrouble;
 mod shop;
 mod source;
 #[path = "../support/mod.rs"]

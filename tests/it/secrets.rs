@@ -180,7 +180,7 @@ fn a_secret_leaves_no_trace_in_what_is_written_about_it() {
         eventually("the Secret is healed", healed);
         agent.eventually_logs(&["drift in Secret"]);
         told.extend(commands(&site));
-        agent.hurried_passes("shop", 1);
+        agent.passes("shop", 1);
 
         server.require_login("ada", "another");
         agent.eventually_logs(&["asks for credentials"]);

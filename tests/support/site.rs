@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::audit::{Asked, Mark, requests_since};
-use super::cluster::{cluster, path};
+use super::cluster::{Cluster, cluster, path};
 use super::git::TestRepo;
 use super::process::{Finished, run};
 
@@ -18,6 +18,7 @@ use super::process::{Finished, run};
 const COMMAND: Duration = Duration::from_secs(90);
 
 pub struct Site {
+    cluster: &'static Cluster,
     /// In every name that must be unique in the cluster.
     pub id: String,
     /// Where the agent keeps its own objects.
@@ -30,10 +31,16 @@ pub struct Site {
 }
 
 impl Site {
-    /// With one commit that holds these files, and no configuration yet.
+    /// On the shared cluster, with one commit that holds these files, and no configuration yet.
     pub fn with(files: &[(&str, &str)]) -> Self {
+        Self::on(cluster(), files)
+    }
+
+    /// The same on another cluster.
+    pub fn on(cluster: &'static Cluster, files: &[(&str, &str)]) -> Self {
         let id: String = std::iter::repeat_with(|| fastrand::char('a'..='z')).take(8).collect();
         let site = Self {
+            cluster,
             home: format!("dl-{id}"),
             namespace: format!("app-{id}"),
             repo: TestRepo::with(files),
@@ -56,15 +63,15 @@ impl Site {
     pub fn make_namespace(&self, name: &str) {
         self.cluster_scoped("namespaces", name);
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        cluster().create("/api/v1/namespaces", &object);
+        self.cluster.create("/api/v1/namespaces", &object);
     }
 
     /// Each test is a user of its own, so that the audit log tells them apart. `reader` may do
     /// nothing until a test allows it something.
     fn write_kubeconfig(&self) {
-        let text = std::fs::read_to_string(&cluster().kubeconfig).expect("a kubeconfig");
+        let text = std::fs::read_to_string(&self.cluster.kubeconfig).expect("a kubeconfig");
         let mut config: Value = serde_saphyr::from_str(&text).expect("a kubeconfig");
-        if !cluster().is_foreign() {
+        if !self.cluster.is_foreign() {
             let token = json!("admin-token");
             config["users"] = json!([
                 {"name": "admin", "user": {"token": token, "as": self.user(), "as-groups": ["system:masters"]}},
@@ -89,7 +96,7 @@ impl Site {
     }
 
     pub fn reader(&self) -> String {
-        if cluster().is_foreign() { "reader".into() } else { format!("reader-{}", self.id) }
+        if self.cluster.is_foreign() { "reader".into() } else { format!("reader-{}", self.id) }
     }
 
     pub fn kubeconfig(&self) -> PathBuf {
@@ -190,7 +197,7 @@ impl Site {
     /// An object in the namespace of this test.
     #[track_caller]
     pub fn get(&self, plural: &str, name: &str) -> Option<Value> {
-        cluster().get(&path(plural, Some(&self.namespace), name))
+        self.cluster.get(&path(plural, Some(&self.namespace), name))
     }
 
     #[track_caller]
@@ -207,17 +214,17 @@ impl Site {
     /// Changes an object as somebody else.
     #[track_caller]
     pub fn edit(&self, plural: &str, name: &str, manager: &str, patch: &Value) -> Value {
-        cluster().merge(&path(plural, Some(&self.namespace), name), manager, patch)
+        self.cluster.merge(&path(plural, Some(&self.namespace), name), manager, patch)
     }
 
     #[track_caller]
     pub fn delete(&self, plural: &str, name: &str) {
-        cluster().delete(&path(plural, Some(&self.namespace), name));
+        self.cluster.delete(&path(plural, Some(&self.namespace), name));
     }
 
     /// The names of the `ConfigMap`s in the namespace of this test, without those of Kubernetes itself.
     pub fn config_maps(&self) -> Vec<String> {
-        let list = cluster().get(&path("configmaps", Some(&self.namespace), "")).expect("a list");
+        let list = self.cluster.get(&path("configmaps", Some(&self.namespace), "")).expect("a list");
         let names = list["items"].as_array().expect("items").iter();
         let names = names.map(|item| item["metadata"]["name"].as_str().expect("a name").to_owned());
         names.filter(|name| name != "kube-root-ca.crt").collect()
@@ -225,7 +232,7 @@ impl Site {
 
     #[track_caller]
     pub fn parent(&self, sync: &str) -> Option<Value> {
-        cluster().get(&path("configmaps", Some(&self.home), &format!("driftless-{sync}")))
+        self.cluster.get(&path("configmaps", Some(&self.home), &format!("driftless-{sync}")))
     }
 
     /// The inventory of a sync as people read it.
@@ -260,11 +267,11 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        if cluster().is_foreign() {
+        if self.cluster.is_foreign() {
             for path in self.cluster_scoped.lock().expect("a list").iter() {
-                cluster().delete(path);
+                self.cluster.delete(path);
             }
-            cluster().delete(&path("namespaces", None, &self.home));
+            self.cluster.delete(&path("namespaces", None, &self.home));
         }
     }
 }

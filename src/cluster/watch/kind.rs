@@ -37,7 +37,7 @@ async fn watch_kind(cluster: &Cluster, resource: &Resource, set: &Arc<str>, sink
         sink: sink.clone(),
     };
     sink.watch_in([None]);
-    watch(None).keep_up(|error| is_forbidden(error) && resource.namespaced && !sink.namespaces().is_empty()).await;
+    watch(None).keep_up(|error| error.is_forbidden() && resource.namespaced && !sink.namespaces().is_empty()).await;
     let namespaces = sink.namespaces();
     sink.watch_in(namespaces.iter().cloned().map(Some));
     let watches: Vec<Watch> = namespaces.into_iter().map(|namespace| watch(Some(namespace))).collect();
@@ -70,8 +70,4 @@ impl Watch {
             }
         }
     }
-}
-
-fn is_forbidden(error: &ApiError) -> bool {
-    matches!(error.code(), Some(401 | 403))
 }
