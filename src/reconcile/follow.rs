@@ -54,6 +54,12 @@ impl Machine {
         self.view = View::default();
         self.lane.clear();
         self.cut.clear();
+        self.left = self.status.former.iter().cloned().collect();
+        self.returning = None;
+        if self.head.as_ref().is_some_and(|head| self.left.contains(head)) {
+            // The former leader had gone on from there: as at a start, one look is not believed.
+            (self.head, self.rendered, self.work) = (None, None, Work::Idle);
+        }
         if matches!(self.work, Work::Observing { .. }) {
             // What it asked for was the old inventory; its answer will be nobody's.
             self.work = Work::Idle;

@@ -143,8 +143,8 @@ fn twenty_thousand_objects_are_stored_and_only_changed_pieces_are_written() {
     if let Some(mark) = mark {
         let (old, new) = (&before.pieces[1].name, &after.pieces[1].name);
         let expected =
-            [format!("delete configmaps {home}/{old}"), write_of_parent, format!("patch configmaps {home}/{new}")];
-        assert_eq!(writes(mark), expected, "in the order of the alphabet");
+            [format!("patch configmaps {home}/{new}"), write_of_parent, format!("delete configmaps {home}/{old}")];
+        assert_eq!(writes(mark), expected, "what the parent names is there before it, and goes after it");
     }
 }
 

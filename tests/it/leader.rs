@@ -201,7 +201,7 @@ fn a_leader_whose_connection_stalls_writes_nothing_after_the_takeover_not_even_l
     proxy.release();
     a.eventually_logs(&["stands by", &holder(&site)]);
     eventually_stands_by(&site, &a);
-    b.passes("shop", 2);
+    b.cycles("shop", 2);
     assert_eq!(site.value_of("a").as_deref(), Some("3"));
     let now = site.parent("shop").expect("a parent");
     assert_eq!(parent["metadata"]["resourceVersion"], now["metadata"]["resourceVersion"], "{now}");

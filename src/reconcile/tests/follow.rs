@@ -91,3 +91,21 @@ fn a_suspended_sync_stays_suspended_under_the_next_leader() {
     world.pass(5);
     assert!(world.is_as_in("first"));
 }
+
+#[test]
+fn a_follower_whose_git_host_lags_does_not_go_back_when_it_leads() {
+    let mut world = World::synced(["a"]);
+    let lagging = world.head.clone();
+    world.follow();
+    world.pass(90);
+    let standing_by = world.swap_for_a_leader();
+    world.push("newer", ["a", "b"]);
+    world.pass(90);
+    assert!(world.is_as_in("newer"));
+    world.head = lagging;
+    world.pending.clear();
+    world.machine = standing_by;
+    world.lead();
+    world.drain();
+    assert!(world.is_as_in("newer"), "one look is not believed: {:?}", world.log);
+}
