@@ -24,11 +24,14 @@ fn a_clock_that_jumps_far_ahead_and_back_again_hastens_and_delays_nothing() {
         let mark = audit::mark();
         clock.set(seconds);
         let (began, looks) = (Instant::now(), agent.metric("driftless_git_fetch_total", &[]).unwrap_or_default());
-        agent.passes("shop", 2);
+        agent.cycles("shop", 2);
         let more = agent.metric("driftless_git_fetch_total", &[]).unwrap_or_default() - looks;
         assert!(more <= began.elapsed().as_secs_f64() + 3.0, "{more} looks in {:?}", began.elapsed());
         if let Some(mark) = mark {
-            let writes = site.writes(mark);
+            // The drift that was undone before is recorded in the parent some time later.
+            let home = format!("{}/", site.home);
+            let mut writes = site.writes(mark);
+            writes.retain(|write| !write.what.contains(&home));
             assert!(writes.is_empty(), "after {seconds} s: {writes:#?}");
         }
         site.edit("configmaps", "b", "tuner", &json!({"data": {"value": "by hand"}}));

@@ -5,6 +5,7 @@ mod cli;
 mod clock;
 mod config;
 mod crash;
+mod docs;
 mod drift;
 mod errors;
 mod events;
