@@ -9,6 +9,8 @@ help: ## this list
 build: ## the binary, target/release/driftless
 	cargo build --release --locked
 
+# Most tests wait for the control plane most of the time.
+test: export RUST_TEST_THREADS ?= 4
 test: devcluster ## all tests, on a throwaway control plane; TEST_ARGS="--lib plan::" runs some
 	cargo test --locked $(TEST_ARGS)
 

@@ -88,7 +88,7 @@ fn an_api_server_that_is_killed_under_load_loses_nothing_and_an_agent_started_me
     assert_eq!(deletions(&plane, mark, &site), []);
 
     // All watches are cut at once, and what happens around that is not missed.
-    agent.passes("shop", 1);
+    agent.cycles("shop", 1);
     let mark = plane.mark();
     edit(&site, "c1");
     plane.kill(API_SERVER);
