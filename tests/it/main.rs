@@ -14,6 +14,7 @@ mod inventory;
 mod order;
 mod plan;
 mod prune;
+mod random;
 mod shop;
 mod source;
 #[path = "../support/mod.rs"]
