@@ -18,7 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use self::action::Plot;
-use self::run::{Failure, run};
+use self::run::{Checked, Failure, run};
 
 /// Runs that go on at the same time.
 const AT_ONCE: usize = 4;
@@ -37,7 +37,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// A panic, of an assertion of a helper, is a failure as well.
-fn carry_out(plot: &Plot) -> Result<(), Failure> {
+fn carry_out(plot: &Plot) -> Result<Checked, Failure> {
     catch_unwind(AssertUnwindSafe(|| run(plot))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
         Err(Failure { what: format!("it panicked: {}", text.unwrap_or_default()), last: Vec::new() })
@@ -48,9 +48,13 @@ fn carry_out(plot: &Plot) -> Result<(), Failure> {
 fn tell(seed: u64) -> Result<(), String> {
     let plot = Plot::of(seed);
     let began = Instant::now();
-    let Err(failure) = carry_out(&plot) else {
-        println!("seed {seed}: {} actions in {:.1} s", plot.actions.len(), began.elapsed().as_secs_f64());
-        return Ok(());
+    let failure = match carry_out(&plot) {
+        Ok(checked) => {
+            let took = began.elapsed().as_secs_f64();
+            println!("seed {seed}: {} actions in {took:.1} s, checked {checked:?}", plot.actions.len());
+            return Ok(());
+        }
+        Err(failure) => failure,
     };
     println!("seed {seed} fails: {}; looking for a shorter story", failure.what);
     let (plot, failure) = shrink::shortest(plot, failure, PATIENCE, carry_out);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::declared::{State, THINGS, Thing};
-use crate::support::fault::Fault;
+use crate::support::fault::{Fault, Side};
 
 /// What a commit does to the one before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +59,8 @@ pub enum Spoil {
     Pages,
     /// An API group is down.
     Down(&'static str),
+    /// LISTs and watches tell how it was so many commits ago, as of a server whose cache lags.
+    Past(usize),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +73,8 @@ pub enum Action {
     /// All faults end.
     Calm,
     Kill,
+    /// Killed at the n-th request from now, if it comes soon.
+    Crash(usize, Side),
     /// SIGTERM, and SIGKILL for who does not end in time.
     Stop,
     Suspend,
@@ -79,6 +83,10 @@ pub enum Action {
     /// A look at git now.
     Hurry,
     Wait(Duration),
+    /// Until so many more requests have come, if they come soon.
+    Requests(usize),
+    /// Until the sync is done with the newest commit, if that is soon.
+    Settle,
 }
 
 /// A whole run.
@@ -101,12 +109,17 @@ impl Plot {
             }
         }
         let length = dice.rng.usize(SHORTEST..=LONGEST);
-        let mut actions = Vec::new();
+        // Some begin in an empty cluster.
+        let mut actions = if dice.rng.u8(..4) > 0 { vec![Action::Settle, Action::Settle] } else { Vec::new() };
         while actions.len() < length {
-            actions.push(dice.action());
-            if dice.rng.u8(..10) < 4 {
-                actions.push(Action::Wait(dice.wait()));
+            let action = dice.action();
+            let seen = matches!(action, Action::Commit(_) | Action::Revert | Action::Approve) && dice.rng.bool();
+            actions.push(action);
+            if seen {
+                // Else the next look may be later than the next action.
+                actions.push(Action::Hurry);
             }
+            actions.extend(dice.pause());
         }
         Self { first, actions }
     }
@@ -128,9 +141,14 @@ impl Dice {
         of[self.rng.usize(..of.len())].clone()
     }
 
-    /// Short ones fall into the middle of something; the longest is longer than a look's interval.
-    fn wait(&mut self) -> Duration {
-        Duration::from_millis(self.one(&[5, 20, 50, 100, 200, 400, 800, 1200]))
+    /// Most fall into the middle of something.
+    fn pause(&mut self) -> Option<Action> {
+        match self.rng.u8(..10) {
+            0..2 => Some(Action::Wait(Duration::from_millis(self.one(&[5, 20, 50, 100, 200, 400, 800])))),
+            2..6 => Some(Action::Requests(self.rng.usize(1..30))),
+            6 => Some(Action::Settle),
+            _ => None,
+        }
     }
 
     fn action(&mut self) -> Action {
@@ -141,9 +159,10 @@ impl Dice {
                 let hand = self.hand();
                 Action::Hand(hand, if hand == Hand::Status { Thing::Web } else { self.one(&THINGS) })
             }
-            54..72 => Action::Spoil(self.spoil()),
-            72..77 => Action::Calm,
-            77..85 => Action::Kill,
+            54..71 => Action::Spoil(self.spoil()),
+            71..76 => Action::Calm,
+            76..80 => Action::Kill,
+            80..85 => Action::Crash(self.rng.usize(1..40), self.one(&[Side::Before, Side::After])),
             85..88 => Action::Stop,
             88..90 => Action::Suspend,
             90..92 => Action::Resume,
@@ -194,7 +213,8 @@ impl Dice {
             4 => Spoil::Expire,
             5 => Spoil::Pages,
             6 => Spoil::Down(self.one(&["apps", "batch"])),
-            7..12 => Spoil::Storm { seed: self.rng.u64(..), percent: self.one(&[5, 20, 50]) },
+            7 => Spoil::Past(self.rng.usize(..3)),
+            8..12 => Spoil::Storm { seed: self.rng.u64(..), percent: self.one(&[5, 20, 50]) },
             _ => {
                 let verbs: [&'static [&'static str]; 7] =
                     [&["apply"], &["apply"], &["delete"], &["get", "list"], &["watch"], &["apply", "delete"], &[]];

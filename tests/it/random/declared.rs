@@ -40,6 +40,10 @@ pub const THINGS: [Thing; 12] = [
     Thing::Extra,
 ];
 
+/// Every so many numbers, the object says that it is to be left alone when it leaves git.
+const DETACHED: u32 = 7;
+pub const DELETION: &str = "client.lifecycle.config.k8s.io/deletion";
+
 /// Where the objects of one run are.
 #[derive(Clone, Debug)]
 pub struct Places {
@@ -80,7 +84,13 @@ impl Thing {
 
     pub fn objects(self, number: u32, places: &Places) -> Vec<Declared> {
         let value = number.to_string();
-        let metadata = |name: &str| json!({"name": name, "annotations": {"number": value}});
+        let metadata = |name: &str| {
+            let mut metadata = json!({"name": name, "annotations": {"number": value}});
+            if number.is_multiple_of(DETACHED) {
+                metadata["annotations"][DELETION] = "detach".into();
+            }
+            metadata
+        };
         let map = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(name), "data": {"value": value}});
         let pod = |app: &str| {
             let main = json!([{"name": "main", "image": format!("{app}:{value}")}]);

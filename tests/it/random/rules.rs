@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use driftless::apply::Parent;
 use driftless::object::ObjectId;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::declared::{Places, State};
+use super::declared::{DELETION, Places, State};
 use crate::support::cluster::path;
 use crate::support::fault::Ask;
 
@@ -43,8 +43,12 @@ pub struct Rules<'a> {
     touched: BTreeSet<String>,
     /// Deleted by the agent, and not made again.
     gone: BTreeSet<String>,
+    /// Said at its last apply that it is not to be deleted.
+    detached: BTreeSet<String>,
     /// UIDs of all objects that it has applied.
     pub ours: BTreeSet<String>,
+    /// How many requests of each verb were checked.
+    pub counts: BTreeMap<&'static str, usize>,
 }
 
 impl<'a> Rules<'a> {
@@ -58,6 +62,8 @@ impl<'a> Rules<'a> {
             approved: BTreeSet::new(),
             touched: BTreeSet::new(),
             gone: BTreeSet::new(),
+            detached: BTreeSet::new(),
+            counts: BTreeMap::new(),
             ours: BTreeSet::new(),
         }
     }
@@ -84,10 +90,12 @@ impl<'a> Rules<'a> {
         if ask.namespace == self.places.home || path == format!("/api/v1/namespaces/{}", self.places.home) {
             return Ok(());
         }
+        *self.counts.entry(ask.verb).or_default() += 1;
         match ask.verb {
             // The namespace of the agent's own.
             "create" if ask.resource == "namespaces" && ask.object()["metadata"]["name"] == *self.places.home => Ok(()),
             "apply" => self.may_apply(ask, &path),
+            "patch" if ask.object().is_object() => self.may_release(ask, &path),
             "patch" => self.may_take_over(ask, &path),
             "delete" => self.may_delete(ask, &path),
             verb => Err(format!("the agent never asks for {verb} here")),
@@ -134,29 +142,47 @@ impl<'a> Rules<'a> {
         declared.map(drop).ok_or_else(|| "it is patched, and no commit declares it".into())
     }
 
-    /// Only what is in the inventory, is not declared by a commit that can be trusted, and is the
-    /// very object that the agent has applied; and not more than the guard allows.
+    /// The agent's marks alone, of what says that it is not to be deleted.
+    fn may_release(&mut self, ask: &Ask, path: &str) -> Result<(), String> {
+        let patch = ask.object();
+        let wanted = json!({"metadata": {"uid": patch["metadata"]["uid"],
+            "labels": {"applyset.kubernetes.io/part-of": null}, "annotations": {"driftless.dev/digest": null}}});
+        if patch != wanted {
+            return Err(format!("a patch that does more than let go: {patch}"));
+        }
+        self.may_part(&patch["metadata"]["uid"], path)
+    }
+
     fn may_delete(&mut self, ask: &Ask, path: &str) -> Result<(), String> {
         if ask.resource == "namespaces" {
             return Err("Namespaces are kept".into());
         }
-        let uid = ask.object()["preconditions"]["uid"].as_str().unwrap_or_default().to_owned();
-        if uid.is_empty() {
-            return Err("it has no UID precondition".into());
+        if self.detached.contains(path) {
+            return Err("it said that it is not to be deleted".into());
         }
-        if !self.ours.contains(&uid) {
+        self.may_part(&ask.object()["preconditions"]["uid"], path)?;
+        let allowed = (self.floor..self.commits.len()).find(|at| {
+            let (commit, state) = &self.commits[*at];
+            let removed = state.is_good() && !state.sent(self.places).contains_key(path);
+            removed && (self.approved.contains(commit) || self.passes(state))
+        });
+        self.floor = allowed.ok_or("the guard holds such a prune, and nobody approved it")?;
+        Ok(())
+    }
+
+    /// Only what is in the inventory, is not declared by a commit that can be trusted, and is the
+    /// very object that the agent has applied.
+    fn may_part(&mut self, uid: &Value, path: &str) -> Result<(), String> {
+        let uid = uid.as_str().ok_or("it has no UID precondition")?;
+        if !self.ours.contains(uid) {
             return Err(format!("the UID {uid} is of no object that the agent has applied"));
         }
         if !self.listed(path) {
             return Err("the inventory in the cluster does not list it".into());
         }
         let removed = |state: &State| state.is_good() && !state.sent(self.places).contains_key(path);
-        self.since(removed).ok_or("every commit since what was applied last declares it, or cannot be trusted")?;
-        let allowed = (self.floor..self.commits.len()).find(|at| {
-            let (commit, state) = &self.commits[*at];
-            removed(state) && (self.approved.contains(commit) || self.passes(state))
-        });
-        self.floor = allowed.ok_or("the guard holds such a prune, and nobody approved it")?;
+        let from = self.since(removed);
+        self.floor = from.ok_or("every commit since what was applied last declares it, or cannot be trusted")?;
         Ok(())
     }
 
@@ -167,7 +193,8 @@ impl<'a> Rules<'a> {
         let declared = state.sent(self.places);
         let orphans = stored.inventory.keys().filter(|id| &*id.gk.kind != "Namespace").map(path_of);
         let orphans = orphans.filter(|path| !declared.contains_key(path) && !self.gone.contains(path));
-        let count = orphans.filter(|path| !self.touched.contains(path)).count();
+        let orphans = orphans.filter(|path| !self.touched.contains(path) && !self.detached.contains(path));
+        let count = orphans.count();
         let total = stored.inventory.values().filter(|recorded| !recorded.fresh).count();
         !declared.is_empty() && (count <= ALWAYS_ALLOWED || count * 100 <= PERCENT * total)
     }
@@ -188,6 +215,11 @@ impl<'a> Rules<'a> {
             let uid = self.answers.get(&ask.number).and_then(|answer| answer["metadata"]["uid"].as_str());
             self.ours.extend(uid.map(ToOwned::to_owned));
             self.gone.remove(&path);
+            if ask.object()["metadata"]["annotations"][DELETION] == "detach" {
+                self.detached.insert(path);
+            } else {
+                self.detached.remove(&path);
+            }
         } else if ask.verb == "delete" {
             self.gone.insert(path);
         }

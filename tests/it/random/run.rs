@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use driftless::apply::{Parent, applyset_id};
+use driftless::plan::{Commit, Phase};
 use fastrand::Rng;
 use http::Method;
 use serde_json::{Value, json};
@@ -21,14 +22,17 @@ use crate::support::site::Site;
 const MERGE: &str = "application/merge-patch+json";
 /// So soon after the last fault everything is as git says.
 const BOUND: Duration = Duration::from_mins(1);
-/// Who does not end so soon after SIGTERM is killed, as by a kubelet.
-const GRACE: Duration = Duration::from_secs(2);
+/// So long is waited for what may not come. Who does not end so soon after SIGTERM is killed, as by a kubelet.
+const SOON: Duration = Duration::from_millis(1500);
 
 /// What went wrong in a run, and what was seen before.
 pub struct Failure {
     pub what: String,
     pub last: Vec<String>,
 }
+
+/// How many requests of each verb were checked.
+pub type Checked = BTreeMap<&'static str, usize>;
 
 type Record = Arc<Mutex<Vec<Entry>>>;
 
@@ -42,6 +46,8 @@ struct World {
     logs: Vec<String>,
     record: Record,
     commits: Vec<State>,
+    /// Of the cluster, when each was made.
+    versions: Vec<String>,
     /// What is not the agent's, by path, with its resource version.
     foreign: BTreeMap<String, Value>,
     /// UIDs of what somebody made in place of what was the agent's.
@@ -50,7 +56,7 @@ struct World {
 }
 
 /// Carries out a run from the first commit to the end.
-pub fn run(plot: &Plot) -> Result<(), Failure> {
+pub fn run(plot: &Plot) -> Result<Checked, Failure> {
     let mut world = World::new(plot.first.clone());
     let told = world.tell(plot);
     let result = told.map_err(|what| Failure { what, last: world.last() });
@@ -84,6 +90,7 @@ impl World {
             logs: Vec::new(),
             record,
             commits: vec![State::default()],
+            versions: Vec::new(),
             foreign: BTreeMap::new(),
             replaced: BTreeSet::new(),
             copies: 0,
@@ -98,6 +105,9 @@ impl World {
     }
 
     fn commit(&mut self, state: State) {
+        let list = cluster().get(&format!("{}?limit=1", path("configmaps", Some(&self.places.namespace), "")));
+        let version = list.and_then(|list| list["metadata"]["resourceVersion"].as_str().map(ToOwned::to_owned));
+        self.versions.extend(version);
         let before = self.commits.last().cloned().unwrap_or_default();
         state.write(&before, &self.site, &self.places);
         // Noted before anybody can see it.
@@ -129,7 +139,7 @@ impl World {
         }
     }
 
-    fn tell(&mut self, plot: &Plot) -> Result<(), String> {
+    fn tell(&mut self, plot: &Plot) -> Result<Checked, String> {
         self.start();
         for action in &plot.actions {
             self.keep_alive();
@@ -150,7 +160,8 @@ impl World {
         let record = self.record.lock().expect("the record").clone();
         rules.hold(&record)?;
         converged?;
-        self.is_at_rest(&rules.ours)
+        self.is_at_rest(&rules.ours)?;
+        Ok(rules.counts)
     }
 
     fn act(&mut self, action: &Action) {
@@ -170,6 +181,12 @@ impl World {
             Action::Spoil(spoil) => self.spoil(spoil),
             Action::Calm => self.calm(),
             Action::Kill => self.bury(),
+            Action::Crash(number, side) => {
+                let frozen = self.proxy.freeze_at(*number, *side);
+                soon(|| frozen.is_reached());
+                self.bury();
+                self.proxy.thaw();
+            }
             Action::Stop => self.stop(),
             Action::Suspend => self.annotate("driftless.dev/suspend", &json!("true")),
             Action::Resume => self.annotate("driftless.dev/suspend", &Value::Null),
@@ -178,6 +195,15 @@ impl World {
                 self.annotate("driftless.dev/sync-requested-at", &json!(jiff::Timestamp::now().to_string()));
             }
             Action::Wait(time) => thread::sleep(*time),
+            Action::Requests(more) => {
+                let before = self.proxy.count();
+                soon(|| self.proxy.count() >= before + more);
+            }
+            Action::Settle => {
+                let head = self.site.repo.head();
+                let settled = || self.parent().is_some_and(|parent| is_done(&parent, &head));
+                soon(settled);
+            }
         }
     }
 
@@ -185,10 +211,7 @@ impl World {
         let Some(agent) = &mut self.agent else { return };
         let told = std::process::Command::new("kill").args(["-TERM", &agent.pid().to_string()]).status();
         assert!(told.expect("kill runs").success());
-        let until = Instant::now() + GRACE;
-        while Instant::now() < until && !agent.has_ended() {
-            thread::sleep(Duration::from_millis(20));
-        }
+        soon(|| agent.has_ended());
         self.bury();
     }
 
@@ -230,13 +253,17 @@ impl World {
                 self.proxy.add(Rule::by(move |ask| ask.later_page.then(|| expired.clone())).times(3));
             }
             Spoil::Down(group) => self.proxy.take_down(Some(group)),
+            Spoil::Past(commits) => {
+                let of = self.versions.len().saturating_sub(commits + 1);
+                self.proxy.answer_as_of(&self.versions[of]);
+            }
         }
     }
 
     fn calm(&self) {
         self.proxy.clear();
         self.proxy.refuse(false);
-        self.proxy.stall_watches(false);
+        self.proxy.catch_up();
         self.proxy.take_down(None);
     }
 
@@ -405,6 +432,25 @@ impl World {
         for name in [&self.places.extra, &self.places.namespace, &self.places.home] {
             cluster().delete(&path("namespaces", None, name));
         }
+    }
+}
+
+/// Whether the sync is at the end of a commit, or waits for somebody.
+fn is_done(parent: &Parent, commit: &str) -> bool {
+    let of = |one: &Commit| one.id == commit;
+    let status = &parent.status;
+    match status.phase {
+        Phase::Synced => status.synced.as_ref().is_some_and(of),
+        Phase::Failing | Phase::Held => status.attempted.as_ref().is_some_and(of),
+        _ => false,
+    }
+}
+
+/// Waits for something that may never come.
+fn soon(mut come: impl FnMut() -> bool) {
+    let until = Instant::now() + SOON;
+    while Instant::now() < until && !come() {
+        thread::sleep(Duration::from_millis(2));
     }
 }
 

@@ -10,11 +10,11 @@ use super::run::Failure;
 const TRIES: usize = 2;
 
 /// Looks for at most `patience`.
-pub fn shortest(
+pub fn shortest<T>(
     mut plot: Plot,
     mut failure: Failure,
     patience: Duration,
-    run: impl Fn(&Plot) -> Result<(), Failure>,
+    run: impl Fn(&Plot) -> Result<T, Failure>,
 ) -> (Plot, Failure) {
     let until = Instant::now() + patience;
     let mut size = plot.actions.len().div_ceil(2);
