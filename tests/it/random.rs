@@ -27,13 +27,14 @@ const SEEDS: u64 = 6;
 /// Says how many, and with which to begin.
 const MANY: &str = "DRIFTLESS_SEEDS";
 const FIRST: &str = "DRIFTLESS_FIRST_SEED";
-/// How long to look for a shorter story of a seed that fails.
-const PATIENCE: Duration = Duration::from_mins(3);
+/// For how many seconds to look for a shorter story of a seed that fails.
+const SHRINK: &str = "DRIFTLESS_SHRINK";
+const PATIENCE: u64 = 180;
 /// So much of what was asked and logged is shown of it.
 const TAIL: usize = 150;
 
 fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|text| text.parse().expect("a number of seeds"))
+    std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
 }
 
 /// A panic, of an assertion of a helper, is a failure as well.
@@ -57,7 +58,8 @@ fn tell(seed: u64) -> Result<(), String> {
         Err(failure) => failure,
     };
     println!("seed {seed} fails: {}; looking for a shorter story", failure.what);
-    let (plot, failure) = shrink::shortest(plot, failure, PATIENCE, carry_out);
+    let patience = Duration::from_secs(number(SHRINK).unwrap_or(PATIENCE));
+    let (plot, failure) = shrink::shortest(plot, failure, patience, carry_out);
     let actions: Vec<String> = plot.actions.iter().map(|action| format!("  {action:?}")).collect();
     let last = failure.last[failure.last.len().saturating_sub(TAIL)..].join("\n  ");
     let (first, actions) = (&plot.first, actions.join("\n"));

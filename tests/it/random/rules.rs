@@ -43,6 +43,8 @@ pub struct Rules<'a> {
     touched: BTreeSet<String>,
     /// Deleted by the agent, and not made again.
     gone: BTreeSet<String>,
+    /// What was applied last of what is there, by path.
+    applied: BTreeMap<String, Value>,
     /// Said at its last apply that it is not to be deleted.
     detached: BTreeSet<String>,
     /// UIDs of all objects that it has applied.
@@ -62,6 +64,7 @@ impl<'a> Rules<'a> {
             approved: BTreeSet::new(),
             touched: BTreeSet::new(),
             gone: BTreeSet::new(),
+            applied: BTreeMap::new(),
             detached: BTreeSet::new(),
             counts: BTreeMap::new(),
             ours: BTreeSet::new(),
@@ -108,15 +111,7 @@ impl<'a> Rules<'a> {
         if !self.listed(path) {
             return Err("it is written, and the inventory in the cluster does not list it".into());
         }
-        let mut body = ask.object();
-        for (map, key) in [("labels", "applyset.kubernetes.io/part-of"), ("annotations", "driftless.dev/digest")] {
-            if let Some(map) = body["metadata"][map].as_object_mut() {
-                map.remove(key).ok_or_else(|| format!("it has no {key}"))?;
-            }
-        }
-        if body["metadata"]["labels"].as_object().is_some_and(serde_json::Map::is_empty) {
-            body["metadata"].as_object_mut().expect("metadata").remove("labels");
-        }
+        let body = unmarked(ask)?;
         let sent = |state: &State| state.sent(self.places).get(path) == Some(&body);
         let from = self.since(sent).ok_or_else(|| {
             let older = self.commits.iter().position(|(_, state)| sent(state));
@@ -163,15 +158,14 @@ impl<'a> Rules<'a> {
         self.may_part(&ask.object()["preconditions"]["uid"], path)?;
         let allowed = (self.floor..self.commits.len()).find(|at| {
             let (commit, state) = &self.commits[*at];
-            let removed = state.is_good() && !state.sent(self.places).contains_key(path);
-            removed && (self.approved.contains(commit) || self.passes(state))
+            self.removed(state, path) && (self.approved.contains(commit) || self.passes(state))
         });
         self.floor = allowed.ok_or("the guard holds such a prune, and nobody approved it")?;
         Ok(())
     }
 
-    /// Only what is in the inventory, is not declared by a commit that can be trusted, and is the
-    /// very object that the agent has applied.
+    /// Only what is in the inventory, is not declared by a commit that was applied whole, and is
+    /// the very object that the agent has applied.
     fn may_part(&mut self, uid: &Value, path: &str) -> Result<(), String> {
         let uid = uid.as_str().ok_or("it has no UID precondition")?;
         if !self.ours.contains(uid) {
@@ -180,10 +174,20 @@ impl<'a> Rules<'a> {
         if !self.listed(path) {
             return Err("the inventory in the cluster does not list it".into());
         }
-        let removed = |state: &State| state.is_good() && !state.sent(self.places).contains_key(path);
-        let from = self.since(removed);
-        self.floor = from.ok_or("every commit since what was applied last declares it, or cannot be trusted")?;
+        let from = self.since(|state| self.removed(state, path));
+        self.floor =
+            from.ok_or("every commit since declares it, cannot be trusted, or was not applied whole before")?;
         Ok(())
+    }
+
+    /// Whether a commit can be applied whole, was, and does not declare an object.
+    fn removed(&self, state: &State, path: &str) -> bool {
+        let sent = state.sent(self.places);
+        let applied = |(path, wanted): (&String, &Value)| {
+            // Of what hands have changed, only the agent knows whether there was anything to apply.
+            self.touched.contains(path) || self.applied.get(path) == Some(wanted)
+        };
+        state.is_good() && !sent.contains_key(path) && sent.iter().all(applied)
     }
 
     /// Whether the guard lets the prune of a commit pass. What hands have changed is not counted,
@@ -215,6 +219,7 @@ impl<'a> Rules<'a> {
             let uid = self.answers.get(&ask.number).and_then(|answer| answer["metadata"]["uid"].as_str());
             self.ours.extend(uid.map(ToOwned::to_owned));
             self.gone.remove(&path);
+            self.applied.insert(path.clone(), unmarked(ask).unwrap_or_default());
             if ask.object()["metadata"]["annotations"][DELETION] == "detach" {
                 self.detached.insert(path);
             } else {
@@ -224,6 +229,18 @@ impl<'a> Rules<'a> {
             self.gone.insert(path);
         }
     }
+}
+
+/// What is sent, without the agent's marks.
+fn unmarked(ask: &Ask) -> Result<Value, String> {
+    let mut body = ask.object();
+    for (map, key) in [("labels", "applyset.kubernetes.io/part-of"), ("annotations", "driftless.dev/digest")] {
+        let marks = body["metadata"][map].as_object_mut().ok_or_else(|| format!("it has no {map}"))?;
+        marks.remove(key).ok_or_else(|| format!("it has no {key}"))?;
+    }
+    // No run declares any.
+    body["metadata"].as_object_mut().ok_or("it has no metadata")?.remove("labels");
+    Ok(body)
 }
 
 /// The path of the object of a request.
