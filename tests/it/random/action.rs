@@ -113,9 +113,9 @@ impl Plot {
         let mut actions = if dice.rng.u8(..4) > 0 { vec![Action::Settle, Action::Settle] } else { Vec::new() };
         while actions.len() < length {
             let action = dice.action();
-            let seen = matches!(action, Action::Commit(_) | Action::Revert | Action::Approve) && dice.rng.bool();
+            let hurried = matches!(action, Action::Commit(_) | Action::Revert | Action::Approve) && dice.rng.bool();
             actions.push(action);
-            if seen {
+            if hurried {
                 // Else the next look may be later than the next action.
                 actions.push(Action::Hurry);
             }

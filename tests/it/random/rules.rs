@@ -127,11 +127,11 @@ impl<'a> Rules<'a> {
     }
 
     fn may_take_over(&self, ask: &Ask, path: &str) -> Result<(), String> {
-        let patch = ask.object();
-        let fields = patch.as_array().ok_or("a patch that is no takeover")?;
+        let change = ask.object();
+        let fields = change.as_array().ok_or("a patch that is no takeover")?;
         let known = ["/metadata/uid", "/metadata/managedFields", "/metadata/resourceVersion"];
         if !fields.iter().all(|field| known.iter().any(|known| field["path"] == *known)) {
-            return Err(format!("a patch that is no takeover: {patch}"));
+            return Err(format!("a patch that is no takeover: {change}"));
         }
         let declared = self.since(|state| state.sent(self.places).contains_key(path));
         declared.map(drop).ok_or_else(|| "it is patched, and no commit declares it".into())
@@ -139,13 +139,13 @@ impl<'a> Rules<'a> {
 
     /// The agent's marks alone, of what says that it is not to be deleted.
     fn may_release(&mut self, ask: &Ask, path: &str) -> Result<(), String> {
-        let patch = ask.object();
-        let wanted = json!({"metadata": {"uid": patch["metadata"]["uid"],
+        let change = ask.object();
+        let wanted = json!({"metadata": {"uid": change["metadata"]["uid"],
             "labels": {"applyset.kubernetes.io/part-of": null}, "annotations": {"driftless.dev/digest": null}}});
-        if patch != wanted {
-            return Err(format!("a patch that does more than let go: {patch}"));
+        if change != wanted {
+            return Err(format!("a patch that does more than let go: {change}"));
         }
-        self.may_part(&patch["metadata"]["uid"], path)
+        self.may_part(&change["metadata"]["uid"], path)
     }
 
     fn may_delete(&mut self, ask: &Ask, path: &str) -> Result<(), String> {
