@@ -5,8 +5,10 @@
 //! A seed always gives the same actions and the same faults; what falls into what depends on the
 //! machine. A seed that fails is made shorter, by leaving out actions as long as it still fails.
 
+mod act;
 mod action;
 mod declared;
+mod end;
 mod rules;
 mod run;
 mod shrink;
