@@ -114,10 +114,15 @@ impl Plot {
         while actions.len() < length {
             let action = dice.action();
             let hurried = matches!(action, Action::Commit(_) | Action::Revert | Action::Approve) && dice.rng.bool();
+            let held = matches!(&action, Action::Commit(changes) if matches!(changes[..], [Change::RemoveAllBut(_)]));
             actions.push(action);
-            if hurried {
+            if hurried || held {
                 // Else the next look may be later than the next action.
                 actions.push(Action::Hurry);
+            }
+            if held && dice.rng.bool() {
+                // A restart must not forget what the guard holds.
+                actions.extend([Action::Settle, Action::Kill, Action::Requests(20)]);
             }
             actions.extend(dice.pause());
         }
