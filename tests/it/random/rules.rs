@@ -90,7 +90,8 @@ impl<'a> Rules<'a> {
 
     fn asked(&mut self, ask: &Ask) -> Result<(), String> {
         let path = target(ask);
-        if ask.namespace == self.places.home || path == format!("/api/v1/namespaces/{}", self.places.home) {
+        let tells = ask.verb == "create" && ask.resource == "events";
+        if tells || ask.namespace == self.places.home || path == format!("/api/v1/namespaces/{}", self.places.home) {
             return Ok(());
         }
         *self.counts.entry(ask.verb).or_default() += 1;
