@@ -1,7 +1,7 @@
 # The habits of this repository; `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help build test crash-points fuzz-cluster demo devcluster lint fmt fmt-check ci clean
+.PHONY: help build test crash-points fuzz-cluster demo devcluster fuzz lint fmt fmt-check ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ demo: devcluster ## a shop in a throwaway cluster, kept equal to git; KEEP=1 lea
 # Nothing to build where the tests are given a control plane.
 devcluster: ## the control plane for tests and demo: some minutes, once
 	@if [ -z "$$KUBEBUILDER_ASSETS$$DRIFTLESS_TEST_KUBECONFIG" ]; then tests/devcluster/build; fi
+
+fuzz: ## looks for input that breaks a parser: TARGET=manifests|fields|path|inventory|config|walk SECONDS=600
+	fuzz/run $(or $(TARGET),manifests) $(or $(SECONDS),600)
 
 lint: ## clippy; every warning is an error
 	cargo clippy --locked --all-targets -- -D warnings

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cluster::with_causes;
+use crate::object::Harmless;
 use crate::observe::LogFormat;
 
 pub(crate) use session::{CliError, Session};
@@ -115,7 +116,10 @@ pub fn main() -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("error: {}", with_causes(&error));
+            // The configuration has a line for each problem.
+            for (index, line) in with_causes(&error).lines().enumerate() {
+                eprintln!("{}{}", if index == 0 { "error: " } else { "" }, Harmless(line));
+            }
             ExitCode::FAILURE
         }
     }

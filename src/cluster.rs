@@ -1,20 +1,31 @@
 //! The API server: client, discovery, and live objects reduced to what decisions need.
 
+mod access;
 mod client;
 mod discovery;
 mod error;
+mod events;
+mod fence;
 mod health;
+mod leadership;
+mod lease;
 mod list;
 mod live;
 mod observe;
+mod renew;
 mod store;
+mod takeover;
 mod watch;
 mod write;
 
-pub use client::{Access, Cluster, Connect, RequestHook};
+pub use access::{Access, Denied};
+pub use client::{Cluster, Connect, RequestHook};
 pub use discovery::{Discovery, Resource};
 pub use error::{ApiError, Cause, with_causes};
+pub use events::NewEvent;
 pub use health::{has_health, health, health_of, waits_for_consumer};
+pub use leadership::{Instants, LEASE, Leadership, NotLeader, RENEW_WITHIN, RETRY};
+pub use lease::{Candidate, LEASE_NAME, Record, Step, leases};
 pub use live::{Followed, Live};
 pub use observe::{Seen, Wanted, reduce};
 pub use write::{Applied, Deletion, DryRun};

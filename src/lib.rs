@@ -5,7 +5,7 @@
 //!           Snapshot   Manifest    │ Plan            │
 //!                                  └──── cluster <───┘ watch: Observed
 //!  reconcile decides, per sync, what happens next; agent carries that out;
-//!  observe hears every Event (log, metrics, HTTP)
+//!  observe hears every Event (log, metrics, HTTP, Kubernetes Events)
 //! ```
 //!
 //! Data goes one way. `object`, `plan` and `reconcile` are pure: values in, values out, no I/O and
@@ -22,7 +22,7 @@
 //! | [`reconcile`] | the loop of one sync as a state machine | object, config, plan |
 //! | [`cluster`] | the API server: requests, discovery, live state, health | object, config |
 //! | [`apply`] | carrying out a Plan; the inventory | object, plan, cluster, config |
-//! | [`observe`] | events as log, metrics, HTTP | object, plan |
+//! | [`observe`] | events as log, metrics, HTTP, and in words for Kubernetes Events | object, plan |
 //! | [`agent`] | carrying out what `reconcile` asks for | all |
 //! | [`cli`] | the commands | all |
 

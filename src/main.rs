@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// It gives memory back that a burst of work needed; the allocator of the C library keeps it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     driftless::cli::main()
 }

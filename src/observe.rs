@@ -4,6 +4,7 @@ mod bounded;
 mod event;
 mod families;
 mod http;
+mod kubernetes;
 mod line;
 mod log;
 mod metrics;
@@ -14,6 +15,7 @@ mod text;
 
 pub use event::{Event, LookResult, SyncResult, Work};
 pub use http::serve;
+pub use kubernetes::{About, KubeEvent, KubeEvents, Severity};
 pub use log::{LogError, LogFormat, init, write};
 pub use metrics::{Metrics, MetricsError};
 pub use status::Board;

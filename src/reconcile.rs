@@ -7,10 +7,13 @@ mod backoff;
 mod contest;
 mod cycle;
 mod effect;
+mod follow;
 mod heal;
 mod lane;
 mod machine;
+mod marks;
 mod news;
+mod quiet;
 mod record;
 mod report;
 #[cfg(test)]

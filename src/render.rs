@@ -5,7 +5,6 @@
 mod cache;
 mod collect;
 mod duplicates;
-mod escape;
 mod file;
 mod json;
 mod naming;
@@ -18,9 +17,10 @@ use std::sync::Arc;
 
 pub use cache::Cache;
 
-use crate::object::{Manifest, ObjectId};
-use crate::source::Snapshot;
+use crate::object::{Manifest, ObjectId, Readable};
+use crate::source::{Refused, Snapshot};
 use collect::Collector;
+use split::Place;
 
 /// What a rendering depends on beside the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub struct RenderError {
 /// `file:line:column: message`.
 impl fmt::Display for RenderError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}:{}:{}: {}", escape::readable(&self.file), self.line, self.column, self.message)
+        write!(out, "{}:{}:{}: {}", Readable(&self.file), self.line, self.column, self.message)
     }
 }
 
@@ -76,6 +76,9 @@ impl std::error::Error for RenderError {}
 #[must_use]
 pub fn render(snapshot: &Snapshot, settings: &Settings) -> Rendered {
     let mut collector = Collector::default();
+    for Refused { path, refusal } in &snapshot.refused {
+        collector.refuse(path, Place { line: 1, column: 1 }, &refusal.to_string(), None);
+    }
     for source in &snapshot.files {
         file::read(source, &mut collector);
         if collector.is_full() {

@@ -30,4 +30,4 @@ pub use error::{Refusal, SourceError};
 pub use git::{Git, Timeouts};
 pub use libgit2::GitRemote;
 pub use remote::{CommitInfo, Remote, Revision};
-pub use snapshot::{Limits, Snapshot, SourceFile};
+pub use snapshot::{Limits, Refused, Snapshot, SourceFile};

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::RwLock;
 
 use super::Registry;
-use crate::cluster::{Cluster, Discovery};
+use crate::cluster::{Cluster, Discovery, Leadership};
 use crate::object::DigestKey;
 use crate::observe::Event;
 use crate::reconcile::Moment;
@@ -20,11 +20,14 @@ pub type Sink = Arc<dyn Fn(&Event) + Send + Sync>;
 #[derive(Clone)]
 pub struct Context {
     pub cluster: Cluster,
+    /// Of the syncs that act with the agent's own rights.
     pub discovery: Arc<RwLock<Arc<Discovery>>>,
     /// Where parents and key are.
     pub namespace: Arc<str>,
     pub key: DigestKey,
     pub registry: Registry,
+    /// Whether this agent may write; `cluster` sends no write without.
+    pub leadership: Leadership,
     pub data_dir: Arc<PathBuf>,
     pub tell: Sink,
     /// The zero of monotonic time.

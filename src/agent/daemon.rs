@@ -9,14 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::watch;
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::election::Election;
 use super::parents::{AllMarks, watch_marks};
-use super::{Context, Driver, Ending};
+use super::{Context, Driver, Ending, Front, Publisher};
 use crate::config::{Config, ConfigError, Loaded, SyncConfig, SyncName, Watch};
-use crate::observe::{Event, Observer, serve};
+use crate::observe::{Event, Observer};
 
 /// What the daemon runs with.
 pub struct Daemon {
@@ -25,6 +26,11 @@ pub struct Daemon {
     /// `None`: the configuration is not watched.
     pub watch: Option<Watch>,
     pub observer: Observer,
+    /// Where Kubernetes Events arrive.
+    pub events: Publisher,
+    /// `None`: there is no election, and this agent leads.
+    pub election: Option<Election>,
+    pub front: Front,
     pub stop: CancellationToken,
 }
 
@@ -46,11 +52,11 @@ pub enum DaemonError {
 }
 
 /// How often the main loop shows that it is alive.
-const HEARTBEAT: Duration = Duration::from_secs(5);
-/// Without a sign of life for this long, `/healthz` fails.
-const STALE: Duration = Duration::from_mins(1);
+pub const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long drivers may take to end what is under way when the daemon stops.
 const FAREWELL: Duration = Duration::from_secs(25);
+/// How long the Lease may take to be given up; if it takes longer, others wait for its end.
+const RELEASE: Duration = Duration::from_secs(3);
 /// A driver that ended by a defect is started again after this.
 const RESPAWN: Duration = Duration::from_secs(10);
 
@@ -75,18 +81,12 @@ struct Drivers {
 /// # Errors
 /// The address or the data directory cannot be used.
 pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
-    let Daemon { context, config, mut watch, observer, stop } = daemon;
+    let Daemon { context, config, mut watch, observer, mut front, events, election, stop } = daemon;
     std::fs::create_dir_all(&config.data_dir)
         .map_err(|error| DaemonError::DataDir { directory: config.data_dir.clone(), error })?;
-    let listener = tokio::net::TcpListener::bind(config.listen)
-        .await
-        .map_err(|error| DaemonError::Listen { address: config.listen, error })?;
-    let address = listener.local_addr().unwrap_or(config.listen);
-    (context.tell)(&Event::Note { message: format!("serving /metrics and /status on http://{address}") });
-    let farewell = CancellationToken::new();
-    let until = farewell.clone();
-    let mut server = tokio::spawn(serve(listener, observer.clone(), STALE, async move { until.cancelled().await }));
 
+    let mut events = events.start(&context);
+    let mut written = true;
     // The watch on the parents lasts as long as somebody could hear of it: also before the first
     // driver does, and while there is none.
     let (marks, _heard) = watch::channel(None);
@@ -97,6 +97,10 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
     let mut drivers =
         Drivers { context, running: BTreeMap::new(), tasks: JoinSet::new(), marks, wanted: BTreeMap::new() };
     tell(&Event::ConfigLoaded { syncs: config.syncs.len(), reloaded: false });
+    // It holds the Lease until the last driver has ended.
+    let over = CancellationToken::new();
+    let (losing, mut losses) = mpsc::channel(1);
+    let mut elector = elect(election, &drivers.context, losing, &over);
     drivers.adopt(&config);
     observer.board.set_ready(true);
     let mut current = config;
@@ -117,13 +121,27 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
                 }
                 Err(error) => tell(&Event::ConfigRejected { error: error.to_string() }),
             },
+            Some(begun_anew) = losses.recv() => {
+                drivers.begin_anew().await;
+                // Who waits for it may have been told to end.
+                let _: Result<(), ()> = oneshot::Sender::send(begun_anew, ());
+            }
+            ended = &mut elector => {
+                lost = Some(format!("the leader election{}", if ended.is_err() { ": by a defect" } else { "" }));
+                break;
+            }
             Some(ended) = drivers.tasks.join_next_with_id() => {
                 let task = ended.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
                 drivers.ended(task, &stop);
             }
-            ended = &mut server => {
-                lost = Some(format!("the HTTP server: {}", reason(ended)));
+            why = front.ended() => {
+                lost = Some(format!("the HTTP server: {why}"));
                 break;
+            }
+            () = events.ended(), if written => {
+                written = false;
+                let message = "the writing of Kubernetes Events ended by a defect; everything else goes on".into();
+                tell(&Event::Trouble { message });
             }
             _ = &mut watcher => {
                 lost = Some("the watch on the inventories".into());
@@ -143,20 +161,32 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
         let message = format!("some syncs did not end within {} s and are given up", FAREWELL.as_secs());
         tell(&Event::Trouble { message });
     }
-    farewell.cancel();
-    watcher.abort();
-    if !server.is_finished() {
-        let _ = tokio::time::timeout(Duration::from_secs(3), server).await;
+    // Before the Lease is given up, since only a leader writes.
+    if written {
+        events.end().await;
     }
+    over.cancel();
+    if !elector.is_finished() {
+        let _ = tokio::time::timeout(RELEASE, elector).await;
+    }
+    watcher.abort();
+    front.close().await;
     lost.map_or(Ok(()), |part| Err(DaemonError::Lost(part)))
 }
 
-fn reason(ended: Result<io::Result<()>, JoinError>) -> String {
-    match ended {
-        Ok(Ok(())) => "it was told to".into(),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "by a defect".into(),
-    }
+/// Runs for leader until told that it is over; without an election this agent leads.
+fn elect(
+    election: Option<Election>,
+    context: &Context,
+    losing: mpsc::Sender<oneshot::Sender<()>>,
+    over: &CancellationToken,
+) -> JoinHandle<()> {
+    let Some(election) = election else {
+        let why = "leads: leader election is turned off".into();
+        (context.tell)(&Event::Leadership { leads: true, holder: None, why });
+        return tokio::spawn(over.clone().cancelled_owned());
+    };
+    tokio::spawn(election.run(context.leadership.clone(), losing, over.clone()))
 }
 
 async fn next_config(watch: &mut Option<Watch>) -> Option<Result<Loaded, ConfigError>> {
@@ -180,6 +210,9 @@ fn needs_restart(old: &Config, new: &Config) -> Option<String> {
     }
     if old.data_dir != new.data_dir {
         keys.push("dataDir");
+    }
+    if old.leader_election != new.leader_election {
+        keys.push("leaderElection");
     }
     let keys = keys.join(", ");
     (!keys.is_empty()).then(|| format!("the change of {keys} takes effect at the next start"))
@@ -215,6 +248,22 @@ impl Drivers {
             (sync, ending)
         });
         self.running.insert(name.clone(), Running { config: Arc::clone(config), stop, task: task.id() });
+    }
+
+    /// Ends all drivers where they are, as a crash would, and starts them again: they have to learn
+    /// everything anew, since what they assume is another's to change from now on.
+    async fn begin_anew(&mut self) {
+        self.tasks.shutdown().await;
+        for name in std::mem::take(&mut self.running).into_keys() {
+            self.context.registry.leave(&name);
+            if !self.wanted.contains_key(&name) {
+                (self.context.tell)(&Event::SyncForgotten { sync: name.as_str().into() });
+            }
+        }
+        let wanted: Vec<_> = self.wanted.keys().cloned().collect();
+        for name in wanted {
+            self.start(&name, Duration::ZERO);
+        }
     }
 
     /// A driver ended: because it was told to, or by a defect.

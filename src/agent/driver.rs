@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::effects::Worker;
 use super::parents::{AllMarks, marks, read_parent};
+use super::told::Told;
 use super::{Context, ParentStore, translate};
 use crate::apply::{Parent, applyset_id};
 use crate::cluster::{Cluster, Live};
@@ -62,22 +63,36 @@ impl Driver {
         let set_id = applyset_id(&Parent::name(&self.config.name), &self.context.namespace, "ConfigMap", "");
         self.context.registry.enter(&self.config.name, &set_id);
         self.context.registry.follows(&self.config);
-        let parent = match self.first_read(&name).await {
+        // Asked before the parent is read: what was read before that was certain may be outdated.
+        let led = self.context.leadership.is_held();
+        let parent = match self.first_read(&name, led).await {
             Ok(parent) => parent,
             Err(ending) => return ending,
         };
         let cluster = match self.context.cluster.impersonating(self.config.service_account.as_ref()) {
             Ok(cluster) => cluster,
-            Err(error) => return Some(self.fail(&name, &error.to_string())),
+            Err(error) => return Some(self.fail(&name, &error.to_string(), led)),
         };
         if let Some(damaged) = parent.as_ref().and_then(|parent| parent.damaged.clone()) {
             (self.context.tell)(&Event::Problem { sync: Arc::clone(&name), problem: Problem::general(damaged) });
         }
+        if let Some(uid) = parent.as_ref().and_then(|parent| parent.uid.as_deref()) {
+            self.context.registry.has_parent(&self.config.name, uid);
+        }
         let seen = parent.as_ref().map(marks).unwrap_or_default();
         let stored = parent.map(|parent| (parent.inventory, parent.status));
-        let machine =
+        let mut machine =
             Machine::new(Arc::clone(&self.config), set_id.clone(), stored, seen, self.context.now(), fastrand::u64(..))
                 .allowing_prune(self.allow_prune);
+        if !led {
+            (self.context.tell)(&Event::StandingBy { sync: Arc::clone(&name), commit: None });
+            machine = machine.following();
+        }
+        // Empty at first: it is asked for, in the name of the account, when it is needed.
+        let discovery = match &self.config.service_account {
+            Some(_) => Arc::default(),
+            None => Arc::clone(&self.context.discovery),
+        };
         let (applied_one, applied) = mpsc::unbounded_channel();
         let (watched, set) = (cluster.clone(), set_id.clone());
         let worker = Worker {
@@ -92,20 +107,23 @@ impl Driver {
             name,
             set_id,
             cluster,
+            discovery,
             revision: tokio::sync::Mutex::default(),
             hurry: tokio::sync::Mutex::default(),
             cache: tokio::sync::Mutex::new(Cache::default()),
+            told: Told::default(),
             rediscover: AtomicBool::new(false),
             stop: self.stop.clone(),
             resolved: tokio::sync::Mutex::default(),
             applied_one,
             live: (!self.once).then(|| self.watches(&watched, &set)),
         };
-        self.turn(machine, &worker, applied).await
+        let all_marks = self.marks.take();
+        self.turn(machine, &worker, all_marks, applied).await
     }
 
     /// Reads the parent, again and again while that fails: without it, nothing may be decided.
-    async fn first_read(&mut self, name: &Arc<str>) -> Result<Option<Parent>, Option<Ending>> {
+    async fn first_read(&self, name: &Arc<str>, led: bool) -> Result<Option<Parent>, Option<Ending>> {
         let mut pause = FIRST_RETRY;
         loop {
             let read = read_parent(&self.context.cluster, &self.context.namespace, &self.config.name);
@@ -116,7 +134,7 @@ impl Driver {
                 },
                 () = self.stop.cancelled() => return Err(None),
             };
-            let ending = self.fail(name, &error);
+            let ending = self.fail(name, &error, led);
             if self.once {
                 return Err(Some(ending));
             }
@@ -129,7 +147,13 @@ impl Driver {
         }
     }
 
-    fn fail(&self, name: &Arc<str>, error: &str) -> Ending {
+    /// A follower tells the problem alone: where the sync stands, the leader knows.
+    fn fail(&self, name: &Arc<str>, error: &str, led: bool) -> Ending {
+        (self.context.tell)(&Event::Problem { sync: Arc::clone(name), problem: Problem::general(error) });
+        let ending = Ending { result: SyncResult::Failed, message: error.to_owned() };
+        if !led {
+            return ending;
+        }
         let status = crate::plan::SyncStatus {
             sync: name.to_string(),
             phase: Phase::Failing,
@@ -140,10 +164,23 @@ impl Driver {
             path: self.config.path.to_string(),
             ..crate::plan::SyncStatus::default()
         };
-        (self.context.tell)(&Event::Problem { sync: Arc::clone(name), problem: Problem::general(error) });
         (self.context.tell)(&Event::Status { status: Arc::new(status), commit_time: None });
         self.context.registry.set_phase(&self.config.name, Phase::Failing);
-        Ending { result: SyncResult::Failed, message: error.to_owned() }
+        ending
+    }
+
+    /// Waits until this agent leads, and then reads the parent, which is the former leader's last word.
+    async fn promoted(&self, name: Arc<str>) -> Input {
+        self.context.leadership.held().await;
+        let Ok(parent) = self.first_read(&name, true).await else {
+            // Stopped meanwhile.
+            return std::future::pending().await;
+        };
+        if let Some(damaged) = parent.as_ref().and_then(|parent| parent.damaged.clone()) {
+            (self.context.tell)(&Event::Problem { sync: name, problem: Problem::general(damaged) });
+        }
+        let marks = parent.as_ref().map(marks).unwrap_or_default();
+        Input::Leads { stored: parent.map(|parent| Box::new((parent.inventory, parent.status))), marks }
     }
 
     /// The watches of this sync, with its own rights.
@@ -154,14 +191,16 @@ impl Driver {
     }
 
     async fn turn(
-        &mut self,
+        &self,
         mut machine: Machine,
         worker: &Worker,
+        mut all_marks: Option<watch::Receiver<Option<AllMarks>>>,
         mut applied: mpsc::UnboundedReceiver<Input>,
     ) -> Option<Ending> {
         let mut phases = self.context.registry.phases();
         let mut running: Running<'_> = FuturesUnordered::new();
         let mut ending = None;
+        let mut promotion = Box::pin(self.promoted(Arc::clone(&worker.name)));
         let mut inputs = vec![Input::WaitingFor(self.waiting_for(&phases.borrow_and_update())), Input::Tick];
         loop {
             for input in inputs.drain(..) {
@@ -190,7 +229,8 @@ impl Driver {
                     let waiting = self.waiting_for(&phases.borrow_and_update());
                     inputs.push(Input::WaitingFor(waiting));
                 }
-                marks = next_marks(&mut self.marks, &self.config.name) => inputs.push(marks),
+                marks = next_marks(&mut all_marks, &self.config.name) => inputs.push(marks),
+                leads = &mut promotion, if !over && !machine.leads() => inputs.push(leads),
                 () = self.stop.cancelled(), if !over => {}
             }
         }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, RwLock, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::told::Told;
 use super::{Context, ParentStore, translate};
 use crate::apply::{Job, prune};
 use crate::cluster::{ApiError, Cluster, Discovery, Live, Wanted};
@@ -30,12 +31,16 @@ pub(super) struct Worker {
     pub set_id: String,
     /// With the rights of the sync's service account, where it names one.
     pub cluster: Cluster,
+    /// What the server has, as this sync may know it: of its own where it names a service account.
+    pub discovery: Arc<RwLock<Arc<Discovery>>>,
     pub git: Git,
     pub parent: ParentStore,
     pub revision: Mutex<Option<Revision>>,
     /// Ends the waiting of the apply that is under way.
     pub hurry: Mutex<CancellationToken>,
     pub cache: Mutex<Cache>,
+    /// Which errors were told lately.
+    pub told: Told,
     /// What is known of the server's kinds may be outdated.
     pub rediscover: AtomicBool,
     pub stop: CancellationToken,
@@ -51,21 +56,31 @@ pub(super) struct Worker {
 type Placed = (Arc<RenderedCommit>, Arc<Discovery>, Arc<Resolved>);
 
 impl Worker {
-    /// Carries out one effect; `None` for what has no result.
+    /// Carries out one effect; `None` for what has no result. What only reads is left where it is when
+    /// the agent stops: a server that hangs must not keep it from ending.
     pub async fn carry_out(&self, effect: Effect) -> Option<Input> {
         Some(match effect {
-            Effect::Look { id } => Input::Looked { id, result: self.look().await },
-            Effect::Render { id, commit } => Input::Rendered { id, result: self.render(&commit).await },
+            Effect::Look { id } => {
+                let result = self.unless_stopped(self.look()).await?;
+                Input::Looked { id, result, watched: self.live.as_ref().is_some_and(Live::is_complete) }
+            }
+            Effect::Render { id, commit } => {
+                Input::Rendered { id, result: self.unless_stopped(self.render(&commit)).await? }
+            }
             Effect::Observe { id, rendered, inventory } => {
-                Input::Observed { id, result: self.observe(&rendered, inventory).await }
+                Input::Observed { id, result: self.unless_stopped(self.observe(&rendered, inventory)).await? }
             }
             Effect::WriteParent { id, inventory, status } => {
                 Input::ParentWritten { id, result: self.write_parent(inventory, &status).await }
             }
             Effect::Apply { id, plan, waves } => Input::Applied { id, outcomes: self.apply(id, &plan, &waves).await },
-            Effect::Examine { id, desired } => Input::Examined { id, result: self.examine(&desired).await },
+            Effect::Examine { id, desired } => {
+                Input::Examined { id, result: self.unless_stopped(self.examine(&desired)).await? }
+            }
             Effect::Heal { id, step } => Input::Healed { id, outcome: self.heal(*step).await },
-            Effect::Audit { id, desired } => Input::Audited { id, result: self.audit(&desired).await },
+            Effect::Audit { id, desired } => {
+                Input::Audited { id, result: self.unless_stopped(self.audit(&desired)).await? }
+            }
             Effect::Prune { id, plan } => Input::Pruned { id, outcomes: self.prune(&plan).await },
             Effect::Tell(notice) => {
                 for event in translate::notice(&self.name, notice) {
@@ -74,6 +89,14 @@ impl Worker {
                 return None;
             }
         })
+    }
+
+    /// `None` once the agent stops.
+    async fn unless_stopped<T>(&self, reading: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            read = reading => Some(read),
+            () = self.stop.cancelled() => None,
+        }
     }
 
     fn worked(&self, work: Work, since: Instant) {
@@ -234,7 +257,7 @@ impl Worker {
         inventory: &[ObjectId],
         anew: bool,
     ) -> Result<Arc<Discovery>, ApiError> {
-        let known = Arc::clone(&*self.context.discovery.read().await);
+        let known = Arc::clone(&*self.discovery.read().await);
         let kinds: BTreeSet<_> =
             rendered.manifests.iter().map(|manifest| (&manifest.id.gk, &*manifest.version)).collect();
         let complete = |scope: &Scope| matches!(scope, Scope::Namespaced | Scope::Cluster);
@@ -243,8 +266,8 @@ impl Worker {
         if !anew && declared && inventory.iter().all(|id| known.preferred(&id.gk).is_some()) {
             return Ok(known);
         }
-        let fresh = Arc::new(self.context.cluster.discover().await?);
-        *self.context.discovery.write().await = Arc::clone(&fresh);
+        let fresh = Arc::new(self.cluster.discover().await?);
+        *self.discovery.write().await = Arc::clone(&fresh);
         if let Some(watches) = &self.live {
             watches.poke();
         }
@@ -252,7 +275,9 @@ impl Worker {
     }
 
     async fn write_parent(&self, inventory: Inventory, status: &SyncStatus) -> Result<(), String> {
-        for message in self.parent.write(inventory, status).await? {
+        let stored = self.parent.write(inventory, status).await?;
+        self.context.registry.has_parent(&self.config.name, &stored.uid);
+        for message in stored.trouble {
             (self.context.tell)(&Event::Trouble { message });
         }
         Ok(())
@@ -269,7 +294,7 @@ impl Worker {
         *self.hurry.lock().await = hurry.clone();
         let job = Job {
             cluster: &self.cluster,
-            discovery: &self.context.discovery,
+            discovery: &self.discovery,
             set_id: &self.set_id,
             atomic: self.config.atomic,
             timeout: self.config.timeout,
@@ -294,7 +319,7 @@ impl Worker {
 
     async fn prune(&self, plan: &Plan) -> Vec<crate::plan::PrunedObject> {
         let began = Instant::now();
-        let discovery = Arc::clone(&*self.context.discovery.read().await);
+        let discovery = Arc::clone(&*self.discovery.read().await);
         let report = |outcome: &crate::plan::PrunedObject| (self.context.tell)(&translate::pruned(&self.name, outcome));
         let outcomes = prune(&self.cluster, &discovery, plan, &self.stop, &report).await;
         if let Some(watches) = &self.live {

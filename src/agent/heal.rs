@@ -44,7 +44,7 @@ impl Worker {
         let hurry = CancellationToken::new();
         let job = Job {
             cluster: &self.cluster,
-            discovery: &self.context.discovery,
+            discovery: &self.discovery,
             set_id: &self.set_id,
             atomic: false,
             timeout: PATIENCE,
@@ -56,7 +56,7 @@ impl Worker {
         let outcome = outcome.unwrap_or_else(|| {
             let problem =
                 Problem { object: Some(id.clone()), ..Problem::general("nothing was declared to be applied") };
-            AppliedObject { id, result: ApplyResult::Skipped, live: None, problem: Some(problem) }
+            AppliedObject { id, uid: None, result: ApplyResult::Skipped, live: None, problem: Some(problem) }
         });
         if !outcome.result.succeeded() {
             self.doubt_discovery();
@@ -89,11 +89,12 @@ impl Worker {
         if let (Some(watches), Some(live)) = (&self.live, &outcome.live) {
             watches.note(live);
         }
-        (self.context.tell)(&translate::applied(&self.name, outcome));
+        let again = outcome.problem.as_ref().is_some_and(|problem| self.told.again(&outcome.id, &problem.message));
+        (self.context.tell)(&translate::applied(&self.name, outcome, again));
     }
 
     async fn resource(&self, desired: &Desired) -> Option<Resource> {
-        let discovery = Arc::clone(&*self.context.discovery.read().await);
+        let discovery = Arc::clone(&*self.discovery.read().await);
         discovery.resource(&desired.manifest.id.gk, &desired.manifest.version).cloned()
     }
 }

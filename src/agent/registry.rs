@@ -18,6 +18,8 @@ struct Entry {
     /// The newest commit as of which it has declared all of it.
     commit: String,
     config: Option<Arc<SyncConfig>>,
+    /// UID of its parent, once that is known to exist.
+    parent: Option<Arc<str>>,
     /// The syncs it waits for before it can declare anything.
     waits_for: Vec<String>,
 }
@@ -77,6 +79,22 @@ impl Registry {
             entry.commit.clear();
             entry.config = Some(Arc::clone(config));
         });
+    }
+
+    /// Says which parent it has.
+    pub fn has_parent(&self, sync: &SyncName, uid: &str) {
+        self.with(|entries| {
+            let entry = entries.entry(sync.clone()).or_default();
+            if entry.parent.as_deref() != Some(uid) {
+                entry.parent = Some(uid.into());
+            }
+        });
+    }
+
+    /// UID of the parent of a sync.
+    #[must_use]
+    pub fn parent(&self, sync: &SyncName) -> Option<Arc<str>> {
+        self.with(|entries| entries.get(sync)?.parent.clone())
     }
 
     /// Says as of which commit a sync has declared all that it declares.

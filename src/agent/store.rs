@@ -27,6 +27,15 @@ pub struct ParentStore {
     known: Mutex<Option<Known>>,
 }
 
+/// What came of storing.
+pub struct ParentWritten {
+    /// Of the parent.
+    pub uid: String,
+    /// For people: pieces that could not be deleted. They do no harm but take room, and the next
+    /// write tries again.
+    pub trouble: Vec<String>,
+}
+
 #[derive(Default)]
 struct Known {
     /// UID of the parent.
@@ -45,12 +54,9 @@ impl ParentStore {
     /// Stores inventory and status. One request (and a LIST at the first time), unless the inventory
     /// needs pieces or needed some before; of those, only the changed ones are written.
     ///
-    /// What is given back is trouble for people: pieces that could not be deleted. They do no harm
-    /// but take room, and the next write tries again.
-    ///
     /// # Errors
     /// The inventory is not stored, or not known to be; the text is for people.
-    pub async fn write(&self, inventory: Inventory, status: &SyncStatus) -> Result<Vec<String>, String> {
+    pub async fn write(&self, inventory: Inventory, status: &SyncStatus) -> Result<ParentWritten, String> {
         let mut parent = Parent::new(self.sync.clone(), Arc::clone(&self.namespace));
         parent.inventory = inventory;
         parent.status = status.clone();
@@ -66,13 +72,13 @@ impl ParentStore {
         let uid = self.apply(&Parent::name(&self.sync), &stored.parent).await?.live.uid.to_string();
         if known.parent.as_ref() != Some(&uid) {
             // Only now has the parent its UID, or somebody deleted the old one, and its pieces with it.
-            known.parent = Some(uid);
+            known.parent = Some(uid.clone());
             known.pieces.retain(|name, _| !stored.pieces.iter().any(|piece| piece.name == *name));
             self.write_pieces(&stored.pieces, &mut known).await?;
         }
         let trouble = self.delete_others(&stored.pieces, &mut known).await;
         *slot = Some(known);
-        Ok(trouble)
+        Ok(ParentWritten { uid, trouble })
     }
 
     /// What exists. Pieces are told from other `ConfigMap`s by label and name, and those that are

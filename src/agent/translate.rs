@@ -15,12 +15,14 @@ pub(super) fn outcome(outcome: Outcome) -> SyncResult {
     }
 }
 
-pub(super) fn applied(sync: &Arc<str>, outcome: &AppliedObject) -> Event {
+pub(super) fn applied(sync: &Arc<str>, outcome: &AppliedObject, again: bool) -> Event {
     Event::Applied {
         sync: Arc::clone(sync),
         object: outcome.id.clone(),
+        uid: outcome.uid.clone(),
         result: outcome.result,
         error: outcome.problem.clone(),
+        again,
     }
 }
 
@@ -50,13 +52,13 @@ pub(super) fn notice(sync: &Arc<str>, notice: Notice) -> Vec<Event> {
             prune: plan.count(Verb::Prune),
             refuse: plan.count(Verb::Refuse),
         }],
-        Notice::Drift { drift, missed } => {
+        Notice::Drift { drift, uid, missed } => {
             let Drift { object, at: _, reason, blame, healed } = drift;
-            vec![Event::DriftDetected { sync, object, reason, blame, healed, missed }]
+            vec![Event::DriftDetected { sync, object, uid, reason, blame, healed, missed }]
         }
         Notice::DriftGone { object } => vec![Event::DriftGone { sync, object }],
-        Notice::Contested(contest) => vec![Event::Contested { sync, contest }],
-        Notice::Uncontested { object } => vec![Event::Uncontested { sync, object }],
+        Notice::Contested { contest, uid } => vec![Event::Contested { sync, contest, uid }],
+        Notice::Uncontested { object, uid } => vec![Event::Uncontested { sync, object, uid }],
         Notice::ContestedNow { objects } => vec![Event::ContestedNow { sync, objects }],
         Notice::Healed { object, after } => vec![Event::DriftHealed { sync, object, after }],
         Notice::Held(held) => vec![Event::PruneHeld {
@@ -87,6 +89,7 @@ pub(super) fn notice(sync: &Arc<str>, notice: Notice) -> Vec<Event> {
         }
         Notice::Suspended { by } => vec![Event::Suspended { sync, by }],
         Notice::Resumed => vec![Event::Resumed { sync }],
+        Notice::StandingBy { commit } => vec![Event::StandingBy { sync, commit: Some(commit.id) }],
         Notice::Status(status) => {
             let commit_time = status.synced.as_ref().map(|commit| commit.time);
             vec![Event::Status { status, commit_time }]

@@ -237,12 +237,23 @@ impl Job<'_> {
         };
         let outcome = apply_one(self.cluster, step, desired, &resource, self.set_id).await;
         match outcome {
-            Ok((result, live)) => AppliedObject { id: step.id.clone(), result, live: Some(live), problem: None },
+            Ok((result, live)) => {
+                let uid = Some(Arc::clone(&live.uid));
+                AppliedObject { id: step.id.clone(), uid, result, live: Some(live), problem: None }
+            }
             Err(error) => {
                 if matches!(error.cause(), Some(ApiError::Unreachable(_) | ApiError::Timeout(_))) {
                     unreachable.store(true, Ordering::Relaxed);
                 }
-                failed(step, error.to_string())
+                match &step.id.namespace {
+                    Some(namespace) if error.cause().is_some_and(ApiError::is_about_a_terminating_namespace) => {
+                        skipped(
+                            step,
+                            format!("waits for namespace {namespace}, which is being deleted, to be made again"),
+                        )
+                    }
+                    _ => failed(step, error.to_string()),
+                }
             }
         }
     }
@@ -321,8 +332,9 @@ fn refused(plan: &Plan) -> BTreeSet<ObjectId> {
 }
 
 fn outcome(step: &Step, result: ApplyResult, message: String) -> AppliedObject {
-    let problem = Problem { message, ..step.problem() };
-    AppliedObject { id: step.id.clone(), result, live: None, problem: Some(problem) }
+    let problem = Problem { message, ..step.problem() }.clipped();
+    let uid = step.live.as_ref().map(|live| Arc::clone(&live.uid));
+    AppliedObject { id: step.id.clone(), uid, result, live: None, problem: Some(problem) }
 }
 
 fn failed(step: &Step, message: String) -> AppliedObject {

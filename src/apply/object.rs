@@ -106,7 +106,12 @@ pub(super) async fn apply_one(
             other => other.map_err(refused)?,
         }
     }
-    match write(cluster, desired, resource, set_id).await {
+    let mut outcome = write(cluster, desired, resource, set_id).await;
+    if step.live.is_some() && matches!(&outcome, Err(ApplyError::Api(error)) if error.is_about_port_names()) {
+        cluster.take_over_ports(&step.id, resource).await.map_err(refused)?;
+        outcome = write(cluster, desired, resource, set_id).await;
+    }
+    match outcome {
         Ok(applied) => Ok((compare(step, &applied.live), applied.live)),
         Err(ApplyError::Api(error)) => match (error.immutable_fields(), &step.live) {
             (Some(_), Some(live)) if desired.manifest.directives.replace => {
@@ -228,7 +233,7 @@ mod tests {
     #[test]
     fn a_refused_secret_shows_no_value() {
         let wanted = desired(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"},
-            "data": {"password": "aHVudGVyMg==", "port": 5432}}));
+            "data": {"password": "aHVudGVyMg==", "port": "5432"}}));
         let answer = ApiError::Refused {
             code: 422,
             reason: "Invalid".into(),

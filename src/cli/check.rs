@@ -1,9 +1,10 @@
 //! `driftless check`: whether everything is there that syncing needs.
 
+mod permissions;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures::StreamExt as _;
 use serde::Serialize;
 
 use super::paint::Paint;
@@ -11,15 +12,16 @@ use super::plan::{defined, scope};
 use super::render::read;
 use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session};
-use crate::cluster::{Access, Cluster, Discovery};
+use crate::cluster::{Access, ApiError, Cluster, Discovery, Resource};
 use crate::config::SyncConfig;
-use crate::object::{DigestKey, GroupKind, Scope};
+use crate::object::{DigestKey, GroupKind, Harmless, ObjectId, Scope};
 use crate::plan::{resolve, waves};
 use crate::reconcile::RenderedCommit;
+use permissions::{Missing, Needed, table};
 
-/// Permission questions that are under way at once.
-const AT_ONCE: usize = 8;
-const VERBS: [&str; 5] = ["get", "list", "create", "patch", "delete"];
+/// What a sync does with the objects of a kind.
+const READ: [&str; 3] = ["get", "list", "watch"];
+const WRITE: [&str; 2] = ["create", "patch"];
 
 /// One thing that was checked.
 #[derive(Debug, Serialize)]
@@ -27,15 +29,18 @@ struct Finding {
     what: String,
     ok: bool,
     detail: String,
+    /// Permissions.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<Missing>,
 }
 
 impl Finding {
     fn good(what: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { what: what.into(), ok: true, detail: detail.into() }
+        Self { what: what.into(), ok: true, detail: detail.into(), missing: Vec::new() }
     }
 
     fn bad(what: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { what: what.into(), ok: false, detail: detail.into() }
+        Self { what: what.into(), ok: false, detail: detail.into(), missing: Vec::new() }
     }
 }
 
@@ -63,8 +68,7 @@ pub(super) async fn check(common: &Common) -> Result<u8, CliError> {
         }
     };
     if let Some((cluster, _)) = &cluster {
-        let own = own_access(&session.namespace);
-        findings.push(permissions(cluster, "the agent's own state", own).await);
+        findings.push(permissions(cluster, "the agent", own(&session, cluster).await).await);
     }
     let mut readings = Vec::new();
     for sync in &session.config.syncs {
@@ -72,6 +76,7 @@ pub(super) async fn check(common: &Common) -> Result<u8, CliError> {
     }
     // What another sync installs counts as being there.
     let defined = defined(readings.iter().filter_map(|(_, reading)| reading.as_ref().ok()));
+    let crds = installed(readings.iter().filter_map(|(_, reading)| reading.as_ref().ok()));
     for (sync, reading) in &readings {
         match reading {
             Err(error) => findings.push(Finding::bad(format!("sync {}: git", sync.name), error.to_string())),
@@ -80,7 +85,7 @@ pub(super) async fn check(common: &Common) -> Result<u8, CliError> {
                 findings.push(Finding::good(format!("sync {}: git", sync.name), detail));
                 findings.extend(manifests(sync, rendered, cluster.as_ref().map(|(_, discovery)| discovery), &defined));
                 if let Some((cluster, discovery)) = &cluster {
-                    findings.push(objects(cluster, discovery, sync, rendered).await?);
+                    findings.extend(objects(cluster, discovery, &crds, sync, rendered).await?);
                 }
             }
         }
@@ -94,17 +99,24 @@ pub(super) async fn check(common: &Common) -> Result<u8, CliError> {
     Ok(u8::from(!good))
 }
 
-/// What the agent needs for parents and key, whatever it syncs.
-fn own_access(namespace: &str) -> BTreeSet<Access> {
-    let access = |verb, resource: &str| Access {
-        verb,
-        group: String::new(),
-        resource: resource.into(),
-        namespace: Some(namespace.into()),
-    };
-    let parents = ["get", "list", "watch", "create", "patch", "delete"].map(|verb| access(verb, "configmaps"));
-    let key = ["get", "create"].map(|verb| access(verb, "secrets"));
-    parents.into_iter().chain(key).collect()
+/// What the agent needs for itself, whatever it syncs.
+async fn own(session: &Session, cluster: &Cluster) -> Needed {
+    let home = &*session.namespace;
+    let mut needed = Needed::default();
+    let every = READ.into_iter().chain(WRITE).chain(["delete"]);
+    needed.require(every.map(|verb| Access::new(verb, "", "configmaps", Some(home))));
+    needed.require(["get", "create"].map(|verb| Access::new(verb, "", "secrets", Some(home))));
+    // Nothing but the Events themselves depends on this.
+    needed.wish(WRITE.map(|verb| Access::new(verb, "events.k8s.io", "events", Some(home))));
+    if session.config.leader_election {
+        let leases = |verb| Access::new(verb, "coordination.k8s.io", "leases", Some(home));
+        needed.require(["get", "create", "update"].map(leases));
+    }
+    let id = ObjectId::new("", "Namespace", None, home);
+    if matches!(cluster.look_at(&id, &Resource::core("namespaces", false)).await, Ok(None)) {
+        needed.require([Access::new("create", "", "namespaces", None)]);
+    }
+    needed
 }
 
 fn manifests(
@@ -126,51 +138,82 @@ fn manifests(
     problems.iter().map(|problem| Finding::bad(&*what, problem.to_string())).collect()
 }
 
-/// What the sync needs for its objects, in the name of its service account.
+/// The resources of the kinds that are going to be there.
+fn installed<'a>(renderings: impl Iterator<Item = &'a RenderedCommit>) -> BTreeMap<GroupKind, Resource> {
+    let crds = renderings.flat_map(|rendered| &rendered.manifests).filter_map(|manifest| {
+        let (gk, namespaced) = manifest.defines()?;
+        let plural = manifest.to_value().pointer("/spec/names/plural")?.as_str()?.to_owned();
+        let resource = Resource { group: gk.group.to_string(), ..Resource::core(&plural, namespaced) };
+        Some((gk, resource))
+    });
+    crds.collect()
+}
+
+/// What a sync needs for its objects, in the name of its service account where it has one, and what
+/// the agent needs for that sync.
 async fn objects(
     cluster: &Cluster,
     discovery: &Discovery,
+    crds: &BTreeMap<GroupKind, Resource>,
     sync: &Arc<SyncConfig>,
     rendered: &RenderedCommit,
-) -> Result<Finding, CliError> {
-    let mut needed = BTreeSet::new();
+) -> Result<Vec<Finding>, CliError> {
+    let (mut needed, mut agents) = (Needed::default(), Needed::default());
+    let mut spaces = BTreeSet::new();
     for manifest in &rendered.manifests {
-        let Some(resource) = discovery.resource(&manifest.id.gk, &manifest.version) else { continue };
-        let target = || sync.target_namespace.as_deref().unwrap_or("default");
-        let namespace = resource.namespaced.then(|| manifest.id.namespace.as_deref().unwrap_or_else(target).to_owned());
-        for verb in VERBS {
-            needed.insert(Access {
-                verb,
-                group: resource.group.clone(),
-                resource: resource.plural.clone(),
-                namespace: namespace.clone(),
-            });
+        let known = discovery.resource(&manifest.id.gk, &manifest.version).or_else(|| crds.get(&manifest.id.gk));
+        let Some(resource) = known else { continue };
+        let target = sync.target_namespace.as_deref().unwrap_or("default");
+        let namespace = resource.namespaced.then(|| manifest.id.namespace.as_deref().unwrap_or(target));
+        // An Event about an object outside of all namespaces is in the default one.
+        spaces.insert(namespace.unwrap_or("default").to_owned());
+        let deletes = sync.prune.enabled || manifest.directives.replace;
+        let verbs = READ.into_iter().chain(WRITE).chain(deletes.then_some("delete"));
+        needed.require(verbs.map(|verb| Access::new(verb, &resource.group, &resource.plural, namespace)));
+    }
+    for space in &spaces {
+        agents.wish(WRITE.map(|verb| Access::new(verb, "events.k8s.io", "events", Some(space))));
+    }
+    let mut whose = format!("sync {}", sync.name);
+    let mut findings = Vec::new();
+    if let Some(account) = &sync.service_account {
+        let name = Some(account.name.to_string());
+        let impersonate =
+            Access { name, ..Access::new("impersonate", "", "serviceaccounts", Some(&account.namespace)) };
+        agents.require([impersonate]);
+        let own = permissions(cluster, &format!("the agent for {whose}"), agents).await;
+        whose = format!("{whose} as {}", account.user());
+        let blocked = !own.ok;
+        findings.push(own);
+        if blocked {
+            let why = "not asked for, since the agent may not act as this account";
+            findings.push(Finding::bad(format!("permissions of {whose}"), why));
+            return Ok(findings);
         }
+    } else {
+        findings.push(permissions(cluster, &format!("the agent for {whose}"), agents).await);
     }
     let cluster = cluster.impersonating(sync.service_account.as_ref())?;
-    Ok(permissions(&cluster, &format!("sync {}", sync.name), needed).await)
+    findings.push(permissions(&cluster, &whose, needed).await);
+    Ok(findings)
 }
 
-async fn permissions(cluster: &Cluster, whose: &str, needed: BTreeSet<Access>) -> Finding {
+async fn permissions(cluster: &Cluster, whose: &str, needed: Needed) -> Finding {
     let what = format!("permissions of {whose}");
+    let missing: Result<Vec<Missing>, ApiError> = needed.missing(cluster).await;
+    let missing = match missing {
+        Ok(missing) => missing,
+        Err(error) => return Finding::bad(what, format!("could not be asked for: {error}")),
+    };
     let count = needed.len();
-    let mut asked = Vec::with_capacity(count);
-    for access in needed {
-        asked.push(cluster.may(access));
-    }
-    let mut missing = BTreeSet::new();
-    let mut answers = futures::stream::iter(asked).buffer_unordered(AT_ONCE);
-    while let Some((access, allowed)) = answers.next().await {
-        match allowed {
-            Ok(true) => {}
-            Ok(false) => drop(missing.insert(access.to_string())),
-            Err(error) => return Finding::bad(what, format!("could not be asked for: {error}")),
-        }
-    }
-    if missing.is_empty() {
-        return Finding::good(what, format!("all {count} are granted"));
-    }
-    Finding::bad(what, format!("missing: {}", missing.into_iter().collect::<Vec<_>>().join("; ")))
+    let lacks: usize = missing.iter().map(|one| one.verbs.len()).sum();
+    let ok = missing.iter().all(|one| !one.required);
+    let detail = match (lacks, ok) {
+        (0, _) => format!("all {count} are granted"),
+        (lacks, true) => format!("{lacks} of {count} are missing, none of them required"),
+        (lacks, false) => format!("{lacks} of {count} are missing"),
+    };
+    Finding { what, ok, detail, missing }
 }
 
 fn text(findings: &[Finding]) -> String {
@@ -178,7 +221,10 @@ fn text(findings: &[Finding]) -> String {
     let mut out = String::new();
     for finding in findings {
         let mark = if finding.ok { paint.green("ok   ") } else { paint.red("wrong") };
-        out += &format!("{mark}  {}: {}\n", finding.what, finding.detail);
+        out += &format!("{mark}  {}: {}\n", finding.what, Harmless(&finding.detail));
+        if !finding.missing.is_empty() {
+            out += &table(&finding.missing);
+        }
     }
     out
 }

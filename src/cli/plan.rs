@@ -274,7 +274,7 @@ impl Survey {
                 without_ignored(desired, live.as_ref(), &mut applied.object);
                 answer(Ok(diff(before.as_ref(), Some(&applied.object), secret)), false)
             }
-            Err(error) if error.is_forbidden() && error.immutable_fields().is_none() => by_content(true),
+            Err(error) if error.denied().is_some() => by_content(true),
             // Its Namespace is created by the same commit.
             Err(error) if error.is_not_found() => by_content(false),
             Err(error) if error.immutable_fields().is_some() && desired.manifest.directives.replace => {

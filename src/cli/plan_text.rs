@@ -2,6 +2,7 @@
 
 use super::paint::Paint;
 use super::plan::{PlannedStep, SyncPlan};
+use crate::object::Harmless;
 
 /// Lines of a diff that are shown of an object that is created: its beginning tells enough.
 const NEW_OBJECT_LINES: usize = 12;
@@ -12,11 +13,17 @@ pub(super) fn text(plans: &[SyncPlan]) -> String {
 }
 
 fn one(plan: &SyncPlan, paint: Paint) -> String {
-    let mut out = format!("{}  {} {}\n", paint.bold(&plan.sync), plan.commit, paint.dim(&plan.subject));
+    let mut out =
+        format!("{}  {} {}\n", paint.bold(&plan.sync), plan.commit, paint.dim(&Harmless(&plan.subject).to_string()));
     for step in &plan.steps {
         let origin = step.origin.as_ref().map(|origin| format!("  {origin}")).unwrap_or_default();
         let head = format!("{} {:<9} {}", mark(step), step.verb, step.object);
-        out += &format!("{}  {}{}\n", coloured(step, &head, paint), paint.dim(&step.reason), paint.dim(&origin));
+        out += &format!(
+            "{}  {}{}\n",
+            coloured(step, &head, paint),
+            paint.dim(&Harmless(&step.reason).to_string()),
+            paint.dim(&origin)
+        );
         let limit = if step.verb == "create" { NEW_OBJECT_LINES } else { usize::MAX };
         for line in step.diff.iter().take(limit) {
             out += &format!("    {}\n", diff_line(line, paint));
@@ -33,12 +40,12 @@ fn one(plan: &SyncPlan, paint: Paint) -> String {
         out += &format!(
             "{} {}; nothing is pruned until `driftless approve {}` for commit {commit}\n",
             paint.yellow("held:"),
-            held.reason,
+            Harmless(&held.reason),
             plan.sync
         );
     }
     for note in &plan.notes {
-        out += &format!("{} {note}\n", paint.dim("note:"));
+        out += &format!("{} {}\n", paint.dim("note:"), Harmless(note));
     }
     out + &paint.bold(&summary(plan)) + "\n"
 }

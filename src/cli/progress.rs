@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::object::Harmless;
 use crate::observe::Event;
 
 /// The lines of all syncs. Cheap to clone.
@@ -26,7 +27,7 @@ impl Progress {
     pub fn around(&self, event: &Event, log: impl FnOnce()) {
         self.all.suspend(log);
         match event {
-            Event::SyncStarted { sync, commit, subject } => self.say(sync, format!("commit {commit} {subject}")),
+            Event::SyncStarted { sync, commit, subject } => self.say(sync, &format!("commit {commit} {subject}")),
             Event::Planned { sync, create, configure, prune, .. } => {
                 let bar = self.bar(sync);
                 bar.set_length(u64::try_from(create + configure + prune).unwrap_or(u64::MAX));
@@ -34,17 +35,17 @@ impl Progress {
             }
             Event::Applied { sync, object, .. } | Event::Pruned { sync, object, .. } => {
                 self.bar(sync).inc(1);
-                self.say(sync, object.to_string());
+                self.say(sync, &object.to_string());
             }
             Event::Status { status, .. } => {
-                self.say(&Arc::from(status.sync.as_str()), format!("{} {}", status.phase, status.message));
+                self.say(&Arc::from(status.sync.as_str()), &format!("{} {}", status.phase, status.message));
             }
             _ => {}
         }
     }
 
-    fn say(&self, sync: &Arc<str>, message: String) {
-        self.bar(sync).set_message(message);
+    fn say(&self, sync: &Arc<str>, message: &str) {
+        self.bar(sync).set_message(Harmless(message).to_string());
     }
 
     fn bar(&self, sync: &Arc<str>) -> ProgressBar {

@@ -10,7 +10,7 @@ use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session};
 use crate::agent::rendering_problem;
 use crate::config::SyncConfig;
-use crate::object::Manifest;
+use crate::object::{Manifest, masked};
 use crate::plan::Commit;
 use crate::reconcile::RenderedCommit;
 use crate::render::{Settings, render as render_snapshot};
@@ -80,11 +80,6 @@ pub(super) async fn render(common: &Common, options: &RenderArguments) -> Result
 
 /// The manifest with the values of a Secret hidden, unless they are asked for.
 fn shown(manifest: &Manifest, secrets: bool) -> Value {
-    let mut object = manifest.to_value();
-    if manifest.is_secret() && !secrets {
-        for (_, value) in object.get_mut("data").and_then(Value::as_object_mut).into_iter().flatten() {
-            *value = "<hidden>".into();
-        }
-    }
-    object
+    let object = manifest.to_value();
+    if manifest.is_secret() && !secrets { masked(&object) } else { object }
 }

@@ -1,5 +1,6 @@
 //! `driftless run` and `driftless run --once`.
 
+use std::convert::Infallible;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,15 +8,19 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::RwLock;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Progress;
 use super::session::{DataDir, print};
 use super::{CliError, Command, Common, Session};
-use crate::agent::{Context, Daemon, Once, Registry, Sink, digest_key, ensure_namespace, once, run as run_daemon};
-use crate::cluster::{Cluster, Discovery};
+use crate::agent::{
+    Context, Daemon, Election, Events, Front, HEARTBEAT, Holder, Once, Registry, Sink, Tenure, digest_key,
+    ensure_namespace, once, run as run_daemon,
+};
+use crate::cluster::{Cluster, Connect, Discovery, LEASE_NAME, Leadership, RequestHook};
 use crate::config::watch;
-use crate::object::DigestKey;
+use crate::object::{DigestKey, Harmless};
 use crate::observe::{Event, LogError, Observer, SyncResult, init};
 
 #[derive(Debug, Args)]
@@ -26,6 +31,9 @@ pub(super) struct RunArguments {
     /// Let commits prune what the guard would hold
     #[arg(long, requires = "once")]
     allow_prune: bool,
+    /// Run beside a daemon that holds the lease, and without taking it
+    #[arg(long, requires = "once")]
+    force: bool,
 }
 
 /// How often the configuration is read although nobody said that it changed.
@@ -33,6 +41,8 @@ const CONFIG_POLL: Duration = Duration::from_mins(1);
 /// The first and the longest wait for an API server that is not there.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// How long giving up the Lease may take.
+const RELEASE: Duration = Duration::from_secs(3);
 
 /// Sets up the log. Commands that print a result log only what went wrong, and so does `--once` on
 /// a terminal, where lines show the progress.
@@ -73,43 +83,125 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
     let session = Session::open(common)?;
     let observer = Observer::new().map_err(|error| CliError::Text(error.to_string()))?;
     let metrics = observer.metrics.clone();
-    let cluster = session.connect(Some(Arc::new(move |verb, code, took| metrics.request(verb, code, took)))).await?;
+    let hook: RequestHook = Arc::new(move |verb, code, took| metrics.request(verb, code, took));
     let stop = stop_on_signal()?;
     let progress = if options.once { Progress::on_terminal() } else { None };
     let (hearing, bars) = (observer.clone(), progress.clone());
-    let tell: Sink = Arc::new(move |event: &Event| match &bars {
-        Some(bars) => bars.around(event, || hearing.tell(event)),
-        None => hearing.tell(event),
+    let (events, publisher) = Events::new();
+    let tell: Sink = Arc::new(move |event: &Event| {
+        match &bars {
+            Some(bars) => bars.around(event, || hearing.tell(event)),
+            None => hearing.tell(event),
+        }
+        events.hear(event);
     });
     if session.config.syncs.is_empty() {
         tell(&Event::Note { message: "the configuration has no syncs, so there is nothing to do".into() });
     }
     let data = if options.once { Some(session.data_dir()?) } else { None };
-    let Some(context) = prepare(&session, cluster, tell, data.as_ref(), &stop).await? else { return Ok(0) };
-    if !options.once {
-        run_daemon(Daemon { context, config: session.config, watch: changes, observer, stop }).await?;
+    let front =
+        if options.once { None } else { Some(Front::open(session.config.listen, observer.clone(), &tell).await?) };
+    let prepared = tokio::select! {
+        prepared = prepare(&session, hook.clone(), Arc::clone(&tell), data.as_ref(), &stop) => prepared?,
+        never = beat(&observer) => match never {},
+    };
+    let Some(mut context) = prepared else { return Ok(0) };
+    let election = if session.config.leader_election && !options.force {
+        // A connection of its own: a renewal must not wait behind anything else.
+        let connect = Connect { hook: Some(hook.clone()), tries: Some(1), ..Connect::default() };
+        Some(Election::new(session.connect_with(connect).await?, Arc::clone(&session.namespace), tell))
+    } else {
+        None
+    };
+    if election.is_some() {
+        context.leadership = Leadership::to_be_won();
+        let leadership = Some(context.leadership.clone());
+        context.cluster = session.connect_with(Connect { hook: Some(hook), leadership, ..Connect::default() }).await?;
+    }
+    if let Some(front) = front {
+        let config = session.config;
+        let events = publisher;
+        run_daemon(Daemon { context, config, watch: changes, observer, front, events, election, stop }).await?;
         return Ok(0);
     }
+    let tenure = match election {
+        Some(election) => tokio::select! {
+            tenure = hold(election, &mut context, &session) => tenure?,
+            () = stop.cancelled() => return Ok(0),
+        },
+        None => None,
+    };
     let options = Once { allow_prune: options.allow_prune, stop };
+    let publishing = publisher.start(&context);
     let endings = once(&context, &session.config, &options).await;
+    publishing.end().await;
+    if let Some((over, keeping)) = tenure {
+        over.cancel();
+        // A Lease that is not given up ends by itself.
+        let _ = tokio::time::timeout(RELEASE, keeping).await;
+    }
     if let Some(progress) = progress {
         progress.end();
     }
-    let lines: Vec<String> =
-        endings.iter().map(|(name, end)| format!("{name}: {}: {}\n", end.result.as_str(), end.message)).collect();
+    let lines: Vec<String> = endings
+        .iter()
+        .map(|(name, end)| format!("{name}: {}: {}\n", end.result.as_str(), Harmless(&end.message)))
+        .collect();
     print(&lines.concat())?;
     Ok(exit_code(endings.values().map(|ending| ending.result)))
 }
 
-/// Namespace, key and discovery. The daemon waits for an API server that is not there yet;
+/// Shows signs of life while the API server is waited for.
+async fn beat(observer: &Observer) -> Infallible {
+    let mut heartbeat = tokio::time::interval(HEARTBEAT);
+    loop {
+        heartbeat.tick().await;
+        observer.board.beat();
+    }
+}
+
+/// Takes the Lease for a run of `--once`, so that no daemon and no other run writes beside it.
+async fn hold(
+    mut election: Election,
+    context: &mut Context,
+    session: &Session,
+) -> Result<Option<(CancellationToken, JoinHandle<()>)>, CliError> {
+    match election.stand_once(&context.leadership).await? {
+        Tenure::Won => {
+            let over = CancellationToken::new();
+            let keeping = tokio::spawn(election.keep_until(context.leadership.clone(), over.clone()));
+            Ok(Some((over, keeping)))
+        }
+        Tenure::Forbidden(why) => {
+            let message = format!("runs without knowing whether a daemon runs as well: {why}");
+            (context.tell)(&Event::Warning { message });
+            context.leadership = Leadership::unopposed();
+            let hook = context.cluster.hook();
+            context.cluster = session.connect_with(Connect { hook, ..Connect::default() }).await?;
+            Ok(None)
+        }
+        Tenure::Taken(Holder { name, renewed, duration }) => {
+            let namespace = &session.namespace;
+            let renewed = renewed.map(|renewed| format!(", renewed at {renewed}")).unwrap_or_default();
+            Err(CliError::Text(format!(
+                "{name} holds the Lease {namespace}/{LEASE_NAME} ({} s{renewed}): a daemon or another `run --once` is at work, and two must not write at the same time; stop it (scale the daemon to 0) and run this again, have the daemon do the work by `driftless sync`, or run beside it by --force",
+                duration.as_secs()
+            )))
+        }
+    }
+}
+
+/// Namespace, key and discovery. What is created here is created by whoever comes first, and never
+/// changed: that needs no leader, and the Lease needs the namespace. The daemon waits for an API server that is not there yet;
 /// `--once`, which has a data directory of its own, fails. `None`: stopped meanwhile.
 async fn prepare(
     session: &Session,
-    cluster: Cluster,
+    hook: RequestHook,
     tell: Sink,
     data: Option<&DataDir>,
     stop: &CancellationToken,
 ) -> Result<Option<Context>, CliError> {
+    let cluster = session.connect(Some(hook)).await?;
     let mut pause = FIRST_RETRY;
     let (key, discovery) = loop {
         let tried = tokio::select! {
@@ -137,6 +229,7 @@ async fn prepare(
         namespace: Arc::clone(&session.namespace),
         key,
         registry: Registry::default(),
+        leadership: Leadership::unopposed(),
         data_dir: Arc::new(data_dir),
         tell,
         started: Instant::now(),

@@ -60,8 +60,13 @@ impl Session {
     pub async fn connect(&self, hook: Option<RequestHook>) -> Result<Cluster, CliError> {
         // A person who waits for an answer would rather hear soon that there is no server.
         let tries = hook.is_none().then_some(2);
-        let connect = Connect { kubeconfig: self.kubeconfig.clone(), context: self.context.clone(), hook, tries };
-        Ok(Cluster::connect(&connect).await?)
+        self.connect_with(Connect { hook, tries, ..Connect::default() }).await
+    }
+
+    /// The cluster of this call, reached in a way of its own.
+    pub async fn connect_with(&self, connect: Connect) -> Result<Cluster, CliError> {
+        let (kubeconfig, context) = (self.kubeconfig.clone(), self.context.clone());
+        Ok(Cluster::connect(&Connect { kubeconfig, context, ..connect }).await?)
     }
 
     /// The syncs that are meant: the named one, or all.

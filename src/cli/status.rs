@@ -12,7 +12,7 @@ use super::{CliError, Common, Output, Session};
 use crate::agent::list_parents;
 use crate::apply::Parent;
 use crate::cluster::{Cluster, Discovery, Wanted};
-use crate::object::{Health, HealthStatus, ObjectId};
+use crate::object::{Harmless, Health, HealthStatus, ObjectId};
 use crate::plan::{Phase, SyncStatus};
 
 #[derive(Debug, Args)]
@@ -109,9 +109,9 @@ async fn standing(
     let wanted = Wanted { ids: parent.inventory.keys().cloned().collect(), ..Wanted::default() };
     let seen = cluster.see(discovery, &wanted, &parent.id(), None).await?;
     let live = wanted.ids.into_iter().map(|id| {
-        let health = match (seen.observed.get(&id), seen.unreadable.get(&id.gk)) {
+        let health = match (seen.observed.get(&id), seen.unreadable.of(&id)) {
             (Some(live), _) => live.health.clone(),
-            (None, Some(why)) => Health::new(HealthStatus::Unknown, why.as_str()),
+            (None, Some(why)) => Health::new(HealthStatus::Unknown, why),
             (None, None) => Health::new(HealthStatus::NotFound, "does not exist"),
         };
         (id, health)
@@ -168,7 +168,7 @@ fn text(all: &[Standing], objects: bool, paint: Paint) -> String {
             commit(status),
             one.live.len(),
             age(status.synced_at, Timestamp::now()),
-            status.message
+            Harmless(&status.message)
         );
     }
     for one in all {
@@ -180,10 +180,11 @@ fn text(all: &[Standing], objects: bool, paint: Paint) -> String {
 fn details(one: &Standing, objects: bool, paint: Paint) -> String {
     let mut out = String::new();
     for (id, health) in one.live.iter().filter(|(_, health)| objects || !health.is_current()) {
-        let line = format!("  {id}  {health}\n");
+        let line = format!("  {id}  {}\n", Harmless(&health.to_string()));
         out += &if health.is_current() { line } else { paint.yellow(&line) };
     }
-    for problem in &one.status.problems {
+    let collected = !objects && !one.status.summary.is_empty();
+    for problem in if collected { &one.status.summary } else { &one.status.problems } {
         out += &format!("  {} {problem}\n", paint.red("error:"));
     }
     if let Some(held) = &one.status.held {
@@ -204,7 +205,7 @@ fn details(one: &Standing, objects: bool, paint: Paint) -> String {
 fn markdown(all: &[Standing]) -> String {
     let mut out = String::from("| sync | phase | commit | objects | message |\n| --- | --- | --- | --- | --- |\n");
     for one in all {
-        let message = one.status.message.replace('|', "\\|");
+        let message = Harmless(&one.status.message).to_string().replace('|', "\\|");
         let status = &one.status;
         out += &format!(
             "| {} | {} | `{}` | {} | {message} |\n",

@@ -5,17 +5,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::BodyExt as _;
-use kube::client::{Body, ClientBuilder};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::Client;
+use kube::client::Body;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::ApiError;
+use super::access::name_the_account;
 use super::error::with_causes;
+use super::fence::fenced;
+use super::leadership::NotLeader;
+use super::renew::{Connected, connected};
+use super::{ApiError, Leadership};
 use crate::config::ServiceAccount;
 
 /// Called after every answered or failed request: verb, HTTP status (`None`: no answer), time.
@@ -31,6 +34,8 @@ pub struct Connect {
     /// How often a request is sent at most while the server is not there; `None`: 6 times, over
     /// some 8 seconds.
     pub tries: Option<u32>,
+    /// What could change something is sent only while this is held; `None`: always.
+    pub leadership: Option<Leadership>,
 }
 
 /// One request may take this long.
@@ -53,11 +58,20 @@ pub(super) type Unanswered = (ApiError, Option<Duration>);
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    /// The same without the user that the kubeconfig itself impersonates (`as`, `as-groups`).
+    plain: Client,
     hook: Option<RequestHook>,
     /// Namespace of the kubeconfig's context, or of the pod.
     default_namespace: Arc<str>,
-    impersonate: Option<HeaderValue>,
+    impersonate: Option<Impersonated>,
     tries: u32,
+}
+
+/// As whom requests are made, other than as whoever the kubeconfig says.
+#[derive(Clone)]
+struct Impersonated {
+    account: ServiceAccount,
+    user: HeaderValue,
 }
 
 /// One request, without what all have in common.
@@ -70,79 +84,60 @@ pub(super) struct Call {
     pub body: Option<(&'static str, Vec<u8>)>,
 }
 
-/// Whose rights a request needs: for the permission checks of `driftless check`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Access {
-    pub verb: &'static str,
-    pub group: String,
-    pub resource: String,
-    pub namespace: Option<String>,
-}
-
-/// `patch deployments.apps in shop`.
-impl std::fmt::Display for Access {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{} {}", self.verb, self.resource)?;
-        if !self.group.is_empty() {
-            write!(out, ".{}", self.group)?;
-        }
-        match &self.namespace {
-            Some(namespace) => write!(out, " in {namespace}"),
-            None => Ok(()),
-        }
-    }
-}
-
 impl Cluster {
     /// Reads the kubeconfig or the pod's service account. Sends nothing yet.
     ///
     /// # Errors
     /// There is none, or it cannot be used.
     pub async fn connect(options: &Connect) -> Result<Self, ApiError> {
-        let failed = |error: &dyn std::error::Error| ApiError::Configuration(with_causes(error));
-        let choice = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
-        let mut config = match &options.kubeconfig {
-            Some(path) => {
-                let file = Kubeconfig::read_from(path).map_err(|error| failed(&error))?;
-                Config::from_custom_kubeconfig(file, &choice).await.map_err(|error| failed(&error))?
-            }
-            None if options.context.is_some() => {
-                Config::from_kubeconfig(&choice).await.map_err(|error| failed(&error))?
-            }
-            None => Config::infer().await.map_err(|error| failed(&error))?,
+        let Connected { client, plain, namespace } = connected(options).await?;
+        let fence = |client: Client| match &options.leadership {
+            Some(leadership) => fenced(client, leadership.clone()),
+            None => client,
         };
-        config.connect_timeout = Some(Duration::from_secs(10));
-        // Repeating is done here, where the server's Retry-After and a bound are known.
-        config.default_retry = false;
-        config.headers.push((USER_AGENT, HeaderValue::from_static(concat!("driftless/", env!("CARGO_PKG_VERSION")))));
-        let default_namespace = config.default_namespace.as_str().into();
-        let client = ClientBuilder::try_from(config).map_err(|error| failed(&error))?.build();
+        let client = fence(client);
+        let plain = plain.map_or_else(|| client.clone(), fence);
         Ok(Self {
             client,
+            plain,
             hook: options.hook.clone(),
-            default_namespace,
+            default_namespace: namespace.into(),
             impersonate: None,
             tries: options.tries.unwrap_or(TRIES),
         })
     }
 
-    /// The same server as another user: requests of a sync that names a service account.
+    /// The same server as another user: requests of a sync that names a service account. The API
+    /// server knows one impersonation a request, so a user whom the kubeconfig impersonates is
+    /// replaced by it: his groups must not be lent to the account. The account's own groups are
+    /// added by the server.
     ///
     /// # Errors
     /// The name cannot be written in a header.
     pub fn impersonating(&self, account: Option<&ServiceAccount>) -> Result<Self, ApiError> {
-        let impersonate = account
-            .map(|account| format!("system:serviceaccount:{}:{}", account.namespace, account.name))
-            .map(|user| HeaderValue::from_str(&user))
-            .transpose()
+        let Some(account) = account else { return Ok(self.clone()) };
+        let user = HeaderValue::from_str(&account.user())
             .map_err(|_| ApiError::Configuration("serviceAccount has characters that no name can have".into()))?;
-        Ok(Self { impersonate, ..self.clone() })
+        let impersonate = Some(Impersonated { account: account.clone(), user });
+        Ok(Self { client: self.plain.clone(), impersonate, ..self.clone() })
+    }
+
+    /// The same server, with each request sent at most so often.
+    #[must_use]
+    pub fn trying(&self, tries: u32) -> Self {
+        Self { tries, ..self.clone() }
     }
 
     /// The kube client itself, for watches.
     #[must_use]
     pub fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// Who listens to the requests.
+    #[must_use]
+    pub fn hook(&self) -> Option<RequestHook> {
+        self.hook.clone()
     }
 
     #[must_use]
@@ -168,6 +163,10 @@ impl Cluster {
                 Ok(value) => return Ok(value),
                 Err((error, wish)) if error.is_transient() && error.code() != Some(500) && tried < self.tries => {
                     tokio::time::sleep(pause(tried, wish)).await;
+                }
+                // The credentials have been read anew since.
+                Err((error, _)) if error.code() == Some(401) && tried < 2.min(self.tries) => {
+                    tokio::time::sleep(pause(tried, None)).await;
                 }
                 Err((error, _)) => return Err(error),
             }
@@ -195,7 +194,7 @@ impl Cluster {
                 return Ok(body);
             }
             let body = read(body, LARGEST_REFUSAL).await?;
-            Err((ApiError::from_answer(parts.status.as_u16(), &body), retry_after(&parts.headers)))
+            Err((self.refusal(parts.status.as_u16(), &body), retry_after(&parts.headers)))
         };
         let outcome = timeout(limit, opened).await.unwrap_or(Err((ApiError::Timeout(limit), None)));
         if let Some(hook) = &self.hook {
@@ -211,8 +210,8 @@ impl Cluster {
     async fn send(&self, call: &Call) -> Result<Response<Body>, Unanswered> {
         let plain = |error: ApiError| (error, None);
         let mut request = Request::builder().method(call.method.clone()).uri(&call.path).header(ACCEPT, call.accept);
-        if let Some(user) = &self.impersonate {
-            request = request.header(HeaderName::from_static("impersonate-user"), user);
+        if let Some(other) = &self.impersonate {
+            request = request.header(HeaderName::from_static("impersonate-user"), &other.user);
         }
         if call.verb == "watch" {
             // Newer servers make every event a gzip member of its own, and our decoder ends with the
@@ -227,14 +226,26 @@ impl Cluster {
         let request = request
             .body(Body::from(bytes))
             .map_err(|error| plain(ApiError::Configuration(format!("cannot ask for {}: {error}", call.path))))?;
-        self.client.send(request).await.map_err(|error| plain(ApiError::Unreachable(with_causes(&error))))
+        self.client.send(request).await.map_err(|error| {
+            plain(refusal(&error).map_or_else(|| ApiError::Unreachable(with_causes(&error)), ApiError::NotLeader))
+        })
+    }
+
+    fn refusal(&self, code: u16, body: &[u8]) -> ApiError {
+        let error = ApiError::from_answer(code, body);
+        match &self.impersonate {
+            Some(Impersonated { account, .. }) if code == 403 => {
+                error.map_messages(|message| name_the_account(message, &account.namespace, &account.name))
+            }
+            _ => error,
+        }
     }
 
     async fn exchange(&self, call: &Call) -> Result<Value, Unanswered> {
         let (parts, body) = self.send(call).await?.into_parts();
         let body = read(body, LARGEST_ANSWER).await?;
         if !parts.status.is_success() {
-            return Err((ApiError::from_answer(parts.status.as_u16(), &body), retry_after(&parts.headers)));
+            return Err((self.refusal(parts.status.as_u16(), &body), retry_after(&parts.headers)));
         }
         // The position in the answer is told, its text never: it may be a Secret.
         serde_json::from_slice(&body).map_err(|error| {
@@ -242,6 +253,18 @@ impl Cluster {
             (ApiError::Garbled(place), None)
         })
     }
+}
+
+/// That a request was stopped by the fence, if that is what an error comes from.
+fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<NotLeader> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(refusal) = error.downcast_ref::<NotLeader>() {
+            return Some(*refusal);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// Reads an answer of at most so many bytes.

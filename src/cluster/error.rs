@@ -6,6 +6,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::Denied;
+use super::leadership::NotLeader;
+
 /// One field that the API server objects to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -35,6 +38,8 @@ pub enum ApiError {
     Timeout(Duration),
     #[error("the API server's answer could not be read: {0}")]
     Garbled(String),
+    #[error("{0}")]
+    NotLeader(NotLeader),
     /// The kubeconfig or the pod's service account cannot be used.
     #[error(
         "no cluster to connect to (name a kubeconfig with --kubeconfig or $KUBECONFIG, or run in a pod with a service account): {0}"
@@ -51,7 +56,9 @@ struct Refusal<'a> {
 
 impl fmt::Display for Refusal<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.message.is_empty() {
+        if let Some(denied) = Denied::parse(self.message).filter(|_| self.code == 403) {
+            denied.fmt(out)
+        } else if self.message.is_empty() {
             write!(out, "the API server answered {} {}", self.code, self.reason)
         } else {
             out.write_str(self.message)
@@ -127,6 +134,21 @@ impl ApiError {
         self.code() == Some(403)
     }
 
+    /// What permission is missing, when that is why the request was refused. Admission (a quota, a
+    /// policy) refuses with the same code, and no permission helps against that.
+    #[must_use]
+    pub fn denied(&self) -> Option<Denied> {
+        let Self::Refused { code: 403, message, .. } = self else { return None };
+        Denied::parse(message)
+    }
+
+    /// Nothing can be created in the namespace, since it is being deleted (core/v1,
+    /// `NamespaceTerminatingCause`).
+    #[must_use]
+    pub fn is_about_a_terminating_namespace(&self) -> bool {
+        matches!(self, Self::Refused { causes, .. } if causes.iter().any(|cause| cause.reason == "NamespaceTerminating"))
+    }
+
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.code() == Some(409)
@@ -139,13 +161,24 @@ impl ApiError {
         matches!(self, Self::Refused { code: 422, causes, .. } if causes.iter().any(|cause| cause.field == field))
     }
 
+    /// Whether two ports have the same name, or none where there are several: that of git beside one
+    /// that somebody else has set.
+    #[must_use]
+    pub fn is_about_port_names(&self) -> bool {
+        let is_name = |field: &str| {
+            let list = field.strip_suffix("].name").and_then(|field| Some(field.rsplit_once('[')?.0));
+            list.and_then(|list| list.rsplit('.').next()) == Some("ports")
+        };
+        matches!(self, Self::Refused { code: 422, causes, .. } if causes.iter().any(|cause| is_name(&cause.field)))
+    }
+
     /// The server answers this while it is busy or starting; the same request may go through later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Refused { code, .. } => matches!(code, 429 | 500 | 502 | 503 | 504),
             Self::Unreachable(_) | Self::Timeout(_) | Self::Garbled(_) => true,
-            Self::Configuration(_) => false,
+            Self::NotLeader(_) | Self::Configuration(_) => false,
         }
     }
 
@@ -211,6 +244,16 @@ mod tests {
     }
 
     #[test]
+    fn port_names_that_clash_are_told_from_other_refusals() {
+        for field in ["spec.ports[0].name", "spec.template.spec.containers[0].ports[1].name"] {
+            assert!(answer(422, "Duplicate value: \"http\"", field).is_about_port_names(), "{field}");
+        }
+        for field in ["spec.containers[0].name", "spec.ports[0].port", "metadata.name", "spec.ports"] {
+            assert!(!answer(422, "Duplicate value: \"http\"", field).is_about_port_names(), "{field}");
+        }
+    }
+
+    #[test]
     fn an_api_that_is_not_served_does_not_say_that_an_object_is_gone() {
         let object = json!({"kind": "Status", "reason": "NotFound", "details": {"name": "x", "kind": "configmaps"}});
         assert!(ApiError::from_answer(404, object.to_string().as_bytes()).is_not_found());
@@ -219,6 +262,23 @@ mod tests {
             let error = ApiError::from_answer(404, body);
             assert!(error.is_not_served() && !error.is_not_found(), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_missing_permission_is_told_apart_from_what_admission_refuses() {
+        let refused = |message: &str| {
+            let body = json!({"kind": "Status", "reason": "Forbidden", "message": message, "details": {"name": "a"}});
+            ApiError::from_answer(403, body.to_string().as_bytes())
+        };
+        let denied = refused(
+            "configmaps \"a\" is forbidden: User \"u\" cannot create resource \"configmaps\" in API group \"\" in the namespace \"x\"",
+        );
+        assert!(
+            denied.denied().is_some()
+                && denied.to_string().starts_with("no permission: u may not create configmaps in x")
+        );
+        let quota = refused("configmaps \"a\" is forbidden: exceeded quota: small");
+        assert!(quota.is_forbidden() && quota.denied().is_none() && quota.to_string().ends_with("quota: small"));
     }
 
     #[test]

@@ -63,10 +63,16 @@ impl Live {
                 tasks.insert(gk.clone(), AbortOnDropHandle::new(tokio::spawn(task)));
             } else {
                 let why = "the API server offers no watch of it";
-                sink.refused(&why);
+                sink.refused(&None, &why);
             }
         }
         begun
+    }
+
+    /// Whether every kind that is followed is seen by a watch right now.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.shared.is_complete()
     }
 
     /// The members of a kind as its watch knows them. `None` when it does not stand right now

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::client::Call;
 use super::health::health_of;
 use super::{ApiError, Cluster, Discovery, Followed, Live, Resource, has_health};
-use crate::object::{GroupKind, Health, ObjectId, Observed, names};
+use crate::object::{GroupKind, Health, ObjectId, Observed, Unreadable, names};
 
 pub(super) const JSON: &str = "application/json";
 pub(super) const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
@@ -33,8 +33,7 @@ pub struct Wanted {
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     pub observed: BTreeMap<ObjectId, Observed>,
-    /// Kinds that could not be read, and why.
-    pub unreadable: BTreeMap<GroupKind, String>,
+    pub unreadable: Unreadable,
     /// A kind is served no longer where discovery has it: discovery is to be asked anew.
     pub outdated: bool,
 }
@@ -44,6 +43,20 @@ enum Look<'a> {
     Members(&'a GroupKind, &'a Resource, BTreeSet<&'a str>),
     Namespace(&'a GroupKind, &'a Resource, Option<&'a str>),
     Single(&'a ObjectId, &'a Resource),
+}
+
+/// What one look has shown.
+#[derive(Default)]
+struct Shown {
+    objects: Vec<Observed>,
+    /// Namespaces in which that kind may not be listed.
+    refused: Vec<(Arc<str>, String)>,
+}
+
+impl From<Vec<Observed>> for Shown {
+    fn from(objects: Vec<Observed>) -> Self {
+        Self { objects, refused: Vec::new() }
+    }
 }
 
 impl Cluster {
@@ -75,7 +88,7 @@ impl Cluster {
                 }
                 // A kind that does not exist (yet) has no objects; one whose API is down may have.
                 None => match discovery.unreachable(gk) {
-                    Some(why) => drop(seen.unreadable.insert((*gk).clone(), why)),
+                    Some(why) => seen.unreadable.insert((*gk).clone(), None, why),
                     None if !wanted.versions.contains_key(*gk) => vanished.push(*gk),
                     None => {}
                 },
@@ -122,13 +135,15 @@ impl Cluster {
                 let crds = list.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
                 for gk in vanished.iter().filter(|gk| crds.iter().any(|crd| defines(crd, gk))) {
                     let why = "its CRD exists, but the API server does not serve it";
-                    seen.unreadable.insert((*gk).clone(), why.into());
+                    seen.unreadable.insert((*gk).clone(), None, why.into());
                 }
                 Ok(())
             }
             Err(error) if error.code().is_some() => {
                 let why = format!("it is unknown whether its CRD still exists: {error}");
-                seen.unreadable.extend(vanished.iter().map(|gk| ((*gk).clone(), why.clone())));
+                for gk in vanished {
+                    seen.unreadable.insert((*gk).clone(), None, why.clone());
+                }
                 Ok(())
             }
             Err(error) => Err(error),
@@ -143,15 +158,22 @@ impl Cluster {
         }
         let mut answers = futures::stream::iter(asked).buffer_unordered(AT_ONCE);
         while let Some((look, answer)) = answers.next().await {
-            let gk = match &look {
-                Look::Members(gk, ..) | Look::Namespace(gk, ..) => *gk,
-                Look::Single(id, _) => &id.gk,
+            let (gk, place) = match &look {
+                Look::Members(gk, ..) => (*gk, None),
+                Look::Namespace(gk, _, namespace) => (*gk, namespace.map(Arc::from)),
+                Look::Single(id, _) => (&id.gk, id.namespace.clone()),
             };
             match answer {
-                Ok(objects) => seen.observed.extend(objects.into_iter().map(|live| (live.id.clone(), live))),
+                Ok(shown) => {
+                    seen.observed.extend(shown.objects.into_iter().map(|live| (live.id.clone(), live)));
+                    for (namespace, why) in shown.refused {
+                        seen.unreadable.insert(gk.clone(), Some(namespace), why);
+                    }
+                }
                 Err(error) if error.code().is_some() => {
                     seen.outdated |= error.is_not_served();
-                    seen.unreadable.insert(gk.clone(), error.to_string());
+                    let place = place.filter(|_| error.is_forbidden());
+                    seen.unreadable.insert(gk.clone(), place, error.to_string());
                 }
                 Err(error) => return Err(error),
             }
@@ -159,34 +181,43 @@ impl Cluster {
         Ok(())
     }
 
-    async fn ask<'a>(&self, look: Look<'a>, selector: &str) -> (Look<'a>, Result<Vec<Observed>, ApiError>) {
+    async fn ask<'a>(&self, look: Look<'a>, selector: &str) -> (Look<'a>, Result<Shown, ApiError>) {
         let answer = match &look {
             Look::Members(gk, resource, namespaces) => self.members(gk, resource, namespaces, selector).await,
             Look::Namespace(gk, resource, namespace) => {
-                self.list(gk, resource, *namespace, None).await.map(|listed| listed.objects)
+                self.list(gk, resource, *namespace, None).await.map(|listed| listed.objects.into())
             }
-            Look::Single(id, resource) => self.look_at(id, resource).await.map(|live| live.into_iter().collect()),
+            Look::Single(id, resource) => {
+                self.look_at(id, resource).await.map(|live| live.into_iter().collect::<Vec<_>>().into())
+            }
         };
         (look, answer)
     }
 
-    /// The members of the set: of all namespaces, or of each where only that is allowed.
+    /// The members of the set: of all namespaces, or of each where only that is allowed. A namespace
+    /// in which it is not allowed keeps nobody from knowing the others.
     async fn members(
         &self,
         gk: &GroupKind,
         resource: &Resource,
         namespaces: &BTreeSet<&str>,
         selector: &str,
-    ) -> Result<Vec<Observed>, ApiError> {
+    ) -> Result<Shown, ApiError> {
         match self.list(gk, resource, None, Some(selector)).await {
             Err(error) if error.is_forbidden() && resource.namespaced => {
-                let mut all = Vec::new();
+                let mut shown = Shown::default();
                 for namespace in namespaces {
-                    all.extend(self.list(gk, resource, Some(namespace), Some(selector)).await?.objects);
+                    match self.list(gk, resource, Some(namespace), Some(selector)).await {
+                        Ok(listed) => shown.objects.extend(listed.objects),
+                        Err(error) if error.is_forbidden() => {
+                            shown.refused.push(((*namespace).into(), error.to_string()));
+                        }
+                        Err(error) => return Err(error),
+                    }
                 }
-                Ok(all)
+                Ok(shown)
             }
-            answer => answer.map(|listed| listed.objects),
+            answer => answer.map(|listed| listed.objects.into()),
         }
     }
 
@@ -238,10 +269,11 @@ fn missing<'a>(
 ) -> Vec<Look<'a>> {
     let mut places: BTreeMap<(&GroupKind, Option<&str>), Vec<&ObjectId>> = BTreeMap::new();
     for (gk, ids) in kinds {
-        if !resources.contains_key(*gk) || seen.unreadable.contains_key(*gk) {
+        if !resources.contains_key(*gk) {
             continue;
         }
-        for id in ids.iter().filter(|id| can_exist(id) && !seen.observed.contains_key(**id)) {
+        let known = |id: &ObjectId| seen.observed.contains_key(id) || seen.unreadable.of(id).is_some();
+        for id in ids.iter().filter(|id| can_exist(id) && !known(id)) {
             places.entry((gk, id.namespace.as_deref())).or_default().push(id);
         }
     }

@@ -203,7 +203,8 @@ impl Watch {
     fn failed(&self, (error, wish): Unanswered, version: Option<Arc<str>>) -> Ended {
         let trouble = |from, kind| Ended::Badly(Trouble { error: error.to_string(), from, wish, worked: false, kind });
         match error.code() {
-            Some(401 | 403 | 405) => Ended::Refused(error),
+            // Not 401: credentials that are renewed any moment do not change what is allowed.
+            Some(403 | 405) => Ended::Refused(error),
             Some(410) => trouble(None, TroubleKind::Answer),
             Some(404) if error.is_not_served() => {
                 self.sink.unserved(&self.place);

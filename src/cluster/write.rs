@@ -1,5 +1,4 @@
-//! Writing: server-side apply, deletion with a UID precondition, and the takeover of fields that
-//! `kubectl` owned.
+//! Writing: server-side apply, and deletion with a UID precondition.
 
 use http::Method;
 use jiff::Timestamp;
@@ -11,8 +10,7 @@ use super::{Access, ApiError, Cluster, Resource};
 use crate::object::{ObjectId, Observed, names};
 
 const APPLY: &str = "application/apply-patch+yaml";
-const JSON_PATCH: &str = "application/json-patch+json";
-const MERGE_PATCH: &str = "application/merge-patch+json";
+pub(super) const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// The answer to an apply.
 #[derive(Clone, Debug)]
@@ -159,102 +157,11 @@ impl Cluster {
     pub async fn may(&self, access: Access) -> (Access, Result<bool, ApiError>) {
         let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": {"verb": access.verb, "group": access.group,
-                "resource": access.resource, "namespace": access.namespace.clone().unwrap_or_default()}}});
+                "resource": access.resource, "namespace": access.namespace.clone().unwrap_or_default(),
+                "name": access.name.clone().unwrap_or_default()}}});
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews".into();
         let body = Some((JSON, review.to_string().into_bytes()));
         let answer = self.call(&Call { verb: "create", method: Method::POST, path, accept: JSON, body }).await;
         (access, answer.map(|review| review.pointer("/status/allowed") == Some(&Value::Bool(true))))
-    }
-
-    /// Makes the fields ours that `kubectl` owns of a live object, so that the next apply removes
-    /// those which git does not declare. Guarded by the resource version: if somebody writes in
-    /// between, nothing happens (409).
-    ///
-    /// # Errors
-    /// The request fails, or is refused.
-    pub async fn take_over(&self, id: &ObjectId, resource: &Resource) -> Result<(), ApiError> {
-        self.take_over_from(id, resource, names::is_taken_over).await
-    }
-
-    /// Makes the fields ours again that were ignored once, guarded likewise.
-    ///
-    /// # Errors
-    /// The request fails, or is refused.
-    pub async fn take_back(&self, id: &ObjectId, resource: &Resource) -> Result<(), ApiError> {
-        self.take_over_from(id, resource, names::is_initial).await
-    }
-
-    async fn take_over_from(
-        &self,
-        id: &ObjectId,
-        resource: &Resource,
-        is_taken: fn(&Value) -> bool,
-    ) -> Result<(), ApiError> {
-        let Some(live) = self.read(id, resource).await? else { return Ok(()) };
-        let Some(change) = takeover(&live, is_taken) else { return Ok(()) };
-        let body = Some((JSON_PATCH, change.to_string().into_bytes()));
-        let path = format!("{}?fieldManager={}", resource.path(id), names::FIELD_MANAGER);
-        self.call(&Call { verb: "patch", method: Method::PATCH, path, accept: JSON, body }).await.map(drop)
-    }
-}
-
-/// The JSON patch that turns the entries of others, such as `kubectl`, and our own into one Apply entry of ours.
-fn takeover(live: &Value, is_taken: fn(&Value) -> bool) -> Option<Value> {
-    let metadata = live.get("metadata")?;
-    let entries = metadata.get("managedFields")?.as_array()?;
-    let (taken, mut kept): (Vec<Value>, Vec<Value>) = entries.iter().cloned().partition(is_taken);
-    let version = taken.first()?.get("apiVersion")?.clone();
-    let ours = |entry: &Value| {
-        entry["manager"] == names::FIELD_MANAGER && entry["operation"] == "Apply" && entry.get("subresource").is_none()
-    };
-    let mut entry = match kept.iter().position(ours) {
-        Some(index) => kept.remove(index),
-        None => json!({"manager": names::FIELD_MANAGER, "operation": "Apply", "apiVersion": version,
-            "fieldsType": "FieldsV1", "fieldsV1": {}}),
-    };
-    for other in &taken {
-        unite(&mut entry["fieldsV1"], &other["fieldsV1"]);
-    }
-    kept.push(entry);
-    Some(json!([
-        {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
-        {"op": "replace", "path": "/metadata/managedFields", "value": kept},
-        {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
-    ]))
-}
-
-/// The union of two field sets (`FieldsV1`, structured-merge-diff): nested objects whose keys are
-/// path elements.
-fn unite(into: &mut Value, from: &Value) {
-    let (Some(into), Some(from)) = (into.as_object_mut(), from.as_object()) else { return };
-    for (key, below) in from {
-        unite(into.entry(key).or_insert_with(|| json!({})), below);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_takeover_unites_the_entries_of_kubectl_with_ours() {
-        let entry = |manager: &str, operation: &str, fields: Value| json!({"manager": manager, "operation": operation, "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": fields});
-        let live = json!({"metadata": {"uid": "u", "resourceVersion": "7", "managedFields": [
-            entry("kubectl-client-side-apply", "Update", json!({"f:data": {"f:a": {}, "f:b": {}}})),
-            entry("driftless", "Apply", json!({"f:data": {"f:a": {}, "f:c": {}}})),
-            entry("kube-controller-manager", "Update", json!({"f:status": {}})),
-        ]}});
-        let patch = takeover(&live, names::is_taken_over).unwrap();
-        let entries = patch[1]["value"].as_array().unwrap();
-        assert_eq!(entries.len(), 2);
-        assert_eq!(entries[1]["manager"], "driftless");
-        assert_eq!(entries[1]["fieldsV1"], json!({"f:data": {"f:a": {}, "f:b": {}, "f:c": {}}}));
-        assert_eq!(patch[2]["value"], "7");
-    }
-
-    #[test]
-    fn there_is_nothing_to_take_over_from_controllers() {
-        let live = json!({"metadata": {"managedFields": [{"manager": "kubectl-rollout", "operation": "Update"}]}});
-        assert_eq!(takeover(&live, names::is_taken_over), None);
     }
 }

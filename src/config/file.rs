@@ -50,12 +50,12 @@ pub(super) struct RawConfig {
     pub syncs: Vec<At<RawSync>>,
 }
 
-/// For the daemon with more than one replica. Not in effect yet: run one replica.
+/// For the daemon, which then may have more than one replica.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "LeaderElection")]
 pub(super) struct RawLeaderElection {
-    /// Whether only a leader may write. Accepted, and not in effect yet.
+    /// Whether only the replica writes that holds the Lease `driftless` in the agent's namespace; the others stand by.
     #[schemars(extend("default" = true))]
     pub enabled: Option<bool>,
 }

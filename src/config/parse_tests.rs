@@ -315,3 +315,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_quoted_of_a_broken_file_is_short_and_steers_no_terminal() {
+    for text in ["syncs:\n- !a%00%1b[2J%e2%80%ae x\n".to_owned(), format!("syncs: !{} []\n", "x".repeat(10_000))] {
+        let errors = errors(&text);
+        assert!(!errors.chars().any(crate::object::is_deceptive) && errors.len() < 1_000, "{errors:?}");
+    }
+}

@@ -198,6 +198,14 @@ pub struct ServiceAccount {
     pub name: Arc<str>,
 }
 
+impl ServiceAccount {
+    /// As the API server calls it: `system:serviceaccount:shop:deployer`.
+    #[must_use]
+    pub fn user(&self) -> String {
+        format!("system:serviceaccount:{}:{}", self.namespace, self.name)
+    }
+}
+
 impl Source {
     /// The URL without user, password and query: fit for logs, errors and pages.
     #[must_use]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Error, MessageFormatter, Spanned, UserMessageFormatter};
 
 use super::error::Located;
+use crate::object::Readable;
 
 const EXPECTED_LIST: &str = "expected a list; an empty one is written []";
 
@@ -107,7 +108,12 @@ fn explain(error: &Error) -> String {
         }
         other => {
             let text = UserMessageFormatter.format_message(other).into_owned();
-            if text.contains("://") || text.contains('@') { "this is no valid YAML".to_owned() } else { text }
+            // The parser quotes tags, and in them any character.
+            if text.contains("://") || text.contains('@') {
+                "this is no valid YAML".to_owned()
+            } else {
+                Readable(&text).to_string()
+            }
         }
     }
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Harmless, Readable};
+
 /// An API group and a kind in it; the core group is the empty string.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GroupKind {
@@ -74,14 +76,15 @@ impl ObjectId {
     }
 }
 
-/// `Deployment shop/web`, `Namespace shop`.
+/// `Deployment shop/web`, `Namespace shop`. What the inventory or a live object says may hold any
+/// character, which cannot steer a terminal from here.
 impl fmt::Display for ObjectId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} ", self.gk.kind)?;
+        write!(out, "{} ", Harmless(&self.gk.kind))?;
         if let Some(namespace) = &self.namespace {
-            write!(out, "{namespace}/")?;
+            write!(out, "{}/", Harmless(namespace))?;
         }
-        out.write_str(&self.name)
+        Harmless(&self.name).fmt(out)
     }
 }
 
@@ -99,9 +102,10 @@ pub struct Origin {
     pub line: u32,
 }
 
+/// `apps/web.yaml:12`. A file name may hold anything but a slash and a zero byte.
 impl fmt::Display for Origin {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}:{}", self.file, self.line)
+        write!(out, "{}:{}", Readable(&self.file), self.line)
     }
 }
 

@@ -23,7 +23,7 @@ const SERVER_FIELDS: [&str; 7] = [
 /// neither show in the ownership of `stringData` nor be undone.
 ///
 /// # Errors
-/// A Secret whose `stringData` holds something other than strings.
+/// A Secret whose `data` or `stringData` holds something other than strings.
 pub fn normalise(object: &mut Value) -> Result<(), ManifestError> {
     remove_nulls(object);
     let Some(fields) = object.as_object_mut() else { return Ok(()) };
@@ -37,8 +37,21 @@ pub fn normalise(object: &mut Value) -> Result<(), ManifestError> {
         && fields.get("kind").is_some_and(|kind| kind == "Secret")
     {
         fold_string_data(fields)?;
+        check_data(fields)?;
     }
     Ok(())
+}
+
+/// The API server would refuse it too, with a message that shows what it does not like.
+fn check_data(secret: &Map<String, Value>) -> Result<(), ManifestError> {
+    match secret.get("data") {
+        None => Ok(()),
+        Some(Value::Object(data)) => match data.iter().find(|(_, value)| !value.is_string()) {
+            Some((key, _)) => Err(ManifestError::StringData(format!("data.{key}"))),
+            None => Ok(()),
+        },
+        Some(_) => Err(ManifestError::Type { field: "data", expected: "a map of text to text" }),
+    }
 }
 
 /// A null in a manifest means the same as the absence of the field: nothing is declared.
@@ -100,6 +113,20 @@ mod tests {
         let error = normalise(&mut secret).unwrap_err().to_string();
         assert!(error.contains("stringData.port"), "{error}");
         assert!(!error.contains("5432"), "{error}");
+    }
+
+    #[test]
+    fn data_of_another_type_is_an_error_that_shows_no_value() {
+        for (data, place) in [
+            (json!("hunter2"), "data"),
+            (json!({"a": 5432}), "data.a"),
+            (json!(["hunter2"]), "data"),
+            (json!({"a": {"hunter2": 1}}), "data.a"),
+        ] {
+            let mut secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": data});
+            let error = normalise(&mut secret).unwrap_err().to_string();
+            assert!(error.starts_with(place) && !error.contains("hunter2") && !error.contains("5432"), "{error}");
+        }
     }
 
     #[test]

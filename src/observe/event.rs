@@ -112,13 +112,19 @@ pub enum Event {
     Applied {
         sync: Arc<str>,
         object: ObjectId,
+        /// `None` when it does not exist.
+        uid: Option<Arc<str>>,
         result: ApplyResult,
         error: Option<Problem>,
+        /// The same error was told of another object of this kind and namespace just before.
+        again: bool,
     },
     /// A live object was no longer what had been applied.
     DriftDetected {
         sync: Arc<str>,
         object: ObjectId,
+        /// `None` when it does not exist.
+        uid: Option<Arc<str>>,
         /// What was found, as a clause.
         reason: String,
         blame: Blame,
@@ -135,11 +141,13 @@ pub enum Event {
     Contested {
         sync: Arc<str>,
         contest: Contest,
+        uid: Option<Arc<str>>,
     },
     /// A contest is over.
     Uncontested {
         sync: Arc<str>,
         object: ObjectId,
+        uid: Option<Arc<str>>,
     },
     /// So many objects of the sync are contested now.
     ContestedNow {
@@ -205,6 +213,19 @@ pub enum Event {
     SyncForgotten {
         sync: Arc<str>,
     },
+    /// Whether this agent writes, or stands by for the one that does; `why` is a sentence.
+    Leadership {
+        leads: bool,
+        /// Who leads, where that is known; without an election nobody is named.
+        holder: Option<Arc<str>>,
+        why: String,
+    },
+    /// The agent does not lead, and so writes nothing for this sync: what it told before is outdated.
+    /// With a commit (40 digits), that one is fetched, rendered, and its objects are watched.
+    StandingBy {
+        sync: Arc<str>,
+        commit: Option<String>,
+    },
     ConfigLoaded {
         syncs: usize,
         reloaded: bool,
@@ -213,8 +234,18 @@ pub enum Event {
     ConfigRejected {
         error: String,
     },
+    /// Kubernetes Events of a sync were not written, for a reason that is said once for all.
+    EventsDropped {
+        sync: Arc<str>,
+        events: usize,
+        why: String,
+    },
     /// Something about the agent itself.
     Note {
+        message: String,
+    },
+    /// Something that a person should know before it is trouble.
+    Warning {
         message: String,
     },
     /// A task ended that never should have, or a part of the agent cannot do its work.

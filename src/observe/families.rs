@@ -23,6 +23,7 @@ pub(super) struct Families {
     pub(super) drift_healed_total: IntCounterVec,
     pub(super) drift_missed_total: IntCounterVec,
     pub(super) git_fetch_total: IntCounterVec,
+    pub(super) events_dropped_total: IntCounterVec,
     pub(super) kube_requests_total: IntCounterVec,
     pub(super) sync_ready: IntGaugeVec,
     pub(super) sync_suspended: IntGaugeVec,
@@ -32,6 +33,7 @@ pub(super) struct Families {
     pub(super) prune_held_objects: IntGaugeVec,
     pub(super) last_success: IntGaugeVec,
     pub(super) commit_timestamp: IntGaugeVec,
+    pub(super) leader: IntGauge,
     pub(super) config_valid: IntGauge,
     pub(super) build_info: IntGaugeVec,
     pub(super) sync_duration: HistogramVec,
@@ -68,6 +70,7 @@ impl Families {
                 &["sync", "kind"],
             )?,
             git_fetch_total: counter("git_fetch_total", "Looks at the git remote.", &["sync", "result"])?,
+            events_dropped_total: counter("events_dropped_total", "Kubernetes Events not written.", &["sync"])?,
             kube_requests_total: counter("kube_requests_total", "Requests to the API server.", &["verb", "code"])?,
             sync_ready: gauge("sync_ready", "1 when the cluster equals the commit, else 0.", &["sync"])?,
             sync_suspended: gauge("sync_suspended", "1 when the sync is suspended, else 0.", &["sync"])?,
@@ -88,6 +91,10 @@ impl Families {
                 "commit_timestamp_seconds",
                 "Committer time of the commit that the cluster equals, in Unix seconds.",
                 &["sync"],
+            )?,
+            leader: keep(
+                registry,
+                IntGauge::new(full("leader"), "1 when this agent writes, 0 while it stands by for another.")?,
             )?,
             config_valid: keep(
                 registry,
@@ -134,6 +141,7 @@ impl Families {
             &self.drift_healed_total,
             &self.drift_missed_total,
             &self.git_fetch_total,
+            &self.events_dropped_total,
         ] {
             remove(family, sync);
         }

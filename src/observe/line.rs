@@ -30,9 +30,11 @@ pub(super) fn level(event: &Event) -> Option<Level> {
         Event::Status { .. } | Event::ContestedNow { .. } => return None,
         Event::Looked { result: LookResult::Unchanged | LookResult::Fetched, .. }
         | Event::Applied { result: ApplyResult::Unchanged, .. }
+        | Event::Applied { again: true, .. }
         | Event::Planned { create: 0, configure: 0, prune: 0, refuse: 0, .. }
         | Event::SyncEnded { result: SyncResult::Synced, changed: 0, lag: None, .. }
         | Event::SyncEnded { result: SyncResult::Unhealthy | SyncResult::Held, again: true, .. }
+        | Event::StandingBy { commit: None, .. }
         | Event::Worked { .. } => Level::DEBUG,
         Event::SyncStarted { .. }
         | Event::Planned { .. }
@@ -44,14 +46,18 @@ pub(super) fn level(event: &Event) -> Option<Level> {
         | Event::SyncEnded { result: SyncResult::Synced, .. }
         | Event::Suspended { .. }
         | Event::Resumed { .. }
+        | Event::StandingBy { .. }
         | Event::SyncForgotten { .. }
+        | Event::Leadership { .. }
         | Event::ConfigLoaded { .. }
         | Event::Note { .. } => Level::INFO,
         Event::Looked { result: LookResult::Failed, .. }
         | Event::Applied { result: ApplyResult::Skipped, .. }
         | Event::DriftDetected { .. }
         | Event::Contested { .. }
+        | Event::Warning { .. }
         | Event::PruneHeld { .. }
+        | Event::EventsDropped { .. }
         | Event::SyncEnded { result: SyncResult::Unhealthy | SyncResult::Held, .. } => Level::WARN,
         Event::Applied { result: ApplyResult::Failed, .. }
         | Event::Pruned { result: PruneResult::Failed, .. }
@@ -68,15 +74,7 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
         Event::Status { .. } | Event::ContestedNow { .. } => return None,
         Event::Looked { sync, result, commit, error, retry_in } => {
             let commit = commit.as_deref().map(short);
-            let message = match (result, commit) {
-                (LookResult::Unchanged, _) => "nothing new in git".to_owned(),
-                (LookResult::Fetched, Some(commit)) => format!("fetched {commit}"),
-                (LookResult::Fetched, None) => "fetched".to_owned(),
-                (LookResult::Failed, _) => {
-                    let error = error.as_deref().unwrap_or("no reason given");
-                    format!("cannot read the git repository: {error}{}", again(*retry_in))
-                }
-            };
+            let message = looked(*result, commit, error.as_deref(), *retry_in);
             let line = Line { commit, error: error.clone(), retry_seconds: seconds(*retry_in), ..said(sync, message) };
             Line { result: Some(result.as_str()), ..line }
         }
@@ -85,20 +83,19 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
             Line { commit: Some(commit), ..said(sync, format!("syncing {commit}: {subject}")) }
         }
         Event::Planned { sync, create, configure, unchanged, prune, refuse } => {
-            let counts = [
-                (create, "to create"),
-                (configure, "to configure"),
-                (prune, "to prune"),
-                (refuse, "refused"),
-                (unchanged, "unchanged"),
-            ];
-            let parts: Vec<String> =
-                counts.iter().filter(|(count, _)| **count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-            let plan = if parts.is_empty() { "no objects".to_owned() } else { parts.join(", ") };
-            Line { changed: Some(create + configure + prune), ..said(sync, format!("plan: {plan}")) }
+            let plan = planned(&[
+                (*create, "to create"),
+                (*configure, "to configure"),
+                (*prune, "to prune"),
+                (*refuse, "refused"),
+                (*unchanged, "unchanged"),
+            ]);
+            Line { changed: Some(create + configure + prune), ..said(sync, plan) }
         }
-        Event::Applied { sync, object, result, error } => applied(sync, object, *result, error.as_ref()),
-        Event::DriftDetected { sync, object, reason: why, blame, healed: _, missed } => {
+        Event::Applied { sync, object, uid: _, result, error, again: _ } => {
+            applied(sync, object, *result, error.as_ref())
+        }
+        Event::DriftDetected { sync, object, uid: _, reason: why, blame, healed: _, missed } => {
             let seen = if *missed { ", which only the audit saw" } else { "" };
             let message = format!("drift in {object}{seen}{}", reason(Some(why)));
             Line { manager: blame.manager.as_deref(), ..of(sync, object, message) }
@@ -106,8 +103,8 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
         Event::DriftGone { sync, object } => {
             of(sync, object, format!("{object} is as in git again, put back by somebody else"))
         }
-        Event::Contested { sync, contest } => contested(sync, contest),
-        Event::Uncontested { sync, object } => of(sync, object, format!("{object} is contested no longer")),
+        Event::Contested { sync, contest, uid: _ } => contested(sync, contest),
+        Event::Uncontested { sync, object, uid: _ } => of(sync, object, format!("{object} is contested no longer")),
         Event::DriftHealed { sync, object, after } => {
             let message = format!("{object} healed after {}", people(*after));
             Line { seconds: Some(after.as_secs_f64()), ..of(sync, object, message) }
@@ -145,6 +142,16 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
         Event::Suspended { sync, by } => said(sync, format!("suspended by {by}")),
         Event::Resumed { sync } => said(sync, "resumed".to_owned()),
         Event::SyncForgotten { sync } => said(sync, "no longer in the configuration; its objects stay".to_owned()),
+        Event::EventsDropped { sync, events, why } => {
+            let plural = if *events == 1 { " was" } else { "s were" };
+            said(sync, format!("{events} Kubernetes Event{plural} not written: {why}; this log has them all"))
+        }
+        Event::Leadership { why, .. } => general(why.clone()),
+        Event::StandingBy { sync, commit } => {
+            let commit = commit.as_deref().map(short);
+            let with = commit.map(|commit| format!(" with commit {commit}")).unwrap_or_default();
+            Line { commit, ..said(sync, format!("standing by{with}")) }
+        }
         Event::ConfigLoaded { syncs, reloaded } => {
             let again = if *reloaded { "re" } else { "" };
             let plural = if *syncs == 1 { "" } else { "s" };
@@ -154,8 +161,26 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
             let line = general(format!("configuration refused, the running one stays: {error}"));
             Line { error: Some(error.clone()), ..line }
         }
-        Event::Note { message } | Event::Trouble { message } => general(message.clone()),
+        Event::Note { message } | Event::Warning { message } | Event::Trouble { message } => general(message.clone()),
     })
+}
+
+fn looked(result: LookResult, commit: Option<&str>, error: Option<&str>, retry_in: Option<Duration>) -> String {
+    match (result, commit) {
+        (LookResult::Unchanged, _) => "nothing new in git".to_owned(),
+        (LookResult::Fetched, Some(commit)) => format!("fetched {commit}"),
+        (LookResult::Fetched, None) => "fetched".to_owned(),
+        (LookResult::Failed, _) => {
+            let error = error.unwrap_or("no reason given");
+            format!("cannot read the git repository: {error}{}", again(retry_in))
+        }
+    }
+}
+
+fn planned(counts: &[(usize, &str)]) -> String {
+    let some = counts.iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = some.map(|(count, what)| format!("{count} {what}")).collect();
+    format!("plan: {}", if parts.is_empty() { "no objects".to_owned() } else { parts.join(", ") })
 }
 
 fn applied<'a>(sync: &'a str, object: &ObjectId, result: ApplyResult, error: Option<&Problem>) -> Line<'a> {
@@ -186,7 +211,7 @@ fn short(commit: &str) -> &str {
     commit.get(..12).unwrap_or(commit)
 }
 
-fn reason(detail: Option<&str>) -> String {
+pub(super) fn reason(detail: Option<&str>) -> String {
     detail.filter(|detail| !detail.is_empty()).map(|detail| format!(": {detail}")).unwrap_or_default()
 }
 
@@ -211,13 +236,18 @@ fn people(duration: Duration) -> String {
 }
 
 fn contested<'a>(sync: &'a str, contest: &'a Contest) -> Line<'a> {
+    let message = format!("{} is contested: {}", contest.object, quarrel(contest));
+    Line { manager: contest.manager.as_deref(), ..of(sync, &contest.object, message) }
+}
+
+/// Who quarrels about what, and what to do.
+pub(super) fn quarrel(contest: &Contest) -> String {
     let other = contest.manager.as_deref().unwrap_or("somebody");
     let fields = if contest.fields.is_empty() { "it".to_owned() } else { contest.fields.join(", ") };
-    let message = format!(
-        "{} is contested: {other} and driftless both write {fields}; it was healed {} times in a row, and each further heal waits longer, up to 5 minutes; stop {other}, or take the fields out of git",
-        contest.object, contest.heals
-    );
-    Line { manager: contest.manager.as_deref(), ..of(sync, &contest.object, message) }
+    format!(
+        "{other} and driftless both write {fields}; it was healed {} times in a row, and each further heal waits longer, up to 5 minutes; stop {other}, or take the fields out of git",
+        contest.heals
+    )
 }
 
 #[cfg(test)]

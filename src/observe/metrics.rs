@@ -127,19 +127,25 @@ impl Metrics {
             }
             Event::Suspended { sync, .. } => families.sync_suspended.with_label_values(&[&**sync]).set(1),
             Event::Resumed { sync } => families.sync_suspended.with_label_values(&[&**sync]).set(0),
-            Event::SyncForgotten { sync } => {
+            Event::Leadership { leads, .. } => families.leader.set(i64::from(*leads)),
+            Event::SyncForgotten { sync } | Event::StandingBy { sync, commit: None } => {
                 self.drifted(|drifted| drifted.remove(sync));
                 families.forget(sync);
+            }
+            Event::EventsDropped { sync, events, .. } => {
+                families.events_dropped_total.with_label_values(&[&**sync]).inc_by(*events as u64);
             }
             Event::ConfigLoaded { .. } => families.config_valid.set(1),
             Event::ConfigRejected { .. } => families.config_valid.set(0),
             // Told in words only.
             Event::SyncStarted { .. }
+            | Event::StandingBy { .. }
             | Event::Contested { .. }
             | Event::Uncontested { .. }
             | Event::Planned { .. }
             | Event::Problem { .. }
             | Event::Note { .. }
+            | Event::Warning { .. }
             | Event::Trouble { .. } => {}
         }
     }

@@ -17,6 +17,11 @@ pub(super) fn web() -> ObjectId {
     ObjectId::new("apps", "Deployment", Some("shop"), "web")
 }
 
+/// Of [`web`].
+pub(super) fn uid() -> Arc<str> {
+    "uid-1".into()
+}
+
 pub(super) fn status(sync: &str, phase: Phase) -> SyncStatus {
     let time = Timestamp::from_second(1_700_000_000).unwrap();
     SyncStatus {
@@ -43,14 +48,14 @@ pub(super) fn looked(sync: &Arc<str>, result: LookResult) -> Event {
 
 pub(super) fn applied(sync: &Arc<str>, result: ApplyResult) -> Event {
     let error = (result == ApplyResult::Failed).then(|| Problem::general("refused"));
-    Event::Applied { sync: sync.clone(), object: web(), result, error }
+    Event::Applied { sync: sync.clone(), object: web(), uid: Some(uid()), result, error, again: false }
 }
 
 pub(super) fn drifted(sync: &Arc<str>, object: ObjectId, manager: Option<&str>) -> Event {
     let change = FieldChange { path: "spec.replicas".into(), ..FieldChange::default() };
     let blame = Blame { manager: manager.map(Into::into), fields: vec![change], ..Blame::default() };
     let reason = format!("{} changed spec.replicas", manager.unwrap_or("somebody"));
-    Event::DriftDetected { sync: sync.clone(), object, reason, blame, healed: true, missed: false }
+    Event::DriftDetected { sync: sync.clone(), object, uid: Some(uid()), reason, blame, healed: true, missed: false }
 }
 
 pub(super) fn contest() -> Contest {
@@ -75,6 +80,7 @@ pub(super) fn every_event() -> Vec<Event> {
         Event::ConfigRejected { error: "driftless.yaml:3:5: unknown key".to_owned() },
         Event::ConfigLoaded { syncs: 2, reloaded: false },
         Event::Note { message: "listening on 127.0.0.1:8080".to_owned() },
+        Event::Warning { message: "a daemon may run as well".to_owned() },
         Event::Trouble { message: "the API server cannot be reached".to_owned() },
         Event::SyncStarted { sync: sync.clone(), commit: COMMIT.to_owned(), subject: "More of it".to_owned() },
         Event::Planned { sync: sync.clone(), create: 1, configure: 2, unchanged: 3, prune: 4, refuse: 5 },
@@ -83,14 +89,15 @@ pub(super) fn every_event() -> Vec<Event> {
         Event::DriftDetected {
             sync: sync.clone(),
             object: web(),
+            uid: None,
             reason: "differs from git".to_owned(),
             blame: Blame::default(),
             healed: true,
             missed: true,
         },
         Event::DriftGone { sync: sync.clone(), object: web() },
-        Event::Contested { sync: sync.clone(), contest: contest() },
-        Event::Uncontested { sync: sync.clone(), object: web() },
+        Event::Contested { sync: sync.clone(), contest: contest(), uid: Some(uid()) },
+        Event::Uncontested { sync: sync.clone(), object: web(), uid: Some(uid()) },
         Event::ContestedNow { sync: sync.clone(), objects: 1 },
         Event::PruneHeld {
             sync: sync.clone(),
@@ -100,6 +107,7 @@ pub(super) fn every_event() -> Vec<Event> {
             reason: "30 % is more than 20 %".to_owned(),
         },
         Event::Problem { sync: sync.clone(), problem: Problem::general("the path does not exist") },
+        Event::EventsDropped { sync: sync.clone(), events: 7, why: "too many at once".to_owned() },
         Event::Suspended { sync: sync.clone(), by: "the configuration" },
         Event::Resumed { sync: sync.clone() },
     ];
@@ -127,6 +135,9 @@ pub(super) fn every_event() -> Vec<Event> {
     let status = SyncStatus { held: Some(held), ..status(sync, Phase::Held) };
     events.push(Event::Status { status: Arc::new(status), commit_time: None });
     events.push(Event::SyncForgotten { sync: "gone".into() });
+    events.push(Event::StandingBy { sync: "gone".into(), commit: None });
+    events.push(Event::StandingBy { sync: "gone".into(), commit: Some(COMMIT.to_owned()) });
+    events.push(Event::Leadership { leads: true, holder: Some("here".into()), why: "leads".to_owned() });
     events
 }
 

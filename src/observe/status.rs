@@ -18,6 +18,15 @@ pub struct Board {
     state: Arc<Mutex<State>>,
 }
 
+/// Whether this agent leads, who does, and since when that is so.
+#[derive(Debug)]
+struct Leader {
+    leads: bool,
+    holder: Option<Arc<str>>,
+    why: String,
+    since: Timestamp,
+}
+
 #[derive(Debug)]
 struct State {
     syncs: BTreeMap<Arc<str>, Arc<SyncStatus>>,
@@ -25,6 +34,7 @@ struct State {
     loaded: Option<(usize, Timestamp)>,
     /// Why the file, as it is now, was refused.
     rejected: Option<(String, Timestamp)>,
+    leader: Option<Leader>,
     ready: bool,
     beat: Instant,
 }
@@ -33,7 +43,14 @@ impl Board {
     /// A board on which nothing is written yet: not ready, and alive as of now.
     #[must_use]
     pub fn new(version: &'static str) -> Self {
-        let state = State { syncs: BTreeMap::new(), loaded: None, rejected: None, ready: false, beat: Instant::now() };
+        let state = State {
+            syncs: BTreeMap::new(),
+            loaded: None,
+            rejected: None,
+            leader: None,
+            ready: false,
+            beat: Instant::now(),
+        };
         Self { version, started_at: Timestamp::now(), state: Arc::new(Mutex::new(state)) }
     }
 
@@ -44,8 +61,12 @@ impl Board {
                 let name = Arc::from(status.sync.as_str());
                 self.state().syncs.insert(name, status.clone());
             }
-            Event::SyncForgotten { sync } => {
+            Event::SyncForgotten { sync } | Event::StandingBy { sync, .. } => {
                 self.state().syncs.remove(sync);
+            }
+            Event::Leadership { leads, holder, why } => {
+                let since = Timestamp::now();
+                self.state().leader = Some(Leader { leads: *leads, holder: holder.clone(), why: why.clone(), since });
             }
             Event::ConfigLoaded { syncs, .. } => {
                 let mut state = self.state();
@@ -81,8 +102,9 @@ impl Board {
     }
 
     /// The body of `/status`: `version`, `startedAt`, `ready`, `config` (`valid`, `syncs`,
-    /// `loadedAt`; `error` and `rejectedAt` when a changed file was refused), and `syncs`, a list
-    /// of [`SyncStatus`] in the order of their names. Times are RFC 3339 in UTC.
+    /// `loadedAt`; `error` and `rejectedAt` when a changed file was refused), `leader` (`leads`,
+    /// `holder`, `message`, `since`; null before that is known), and `syncs`, a list of [`SyncStatus`]
+    /// in the order of their names, which is empty while another agent leads. Times are RFC 3339 in UTC.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let state = self.state();
@@ -95,6 +117,10 @@ impl Board {
             config["error"] = json!(error);
             config["rejectedAt"] = json!(at.to_string());
         }
+        let leader = state.leader.as_ref().map(|leader| {
+            let since = leader.since.to_string();
+            json!({ "leads": leader.leads, "holder": leader.holder, "message": leader.why, "since": since })
+        });
         let (ready, syncs) = (state.ready, state.syncs.clone());
         // Nobody should wait for the lock while a long list is written.
         drop(state);
@@ -104,6 +130,7 @@ impl Board {
             "startedAt": self.started_at.to_string(),
             "ready": ready,
             "config": config,
+            "leader": leader,
             "syncs": syncs,
         })
     }

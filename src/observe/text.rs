@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::object::is_deceptive;
+use crate::object::Harmless;
 
 /// Target of the records that are made of events. Their message says all, so that text leaves
 /// out every field but the sync.
@@ -66,12 +66,12 @@ where
         out.write_char(' ')?;
         if !target.starts_with("driftless") {
             let target = record.log_target.as_deref().unwrap_or(target);
-            self.styled(&mut out, DIM, &format!("{}: ", Escaped(target)))?;
+            self.styled(&mut out, DIM, &format!("{}: ", Harmless(target)))?;
         }
         if let Some(sync) = record.sync {
-            self.styled(&mut out, BOLD, &format!("{}: ", Escaped(&sync)))?;
+            self.styled(&mut out, BOLD, &format!("{}: ", Harmless(&sync)))?;
         }
-        write!(out, "{}", Escaped(&record.message))?;
+        write!(out, "{}", Harmless(&record.message))?;
         if !ours {
             self.styled(&mut out, DIM, &record.rest)?;
         }
@@ -108,29 +108,12 @@ impl Visit for Record {
             "log.target" => self.log_target = Some(value.to_owned()),
             name if name.starts_with("log.") => {}
             // Writing to a String cannot fail.
-            name => _ = write!(self.rest, " {name}={}", Escaped(value)),
+            name => _ = write!(self.rest, " {name}={}", Harmless(value)),
         }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.record_str(field, &format!("{value:?}"));
-    }
-}
-
-/// Text on one line: what could start a new line, move the cursor or turn the direction of
-/// reading is written as an escape, since names and messages come from git and from the cluster.
-struct Escaped<'a>(&'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for char in self.0.chars() {
-            if is_deceptive(char) {
-                write!(out, "{}", char.escape_default())?;
-            } else {
-                out.write_char(char)?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -140,8 +123,8 @@ mod tests {
 
     #[test]
     fn a_message_cannot_start_a_line_or_steer_the_terminal() {
-        assert_eq!(Escaped("a\nb\r\t\u{1b}[2Jc\u{202e}d").to_string(), r"a\nb\r\t\u{1b}[2Jc\u{202e}d");
-        assert_eq!(Escaped("Größe: 3 % \"ok\" \\").to_string(), "Größe: 3 % \"ok\" \\");
+        assert_eq!(Harmless("a\nb\r\t\u{1b}[2Jc\u{202e}d").to_string(), r"a\nb\r\t\u{1b}[2Jc\u{202e}d");
+        assert_eq!(Harmless("Größe: 3 % \"ok\" \\").to_string(), "Größe: 3 % \"ok\" \\");
     }
 
     #[test]

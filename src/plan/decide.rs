@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::{DriftPolicy, PrunePolicy};
-use crate::object::{Fingerprint, GroupKind, ObjectId, Observed, Short};
+use crate::object::{Fingerprint, GroupKind, ObjectId, Observed, Short, Unreadable};
 
 use super::prune::{guard, orphan, shelter};
 use super::{Desired, Inventory, Plan, Reason, Recorded, Step, Verb};
@@ -37,8 +37,7 @@ pub struct Facts<'a> {
     /// Why it is not known in full what the commit declares: then nothing is pruned.
     pub doubt: Option<&'a str>,
     pub observed: &'a BTreeMap<ObjectId, Observed>,
-    /// Kinds whose objects could not be read, and why.
-    pub unreadable: &'a BTreeMap<GroupKind, String>,
+    pub unreadable: &'a Unreadable,
     /// The name of the CRD that defines a kind, for kinds that one defines: `plural.group`.
     pub crds: &'a BTreeMap<GroupKind, String>,
     pub inventory: &'a Inventory,
@@ -84,12 +83,35 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
         by_approval: false,
         blocked: facts.doubt.map(ToOwned::to_owned),
     };
+    wait_for_namespaces(&mut plan);
     if let Some(step) = plan.steps.iter().find(|step| matches!(step.reason, Reason::Unsure { .. })) {
         plan.blocked = Some(step.reason.to_string());
     }
     shelter(facts, &mut plan);
     guard(facts, &mut plan);
     plan
+}
+
+/// Puts off what cannot be made, since its Namespace is being deleted. Until that is done, nothing is
+/// pruned: what is put off may be what an orphan was renamed to. What drifted in it waits elsewhere.
+fn wait_for_namespaces(plan: &mut Plan) {
+    let leaving = plan.leaving();
+    if leaving.is_empty() {
+        return;
+    }
+    for step in plan.steps.iter_mut().filter(|step| step.applies() && !step.reason.is_drift()) {
+        if let Some(namespace) = step.id.namespace.as_ref().and_then(|name| leaving.get(name)) {
+            step.verb = Verb::Wait;
+            step.reason = Reason::Homeless { namespace: Arc::clone(namespace) };
+            plan.blocked.get_or_insert_with(|| format!("{} {}", step.id, step.reason));
+        }
+    }
+    if plan.blocked.is_some() {
+        for step in plan.steps.iter_mut().filter(|step| step.prunes()) {
+            step.verb = Verb::Keep;
+            step.reason = Reason::Blocked { why: plan.blocked.clone().unwrap_or_default() };
+        }
+    }
 }
 
 fn declare(
@@ -101,8 +123,8 @@ fn declare(
     let id = &desired.manifest.id;
     let recorded = recorded.filter(|recorded| recorded.applied);
     let Some(live) = live else {
-        if let Some(why) = facts.unreadable.get(&id.gk) {
-            return (Verb::Refuse, Reason::Unreadable { why: why.clone() });
+        if let Some(why) = facts.unreadable.of(id) {
+            return (Verb::Refuse, Reason::Unreadable { why: why.to_owned() });
         }
         return match recorded {
             None => (Verb::Create, Reason::NotFound),

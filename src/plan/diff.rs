@@ -1,11 +1,13 @@
 //! The difference between two versions of one object, for people: lines of YAML, and the paths
-//! of the fields that changed. Values of Secrets never get in here past `present`.
+//! of the fields that changed. Values of Secrets never get past `masked`.
 
 mod fields;
 mod present;
 
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
+
+use crate::object::masked;
 
 /// Unchanged lines around a change.
 const CONTEXT: usize = 3;
@@ -51,7 +53,7 @@ pub fn diff(before: Option<&Value>, after: Option<&Value>, secret: bool) -> Opti
         return None;
     }
     let [shown_old, shown_new] = [&old, &new].map(|side| match side {
-        Some(object) if secret => Some(present::masked(object)),
+        Some(object) if secret => Some(masked(object)),
         side => side.clone(),
     });
     let mut fields = match (&shown_old, &shown_new) {

@@ -1,5 +1,7 @@
 //! What became of the steps of a plan.
 
+use std::sync::Arc;
+
 use crate::object::{ObjectId, Observed};
 
 use super::Problem;
@@ -70,6 +72,9 @@ impl PruneResult {
 #[derive(Clone, Debug)]
 pub struct AppliedObject {
     pub id: ObjectId,
+    /// UID of the object as it is now, or as it was seen before an apply that failed; `None` when
+    /// none is known to exist.
+    pub uid: Option<Arc<str>>,
     pub result: ApplyResult,
     /// The object as the server answered it.
     pub live: Option<Observed>,

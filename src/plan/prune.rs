@@ -15,8 +15,8 @@ pub(super) fn orphan(facts: &Facts<'_>, id: &ObjectId, live: Option<&Observed>, 
         return (Verb::Keep, Reason::Blocked { why: why.to_owned() });
     }
     let Some(live) = live else {
-        return match facts.unreadable.get(&id.gk) {
-            Some(why) => (Verb::Keep, Reason::Unreadable { why: why.clone() }),
+        return match facts.unreadable.of(id) {
+            Some(why) => (Verb::Keep, Reason::Unreadable { why: why.to_owned() }),
             None => (Verb::Forget, Reason::Gone),
         };
     };

@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::object::{Blame, Health, HealthStatus, ObjectId, Origin};
+use crate::object::{Blame, Harmless, Health, HealthStatus, ObjectId, Origin};
 
 /// One commit, for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,7 +97,7 @@ impl fmt::Display for Problem {
             (None, Some(origin)) => write!(out, "{origin}: ")?,
             (None, None) => {}
         }
-        out.write_str(&self.message)
+        Harmless(&self.message).fmt(out)
     }
 }
 
@@ -165,10 +165,18 @@ pub struct SyncStatus {
     /// The newest commit seen, when work on it is not done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempted: Option<Commit>,
+    /// Commits that the source has left, the newest last; [`SyncStatus::MOST_FORMER`] of them. One of
+    /// them comes from a git host that lags behind, until two looks in a row say otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<Held>,
     /// Errors, the first [`SyncStatus::MOST`] of them.
     pub problems: Vec<Problem>,
+    /// The same errors where some are said of many objects: one for a kind and namespace, bounded
+    /// likewise. Empty where that would be no shorter.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub summary: Vec<Problem>,
     /// What is no error but worth knowing (kept orphans, detached objects), bounded likewise.
     pub notes: Vec<Problem>,
     /// Objects in the inventory.
@@ -190,4 +198,6 @@ impl SyncStatus {
     pub const MOST: usize = 50;
     /// How many drifts, and how many contests, are listed at most.
     pub const MOST_DRIFT: usize = 20;
+    /// How many former commits are remembered across a restart.
+    pub const MOST_FORMER: usize = 8;
 }

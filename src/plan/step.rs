@@ -1,6 +1,6 @@
 //! The words of a plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -136,6 +136,10 @@ pub enum Reason {
     Terminating {
         finalizers: Vec<String>,
     },
+    /// Its Namespace is being deleted, so that nothing can be made in it.
+    Homeless {
+        namespace: Arc<str>,
+    },
     Held,
     Blocked {
         why: String,
@@ -199,6 +203,9 @@ impl fmt::Display for Reason {
             Self::Terminating { finalizers } if finalizers.is_empty() => out.write_str("is being deleted"),
             Self::Terminating { finalizers } => {
                 write!(out, "is being deleted, and waits for its finalizers: {}", finalizers.join(", "))
+            }
+            Self::Homeless { namespace } => {
+                write!(out, "waits for namespace {namespace}, which is being deleted, to be made again")
             }
             Self::Held => out.write_str("removed from git, and held by the prune guard"),
             Self::Unsure { sync } => write!(
@@ -268,6 +275,14 @@ impl Plan {
     #[must_use]
     pub fn count(&self, verb: Verb) -> usize {
         self.steps.iter().filter(|step| step.verb == verb).count()
+    }
+
+    /// The Namespaces that are being deleted: nothing can be made in them.
+    #[must_use]
+    pub fn leaving(&self) -> BTreeSet<Arc<str>> {
+        let leaving =
+            |step: &&Step| step.id.gk.is("", "Namespace") && matches!(step.reason, Reason::Terminating { .. });
+        self.steps.iter().filter(leaving).map(|step| Arc::clone(&step.id.name)).collect()
     }
 
     /// Whether carrying it out changes the cluster. What is held or blocked does not.

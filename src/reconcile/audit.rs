@@ -74,8 +74,16 @@ impl Machine {
     /// like any other.
     pub(super) fn audited(&mut self, id: EffectId, result: &Audited, now: Moment) {
         let Some((_, object)) = self.audit.running.take_if(|(running, _)| *running == id) else { return };
-        if *result == Audited::Differs && !self.is_suspended() && !self.is_being_written(&object) {
-            self.put_in_lane(&object, Way::Content, now.mono);
+        if self.is_suspended() || self.is_being_written(&object) {
+            return;
+        }
+        match result {
+            Audited::Same => self.is_harmless(&object),
+            Audited::Differs => {
+                self.lane.harmless.remove(&object);
+                self.put_in_lane(&object, Way::Content, now);
+            }
+            Audited::Unknown => {}
         }
     }
 }

@@ -46,6 +46,8 @@ struct Repeats {
     delay: Duration,
     manager: Option<Arc<str>>,
     fields: Vec<String>,
+    /// Of the object, when it was last healed.
+    uid: Option<Arc<str>>,
 }
 
 impl Repeats {
@@ -82,6 +84,7 @@ impl Contests {
     pub fn healed(
         &mut self,
         id: &ObjectId,
+        uid: Option<&Arc<str>>,
         way: Way,
         manager: Option<&Arc<str>>,
         fields: Vec<String>,
@@ -100,6 +103,7 @@ impl Contests {
         repeats.last = now;
         repeats.manager = manager.cloned();
         repeats.fields = fields;
+        repeats.uid = uid.cloned();
         let over = repeats.heals.checked_sub(CONTESTED)?;
         repeats.delay = FIRST_DELAY.saturating_mul(1 << over.min(16)).min(LONGEST_DELAY);
         let told = Contested {
@@ -112,14 +116,18 @@ impl Contests {
         Some((told, over == 0))
     }
 
-    /// Forgets what did not come back. The objects that are contested no longer.
-    pub fn forget(&mut self, now: Duration) -> Vec<ObjectId> {
+    /// Forgets what did not come back. The objects that are contested no longer, with the UID as of
+    /// their last heal.
+    pub fn forget(&mut self, now: Duration) -> Vec<(ObjectId, Option<Arc<str>>)> {
         let mut over = Vec::new();
         self.objects.retain(|id, ways| {
-            let was = ways.values().any(|repeats| repeats.heals >= CONTESTED);
+            let contested = ways.values().filter(|repeats| repeats.heals >= CONTESTED);
+            let last = contested.max_by_key(|repeats| repeats.last).map(|repeats| repeats.uid.clone());
             ways.retain(|_, repeats| now < repeats.forgotten_at());
-            if was && !ways.values().any(|repeats| repeats.heals >= CONTESTED) {
-                over.push(id.clone());
+            if let Some(uid) = last
+                && !ways.values().any(|repeats| repeats.heals >= CONTESTED)
+            {
+                over.push((id.clone(), uid));
             }
             !ways.is_empty()
         });
@@ -177,7 +185,7 @@ mod tests {
                 continue;
             }
             heals.push(now);
-            contests.healed(&object(), WAY, Some(manager), vec!["spec.replicas".into()], now);
+            contests.healed(&object(), Some(&"u".into()), WAY, Some(manager), vec!["spec.replicas".into()], now);
             now += Duration::from_millis(10);
         }
         heals
@@ -208,12 +216,13 @@ mod tests {
         let one: Arc<str> = "one".into();
         fight(&mut contests, &one, seconds(0), seconds(30));
         assert_eq!(contests.forget(seconds(31)), []);
-        let (contested, first) = contests.healed(&object(), WAY, Some(&one), vec![], seconds(31)).unwrap();
+        let (contested, first) =
+            contests.healed(&object(), Some(&"u".into()), WAY, Some(&one), vec![], seconds(31)).unwrap();
         assert!(!first && contested.heals > CONTESTED);
-        assert_eq!(contests.healed(&object(), WAY, Some(&"two".into()), vec![], seconds(32)), None);
+        assert_eq!(contests.healed(&object(), Some(&"u".into()), WAY, Some(&"two".into()), vec![], seconds(32)), None);
         fight(&mut contests, &one, seconds(40), seconds(50));
         let over = contests.next().unwrap();
-        assert_eq!(contests.forget(over), [object()]);
+        assert_eq!(contests.forget(over), [(object(), Some("u".into()))]);
         assert_eq!((contests.len(), contests.next()), (0, None));
     }
 
@@ -221,7 +230,7 @@ mod tests {
     fn ways_of_drifting_are_bounded() {
         let mut contests = Contests::default();
         for number in 0..200_u8 {
-            contests.healed(&object(), Way::Left([number; 16]), None, vec![], seconds(u64::from(number)));
+            contests.healed(&object(), None, Way::Left([number; 16]), None, vec![], seconds(u64::from(number)));
         }
         assert!(contests.objects[&object()].len() <= MOST_WAYS);
     }

@@ -11,6 +11,12 @@ use crate::plan::{
 
 use super::{Observation, RenderedCommit};
 
+/// `the objects of kind Deployment.apps in shop`.
+pub(super) fn objects_of(gk: &GroupKind, namespace: Option<&Arc<str>>) -> String {
+    let place = namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
+    format!("the objects of kind {gk}{place}")
+}
+
 /// The pass that is under way.
 #[derive(Debug)]
 pub(super) struct Cycle {
@@ -25,6 +31,8 @@ pub(super) struct Cycle {
     pub changed: usize,
     /// Objects that drifted and are left as they are, by `drift: report`.
     pub reported: usize,
+    /// Objects that wait for their Namespace, which is being deleted.
+    pub homeless: usize,
     pub health: BTreeMap<ObjectId, Health>,
     /// A request was sent that may have changed something.
     pub wrote: bool,
@@ -53,6 +61,7 @@ impl Cycle {
             notes: Vec::new(),
             changed: 0,
             reported: 0,
+            homeless: 0,
             health: BTreeMap::new(),
             wrote: false,
             writes: BTreeSet::new(),
@@ -69,10 +78,12 @@ impl Cycle {
         self.problems.extend(self.rendered.problems.iter().cloned());
         self.problems.extend(observation.resolved.problems.iter().cloned());
         let refused = plan.steps.iter().filter(|step| matches!(step.reason, Reason::Unreadable { .. }));
-        let told: BTreeSet<&GroupKind> = refused.map(|step| &step.id.gk).collect();
-        for (gk, why) in observation.unreadable.iter().filter(|(gk, _)| !told.contains(gk)) {
-            let message = format!("the objects of kind {gk} could not be read, so nothing is pruned: {why}");
-            self.problems.push(Problem::general(message));
+        let told: BTreeSet<(&GroupKind, Option<&Arc<str>>)> =
+            refused.flat_map(|step| [(&step.id.gk, None), (&step.id.gk, step.id.namespace.as_ref())]).collect();
+        for (gk, namespace, why) in observation.unreadable.iter().filter(|(gk, place, _)| !told.contains(&(gk, *place)))
+        {
+            let what = objects_of(gk, namespace);
+            self.problems.push(Problem::general(format!("{what} could not be read, so nothing is pruned: {why}")));
         }
         let (waves, unorderable) = waves(&observation.resolved.desired);
         let why: BTreeMap<&ObjectId, &str> =
@@ -83,6 +94,7 @@ impl Cycle {
                 step.reason = Reason::Unorderable { why: (*why).to_owned() };
             }
         }
+        let leaving = plan.leaving();
         for step in &plan.steps {
             match step.verb {
                 Verb::Refuse => self.problems.push(step.problem()),
@@ -90,11 +102,20 @@ impl Cycle {
                     self.reported += 1;
                     self.notes.push(step.problem());
                 }
-                Verb::Wait => self.notes.push(step.problem()),
+                Verb::Wait => {
+                    self.homeless += usize::from(matches!(step.reason, Reason::Homeless { .. }));
+                    self.notes.push(step.problem());
+                }
                 Verb::Keep if !matches!(step.reason, Reason::Held | Reason::Blocked { .. }) => {
                     self.notes.push(step.problem());
                 }
                 _ => {}
+            }
+            if let Some(namespace) = step.id.namespace.as_ref().filter(|name| step.applies() && leaving.contains(*name))
+            {
+                // It drifted, and is healed as soon as the Namespace is there again.
+                let reason = Reason::Homeless { namespace: Arc::clone(namespace) };
+                self.notes.push(Problem { message: reason.to_string(), ..step.problem() });
             }
             if step.applies() || step.prunes() {
                 self.writes.insert(step.id.clone());
@@ -137,6 +158,24 @@ impl Cycle {
             }
         }
         drifted
+    }
+
+    /// Withholds every write of an atomic commit of which a part cannot be applied, as far as that is
+    /// known already. What drifted is healed all the same.
+    pub fn write_all_or_nothing(&mut self, observation: &Observation) {
+        let refused = self.plan.steps.iter().filter(|step| step.verb == Verb::Refuse).count();
+        let unusable = self.rendered.problems.len() + observation.resolved.problems.len() + refused;
+        if unusable == 0 || !self.plan.steps.iter().any(Step::applies) {
+            return;
+        }
+        for step in Arc::make_mut(&mut self.plan).steps.iter_mut().filter(|step| step.applies()) {
+            self.writes.remove(&step.id);
+            step.verb = Verb::Unchanged;
+        }
+        let message = format!(
+            "nothing of the commit was written, since the sync is atomic and {unusable} of its manifests cannot be used"
+        );
+        self.problems.push(Problem::general(message));
     }
 
     /// Notes that a drifted object was put back, or could not be.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::object::{Blame, Change, GroupKind, Manifest, ObjectId, Observed};
+use crate::object::{Blame, Change, GroupKind, Manifest, ObjectId, Observed, Unreadable};
 use crate::plan::{
     AppliedObject, Commit, Contest, Desired, Drift, Held, Inventory, Others, Plan, Problem, PrunedObject, Resolved,
     Step, SyncStatus, Wave,
@@ -38,7 +38,7 @@ pub struct Observation {
     pub resolved: Arc<Resolved>,
     pub observed: BTreeMap<ObjectId, Observed>,
     /// Kinds whose objects could not be read, and why.
-    pub unreadable: BTreeMap<GroupKind, String>,
+    pub unreadable: Unreadable,
     /// The CRDs behind kinds: `plural.group`.
     pub crds: BTreeMap<GroupKind, String>,
     pub others: Others,
@@ -80,6 +80,8 @@ pub enum Input {
     Looked {
         id: EffectId,
         result: Result<String, String>,
+        /// Watches see every object of the sync: what they have not told has not happened.
+        watched: bool,
     },
     Rendered {
         id: EffectId,
@@ -123,6 +125,11 @@ pub enum Input {
     Marks(Marks),
     /// There is no parent any more, or none yet.
     ParentMissing,
+    /// This agent leads from now on; with what the parent holds, read since.
+    Leads {
+        stored: Option<Box<(Inventory, SyncStatus)>>,
+        marks: Marks,
+    },
     /// The syncs of `dependsOn` that are not synced.
     WaitingFor(Vec<String>),
 }
@@ -204,6 +211,8 @@ pub enum Notice {
     },
     Drift {
         drift: Drift,
+        /// UID of the object as it is now; `None` when it does not exist.
+        uid: Option<Arc<str>>,
         /// Only the audit found it.
         missed: bool,
     },
@@ -212,10 +221,15 @@ pub enum Notice {
         object: ObjectId,
     },
     /// An object is healed again and again.
-    Contested(Contest),
+    Contested {
+        contest: Contest,
+        uid: Option<Arc<str>>,
+    },
     /// It drifts no longer.
     Uncontested {
         object: ObjectId,
+        /// As of its last heal.
+        uid: Option<Arc<str>>,
     },
     /// So many objects are contested now.
     ContestedNow {
@@ -247,5 +261,9 @@ pub enum Notice {
         by: &'static str,
     },
     Resumed,
+    /// A follower is as ready as it can be.
+    StandingBy {
+        commit: Commit,
+    },
     Status(Arc<SyncStatus>),
 }

@@ -2,10 +2,10 @@
 //! being as git declares it, with a name to who changed it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::sync::Arc;
 
 use crate::config::DriftPolicy;
-use crate::object::{Blame, Change, HealthStatus, ObjectId, Observed, Short};
+use crate::object::{Blame, Change, HealthStatus, ObjectId, Observed, Short, Unreadable};
 use crate::plan::{AppliedObject, Desired, Drift, Facts, Problem, Reason, Recorded, Step, SyncStatus, Verb, judge};
 
 use super::contest::Way;
@@ -15,6 +15,9 @@ use super::{Effect, EffectId, Examined, Machine, Moment, Notice};
 impl Machine {
     /// Takes in what the watches have seen.
     pub(super) fn changed(&mut self, changes: Vec<Change>, now: Moment) {
+        if !self.leads {
+            return;
+        }
         for change in changes {
             self.note_job(&change);
             if self.is_being_written(change.id()) {
@@ -47,6 +50,8 @@ impl Machine {
         }
         if self.view.learn(id, live) {
             self.lane.unblock(id);
+            // What git has added meanwhile waits for it, too.
+            self.stir();
         }
         let Some(desired) = self.view.desired(id).cloned() else {
             // An orphan that was waited for is gone, or some other member of the set has changed.
@@ -57,7 +62,7 @@ impl Machine {
         };
         let step = self.judge(&desired, live);
         if step.reason.is_drift() && step.verb != Verb::Unchanged {
-            self.put_in_lane(id, self.way(id, live), now.mono);
+            self.put_in_lane(id, self.way(id, live), now);
         }
         // What is healed in a moment has no health in between that anybody should hear of.
         if !(step.applies() && step.reason.is_drift() && self.lane.is_due(id)) {
@@ -74,7 +79,7 @@ impl Machine {
     }
 
     pub(super) fn judge(&self, desired: &Desired, live: Option<&Observed>) -> Step {
-        let (observed, unreadable, crds) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (observed, unreadable, crds) = (BTreeMap::new(), Unreadable::default(), BTreeMap::new());
         let facts = Facts {
             set_id: &self.set_id,
             commit: "",
@@ -98,16 +103,22 @@ impl Machine {
     }
 
     /// Lines up a drifted object, unless it has to wait.
-    pub(super) fn put_in_lane(&mut self, id: &ObjectId, way: Way, now: Duration) {
-        if self.config.drift == DriftPolicy::Report && self.lane.told.get(id) == Some(&way) {
+    pub(super) fn put_in_lane(&mut self, id: &ObjectId, way: Way, now: Moment) {
+        let reports = self.config.drift == DriftPolicy::Report;
+        if reports && [self.lane.told.get(id), self.lane.harmless.get(id)].contains(&Some(&way)) {
             return;
         }
-        let waiting = Waiting { noticed: now, content: way == Way::Content };
-        if let Some(until) = self.lane.contests.held_until(id, way, now) {
+        let waiting = Waiting { noticed: now.mono, content: way == Way::Content };
+        if let Some(until) = self.lane.contests.held_until(id, way, now.mono) {
             self.lane.later.entry(id.clone()).or_insert((until, waiting));
         } else if self.lane.failed.contains_key(id) && self.lane.later.contains_key(id) {
             // It failed lately; its next try is set.
         } else if let Some(foundation) = self.view.lacks(id) {
+            if reports && way == Way::Gone {
+                // It went with its Namespace or CRD, which nobody will bring back: there is nothing to look at.
+                let (reason, blame) = (Reason::Deleted.to_string(), Blame::default());
+                return self.tell_drift(id, &Found { uid: None, way, reason, blame }, false, now);
+            }
             self.lane.block(foundation, id.clone(), waiting);
         } else {
             self.lane.push(id.clone(), waiting);
@@ -128,8 +139,20 @@ impl Machine {
     pub(super) fn is_clean(&mut self, id: &ObjectId) {
         self.lane.drop_waiting(id);
         self.lane.failed.remove(id);
+        self.lane.harmless.remove(id);
         if self.lane.told.remove(id).is_some() {
             self.effects.push(Effect::Tell(Notice::DriftGone { object: id.clone() }));
+        }
+    }
+
+    /// The server says that the object holds what git declares, although some of its fields are not
+    /// ours: whoever drifted it has put the values back. Only we could put back the ownership.
+    pub(super) fn is_harmless(&mut self, id: &ObjectId) {
+        if self.config.drift == DriftPolicy::Report
+            && let Some(way) = self.lane.told.get(id).copied()
+        {
+            self.is_clean(id);
+            self.lane.harmless.insert(id.clone(), way);
         }
     }
 
@@ -143,8 +166,8 @@ impl Machine {
         self.lane.wake(now.mono);
         let over = self.lane.contests.next().is_some_and(|due| due <= now.mono);
         if over {
-            for object in self.lane.contests.forget(now.mono) {
-                self.effects.push(Effect::Tell(Notice::Uncontested { object }));
+            for (object, uid) in self.lane.contests.forget(now.mono) {
+                self.effects.push(Effect::Tell(Notice::Uncontested { object, uid }));
                 self.restate_drift(now);
             }
         }
@@ -210,7 +233,8 @@ impl Machine {
         if running.content && step.reason == Reason::Same {
             (step.verb, step.reason, way) = (Verb::Configure, Reason::Content, Way::Content);
         }
-        let found = Found { way, reason: clause(&step.reason, &examined.blame), blame: examined.blame };
+        let uid = examined.live.as_ref().map(|live| Arc::clone(&live.uid));
+        let found = Found { uid, way, reason: clause(&step.reason, &examined.blame), blame: examined.blame };
         match step.verb {
             Verb::Report => self.tell_drift(&object, &found, false, now),
             Verb::Unchanged => self.is_clean(&object),
@@ -250,6 +274,7 @@ impl Machine {
             }
             if self.view.learn(&object, Some(live)) {
                 self.lane.unblock(&object);
+                self.stir();
             }
             self.see_health(&object, &live.health);
             self.cut.remove(&object);
@@ -259,6 +284,7 @@ impl Machine {
         }
         match (outcome.result.succeeded(), found) {
             (true, Some(found)) if outcome.result.changed() => {
+                let found = Found { uid: outcome.uid, ..found };
                 self.tell_drift(&object, &found, true, now);
                 self.lane.told.remove(&object);
                 let after = now.mono.saturating_sub(noticed);
@@ -298,11 +324,16 @@ impl Machine {
     fn note_contest(&mut self, object: &ObjectId, found: &Found, now: Moment) {
         let fields = found.blame.fields.iter().map(|field| field.path.clone()).collect();
         let manager = found.blame.manager.as_ref();
-        let Some((contested, new)) = self.lane.contests.healed(object, found.way, manager, fields, now.mono) else {
+        let Some((contested, new)) =
+            self.lane.contests.healed(object, found.uid.as_ref(), found.way, manager, fields, now.mono)
+        else {
             return;
         };
         if new {
-            self.effects.push(Effect::Tell(Notice::Contested(super::record::contest(&contested, now))));
+            self.effects.push(Effect::Tell(Notice::Contested {
+                contest: super::record::contest(&contested, now),
+                uid: found.uid.clone(),
+            }));
         }
         self.restate_drift(now);
     }
@@ -318,7 +349,8 @@ impl Machine {
             healed,
         };
         if new {
-            self.effects.push(Effect::Tell(Notice::Drift { drift: drift.clone(), missed: found.way == Way::Content }));
+            let (uid, missed) = (found.uid.clone(), found.way == Way::Content);
+            self.effects.push(Effect::Tell(Notice::Drift { drift: drift.clone(), uid, missed }));
         }
         self.record_drift(drift, new, now);
     }
@@ -379,7 +411,7 @@ impl Machine {
         }
         for step in drifted {
             if !self.lane.is_running(&step.id) {
-                self.put_in_lane(&step.id, self.way(&step.id, step.live.as_ref()), now.mono);
+                self.put_in_lane(&step.id, self.way(&step.id, step.live.as_ref()), now);
             }
         }
         let heals = drifted.iter().filter(|step| step.applies()).map(|step| &step.id);

@@ -2,6 +2,7 @@
 //! what is under way, and what has to wait for something else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::object::{Blame, Change, ObjectId};
@@ -29,6 +30,8 @@ pub(super) struct Running {
 /// What a closer look at a drifted object has shown.
 #[derive(Debug)]
 pub(super) struct Found {
+    /// `None`: it did not exist.
+    pub uid: Option<Arc<str>>,
     pub way: Way,
     pub reason: String,
     pub blame: Blame,
@@ -63,6 +66,8 @@ pub(super) struct Lane {
     pub contests: Contests,
     /// Drift that was told and is still there.
     pub told: BTreeMap<ObjectId, Way>,
+    /// Drift that is left, and of which only the ownership of fields is not as it should be.
+    pub harmless: BTreeMap<ObjectId, Way>,
     seed: u64,
 }
 
@@ -77,6 +82,7 @@ impl Lane {
             failed: BTreeMap::new(),
             contests: Contests::default(),
             told: BTreeMap::new(),
+            harmless: BTreeMap::new(),
             seed,
         }
     }
@@ -123,11 +129,23 @@ impl Lane {
         }
     }
 
+    /// Nothing is known to drift, to fail or to be contested.
+    pub fn is_empty(&self) -> bool {
+        self.running.is_empty()
+            && self.waiting.is_empty()
+            && self.later.is_empty()
+            && self.blocked.is_empty()
+            && self.fresh.is_empty()
+            && self.failed.is_empty()
+            && self.told.is_empty()
+            && self.contests.len() == 0
+    }
+
     /// Every object of which it knows something.
     pub fn known(&self) -> BTreeSet<ObjectId> {
         let waiting = self.waiting.keys().map(|(_, id)| id);
         let blocked = self.blocked.values().flat_map(BTreeMap::keys);
-        let others = self.later.keys().chain(self.failed.keys()).chain(self.told.keys());
+        let others = self.later.keys().chain(self.failed.keys()).chain(self.told.keys()).chain(self.harmless.keys());
         waiting.chain(blocked).chain(others).cloned().collect()
     }
 

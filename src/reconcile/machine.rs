@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use crate::config::SyncConfig;
 use crate::object::{Health, ObjectId};
-use crate::plan::{Inventory, Phase, SyncStatus};
+use crate::plan::{Inventory, SyncStatus};
 
 use super::audit::Audit;
 use super::backoff::Backoff;
 use super::cycle::Cycle;
 use super::lane::Lane;
 use super::view::View;
-use super::{Effect, EffectId, Input, Marks, Moment, Notice, Outcome, RenderedCommit};
+use super::{Effect, EffectId, Input, Marks, Moment, Outcome, RenderedCommit};
 
 /// What the work lane is doing. Looking at the remote goes on beside it.
 #[derive(Debug)]
@@ -83,10 +83,13 @@ impl Work {
 
 /// The loop of one sync.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "they have nothing to do with each other")]
 pub struct Machine {
     pub(super) config: Arc<SyncConfig>,
     pub(super) set_id: String,
     pub(super) allow_prune: bool,
+    /// Whether it may write. A follower looks, renders and observes, and decides nothing.
+    pub(super) leads: bool,
     pub(super) next_id: EffectId,
     pub(super) work: Work,
     pub(super) look: Option<EffectId>,
@@ -126,6 +129,10 @@ pub struct Machine {
     pub(super) stirred: bool,
     /// When the last cycle ended.
     pub(super) last_end: Option<Duration>,
+    /// When the last cycle ended that went through everything.
+    pub(super) last_whole: Option<Duration>,
+    /// The delay before the retry, when that cycle failed.
+    pub(super) retry_in: Option<Duration>,
     /// When to store what changed between cycles, and when that was done last.
     pub(super) flush: Option<Duration>,
     pub(super) last_flush: Option<Duration>,
@@ -147,14 +154,12 @@ impl Machine {
         now: Moment,
         seed: u64,
     ) -> Self {
-        let (inventory, mut status) = stored.clone().unwrap_or_default();
-        status.sync = config.name.to_string();
-        status.url = config.source.display_url();
-        status.reference = config.source.reference.to_string();
-        status.path = config.path.to_string();
+        let (inventory, status) = stored.clone().unwrap_or_default();
+        let status = identified(status, &config);
         Self {
             set_id,
             allow_prune: false,
+            leads: true,
             next_id: 0,
             work: Work::Idle,
             look: None,
@@ -165,7 +170,7 @@ impl Machine {
             look_backoff: Backoff::new(seed),
             backoff: Backoff::new(seed.rotate_left(17)),
             head: None,
-            left: VecDeque::new(),
+            left: status.former.iter().cloned().collect(),
             returning: None,
             rendered: None,
             inventory,
@@ -182,6 +187,8 @@ impl Machine {
             ill: BTreeMap::new(),
             stirred: false,
             last_end: None,
+            last_whole: None,
+            retry_in: None,
             flush: None,
             last_flush: None,
             asked: false,
@@ -196,6 +203,18 @@ impl Machine {
     pub fn allowing_prune(mut self, allow: bool) -> Self {
         self.allow_prune = allow;
         self
+    }
+
+    /// One that stands by until [`Input::Leads`].
+    #[must_use]
+    pub fn following(mut self) -> Self {
+        self.leads = false;
+        self
+    }
+
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.leads
     }
 
     #[must_use]
@@ -240,7 +259,7 @@ impl Machine {
     pub fn step(&mut self, input: Input, now: Moment) -> Vec<Effect> {
         match input {
             Input::Tick => {}
-            Input::Looked { id, result } => self.looked(id, result, now),
+            Input::Looked { id, result, watched } => self.looked(id, result, watched, now),
             Input::Rendered { id, result } => self.rendered_commit(id, result, now),
             Input::Observed { id, result } => self.observed(id, result, now),
             Input::ParentWritten { id, result } => self.parent_written(id, result, now),
@@ -253,6 +272,7 @@ impl Machine {
             Input::Pruned { id, outcomes } => self.pruned(id, outcomes, now),
             Input::Marks(marks) => self.marked(marks, now),
             Input::ParentMissing => self.parent_missing(now),
+            Input::Leads { stored, marks } => self.lead(stored.map(|stored| *stored), marks, now),
             Input::WaitingFor(syncs) => {
                 let freed = !self.waiting_for.is_empty() && syncs.is_empty();
                 self.waiting_for = syncs;
@@ -276,16 +296,14 @@ impl Machine {
 
     /// Starts whatever is due.
     fn proceed(&mut self, now: Moment) {
+        if !self.leads {
+            return self.stand_by(now);
+        }
         if self.is_suspended() {
             self.lane.clear();
             return self.tell_suspended();
         }
-        if self.look.is_none() && now.mono >= self.next_look {
-            let id = self.number();
-            self.look = Some(id);
-            self.next_look = now.mono + self.config.interval;
-            self.effects.push(Effect::Look { id });
-        }
+        self.look_when_due(now);
         self.heal(now);
         self.audit(now);
         if matches!(self.work, Work::Idle) && std::mem::take(&mut self.asked) {
@@ -304,36 +322,29 @@ impl Machine {
         }
     }
 
+    pub(super) fn look_when_due(&mut self, now: Moment) {
+        if self.look.is_none() && now.mono >= self.next_look {
+            let id = self.number();
+            self.look = Some(id);
+            self.next_look = now.mono + self.config.interval;
+            self.effects.push(Effect::Look { id });
+        }
+    }
+
     /// The newest commit waits for the syncs that this one depends on.
     pub(super) fn is_waiting(&self) -> bool {
         let synced = self.status.synced.as_ref().map(|commit| &commit.id);
         !self.waiting_for.is_empty() && synced != self.head.as_ref()
     }
+}
 
-    /// Somebody deleted the parent: it is written again, out of what is known.
-    fn parent_missing(&mut self, now: Moment) {
-        if self.stored.take().is_some() && matches!(self.work, Work::Idle) {
-            self.next_cycle = Some(now.mono);
-        }
-        self.marked(Marks::default(), now);
-    }
-
-    fn marked(&mut self, marks: Marks, now: Moment) {
-        if marks == self.marks {
-            return;
-        }
-        let asked = marks.sync_requested != self.marks.sync_requested;
-        let resumed = self.is_suspended() && !(self.config.suspend || marks.suspended);
-        let approved = marks.approved != self.marks.approved;
-        self.marks = marks;
-        if resumed {
-            self.effects.push(Effect::Tell(Notice::Resumed));
-            self.leave_phase(Phase::Suspended);
-        }
-        if asked || resumed {
-            self.next_look = now.mono;
-            self.backoff.reset();
-        }
-        self.asked |= asked || resumed || approved;
+/// A status of this sync, whatever the stored one said of source and path.
+pub(super) fn identified(status: SyncStatus, config: &SyncConfig) -> SyncStatus {
+    SyncStatus {
+        sync: config.name.to_string(),
+        url: config.source.display_url(),
+        reference: config.source.reference.to_string(),
+        path: config.path.to_string(),
+        ..status
     }
 }

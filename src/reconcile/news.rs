@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::Reference;
 use crate::object::ObjectId;
 use crate::plan::Problem;
 
@@ -12,6 +13,8 @@ use super::{Effect, EffectId, Machine, Moment, Notice, RenderedCommit};
 
 /// So many former heads are known as such.
 const REMEMBERED: usize = 32;
+/// How soon to look again after a start that found a former head.
+const SECOND_LOOK: Duration = Duration::from_secs(5);
 
 impl Machine {
     /// Whether a look found another head. One that was left already may come from a replica of the
@@ -21,14 +24,21 @@ impl Machine {
         if self.head.as_ref() == Some(commit) {
             return false;
         }
-        if again || !self.left.contains(commit) {
+        let pinned = matches!(self.config.source.reference, Reference::Commit(_));
+        if again || pinned || !self.left.contains(commit) {
             return true;
         }
         self.returning = Some(commit.clone());
         false
     }
 
-    pub(super) fn looked(&mut self, id: EffectId, result: Result<String, String>, now: Moment) {
+    /// The commit that was the head before the start, as the parent tells it.
+    fn recorded(&self) -> Option<String> {
+        let commit = self.status.attempted.as_ref().or(self.status.synced.as_ref());
+        commit.map(|commit| commit.id.clone()).filter(|id| !self.left.contains(id))
+    }
+
+    pub(super) fn looked(&mut self, id: EffectId, result: Result<String, String>, watched: bool, now: Moment) {
         if self.look != Some(id) {
             return;
         }
@@ -42,13 +52,17 @@ impl Machine {
                 if self.is_news(&commit) {
                     // A newer commit wins over one that waits or fails.
                     self.left.retain(|left| *left != commit);
-                    self.left.extend(self.head.replace(commit));
+                    let before = self.head.replace(commit).or_else(|| self.recorded());
+                    self.left.extend(before.filter(|before| self.head.as_ref() != Some(before)));
                     if self.left.len() > REMEMBERED {
                         self.left.pop_front();
                     }
                     self.render_error = None;
                     self.backoff.reset();
                     self.next_cycle = Some(now.mono);
+                } else if self.head.is_none() {
+                    // After a start, with nothing to enforce until it is known which one it is.
+                    self.next_look = self.next_look.min(now.mono + SECOND_LOOK);
                 }
             }
             Err(error) => {
@@ -56,10 +70,13 @@ impl Machine {
                 self.next_look = now.mono + retry_in;
                 self.effects.push(Effect::Tell(Notice::LookFailed { error: error.clone(), retry_in }));
                 self.look_error = Some(error);
-                if self.rendered.is_none() {
+                if self.rendered.is_none() && self.leads {
                     self.fail_without_commit(now);
                 }
             }
+        }
+        if watched && self.is_quiet(now) {
+            return self.conclude_quietly();
         }
         // Also after a failed look: the last good commit stays enforced.
         if self.next_cycle.is_none() {
@@ -108,13 +125,16 @@ impl Machine {
                     self.work = Work::Idle;
                     return;
                 }
+                if !self.leads {
+                    return self.observe(rendered, began);
+                }
                 self.status_syncing(&rendered);
                 self.effects.push(Effect::Tell(Notice::Started { commit: rendered.commit.clone() }));
                 self.observe(rendered, began);
             }
             Err(error) => {
                 self.render_error = Some((commit, error));
-                if self.is_suspended() {
+                if self.is_suspended() || !self.leads {
                     self.work = Work::Idle;
                 } else if let Some(last_good) = self.rendered.clone() {
                     self.observe(last_good, began);

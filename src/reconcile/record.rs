@@ -20,6 +20,8 @@ const TELL: Duration = Duration::from_secs(10);
 const REST: Duration = Duration::from_secs(30);
 /// Cycles that news ask for come at most so often.
 const STIR: Duration = Duration::from_secs(1);
+/// And after a failure more and more seldom up to this: each tries all that failed once more.
+const SLOWEST_STIR: Duration = Duration::from_secs(10);
 
 impl Machine {
     /// News that only a whole cycle can judge.
@@ -29,7 +31,8 @@ impl Machine {
 
     /// When a cycle may come that news asked for.
     pub(super) fn stirred_at(&self, now: Moment) -> Duration {
-        now.mono.max(self.last_end.map_or(Duration::ZERO, |end| end + STIR))
+        let rest = self.retry_in.map_or(STIR, |delay| (delay / 4).clamp(STIR, SLOWEST_STIR));
+        now.mono.max(self.last_end.map_or(Duration::ZERO, |end| end + rest))
     }
 
     /// What healing changed in the inventory is stored soon.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::object::HealthStatus;
-use crate::plan::{Commit, Held, Phase, Problem, SyncStatus};
+use crate::plan::{Commit, Held, Phase, Problem, SyncStatus, collect};
 
 use super::cycle::Cycle;
 use super::machine::Work;
@@ -30,7 +30,7 @@ impl Machine {
         // A sync that has applied nothing and remembers nothing leaves no trace in the cluster.
         let nothing = self.stored.is_none() && self.inventory.is_empty() && status.phase == Phase::Pending;
         if known || nothing {
-            return self.conclude(cycle, now);
+            return self.conclude(&cycle, now);
         }
         let id = self.number();
         self.effects.push(Effect::WriteParent { id, inventory: self.inventory.clone(), status: Arc::clone(&status) });
@@ -39,14 +39,15 @@ impl Machine {
     }
 
     /// Tells how the cycle ended and plans the next one.
-    pub(super) fn conclude(&mut self, cycle: Cycle, now: Moment) {
+    pub(super) fn conclude(&mut self, cycle: &Cycle, now: Moment) {
         self.work = Work::Idle;
         self.last_end = Some(now.mono);
+        self.last_whole = self.last_end;
         self.ill = cycle.unhealthy().into_iter().collect();
         let overtaken = self.head.as_ref().is_some_and(|head| *head != cycle.rendered.commit.id)
             && self.source_problems().is_empty();
         let before = Arc::clone(&self.status);
-        let (status, outcome) = self.assess(&cycle, now);
+        let (status, outcome) = self.assess(cycle, now);
         let first_time = before.synced.as_ref().map(|commit| &commit.id) != Some(&cycle.rendered.commit.id);
         let healthy = status.unhealthy.is_empty();
         self.status = Arc::new(status);
@@ -55,7 +56,8 @@ impl Machine {
             self.next_cycle = Some(now.mono);
             return;
         }
-        let retry_in = self.schedule(&cycle, outcome, healthy, now);
+        let retry_in = self.schedule(cycle, outcome, healthy, now);
+        self.retry_in = retry_in;
         let Some(outcome) = outcome else { return };
         let synced = outcome == Outcome::Synced;
         if synced && let Some((_, since)) = self.settling.take() {
@@ -70,7 +72,7 @@ impl Machine {
             outcome,
             changed: cycle.changed,
             message: self.status.message.clone(),
-            problems: cycle.problems,
+            problems: collect(&cycle.problems),
             lag: Duration::try_from(lag).ok().filter(|_| synced && first_time),
             retry_in,
             took: now.mono.saturating_sub(cycle.began),
@@ -119,11 +121,15 @@ impl Machine {
         let commit = &cycle.rendered.commit;
         let ill = cycle.unhealthy();
         status.objects = self.inventory.len();
+        let forgotten = self.left.len().saturating_sub(SyncStatus::MOST_FORMER);
+        status.former = self.left.iter().skip(forgotten).cloned().collect();
         status.health.clear();
         for health in cycle.health.values() {
             *status.health.entry(health.status).or_default() += 1;
         }
+        let collected = collect(&cycle.problems);
         status.problems = bounded(&cycle.problems);
+        status.summary = if collected.len() < cycle.problems.len() { bounded(&collected) } else { Vec::new() };
         status.notes = bounded(&cycle.notes);
         status.unhealthy = ill.iter().take(SyncStatus::MOST).cloned().collect();
         status.held = self.held(cycle);
@@ -147,7 +153,7 @@ impl Machine {
                 format!("{} of {} did not become healthy in time{first}", ill.len(), counted(objects))
             }
             Some(Outcome::Held) => cycle.plan.held.as_ref().map(|held| held.reason.clone()).unwrap_or_default(),
-            Some(Outcome::Failed) => match &cycle.problems[..] {
+            Some(Outcome::Failed) => match &collected[..] {
                 [] if cycle.undecided > 0 => undecided(cycle.undecided),
                 [] => String::new(),
                 [only] => only.to_string(),
@@ -186,7 +192,7 @@ impl Machine {
         if cycle.undecided > 0 {
             return self.is_overdue(cycle, now).then_some(Outcome::Failed);
         }
-        if healthy || !self.config.wait {
+        if (healthy || !self.config.wait) && cycle.homeless == 0 {
             return Some(if cycle.plan.held.is_some() { Outcome::Held } else { Outcome::Synced });
         }
         self.is_overdue(cycle, now).then_some(Outcome::Unhealthy)
@@ -215,6 +221,7 @@ impl Machine {
         status.phase = Phase::Failing;
         status.message.clone_from(&message);
         status.problems = bounded(&problems);
+        status.summary.clear();
         let commit = Commit { id: self.head.clone().unwrap_or_default(), time: now.wall, subject: String::new() };
         self.set_status(status);
         let again = self.ends_again(Outcome::Failed, &commit.id);
@@ -301,7 +308,7 @@ fn counted(objects: usize) -> String {
 }
 
 fn bounded(problems: &[Problem]) -> Vec<Problem> {
-    problems.iter().take(SyncStatus::MOST).cloned().collect()
+    problems.iter().take(SyncStatus::MOST).cloned().map(Problem::clipped).collect()
 }
 
 /// Whether the stored status says what the new one says. How many objects are in which health

@@ -2,9 +2,11 @@
 //! not at all, and time that is a number.
 
 mod answers;
+mod follow;
 mod guard;
 mod order;
 mod random;
+mod reported;
 mod states;
 mod time;
 mod trouble;

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use crate::plan::{AppliedObject, Facts, Plan, Problem, PrunedObject, Step, plan};
 
-use super::cycle::Cycle;
+use super::cycle::{Cycle, objects_of};
 use super::machine::Work;
 use super::{Effect, EffectId, Machine, Moment, Observation};
 
 impl Machine {
     pub(super) fn observed(&mut self, id: EffectId, result: Result<Observation, String>, now: Moment) {
         let Some(mut cycle) = self.take(id, |work| matches!(work, Work::Observing { .. })) else { return };
+        if !self.leads {
+            return self.observed_as_follower(&result);
+        }
         if self.is_suspended() {
             return;
         }
@@ -54,6 +57,9 @@ impl Machine {
         self.unblock();
         cycle.adopt(decided, &observation);
         cycle.awaits = self.line_up(&cycle.drifted(), now);
+        if self.config.atomic {
+            cycle.write_all_or_nothing(&observation);
+        }
         cycle.awaits.extend(cycle.writes.iter().filter(|id| self.lane.is_running(id)).cloned());
         self.tell_plan(&cycle);
         self.work = Work::Healing { cycle };
@@ -87,8 +93,8 @@ impl Machine {
         if let Some(problem) = self.source_problems().first() {
             return Some(problem.message.clone());
         }
-        if let Some((gk, why)) = observation.unreadable.first_key_value() {
-            return Some(format!("the objects of kind {gk} could not be read: {why}"));
+        if let Some((gk, namespace, why)) = observation.unreadable.iter().next() {
+            return Some(format!("{} could not be read: {why}", objects_of(gk, namespace)));
         }
         (broken > 0).then(|| format!("{broken} of the commit's manifests cannot be used"))
     }
@@ -188,11 +194,11 @@ impl Machine {
             // Suspended in the meantime: what was announced and never made does no harm.
             (Ok(()), true) if self.is_suspended() => {}
             (Ok(()), true) => self.apply(cycle, now),
-            (Ok(()), false) => self.conclude(cycle, now),
+            (Ok(()), false) => self.conclude(&cycle, now),
             (Err(error), _) => {
                 self.stored = None;
                 cycle.problems.push(Problem::general(format!("the inventory could not be stored: {error}")));
-                self.conclude(cycle, now);
+                self.conclude(&cycle, now);
             }
         }
     }

@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::escape::readable;
 use super::split::Place;
 use super::{RenderError, Rendered, naming};
-use crate::object::{Manifest, ObjectId, Origin};
+use crate::object::{Manifest, ObjectId, Origin, Readable};
 
 /// Objects, refused ones included.
 const MAX_OBJECTS: usize = 50_000;
 /// Bytes of all documents with their aliases written out, by the measure of `node`.
-const MAX_BYTES: usize = 512 << 20;
+const MAX_BYTES: usize = 256 << 20;
 /// Errors that are kept; the rest is counted.
 const MAX_ERRORS: usize = 1_000;
 
@@ -107,6 +106,12 @@ impl Collector {
             return;
         }
         let Place { line, column } = place;
-        self.errors.push(RenderError { file: file.clone(), line, column, message: readable(message), object });
+        self.errors.push(RenderError {
+            file: file.clone(),
+            line,
+            column,
+            message: Readable(message).to_string(),
+            object,
+        });
     }
 }

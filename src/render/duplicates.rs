@@ -4,7 +4,6 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::escape::readable;
 use super::{RenderError, Rendered, Settings};
 use crate::object::Manifest;
 
@@ -42,8 +41,7 @@ pub fn refuse(manifests: Vec<Arc<Manifest>>, mut errors: Vec<RenderError>, setti
 }
 
 fn error(manifests: &[Arc<Manifest>], first: usize, again: &[usize]) -> RenderError {
-    let places =
-        std::iter::once(&first).chain(again).take(NAMED).map(|index| readable(&manifests[*index].origin.to_string()));
+    let places = std::iter::once(&first).chain(again).take(NAMED).map(|index| manifests[*index].origin.to_string());
     let named = places.collect::<Vec<_>>().join(" and ");
     let unnamed = (again.len() + 1).saturating_sub(NAMED);
     let more = if unnamed > 0 { format!(" and {unnamed} more places") } else { String::new() };

@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::escape::readable;
-use crate::object::{Manifest, ObjectId};
+use crate::object::{Manifest, ObjectId, Readable, is_deceptive};
 
 /// Checks group, version, kind, namespace and name.
 ///
@@ -13,14 +12,14 @@ pub fn check(manifest: &Manifest) -> Result<(), String> {
     let id = &manifest.id;
     let api_version = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
     if !api_version(&id.gk.group) || !api_version(&manifest.version) || manifest.version.is_empty() {
-        let shown = readable(&manifest.api_version());
-        return Err(format!("apiVersion \"{shown}\" is no group and version, such as v1 or apps/v1"));
+        let shown = manifest.api_version();
+        return Err(format!("apiVersion \"{}\" is no group and version, such as v1 or apps/v1", Readable(&shown)));
     }
     if id.gk.group.len() > 253 || manifest.version.len() > 63 || id.gk.kind.len() > 63 {
         return Err("apiVersion or kind is too long".into());
     }
     if !id.gk.kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-        return Err(format!("kind \"{}\" is no kind: letters and digits only", readable(&id.gk.kind)));
+        return Err(format!("kind \"{}\" is no kind: letters and digits only", Readable(&id.gk.kind)));
     }
     path_segment("metadata.name", &id.name)?;
     id.namespace.as_deref().map_or(Ok(()), |namespace| path_segment("metadata.namespace", namespace))
@@ -34,12 +33,12 @@ fn path_segment(field: &str, name: &str) -> Result<(), String> {
         "may not be . or .."
     } else if name.contains(['/', '%']) {
         "may not contain / or %"
-    } else if name.chars().any(|character| character.is_control() || character.is_whitespace()) {
+    } else if name.chars().any(|character| is_deceptive(character) || character.is_whitespace()) {
         "contains control characters or white space"
     } else {
         return Ok(());
     };
-    Err(format!("{field} \"{}\" {why}", readable(&name.chars().take(80).collect::<String>())))
+    Err(format!("{field} \"{}\" {why}", Readable(&name.chars().take(80).collect::<String>())))
 }
 
 /// What a document says it is, for an error about it; `None` unless all of it can be shown.

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::escape::readable;
+use crate::object::Readable;
 
 /// Levels of nesting. The deepest field that Kubernetes' own types can have is below 30.
 pub const MAX_DEPTH: usize = 64;
@@ -160,7 +160,7 @@ impl<'de> Visitor<'de> for Tree<'_> {
 
 /// What is said of a key that a mapping has twice, by whichever parser notices.
 pub fn twice(key: &str) -> String {
-    format!("the key \"{}\" is given twice in one mapping", readable(key))
+    format!("the key \"{}\" is given twice in one mapping", Readable(key))
 }
 
 /// A key as text. Numbers and booleans become the text that sigs.k8s.io/yaml makes of them,

@@ -11,7 +11,7 @@ fn file(path: &str, bytes: impl AsRef<[u8]>) -> SourceFile {
 }
 
 fn render_files(files: Vec<SourceFile>) -> Rendered {
-    render(&Snapshot { tree: "t".into(), files }, &Settings::default())
+    render(&Snapshot { tree: "t".into(), files, refused: Vec::new() }, &Settings::default())
 }
 
 fn yaml(text: &str) -> Rendered {
@@ -160,7 +160,10 @@ fn two_declarations_of_one_object_name_both_places_and_neither_is_used() {
         ]
     );
     let settings = Settings { target_namespace: Some("shop".into()) };
-    assert_eq!(render(&Snapshot { tree: "t".into(), files: twice.to_vec() }, &settings).errors, []);
+    assert_eq!(
+        render(&Snapshot { tree: "t".into(), files: twice.to_vec(), refused: Vec::new() }, &settings).errors,
+        []
+    );
 }
 
 #[test]

@@ -8,9 +8,9 @@ use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle};
 use serde_saphyr::{DuplicateKeyPolicy, Error, Location, Options, Spanned};
 
-use super::escape::readable;
 use super::node::{self, Node};
 use super::split::Place;
+use crate::object::Readable;
 
 /// Why a document cannot be read. The place is relative to the document's text, and missing
 /// where the parser knows none.
@@ -100,9 +100,11 @@ fn message(error: &Error) -> String {
         Error::AliasError { error, .. } | Error::WithSnippet { error, .. } => return message(error),
         Error::DuplicateMappingKey { key: Some(key), .. } => return node::twice(key),
         Error::DuplicateMappingKey { .. } => "a key is given twice in one mapping",
+        // The scanner has a bound of its own on brackets, and no error of its own for it.
+        Error::ExternalMessage { msg, .. } if msg.contains("recursion limit") => return node::too_deep(),
         // The scanner's own messages name characters and rules, never content; ours are in `node`.
-        Error::ExternalMessage { msg, .. } => return format!("not valid YAML: {}", readable(msg)),
-        Error::Message { msg, .. } => return readable(msg),
+        Error::ExternalMessage { msg, .. } => return format!("not valid YAML: {}", Readable(msg)),
+        Error::Message { msg, .. } => return Readable(msg).to_string(),
         Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => return node::too_deep(),
         Error::Budget {
             breach:

@@ -75,6 +75,13 @@ impl CloneDir {
 
     /// The clone, if it is fit to be fetched into.
     pub fn open_to_grow(&self, lock: &CloneLock) -> Option<Repository> {
+        let (packs, bytes) = self.clear_away(lock)?;
+        let outgrown = packs >= MOST_PACKS || (packs > 1 && bytes > MOST_BYTES);
+        if outgrown { None } else { self.open(lock) }
+    }
+
+    /// Removes what an interrupted fetch left behind; gives the number and the size of the packs.
+    pub fn clear_away(&self, _lock: &CloneLock) -> Option<(usize, u64)> {
         let (mut packs, mut bytes) = (0, 0);
         for entry in fs::read_dir(self.path.join("objects/pack")).ok()? {
             let entry = entry.ok()?;
@@ -85,12 +92,11 @@ impl CloneDir {
                     bytes += entry.metadata().ok()?.len();
                 }
                 Some("idx" | "lock" | "keep" | "rev") => {}
-                // What a killed fetch left behind. It may be large, and nobody else removes it.
+                // It may be large, and nobody else removes it.
                 _ => fs::remove_file(&path).ok()?,
             }
         }
-        let outgrown = packs >= MOST_PACKS || (packs > 1 && bytes > MOST_BYTES);
-        if outgrown { None } else { self.open(lock) }
+        Some((packs, bytes))
     }
 
     /// An empty clone beside the present one. What an earlier try left there is removed.
@@ -102,6 +108,13 @@ impl CloneDir {
         options.bare(true).no_reinit(true).external_template(false);
         Repository::init_opts(&path, &options)
             .map_err(|error| storage("create the clone in", &path)(io::Error::other(error.message().to_owned())))
+    }
+
+    /// Removes a new clone that did not become one: it may be what fills the disk.
+    pub fn give_up_anew(&self, fresh: Repository, _lock: &CloneLock) {
+        drop(fresh);
+        // Else the next try does.
+        let _ = remove(&self.beside(".new"));
     }
 
     /// Puts the new clone in the place of the old one. Killed in between, there is none, which is no harm.

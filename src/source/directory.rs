@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::SourceError;
 use super::files::{Entry, Files, Kind, ReadError, locate};
-use super::snapshot::{Limits, Snapshot, SourceFile, hex};
+use super::snapshot::{Limits, Refused, Snapshot, SourceFile, hex};
 use super::walk::collect;
 use crate::config::RepoPath;
 
@@ -29,18 +29,21 @@ pub fn read_directory(root: &Path, path: &RepoPath, limits: &Limits) -> Result<S
     };
     let disk = Disk { root };
     let located = locate(&disk, path).map_err(failed)?;
-    let files = collect(&disk, &located, path, limits).map_err(failed)?;
-    Ok(Snapshot { tree: content_id(&files), files })
+    let (files, refused) = collect(&disk, &located, path, limits).map_err(failed)?;
+    Ok(Snapshot { tree: content_id(&files, &refused), files, refused })
 }
 
 /// Lengths are hashed too, so that no two lists of files look alike.
-fn content_id(files: &[SourceFile]) -> String {
+fn content_id(files: &[SourceFile], refused: &[Refused]) -> String {
     let mut hash = Sha256::new();
     for file in files {
         hash.update((file.path.len() as u64).to_be_bytes());
         hash.update(file.path.as_bytes());
         hash.update((file.bytes.len() as u64).to_be_bytes());
         hash.update(&file.bytes);
+    }
+    for Refused { path, refusal } in refused {
+        hash.update(format!("{path}\0{refusal}\0"));
     }
     format!("local-{}", hex(&hash.finalize()[..20]))
 }

@@ -5,26 +5,31 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::object::Readable;
+
 /// Why a look, a fetch or a read gave nothing. No variant ever means "there is nothing to apply".
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    #[error("cannot reach {url}: {detail}")]
+    #[error(
+        "cannot reach {url}: {}; check the URL, the server and the network between; it is tried again", Readable(.detail)
+    )]
     Unreachable { url: String, detail: String },
 
     #[error(
-        "{url} asks for credentials that it was not given, or refuses them: {detail}; check the user and password \
-         in the URL, or the keys in the ssh agent"
+        "{url} asks for credentials that it was not given, or refuses them: {}; check the user and password \
+         in the URL, or the keys in the ssh agent",
+        Readable(.detail)
     )]
     Credentials { url: String, detail: String },
 
     #[error("the host key of {url} is not in known_hosts; add it with ssh-keyscan after checking its fingerprint")]
     HostKey { url: String },
 
-    #[error("the TLS certificate of {url} is not trusted: {detail}")]
+    #[error("the TLS certificate of {url} is not trusted: {}", Readable(.detail))]
     Certificate { url: String, detail: String },
 
     /// `reference` as [`crate::config::Reference`] shows it: `branch main`.
-    #[error("{url} has no {reference}")]
+    #[error("{url} has no {reference}; push it again, or correct the sync's source")]
     NotFound { url: String, reference: String },
 
     #[error("{url} has no tag that matches the semver range {range}")]
@@ -33,17 +38,20 @@ pub enum SourceError {
     #[error("{url} has no commit {commit}, or no branch and no tag leads to it")]
     CommitNotFound { url: String, commit: String },
 
-    #[error("{name} of {url} is not a commit")]
+    #[error("{} of {url} is not a commit", Readable(.name))]
     NotACommit { url: String, name: String },
 
     /// Between look and fetch. Look again.
-    #[error("{name} of {url} moved away from {wanted} while it was fetched; it is looked at again")]
+    #[error("{} of {url} moved away from {wanted} while it was fetched; it is looked at again", Readable(.name))]
     Moved { url: String, name: String, wanted: String },
 
     #[error("fetching from {url} was given up after {limit_bytes} bytes; split the repository or shrink its history")]
     TooMuchData { url: String, limit_bytes: usize },
 
-    #[error("{action} {url} did not end within {} seconds and was given up", limit.as_secs_f32())]
+    #[error(
+        "{action} {url} did not end within {} seconds and was given up; see whether the server hangs; it is tried again",
+        limit.as_secs_f32()
+    )]
     Timeout { url: String, action: &'static str, limit: Duration },
 
     #[error("an earlier call to {url} that was given up is still busy; it is tried again later")]
@@ -53,19 +61,31 @@ pub enum SourceError {
     Cancelled { url: String, action: &'static str },
 
     /// Even after it was cloned anew.
-    #[error("the clone of {url} is damaged, and cloning it anew did not help: {detail}")]
+    #[error(
+        "the clone of {url} is damaged, and cloning it anew did not help: {}; see whether the repository is sound \
+         (git fsck), and whether something between changes what it sends; it is tried again", Readable(.detail)
+    )]
     Corrupt { url: String, detail: String },
 
-    #[error("cannot {action} {}: {cause}", path.display())]
+    #[error(
+        "cannot {action} {}: {}; see whether the disk is full, and whether it can be written",
+        path.display(), Readable(&.cause.to_string())
+    )]
     Storage { action: &'static str, path: PathBuf, cause: io::Error },
+
+    #[error(
+        "cannot write what came from {url} to {}: {detail}; make room there, or have `dataDir` point to a larger disk; \
+         it is tried again", path.display()
+    )]
+    Disk { url: String, path: PathBuf, detail: String },
 
     /// `place`: `commit 0123456789ab of URL`, or a directory.
     #[error("{place}: {refusal}")]
     Refused { place: String, refusal: Refusal },
 }
 
-/// Why the files of a readable commit or directory are not taken. Paths are relative to the
-/// repository's root.
+/// Why files of a readable commit or directory are not taken. Paths are relative to the
+/// repository's root, and shown so that no name can steer a terminal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("path {path} does not exist")]
@@ -74,29 +94,37 @@ pub enum Refusal {
     #[error("path {path} is a file, but no .yaml, .yml or .json file")]
     PathIsNoManifest { path: String },
 
-    #[error("path {path} leads through the symbolic link {link}; name the directory that it points to")]
+    #[error("path {path} leads through the symbolic link {}; name the directory that it points to", Readable(.link))]
     PathThroughLink { path: String, link: String },
 
     #[error("path {path} is ignored by a .driftlessignore file above it")]
     PathIgnored { path: String },
 
     #[error(
-        "symbolic link {link} points to {target}, which is outside of the path {base}; only links inside of it are \
-         followed (an entry in .driftlessignore skips the link)"
+        "symbolic link {} points to {}, which is outside of the path {base}; only links inside of it are \
+         followed (an entry in .driftlessignore skips the link)",
+        Readable(.link), Readable(.target)
     )]
     LinkLeaves { link: String, target: String, base: String },
 
-    #[error("symbolic link {link} points to {target}, which does not exist (an entry in .driftlessignore skips it)")]
+    #[error(
+        "symbolic link {} points to {}, which does not exist (an entry in .driftlessignore skips it)",
+        Readable(.link), Readable(.target)
+    )]
     LinkBroken { link: String, target: String },
 
-    #[error("symbolic link {link} points to {target}, which leads back to it")]
+    #[error(
+        "symbolic link {} points to {}, which leads back to it (an entry in .driftlessignore skips it)",
+        Readable(.link), Readable(.target)
+    )]
     LinkLoop { link: String, target: String },
 
-    #[error("{path} is a submodule, and submodules are not read; an entry in .driftlessignore skips it")]
+    #[error("{} is a submodule, and submodules are not read; an entry in .driftlessignore skips it", Readable(.path))]
     Submodule { path: String },
 
     #[error(
-        "file {path} has {bytes} bytes, and {limit} are allowed; if it is no manifest, name it in .driftlessignore"
+        "file {} has {bytes} bytes, and {limit} are allowed; if it is no manifest, name it in .driftlessignore",
+        Readable(.path)
     )]
     FileTooLarge { path: String, bytes: u64, limit: usize },
 
@@ -113,12 +141,42 @@ pub enum Refusal {
     )]
     TooManyEntries { path: String, limit: usize },
 
-    #[error("directory {path} is nested deeper than {limit} levels")]
+    #[error("path {path} holds more than {limit} files, links and submodules that cannot be taken; the first: {first}")]
+    TooManyRefused { path: String, limit: usize, first: Box<Refusal> },
+
+    #[error("directory {} is nested deeper than {limit} levels; move it up, or name it in .driftlessignore", Readable(.path))]
     TooDeep { path: String, limit: usize },
 
-    #[error("the name {path} is not UTF-8; rename it")]
+    /// `tree`: git's id of the directory.
+    #[error("a directory (git tree {tree}) has {bytes} bytes of names, and {limit} are allowed; split it")]
+    DirectoryTooLarge { tree: String, bytes: usize, limit: usize },
+
+    #[error(
+        "reading the directories took more than {limit} bytes of them; make them smaller, or use fewer symbolic links"
+    )]
+    TooMuchWork { limit: usize },
+
+    #[error("its path has {bytes} bytes, and {limit} are allowed; rename it, or name it in .driftlessignore")]
+    PathTooLong { bytes: usize, limit: usize },
+
+    #[error("the name {} is not UTF-8; rename it", Readable(.path))]
     NotUtf8 { path: String },
 
-    #[error("{path}: {detail}")]
+    #[error("{}: {}", Readable(.path), Readable(.detail))]
     IgnoreFile { path: String, detail: String },
+}
+
+impl Refusal {
+    /// Whether it is about one entry, without which the others can be taken. Else the snapshot is
+    /// beyond a bound as a whole.
+    pub(super) fn is_of_one_entry(&self) -> bool {
+        !matches!(
+            self,
+            Self::TooManyFiles { .. }
+                | Self::TotalTooLarge { .. }
+                | Self::TooManyEntries { .. }
+                | Self::TooManyRefused { .. }
+                | Self::TooMuchWork { .. }
+        )
+    }
 }

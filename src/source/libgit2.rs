@@ -101,7 +101,11 @@ impl GitRemote {
                 Err(PullError::NeedsNewClone(detail)) => {
                     tracing::info!(url = self.scrub.display_url(), detail, "cloning anew");
                 }
-                Err(PullError::Failed(error)) => return Err(error),
+                Err(PullError::Failed(error)) => {
+                    // What it has left half written takes room that others may need.
+                    self.clone.clear_away(lock);
+                    return Err(error);
+                }
                 Ok(info) => return Ok(info),
             }
         }
@@ -116,10 +120,13 @@ impl GitRemote {
                 if matches!(error, SourceError::CommitNotFound { .. }) {
                     // It took all of the history to know. Kept, so that the next try need not fetch it again.
                     self.clone.finish_anew(fresh, lock)?;
+                } else {
+                    self.clone.give_up_anew(fresh, lock);
                 }
                 return Err(error);
             }
             Err(PullError::NeedsNewClone(detail)) => {
+                self.clone.give_up_anew(fresh, lock);
                 return Err(SourceError::Corrupt { url: self.url(), detail });
             }
         };

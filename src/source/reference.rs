@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn what_does_not_exist_is_said_with_the_url() {
         let error = choose(&[], &Reference::Branch("main".into()), "https://x/y").unwrap_err();
-        assert_eq!(error.to_string(), "https://x/y has no branch main");
+        assert_eq!(error.to_string(), "https://x/y has no branch main; push it again, or correct the sync's source");
     }
 
     #[test]

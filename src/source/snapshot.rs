@@ -4,9 +4,12 @@
 //! start with a dot are skipped (`.git`, `.github`, `.gitlab-ci.yml`), and so is what a `.driftlessignore`
 //! file names (gitignore rules, in the directory of the path, above it up to the root, or below it).
 //! Symbolic links that stay inside of the path are followed, and the files behind one appear under the
-//! link's own name. Everything else that could surprise is refused: see [`super::Refusal`].
+//! link's own name. Everything else that could surprise is left out by name, or refuses the snapshot as a whole: see
+//! [`super::Refusal`].
 
 use std::sync::Arc;
+
+use super::error::Refusal;
 
 /// One file, read whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +28,17 @@ pub struct Snapshot {
     pub tree: String,
     /// Manifests (`.yaml`, `.yml`, `.json`), in byte order of their paths. Ignored files are not among them.
     pub files: Vec<SourceFile>,
+    /// What should be among the files and is not taken, in byte order of the paths. Any means that
+    /// `files` may lack something that git declares, so nothing may be pruned by them.
+    pub refused: Vec<Refused>,
+}
+
+/// A file, link or directory that is left out, and why. The others are taken all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Path relative to the repository's root; its beginning where it is too long.
+    pub path: Arc<str>,
+    pub refusal: Refusal,
 }
 
 /// What a snapshot may hold, so that no repository can exhaust the agent.
@@ -48,8 +62,9 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 impl Default for Limits {
-    /// 4 MiB a file (an object in etcd is at most 1.5 MiB), 20,000 files, 256 MiB in all.
+    /// 4 MiB a file (an object in etcd is at most 1.5 MiB, but a file may hold a list), 20,000 files, and
+    /// 128 MiB in all, which are in memory twice while they are rendered: as files and as manifests.
     fn default() -> Self {
-        Self { file_bytes: 4 << 20, files: 20_000, total_bytes: 256 << 20 }
+        Self { file_bytes: 4 << 20, files: 20_000, total_bytes: 128 << 20 }
     }
 }

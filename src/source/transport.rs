@@ -82,11 +82,11 @@ impl Transport<'_> {
                 url: self.scrub.display_url().to_owned(),
                 limit_bytes: MOST_BYTES,
             }),
-            Stopped::No => self.fetch_error(&error, depth),
+            Stopped::No => self.fetch_error(&error, depth, repository),
         })
     }
 
-    fn fetch_error(&self, error: &Error, depth: i32) -> FetchError {
+    fn fetch_error(&self, error: &Error, depth: i32, into: &Repository) -> FetchError {
         // libgit2 has no codes for these; the texts are those of its smart and local transports, and of git itself.
         let message = error.message();
         if depth > 0 && message.contains("shallow") {
@@ -96,6 +96,13 @@ impl Transport<'_> {
             ["cannot fetch a specific object", "not our ref", "unadvertised object", "unexpected packet type"];
         if not_by_commit.iter().any(|text| message.contains(text)) {
             return FetchError::NotByCommit;
+        }
+        // libgit2 puts the system's words at the end. The clone is not to blame, and another one has no more room.
+        let disk = ["No space left on device", "Disk quota exceeded", "Read-only file system"];
+        if disk.iter().any(|text| message.contains(text)) {
+            let path = into.path().parent().unwrap_or(into.path()).to_owned();
+            let url = self.scrub.display_url().to_owned();
+            return FetchError::Failed(SourceError::Disk { url, path, detail: self.scrub.scrub(message) });
         }
         let remote = matches!(error.code(), ErrorCode::Auth | ErrorCode::Certificate | ErrorCode::Timeout)
             || matches!(error.class(), ErrorClass::Net | ErrorClass::Http | ErrorClass::Ssl | ErrorClass::Ssh);

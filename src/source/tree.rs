@@ -1,16 +1,29 @@
 //! The files of a commit, straight from tree objects: there is no work tree.
 
-use git2::{ErrorCode, ObjectType, Oid, Repository, TreeEntry};
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+
+use git2::{ErrorCode, ObjectType, Oid, Repository, Tree, TreeEntry};
 use sha2::{Digest, Sha256};
 
+use super::error::Refusal;
 use super::files::{Entry, Files, Kind, Located, ReadError, locate, rules_above};
 use super::remote::CommitInfo;
 use super::snapshot::{Limits, Snapshot, hex};
 use super::walk::{collect, is_manifest};
 use crate::config::RepoPath;
+use crate::object::is_deceptive;
 
 /// What git writes for a symbolic link, and for a submodule.
 const LINK: i32 = 0o120_000;
+/// Bytes of one tree object: some 300,000 names. It is parsed whole.
+const MOST_TREE_BYTES: usize = 16 << 20;
+/// Trees that are kept parsed, since links lead through the same ones again and again.
+const KEPT_TREES: usize = 64;
+/// Bytes of the largest tree that is kept.
+const KEPT_TREE_BYTES: usize = 256 << 10;
+/// Bytes of trees that are parsed for one snapshot, those parsed again included: some ten seconds.
+const MOST_PARSED_BYTES: usize = 1 << 30;
 
 pub(super) fn read_snapshot(
     repository: &Repository,
@@ -20,7 +33,8 @@ pub(super) fn read_snapshot(
 ) -> Result<Snapshot, ReadError> {
     let files = CommitFiles::open(repository, commit)?;
     let located = locate(&files, path)?;
-    Ok(Snapshot { tree: key(&located, path), files: collect(&files, &located, path, limits)? })
+    let (found, refused) = collect(&files, &located, path, limits)?;
+    Ok(Snapshot { tree: key(&located, path), files: found, refused })
 }
 
 pub(super) fn read_key(
@@ -46,7 +60,7 @@ pub(super) fn read_commit(repository: &Repository, id: Oid) -> Result<Option<Com
     Ok(Some(CommitInfo {
         id: id.to_string(),
         time: jiff::Timestamp::from_second(commit.time().seconds()).unwrap_or_default(),
-        subject: subject.chars().filter(|c| !c.is_control()).take(CommitInfo::SUBJECT).collect(),
+        subject: subject.chars().filter(|c| !is_deceptive(*c)).take(CommitInfo::SUBJECT).collect(),
     }))
 }
 
@@ -61,10 +75,19 @@ pub(super) fn check(repository: &Repository, commit: Oid, path: &RepoPath) -> Re
     };
     let mut pending = vec![(located.kind, located.node)];
     pending.extend(located.above.into_iter().map(|(_, node)| (Kind::File, node)));
+    // A few small trees that hold each other many times over are billions of paths.
+    let mut seen = HashSet::new();
     while let Some((kind, node)) = pending.pop() {
+        if !seen.insert(node) {
+            continue;
+        }
         match kind {
             Kind::Directory => {
-                let entries = files.list(&node)?.into_iter();
+                let entries = match files.list(&node) {
+                    // That is for the snapshot to tell, too.
+                    Err(ReadError::Refused(_)) => continue,
+                    listed => listed?.into_iter(),
+                };
                 let counts = entries.filter(|entry| entry.kind != Kind::File || is_manifest(&entry.name));
                 pending.extend(counts.map(|entry| (entry.kind, entry.node)));
             }
@@ -103,13 +126,39 @@ struct CommitFiles<'a> {
     repository: &'a Repository,
     odb: git2::Odb<'a>,
     root: Oid,
+    kept: RefCell<HashMap<Oid, Tree<'a>>>,
+    /// Bytes.
+    parsed: Cell<usize>,
 }
 
 impl<'a> CommitFiles<'a> {
     fn open(repository: &'a Repository, commit: Oid) -> Result<Self, ReadError> {
         let root = repository.find_commit(commit).map_err(|error| damaged(&error))?.tree_id();
         let odb = repository.odb().map_err(|error| damaged(&error))?;
-        Ok(Self { repository, odb, root })
+        Ok(Self { repository, odb, root, kept: RefCell::default(), parsed: Cell::new(0) })
+    }
+
+    fn tree(&self, id: Oid) -> Result<Tree<'a>, ReadError> {
+        if let Some(tree) = self.kept.borrow().get(&id) {
+            return Ok(tree.clone());
+        }
+        let (bytes, _) = self.odb.read_header(id).map_err(|error| damaged(&error))?;
+        if bytes > MOST_TREE_BYTES {
+            return Err(Refusal::DirectoryTooLarge { tree: id.to_string(), bytes, limit: MOST_TREE_BYTES }.into());
+        }
+        self.parsed.set(self.parsed.get().saturating_add(bytes));
+        if self.parsed.get() > MOST_PARSED_BYTES {
+            return Err(Refusal::TooMuchWork { limit: MOST_PARSED_BYTES }.into());
+        }
+        let tree = self.repository.find_tree(id).map_err(|error| damaged(&error))?;
+        if bytes <= KEPT_TREE_BYTES {
+            let mut kept = self.kept.borrow_mut();
+            if kept.len() >= KEPT_TREES {
+                kept.clear();
+            }
+            kept.insert(id, tree.clone());
+        }
+        Ok(tree)
     }
 }
 
@@ -121,12 +170,12 @@ impl Files for CommitFiles<'_> {
     }
 
     fn list(&self, directory: &Oid) -> Result<Vec<Entry<Oid>>, ReadError> {
-        let tree = self.repository.find_tree(*directory).map_err(|error| damaged(&error))?;
+        let tree = self.tree(*directory)?;
         Ok(tree.iter().map(|entry| described(&entry)).collect())
     }
 
     fn find(&self, directory: &Oid, name: &str) -> Result<Option<Entry<Oid>>, ReadError> {
-        let tree = self.repository.find_tree(*directory).map_err(|error| damaged(&error))?;
+        let tree = self.tree(*directory)?;
         Ok(tree.get_name(name).map(|entry| described(&entry)))
     }
 

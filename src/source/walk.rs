@@ -6,21 +6,25 @@ use super::error::Refusal;
 use super::files::{Entry, Files, Kind, Located, ReadError, joined, read_rules, rules_above};
 use super::ignore::{IGNORE_FILE, IgnoreStack};
 use super::links::{Link, Resolved, read_target, resolve};
-use super::snapshot::{Limits, SourceFile};
+use super::snapshot::{Limits, Refused, SourceFile};
 use crate::config::RepoPath;
 
 /// Levels of directories, counted through links.
 const DEEPEST: usize = 100;
+/// Bytes of a path from the repository's root: `PATH_MAX` of Linux. Git itself would store gigabytes.
+const LONGEST_PATH: usize = 4096;
+/// Entries that cannot be taken and are told one by one.
+const MOST_REFUSED: usize = 1_000;
 /// Entries looked at, counted through links: bounds what links to directories that hold links can do.
 const MOST_ENTRIES: usize = 1_000_000;
 
-/// Reads the manifest files at or under a located path, in byte order of their paths.
+/// Reads the manifest files at or under a located path, and what is left out, each in byte order of the paths.
 pub(super) fn collect<F: Files>(
     files: &F,
     located: &Located<F::Node>,
     path: &RepoPath,
     limits: &Limits,
-) -> Result<Vec<SourceFile>, ReadError> {
+) -> Result<(Vec<SourceFile>, Vec<Refused>), ReadError> {
     let ignored = rules_above(files, located, path, limits.file_bytes)?;
     let mut walk = Walk {
         files,
@@ -32,6 +36,7 @@ pub(super) fn collect<F: Files>(
         entries: 0,
         bytes: 0,
         found: Vec::new(),
+        refused: Vec::new(),
     };
     if located.kind == Kind::Directory {
         walk.directory(&located.node, path.as_str(), &[])?;
@@ -41,7 +46,8 @@ pub(super) fn collect<F: Files>(
         return Err(Refusal::PathIsNoManifest { path: path.to_string() }.into());
     }
     walk.found.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(walk.found)
+    walk.refused.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok((walk.found, walk.refused))
 }
 
 struct Walk<'a, F: Files> {
@@ -55,6 +61,7 @@ struct Walk<'a, F: Files> {
     entries: usize,
     bytes: usize,
     found: Vec<SourceFile>,
+    refused: Vec<Refused>,
 }
 
 impl<F: Files> Walk<'_, F> {
@@ -75,7 +82,12 @@ impl<F: Files> Walk<'_, F> {
             if self.entries > MOST_ENTRIES {
                 return Err(Refusal::TooManyEntries { path: self.shown_base(), limit: MOST_ENTRIES }.into());
             }
-            self.entry(&entry, path, real)?;
+            match self.entry(&entry, path, real) {
+                Err(ReadError::Refused(refusal)) if refusal.is_of_one_entry() => {
+                    self.leave_out(&joined(path, &String::from_utf8_lossy(&entry.name)), refusal)?;
+                }
+                done => done?,
+            }
         }
         self.ancestors.pop();
         self.ignored.truncate(rules);
@@ -95,6 +107,9 @@ impl<F: Files> Walk<'_, F> {
             return Err(Refusal::NotUtf8 { path }.into());
         };
         let path = joined(directory, name);
+        if path.len() > LONGEST_PATH {
+            return Err(Refusal::PathTooLong { bytes: path.len(), limit: LONGEST_PATH }.into());
+        }
         // A link may lead to a directory, for which rules that end in a slash are meant.
         let maybe_directory = !plain_file;
         if self.ignored.ignores(&path, maybe_directory) {
@@ -140,6 +155,19 @@ impl<F: Files> Walk<'_, F> {
             return Err(Refusal::TotalTooLarge { path: self.shown_base(), limit: total_bytes }.into());
         }
         self.found.push(SourceFile { path: path.into(), bytes: Arc::from(content) });
+        Ok(())
+    }
+
+    /// Notes an entry that is not taken; the others are, since nothing is pruned meanwhile.
+    fn leave_out(&mut self, path: &str, refusal: Refusal) -> Result<(), ReadError> {
+        if let Some(Refused { refusal: first, .. }) =
+            self.refused.first().filter(|_| self.refused.len() >= MOST_REFUSED)
+        {
+            let first = Box::new(first.clone());
+            return Err(Refusal::TooManyRefused { path: self.shown_base(), limit: MOST_REFUSED, first }.into());
+        }
+        let path = path.get(..path.floor_char_boundary(LONGEST_PATH)).unwrap_or_default().into();
+        self.refused.push(Refused { path, refusal });
         Ok(())
     }
 

@@ -92,7 +92,7 @@ fn an_aggregated_api_that_is_down_costs_only_its_own_kinds() {
     let problems = status["problems"].to_string();
     assert!(problems.contains("gauge.yaml") && problems.contains("Gauge"), "{problems}");
     eventually("the others are applied", || check(site.has("configmaps", "b"), "no ConfigMap b"));
-    agent.hurried_passes("shop", 1);
+    agent.passes("shop", 1);
     assert_eq!(site.config_maps(), ["a", "b", "old"], "nothing is pruned");
     // The whole cluster's discovery suffers while it is there.
     cluster().delete(&service);
@@ -177,7 +177,7 @@ fn a_secret_is_seen_nowhere_but_in_the_secret() {
     healed("correct-horse-one");
     site.repo.commit(&[("secret.yaml", &secret("correct-horse-two"))]);
     healed("correct-horse-two");
-    agent.hurried_passes("shop", 1);
+    agent.passes("shop", 1);
 
     let parent = site.parent("shop").expect("a parent").to_string();
     let told = [agent.metrics(), agent.status().to_string(), agent.log().join("\n"), parent];

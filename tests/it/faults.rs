@@ -157,7 +157,7 @@ fn an_api_group_that_does_not_answer_stops_no_other_kind_and_nothing_is_pruned()
         eventually("the rest of the commit is applied", || {
             check(story.site.value_of("changed").as_deref() == Some("2"), "not yet")
         });
-        agent.agent.hurried_passes(SYNC, 1);
+        agent.agent.passes(SYNC, 1);
         assert_eq!(story.deleted(), [] as [String; 0]);
         assert!(story.site.has("configmaps", "gone") && story.site.has("deployments.apps", "web"));
         story.proxy.take_down(None);

@@ -75,7 +75,7 @@ fn a_branch_that_is_deleted_is_an_error_and_its_last_commit_stays_enforced() {
         let values = [site.value_of("a"), site.value_of("b")];
         check(values == [Some("1".into()), Some("1".into())], format!("{values:?}"))
     });
-    agent.hurried_passes("shop", 1);
+    agent.passes("shop", 1);
     assert_eq!(site.config_maps(), ["a", "b"], "nothing is pruned");
     site.repo.push();
     agent.eventually_synced("shop", &last);

@@ -57,7 +57,7 @@ fn watched(file: &str) -> (Site, Agent) {
 #[track_caller]
 fn commit(site: &Site, agent: &Agent, file: &str) {
     let head = site.repo.commit(&[("web.yaml", file)]);
-    agent.hurried_passes("shop", 1);
+    agent.passes("shop", 1);
     agent.eventually_synced("shop", &head);
 }
 

@@ -132,7 +132,7 @@ fn files_that_cannot_be_parsed_cost_no_object_and_hold_up_no_other() {
         let value = site.value_of("c9");
         check(value.as_deref() == Some("two"), format!("{value:?}"))
     });
-    agent.hurried_passes("shop", 2);
+    agent.passes("shop", 2);
     assert_eq!(site.config_maps().len(), 10, "neither they nor the one that was removed are pruned");
 }
 
@@ -149,7 +149,7 @@ fn a_path_that_is_gone_is_an_error_and_prunes_nothing() {
     site.repo.commit_all("without prod");
     let status = agent.eventually_is("shop", "Failing");
     assert!(status["message"].as_str().is_some_and(|message| message.contains("prod")), "{status}");
-    agent.hurried_passes("shop", 1);
+    agent.passes("shop", 1);
     assert_eq!(site.config_maps(), ["a"]);
     agent.stop();
     site.once().expect_code(1);
@@ -274,7 +274,7 @@ fn a_crd_stays_while_its_custom_resources_are_declared() {
     let status = agent.eventually_is("shop", "Failing");
     let problems = status["problems"].to_string();
     assert!(problems.contains(&format!("things.{group}")) && problems.contains("still declared"), "{problems}");
-    agent.hurried_passes("shop", 1);
+    agent.passes("shop", 1);
     assert!(cluster().get(&definition).is_some());
     assert!(site.has(&format!("things.{group}"), "one"));
 }

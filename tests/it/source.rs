@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use driftless::config::{DriftPolicy, PrunePolicy, Reference, RepoPath, Source, SyncConfig, SyncName};
 use driftless::source::{
-    CommitInfo, Git, GitRemote, Limits, Refusal, Remote, Revision, Snapshot, SourceError, Timeouts, read_directory,
+    CommitInfo, Git, GitRemote, Limits, Refusal, Refused, Remote, Revision, Snapshot, SourceError, Timeouts,
+    read_directory,
 };
 use tempfile::TempDir;
 
@@ -88,9 +89,11 @@ impl Agent {
         paths(&self.pull().unwrap().1)
     }
 
+    /// Why the snapshot is refused as a whole, or the only thing that it leaves out.
     fn refusal(&self) -> Refusal {
         match self.pull() {
             Err(SourceError::Refused { refusal, .. }) => refusal,
+            Ok((_, snapshot)) => left_out(&snapshot),
             other => panic!("not refused: {other:?}"),
         }
     }
@@ -102,6 +105,14 @@ impl Agent {
 
     fn packs(&self) -> Vec<PathBuf> {
         files_ending(&self.clone_dir().join("objects/pack"), ".pack")
+    }
+}
+
+/// The only thing that a snapshot leaves out.
+fn left_out(snapshot: &Snapshot) -> Refusal {
+    match &*snapshot.refused {
+        [Refused { refusal, .. }] => refusal.clone(),
+        other => panic!("not one is left out: {other:?}"),
     }
 }
 

@@ -93,7 +93,7 @@ fn an_object_that_moves_to_another_sync_is_handed_over_and_not_made_anew() {
     agent.passes("left", 1);
     assert_eq!(metadata("moving")["uid"], before["uid"], "the other sync has not seen the commit yet");
 
-    agent.hurried_passes("right", 1);
+    agent.passes("right", 1);
     agent.eventually_synced("right", &commit);
     eventually("only the other sync has it", || {
         let (left, right) = (site.inventory("left"), site.inventory("right"));
@@ -177,7 +177,7 @@ fn an_atomic_sync_writes_nothing_when_one_object_is_refused() {
     ]);
     let status = agent.eventually_is("shop", "Failing");
     assert!(status["problems"].to_string().contains("bad.yaml"), "{status}");
-    agent.hurried_passes("shop", 1);
+    agent.passes("shop", 1);
     assert_eq!(site.value_of("a").as_deref(), Some("one"), "the healthy part waits for the refused one");
     assert!(!site.has("configmaps", "b"));
 

@@ -10,17 +10,7 @@ use crate::support::audit;
 use crate::support::cluster::{cluster, path};
 use crate::support::site::{Site, config_map, deployment};
 use crate::support::wait::{check, eventually};
-
-/// A site whose daemon has synced these files and looks again tomorrow.
-fn watched(files: &[(&str, &str)]) -> (Site, Agent) {
-    let site = Site::with(files);
-    let mut sync = site.sync("shop");
-    sync["interval"] = json!("24h");
-    site.configure(&[sync]);
-    let agent = Agent::start(&site);
-    agent.eventually_synced("shop", &site.repo.head());
-    (site, agent)
-}
+use crate::support::watched::watched;
 
 fn edit(site: &Site, name: &str, manager: &str, value: &str) {
     let change = json!({"data": {"value": value}});
@@ -76,7 +66,7 @@ fn the_drift_of_a_secret_is_told_without_its_values() {
 fn drift_is_undone_while_another_object_keeps_failing() {
     let site = Site::with(&[
         ("a.yaml", &config_map("a", "1")),
-        ("bad.yaml", &config_map("bad", "1").replace("data:", "datum:")),
+        ("bad.yaml", &config_map("bad", "1").replace("\ndata:", "\ndatum:")),
     ]);
     let mut sync = site.sync("shop");
     sync["interval"] = json!("24h");
@@ -95,13 +85,13 @@ fn a_quiet_cluster_is_asked_nothing_and_status_updates_change_nothing_about_that
     site.configure(&[site.sync("shop")]);
     let agent = Agent::start(&site);
     agent.eventually_synced("shop", &site.repo.head());
-    agent.passes("shop", 2);
+    agent.cycles("shop", 2);
     let Some(mark) = audit::mark() else { return };
     let web = format!("{}/status", path("deployments.apps", Some(&site.namespace), "web"));
     for number in 0..100 {
         cluster().merge(&web, "status-writer", &json!({"status": {"terminatingReplicas": number}}));
     }
-    agent.passes("shop", 10);
+    agent.cycles("shop", 10);
     let asked = audit::requests_since(mark, &site.user());
     let asked: Vec<_> = asked.iter().filter(|asked| asked.verb != "watch").collect();
     assert!(asked.is_empty(), "{asked:#?}");
@@ -166,7 +156,7 @@ fn an_object_that_says_mutation_ignore_is_made_when_it_is_missing_and_never_chan
     let (site, agent) = watched(&[("once.yaml", &once("1"))]);
     edit(&site, "once", "owner", "theirs");
     let head = site.repo.commit(&[("once.yaml", &once("2"))]);
-    agent.hurried_passes("shop", 1);
+    agent.passes("shop", 1);
     agent.eventually_synced("shop", &head);
     assert_eq!(site.value_of("once").as_deref(), Some("theirs"));
     cluster().delete(&path("configmaps", Some(&site.namespace), "once"));

@@ -167,36 +167,42 @@ impl Agent {
         })
     }
 
-    /// Waits until a sync has gone through the cluster so many times more, from begin to end:
-    /// what it has not done by then it does not do.
+    /// Waits until a sync has gone through everything so many times more, from begin to end: what it
+    /// has not done by then it does not do. Each pass is asked for, the way `driftless sync` does,
+    /// since a sync in a quiet cluster relies on its watches, and one that fails takes its time.
     #[track_caller]
     pub fn passes(&self, sync: &str, times: u32) {
-        let before = self.looks_at_the_cluster(sync);
         // One that is under way now does not count, and the last one has to end.
-        eventually(&format!("sync {sync} has looked at the cluster again"), || {
-            let more = self.looks_at_the_cluster(sync) - before;
-            check(more >= f64::from(times + 2), more)
-        });
-    }
-
-    /// The same for a sync that fails and so takes longer every time: it is asked for each pass,
-    /// the way `driftless sync` does.
-    #[track_caller]
-    pub fn hurried_passes(&self, sync: &str, times: u32) {
         for _ in 0..times + 2 {
-            let before = self.looks_at_the_cluster(sync);
-            let now = jiff::Timestamp::now().to_string();
-            let asked = json!({"metadata": {"annotations": {"driftless.dev/sync-requested-at": now}}});
-            cluster().merge(&path("configmaps", Some(&self.home), &format!("driftless-{sync}")), "it", &asked);
+            let before = self.ended(sync, "observe");
+            self.look_now(sync);
             eventually(&format!("sync {sync} has looked at the cluster when asked to"), || {
-                let more = self.looks_at_the_cluster(sync) - before;
+                let more = self.ended(sync, "observe") - before;
                 check(more >= 1.0, more)
             });
         }
     }
 
-    fn looks_at_the_cluster(&self, sync: &str) -> f64 {
-        let labels = [&*format!("sync=\"{sync}\""), "phase=\"observe\""];
+    /// Waits until so many cycles more of a sync have ended by themselves.
+    #[track_caller]
+    pub fn cycles(&self, sync: &str, times: u32) {
+        let before = self.ended(sync, "total");
+        eventually(&format!("cycles of sync {sync} have ended"), || {
+            let more = self.ended(sync, "total") - before;
+            check(more >= f64::from(times + 1), more)
+        });
+    }
+
+    /// Asks a sync to look at its branch, the way `driftless sync` does.
+    #[track_caller]
+    pub fn look_now(&self, sync: &str) {
+        let now = jiff::Timestamp::now().to_string();
+        let asked = json!({"metadata": {"annotations": {"driftless.dev/sync-requested-at": now}}});
+        cluster().merge(&path("configmaps", Some(&self.home), &format!("driftless-{sync}")), "it", &asked);
+    }
+
+    fn ended(&self, sync: &str, phase: &str) -> f64 {
+        let labels = [&*format!("sync=\"{sync}\""), &format!("phase=\"{phase}\"")];
         self.metric("driftless_sync_duration_seconds_count", &labels).unwrap_or_default()
     }
 

@@ -1,6 +1,6 @@
 //! What an agent asked of the API server, out of the devcluster's audit log.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use super::wait::eventually;
 pub struct Mark(u64);
 
 /// One request of an agent.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     pub verb: String,
     /// `configmaps app-x/name`, `nodes /`, or the path where there is no resource.
@@ -24,7 +24,10 @@ pub struct Asked {
     pub code: u64,
     /// A dry run changes nothing.
     pub dry: bool,
-    id: String,
+    /// When the API server got it and when it had answered, as RFC 3339 in UTC with six digits of a
+    /// second, so that texts are in the order of time.
+    pub begun: String,
+    pub ended: String,
 }
 
 impl Asked {
@@ -40,13 +43,66 @@ pub fn mark() -> Option<Mark> {
     Some(Mark(std::fs::metadata(log).expect("an audit log").len()))
 }
 
-/// Every request of a user since a mark, once each.
+/// When a request came and was done with (RFC 3339, in UTC with 6 digits, so that they sort), and
+/// which it was.
+#[derive(Clone, Debug)]
+pub struct Timed {
+    pub came: String,
+    pub done: String,
+    pub asked: Asked,
+}
+
+/// The writes of a user since a mark that were carried out.
+pub fn writes_since(mark: Mark, user: &str) -> Vec<Timed> {
+    let log = cluster().audit_log().expect("an audit log");
+    settle(&log);
+    let of_user = events(&log, mark).filter(|event| who(event) == Some(user));
+    let timed = of_user.map(|event| {
+        let time = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
+        Timed { came: time("requestReceivedTimestamp"), done: time("stageTimestamp"), asked: asked(&event) }
+    });
+    timed.filter(|timed| timed.asked.writes() && timed.asked.code < 300).collect()
+}
+
+/// Every request of a user since a mark, once each, in the order in which they came.
 pub fn requests_since(mark: Mark, user: &str) -> Vec<Asked> {
     let log = cluster().audit_log().expect("an audit log");
     settle(&log);
-    let asked: BTreeSet<Asked> =
-        events(&log, mark).filter(|event| who(event) == Some(user)).map(|event| asked(&event)).collect();
-    asked.into_iter().collect()
+    let of_user = events(&log, mark).filter(|event| who(event) == Some(user));
+    let by_id: BTreeMap<String, Asked> =
+        of_user.map(|event| (event["auditID"].as_str().expect("an id").to_owned(), asked(&event))).collect();
+    let mut requests: Vec<Asked> = by_id.into_values().collect();
+    requests.sort_by(|one, other| one.begun.cmp(&other.begun));
+    requests
+}
+
+/// Every request that somebody has sent since a mark, once each, with the user that it was made as
+/// where that is another one.
+pub fn requests_by(mark: Mark, user: &str) -> Vec<(Option<String>, Asked)> {
+    let log = cluster().audit_log().expect("an audit log");
+    settle(&log);
+    let text = |event: &Value, pointer: &str| event.pointer(pointer).and_then(Value::as_str).map(ToOwned::to_owned);
+    let by = |event: &Value| text(event, "/user/username").as_deref() == Some(user);
+    let id = |event: &Value| text(event, "/auditID").expect("an id");
+    let all: BTreeMap<String, (Option<String>, Asked)> = events(&log, mark)
+        .filter(by)
+        .map(|event| (id(&event), (text(&event, "/impersonatedUser/username"), asked(&event))))
+        .collect();
+    all.into_values().collect()
+}
+
+/// When requests about one object were answered, oldest first, in seconds since the first of them.
+pub fn times(mark: Mark, user: &str, verb: &str, what: &str) -> Vec<f64> {
+    let log = cluster().audit_log().expect("an audit log");
+    settle(&log);
+    let meant = |event: &Value| {
+        let asked = asked(event);
+        who(event) == Some(user) && asked.verb == verb && asked.what == what
+    };
+    let moment = |event: Value| event["requestReceivedTimestamp"].as_str()?.parse::<jiff::Timestamp>().ok();
+    let times: Vec<jiff::Timestamp> = events(&log, mark).filter(meant).filter_map(moment).collect();
+    let first = times.first().copied().unwrap_or_default();
+    times.iter().map(|time| time.duration_since(first).as_secs_f64()).collect()
 }
 
 /// Asks for something that nobody else asks for and waits until the log has it: what was asked
@@ -90,6 +146,7 @@ fn asked(event: &Value) -> Asked {
         agent: text("/userAgent"),
         code: event.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap_or_default(),
         dry: text("/requestURI").contains("dryRun=All"),
-        id: text("/auditID"),
+        begun: text("/requestReceivedTimestamp"),
+        ended: text("/stageTimestamp"),
     }
 }

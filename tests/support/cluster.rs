@@ -42,13 +42,14 @@ pub fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(|| match std::env::var_os("DRIFTLESS_TEST_KUBECONFIG") {
         Some(kubeconfig) => Cluster::of(PathBuf::from(kubeconfig), None, None),
-        None => start(),
+        None => start("devcluster"),
     })
 }
 
-fn start() -> Cluster {
+/// Starts another one, which ends with this process. `name` must be unique in it.
+pub fn start(name: &str) -> Cluster {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/devcluster");
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("devcluster-{}", std::process::id()));
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
     std::fs::create_dir_all(&directory).expect("a directory for the cluster");
     let mut guard = Command::new("sh")
         .args(["-c", GUARD, "guard"])
@@ -82,9 +83,24 @@ impl Cluster {
         Self { kubeconfig, directory, runtime, client, _guard: guard }
     }
 
+    /// The same cluster, for when it is another one for its clients: with other certificates.
+    pub fn anew(&self) -> Self {
+        Self::of(self.kubeconfig.clone(), self.directory.clone(), None)
+    }
+
+    /// The devcluster's files; `None` for a cluster of somebody else.
+    pub fn directory(&self) -> Option<&Path> {
+        self.directory.as_deref()
+    }
+
     /// The audit log, which only the devcluster has.
     pub fn audit_log(&self) -> Option<PathBuf> {
         self.directory.as_ref().map(|directory| directory.join("audit.log"))
+    }
+
+    /// The socket of etcd, which only the devcluster has.
+    pub fn etcd(&self) -> Option<PathBuf> {
+        self.directory.as_ref().map(|directory| directory.join("etcd.sock"))
     }
 
     /// Whether somebody else will use this cluster afterwards.
@@ -149,6 +165,13 @@ impl Cluster {
             Ok(_) | Err(404) => {}
             Err(code) => panic!("DELETE {path} was answered {code}"),
         }
+    }
+
+    /// Whether the API server is there and ready.
+    pub fn is_ready(&self) -> bool {
+        let request = Request::get("/readyz").body(Body::empty()).expect("a request");
+        let asked = async { tokio::time::timeout(Duration::from_secs(2), self.client.send(request)).await };
+        self.runtime.block_on(asked).is_ok_and(|answer| answer.is_ok_and(|answer| answer.status().is_success()))
     }
 
     /// One request; the error is the HTTP status.

@@ -1,7 +1,8 @@
 //! Git repositories for tests: made with the `git` command line, without any configuration of the machine.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -50,6 +51,17 @@ impl TestRepo {
         git_in(&self.work(), arguments)
     }
 
+    /// Runs git in the work tree with something to read.
+    pub fn git_with_input(&self, arguments: &[&str], input: &str) -> String {
+        let mut git = command();
+        git.current_dir(self.work()).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut git = git.spawn().expect("git runs");
+        git.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("git reads");
+        let output = git.wait_with_output().expect("git ends");
+        assert!(output.status.success(), "git {} failed", arguments.join(" "));
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
     /// Runs git in the bare repository.
     pub fn git_bare(&self, arguments: &[&str]) -> String {
         git_in(&self.bare(), arguments)
@@ -67,6 +79,15 @@ impl TestRepo {
         let link = self.work().join(path);
         std::fs::create_dir_all(link.parent().expect("a link has a directory")).expect("a directory");
         std::os::unix::fs::symlink(target, link).expect("a symbolic link");
+    }
+
+    /// Makes `main` of the bare repository the commit that this stream tells (git-fast-import), at once.
+    pub fn fast_import(&self, stream: &[u8]) {
+        let mut import = command();
+        import.current_dir(self.bare()).args(["fast-import", "--quiet", "--force"]).stdin(Stdio::piped());
+        let mut import = import.spawn().expect("git runs");
+        import.stdin.take().expect("a pipe").write_all(stream).expect("git reads");
+        assert!(import.wait().expect("git ends").success(), "git fast-import failed");
     }
 
     /// Puts a submodule into the index; the commit it names exists nowhere.

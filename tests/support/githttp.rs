@@ -1,5 +1,6 @@
 //! A git server over HTTP: the real `git http-backend` behind a small HTTP/1.1 server on a loopback port.
 
+use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -20,8 +21,16 @@ pub enum Behaviour {
     Hang,
     /// Answers 503.
     Unavailable,
+    /// Answers with this status and reason: `403 Forbidden`.
+    Refuse(&'static str),
+    /// Sends everybody to where they are already.
+    Redirect,
     /// Answers packs up to so many bytes, and cuts the connection there.
     CutPacksAfter(usize),
+    /// Answers packs up to so many bytes, as if that were all.
+    TruncatePacksTo(usize),
+    /// Answers packs up to so many bytes, and then nothing more, until the behaviour is another one.
+    StallPacksAfter(usize),
 }
 
 /// Serves the repositories of a directory until it is dropped.
@@ -31,12 +40,15 @@ pub struct GitHttp {
 }
 
 struct Shared {
-    root: PathBuf,
+    /// The replicas behind the address. Each that asks for the references gets the next one.
+    roots: Mutex<VecDeque<PathBuf>>,
     behaviour: Mutex<Behaviour>,
     login: Mutex<Option<String>>,
     requests: AtomicUsize,
     packs: AtomicUsize,
     bytes: AtomicU64,
+    /// Packs that were not sent whole.
+    stalled: AtomicUsize,
     stop: AtomicBool,
 }
 
@@ -53,12 +65,13 @@ impl GitHttp {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared {
-            root: root.to_owned(),
+            roots: Mutex::new([root.to_owned()].into()),
             behaviour: Mutex::default(),
             login: Mutex::default(),
             requests: AtomicUsize::new(0),
             packs: AtomicUsize::new(0),
             bytes: AtomicU64::new(0),
+            stalled: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
         });
         let accepting = Arc::clone(&shared);
@@ -89,6 +102,13 @@ impl GitHttp {
         *self.shared.behaviour.lock().unwrap_or_else(PoisonError::into_inner) = behaviour;
     }
 
+    /// Serves several directories in turn, as replicas behind one address: each that asks for the
+    /// references gets the next one, the first one first.
+    pub fn serve_in_turn(&self, roots: &[&Path]) {
+        let roots = roots.iter().map(|root| (*root).to_owned()).collect();
+        *self.shared.roots.lock().unwrap_or_else(PoisonError::into_inner) = roots;
+    }
+
     /// Answers 401 to everybody who does not log in like this.
     pub fn require_login(&self, user: &str, password: &str) {
         let expected = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
@@ -103,6 +123,11 @@ impl GitHttp {
     /// Requests so far that asked for a pack.
     pub fn packs(&self) -> usize {
         self.shared.packs.load(Ordering::SeqCst)
+    }
+
+    /// Packs so far that were cut or stalled before their end.
+    pub fn stalled(&self) -> usize {
+        self.shared.stalled.load(Ordering::SeqCst)
     }
 
     /// Bytes of all answers so far, without headers.
@@ -136,8 +161,14 @@ impl Shared {
                 }
                 thread::sleep(Duration::from_millis(10));
             }
-            if self.behaviour() == Behaviour::Unavailable {
-                respond(&mut answers, "503 Service Unavailable", "", b"try later")?;
+            let refusal = match self.behaviour() {
+                Behaviour::Unavailable => Some(("503 Service Unavailable", String::new())),
+                Behaviour::Refuse(status) => Some((status, "WWW-Authenticate: Basic realm=\"git\"\r\n".to_owned())),
+                Behaviour::Redirect => Some(("302 Found", format!("Location: {}\r\n", request.target))),
+                _ => None,
+            };
+            if let Some((status, headers)) = refusal {
+                respond(&mut answers, status, &headers, b"not now")?;
                 continue;
             }
             let login = self.login.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -170,10 +201,23 @@ impl Shared {
         self.bytes.fetch_add(body.len() as u64, Ordering::SeqCst);
         if request.target.ends_with("/git-upload-pack") {
             self.packs.fetch_add(1, Ordering::SeqCst);
-            if let Behaviour::CutPacksAfter(bytes) = self.behaviour() {
-                write!(answers, "HTTP/1.1 200 OK\r\n{headers}Content-Length: {}\r\n\r\n", body.len())?;
-                answers.write_all(&body[..bytes.min(body.len())])?;
-                return answers.shutdown(std::net::Shutdown::Both);
+            match self.behaviour() {
+                // What is short is about what to send, and no pack.
+                Behaviour::StallPacksAfter(bytes) if body.len() <= bytes => {}
+                Behaviour::CutPacksAfter(bytes) | Behaviour::StallPacksAfter(bytes) => {
+                    write!(answers, "HTTP/1.1 200 OK\r\n{headers}Content-Length: {}\r\n\r\n", body.len())?;
+                    answers.write_all(&body[..bytes.min(body.len())])?;
+                    self.stalled.fetch_add(usize::from(bytes < body.len()), Ordering::SeqCst);
+                    while matches!(self.behaviour(), Behaviour::StallPacksAfter(_)) && !self.stop.load(Ordering::SeqCst)
+                    {
+                        thread::sleep(Duration::from_millis(10));
+                    }
+                    return answers.shutdown(std::net::Shutdown::Both);
+                }
+                Behaviour::TruncatePacksTo(bytes) => {
+                    return respond(answers, &status, &headers, &body[..bytes.min(body.len())]);
+                }
+                _ => {}
             }
         }
         respond(answers, &status, &headers, body)
@@ -181,6 +225,14 @@ impl Shared {
 
     fn run_backend(&self, request: &Request) -> io::Result<Vec<u8>> {
         let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+        let root = {
+            let mut roots = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
+            if !path.ends_with("/git-upload-pack") {
+                // Whoever fetches after this has the same one, which is last now.
+                roots.rotate_left(1);
+            }
+            roots.back().cloned().unwrap_or_default()
+        };
         let mut backend = Command::new("git");
         backend
             .args(["-c", "http.receivepack=true", "http-backend"])
@@ -188,7 +240,7 @@ impl Shared {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("GIT_PROJECT_ROOT", &self.root)
+            .env("GIT_PROJECT_ROOT", root)
             .env("GIT_HTTP_EXPORT_ALL", "1")
             .env("REMOTE_ADDR", "127.0.0.1")
             .env("REMOTE_USER", "test")

@@ -2,11 +2,18 @@
 
 pub mod agent;
 pub mod audit;
+pub mod clock;
 pub mod cluster;
+pub mod etcd;
 pub mod fault;
 pub mod git;
 pub mod githttp;
+pub mod plane;
 pub mod process;
+pub mod rights;
 pub mod site;
+pub mod stall;
 pub mod story;
 pub mod wait;
+pub mod watched;
+pub mod webhook;

@@ -14,6 +14,9 @@ pub struct Finished {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
+    /// The most memory that it had at once, in bytes; 0 where the system does not tell.
+    pub peak_memory: u64,
+    pub took: Duration,
 }
 
 impl Finished {
@@ -43,7 +46,10 @@ pub fn run(command: &mut Command, input: Option<&str>, deadline: Duration) -> Fi
     });
     let stdout = gather(child.stdout.take().expect("a pipe"));
     let stderr = gather(child.stderr.take().expect("a pipe"));
-    let ended = wait(&mut child, deadline);
+    let began = Instant::now();
+    let mut peak_memory = 0;
+    let ended = wait_watching(&mut child, deadline, |process| peak_memory = peak_memory.max(peak(process)));
+    let took = began.elapsed();
     if ended.is_none() {
         child.kill().expect("the command can be killed");
         child.wait().expect("the command ends");
@@ -55,13 +61,18 @@ pub fn run(command: &mut Command, input: Option<&str>, deadline: Duration) -> Fi
     let ended = ended.unwrap_or_else(|| {
         panic!("{command:?} did not end within {} s; stdout:\n{stdout}\nstderr:\n{stderr}", deadline.as_secs())
     });
-    Finished { code: ended.code(), stdout, stderr }
+    Finished { code: ended.code(), stdout, stderr, peak_memory, took }
 }
 
 /// Waits for the end of a process; `None` when the deadline comes first.
 pub fn wait(child: &mut Child, deadline: Duration) -> Option<ExitStatus> {
+    wait_watching(child, deadline, |_| {})
+}
+
+fn wait_watching(child: &mut Child, deadline: Duration, mut watch: impl FnMut(u32)) -> Option<ExitStatus> {
     let until = Instant::now() + deadline;
     loop {
+        watch(child.id());
         if let Some(status) = child.try_wait().expect("the process can be waited for") {
             return Some(status);
         }
@@ -70,6 +81,13 @@ pub fn wait(child: &mut Child, deadline: Duration) -> Option<ExitStatus> {
         }
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// The most memory that a process has had in RAM so far, in bytes (`VmHWM`, proc(5)).
+fn peak(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default() * 1024
 }
 
 fn gather(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {

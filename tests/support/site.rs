@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::audit::{Asked, Mark, requests_since};
-use super::cluster::{cluster, path};
+use super::cluster::{Cluster, cluster, path};
 use super::git::TestRepo;
 use super::process::{Finished, run};
 
@@ -18,6 +18,7 @@ use super::process::{Finished, run};
 const COMMAND: Duration = Duration::from_secs(90);
 
 pub struct Site {
+    cluster: &'static Cluster,
     /// In every name that must be unique in the cluster.
     pub id: String,
     /// Where the agent keeps its own objects.
@@ -30,10 +31,16 @@ pub struct Site {
 }
 
 impl Site {
-    /// With one commit that holds these files, and no configuration yet.
+    /// On the shared cluster, with one commit that holds these files, and no configuration yet.
     pub fn with(files: &[(&str, &str)]) -> Self {
+        Self::on(cluster(), files)
+    }
+
+    /// The same on another cluster.
+    pub fn on(cluster: &'static Cluster, files: &[(&str, &str)]) -> Self {
         let id: String = std::iter::repeat_with(|| fastrand::char('a'..='z')).take(8).collect();
         let site = Self {
+            cluster,
             home: format!("dl-{id}"),
             namespace: format!("app-{id}"),
             repo: TestRepo::with(files),
@@ -56,15 +63,15 @@ impl Site {
     pub fn make_namespace(&self, name: &str) {
         self.cluster_scoped("namespaces", name);
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        cluster().create("/api/v1/namespaces", &object);
+        self.cluster.create("/api/v1/namespaces", &object);
     }
 
     /// Each test is a user of its own, so that the audit log tells them apart. `reader` may do
     /// nothing until a test allows it something.
     fn write_kubeconfig(&self) {
-        let text = std::fs::read_to_string(&cluster().kubeconfig).expect("a kubeconfig");
+        let text = std::fs::read_to_string(&self.cluster.kubeconfig).expect("a kubeconfig");
         let mut config: Value = serde_saphyr::from_str(&text).expect("a kubeconfig");
-        if !cluster().is_foreign() {
+        if !self.cluster.is_foreign() {
             let token = json!("admin-token");
             config["users"] = json!([
                 {"name": "admin", "user": {"token": token, "as": self.user(), "as-groups": ["system:masters"]}},
@@ -74,12 +81,22 @@ impl Site {
         std::fs::write(self.kubeconfig(), config.to_string()).expect("a file");
     }
 
+    /// Has the agent be whoever this token belongs to.
+    pub fn use_token(&self, token: &str) {
+        let text = std::fs::read_to_string(&cluster().kubeconfig).expect("a kubeconfig");
+        let mut config: Value = serde_saphyr::from_str(&text).expect("a kubeconfig");
+        for user in config["users"].as_array_mut().expect("users") {
+            user["user"] = json!({"token": token});
+        }
+        std::fs::write(self.kubeconfig(), config.to_string()).expect("a file");
+    }
+
     pub fn user(&self) -> String {
         format!("it-{}", self.id)
     }
 
     pub fn reader(&self) -> String {
-        if cluster().is_foreign() { "reader".into() } else { format!("reader-{}", self.id) }
+        if self.cluster.is_foreign() { "reader".into() } else { format!("reader-{}", self.id) }
     }
 
     pub fn kubeconfig(&self) -> PathBuf {
@@ -112,14 +129,25 @@ impl Site {
 
     /// Writes the configuration (JSON is YAML), the way an editor does: a new file in its place.
     pub fn configure(&self, syncs: &[Value]) {
-        let config = json!({
+        self.configure_with(syncs, |_| {});
+    }
+
+    /// The same with other settings of the agent.
+    pub fn configure_with(&self, syncs: &[Value], adjust: impl FnOnce(&mut Value)) {
+        let mut config = self.configuration(syncs);
+        adjust(&mut config);
+        self.write_config(&serde_json::to_string_pretty(&config).expect("JSON"));
+    }
+
+    /// The configuration for these syncs, for a test to change.
+    pub fn configuration(&self, syncs: &[Value]) -> Value {
+        json!({
             "listen": "127.0.0.1:0",
             "namespace": self.home,
             "dataDir": self.data_dir(),
             "leaderElection": {"enabled": false},
             "syncs": syncs,
-        });
-        self.write_config(&serde_json::to_string_pretty(&config).expect("JSON"));
+        })
     }
 
     pub fn write_config(&self, text: &str) {
@@ -137,6 +165,11 @@ impl Site {
 
     /// The same with another configuration file.
     pub fn command_for(&self, config: &Path, arguments: &[&str]) -> Command {
+        self.command_as(&self.kubeconfig(), config, arguments)
+    }
+
+    /// The same as another user, or by another way to the API server.
+    pub fn command_as(&self, kubeconfig: &Path, config: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_driftless"));
         command
             .env_clear()
@@ -147,7 +180,7 @@ impl Site {
             .arg("--config")
             .arg(config)
             .arg("--kubeconfig")
-            .arg(self.kubeconfig());
+            .arg(kubeconfig);
         command
     }
 
@@ -164,7 +197,7 @@ impl Site {
     /// An object in the namespace of this test.
     #[track_caller]
     pub fn get(&self, plural: &str, name: &str) -> Option<Value> {
-        cluster().get(&path(plural, Some(&self.namespace), name))
+        self.cluster.get(&path(plural, Some(&self.namespace), name))
     }
 
     #[track_caller]
@@ -181,17 +214,17 @@ impl Site {
     /// Changes an object as somebody else.
     #[track_caller]
     pub fn edit(&self, plural: &str, name: &str, manager: &str, patch: &Value) -> Value {
-        cluster().merge(&path(plural, Some(&self.namespace), name), manager, patch)
+        self.cluster.merge(&path(plural, Some(&self.namespace), name), manager, patch)
     }
 
     #[track_caller]
     pub fn delete(&self, plural: &str, name: &str) {
-        cluster().delete(&path(plural, Some(&self.namespace), name));
+        self.cluster.delete(&path(plural, Some(&self.namespace), name));
     }
 
     /// The names of the `ConfigMap`s in the namespace of this test, without those of Kubernetes itself.
     pub fn config_maps(&self) -> Vec<String> {
-        let list = cluster().get(&path("configmaps", Some(&self.namespace), "")).expect("a list");
+        let list = self.cluster.get(&path("configmaps", Some(&self.namespace), "")).expect("a list");
         let names = list["items"].as_array().expect("items").iter();
         let names = names.map(|item| item["metadata"]["name"].as_str().expect("a name").to_owned());
         names.filter(|name| name != "kube-root-ca.crt").collect()
@@ -199,7 +232,7 @@ impl Site {
 
     #[track_caller]
     pub fn parent(&self, sync: &str) -> Option<Value> {
-        cluster().get(&path("configmaps", Some(&self.home), &format!("driftless-{sync}")))
+        self.cluster.get(&path("configmaps", Some(&self.home), &format!("driftless-{sync}")))
     }
 
     /// The inventory of a sync as people read it.
@@ -234,11 +267,11 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        if cluster().is_foreign() {
+        if self.cluster.is_foreign() {
             for path in self.cluster_scoped.lock().expect("a list").iter() {
-                cluster().delete(path);
+                self.cluster.delete(path);
             }
-            cluster().delete(&path("namespaces", None, &self.home));
+            self.cluster.delete(&path("namespaces", None, &self.home));
         }
     }
 }

@@ -323,3 +323,20 @@ proptest! {
         prop_assert_eq!(Parent::from_live(&wrote.to_apply().unwrap().parent, &[]).unwrap().status, wrote.status);
     }
 }
+
+/// No API server knows such kinds; what is written must be readable all the same, or nothing is
+/// ever pruned again.
+#[test]
+fn no_kind_and_no_namespace_can_shift_the_border_of_a_heading() {
+    for (group, kind, namespace, name) in [
+        ("", "Kind:", Some("a"), "b"),
+        ("", "K: a", Some("b"), "c"),
+        ("g:", "K", Some("a:"), "b:"),
+        (": ", ": ", Some(": "), ": "),
+        ("a.b", "K.c", Some("-"), "-"),
+    ] {
+        let wrote = parent([known(ObjectId::new(group, kind, namespace, name))]);
+        let read = Parent::from_live(&wrote.to_apply().unwrap().parent, &[]).unwrap();
+        assert_eq!((&read.inventory, &read.damaged), (&wrote.inventory, &None), "{kind:?}");
+    }
+}

@@ -60,11 +60,12 @@ pub(super) fn encode(inventory: &Inventory) -> String {
                 Some(CLUSTER_SCOPED) => "%2d".into(),
                 Some(namespace) => escape(namespace),
             };
-            // The first dot begins the group. No kind has one; it must not shift the border.
-            let kind = escape(&id.gk.kind).replace('.', "%2e");
+            // The first dot begins the group, and a colon ends the heading. No kind and no group has
+            // one that is not to be; it must not shift the border.
+            let kind = escape(&id.gk.kind).replace('.', "%2e").replace(':', "%3a");
             let head = match &*id.gk.group {
                 "" => format!("{kind} {namespace}: "),
-                group => format!("{kind}.{} {namespace}: ", escape(group)),
+                group => format!("{kind}.{} {namespace}: ", escape(group).replace(':', "%3a")),
             };
             if group.is_some() {
                 out.push('\n');

@@ -5,8 +5,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::stream::FuturesUnordered;
-use futures::{FutureExt as _, StreamExt as _};
+use futures::FutureExt as _;
+use futures::future::join_all;
 use tokio::time::sleep;
 
 use super::{ApiError, Cluster, Pace, Place, Resource, Sink, Watch};
@@ -27,10 +27,8 @@ pub(in crate::cluster) async fn keep(cluster: Cluster, resource: Resource, set: 
     }
 }
 
+/// Ends only by a panic.
 async fn watch_kind(cluster: &Cluster, resource: &Resource, set: &Arc<str>, sink: &Sink) {
-    let limits = sink.limits();
-    let mut pokes = sink.pokes();
-    let mut pace = Pace::new(limits.refused);
     let watch = |place: Place| Watch {
         cluster: cluster.clone(),
         resource: resource.clone(),
@@ -38,31 +36,38 @@ async fn watch_kind(cluster: &Cluster, resource: &Resource, set: &Arc<str>, sink
         set: Arc::clone(set),
         sink: sink.clone(),
     };
-    loop {
-        pokes.mark_unchanged();
-        let began = Instant::now();
-        sink.watch_in([None]);
-        let mut error = watch(None).run().await;
-        let namespaces = sink.namespaces();
-        if is_forbidden(&error) && resource.namespaced && !namespaces.is_empty() {
-            sink.watch_in(namespaces.iter().cloned().map(Some));
-            let watches: Vec<Watch> = namespaces.into_iter().map(|namespace| watch(Some(namespace))).collect();
-            let mut running: FuturesUnordered<_> = watches.iter().map(Watch::run).collect();
-            // One that is refused is enough: the kind is not known whole.
-            error = running.next().await.unwrap_or(error);
-        }
-        sink.refused(&error);
-        if began.elapsed() >= limits.refused.1 {
-            pace.reset();
-        }
-        tokio::select! {
-            () = sleep(pace.pause(Duration::ZERO)) => {}
-            // The sender lives as long as the sink.
-            Ok(()) = pokes.changed() => {}
-        }
-    }
+    sink.watch_in([None]);
+    watch(None).keep_up(|error| error.is_forbidden() && resource.namespaced && !sink.namespaces().is_empty()).await;
+    let namespaces = sink.namespaces();
+    sink.watch_in(namespaces.iter().cloned().map(Some));
+    let watches: Vec<Watch> = namespaces.into_iter().map(|namespace| watch(Some(namespace))).collect();
+    // A namespace that is refused keeps nobody from hearing of the others.
+    join_all(watches.iter().map(|watch| watch.keep_up(|_| false))).await;
 }
 
-fn is_forbidden(error: &ApiError) -> bool {
-    matches!(error.code(), Some(401 | 403))
+impl Watch {
+    /// Watches, and tries again more and more seldom when the server refuses; until a refusal
+    /// says that there is another way.
+    async fn keep_up(&self, is_final: impl Fn(&ApiError) -> bool) {
+        let limits = self.sink.limits();
+        let mut pokes = self.sink.pokes();
+        let mut pace = Pace::new(limits.refused);
+        loop {
+            pokes.mark_unchanged();
+            let began = Instant::now();
+            let error = self.run().await;
+            if is_final(&error) {
+                return;
+            }
+            self.sink.refused(&self.place, &error);
+            if began.elapsed() >= limits.refused.1 {
+                pace.reset();
+            }
+            tokio::select! {
+                () = sleep(pace.pause(Duration::ZERO)) => {}
+                // The sender lives as long as the sink.
+                Ok(()) = pokes.changed() => {}
+            }
+        }
+    }
 }

@@ -155,6 +155,11 @@ impl Shared {
         }
     }
 
+    pub fn is_complete(&self) -> bool {
+        let known = self.known();
+        known.kinds.values().flat_map(|kind| kind.places.values()).all(|standing| *standing == Standing::Up)
+    }
+
     pub fn members(&self, gk: &GroupKind) -> Option<Vec<Observed>> {
         let known = self.known();
         let stands = |standing: &Standing| match standing {

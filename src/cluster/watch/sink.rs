@@ -118,17 +118,16 @@ impl Sink {
         }
     }
 
-    /// The server does not let the kind be watched.
-    pub fn refused(&self, error: &dyn std::fmt::Display) {
+    /// The server does not let the kind be watched here.
+    pub fn refused(&self, place: &Place, error: &dyn std::fmt::Display) {
         self.with(|sides, kind| {
-            for standing in kind.places.values_mut() {
-                *standing = Standing::Away;
-            }
+            kind.places.insert(place.clone(), Standing::Away);
             sides.settle(kind);
         });
         self.trouble(|| {
+            let where_ = place.as_ref().map(|namespace| format!(" in {namespace}")).unwrap_or_default();
             format!(
-                "cannot watch {}, so it is listed once per cycle instead and drift is noticed only then \
+                "cannot watch {}{where_}, so it is listed once per cycle instead and drift is noticed only then \
                  (allow list and watch for it to change that): {error}",
                 self.gk
             )

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::*;
-use crate::object::{Digest, Health, Manifest, Origin, Termination};
+use crate::object::{Digest, Health, Manifest, Origin, Termination, Unreadable};
 
 const SET: &str = "applyset-ours-v1";
 const COMMIT: &str = "c0ffee";
@@ -45,7 +45,7 @@ struct World {
     desired: Vec<Desired>,
     doubt: Option<String>,
     observed: BTreeMap<ObjectId, Observed>,
-    unreadable: BTreeMap<GroupKind, String>,
+    unreadable: Unreadable,
     crds: BTreeMap<GroupKind, String>,
     inventory: Inventory,
     prune: PrunePolicy,
@@ -205,7 +205,7 @@ fn an_orphan_is_pruned_only_with_every_proof() {
     assert_eq!(
         kept(&|world| {
             world.observed.remove(&id("a"));
-            world.unreadable.insert(GroupKind::new("", "ConfigMap"), "forbidden".into());
+            world.unreadable.insert(GroupKind::new("", "ConfigMap"), None, "forbidden".into());
         }),
         Verb::Keep
     );
@@ -301,3 +301,34 @@ fn a_namespace_is_not_pruned_over_the_heads_of_what_is_kept_in_it() {
 }
 
 mod random;
+
+#[test]
+fn what_is_new_in_a_namespace_that_is_being_deleted_waits_and_nothing_is_pruned_meanwhile() {
+    let value = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
+    let manifest = Manifest::from_value(value, Origin { file: "shop.yaml".into(), line: 1 }).unwrap();
+    let shop = Desired { digest: Digest::of(&manifest.canonical), manifest: Arc::new(manifest) };
+    let mut live = applied(&shop);
+    live.terminating = Some(Termination::default());
+    let mut world = World::default().with("orphan", false).with("drifted", true);
+    world.inventory.insert(live.id.clone(), Recorded::of(&live, &shop, false));
+    world.observed.insert(live.id.clone(), live);
+    world.observed.remove(&id("drifted"));
+    world.desired.push(shop);
+    assert_eq!(world.verdict("orphan").0, Verb::Prune);
+
+    world.desired.push(desired("new", "1"));
+    assert_eq!(world.verdict("new"), (Verb::Wait, Reason::Homeless { namespace: "shop".into() }));
+    assert_eq!(world.verdict("drifted").1, Reason::Deleted, "the lane has it");
+    assert_eq!(world.verdict("orphan").0, Verb::Keep);
+    assert!(world.plan().blocked.is_some_and(|why| why.contains("waits for namespace shop")));
+}
+
+#[test]
+fn what_cannot_be_read_in_one_namespace_is_refused_there_alone() {
+    let mut world = World { desired: vec![desired("a", "1")], ..World::default() };
+    let kind = GroupKind::new("", "ConfigMap");
+    world.unreadable.insert(kind.clone(), Some("other".into()), "forbidden".into());
+    assert_eq!(world.verdict("a").0, Verb::Create);
+    world.unreadable.insert(kind, Some("shop".into()), "forbidden".into());
+    assert_eq!(world.verdict("a").0, Verb::Refuse);
+}

@@ -6,9 +6,6 @@ use serde_json::{Map, Value};
 
 use crate::object::{canonical_json, is_deceptive, names};
 
-/// Stands for every value of a Secret, of whatever length.
-const HIDDEN: &str = "<hidden>";
-
 const SERVER_METADATA: [&str; 6] =
     ["creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"];
 
@@ -31,19 +28,6 @@ pub fn cleaned(object: &Value) -> Value {
         }
     }
     object
-}
-
-/// A Secret that shows which keys it has and nothing of their values.
-pub fn masked(secret: &Value) -> Value {
-    let mut secret = secret.clone();
-    for field in ["data", "stringData"] {
-        match secret.get_mut(field) {
-            Some(Value::Object(entries)) => entries.values_mut().for_each(|value| *value = HIDDEN.into()),
-            Some(other) => *other = HIDDEN.into(),
-            None => {}
-        }
-    }
-    secret
 }
 
 /// How many keys a Secret has.

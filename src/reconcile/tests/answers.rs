@@ -17,7 +17,7 @@ impl World {
         match effect {
             Effect::Look { id } => {
                 self.blind = self.head.is_err();
-                Input::Looked { id, result: self.head.clone() }
+                Input::Looked { id, result: self.head.clone(), watched: self.watched }
             }
             Effect::Render { id, commit } => Input::Rendered { id, result: self.render(&commit) },
             Effect::Observe { id, rendered, inventory } => {
@@ -67,7 +67,7 @@ impl World {
         let resolved = resolve(&rendered.manifests, Some("shop"), &key(), &scope);
         let declared = resolved.desired.iter().map(|desired| desired.manifest.id.clone());
         let wanted: BTreeSet<ObjectId> = declared.chain(inventory.iter().cloned()).collect();
-        let readable = |id: &ObjectId| wanted.contains(id) && !self.unreadable.contains_key(&id.gk);
+        let readable = |id: &ObjectId| wanted.contains(id) && self.unreadable.of(id).is_none();
         let observed = self.live.iter().filter(|(id, _)| readable(id));
         Observation {
             resolved: Arc::new(resolved),
@@ -90,6 +90,7 @@ impl World {
             let problem = Problem { message: "refused".into(), ..step.problem() };
             return AppliedObject {
                 id: step.id.clone(),
+                uid: step.live.as_ref().map(|live| Arc::clone(&live.uid)),
                 result: ApplyResult::Failed,
                 live: None,
                 problem: Some(problem),
@@ -128,7 +129,8 @@ impl World {
         };
         self.live.insert(step.id.clone(), live.clone());
         self.news.push_back(Change::Seen(live.clone()));
-        AppliedObject { id: step.id.clone(), result, live: Some(live), problem: None }
+        let uid = Some(Arc::clone(&live.uid));
+        AppliedObject { id: step.id.clone(), uid, result, live: Some(live), problem: None }
     }
 
     fn prune(&mut self, plan: &Plan) -> Vec<PrunedObject> {

@@ -124,6 +124,28 @@ fn a_host_that_flaps_between_two_replicas_causes_no_write() {
 }
 
 #[test]
+fn a_replica_that_lags_at_a_restart_is_not_believed_at_once() {
+    let mut world = World::synced(["a"]);
+    world.push("second", ["a", "b"]);
+    world.pass(61);
+    world.head = Ok("first".into());
+    world.restart();
+    world.forget();
+    world.pass(1);
+    assert_eq!((world.writes(), world.count("Render")), (0, 0), "{:?}", world.log);
+    world.head = Ok("second".into());
+    world.pass(60);
+    assert_eq!((world.writes(), world.count("Render")), (0, 1), "{:?}", world.log);
+    world.head = Ok("first".into());
+    world.restart();
+    world.pass(10);
+    assert!(world.is_as_in("first"), "a real force-push is taken when two looks in a row agree");
+    world.head = Ok("second".into());
+    world.pass(61);
+    assert!(world.is_as_in("first"), "what was the head before the restart counts as left");
+}
+
+#[test]
 fn a_parent_that_cannot_be_written_keeps_everything_as_it_is() {
     let mut world = World::synced(["a", "b"]);
     world.parent_refused = true;
@@ -153,7 +175,7 @@ fn answers_to_nothing_that_was_asked_are_ignored() {
     let mut world = World::synced(["a"]);
     world.push("second", ["b"]);
     for number in [0, 1, 2, 3, 99] {
-        world.step(Input::Looked { id: number, result: Ok("other".into()) });
+        world.step(Input::Looked { id: number, result: Ok("other".into()), watched: true });
         world.step(Input::Rendered { id: number, result: Err("late".into()) });
         world.step(Input::Observed { id: number, result: Err("late".into()) });
         world.step(Input::ParentWritten { id: number, result: Err("late".into()) });

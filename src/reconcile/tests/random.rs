@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::world::{SET, World, digest, id};
-use crate::object::{GroupKind, ObjectId, Short};
+use crate::object::{GroupKind, ObjectId, Short, Unreadable};
 use crate::plan::Phase;
 use crate::reconcile::Effect;
 
@@ -33,6 +33,8 @@ enum Event {
     Kill(u8, bool),
     Approve(bool),
     Suspend(bool),
+    /// The process ends; another replica stood by for so many seconds and leads now.
+    Succeed(u16),
     /// So many effects are answered, the newest first where `true`.
     Some(u8, bool),
     Pass(u16),
@@ -43,7 +45,7 @@ enum Event {
 fn any_event() -> impl Strategy<Value = Event> {
     use Event::{
         Approve, Back, Commit, Delete, Edit, Finalize, Ill, Kill, LookFails, Mend, News, ParentRefused, Pass, Recreate,
-        Refuse, Release, Some, Strip, Suspend, Unobservable, Unreadable,
+        Refuse, Release, Some, Strip, Succeed, Suspend, Unobservable, Unreadable,
     };
     let name = 0..NAMES;
     prop_oneof![
@@ -64,6 +66,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => any::<bool>().prop_map(Unreadable),
         2 => Just(Mend),
         3 => (0..8u8, any::<bool>()).prop_map(|(at, after)| Kill(at, after)),
+        1 => (0..400u16).prop_map(Succeed),
         3 => prop::bool::weighted(0.7).prop_map(Approve),
         1 => prop::bool::weighted(0.3).prop_map(Suspend),
         6 => (1..8u8, any::<bool>()).prop_map(|(count, newest)| Some(count, newest)),
@@ -95,6 +98,8 @@ impl Story {
         if let Effect::Heal { step, .. } = &effect {
             self.foreign.remove(&step.id);
         }
+        // Whoever goes through everything knows what news were lost before.
+        self.world.watched |= matches!(effect, Effect::Observe { .. });
         self.world.carry_out(effect);
         self.alone();
         self.accounted();
@@ -248,10 +253,17 @@ impl Story {
             Event::ParentRefused(refused) => self.world.parent_refused = refused,
             Event::Unobservable(unobservable) => self.world.unobservable = unobservable,
             Event::Unreadable(true) => {
-                self.world.unreadable.insert(GroupKind::new("", "ConfigMap"), "forbidden".into());
+                self.world.unreadable.insert(GroupKind::new("", "ConfigMap"), None, "forbidden".into());
             }
             Event::Mend | Event::Unreadable(false) => self.mend(),
             Event::Kill(at, after) => self.world.kill = Some((usize::from(at), after)),
+            Event::Succeed(seconds) => {
+                self.world.follow();
+                let writes = self.world.writes();
+                self.pass(u64::from(seconds));
+                assert_eq!(self.world.writes(), writes, "a follower writes nothing");
+                self.world.lead();
+            }
             Event::Approve(head) => {
                 let commit = if head { self.world.head.clone().unwrap_or_default() } else { "c001".into() };
                 self.world.approve(&commit);
@@ -271,6 +283,7 @@ impl Story {
             Event::News(count, delivered) => {
                 let count = usize::from(count).min(self.world.news.len());
                 let news: Vec<_> = self.world.news.drain(..count).collect();
+                self.world.watched &= delivered || news.is_empty();
                 if delivered {
                     self.world.step(crate::reconcile::Input::Changed(news));
                     self.alone();
@@ -283,16 +296,25 @@ impl Story {
     /// Finalizers let go.
     fn release(&mut self) {
         self.world.finalized.clear();
-        self.world.live.retain(|_, live| live.terminating.is_none());
+        let going: Vec<_> =
+            self.world.live.values().filter(|live| live.terminating.is_some()).map(|live| live.id.clone()).collect();
+        for id in &going {
+            self.world.gone(id);
+            self.world.live.remove(id);
+        }
         self.foreign.retain(|id| self.world.live.contains_key(id));
     }
 
     fn mend(&mut self) {
         self.world.refused.clear();
         self.world.ill.clear();
-        self.world.unreadable.clear();
+        self.world.unreadable = Unreadable::default();
         (self.world.parent_refused, self.world.unobservable) = (false, false);
         self.world.live.values_mut().for_each(|live| live.health = crate::object::Health::current());
+        let all: Vec<_> = self.world.live.keys().cloned().collect();
+        for id in &all {
+            self.world.seen(id);
+        }
     }
 }
 

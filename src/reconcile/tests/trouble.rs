@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::world::{World, id};
-use crate::object::GroupKind;
+use crate::object::{GroupKind, Unreadable};
 use crate::plan::{Phase, Problem};
 use crate::reconcile::Outcome;
 
@@ -113,13 +113,13 @@ fn drift_is_healed_while_another_object_keeps_failing() {
 #[test]
 fn a_kind_that_cannot_be_read_is_told_and_nothing_is_pruned_meanwhile() {
     let mut world = World::synced(["a", "b"]);
-    world.unreadable.insert(GroupKind::new("e.com", "Gone"), "its APIService is down".into());
+    world.unreadable.insert(GroupKind::new("e.com", "Gone"), None, "its APIService is down".into());
     world.push("second", ["b", "c"]);
     world.pass(300);
     assert_eq!(world.names(), ["a", "b", "c"]);
     assert_eq!((world.phase(), world.count("Prune")), (Phase::Failing, 0));
     assert!(world.machine.status().message.contains("APIService"), "{}", world.machine.status().message);
-    world.unreadable.clear();
+    world.unreadable = Unreadable::default();
     world.pass(400);
     assert!(world.is_as_in("second"));
 }
@@ -127,12 +127,12 @@ fn a_kind_that_cannot_be_read_is_told_and_nothing_is_pruned_meanwhile() {
 #[test]
 fn orphans_of_a_kind_that_cannot_be_read_stay_in_the_inventory() {
     let mut world = World::synced(["a", "b"]);
-    world.unreadable.insert(id("a").gk, "forbidden".into());
+    world.unreadable.insert(id("a").gk, None, "forbidden".into());
     world.push("second", ["b"]);
     world.pass(300);
     assert_eq!(world.stored(), ["a", "b"]);
     assert_eq!(world.names(), ["a", "b"]);
-    world.unreadable.clear();
+    world.unreadable = Unreadable::default();
     world.pass(400);
     assert!(world.is_as_in("second"));
 }
@@ -173,4 +173,23 @@ fn an_orphan_that_somebody_created_again_is_kept() {
     world.pass(300);
     assert_eq!(world.names(), ["a", "b"]);
     assert_eq!(world.count("Prune"), 1);
+}
+
+#[test]
+fn an_atomic_commit_of_which_a_part_cannot_be_read_is_not_written_at_all_and_drift_is_healed_meanwhile() {
+    let mut world = World::with(|config| config.atomic = true);
+    world.push("first", ["a", "b"]);
+    world.pass(10);
+    world.push("second", ["a", "b", "c"]).broken = 1;
+    world.pass(120);
+    assert!(!world.live.contains_key(&id("c")), "{:?}", world.log);
+    let message = "nothing of the commit was written, since the sync is atomic and 1 of its manifests cannot be used";
+    let status = world.machine.status();
+    assert!(status.problems.iter().any(|problem| problem.message == message), "{:?}", status.problems);
+    world.delete("a");
+    world.pass(120);
+    assert!(world.live.contains_key(&id("a")), "{:?}", world.log);
+    world.push("third", ["a", "c"]);
+    world.pass(120);
+    assert!(world.is_as_in("third"), "{:?}", world.log);
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::world::{World, id};
 use crate::config::DriftPolicy;
 use crate::object::{Health, HealthStatus, Termination};
-use crate::plan::Phase;
-use crate::reconcile::{Input, Notice};
+use crate::plan::{Phase, Problem};
+use crate::reconcile::{Input, Notice, Outcome};
 
 const INTERVAL: Duration = Duration::from_hours(24);
 
@@ -206,7 +206,7 @@ fn a_manager_that_never_rests_is_answered_less_and_less_often_and_peace_is_told(
         world.pass(1);
     }
     assert!((8..=14).contains(&heals(&world)), "{} heals in 10 minutes", heals(&world));
-    assert_eq!(told(&world, |notice| matches!(notice, Notice::Contested(_))), 1);
+    assert_eq!(told(&world, |notice| matches!(notice, Notice::Contested { .. })), 1);
     let contested = world.machine.status().contested.clone();
     assert_eq!((contested.len(), contested[0].manager.as_deref()), (1, Some("other")));
     world.edit("b");
@@ -236,6 +236,45 @@ fn a_deleted_namespace_comes_back_before_what_is_in_it() {
     assert_eq!(heals, ["Heal shop", "Heal a", "Heal b"]);
     assert!(world.is_as_in("first"));
     assert_eq!(world.phase(), Phase::Synced);
+}
+
+#[test]
+fn what_a_commit_adds_to_a_namespace_under_deletion_waits_and_is_made_when_it_is_back() {
+    let mut world = World::with(|config| config.wait = false);
+    world.push("first", ["a", "shop"]);
+    world.pass(10);
+    assert_eq!(world.phase(), Phase::Synced, "{}", world.machine.status().message);
+    world.live("shop").terminating = Some(Termination::default());
+    world.push("second", ["b", "shop"]);
+    world.pass(100);
+    assert_eq!((world.names(), world.count("Prune")), (vec!["a", "shop"], 0));
+    assert_ne!(world.phase(), Phase::Synced);
+    let notes = world.machine.status().notes.clone();
+    let waits = |note: &Problem| note.object == Some(id("b")) && note.message.contains("waits for namespace shop");
+    assert!(notes.iter().any(waits), "{notes:?}");
+    world.delete("shop");
+    world.deliver();
+    world.pass(30);
+    assert!(world.is_as_in("second"));
+    assert_eq!(world.phase(), Phase::Synced);
+}
+
+#[test]
+fn what_was_refused_is_not_tried_again_with_every_piece_of_news() {
+    let mut world = watched(&["a", "stuck"]);
+    world.refused.insert("bad".into());
+    world.live("stuck").terminating = Some(Termination::default());
+    world.push("second", ["a", "bad", "stuck"]);
+    world.mark(|marks| marks.sync_requested = Some("now".into()));
+    world.pass(400);
+    world.forget();
+    for _ in 0..200 {
+        world.seen(&id("stuck"));
+        world.deliver();
+        world.pass(1);
+    }
+    let tries = world.count("Apply");
+    assert!((1..=21).contains(&tries), "{tries} tries in 200 s");
 }
 
 #[test]
@@ -308,4 +347,47 @@ fn health_is_followed_for_ever() {
     world.pass(2);
     assert_eq!((world.phase(), world.count("Apply") + world.count("Heal")), (Phase::Synced, 0));
     assert_eq!(world.machine.status().health.get(&HealthStatus::InProgress), None);
+}
+
+#[test]
+fn a_cycle_in_which_nothing_was_heard_of_ends_at_once_and_one_in_ten_minutes_looks_at_everything() {
+    let mut world = World::with(|config| config.interval = Duration::from_mins(1));
+    world.watched = true;
+    world.push("first", ["a", "b"]);
+    world.pass(10);
+    world.deliver();
+    world.drain();
+    world.forget();
+    world.pass(9 * 60);
+    assert_eq!(world.log, ["Look"; 9], "{:?}", world.log);
+    let ended = |notice: &Notice| matches!(notice, Notice::Ended { outcome: Outcome::Synced, changed: 0, .. });
+    assert_eq!(told(&world, ended), 9);
+    world.pass(3 * 60);
+    assert_eq!(world.count("Observe"), 1, "{:?}", world.log);
+    // Without the watches nothing is known, so everything is looked at.
+    world.watched = false;
+    world.forget();
+    world.pass(3 * 60);
+    assert_eq!(world.count("Observe"), 3, "{:?}", world.log);
+}
+
+#[test]
+fn news_in_a_quiet_time_and_a_new_commit_end_it() {
+    let mut world = World::with(|config| config.interval = Duration::from_mins(1));
+    world.watched = true;
+    world.push("first", ["a", "b"]);
+    world.pass(10);
+    world.deliver();
+    world.drain();
+    world.push("second", ["a"]);
+    world.pass(61);
+    assert!(world.is_as_in("second"), "{:?}", world.log);
+    world.deliver();
+    world.drain();
+    world.live("a").health = Health::new(HealthStatus::InProgress, "0 of 1 ready");
+    world.seen(&id("a"));
+    world.deliver();
+    world.drain();
+    world.pass(5);
+    assert_eq!(world.phase(), Phase::Progressing);
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::config::{DriftPolicy, PrunePolicy, Reference, RepoPath, Source, SyncConfig, SyncName};
-use crate::object::{Change, Digest, DigestKey, Fingerprint, GroupKind, Manifest, ObjectId, Observed, Origin};
+use crate::object::{Change, Digest, DigestKey, Fingerprint, Manifest, ObjectId, Observed, Origin, Unreadable};
 use crate::plan::{Inventory, Others, Phase, Plan, Step, SyncStatus};
 use crate::reconcile::{Effect, EffectId, Input, Machine, Marks, Moment, Notice, Outcome, RenderedCommit};
 
@@ -41,7 +41,7 @@ pub struct World {
     pub head: Result<String, String>,
     pub commits: BTreeMap<String, Content>,
     pub live: BTreeMap<ObjectId, Observed>,
-    pub unreadable: BTreeMap<GroupKind, String>,
+    pub unreadable: Unreadable,
     pub others: Others,
     /// The parent as it is stored.
     pub parent: Option<(Inventory, SyncStatus)>,
@@ -74,6 +74,8 @@ pub struct World {
     pub versions: u64,
     /// What the watches have seen and not delivered yet.
     pub news: VecDeque<Change>,
+    /// The watches stand, and lost nothing since the machine went through everything.
+    pub watched: bool,
     /// Who drifts objects.
     pub culprit: Option<Arc<str>>,
     /// Objects with a difference that no mark shows.
@@ -141,7 +143,7 @@ impl World {
             head: Err("the branch does not exist".into()),
             commits: BTreeMap::new(),
             live: BTreeMap::new(),
-            unreadable: BTreeMap::new(),
+            unreadable: Unreadable::default(),
             others: Others::default(),
             parent: None,
             marks: Marks::default(),
@@ -164,6 +166,7 @@ impl World {
             uids: 0,
             versions: 0,
             news: VecDeque::new(),
+            watched: false,
             culprit: None,
             tampered: BTreeSet::new(),
         };
@@ -310,6 +313,10 @@ impl World {
 
     /// Ends the process; the next one knows what the parent holds.
     pub fn restart(&mut self) {
+        self.restart_as(|machine| machine);
+    }
+
+    fn restart_as(&mut self, role: impl FnOnce(Machine) -> Machine) {
         self.pending.clear();
         self.kill = None;
         self.killed = false;
@@ -317,8 +324,26 @@ impl World {
         self.news.clear();
         let seed = u64::try_from(self.steps).unwrap();
         let (config, marks) = (Arc::clone(&self.config), self.marks.clone());
-        self.machine = Machine::new(config, SET.into(), self.parent.clone(), marks, moment(self.now), seed);
+        self.machine = role(Machine::new(config, SET.into(), self.parent.clone(), marks, moment(self.now), seed));
         self.step(Input::Tick);
+    }
+
+    /// This process is another replica from now on, which stands by.
+    pub fn follow(&mut self) {
+        self.restart_as(Machine::following);
+    }
+
+    /// The replica that stands by leads from now on.
+    pub fn lead(&mut self) {
+        let stored = self.parent.clone().map(Box::new);
+        self.step(Input::Leads { stored, marks: self.marks.clone() });
+    }
+
+    /// Another replica leads for a while; the result is this one.
+    pub fn swap_for_a_leader(&mut self) -> Machine {
+        let (config, marks) = (Arc::clone(&self.config), self.marks.clone());
+        let leader = Machine::new(config, SET.into(), self.parent.clone(), marks, moment(self.now), 7);
+        std::mem::replace(&mut self.machine, leader)
     }
 
     /// A person annotates the parent.

@@ -6,10 +6,10 @@ use super::*;
 
 #[test]
 fn names_that_cannot_stand_in_a_path_are_refused_and_shown_escaped() {
-    for name in ["..", "a/b", "a%2f", "a b", "a\\u001b[2J", "a\\0b", &"x".repeat(254)] {
+    for name in ["..", "a/b", "a%2f", "a b", "a\\u001b[2J", "a\\0b", "a\\ufeff", "a\\u202e", &"x".repeat(254)] {
         let found = errors(&yaml(&map(&format!("\"{name}\""))));
         assert!(found[0].contains("metadata.name"), "{found:?}");
-        assert!(found[0].chars().all(|character| !character.is_control()), "{found:?}");
+        assert!(found[0].chars().all(|character| !crate::object::is_deceptive(character)), "{found:?}");
     }
     assert!(
         errors(&yaml("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: a/b}"))[0]

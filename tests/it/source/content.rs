@@ -64,11 +64,14 @@ fn links_out_of_the_path_are_refused_by_name() {
         repo.link("apps/x.yaml", target);
         repo.commit_all("a link");
         let agent = Agent::new(&repo.url(), branch("main"), "apps");
-        let refusal = agent.refusal();
+        let refused = agent.pull().unwrap().1.refused;
+        let refusal = &refused.iter().find(|left| &*left.path == "apps/x.yaml").expect("it is left out").refusal;
         assert!(matches!(refusal, Refusal::LinkLeaves { .. }), "{refusal}");
         assert!(refusal.to_string().contains("outside of the path apps"), "{refusal}");
-        let local = read_directory(&repo.work(), &agent.sync.path, &Limits::default()).unwrap_err();
-        assert!(matches!(local, SourceError::Refused { refusal: Refusal::LinkLeaves { .. }, .. }), "{local}");
+        let local = read_directory(&repo.work(), &agent.sync.path, &Limits::default()).unwrap();
+        assert_eq!(paths(&local), ["apps/deeper/d.yaml"], "the others are taken");
+        assert!(local.refused.iter().all(|left| matches!(left.refusal, Refusal::LinkLeaves { .. })), "{local:?}");
+        assert_eq!(local.refused, agent.pull().unwrap().1.refused);
         repo.commit(&[("apps/.driftlessignore", "x.yaml\nout.yaml\n")]);
         assert_eq!(agent.paths(), ["apps/deeper/d.yaml"]);
     }
@@ -100,7 +103,12 @@ fn two_links_that_hold_each_other_end() {
     repo.link("a/b", "../b");
     repo.link("b/a", "../a");
     repo.commit_all("links");
-    assert!(matches!(Agent::of(&repo).refusal(), Refusal::LinkLoop { .. }));
+    let (_, snapshot) = Agent::of(&repo).pull().unwrap();
+    let loops = ["a/b/a", "b/a/b"].map(|path| (path.to_owned(), true));
+    let found = snapshot.refused.iter();
+    let found = found.map(|left| (left.path.to_string(), matches!(left.refusal, Refusal::LinkLoop { .. })));
+    assert!(found.eq(loops), "{:?}", snapshot.refused);
+    assert_eq!(paths(&snapshot), ["a/b/y.yaml", "a/x.yaml", "b/a/x.yaml", "b/y.yaml"]);
 }
 
 #[test]
@@ -129,11 +137,14 @@ fn submodules_are_refused_unless_ignored() {
 #[test]
 fn limits_hold_and_name_what_broke_them() {
     let repo = TestRepo::with(&[("a.yaml", &"a".repeat(60)), ("b.yaml", &"b".repeat(60)), ("c.txt", &"c".repeat(999))]);
-    let refusal = |file_bytes, files, total_bytes| {
+    let agent = |file_bytes, files, total_bytes| {
         let limits = Limits { file_bytes, files, total_bytes };
-        Agent::with_limits(&repo.url(), branch("main"), "", limits).refusal().to_string()
+        Agent::with_limits(&repo.url(), branch("main"), "", limits)
     };
-    assert!(refusal(59, 9, 999).starts_with("file a.yaml has 60 bytes, and 59 are allowed"));
+    let refusal = |file_bytes, files, total_bytes| agent(file_bytes, files, total_bytes).refusal().to_string();
+    let left = agent(59, 9, 999).pull().unwrap().1.refused;
+    assert_eq!(left.iter().map(|left| &*left.path).collect::<Vec<_>>(), ["a.yaml", "b.yaml"]);
+    assert!(left[0].refusal.to_string().starts_with("file a.yaml has 60 bytes, and 59 are allowed"));
     assert!(refusal(60, 1, 999).starts_with("path . holds more than 1 manifest files"));
     assert!(refusal(60, 2, 119).starts_with("the manifest files in path . are larger than 119 bytes together"));
     let limits = Limits { file_bytes: 60, files: 2, total_bytes: 120 };
@@ -181,8 +192,9 @@ fn a_name_that_is_not_utf8_is_refused() {
     repo.commit_all("latin 1");
     let agent = Agent::of(&repo);
     assert_eq!(agent.refusal(), Refusal::NotUtf8 { path: "caf\u{fffd}.yaml".to_owned() });
-    let local = read_directory(&repo.work(), &agent.sync.path, &Limits::default()).unwrap_err();
-    assert!(matches!(local, SourceError::Refused { refusal: Refusal::NotUtf8 { .. }, .. }), "{local}");
+    assert_eq!(agent.paths(), ["a.yaml"]);
+    let local = read_directory(&repo.work(), &agent.sync.path, &Limits::default()).unwrap();
+    assert!(matches!(left_out(&local), Refusal::NotUtf8 { .. }), "{local:?}");
 }
 
 #[test]
@@ -197,8 +209,8 @@ fn a_checkout_on_disk_gives_the_same_files_as_its_commit() {
     repo.write("apps/a.yaml", "changed");
     assert_ne!(read_directory(&repo.work(), &path, &Limits::default()).unwrap().tree, local.tree);
     std::fs::create_dir_all(repo.work().join("apps/nested/.git")).unwrap();
-    let error = read_directory(&repo.work(), &path, &Limits::default()).unwrap_err().to_string();
-    assert!(error.contains("apps/nested is a submodule"), "{error}");
+    let refusal = left_out(&read_directory(&repo.work(), &path, &Limits::default()).unwrap()).to_string();
+    assert!(refusal.contains("apps/nested is a submodule"), "{refusal}");
 }
 
 #[test]
@@ -206,6 +218,6 @@ fn nesting_has_an_end() {
     let directory = tempfile::tempdir().unwrap();
     let deepest = (0..101).fold(directory.path().to_owned(), |path, _| path.join("d"));
     std::fs::create_dir_all(&deepest).unwrap();
-    let error = read_directory(directory.path(), &RepoPath::parse("").unwrap(), &Limits::default()).unwrap_err();
-    assert!(matches!(error, SourceError::Refused { refusal: Refusal::TooDeep { .. }, .. }), "{error}");
+    let snapshot = read_directory(directory.path(), &RepoPath::parse("").unwrap(), &Limits::default()).unwrap();
+    assert!(matches!(left_out(&snapshot), Refusal::TooDeep { .. }), "{snapshot:?}");
 }

@@ -10,7 +10,8 @@ fn a_deleted_branch_is_an_error_and_the_last_commit_stays_readable() {
     repo.delete_branch("main");
     let error = agent.pull().unwrap_err();
     assert!(matches!(error, SourceError::NotFound { .. }));
-    assert_eq!(error.to_string(), format!("{} has no branch main", repo.url()));
+    let expected = format!("{} has no branch main; push it again, or correct the sync's source", repo.url());
+    assert_eq!(error.to_string(), expected);
     assert_eq!(agent.remote.snapshot(&info.id, &agent.sync.path).unwrap(), snapshot);
 }
 

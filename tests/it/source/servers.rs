@@ -26,8 +26,8 @@ fn a_server_in_trouble_is_unreachable_and_no_credentials_are_told() {
     let server = GitHttp::start(repo.root());
     server.behave(Behaviour::Unavailable);
     let error = Agent::new(&server.url_with_login("bob", "pa55"), branch("main"), "").pull().unwrap_err();
-    let expected = format!("cannot reach {}: unexpected http status code: 503", server.url());
-    assert_eq!(error.to_string(), expected);
+    let expected = format!("cannot reach {}: unexpected http status code: 503; check the URL, ", server.url());
+    assert!(error.to_string().starts_with(&expected), "{error}");
     drop(server);
     let error = Agent::new("http://bob:pa55@127.0.0.1:1/repo.git", branch("main"), "").pull().unwrap_err();
     assert!(error.to_string().starts_with("cannot reach http://127.0.0.1:1/repo.git: "), "{error}");
@@ -45,10 +45,8 @@ async fn a_server_that_hangs_costs_one_thread_and_recovers() {
     let git = Git::with(&sync, remote, Timeouts { look: limit, fetch: Duration::from_secs(20) });
     server.behave(Behaviour::Hang);
     let error = git.look().await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        format!("looking at {} did not end within 0.3 seconds and was given up", server.url())
-    );
+    let expected = format!("looking at {} did not end within 0.3 seconds and was given up; ", server.url());
+    assert!(error.to_string().starts_with(&expected), "{error}");
     let requests = server.requests();
     for _ in 0..20 {
         let started = Instant::now();

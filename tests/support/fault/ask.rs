@@ -98,10 +98,10 @@ impl Ask {
         self.verb == "watch"
     }
 
-    /// Whether it may change something.
+    /// Whether it may change something. A Kubernetes Event only tells of what was done.
     pub fn is_write(&self) -> bool {
         let changes = ["create", "update", "apply", "patch", "delete", "deletecollection"].contains(&self.verb);
-        changes && !self.dry_run && !self.resource.ends_with("reviews")
+        changes && !self.dry_run && !self.resource.ends_with("reviews") && self.group != "events.k8s.io"
     }
 
     /// What is sent, as JSON; null when there is nothing.

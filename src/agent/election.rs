@@ -1,0 +1,300 @@
+//! Who leads: getting the Lease, keeping it by renewals, and giving it up; for the daemon, and for
+//! `run --once`, which must not write beside one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::Sink;
+use crate::cluster::{
+    ApiError, Candidate, Cluster, Instants, LEASE, LEASE_NAME, Leadership, RENEW_WITHIN, RETRY, Record, Step,
+};
+use crate::observe::Event;
+
+/// One that stands for election.
+pub struct Election {
+    /// Without a fence, and without repeating requests: the times matter here.
+    cluster: Cluster,
+    namespace: Arc<str>,
+    me: Arc<str>,
+    tell: Sink,
+    candidate: Candidate,
+    started: Instant,
+    /// The last that was told of others, so that it is told once.
+    told: Option<String>,
+}
+
+/// Another one that holds the Lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub name: Arc<str>,
+    /// When it renewed the Lease last, on its own clock.
+    pub renewed: Option<String>,
+    pub duration: Duration,
+}
+
+/// What became of asking for the Lease.
+pub enum Tenure {
+    Won,
+    /// Another one holds it, and was seen to renew it.
+    Taken(Holder),
+    /// The permission is missing; the text says which.
+    Forbidden(String),
+}
+
+impl Election {
+    #[must_use]
+    pub fn new(cluster: Cluster, namespace: Arc<str>, tell: Sink) -> Self {
+        let me = identity();
+        let candidate = Candidate::new(Arc::clone(&me), LEASE);
+        Self { cluster, namespace, me, tell, candidate, started: Instant::now(), told: None }
+    }
+
+    /// Wins, keeps and loses the Lease until `over`, and gives it up then. After a loss it stands
+    /// again once whoever hears of it says that nothing of the time before goes on.
+    pub async fn run(
+        mut self,
+        leadership: Leadership,
+        losses: mpsc::Sender<oneshot::Sender<()>>,
+        over: CancellationToken,
+    ) {
+        loop {
+            tokio::select! {
+                () = self.win(&leadership) => {}
+                () = over.cancelled() => return,
+            }
+            let why = format!("leads: holds the Lease {} as {}", self.lease(), self.me);
+            (self.tell)(&Event::Leadership { leads: true, holder: Some(Arc::clone(&self.me)), why });
+            let lost = tokio::select! {
+                lost = self.keep(&leadership) => lost,
+                () = over.cancelled() => return self.release(&leadership).await,
+            };
+            leadership.give_up();
+            let holder = self.other();
+            let why = format!("leads no more, and stands by: {lost}");
+            (self.tell)(&Event::Leadership { leads: false, holder, why });
+            let (done, begun_anew) = oneshot::channel();
+            let settled = async { losses.send(done).await.is_ok() && begun_anew.await.is_ok() };
+            tokio::select! {
+                settled = settled => if !settled { return },
+                () = over.cancelled() => return,
+            }
+        }
+    }
+
+    /// Asks for the Lease once for `run --once`: waits only as long as it is not known whether its
+    /// holder is alive.
+    ///
+    /// # Errors
+    /// The API server does not answer.
+    pub async fn stand_once(&mut self, leadership: &Leadership) -> Result<Tenure, ApiError> {
+        let mut first: Option<Record> = None;
+        loop {
+            match self.attempt(leadership).await {
+                Ok(Step::Take(_)) => return Ok(Tenure::Won),
+                Ok(Step::Wait { holder, .. }) => {
+                    let record = self.candidate.record().cloned().unwrap_or_default();
+                    if first.as_ref().is_some_and(|first| *first != record) {
+                        let Record { renewed, duration, .. } = record;
+                        return Ok(Tenure::Taken(Holder { name: holder, renewed, duration }));
+                    }
+                    if first.is_none() {
+                        let message =
+                            format!("{holder} holds the Lease {}; waits to see whether it is alive", self.lease());
+                        (self.tell)(&Event::Note { message });
+                    }
+                    first.get_or_insert(record);
+                }
+                Err(error) if error.is_conflict() => {}
+                Err(error) if error.is_forbidden() => return Ok(Tenure::Forbidden(self.explain(&error))),
+                Err(error) => return Err(error),
+            }
+            sleep(RETRY / 2).await;
+        }
+    }
+
+    /// Keeps what [`Election::stand_once`] won, until `over`, and gives it up then.
+    pub async fn keep_until(mut self, leadership: Leadership, over: CancellationToken) {
+        tokio::select! {
+            lost = self.keep(&leadership) => {
+                leadership.give_up();
+                let message = format!("writes nothing any more: {lost}");
+                (self.tell)(&Event::Trouble { message });
+            }
+            () = over.cancelled() => self.release(&leadership).await,
+        }
+    }
+
+    /// Tries until the Lease is won.
+    async fn win(&mut self, leadership: &Leadership) {
+        loop {
+            match self.attempt(leadership).await {
+                Ok(Step::Take(_)) => {
+                    self.told = None;
+                    return;
+                }
+                Ok(Step::Wait { holder, .. }) => {
+                    let why = format!("stands by: {holder} holds the Lease {}", self.lease());
+                    if self.is_new(&why) {
+                        (self.tell)(&Event::Leadership { leads: false, holder: Some(holder), why });
+                    }
+                }
+                // Somebody was faster: the next look tells who.
+                Err(error) if error.is_conflict() => {}
+                Err(error) => {
+                    let message = self.explain(&error);
+                    if self.is_new(&message) {
+                        let why = format!("does not lead: {message}");
+                        (self.tell)(&Event::Leadership { leads: false, holder: self.other(), why });
+                        (self.tell)(&Event::Trouble { message });
+                    }
+                }
+            }
+            sleep(jittered(RETRY)).await;
+        }
+    }
+
+    /// Looks at the Lease, and takes it if it is free.
+    async fn attempt(&mut self, leadership: &Leadership) -> Result<Step, ApiError> {
+        let live = self.cluster.read_lease(&self.namespace).await?;
+        let now = self.started.elapsed();
+        self.candidate.learn(live, now);
+        let step = self.candidate.next(now, &wall());
+        if let Step::Take(record) = &step {
+            self.write(record, leadership).await?;
+        }
+        Ok(step)
+    }
+
+    /// Leadership counts from the moment before the request was sent: nobody can have seen it earlier.
+    async fn write(&mut self, record: &Record, leadership: &Leadership) -> Result<(), ApiError> {
+        let sent = Instants::now();
+        let written = self.cluster.write_lease(&self.namespace, record).await?;
+        self.candidate.learn(Some(written), self.started.elapsed());
+        leadership.renewed(sent);
+        Ok(())
+    }
+
+    /// Renews until that fails for too long, or another one has the Lease; the result is why.
+    async fn keep(&mut self, leadership: &Leadership) -> String {
+        let mut error: Option<String> = None;
+        loop {
+            let renewal = async {
+                sleep(jittered(RETRY)).await;
+                self.renew(leadership).await
+            };
+            let renewed = tokio::select! {
+                renewed = renewal => renewed,
+                () = leadership.lost() => {
+                    let why = error.unwrap_or_else(|| "the API server did not answer".into());
+                    return format!("the Lease {} could not be renewed for {} s: {why}", self.lease(), RENEW_WITHIN.as_secs());
+                }
+            };
+            match renewed {
+                Ok(()) => {
+                    if error.take().is_some() {
+                        let message = format!("renewed the Lease {} again", self.lease());
+                        (self.tell)(&Event::Note { message });
+                    }
+                }
+                Err(Failed::Taken(holder)) => return format!("{holder} holds the Lease {}", self.lease()),
+                Err(Failed::Request(failure)) => {
+                    let message = self.explain(&failure);
+                    if error.as_ref() != Some(&message) {
+                        (self.tell)(&Event::Trouble { message: format!("{message}; still leads for a few seconds") });
+                    }
+                    error = Some(message);
+                }
+            }
+        }
+    }
+
+    async fn renew(&mut self, leadership: &Leadership) -> Result<(), Failed> {
+        if let Step::Take(record) = self.candidate.next(self.started.elapsed(), &wall()) {
+            match self.write(&record, leadership).await {
+                Ok(()) => return Ok(()),
+                // It was changed since: by a renewal whose answer was lost, by hand, or by another one.
+                Err(error) if error.is_conflict() || error.is_not_found() => {}
+                Err(error) => return Err(Failed::Request(error)),
+            }
+        }
+        let live = self.cluster.read_lease(&self.namespace).await.map_err(Failed::Request)?;
+        self.candidate.learn(live, self.started.elapsed());
+        match self.candidate.next(self.started.elapsed(), &wall()) {
+            // Somebody took it and let go: that counts as taken as well.
+            Step::Take(record) if self.candidate.record().is_none() || self.candidate.is_holder() => {
+                self.write(&record, leadership).await.map_err(Failed::Request)
+            }
+            Step::Take(_) => Err(Failed::Taken("nobody".into())),
+            Step::Wait { holder, .. } => Err(Failed::Taken(holder)),
+        }
+    }
+
+    /// Lets another one take the Lease at once. Nothing is written from here on.
+    async fn release(&mut self, leadership: &Leadership) {
+        leadership.give_up();
+        let Some(record) = self.candidate.released(&wall()) else { return };
+        let message = match self.cluster.write_lease(&self.namespace, &record).await {
+            Ok(_) => format!("gave up the Lease {}", self.lease()),
+            Err(error) => {
+                format!("could not give up the Lease {}, which ends in {} s: {error}", self.lease(), LEASE.as_secs())
+            }
+        };
+        (self.tell)(&Event::Note { message });
+    }
+
+    fn lease(&self) -> String {
+        format!("{}/{LEASE_NAME}", self.namespace)
+    }
+
+    /// The holder, if that is another one.
+    fn other(&self) -> Option<Arc<str>> {
+        let holder = self.candidate.record().and_then(|record| record.holder.clone());
+        holder.filter(|holder| *holder != self.me)
+    }
+
+    fn is_new(&mut self, message: &str) -> bool {
+        let new = self.told.as_deref() != Some(message);
+        self.told = Some(message.to_owned());
+        new
+    }
+
+    fn explain(&self, error: &ApiError) -> String {
+        let lease = self.lease();
+        if error.is_forbidden() {
+            return format!(
+                "cannot use the Lease {lease}: grant get, create and update on leases.coordination.k8s.io in namespace {}, or turn leader election off by `leaderElection: {{enabled: false}}` and run one replica: {error}",
+                self.namespace
+            );
+        }
+        format!("cannot read or write the Lease {lease}: {error}")
+    }
+}
+
+/// Why a renewal did not succeed.
+enum Failed {
+    Request(ApiError),
+    Taken(Arc<str>),
+}
+
+/// Unlike that of any other process: two that think themselves the same would both lead.
+fn identity() -> Arc<str> {
+    let host = std::env::var("HOSTNAME").ok().or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
+    let host = host.as_deref().map(str::trim).filter(|host| !host.is_empty()).unwrap_or("driftless").to_owned();
+    let suffix: String = std::iter::repeat_with(fastrand::alphanumeric).take(10).collect();
+    format!("{host}_{}", suffix.to_lowercase()).into()
+}
+
+/// `metav1.MicroTime`.
+fn wall() -> String {
+    format!("{:.6}", Timestamp::now())
+}
+
+/// With up to a fifth more, so that candidates do not ask at the same moment (client-go).
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(1.0 + fastrand::f64() / 5.0)
+}

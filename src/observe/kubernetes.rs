@@ -1,0 +1,319 @@
+//! What is said of an event as a Kubernetes Event (events.k8s.io/v1): about which object, how
+//! loud, and in which words. Pure; `agent` writes it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::event::{Event, SyncResult};
+use super::line::quarrel;
+use crate::object::{Blame, ObjectId, is_deceptive};
+use crate::plan::ApplyResult;
+
+/// The type of an Event: `Normal` needs nobody, `Warning` is for somebody to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Severity {
+    Normal,
+    Warning,
+}
+
+impl Severity {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "Normal",
+            Self::Warning => "Warning",
+        }
+    }
+}
+
+/// What an Event regards.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum About {
+    /// The sync as a whole: its parent.
+    Sync,
+    /// An object that exists.
+    Object { id: ObjectId, uid: Arc<str> },
+    /// An object that does not exist, whose Event nobody would find: told on the parent.
+    Missing(ObjectId),
+}
+
+/// One Kubernetes Event to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KubeEvent {
+    pub sync: Arc<str>,
+    pub about: About,
+    pub severity: Severity,
+    /// In `PascalCase`; docs/operating.md lists them all.
+    pub reason: &'static str,
+    pub action: &'static str,
+    /// For people, one line of at most [`KubeEvent::LONGEST_NOTE`] bytes.
+    pub note: String,
+    /// The note without what is different every time. An Event about the same object with the same
+    /// reason and essence is the same Event again.
+    pub essence: String,
+}
+
+impl KubeEvent {
+    /// Bytes in a note (`ValidateEventCreate`, `noteLengthLimit`).
+    pub const LONGEST_NOTE: usize = 1024;
+}
+
+/// Makes Kubernetes Events of events. It remembers which syncs are in trouble, so that their
+/// recovery is told also where nothing had to be changed for it.
+#[derive(Debug, Default)]
+pub struct KubeEvents {
+    troubled: BTreeSet<Arc<str>>,
+}
+
+impl KubeEvents {
+    /// `None` for an event that no object is told of: the quiet ones, what a later one says again,
+    /// and those of the agent itself.
+    pub fn of(&mut self, event: &Event) -> Option<KubeEvent> {
+        match event {
+            Event::DriftDetected { sync, object, uid, reason, blame, healed, missed } => {
+                Some(drift(sync, object, uid.as_ref(), &Found { reason, blame, healed: *healed, missed: *missed }))
+            }
+            Event::Contested { sync, contest, uid } => {
+                let essence = format!("{:?} {:?}", contest.manager, contest.fields);
+                let about = about(&contest.object, uid.as_ref());
+                Some(KubeEvent { essence, ..said(sync, about, "Contested", "Heal", quarrel(contest)) })
+            }
+            Event::Uncontested { sync, object, uid } => {
+                let note = "contested no longer: nobody else has changed it for a while".to_owned();
+                Some(normal(said(sync, about(object, uid.as_ref()), "ContestEnded", "Heal", note)))
+            }
+            Event::Applied { sync, object, uid, result: ApplyResult::Failed, error, again: _ } => {
+                let origin = error.as_ref().and_then(|error| error.origin.as_ref());
+                let message = error.as_ref().map_or("no reason was given", |error| &error.message);
+                let note = match origin {
+                    Some(origin) => format!("cannot be applied ({origin}): {message}"),
+                    None => format!("cannot be applied: {message}"),
+                };
+                Some(said(sync, about(object, uid.as_ref()), "ApplyFailed", "Apply", note))
+            }
+            Event::SyncEnded { sync, result, commit, changed, message, lag, again, .. } => {
+                let quiet = *changed == 0 && lag.is_none();
+                self.ended(sync, *result, quiet, *again, (commit, message))
+            }
+            Event::PruneHeld { sync, prune, total, reason, .. } => {
+                let note = format!(
+                    "not pruning {prune} of {total} objects until somebody approves: {reason}; to go ahead: driftless approve {sync}"
+                );
+                Some(said(sync, About::Sync, "PruneHeld", "Prune", note))
+            }
+            Event::Suspended { sync, by } => {
+                let note = format!("suspended by {by}; nothing is applied, healed or pruned");
+                Some(normal(said(sync, About::Sync, "Suspended", "Suspend", note)))
+            }
+            Event::Resumed { sync } => Some(normal(said(sync, About::Sync, "Resumed", "Resume", "resumed".to_owned()))),
+            Event::SyncForgotten { sync } => {
+                self.troubled.remove(sync);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn ended(
+        &mut self,
+        sync: &Arc<str>,
+        result: SyncResult,
+        quiet: bool,
+        again: bool,
+        (commit, message): (&str, &str),
+    ) -> Option<KubeEvent> {
+        let commit = commit.get(..12).unwrap_or(commit);
+        let note = if commit.is_empty() { message.to_owned() } else { format!("commit {commit}: {message}") };
+        let about = |reason| said(sync, About::Sync, reason, "Sync", note.clone());
+        match result {
+            SyncResult::Synced => {
+                let recovered = self.troubled.remove(sync);
+                (recovered || !quiet).then(|| normal(about("Synced")))
+            }
+            SyncResult::Failed => {
+                self.troubled.insert(Arc::clone(sync));
+                Some(about("SyncFailed"))
+            }
+            SyncResult::Unhealthy => {
+                self.troubled.insert(Arc::clone(sync));
+                (!again).then(|| about("Unhealthy"))
+            }
+            // What is held was told when it was found, with the way to approve it.
+            SyncResult::Held => {
+                self.troubled.remove(sync);
+                None
+            }
+        }
+    }
+}
+
+struct Found<'a> {
+    reason: &'a str,
+    blame: &'a Blame,
+    healed: bool,
+    missed: bool,
+}
+
+/// A drift that was put back is `Normal`: nothing is left to do. One that stays is a `Warning`.
+fn drift(sync: &Arc<str>, object: &ObjectId, uid: Option<&Arc<str>>, found: &Found<'_>) -> KubeEvent {
+    let Found { reason, blame, healed, missed } = *found;
+    let when = blame.at.map(|at| format!(" at {}", at.strftime("%Y-%m-%dT%H:%M:%SZ"))).unwrap_or_default();
+    let seen = if missed { ", which only the audit saw" } else { "" };
+    let end = if healed { "put back as git declares it" } else { "not put back" };
+    let mut others = String::new();
+    // The reason tells the first field already.
+    for (number, field) in blame.fields.iter().skip(1).enumerate() {
+        others.push_str(if number == 0 { "; also: " } else { ", " });
+        others.push_str(&field.to_string());
+        if let Some(manager) = &field.manager {
+            others.push_str(&format!(" (by {manager})"));
+        }
+    }
+    let note = |when: &str| format!("{reason}{when}{seen}; {end} by sync {sync}{others}");
+    let (name, action) = if healed { ("DriftHealed", "Heal") } else { ("DriftDetected", "Observe") };
+    let event = KubeEvent { essence: note(""), ..said(sync, about(object, uid), name, action, note(&when)) };
+    if healed { normal(event) } else { event }
+}
+
+fn about(object: &ObjectId, uid: Option<&Arc<str>>) -> About {
+    match uid {
+        Some(uid) => About::Object { id: object.clone(), uid: Arc::clone(uid) },
+        None => About::Missing(object.clone()),
+    }
+}
+
+fn said(sync: &Arc<str>, about: About, reason: &'static str, action: &'static str, note: String) -> KubeEvent {
+    let essence = note.clone();
+    let note = match &about {
+        About::Missing(object) => format!("{object}: {note}"),
+        _ => note,
+    };
+    let note = one_line(&note);
+    KubeEvent { sync: Arc::clone(sync), about, severity: Severity::Warning, reason, action, note, essence }
+}
+
+fn normal(event: KubeEvent) -> KubeEvent {
+    KubeEvent { severity: Severity::Normal, ..event }
+}
+
+/// Text that starts no line and steers no terminal, cut to what a note may hold.
+fn one_line(text: &str) -> String {
+    const MORE: char = '…';
+    let clean: String = text.chars().map(|sign| if is_deceptive(sign) { ' ' } else { sign }).collect();
+    if clean.len() <= KubeEvent::LONGEST_NOTE {
+        return clean;
+    }
+    let mut end = KubeEvent::LONGEST_NOTE - MORE.len_utf8();
+    while !clean.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{MORE}", &clean[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::object::FieldChange;
+    use crate::observe::sample;
+    use crate::plan::Problem;
+
+    fn of(event: &Event) -> KubeEvent {
+        KubeEvents::default().of(event).expect("told")
+    }
+
+    fn change(path: &str, wanted: &str, found: &str) -> FieldChange {
+        FieldChange { path: path.into(), wanted: Some(wanted.into()), found: Some(found.into()), manager: None }
+    }
+
+    fn drifted(fields: Vec<FieldChange>, seconds: i64, healed: bool) -> Event {
+        let at = Timestamp::from_second(1_700_000_000 + seconds).ok();
+        let blame = Blame { manager: Some("tuner".into()), at, fields, ..Blame::default() };
+        let (sync, reason) = ("shop".into(), blame.to_string());
+        Event::DriftDetected {
+            sync,
+            object: sample::web(),
+            uid: Some(sample::uid()),
+            reason,
+            blame,
+            healed,
+            missed: false,
+        }
+    }
+
+    #[test]
+    fn a_drift_says_who_when_which_field_and_both_values() {
+        let told =
+            of(&drifted(vec![change("spec.replicas", "3", "5"), change("spec.paused", "false", "true")], 0, true));
+        assert_eq!(
+            told.note,
+            "tuner changed spec.replicas from 3 to 5 and 1 more field at 2023-11-14T22:13:20Z; put back as git declares \
+             it by sync shop; also: changed spec.paused from false to true"
+        );
+        assert_eq!((told.severity, told.reason), (Severity::Normal, "DriftHealed"));
+        assert_eq!(told.about, About::Object { id: sample::web(), uid: "uid-1".into() });
+        let left = of(&drifted(vec![change("spec.replicas", "3", "5")], 0, false));
+        assert_eq!((left.severity, left.reason), (Severity::Warning, "DriftDetected"));
+        assert!(left.note.contains("not put back"), "{}", left.note);
+    }
+
+    #[test]
+    fn the_same_drift_at_another_time_is_the_same_event_and_another_drift_is_not() {
+        let essence =
+            |value: &str, seconds| of(&drifted(vec![change("spec.replicas", "3", value)], seconds, true)).essence;
+        assert_eq!(essence("5", 0), essence("5", 60));
+        assert_ne!(essence("5", 0), essence("6", 0));
+    }
+
+    #[test]
+    fn what_does_not_exist_is_told_on_the_parent_by_its_name() {
+        let error = Some(Problem::general("refused"));
+        let (sync, object) = ("shop".into(), sample::web());
+        let told = of(&Event::Applied { sync, object, uid: None, result: ApplyResult::Failed, error, again: false });
+        assert_eq!(told.about, About::Missing(sample::web()));
+        assert_eq!(told.note, "Deployment shop/web: cannot be applied: refused");
+    }
+
+    #[test]
+    fn a_note_is_one_line_that_fits_and_ends_at_a_character() {
+        for filler in ["a", "é", "日", "\n"] {
+            let told = of(&drifted(vec![change(&filler.repeat(2000), "1", "2")], 0, true));
+            assert!(told.note.len() <= KubeEvent::LONGEST_NOTE, "{}", told.note.len());
+            assert!(told.note.ends_with('…') && !told.note.contains('\n'), "{}", told.note);
+        }
+    }
+
+    #[test]
+    fn every_event_that_is_told_fits_what_the_api_server_accepts() {
+        let mut told = KubeEvents::default();
+        for event in sample::every_event().iter().filter_map(|event| told.of(event)) {
+            assert!(!event.note.is_empty() && event.note.len() <= KubeEvent::LONGEST_NOTE, "{event:?}");
+            assert!(event.reason.chars().all(char::is_alphanumeric) && !event.action.is_empty(), "{event:?}");
+        }
+    }
+
+    #[test]
+    fn a_quiet_cycle_tells_nothing_unless_it_ends_a_trouble() {
+        let sync: Arc<str> = "shop".into();
+        let mut told = KubeEvents::default();
+        assert!(sample::quiet_cycle().iter().all(|event| told.of(event).is_none()));
+        let failed = told.of(&sample::ended(&sync, SyncResult::Failed, 0, None)).expect("a failure");
+        assert_eq!((failed.severity, failed.reason), (Severity::Warning, "SyncFailed"));
+        let quiet = sample::ended(&sync, SyncResult::Synced, 0, None);
+        let recovered = told.of(&quiet).expect("the recovery");
+        assert_eq!((recovered.severity, recovered.reason), (Severity::Normal, "Synced"));
+        assert_eq!(told.of(&quiet), None);
+    }
+
+    #[test]
+    fn the_documentation_lists_every_reason() {
+        let text = include_str!("../../docs/operating.md");
+        let mut told = KubeEvents::default();
+        for event in sample::every_event().iter().filter_map(|event| told.of(event)) {
+            let row = format!("| `{}` | {} |", event.reason, event.severity.as_str());
+            assert!(text.contains(&row), "{row}");
+        }
+        assert!(text.contains("| `DriftDetected` | Warning |"));
+    }
+}

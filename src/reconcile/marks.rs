@@ -1,0 +1,43 @@
+//! What people ask for by annotating the parent, and a parent that is gone.
+
+use crate::plan::Phase;
+
+use super::machine::Work;
+use super::{Effect, Machine, Marks, Moment, Notice};
+
+impl Machine {
+    /// Somebody deleted the parent: it is written again, out of what is known.
+    pub(super) fn parent_missing(&mut self, now: Moment) {
+        if !self.leads {
+            self.marks = Marks::default();
+            return;
+        }
+        if self.stored.take().is_some() && matches!(self.work, Work::Idle) {
+            self.next_cycle = Some(now.mono);
+        }
+        self.marked(Marks::default(), now);
+    }
+
+    pub(super) fn marked(&mut self, marks: Marks, now: Moment) {
+        if marks == self.marks {
+            return;
+        }
+        if !self.leads {
+            self.marks = marks;
+            return;
+        }
+        let asked = marks.sync_requested != self.marks.sync_requested;
+        let resumed = self.is_suspended() && !(self.config.suspend || marks.suspended);
+        let approved = marks.approved != self.marks.approved;
+        self.marks = marks;
+        if resumed {
+            self.effects.push(Effect::Tell(Notice::Resumed));
+            self.leave_phase(Phase::Suspended);
+        }
+        if asked || resumed {
+            self.next_look = now.mono;
+            self.backoff.reset();
+        }
+        self.asked |= asked || resumed || approved;
+    }
+}

@@ -1,0 +1,111 @@
+//! Standing by, and taking over.
+
+use std::collections::BTreeSet;
+
+use super::world::{World, id};
+use crate::plan::Phase;
+use crate::reconcile::Notice;
+
+fn standing_by<'a>(world: &'a World) -> Vec<&'a str> {
+    let commit = |notice: &'a Notice| match notice {
+        Notice::StandingBy { commit } => Some(&*commit.id),
+        _ => None,
+    };
+    world.notices.iter().filter_map(commit).collect()
+}
+
+#[test]
+fn a_follower_gets_ready_and_writes_nothing_whatever_happens() {
+    let mut world = World::synced(["a", "b"]);
+    world.follow();
+    world.pass(90);
+    assert_eq!(standing_by(&world), ["first"]);
+    world.push("second", ["b", "c"]);
+    world.edit("b");
+    world.delete("a");
+    world.deliver();
+    world.pass(7200);
+    assert_eq!(standing_by(&world), ["first", "second"], "each commit is rendered and its objects watched once");
+    assert_eq!((world.count("Render"), world.count("Observe")), (2, 2));
+    let words: BTreeSet<&str> = world.log.iter().filter_map(|entry| entry.split(' ').next()).collect();
+    assert_eq!(words, BTreeSet::from(["Look", "Render", "Observe"]));
+    let told = world.notices.iter().all(|notice| matches!(notice, Notice::StandingBy { .. }));
+    assert!(told, "where the sync stands, the leader knows: {:?}", world.notices);
+}
+
+#[test]
+fn a_follower_takes_over_with_what_the_parent_holds_then() {
+    let mut world = World::synced(["a", "b"]);
+    world.follow();
+    world.pass(90);
+    // The leader goes on meanwhile: another inventory, and an object that this one never heard of.
+    world.push("second", ["b", "c"]);
+    let follower = world.swap_for_a_leader();
+    world.pass(120);
+    assert!(world.is_as_in("second"));
+    world.machine = follower;
+    world.pass(120);
+    world.forget();
+    world.delete("c");
+    world.lead();
+    world.pass(5);
+    assert!(world.is_as_in("second"), "{:?}", world.log);
+    assert_eq!(world.count("Prune"), 0, "what the former leader pruned is not pruned again: {:?}", world.log);
+    assert_eq!(world.phase(), Phase::Synced);
+    assert_eq!(world.stored(), ["b", "c"]);
+}
+
+#[test]
+fn what_a_follower_was_looking_at_when_it_took_over_decides_nothing() {
+    for kind in ["Look", "Render", "Observe"] {
+        let mut world = World::synced(["a", "b"]);
+        world.follow();
+        let asked = world.until(kind);
+        world.lead();
+        if kind == "Observe" {
+            let again = world
+                .pending
+                .iter()
+                .any(|effect| matches!(effect, crate::reconcile::Effect::Observe { id, .. } if *id != asked));
+            assert!(again, "it is observed anew");
+        }
+        world.delete("a");
+        world.pass(60);
+        assert!(world.is_as_in("first"), "after {kind}: {:?}", world.log);
+    }
+}
+
+#[test]
+fn a_suspended_sync_stays_suspended_under_the_next_leader() {
+    let mut world = World::synced(["a"]);
+    world.mark(|marks| marks.suspended = true);
+    world.follow();
+    world.forget();
+    world.pass(600);
+    assert_eq!(world.log, Vec::<String>::new());
+    world.lead();
+    world.live.remove(&id("a"));
+    world.pass(600);
+    assert_eq!((world.log.len(), world.phase()), (0, Phase::Suspended));
+    world.mark(|marks| marks.suspended = false);
+    world.pass(5);
+    assert!(world.is_as_in("first"));
+}
+
+#[test]
+fn a_follower_whose_git_host_lags_does_not_go_back_when_it_leads() {
+    let mut world = World::synced(["a"]);
+    let lagging = world.head.clone();
+    world.follow();
+    world.pass(90);
+    let standing_by = world.swap_for_a_leader();
+    world.push("newer", ["a", "b"]);
+    world.pass(90);
+    assert!(world.is_as_in("newer"));
+    world.head = lagging;
+    world.pending.clear();
+    world.machine = standing_by;
+    world.lead();
+    world.drain();
+    assert!(world.is_as_in("newer"), "one look is not believed: {:?}", world.log);
+}

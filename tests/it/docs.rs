@@ -1,0 +1,23 @@
+//! What the documentation promises of the tests.
+
+use std::path::Path;
+
+#[test]
+fn every_test_that_the_scenarios_name_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = std::fs::read_to_string(root.join("docs/scenarios.md")).expect("the table");
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| |")).collect();
+    let rows: Vec<&str> = rows.into_iter().filter(|row| !row.starts_with("| ---")).collect();
+    assert_eq!(rows.len(), 37, "one row a scenario");
+    for (number, row) in (1..).zip(rows) {
+        assert!(row.starts_with(&format!("| {number} |")), "{row}");
+        let tests: Vec<&str> = row.split('`').filter(|part| part.contains("::")).collect();
+        assert!(!tests.is_empty(), "{row}");
+        for test in tests {
+            let (module, name) = test.rsplit_once("::").expect("a module");
+            let file = root.join("tests/it").join(module.replace("::", "/")).with_extension("rs");
+            let code = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            assert!(code.contains(&format!("#[test]\nfn {name}(")), "{test}");
+        }
+    }
+}

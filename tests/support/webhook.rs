@@ -1,0 +1,105 @@
+//! An admission webhook over TLS, with a certificate authority of its own.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use serde_json::{Value, json};
+
+/// Refuses everything, until it is told to let it through. Ends with the tests.
+pub struct Webhook {
+    port: u16,
+    authority: String,
+    open: Arc<AtomicBool>,
+}
+
+impl Webhook {
+    /// Answers what it refuses with this message.
+    pub fn refusing(message: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority =
+            CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
+        let certificate = params.signed_by(&key, &authority).expect("a certificate");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+        let chain = vec![CertificateDer::from(certificate.der().to_vec())];
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("protocol versions")
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .expect("a server's configuration");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let open = Arc::new(AtomicBool::new(false));
+        let (config, lets, message) = (Arc::new(config), Arc::clone(&open), message.to_owned());
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (config, lets, message) = (Arc::clone(&config), Arc::clone(&lets), message.clone());
+                // A client that breaks off is no matter of ours.
+                thread::spawn(move || drop(answer(stream, config, &lets, &message)));
+            }
+        });
+        Self { port, authority: authority.pem(), open }
+    }
+
+    /// Lets everything through from now on.
+    pub fn open(&self) {
+        self.open.store(true, Ordering::Relaxed);
+    }
+
+    /// As a `ValidatingWebhookConfiguration` names it.
+    pub fn client_config(&self) -> Value {
+        let url = format!("https://127.0.0.1:{}/validate", self.port);
+        json!({"url": url, "caBundle": STANDARD.encode(&self.authority)})
+    }
+}
+
+fn answer(
+    stream: std::net::TcpStream,
+    config: Arc<ServerConfig>,
+    open: &AtomicBool,
+    message: &str,
+) -> std::io::Result<()> {
+    let connection = ServerConnection::new(config).map_err(std::io::Error::other)?;
+    let mut stream = BufReader::new(StreamOwned::new(connection, stream));
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line)?;
+        let line = line.trim().to_ascii_lowercase();
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().map_err(std::io::Error::other)?;
+        }
+        if line.is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body)?;
+    let review: Value = serde_json::from_slice(&body)?;
+    let body = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": {
+        "uid": review["request"]["uid"],
+        "allowed": open.load(Ordering::Relaxed),
+        "status": {"code": 403, "message": message}}})
+    .to_string();
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    let stream = stream.get_mut();
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(body.as_bytes())?;
+    stream.conn.send_close_notify();
+    stream.flush()
+}
