@@ -77,8 +77,8 @@ impl World {
     pub(super) fn annotate(&self, name: &str, value: &Value) {
         let change = json!({"metadata": {"annotations": {name: value}}});
         let path = format!("{}?fieldManager=driftless-cli", self.places.parent());
-        // There may be no parent yet.
-        let _ = cluster().ask(&Method::PATCH, &path, MERGE, Some(&change));
+        let answer = cluster().ask(&Method::PATCH, &path, MERGE, Some(&change));
+        assert!(matches!(answer, Ok(_) | Err(404)), "the parent, where there is one, can be annotated: {answer:?}");
     }
 
     pub(super) fn parent(&self) -> Option<Parent> {

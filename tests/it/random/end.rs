@@ -30,7 +30,8 @@ impl World {
             let differs = if there { self.differs().err() } else { Some(format!("the status is {status}")) };
             let Some(differs) = differs else { return Ok(()) };
             if Instant::now() > until {
-                return Err(format!("{} s after the last fault: {differs}", BOUND.as_secs()));
+                let asked = cluster().get(&self.places.parent()).unwrap_or_default()["metadata"]["annotations"].clone();
+                return Err(format!("{} s after the last fault: {differs}; its parent says {asked}", BOUND.as_secs()));
             }
             thread::sleep(Duration::from_millis(50));
         }

@@ -197,7 +197,9 @@ impl<'a> Rules<'a> {
         let Some(stored) = &self.stored else { return false };
         let declared = state.sent(self.places);
         let orphans = stored.inventory.keys().filter(|id| &*id.gk.kind != "Namespace").map(path_of);
-        let orphans = orphans.filter(|path| !declared.contains_key(path) && !self.gone.contains(path));
+        // What was refused is listed as well, and was never there.
+        let orphans = orphans.filter(|path| self.applied.contains_key(path) && !self.gone.contains(path));
+        let orphans = orphans.filter(|path| !declared.contains_key(path));
         let orphans = orphans.filter(|path| !self.touched.contains(path) && !self.detached.contains(path));
         let count = orphans.count();
         let total = stored.inventory.values().filter(|recorded| !recorded.fresh).count();
