@@ -1,7 +1,7 @@
 # The habits of this repository; `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help build test crash-points demo devcluster fuzz lint fmt fmt-check ci clean
+.PHONY: help build test crash-points fuzz-cluster demo devcluster fuzz lint fmt fmt-check ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ test: devcluster ## all tests, on a throwaway control plane; TEST_ARGS="--lib pl
 
 crash-points: devcluster ## kills the agent before and after every request of a story; `make test` tries some
 	DRIFTLESS_CRASH_POINTS=all cargo test --locked --test it -- --nocapture crash::
+
+fuzz-cluster: devcluster ## random runs of commits, hands, faults, crashes; SEEDS=100, FIRST=1
+	DRIFTLESS_SEEDS=$(or $(SEEDS),100) DRIFTLESS_FIRST_SEED=$(or $(FIRST),1) cargo test --locked --test it -- --nocapture random::whatever
 
 # Run without a shell in between, which would not pass on the signal when somebody stops make.
 demo: export KEEP := $(KEEP)

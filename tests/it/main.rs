@@ -22,6 +22,7 @@ mod order;
 mod permission;
 mod plan;
 mod prune;
+mod random;
 mod refused;
 mod secrets;
 mod servertrouble;

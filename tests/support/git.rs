@@ -110,10 +110,16 @@ impl TestRepo {
 
     /// Commits the work tree, and what was put into the index by hand, and pushes; gives the commit's id.
     pub fn commit_all(&self, subject: &str) -> String {
+        let commit = self.commit_unpushed(subject);
+        self.push();
+        commit
+    }
+
+    /// The same without the push: nobody else sees it yet.
+    pub fn commit_unpushed(&self, subject: &str) -> String {
         // Not --all: it would take submodules out again that have no directory.
         self.git(&["add", "--ignore-removal", "."]);
         self.git(&["commit", "--quiet", "--allow-empty", "-m", subject]);
-        self.push();
         self.head()
     }
 

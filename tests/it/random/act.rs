@@ -1,0 +1,222 @@
+//! Carrying out what happens in a random run.
+
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use driftless::apply::Parent;
+use driftless::plan::{Commit, Phase};
+use fastrand::Rng;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::action::{Action, Change, Hand, Spoil, fault};
+use super::declared::{State, Thing};
+use super::rules::Entry;
+use super::run::World;
+use crate::support::cluster::{cluster, path};
+use crate::support::fault::{Fault, Rule};
+
+const MERGE: &str = "application/merge-patch+json";
+/// So long is waited for what may not come. Who does not end so soon after SIGTERM is killed, as by a kubelet.
+const SOON: Duration = Duration::from_millis(1500);
+
+impl World {
+    pub(super) fn act(&mut self, action: &Action) {
+        match action {
+            Action::Commit(changes) => {
+                let mut state = self.commits.last().cloned().unwrap_or_default();
+                for change in changes {
+                    apply(change, &mut state);
+                }
+                self.commit(state);
+            }
+            Action::Revert => {
+                let before = self.commits.len().saturating_sub(2).max(1);
+                self.commit(self.commits[before].clone());
+            }
+            Action::Hand(hand, thing) => self.by_hand(*hand, *thing),
+            Action::Spoil(spoil) => self.spoil(spoil),
+            Action::Calm => self.calm(),
+            Action::Kill => self.bury(),
+            Action::Crash(number, side) => {
+                let frozen = self.proxy.freeze_at(*number, *side);
+                soon(|| frozen.is_reached());
+                self.bury();
+                self.proxy.thaw();
+            }
+            Action::Stop => self.stop(),
+            Action::Suspend => self.annotate("driftless.dev/suspend", &json!("true")),
+            Action::Resume => self.annotate("driftless.dev/suspend", &Value::Null),
+            Action::Approve => self.approve(),
+            Action::Hurry => {
+                self.annotate("driftless.dev/sync-requested-at", &json!(jiff::Timestamp::now().to_string()));
+            }
+            Action::Wait(time) => thread::sleep(*time),
+            Action::Requests(more) => {
+                let before = self.proxy.count();
+                soon(|| self.proxy.count() >= before + more);
+            }
+            Action::Settle => {
+                let head = self.site.repo.head();
+                let settled = || self.parent().is_some_and(|parent| is_done(&parent, &head));
+                soon(settled);
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        let Some(agent) = &mut self.agent else { return };
+        let told = std::process::Command::new("kill").args(["-TERM", &agent.pid().to_string()]).status();
+        assert!(told.expect("kill runs").success());
+        soon(|| agent.has_ended());
+        self.bury();
+    }
+
+    /// As the commands of driftless do it, which would have to go through the faults.
+    pub(super) fn annotate(&self, name: &str, value: &Value) {
+        let change = json!({"metadata": {"annotations": {name: value}}});
+        let path = format!("{}?fieldManager=driftless-cli", self.places.parent());
+        let answer = cluster().ask(&Method::PATCH, &path, MERGE, Some(&change));
+        assert!(matches!(answer, Ok(_) | Err(404)), "the parent, where there is one, can be annotated: {answer:?}");
+    }
+
+    pub(super) fn parent(&self) -> Option<Parent> {
+        Parent::from_live(&cluster().get(&self.places.parent())?, &[]).ok()
+    }
+
+    pub(super) fn approve(&self) {
+        let Some(held) = self.parent().and_then(|parent| parent.status.held) else { return };
+        self.note(Entry::Approved(held.commit.clone()));
+        self.annotate("driftless.dev/approve", &json!(held.commit));
+    }
+
+    fn spoil(&self, spoil: &Spoil) {
+        match spoil {
+            Spoil::Some { fault, verbs, times } => drop(self.proxy.add(Rule::on(fault.clone(), verbs).times(*times))),
+            Spoil::Storm { seed, percent } => {
+                let (rng, percent) = (Mutex::new(Rng::with_seed(*seed)), *percent);
+                self.proxy.add(Rule::by(move |_| {
+                    let mut rng = rng.lock().expect("the dice");
+                    (rng.u8(..100) < percent).then(|| fault(&mut rng))
+                }));
+            }
+            Spoil::Refuse => self.proxy.refuse(true),
+            Spoil::Stall => self.proxy.stall_watches(true),
+            Spoil::Cut => self.proxy.cut_watches(),
+            Spoil::Expire => self.proxy.expire_watches(),
+            Spoil::Pages => {
+                self.proxy.pages_of(2);
+                let expired = Fault::Answer(410, None);
+                self.proxy.add(Rule::by(move |ask| ask.later_page.then(|| expired.clone())).times(3));
+            }
+            Spoil::Down(group) => self.proxy.take_down(Some(group)),
+            Spoil::Past(commits) => {
+                let of = self.versions.len().saturating_sub(commits + 1);
+                self.proxy.answer_as_of(&self.versions[of]);
+            }
+        }
+    }
+
+    pub(super) fn calm(&self) {
+        self.proxy.clear();
+        self.proxy.refuse(false);
+        self.proxy.catch_up();
+        self.proxy.take_down(None);
+    }
+
+    fn by_hand(&mut self, hand: Hand, thing: Thing) {
+        let (at, change) = thing.by_hand(&self.places, "by hand");
+        self.note(Entry::Touched(at.clone()));
+        let merge = |manager: &str, change: &Value| {
+            // What is not there cannot be changed.
+            let _ = cluster().ask(&Method::PATCH, &format!("{at}?fieldManager={manager}"), MERGE, Some(change));
+        };
+        match hand {
+            Hand::Edit => merge("somebody", &change),
+            Hand::EditWithKubectl => merge("kubectl-edit", &change),
+            Hand::Delete => cluster().delete(&format!("{at}?propagationPolicy=Background")),
+            Hand::Unlabel => {
+                merge("somebody", &json!({"metadata": {"labels": {"applyset.kubernetes.io/part-of": null}}}));
+            }
+            Hand::Unannotate => {
+                merge("somebody", &json!({"metadata": {"annotations": {"driftless.dev/digest": null}}}));
+            }
+            Hand::WipeManagers => merge("somebody", &json!({"metadata": {"managedFields": [{}]}})),
+            Hand::Recreate | Hand::Restore => self.replace(&at, &change, hand == Hand::Restore),
+            Hand::Copy => {
+                let Some(live) = cluster().get(&at) else { return };
+                self.copies += 1;
+                self.foreign_map(&format!("copy{}", self.copies), &live["metadata"]);
+            }
+            Hand::Status => {
+                let _ = cluster().ask(
+                    &Method::PATCH,
+                    &format!("{at}/status?fieldManager=somebody"),
+                    MERGE,
+                    Some(&json!({"status": {"unavailableReplicas": 1}})),
+                );
+            }
+        }
+    }
+
+    /// Deletes an object and makes another one of its name, if it is one that can be made again.
+    fn replace(&mut self, at: &str, change: &Value, marked: bool) {
+        let Some(live) = cluster().get(at).filter(|live| live["kind"] != "Job") else { return };
+        let mut metadata = json!({"name": live["metadata"]["name"]});
+        if marked {
+            metadata["labels"] = live["metadata"]["labels"].clone();
+            metadata["annotations"] = live["metadata"]["annotations"].clone();
+        }
+        let mut object = json!({"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": metadata});
+        for field in ["data", "spec"] {
+            let of = if change[field].is_object() && field == "data" { change } else { &live };
+            if of[field].is_object() {
+                object[field] = of[field].clone();
+            }
+        }
+        cluster().delete(at);
+        let collection = at.rsplit_once('/').map(|(collection, _)| collection).unwrap_or_default();
+        // The agent may have been faster.
+        if let Ok(made) = cluster().ask(&Method::POST, collection, "application/json", Some(&object)) {
+            self.replaced.extend(made["metadata"]["uid"].as_str().map(ToOwned::to_owned));
+        }
+    }
+
+    /// A `ConfigMap` that is not the agent's, with labels and annotations of another object.
+    pub(super) fn foreign_map(&mut self, name: &str, of: &Value) {
+        let metadata = json!({"name": name, "labels": of["labels"], "annotations": of["annotations"]});
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata});
+        let made = cluster().create(&path("configmaps", Some(&self.places.namespace), ""), &object);
+        let at = path("configmaps", Some(&self.places.namespace), name);
+        self.foreign.insert(at, made["metadata"]["resourceVersion"].clone());
+    }
+}
+
+/// Whether the sync is at the end of a commit, or waits for somebody.
+fn is_done(parent: &Parent, commit: &str) -> bool {
+    let of = |one: &Commit| one.id == commit;
+    let status = &parent.status;
+    match status.phase {
+        Phase::Synced => status.synced.as_ref().is_some_and(of),
+        Phase::Failing | Phase::Held => status.attempted.as_ref().is_some_and(of),
+        _ => false,
+    }
+}
+
+/// Waits for something that may never come.
+fn soon(mut come: impl FnMut() -> bool) {
+    let until = Instant::now() + SOON;
+    while Instant::now() < until && !come() {
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn apply(change: &Change, state: &mut State) {
+    match change {
+        Change::Put(thing, number) => drop(state.things.insert(*thing, *number)),
+        Change::Remove(thing) => drop(state.things.remove(thing)),
+        Change::RemoveAllBut(kept) => state.things.retain(|thing, _| Some(*thing) == *kept),
+        Change::Break(broken) => state.broken = *broken,
+    }
+}

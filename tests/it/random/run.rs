@@ -1,0 +1,172 @@
+//! One random run: a world of its own, what happens in it, and what must hold at its end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use driftless::apply::applyset_id;
+use serde_json::{Value, json};
+
+use super::action::Plot;
+use super::declared::{Places, State, Thing};
+use super::rules::{Entry, Rules};
+use crate::support::agent::Agent;
+use crate::support::cluster::{cluster, path};
+use crate::support::fault::{Moment, Proxy};
+use crate::support::site::Site;
+
+/// What went wrong in a run, and what was seen before.
+pub struct Failure {
+    pub what: String,
+    pub last: Vec<String>,
+}
+
+/// How many requests of each verb were checked.
+pub type Checked = BTreeMap<&'static str, usize>;
+
+type Record = Arc<Mutex<Vec<Entry>>>;
+
+pub struct World {
+    pub(super) site: Site,
+    pub(super) proxy: Proxy,
+    pub(super) places: Places,
+    pub(super) set: String,
+    pub(super) agent: Option<Agent>,
+    /// The logs of agents that are no more.
+    pub(super) logs: Vec<String>,
+    pub(super) record: Record,
+    pub(super) commits: Vec<State>,
+    /// Of the cluster, when each was made.
+    pub(super) versions: Vec<String>,
+    /// What is not the agent's, by path, with its resource version.
+    pub(super) foreign: BTreeMap<String, Value>,
+    /// UIDs of what somebody made in place of what was the agent's.
+    pub(super) replaced: BTreeSet<String>,
+    pub(super) copies: usize,
+}
+
+/// Carries out a run from the first commit to the end.
+pub fn run(plot: &Plot) -> Result<Checked, Failure> {
+    let mut world = World::new(plot.first.clone());
+    let told = world.tell(plot);
+    let result = told.map_err(|what| Failure { what, last: world.last() });
+    world.end();
+    result
+}
+
+impl World {
+    fn new(first: State) -> Self {
+        let site = Site::of_shop(&[("README.md", "a shop\n")]);
+        let proxy = Proxy::before(&site);
+        let places = Places::of(&site);
+        let record = Record::default();
+        let into = Arc::clone(&record);
+        proxy.listen(move |moment| {
+            let entry = match moment {
+                Moment::Before(ask) if ask.is_write() => Entry::Asked(ask.clone()),
+                Moment::After(ask, code) if ask.is_write() => Entry::Answered(ask.clone(), code),
+                _ => return,
+            };
+            into.lock().expect("the record").push(entry);
+        });
+        site.cluster_scoped("namespaces", &places.extra);
+        let set = applyset_id("driftless-shop", &site.home, "ConfigMap", "");
+        let mut world = Self {
+            site,
+            proxy,
+            places,
+            set,
+            agent: None,
+            logs: Vec::new(),
+            record,
+            commits: vec![State::default()],
+            versions: Vec::new(),
+            foreign: BTreeMap::new(),
+            replaced: BTreeSet::new(),
+            copies: 0,
+        };
+        world.foreign_map("foreign", &json!({}));
+        world.commit(first);
+        world
+    }
+
+    pub(super) fn note(&self, entry: Entry) {
+        self.record.lock().expect("the record").push(entry);
+    }
+
+    pub(super) fn commit(&mut self, state: State) {
+        let list = cluster().get(&format!("{}?limit=1", path("configmaps", Some(&self.places.namespace), "")));
+        let version = list.and_then(|list| list["metadata"]["resourceVersion"].as_str().map(ToOwned::to_owned));
+        self.versions.extend(version);
+        let before = self.commits.last().cloned().unwrap_or_default();
+        state.write(&before, &self.site, &self.places);
+        // Noted before anybody can see it.
+        let subject = format!("commit {}", self.commits.len());
+        let commit = self.site.repo.commit_unpushed(&subject);
+        self.note(Entry::Pushed(commit, state.clone()));
+        self.site.repo.push();
+        self.commits.push(state);
+    }
+
+    fn start(&mut self) {
+        self.agent = Some(Agent::launch(&self.site, self.site.command(&["run"])));
+    }
+
+    /// Starts an agent that ended by itself once more, as a kubelet does.
+    pub(super) fn keep_alive(&mut self) {
+        if self.agent.as_mut().is_none_or(Agent::has_ended) {
+            self.bury();
+            self.start();
+        }
+    }
+
+    pub(super) fn bury(&mut self) {
+        if let Some(agent) = self.agent.take() {
+            self.logs.extend(agent.log());
+            self.logs.push("--".into());
+            agent.kill();
+            self.note(Entry::Killed);
+        }
+    }
+
+    fn tell(&mut self, plot: &Plot) -> Result<Checked, String> {
+        self.start();
+        for action in &plot.actions {
+            self.keep_alive();
+            self.act(action);
+        }
+        self.calm();
+        self.annotate("driftless.dev/suspend", &Value::Null);
+        let mut last = self.commits.last().cloned().unwrap_or_default();
+        last.broken = false;
+        last.things.remove(&Thing::Refused);
+        self.commit(last);
+        let converged = self.converges();
+        self.bury();
+        // A request that broke a rule is a better story than what came of it.
+        let seen = self.proxy.seen().into_iter().filter(|exchange| exchange.ask.is_write());
+        let answers = seen.map(|exchange| (exchange.ask.number, exchange.answered())).collect();
+        let mut rules = Rules::new(&self.places, &answers);
+        let record = self.record.lock().expect("the record").clone();
+        rules.hold(&record)?;
+        converged?;
+        self.is_at_rest(&rules.ours)?;
+        Ok(rules.counts)
+    }
+
+    /// The last requests and lines of the log.
+    fn last(&self) -> Vec<String> {
+        let seen = self.proxy.seen();
+        let seen = seen.iter().filter(|exchange| !exchange.ask.is_watch());
+        let mut last: Vec<String> = seen.map(ToString::to_string).collect();
+        last.push("--".into());
+        last.extend(self.logs.iter().cloned());
+        last
+    }
+
+    fn end(mut self) {
+        self.bury();
+        for name in [&self.places.extra, &self.places.namespace, &self.places.home] {
+            cluster().delete(&path("namespaces", None, name));
+        }
+    }
+}
