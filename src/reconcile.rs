@@ -19,6 +19,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 mod view;
+mod weigh;
 mod work;
 
 pub use effect::{

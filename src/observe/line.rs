@@ -245,7 +245,7 @@ pub(super) fn quarrel(contest: &Contest) -> String {
     let other = contest.manager.as_deref().unwrap_or("somebody");
     let fields = if contest.fields.is_empty() { "it".to_owned() } else { contest.fields.join(", ") };
     format!(
-        "{other} and driftless both write {fields}; it was healed {} times in a row, and each further heal waits longer, up to 5 minutes; stop {other}, or take the fields out of git",
+        "{other} and driftless both write {fields}; it was healed {} times in a row, and each further heal waits longer, up to 5 minutes; stop {other}, take the fields out of git, or leave them to it by driftless.dev/ignore-fields",
         contest.heals
     )
 }

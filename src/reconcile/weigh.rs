@@ -1,0 +1,203 @@
+//! What news of single objects mean: whether an object drifted, is as it should be, or needs a cycle.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::config::DriftPolicy;
+use crate::object::{Blame, Change, HealthStatus, ObjectId, Observed, Short, Unreadable};
+use crate::plan::{Desired, Facts, Reason, Step, Verb, judge};
+
+use super::contest::Way;
+use super::lane::{Found, Waiting};
+use super::{Effect, Machine, Moment, Notice};
+
+impl Machine {
+    /// Takes in what the watches have seen.
+    pub(super) fn changed(&mut self, changes: Vec<Change>, now: Moment) {
+        if !self.leads {
+            return;
+        }
+        for change in changes {
+            self.note_job(&change);
+            if self.is_being_written(change.id()) {
+                self.lane.fresh.insert(change.id().clone(), change);
+            } else {
+                self.weigh(&change, now);
+            }
+        }
+    }
+
+    /// A Job that is deleted before it has ended is drift; one that has ended may go.
+    fn note_job(&mut self, change: &Change) {
+        match change {
+            Change::Gone { id, last: Some(last) } if id.gk.is("batch", "Job") && !last.finished => {
+                self.cut.insert(id.clone());
+            }
+            Change::Seen(live) => drop(self.cut.remove(&live.id)),
+            Change::Gone { .. } => {}
+        }
+    }
+
+    /// Decides what news of one object mean.
+    pub(super) fn weigh(&mut self, change: &Change, now: Moment) {
+        let (id, live) = match change {
+            Change::Seen(live) => (&live.id, Some(live)),
+            Change::Gone { id, .. } => (id, None),
+        };
+        if self.is_suspended() {
+            return;
+        }
+        if self.view.learn(id, live) {
+            self.lane.unblock(id);
+            // What git has added meanwhile waits for it, too.
+            self.stir();
+        }
+        let Some(desired) = self.view.desired(id).cloned() else {
+            // An orphan that was waited for is gone, or some other member of the set has changed.
+            if self.inventory.contains_key(id) {
+                self.stir();
+            }
+            return;
+        };
+        let step = self.judge(&desired, live);
+        if step.reason.is_drift() && step.verb != Verb::Unchanged {
+            self.put_in_lane(id, self.way(id, live), now);
+        }
+        // What is healed in a moment has no health in between that anybody should hear of.
+        if !(step.applies() && step.reason.is_drift() && self.lane.is_due(id)) {
+            self.note_health(id, live, &step);
+        }
+        if step.reason.is_drift() && step.verb != Verb::Unchanged {
+            return;
+        }
+        if step.verb == Verb::Unchanged {
+            self.is_clean(id);
+        } else {
+            self.stir();
+        }
+    }
+
+    pub(super) fn judge(&self, desired: &Desired, live: Option<&Observed>) -> Step {
+        let (observed, unreadable, crds) = (BTreeMap::new(), Unreadable::default(), BTreeMap::new());
+        let facts = Facts {
+            set_id: &self.set_id,
+            commit: "",
+            desired: &[],
+            doubt: None,
+            observed: &observed,
+            unreadable: &unreadable,
+            crds: &crds,
+            inventory: &self.inventory,
+            prune: &self.config.prune,
+            drift: self.config.drift,
+            approved: false,
+            others: &self.view.others,
+            cut: &self.cut,
+        };
+        judge(&facts, desired, live)
+    }
+
+    pub(super) fn way(&self, id: &ObjectId, live: Option<&Observed>) -> Way {
+        Way::of(live, self.inventory.get(id).map_or_else(Short::default, |recorded| recorded.uid))
+    }
+
+    /// Lines up a drifted object, unless it has to wait.
+    pub(super) fn put_in_lane(&mut self, id: &ObjectId, way: Way, now: Moment) {
+        let reports = self.config.drift == DriftPolicy::Report;
+        if reports && [self.lane.told.get(id), self.lane.harmless.get(id)].contains(&Some(&way)) {
+            return;
+        }
+        let waiting = Waiting { noticed: now.mono, content: way == Way::Content };
+        if let Some(until) = self.lane.contests.held_until(id, way, now.mono) {
+            self.lane.later.entry(id.clone()).or_insert((until, waiting));
+        } else if self.lane.failed.contains_key(id) && self.lane.later.contains_key(id) {
+            // It failed lately; its next try is set.
+        } else if let Some(foundation) = self.view.lacks(id) {
+            if reports && way == Way::Gone {
+                // It went with its Namespace or CRD, which nobody will bring back: there is nothing to look at.
+                let (reason, blame) = (Reason::Deleted.to_string(), Blame::default());
+                return self.tell_drift(id, &Found { uid: None, way, reason, blame }, false, now);
+            }
+            self.lane.block(foundation, id.clone(), waiting);
+        } else {
+            self.lane.push(id.clone(), waiting);
+        }
+    }
+
+    /// Looks anew at what is blocked, since what is missing may be there by now.
+    pub(super) fn unblock(&mut self) {
+        for (id, waiting) in std::mem::take(&mut self.lane.blocked).into_values().flatten() {
+            match self.view.lacks(&id) {
+                Some(foundation) => self.lane.block(foundation, id, waiting),
+                None => self.lane.push(id, waiting),
+            }
+        }
+    }
+
+    /// The object is as it should be: whoever drifted it has put it back, or we did.
+    pub(super) fn is_clean(&mut self, id: &ObjectId) {
+        self.lane.drop_waiting(id);
+        self.lane.failed.remove(id);
+        self.lane.harmless.remove(id);
+        if self.lane.told.remove(id).is_some() {
+            self.effects.push(Effect::Tell(Notice::DriftGone { object: id.clone() }));
+        }
+    }
+
+    /// The server says that the object holds what git declares, although some of its fields are not
+    /// ours: whoever drifted it has put the values back. Only we could put back the ownership.
+    pub(super) fn is_harmless(&mut self, id: &ObjectId) {
+        if self.config.drift == DriftPolicy::Report
+            && let Some(way) = self.lane.told.get(id).copied()
+        {
+            self.is_clean(id);
+            self.lane.harmless.insert(id.clone(), way);
+        }
+    }
+
+    /// Whether a request that writes this object is under way or about to be sent.
+    pub(super) fn is_being_written(&self, id: &ObjectId) -> bool {
+        self.lane.is_running(id) || self.work.writes(id)
+    }
+
+    /// What is known of an object's health, between cycles.
+    fn note_health(&mut self, id: &ObjectId, live: Option<&Observed>, step: &Step) {
+        let health = match live {
+            Some(live) => live.health.clone(),
+            None if step.reason == Reason::Finished => crate::object::Health::current(),
+            None => crate::object::Health::new(HealthStatus::NotFound, "does not exist"),
+        };
+        self.see_health(id, &health);
+    }
+
+    pub(super) fn see_health(&mut self, id: &ObjectId, health: &crate::object::Health) {
+        let before = self.ill.get(id);
+        if before == Some(health) || (before.is_none() && health.is_current()) {
+            return;
+        }
+        let old = before.map_or(HealthStatus::Current, |health| health.status);
+        if health.is_current() {
+            self.ill.remove(id);
+        } else {
+            self.ill.insert(id.clone(), health.clone());
+        }
+        self.health_changed(old, health.status);
+    }
+
+    /// Lines up what a plan found to be drifted. The result is what its cycle waits for: what is
+    /// going to be healed now, and not what is contested, failed lately or lacks its namespace.
+    pub(super) fn line_up(&mut self, drifted: &[Step], now: Moment) -> BTreeSet<ObjectId> {
+        let ids: BTreeSet<&ObjectId> = drifted.iter().map(|step| &step.id).collect();
+        for id in self.lane.known() {
+            if !ids.contains(&id) && !self.is_being_written(&id) {
+                self.is_clean(&id);
+            }
+        }
+        for step in drifted {
+            if !self.lane.is_running(&step.id) {
+                self.put_in_lane(&step.id, self.way(&step.id, step.live.as_ref()), now);
+            }
+        }
+        let heals = drifted.iter().filter(|step| step.applies()).map(|step| &step.id);
+        heals.filter(|id| self.lane.is_due(id) || self.lane.is_running(id)).cloned().collect()
+    }
+}
