@@ -204,6 +204,7 @@ impl Worker {
         }
         let orphans: BTreeSet<&ObjectId> = inventory.iter().filter(|id| !wanted.ids.contains(id)).collect();
         let moved = self.moved(&rendered.commit.id, &orphans, &discovery).await;
+        wanted.orphans = orphans.into_iter().cloned().collect();
         wanted.ids.extend(inventory.iter().cloned());
         let seen = self.cluster.see(&discovery, &wanted, &self.set_id, self.live.as_ref()).await?;
         self.await_declarations(&seen.observed).await;

@@ -25,6 +25,8 @@ const SINGLE_LOOKS: usize = 4;
 pub struct Wanted {
     /// Declared objects and those of the inventory.
     pub ids: BTreeSet<ObjectId>,
+    /// Those that git does not declare: each is asked for by itself before it counts as gone.
+    pub orphans: BTreeSet<ObjectId>,
     /// The API version in which git declares a kind.
     pub versions: BTreeMap<GroupKind, Arc<str>>,
 }
@@ -114,7 +116,7 @@ impl Cluster {
             }
         }
         self.carry_out(looks, set, &mut seen).await?;
-        let looks = missing(&kinds, &resources, &seen);
+        let looks = missing(&kinds, &resources, &wanted.orphans, &seen);
         self.carry_out(looks, set, &mut seen).await?;
         seen.observed.retain(|id, _| wanted.ids.contains(id));
         Ok(seen)
@@ -265,8 +267,10 @@ fn defines(crd: &Value, gk: &GroupKind) -> bool {
 fn missing<'a>(
     kinds: &BTreeMap<&'a GroupKind, Vec<&'a ObjectId>>,
     resources: &BTreeMap<&'a GroupKind, &'a Resource>,
+    orphans: &BTreeSet<ObjectId>,
     seen: &Seen,
 ) -> Vec<Look<'a>> {
+    let mut looks = Vec::new();
     let mut places: BTreeMap<(&GroupKind, Option<&str>), Vec<&ObjectId>> = BTreeMap::new();
     for (gk, ids) in kinds {
         if !resources.contains_key(*gk) {
@@ -274,10 +278,14 @@ fn missing<'a>(
         }
         let known = |id: &ObjectId| seen.observed.contains_key(id) || seen.unreadable.of(id).is_some();
         for id in ids.iter().filter(|id| can_exist(id) && !known(id)) {
+            // What is not there is forgotten, and a LIST may come from a cache that lags: a GET does not.
+            if let Some(resource) = resources.get(*gk).filter(|_| orphans.contains(*id)) {
+                looks.push(Look::Single(id, resource));
+                continue;
+            }
             places.entry((gk, id.namespace.as_deref())).or_default().push(id);
         }
     }
-    let mut looks = Vec::new();
     for ((gk, namespace), ids) in places {
         let Some(resource) = resources.get(gk) else { continue };
         if ids.len() > SINGLE_LOOKS {
