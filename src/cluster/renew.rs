@@ -52,13 +52,14 @@ impl Origin {
     }
 
     /// Reads everything and makes a client, which may run a program that hands out credentials.
-    async fn client(&self) -> Result<(Client, String), ApiError> {
-        let config = self.config().await?;
-        let namespace = config.default_namespace.clone();
-        let built = tokio::task::spawn_blocking(|| ClientBuilder::try_from(config).map(ClientBuilder::build));
-        let built = built.await.map_err(|error| failed(&error))?;
-        Ok((built.map_err(|error| failed(&error))?, namespace))
+    async fn client(&self) -> Result<Client, ApiError> {
+        built(self.config().await?).await
     }
+}
+
+async fn built(config: Config) -> Result<Client, ApiError> {
+    let built = tokio::task::spawn_blocking(|| ClientBuilder::try_from(config).map(ClientBuilder::build));
+    built.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
 }
 
 fn failed(error: &dyn std::error::Error) -> ApiError {
@@ -80,21 +81,22 @@ pub(super) struct Connected {
 /// There is nothing to connect with, or it cannot be used.
 pub(super) async fn connected(options: &Connect) -> Result<Connected, ApiError> {
     let origin = Origin { plain: false, kubeconfig: options.kubeconfig.clone(), context: options.context.clone() };
-    let auth = origin.config().await?.auth_info;
+    let config = origin.config().await?;
+    let (auth, namespace) = (&config.auth_info, config.default_namespace.clone());
     let plain = if auth.impersonate.is_some() || auth.impersonate_groups.is_some() {
-        Some(renewing(Origin { plain: true, ..origin.clone() }).await?.0)
+        let origin = Origin { plain: true, ..origin.clone() };
+        let config = origin.config().await?;
+        Some(renewing(origin, config).await?)
     } else {
         None
     };
-    let (client, namespace) = renewing(origin).await?;
-    Ok(Connected { client, plain, namespace })
+    Ok(Connected { client: renewing(origin, config).await?, plain, namespace })
 }
 
-async fn renewing(origin: Origin) -> Result<(Client, String), ApiError> {
-    let (client, namespace) = origin.client().await?;
-    let state = Mutex::new(State { client, read: None });
-    let renewing = Renewing { shared: Arc::new(Shared { origin, state }) };
-    Ok((Client::new(renewing, namespace.clone()), namespace))
+async fn renewing(origin: Origin, config: Config) -> Result<Client, ApiError> {
+    let namespace = config.default_namespace.clone();
+    let state = Mutex::new(State { client: built(config).await?, read: None });
+    Ok(Client::new(Renewing { shared: Arc::new(Shared { origin, state }) }, namespace))
 }
 
 /// Sends through the newest client, and makes a new one when that one is refused or reaches nobody.
@@ -129,7 +131,7 @@ impl Shared {
             state.read = Some(Instant::now());
         }
         match self.origin.client().await {
-            Ok((client, _)) => self.state().client = client,
+            Ok(client) => self.state().client = client,
             // Half written, perhaps. What there was stays, and it is read again.
             Err(error) => tracing::debug!(%error, "the credentials for the API server cannot be read again"),
         }

@@ -4,6 +4,7 @@
 mod answers;
 mod follow;
 mod guard;
+mod hands;
 mod order;
 mod random;
 mod reported;

@@ -9,17 +9,7 @@ use crate::support::audit;
 use crate::support::cluster::{cluster, path};
 use crate::support::site::{Site, config_map, deployment};
 use crate::support::wait::{check, eventually};
-
-/// A site whose daemon has synced these files and looks again tomorrow.
-fn watched(files: &[(&str, &str)]) -> (Site, Agent) {
-    let site = Site::with(files);
-    let mut sync = site.sync("shop");
-    sync["interval"] = json!("24h");
-    site.configure(&[sync]);
-    let agent = Agent::start(&site);
-    agent.eventually_synced("shop", &site.repo.head());
-    (site, agent)
-}
+use crate::support::watched::watched;
 
 /// The Events of driftless in a namespace.
 #[track_caller]
@@ -49,14 +39,6 @@ fn eventually_told(namespace: &str, kind: &str, name: &str, reason: &str) -> Val
 #[track_caller]
 fn eventually_told_of_the_sync(site: &Site, reason: &str) -> Value {
     eventually_told(&site.home, "ConfigMap", "driftless-shop", reason)
-}
-
-#[track_caller]
-fn eventually_has(site: &Site, name: &str, value: &str) {
-    eventually("the value is back", || {
-        let found = site.value_of(name);
-        check(found.as_deref() == Some(value), format!("{found:?}"))
-    });
 }
 
 #[test]
@@ -194,11 +176,11 @@ fn without_the_permission_it_is_said_once_and_all_else_goes_on() {
     for round in 0..2 {
         let change = json!({"data": {"value": format!("by hand {round}")}});
         site.edit("configmaps", "a", "tuner", &change);
-        eventually_has(&site, "a", "1");
+        site.eventually_has("a", "1");
     }
     let head = site.repo.commit(&[("a.yaml", &config_map("a", "2"))]);
     agent.eventually_synced("shop", &head);
-    eventually_has(&site, "a", "2");
+    site.eventually_has("a", "2");
     let Some(mark) = mark else { return };
     eventually("both namespaces were tried", || {
         let asked = audit::requests_since(mark, &site.reader());
@@ -281,7 +263,7 @@ fn a_contest_is_told_on_the_object() {
     let (site, _agent) = watched(&[("a.yaml", &config_map("a", "1"))]);
     for _ in 0..3 {
         site.edit("configmaps", "a", "rival", &json!({"data": {"value": "theirs"}}));
-        eventually_has(&site, "a", "1");
+        site.eventually_has("a", "1");
     }
     let event = eventually_told(&site.namespace, "ConfigMap", "a", "Contested");
     assert_eq!(event["type"], "Warning");

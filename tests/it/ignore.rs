@@ -6,6 +6,7 @@ use crate::support::agent::Agent;
 use crate::support::cluster::cluster;
 use crate::support::site::{Site, deployment};
 use crate::support::wait::{check, eventually};
+use crate::support::watched::watched;
 
 /// A Deployment whose `spec.replicas` are left to others.
 fn ignoring(replicas: u32, image: &str) -> String {
@@ -44,16 +45,6 @@ fn scale(site: &Site, replicas: u32) {
     cluster().kubectl(&["-n", &site.namespace, "scale", "deployment/web", &format!("--replicas={replicas}")]);
 }
 
-fn watched(file: &str) -> (Site, Agent) {
-    let site = Site::with(&[("web.yaml", file)]);
-    let mut sync = site.sync("shop");
-    sync["interval"] = json!("24h");
-    site.configure(&[sync]);
-    let agent = Agent::start(&site);
-    agent.eventually_synced("shop", &site.repo.head());
-    (site, agent)
-}
-
 #[track_caller]
 fn commit(site: &Site, agent: &Agent, file: &str) {
     let head = site.repo.commit(&[("web.yaml", file)]);
@@ -63,7 +54,7 @@ fn commit(site: &Site, agent: &Agent, file: &str) {
 
 #[test]
 fn what_others_own_is_set_once_and_left_to_them() {
-    let (site, agent) = watched(&ignoring(2, "nginx:1"));
+    let (site, agent) = watched(&[("web.yaml", &ignoring(2, "nginx:1"))]);
     assert_eq!(replicas(&site), 2);
     scale(&site, 5);
     commit(&site, &agent, &ignoring(2, "nginx:2"));
@@ -101,7 +92,7 @@ fn what_others_own_is_set_once_and_left_to_them() {
 
 #[test]
 fn a_field_keeps_its_value_when_it_is_ignored_later_and_is_taken_back_when_it_no_longer_is() {
-    let (site, agent) = watched(&plain(3, "nginx:1"));
+    let (site, agent) = watched(&[("web.yaml", &plain(3, "nginx:1"))]);
     assert_eq!(replicas(&site), 3);
     let file = ignoring(2, "nginx:1");
     site.repo.commit(&[("web.yaml", &file)]);

@@ -17,23 +17,15 @@ fn edit(site: &Site, name: &str, manager: &str, value: &str) {
     cluster().merge(&path("configmaps", Some(&site.namespace), name), manager, &change);
 }
 
-#[track_caller]
-fn eventually_has(site: &Site, name: &str, value: &str) {
-    eventually("the value is back", || {
-        let found = site.value_of(name);
-        check(found.as_deref() == Some(value), format!("{found:?}"))
-    });
-}
-
 /// Scenarios 17 and 18
 #[test]
 fn drift_is_undone_at_once_and_who_did_it_is_told_everywhere() {
     let (site, agent) = watched(&[("a.yaml", &config_map("a", "1")), ("b.yaml", &config_map("b", "1"))]);
     edit(&site, "a", "tuner", "by hand");
-    eventually_has(&site, "a", "1");
+    site.eventually_has("a", "1");
     agent.eventually_logs(&["drift in ConfigMap", "/a", "tuner changed data.value from 1 to by hand"]);
     cluster().delete(&path("configmaps", Some(&site.namespace), "b"));
-    eventually_has(&site, "b", "1");
+    site.eventually_has("b", "1");
     agent.eventually_logs(&["drift in ConfigMap", "/b", "deleted"]);
     let labels = ["kind=\"ConfigMap\"", "manager=\"tuner\""];
     eventually("the metric names who", || {
@@ -74,7 +66,7 @@ fn drift_is_undone_while_another_object_keeps_failing() {
     let agent = Agent::start(&site);
     agent.eventually_is("shop", "Failing");
     edit(&site, "a", "tuner", "by hand");
-    eventually_has(&site, "a", "1");
+    site.eventually_has("a", "1");
     agent.eventually_logs(&["/a healed after"]);
     assert_eq!(agent.sync("shop")["phase"], "Failing");
 }
@@ -160,5 +152,5 @@ fn an_object_that_says_mutation_ignore_is_made_when_it_is_missing_and_never_chan
     agent.eventually_synced("shop", &head);
     assert_eq!(site.value_of("once").as_deref(), Some("theirs"));
     cluster().delete(&path("configmaps", Some(&site.namespace), "once"));
-    eventually_has(&site, "once", "2");
+    site.eventually_has("once", "2");
 }

@@ -20,14 +20,6 @@ fn metadata(site: &Site, name: &str) -> Value {
     site.get("configmaps", name).expect("it exists")["metadata"].clone()
 }
 
-#[track_caller]
-fn eventually_has(site: &Site, name: &str, value: &str) {
-    eventually("the value is back", || {
-        let found = site.value_of(name);
-        check(found.as_deref() == Some(value), format!("{found:?}"))
-    });
-}
-
 /// Scenario 19
 #[test]
 fn our_label_and_every_annotation_of_git_are_put_back_by_one_write_each() {
@@ -76,11 +68,11 @@ fn an_object_that_somebody_gave_to_another_set_is_left_alone_until_it_is_given_b
     assert!(status["problems"].to_string().contains("applyset-somebody-else-v1"), "{status}");
     site.edit("configmaps", "a", "other", &json!({"data": {"value": "theirs"}}));
     site.edit("configmaps", "b", "tuner", &json!({"data": {"value": "by hand"}}));
-    eventually_has(&site, "b", "1");
+    site.eventually_has("b", "1");
     agent.passes("shop", 1);
     assert_eq!(site.value_of("a").as_deref(), Some("theirs"));
     give(&ours);
-    eventually_has(&site, "a", "1");
+    site.eventually_has("a", "1");
     agent.eventually_synced("shop", &site.repo.head());
 }
 
@@ -103,7 +95,7 @@ fn wiped_ownership_is_put_back_and_a_field_that_leaves_git_still_vanishes() {
     assert_eq!(drift[0]["blame"]["manager"], Value::Null, "nobody signed for it: {drift}");
 
     site.edit("configmaps", "a", "tuner", &json!({"data": {"value": "by hand"}}));
-    eventually_has(&site, "a", "1");
+    site.eventually_has("a", "1");
     agent.eventually_logs(&["drift in ConfigMap", "/a", "tuner changed data.value from 1 to by hand"]);
     commit(&site, &agent, &[("a.yaml", &config_map("a", "1"))]);
     assert_eq!(site.get("configmaps", "a").expect("it exists")["data"], json!({"value": "1"}));
@@ -144,7 +136,7 @@ fn four() -> (Site, Agent) {
 #[track_caller]
 fn assert_right(site: &Site, agent: &Agent) {
     for name in ["moved", "remade", "back", "theirs"] {
-        eventually_has(site, name, "1");
+        site.eventually_has(name, "1");
     }
     for name in ["moved", "remade", "back"] {
         eventually("its fields are ours again", || {

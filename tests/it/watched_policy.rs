@@ -31,19 +31,11 @@ fn edit(site: &Site, name: &str, value: &str) {
     site.edit("configmaps", name, "tuner", &json!({"data": {"value": value}}));
 }
 
-#[track_caller]
-fn eventually_has(site: &Site, name: &str, value: &str) {
-    eventually("the value is back", || {
-        let found = site.value_of(name);
-        check(found.as_deref() == Some(value), format!("{found:?}"))
-    });
-}
-
 /// Drifts what the other sync heals: what came before it has been seen when this is over.
 #[track_caller]
 fn news_have_come(site: &Site) {
     edit(site, "c", "by hand");
-    eventually_has(site, "c", "1");
+    site.eventually_has("c", "1");
 }
 
 #[track_caller]
@@ -117,8 +109,8 @@ fn a_suspended_sync_heals_nothing_and_tells_nothing_and_heals_it_all_when_it_is_
     assert_untouched(&site, mark);
     assert_eq!(agent.logged(&["drift in ConfigMap", "/a"]).or(agent.logged(&["drift in ConfigMap", "/b"])), None);
     site.cli(&["resume", "shop"]).expect_code(0);
-    eventually_has(&site, "a", "1");
-    eventually_has(&site, "b", "1");
+    site.eventually_has("a", "1");
+    site.eventually_has("b", "1");
     agent.eventually_logs(&["drift in ConfigMap", "/a", "tuner changed data.value from 1 to by hand"]);
     agent.eventually_logs(&["drift in ConfigMap", "/b", "deleted"]);
     agent.eventually_synced("shop", &site.repo.head());

@@ -13,6 +13,7 @@ use super::audit::{Asked, Mark, requests_since};
 use super::cluster::{Cluster, cluster, path};
 use super::git::TestRepo;
 use super::process::{Finished, run};
+use super::wait::{check, eventually};
 
 /// How long a command may take.
 const COMMAND: Duration = Duration::from_secs(90);
@@ -203,6 +204,15 @@ impl Site {
     #[track_caller]
     pub fn has(&self, plural: &str, name: &str) -> bool {
         self.get(plural, name).is_some()
+    }
+
+    /// Waits until a `ConfigMap` has this value again.
+    #[track_caller]
+    pub fn eventually_has(&self, name: &str, value: &str) {
+        eventually("the value is back", || {
+            let found = self.value_of(name);
+            check(found.as_deref() == Some(value), format!("{found:?}"))
+        });
     }
 
     /// The value `value` of a `ConfigMap` made by [`config_map`].

@@ -17,20 +17,8 @@ fn reporting(names: &[&str]) -> World {
     world
 }
 
-fn told(world: &World, which: impl Fn(&Notice) -> bool) -> usize {
-    world.notices.iter().filter(|notice| which(notice)).count()
-}
-
-fn drifts(world: &World) -> usize {
-    told(world, |notice| matches!(notice, Notice::Drift { .. }))
-}
-
-fn heals(world: &World) -> usize {
-    told(world, |notice| matches!(notice, Notice::Healed { .. }))
-}
-
 fn gone(world: &World) -> usize {
-    told(world, |notice| matches!(notice, Notice::DriftGone { .. }))
+    world.told(|notice| matches!(notice, Notice::DriftGone { .. }))
 }
 
 #[test]
@@ -40,11 +28,11 @@ fn drift_that_is_only_reported_is_over_when_the_audit_finds_the_values_of_git_an
     world.edit("a");
     world.deliver();
     world.pass(7200);
-    assert_eq!((drifts(&world), gone(&world)), (1, 0));
+    assert_eq!((world.drifts(), gone(&world)), (1, 0));
     // Whoever edited it still owns the field, so no watch shows that the value is back.
     world.tampered.clear();
     world.pass(7200);
-    assert_eq!((drifts(&world), gone(&world)), (1, 1));
+    assert_eq!((world.drifts(), gone(&world)), (1, 1));
     let version = world.version();
     world.live("a").resource_version = version;
     world.seen(&id("a"));
@@ -52,10 +40,10 @@ fn drift_that_is_only_reported_is_over_when_the_audit_finds_the_values_of_git_an
     world.drain();
     world.push("second", ["a", "b"]);
     world.pass(2 * 24 * 3600);
-    assert_eq!((drifts(&world), gone(&world)), (1, 1), "nor is it told again by a cycle");
+    assert_eq!((world.drifts(), gone(&world)), (1, 1), "nor is it told again by a cycle");
     world.tampered.insert("a".into());
     world.pass(7200);
-    assert_eq!((drifts(&world), gone(&world), heals(&world)), (2, 1, 0));
+    assert_eq!((world.drifts(), gone(&world), world.heals()), (2, 1, 0));
 }
 
 #[test]
@@ -66,6 +54,6 @@ fn what_went_with_its_namespace_is_told_too_where_drift_is_only_reported() {
     }
     world.deliver();
     world.pass(600);
-    assert_eq!((drifts(&world), heals(&world)), (3, 0));
+    assert_eq!((world.drifts(), world.heals()), (3, 0));
     assert_eq!(world.count("Examine"), 1, "{:?}", world.log);
 }

@@ -22,18 +22,6 @@ fn watched(names: &[&str]) -> World {
     world
 }
 
-fn told(world: &World, which: impl Fn(&Notice) -> bool) -> usize {
-    world.notices.iter().filter(|notice| which(notice)).count()
-}
-
-fn drifts(world: &World) -> usize {
-    told(world, |notice| matches!(notice, Notice::Drift { .. }))
-}
-
-fn heals(world: &World) -> usize {
-    told(world, |notice| matches!(notice, Notice::Healed { .. }))
-}
-
 #[test]
 fn drift_is_healed_alone_and_no_cycle_is_needed() {
     let mut world = watched(&["a", "b", "c"]);
@@ -43,7 +31,7 @@ fn drift_is_healed_alone_and_no_cycle_is_needed() {
     world.drain();
     assert!(world.is_as_in("first"));
     assert_eq!(world.log, ["Examine a", "Examine b", "Heal a", "Heal b"]);
-    assert_eq!((drifts(&world), heals(&world)), (2, 2));
+    assert_eq!((world.drifts(), world.heals()), (2, 2));
     world.pass(60);
     // The UID of what was created again is remembered, by one write for both.
     assert_eq!((world.count("WriteParent"), world.count("Observe")), (1, 0), "{:?}", world.log);
@@ -117,7 +105,7 @@ fn drift_is_healed_while_another_object_keeps_failing_or_is_waited_for() {
     world.edit("a");
     world.deliver();
     world.drain();
-    assert_eq!((world.log.len(), heals(&world)), (2, 1), "{:?}", world.log);
+    assert_eq!((world.log.len(), world.heals()), (2, 1), "{:?}", world.log);
     world.ill.insert("slow".into());
     world.push("third", ["a", "b", "slow"]);
     world.mark(|marks| marks.sync_requested = Some("later".into()));
@@ -173,14 +161,14 @@ fn drift_that_is_only_reported_is_examined_told_once_and_told_again_when_it_is_g
     world.edit("a");
     world.deliver();
     world.pass(600);
-    assert_eq!((drifts(&world), heals(&world), world.count("Heal")), (1, 0, 0));
+    assert_eq!((world.drifts(), world.heals(), world.count("Heal")), (1, 0, 0));
     let drift = world.machine.status().drift.clone();
     assert_eq!((drift.len(), drift[0].healed), (1, false));
     let version = world.version();
     *world.live("a") = crate::object::Observed { resource_version: version, ..before };
     world.seen(&id("a"));
     world.deliver();
-    assert_eq!(told(&world, |notice| matches!(notice, Notice::DriftGone { .. })), 1);
+    assert_eq!(world.told(|notice| matches!(notice, Notice::DriftGone { .. })), 1);
 }
 
 #[test]
@@ -205,8 +193,8 @@ fn a_manager_that_never_rests_is_answered_less_and_less_often_and_peace_is_told(
         world.deliver();
         world.pass(1);
     }
-    assert!((8..=14).contains(&heals(&world)), "{} heals in 10 minutes", heals(&world));
-    assert_eq!(told(&world, |notice| matches!(notice, Notice::Contested { .. })), 1);
+    assert!((8..=14).contains(&world.heals()), "{} heals in 10 minutes", world.heals());
+    assert_eq!(world.told(|notice| matches!(notice, Notice::Contested { .. })), 1);
     let contested = world.machine.status().contested.clone();
     assert_eq!((contested.len(), contested[0].manager.as_deref()), (1, Some("other")));
     world.edit("b");
@@ -215,7 +203,7 @@ fn a_manager_that_never_rests_is_answered_less_and_less_often_and_peace_is_told(
     assert!(!world.machine.status().drift.is_empty());
     world.pass(1200);
     assert!(world.is_as_in("first"), "the last heal stays");
-    assert_eq!(told(&world, |notice| matches!(notice, Notice::Uncontested { .. })), 1);
+    assert_eq!(world.told(|notice| matches!(notice, Notice::Uncontested { .. })), 1);
     assert_eq!(world.machine.status().contested, []);
 }
 
@@ -327,7 +315,7 @@ fn the_audit_finds_what_no_mark_shows() {
     world.pass(3 * 3600);
     assert!((6..=10).contains(&world.count("Audit")), "{:?}", world.log);
     assert_eq!((world.count("Heal"), world.tampered.len()), (1, 0));
-    assert_eq!(told(&world, |notice| matches!(notice, Notice::Drift { missed: true, .. })), 1);
+    assert_eq!(world.told(|notice| matches!(notice, Notice::Drift { missed: true, .. })), 1);
 }
 
 #[test]
@@ -361,7 +349,7 @@ fn a_cycle_in_which_nothing_was_heard_of_ends_at_once_and_one_in_ten_minutes_loo
     world.pass(9 * 60);
     assert_eq!(world.log, ["Look"; 9], "{:?}", world.log);
     let ended = |notice: &Notice| matches!(notice, Notice::Ended { outcome: Outcome::Synced, changed: 0, .. });
-    assert_eq!(told(&world, ended), 9);
+    assert_eq!(world.told(ended), 9);
     world.pass(3 * 60);
     assert_eq!(world.count("Observe"), 1, "{:?}", world.log);
     // Without the watches nothing is known, so everything is looked at.
