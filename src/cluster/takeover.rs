@@ -1,18 +1,20 @@
 //! Making fields ours that others own, so that the next apply removes those which git does not
 //! declare: an apply removes only what its own manager owned before (KEP-555).
 
+mod left;
+
 use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::client::Call;
 use super::observe::JSON;
 use super::{ApiError, Cluster, Resource};
-use crate::object::{ObjectId, names};
+use crate::object::{GroupKind, ObjectId, names};
 
 const JSON_PATCH: &str = "application/json-patch+json";
 
 /// Takes out of an entry of `managedFields` the fields that are to be ours.
-type Take = fn(&mut Value) -> Value;
+type Take = fn(&GroupKind, &mut Value) -> Value;
 
 impl Cluster {
     /// Makes the fields ours that `kubectl` owns of a live object. Guarded by the resource version:
@@ -44,7 +46,7 @@ impl Cluster {
 
     async fn take(&self, id: &ObjectId, resource: &Resource, take: Take) -> Result<(), ApiError> {
         let Some(live) = self.read(id, resource).await? else { return Ok(()) };
-        let Some(change) = takeover(&live, take) else { return Ok(()) };
+        let Some(change) = takeover(&id.gk, &live, take) else { return Ok(()) };
         let body = Some((JSON_PATCH, change.to_string().into_bytes()));
         let path = format!("{}?fieldManager={}", resource.path(id), names::FIELD_MANAGER);
         self.call(&Call { verb: "patch", method: Method::PATCH, path, accept: JSON, body }).await.map(drop)
@@ -52,7 +54,7 @@ impl Cluster {
 }
 
 /// The JSON patch that moves fields of others into our own Apply entry.
-fn takeover(live: &Value, take: Take) -> Option<Value> {
+fn takeover(gk: &GroupKind, live: &Value, take: Take) -> Option<Value> {
     let metadata = live.get("metadata")?;
     let mut ours = None;
     let (mut kept, mut taken) = (Vec::new(), Vec::new());
@@ -62,7 +64,7 @@ fn takeover(live: &Value, take: Take) -> Option<Value> {
             ours = Some(entry);
             continue;
         }
-        let fields = take(&mut entry);
+        let fields = take(gk, &mut entry);
         if !is_empty(&fields) {
             taken.push((entry["apiVersion"].clone(), fields));
         }
@@ -94,16 +96,20 @@ fn is_empty(fields: &Value) -> bool {
     fields.as_object().is_none_or(Map::is_empty)
 }
 
-fn of_kubectl(entry: &mut Value) -> Value {
-    if names::is_taken_over(entry) { entry["fieldsV1"].take() } else { Value::Null }
+fn of_kubectl(gk: &GroupKind, entry: &mut Value) -> Value {
+    match names::is_taken_over(entry) {
+        true if entry["manager"] == left::UNRECORDED => left::split(gk, &mut entry["fieldsV1"]),
+        true => entry["fieldsV1"].take(),
+        false => Value::Null,
+    }
 }
 
-fn of_initial(entry: &mut Value) -> Value {
+fn of_initial(_: &GroupKind, entry: &mut Value) -> Value {
     if names::is_initial(entry) { entry["fieldsV1"].take() } else { Value::Null }
 }
 
 /// What another manager applies is declared somewhere, too, and stays its own.
-fn ports(entry: &mut Value) -> Value {
+fn ports(_: &GroupKind, entry: &mut Value) -> Value {
     let edited = entry["operation"] == "Update" && entry.get("subresource").is_none();
     if edited { split_ports(&mut entry["fieldsV1"]) } else { Value::Null }
 }
@@ -148,6 +154,10 @@ mod tests {
             "fieldsV1": fields})
     }
 
+    fn any() -> GroupKind {
+        GroupKind { group: "".into(), kind: "ConfigMap".into() }
+    }
+
     fn live(entries: &[Value]) -> Value {
         json!({"metadata": {"uid": "u", "resourceVersion": "7", "managedFields": entries}})
     }
@@ -159,7 +169,7 @@ mod tests {
             entry("driftless", "Apply", &json!({"f:data": {"f:a": {}, "f:c": {}}})),
             entry("kube-controller-manager", "Update", &json!({"f:status": {}})),
         ]);
-        let patch = takeover(&live, of_kubectl).unwrap();
+        let patch = takeover(&any(), &live, of_kubectl).unwrap();
         let entries = patch[1]["value"].as_array().unwrap();
         assert_eq!(entries.len(), 2);
         assert_eq!(entries[1]["manager"], "driftless");
@@ -170,8 +180,8 @@ mod tests {
     #[test]
     fn there_is_nothing_to_take_over_from_controllers() {
         let live = live(&[entry("kubectl-rollout", "Update", &json!({"f:spec": {}}))]);
-        assert_eq!(takeover(&live, of_kubectl), None);
-        assert_eq!(takeover(&live, ports), None);
+        assert_eq!(takeover(&any(), &live, of_kubectl), None);
+        assert_eq!(takeover(&any(), &live, ports), None);
     }
 
     #[test]
@@ -184,7 +194,7 @@ mod tests {
             entry("more", "Update", &json!({"f:spec": {"f:ports": {".": {}, port(82): item}, "f:type": {}}})),
             entry("applied", "Apply", &json!({"f:spec": {"f:ports": {port(83): item}}})),
         ]);
-        let patch = takeover(&live, ports).unwrap();
+        let patch = takeover(&any(), &live, ports).unwrap();
         let entries = patch[1]["value"].as_array().unwrap();
         let fields: Vec<_> = entries.iter().map(|entry| (&entry["manager"], &entry["fieldsV1"])).collect();
         let rest = json!({"f:spec": {"f:ports": {".": {}}, "f:type": {}}});

@@ -27,6 +27,10 @@ pub(super) fn orphan(facts: &Facts<'_>, id: &ObjectId, live: Option<&Observed>, 
     }
     match live.part_of.as_deref() {
         Some(set) if set == facts.set_id => {}
+        // It was let go of, and the answer did not arrive, or was not recorded.
+        None if (live.detach || recorded.detach) && live.digest.is_none() => {
+            return (Verb::Forget, Reason::DetachMark);
+        }
         None => return (Verb::Keep, Reason::NotOurs { what: "label applyset.kubernetes.io/part-of" }),
         Some(set) => {
             return match facts.others.sets.get(set) {
@@ -109,7 +113,9 @@ pub(super) fn shelter(facts: &Facts<'_>, plan: &mut Plan) {
             "CustomResourceDefinition" => facts.crds.get(&id.gk).is_some_and(|crd| **crd == *step.id.name),
             _ => false,
         };
-        let stays = |step: &&Step| !matches!(step.verb, Verb::Prune | Verb::Forget | Verb::Wait) && within(&step.id);
+        let left = |step: &Step| step.reason == Reason::DetachMark;
+        let goes = |step: &Step| matches!(step.verb, Verb::Prune | Verb::Forget | Verb::Wait) && !left(step);
+        let stays = |step: &&Step| !goes(step) && within(&step.id);
         let own = plan.steps.iter().find(stays).map(|step| step.id.to_string());
         let namespace = facts.others.namespaces.get(&step.id.name).filter(|_| step.id.gk.is("", "Namespace"));
         let kinds =
@@ -117,7 +123,7 @@ pub(super) fn shelter(facts: &Facts<'_>, plan: &mut Plan) {
         let kind = kinds.map(|(_, sync)| sync).next().filter(|_| &*step.id.gk.kind == "CustomResourceDefinition");
         let other = namespace.or(kind).map(|sync| format!("what sync {sync} declares"));
         if let Some(what) = own.or(other) {
-            let detached = plan.steps.iter().filter(|step| step.verb == Verb::Detach && within(&step.id));
+            let detached = plan.steps.iter().filter(|step| left(step) && within(&step.id));
             // Let go of, they would be nobody's, and go with the next prune.
             kept.extend(detached.map(|step| (step.id.clone(), step.reason.clone())));
             kept.insert(step.id.clone(), Reason::Shelters { what });

@@ -40,3 +40,4 @@ mod watched_kinds;
 mod watched_marks;
 mod watched_policy;
 mod watched_quiet;
+mod watched_reset;

@@ -198,6 +198,16 @@ fn an_orphan_is_pruned_only_with_every_proof() {
     assert_eq!(kept(&|world| world.live("a").controlled = true), Verb::Keep);
     assert_eq!(kept(&|world| world.live("a").uid = "uid-2".into()), Verb::Keep);
     assert_eq!(kept(&|world| world.live("a").detach = true), Verb::Detach);
+    let let_go = |detach: bool, digest: bool| {
+        kept(&|world| {
+            let live = world.live("a");
+            (live.part_of, live.detach) = (None, detach);
+            live.digest = live.digest.filter(|_| digest);
+        })
+    };
+    assert_eq!(let_go(true, false), Verb::Forget);
+    assert_eq!(let_go(true, true), Verb::Keep);
+    assert_eq!(let_go(false, false), Verb::Keep);
     assert_eq!(kept(&|world| world.live("a").terminating = Some(Termination::default())), Verb::Wait);
     assert_eq!(kept(&|world| world.prune.enabled = false), Verb::Keep);
     assert_eq!(kept(&|world| world.doubt = Some("a file cannot be parsed".into())), Verb::Keep);
@@ -301,6 +311,7 @@ fn a_namespace_is_not_pruned_over_the_heads_of_what_is_kept_in_it() {
 }
 
 mod random;
+mod shelter;
 
 #[test]
 fn what_is_new_in_a_namespace_that_is_being_deleted_waits_and_nothing_is_pruned_meanwhile() {
