@@ -7,6 +7,7 @@ mod paint;
 mod plan;
 mod plan_text;
 mod progress;
+mod remove;
 mod render;
 mod run;
 mod session;
@@ -84,6 +85,8 @@ enum Command {
     Suspend(act::SyncArguments),
     /// Let a suspended sync go on
     Resume(act::SyncArguments),
+    /// End a sync that is no longer in the configuration: delete its objects, after showing them
+    Remove(remove::RemoveArguments),
     /// About the configuration file
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -138,6 +141,7 @@ async fn dispatch(arguments: Arguments) -> Result<u8, CliError> {
         Command::Sync(options) => act::sync(&common, &options).await,
         Command::Suspend(options) => act::suspend(&common, &options).await,
         Command::Resume(options) => act::resume(&common, &options).await,
+        Command::Remove(options) => remove::remove(&common, &options).await,
         Command::Config(ConfigCommand::Schema) => session::print(&format!("{:#}\n", crate::config::schema())),
     }
 }

@@ -26,6 +26,8 @@ pub(super) enum ApplyError {
     Immutable {
         fields: Vec<String>,
         message: String,
+        /// Whether data would go with the object.
+        data: bool,
     },
     NotGone,
     /// A field is to be ignored that is written only together with others.
@@ -51,7 +53,12 @@ impl fmt::Display for ApplyError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Api(error) => error.fmt(out),
-            Self::Immutable { fields, message } => write!(
+            Self::Immutable { fields, message, data: true } => write!(
+                out,
+                "{} cannot be changed in place, and a claim that is deleted takes its data along; put back in git what the cluster has, or move the data to a claim of another name ({message})",
+                fields.join(", ")
+            ),
+            Self::Immutable { fields, message, data: false } => write!(
                 out,
                 "{} cannot be changed in place; set the annotation {}: \"true\" to have the object deleted and created again ({message})",
                 fields.join(", "),
@@ -163,7 +170,10 @@ pub(super) fn describe(error: ApiError, desired: &Desired) -> ApplyError {
         error
     };
     match error.immutable_fields() {
-        Some(fields) => ApplyError::Immutable { fields, message: error.to_string() },
+        Some(fields) => {
+            let data = desired.manifest.id.gk.is("", "PersistentVolumeClaim");
+            ApplyError::Immutable { fields, message: error.to_string(), data }
+        }
         None => ApplyError::Api(error),
     }
 }
@@ -244,21 +254,33 @@ mod tests {
         assert_eq!(text, "got <hidden> and <hidden> and Value:<hidden>");
     }
 
-    #[test]
-    fn an_immutable_field_is_named_with_the_way_out() {
-        let wanted = desired(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}}));
+    /// What is told when the server refuses to change a field of an object of this kind.
+    fn immutable(kind: &str, field: &str) -> String {
+        let wanted = desired(json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "s"}}));
         let answer = ApiError::Refused {
             code: 422,
             reason: "Invalid".into(),
-            message: "Service is invalid".into(),
+            message: "it is invalid".into(),
             causes: vec![crate::cluster::Cause {
                 reason: "FieldValueInvalid".into(),
                 message: "field is immutable".into(),
-                field: "spec.clusterIP".into(),
+                field: field.into(),
             }],
         };
-        let text = describe(answer, &wanted).to_string();
+        describe(answer, &wanted).to_string()
+    }
+
+    #[test]
+    fn an_immutable_field_is_named_with_the_way_out() {
+        let text = immutable("Service", "spec.clusterIP");
         assert!(text.starts_with("spec.clusterIP cannot be changed in place"), "{text}");
         assert!(text.contains("driftless.dev/replace"), "{text}");
+    }
+
+    #[test]
+    fn nobody_is_advised_to_delete_data() {
+        let text = immutable("PersistentVolumeClaim", "spec.storageClassName");
+        assert!(text.starts_with("spec.storageClassName cannot be changed in place"), "{text}");
+        assert!(!text.contains("driftless.dev/replace"), "{text}");
     }
 }

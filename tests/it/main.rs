@@ -24,6 +24,7 @@ mod plan;
 mod prune;
 mod random;
 mod refused;
+mod remove;
 mod secrets;
 mod servertrouble;
 mod shop;

@@ -1,0 +1,203 @@
+//! `driftless remove`: ends a sync that was taken out of the configuration.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::{self, BufRead as _, IsTerminal as _};
+use std::sync::Arc;
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::session::{parent_of, print};
+use super::{CliError, Common, Session};
+use crate::agent::{config_maps, read_parents};
+use crate::apply::{Parent, Piece, prune};
+use crate::cluster::{Cluster, Discovery, Wanted};
+use crate::config::{DriftPolicy, PrunePolicy};
+use crate::object::{ObjectId, names};
+use crate::plan::{Facts, Others, Plan, PruneResult, PrunedObject, Reason, Step, Verb, plan as decide};
+
+#[derive(Debug, Args)]
+pub(super) struct RemoveArguments {
+    /// The name of the sync, which is no longer in the configuration
+    sync: String,
+    /// Leave all its objects in the cluster, as they are
+    #[arg(long)]
+    keep_objects: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+pub(super) async fn remove(common: &Common, options: &RemoveArguments) -> Result<u8, CliError> {
+    let session = Session::open(common)?;
+    let sync = options.sync.as_str();
+    if session.config.syncs.iter().any(|configured| configured.name.as_str() == sync) {
+        return Err(CliError::Text(format!(
+            "sync {sync} is in {}, so its agent would make its objects anew; take it out there first, and wait until the agent has read that",
+            common.config.display()
+        )));
+    }
+    let cluster = session.connect(None).await?;
+    let known = parent_of(&cluster, &session.namespace, sync).await?;
+    let id = ObjectId::new("", "ConfigMap", Some(&known.namespace), &Parent::name(&known.sync));
+    // In this order, so that what is read is not older than this.
+    let before = cluster.look_at(&id, &config_maps()).await?;
+    let parent = parent_of(&cluster, &session.namespace, sync).await?;
+    let discovery = Arc::new(cluster.discover().await?);
+    let plan = ending(&cluster, &discovery, &parent, options.keep_objects).await?;
+    print(&shown(sync, &plan))?;
+    if !options.yes && !confirmed()? {
+        print("nothing was changed\n")?;
+        return Ok(1);
+    }
+
+    let report = |outcome: &PrunedObject| drop(print(&told(outcome)));
+    let stop = CancellationToken::new();
+    let outcomes = prune(&cluster, &discovery, &plan, &stop, &report).await;
+    let left = unfinished(&plan, &outcomes);
+    if left > 0 {
+        return Err(CliError::Text(format!(
+            "sync {sync} is not ended: {left} of its objects are still there, as said above; its inventory stays, so do this again"
+        )));
+    }
+    let after = cluster.look_at(&id, &config_maps()).await?;
+    let version = |live: &Option<crate::object::Observed>| live.as_ref().map(|live| Arc::clone(&live.resource_version));
+    if version(&before) != version(&after) {
+        return Err(CliError::Text(format!(
+            "an agent has written {id} in the meantime, so it still carries out sync {sync}; take the sync out of that agent's configuration, and do this again"
+        )));
+    }
+    if let Some(live) = after {
+        cluster.delete(&id, &config_maps(), &live.uid).await?;
+    }
+    delete_pieces(&cluster, &parent).await?;
+    print(&format!("sync {sync} is ended\n"))
+}
+
+/// What is to happen to each object, so that none of the sync's is left that still seems managed.
+async fn ending(
+    cluster: &Cluster,
+    discovery: &Discovery,
+    parent: &Parent,
+    keep_objects: bool,
+) -> Result<Plan, CliError> {
+    let mut others = Others::default();
+    for other in read_parents(cluster, &parent.namespace).await.map_err(CliError::Text)? {
+        let other = other.map_err(CliError::Text)?;
+        if other.sync != parent.sync {
+            let name: Arc<str> = other.sync.as_str().into();
+            others.sets.insert(other.id(), Arc::clone(&name));
+            others.declared.extend(other.inventory.keys().map(|id| (id.clone(), Arc::clone(&name))));
+        }
+    }
+    let wanted = Wanted { ids: parent.inventory.keys().cloned().collect(), ..Wanted::default() };
+    let set_id = parent.id();
+    let seen = cluster.see(discovery, &wanted, &set_id, None).await?;
+    let mut plan = decide(&Facts {
+        set_id: &set_id,
+        commit: "",
+        desired: &[],
+        doubt: None,
+        observed: &seen.observed,
+        unreadable: &seen.unreadable,
+        crds: &discovery.crds(),
+        inventory: &parent.inventory,
+        prune: &PrunePolicy::default(),
+        drift: DriftPolicy::Off,
+        // A person is asked, with the list in sight.
+        approved: true,
+        others: &others,
+        cut: &BTreeSet::new(),
+    });
+    for step in &mut plan.steps {
+        step.verb = verb(step, &set_id, keep_objects);
+    }
+    Ok(plan)
+}
+
+/// As a commit that declares nothing would have it, but what stays is let go of.
+fn verb(step: &Step, set_id: &str, keep_objects: bool) -> Verb {
+    let ours = step.live.as_ref().is_some_and(|live| live.part_of.as_deref() == Some(set_id));
+    match step.verb {
+        Verb::Prune if !keep_objects => Verb::Prune,
+        Verb::Wait => Verb::Wait,
+        _ if ours => Verb::Detach,
+        Verb::Keep if matches!(step.reason, Reason::Unreadable { .. }) => Verb::Keep,
+        _ => Verb::Forget,
+    }
+}
+
+fn shown(sync: &str, plan: &Plan) -> String {
+    let count = |verb: Verb| plan.steps.iter().filter(|step| step.verb == verb).count();
+    let mut text = format!(
+        "ending sync {sync}: {} to delete, {} to leave in the cluster, no longer managed\n",
+        count(Verb::Prune),
+        count(Verb::Detach)
+    );
+    for step in &plan.steps {
+        let (word, why) = match step.verb {
+            Verb::Prune => ("delete", String::new()),
+            Verb::Detach if step.reason == Reason::RemovedFromGit => ("leave", String::new()),
+            Verb::Forget if step.live.is_none() => continue,
+            Verb::Detach => ("leave", because(&step.reason)),
+            Verb::Forget => ("not ours", because(&step.reason)),
+            _ => ("wait for", because(&step.reason)),
+        };
+        let _ = writeln!(text, "  {word:9} {}{why}", step.id);
+    }
+    text
+}
+
+/// The reason as it reads for an object that no commit has removed.
+fn because(reason: &Reason) -> String {
+    let text = match reason {
+        Reason::KeptKind => "deleting it would delete data".to_owned(),
+        other => other.to_string(),
+    };
+    let text = text.strip_prefix("removed from git, and ").unwrap_or(&text);
+    format!(" ({})", text.strip_prefix("kept, since ").unwrap_or(text))
+}
+
+fn told(outcome: &PrunedObject) -> String {
+    let detail = outcome.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+    let word = match outcome.result {
+        PruneResult::Deleted => "deleted",
+        PruneResult::Detached => "left",
+        PruneResult::Kept => "not touched",
+        PruneResult::Failed => "failed",
+    };
+    format!("{word} {}{detail}\n", outcome.id)
+}
+
+/// How many objects are not yet as they are to be.
+fn unfinished(plan: &Plan, outcomes: &[PrunedObject]) -> usize {
+    let waiting = plan.steps.iter().filter(|step| matches!(step.verb, Verb::Keep | Verb::Wait)).count();
+    waiting + outcomes.iter().filter(|outcome| !outcome.gone).count()
+}
+
+/// Asks whoever sits in front of it.
+fn confirmed() -> Result<bool, CliError> {
+    if !io::stdin().is_terminal() {
+        return Err(CliError::Text("nobody is there to be asked; to go ahead: --yes".into()));
+    }
+    print("go ahead? [y/N] ")?;
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer);
+    read.map_err(|error| CliError::Text(format!("cannot read the answer: {error}")))?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Those of the last inventory go with the parent, which owns them; others may be left of a write
+/// that was cut off.
+async fn delete_pieces(cluster: &Cluster, parent: &Parent) -> Result<(), CliError> {
+    let label = format!("{}={}", names::OBSERVED_OF, parent.sync);
+    for piece in cluster.list_whole(&config_maps(), Some(&parent.namespace), &label).await? {
+        let text = |field: &str| piece["metadata"][field].as_str().unwrap_or_default();
+        if Piece::is_name_of(&parent.sync, text("name")) {
+            let id = ObjectId::new("", "ConfigMap", Some(&parent.namespace), text("name"));
+            cluster.delete(&id, &config_maps(), text("uid")).await?;
+        }
+    }
+    Ok(())
+}
