@@ -91,7 +91,8 @@ async fn ending(
             others.declared.extend(other.inventory.keys().map(|id| (id.clone(), Arc::clone(&name))));
         }
     }
-    let wanted = Wanted { ids: parent.inventory.keys().cloned().collect(), ..Wanted::default() };
+    let ids: BTreeSet<ObjectId> = parent.inventory.keys().cloned().collect();
+    let wanted = Wanted { orphans: ids.clone(), ids, ..Wanted::default() };
     let set_id = parent.id();
     let seen = cluster.see(discovery, &wanted, &set_id, None).await?;
     let mut plan = decide(&Facts {
