@@ -9,19 +9,22 @@ use super::observe::JSON;
 use super::{ApiError, Cluster, Resource};
 use crate::object::{ObjectId, names};
 
-const JSON_PATCH: &str = "application/json-patch+json";
+pub(super) const JSON_PATCH: &str = "application/json-patch+json";
 
 /// Takes out of an entry of `managedFields` the fields that are to be ours.
 type Take = fn(&mut Value) -> Value;
 
 impl Cluster {
-    /// Makes the fields ours that `kubectl` owns of a live object. Guarded by the resource version:
-    /// if somebody writes in between, nothing happens (409).
+    /// Makes the fields ours that `kubectl` owns of a live object, and if that is not in any `ApplySet`
+    /// yet, those of other agents too. Guarded by the resource version: if somebody writes in between,
+    /// nothing happens (409).
     ///
     /// # Errors
     /// The request fails, or is refused.
     pub async fn take_over(&self, id: &ObjectId, resource: &Resource) -> Result<(), ApiError> {
-        self.take(id, resource, of_kubectl).await
+        let Some(live) = self.read(id, resource).await? else { return Ok(()) };
+        let adopted = live.pointer("/metadata/labels").is_none_or(|labels| labels.get(names::PART_OF).is_none());
+        self.take_from(&live, id, resource, if adopted { of_agents } else { of_kubectl }).await
     }
 
     /// Makes the fields ours again that were ignored once, guarded likewise.
@@ -44,7 +47,11 @@ impl Cluster {
 
     async fn take(&self, id: &ObjectId, resource: &Resource, take: Take) -> Result<(), ApiError> {
         let Some(live) = self.read(id, resource).await? else { return Ok(()) };
-        let Some(change) = takeover(&live, take) else { return Ok(()) };
+        self.take_from(&live, id, resource, take).await
+    }
+
+    async fn take_from(&self, live: &Value, id: &ObjectId, resource: &Resource, take: Take) -> Result<(), ApiError> {
+        let Some(change) = takeover(live, take) else { return Ok(()) };
         let body = Some((JSON_PATCH, change.to_string().into_bytes()));
         let path = format!("{}?fieldManager={}", resource.path(id), names::FIELD_MANAGER);
         self.call(&Call { verb: "patch", method: Method::PATCH, path, accept: JSON, body }).await.map(drop)
@@ -95,7 +102,11 @@ fn is_empty(fields: &Value) -> bool {
 }
 
 fn of_kubectl(entry: &mut Value) -> Value {
-    if names::is_taken_over(entry) { entry["fieldsV1"].take() } else { Value::Null }
+    if names::is_taken_over(entry, false) { entry["fieldsV1"].take() } else { Value::Null }
+}
+
+fn of_agents(entry: &mut Value) -> Value {
+    if names::is_taken_over(entry, true) { entry["fieldsV1"].take() } else { Value::Null }
 }
 
 fn of_initial(entry: &mut Value) -> Value {
@@ -132,7 +143,7 @@ fn split_items(list: &mut Value) -> Value {
 
 /// The union of two field sets (`FieldsV1`, structured-merge-diff): nested objects whose keys are
 /// path elements.
-fn unite(into: &mut Value, from: &Value) {
+pub(crate) fn unite(into: &mut Value, from: &Value) {
     let (Some(into), Some(from)) = (into.as_object_mut(), from.as_object()) else { return };
     for (key, below) in from {
         unite(into.entry(key).or_insert_with(|| json!({})), below);
