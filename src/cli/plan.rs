@@ -272,8 +272,8 @@ impl Survey {
         match cluster.apply(&step.id, resource, &asked, DryRun::Yes).await {
             Ok(mut applied) => {
                 let whole = live.as_ref().or(before.as_ref());
-                if let Some(patch) = whole.and_then(|whole| leftovers(whole, &mut applied.object)) {
-                    match cluster.try_patch(&step.id, resource, &patch).await {
+                if let Some(change) = whole.and_then(|whole| leftovers(whole, &mut applied.object)) {
+                    match cluster.try_change(&step.id, resource, &change).await {
                         Ok(object) => applied.object = object,
                         Err(error) => return answer(Err(explain(error, desired)), false),
                     }

@@ -85,9 +85,9 @@ impl Cluster {
     ///
     /// # Errors
     /// The request fails, or is refused.
-    pub async fn try_patch(&self, id: &ObjectId, resource: &Resource, patch: &Value) -> Result<Value, ApiError> {
+    pub async fn try_change(&self, id: &ObjectId, resource: &Resource, change: &Value) -> Result<Value, ApiError> {
         let path = format!("{}?fieldManager={}&dryRun=All", resource.path(id), names::FIELD_MANAGER);
-        let body = Some((JSON_PATCH, patch.to_string().into_bytes()));
+        let body = Some((JSON_PATCH, change.to_string().into_bytes()));
         self.call(&Call { verb: "patch", method: Method::PATCH, path, accept: JSON, body }).await
     }
 

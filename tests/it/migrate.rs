@@ -219,6 +219,7 @@ fn assert_taken_over_as_it_runs(before: Before) {
     assert_eq!(audit::mark().zip(mark).map(|(_, mark)| site.writes(mark)).unwrap_or_default(), []);
 
     site.once().expect_code(0);
+    site.cli(&["plan"]).expect_code(0);
     assert_eq!(specs(&site), specs_before, "{before:?}");
     assert_eq!(running(&site), running_before, "{before:?}");
     let settings = site.get("configmaps", "settings").expect("it exists");
