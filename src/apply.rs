@@ -4,6 +4,7 @@ mod applyset;
 mod carry_out;
 mod ignored;
 mod inventory;
+mod leftover;
 mod object;
 mod prune;
 
@@ -11,5 +12,6 @@ pub use applyset::{additional_namespaces, applyset_id, contains_group_kinds, too
 pub use carry_out::Job;
 pub use ignored::{trial, without_ignored};
 pub use inventory::{Parent, ParentError, Piece, Stored, TooLarge};
+pub use leftover::leftovers;
 pub use object::{body, explain};
 pub use prune::prune;

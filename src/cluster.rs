@@ -28,4 +28,5 @@ pub use leadership::{Instants, LEASE, Leadership, NotLeader, RENEW_WITHIN, RETRY
 pub use lease::{Candidate, LEASE_NAME, Record, Step, leases};
 pub use live::{Followed, Live};
 pub use observe::{Seen, Wanted, reduce};
+pub(crate) use takeover::{taken, unite};
 pub use write::{Applied, Deletion, DryRun};

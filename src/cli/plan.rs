@@ -14,7 +14,7 @@ use super::render::read;
 use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session};
 use crate::agent::{find_digest_key, read_parents};
-use crate::apply::{Parent, applyset_id, body, explain, trial, without_ignored};
+use crate::apply::{Parent, applyset_id, body, explain, leftovers, trial, without_ignored};
 use crate::cluster::{Cluster, Discovery, DryRun, Wanted};
 use crate::config::SyncConfig;
 use crate::object::{DigestKey, GroupKind, ObjectId, Origin, Scope, project};
@@ -271,6 +271,13 @@ impl Survey {
         };
         match cluster.apply(&step.id, resource, &asked, DryRun::Yes).await {
             Ok(mut applied) => {
+                let whole = live.as_ref().or(before.as_ref());
+                if let Some(change) = whole.and_then(|whole| leftovers(&step.id.gk, whole, &mut applied.object)) {
+                    match cluster.try_change(&step.id, resource, &change).await {
+                        Ok(object) => applied.object = object,
+                        Err(error) => return answer(Err(explain(error, desired)), false),
+                    }
+                }
                 without_ignored(desired, live.as_ref(), &mut applied.object);
                 answer(Ok(diff(before.as_ref(), Some(&applied.object), secret)), false)
             }

@@ -11,19 +11,22 @@ use super::observe::JSON;
 use super::{ApiError, Cluster, Resource};
 use crate::object::{GroupKind, ObjectId, names};
 
-const JSON_PATCH: &str = "application/json-patch+json";
+pub(super) const JSON_PATCH: &str = "application/json-patch+json";
 
 /// Takes out of an entry of `managedFields` the fields that are to be ours.
 type Take = fn(&GroupKind, &mut Value) -> Value;
 
 impl Cluster {
-    /// Makes the fields ours that `kubectl` owns of a live object. Guarded by the resource version:
-    /// if somebody writes in between, nothing happens (409).
+    /// Makes the fields ours that `kubectl` owns of a live object, and if that is not in any `ApplySet`
+    /// yet, those of other agents too. Guarded by the resource version: if somebody writes in between,
+    /// nothing happens (409).
     ///
     /// # Errors
     /// The request fails, or is refused.
     pub async fn take_over(&self, id: &ObjectId, resource: &Resource) -> Result<(), ApiError> {
-        self.take(id, resource, of_kubectl).await
+        let Some(live) = self.read(id, resource).await? else { return Ok(()) };
+        let adopted = live.pointer("/metadata/labels").is_none_or(|labels| labels.get(names::PART_OF).is_none());
+        self.take_from(&live, id, resource, if adopted { of_agents } else { of_kubectl }).await
     }
 
     /// Makes the fields ours again that were ignored once, guarded likewise.
@@ -46,7 +49,11 @@ impl Cluster {
 
     async fn take(&self, id: &ObjectId, resource: &Resource, take: Take) -> Result<(), ApiError> {
         let Some(live) = self.read(id, resource).await? else { return Ok(()) };
-        let Some(change) = takeover(&id.gk, &live, take) else { return Ok(()) };
+        self.take_from(&live, id, resource, take).await
+    }
+
+    async fn take_from(&self, live: &Value, id: &ObjectId, resource: &Resource, take: Take) -> Result<(), ApiError> {
+        let Some(change) = takeover(&id.gk, live, take) else { return Ok(()) };
         let body = Some((JSON_PATCH, change.to_string().into_bytes()));
         let path = format!("{}?fieldManager={}", resource.path(id), names::FIELD_MANAGER);
         self.call(&Call { verb: "patch", method: Method::PATCH, path, accept: JSON, body }).await.map(drop)
@@ -96,12 +103,22 @@ fn is_empty(fields: &Value) -> bool {
     fields.as_object().is_none_or(Map::is_empty)
 }
 
-fn of_kubectl(gk: &GroupKind, entry: &mut Value) -> Value {
-    match names::is_taken_over(entry) {
+/// Takes out of an entry of `managedFields` what is taken over when the object is applied.
+/// `adopted`: it is not in any `ApplySet` yet.
+pub(crate) fn taken(gk: &GroupKind, entry: &mut Value, adopted: bool) -> Value {
+    match names::is_taken_over(entry, adopted) {
         true if entry["manager"] == left::UNRECORDED => left::split(gk, &mut entry["fieldsV1"]),
         true => entry["fieldsV1"].take(),
         false => Value::Null,
     }
+}
+
+fn of_kubectl(gk: &GroupKind, entry: &mut Value) -> Value {
+    taken(gk, entry, false)
+}
+
+fn of_agents(gk: &GroupKind, entry: &mut Value) -> Value {
+    taken(gk, entry, true)
 }
 
 fn of_initial(_: &GroupKind, entry: &mut Value) -> Value {
@@ -138,7 +155,7 @@ fn split_items(list: &mut Value) -> Value {
 
 /// The union of two field sets (`FieldsV1`, structured-merge-diff): nested objects whose keys are
 /// path elements.
-fn unite(into: &mut Value, from: &Value) {
+pub(crate) fn unite(into: &mut Value, from: &Value) {
     let (Some(into), Some(from)) = (into.as_object_mut(), from.as_object()) else { return };
     for (key, below) in from {
         unite(into.entry(key).or_insert_with(|| json!({})), below);

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::client::Call;
 use super::observe::{JSON, reduce};
+use super::takeover::JSON_PATCH;
 use super::{Access, ApiError, Cluster, Resource};
 use crate::object::{ObjectId, Observed, names};
 
@@ -78,6 +79,16 @@ impl Cluster {
         let live = reduce(&id.gk, resource.namespaced, &object, Timestamp::now())
             .ok_or_else(|| ApiError::Garbled("an applied object without name or UID".into()))?;
         Ok(Applied { live, object })
+    }
+
+    /// What a JSON patch would make of an object; nothing is written.
+    ///
+    /// # Errors
+    /// The request fails, or is refused.
+    pub async fn try_change(&self, id: &ObjectId, resource: &Resource, change: &Value) -> Result<Value, ApiError> {
+        let path = format!("{}?fieldManager={}&dryRun=All", resource.path(id), names::FIELD_MANAGER);
+        let body = Some((JSON_PATCH, change.to_string().into_bytes()));
+        self.call(&Call { verb: "patch", method: Method::PATCH, path, accept: JSON, body }).await
     }
 
     /// Deletes the object with this UID and no other.

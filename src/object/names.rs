@@ -65,11 +65,20 @@ const TAKEN_OVER: [&str; 12] = [
     "kubectl-set",
 ];
 
-/// Whether an entry of `managedFields` is one that an apply takes over.
+/// Managers whose fields become ours when an object is adopted, and only then: the other agents and
+/// Helm, which kept it equal to the same manifests before. One of them that writes it afterwards is
+/// still at work, and is told of like everybody else (docs/adr/0017).
+const TAKEN_OVER_ONCE: [&str; 5] =
+    ["argocd-application-controller", "argocd-controller", "helm", "helm-controller", "kustomize-controller"];
+
+/// Whether an entry of `managedFields` is one that an apply takes over. `adopted`: the object is not
+/// in any `ApplySet` yet.
 #[must_use]
-pub fn is_taken_over(entry: &serde_json::Value) -> bool {
+pub fn is_taken_over(entry: &serde_json::Value, adopted: bool) -> bool {
     let text = |field: &str| entry.get(field).and_then(serde_json::Value::as_str).unwrap_or_default();
-    text("subresource").is_empty() && TAKEN_OVER.contains(&text("manager"))
+    let manager = text("manager");
+    let taken = TAKEN_OVER.contains(&manager) || adopted && TAKEN_OVER_ONCE.contains(&manager);
+    taken && text("subresource").is_empty()
 }
 
 /// Whether an entry of `managedFields` holds what [`IGNORE_FIELDS`] named.

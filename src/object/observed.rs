@@ -33,7 +33,8 @@ pub struct Observed {
     pub detach: bool,
     /// Annotation `config.kubernetes.io/depends-on`, as far as it can be read.
     pub depends_on: Box<[ObjectId]>,
-    /// Field managers of kubectl that own fields, whose entries an apply takes over first.
+    /// Others own fields whose entries an apply takes over first: `kubectl`, and before an object is
+    /// adopted, other agents.
     pub takeover: bool,
     /// A Job that has run to its end, well or not: its time to live counts from there.
     pub finished: bool,
@@ -125,7 +126,10 @@ impl Observed {
             controlled: owners.is_some_and(|owners| owners.iter().any(|owner| owner["controller"] == true)),
             detach: entry("annotations", names::DELETION) == Some(names::DETACH),
             depends_on: entry("annotations", names::DEPENDS_ON).map(dependencies).unwrap_or_default(),
-            takeover: managers(metadata).any(names::is_taken_over),
+            takeover: {
+                let adopted = entry("labels", names::PART_OF).is_none();
+                managers(metadata).any(|entry| names::is_taken_over(entry, adopted))
+            },
             finished: false,
             health,
         })

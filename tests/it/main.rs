@@ -18,6 +18,7 @@ mod ignore;
 mod ignore_modes;
 mod inventory;
 mod leader;
+mod migrate;
 mod order;
 mod permission;
 mod plan;
