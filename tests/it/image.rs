@@ -10,7 +10,7 @@ use crate::support::cluster::cluster;
 use crate::support::dns::Dns;
 use crate::support::githttp::GitHttp;
 use crate::support::image::{Image, Pod, forbidden, inside, strings};
-use crate::support::rights::{Account, every, least_agent};
+use crate::support::rights::{every, least_agent};
 use crate::support::site::{Site, config_map};
 use crate::support::tls::{Authority, in_front_of};
 use crate::support::wait::eventually;
