@@ -24,6 +24,7 @@ mod permission;
 mod plan;
 mod prune;
 mod random;
+mod reader;
 mod refused;
 mod secrets;
 mod selfmanaged;
