@@ -11,12 +11,10 @@ ARG BUILDPLATFORM=linux/amd64
 
 FROM --platform=$BUILDPLATFORM docker.io/library/rust:${RUST_VERSION}-bookworm AS build
 ARG TARGETARCH=amd64
-# cargo, and not rustup's proxy for another toolchain than the image has.
-ENV RUSTUP_AUTO_INSTALL=0
 WORKDIR /src
 # First, so that a change of the sources does not install them again.
 COPY deploy/image/build deploy/image/
-RUN deploy/image/build tools "$TARGETARCH"
+RUN deploy/image/build tools "$TARGETARCH" && deploy/image/build target "$TARGETARCH"
 COPY . .
 RUN deploy/image/build root "$(deploy/image/build binary "$TARGETARCH" release)" /image
 

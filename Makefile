@@ -13,9 +13,9 @@ build: ## the binary, target/release/driftless
 # takes some 10 minutes more and runs no other code.
 image-test: IMAGE_ARCH ?= $(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(shell uname -m)))
 image-test: devcluster ## the image, without Docker: its files, and a run as its user; needs buildah, bubblewrap, musl
-	@deploy/image/build missing $(IMAGE_ARCH) || { echo "make: as root, deploy/image/build tools $(IMAGE_ARCH)" >&2; exit 1; }
-	binary=$$(deploy/image/build binary $(IMAGE_ARCH) dev) && \
-	  DRIFTLESS_IMAGE_BINARY=$(CURDIR)/$$binary cargo test --locked --test it -- --ignored --show-output image::
+	@deploy/image/build missing $(IMAGE_ARCH) || { echo "make: deploy/image/build says how to install this" >&2; exit 1; }
+	binary=$$(realpath "$$(deploy/image/build binary $(IMAGE_ARCH) dev)") && \
+	  DRIFTLESS_IMAGE_BINARY=$$binary cargo test --locked --test it -- --ignored --show-output image::
 
 # Most tests wait for the control plane most of the time.
 test: export RUST_TEST_THREADS ?= 4
