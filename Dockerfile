@@ -26,9 +26,9 @@ LABEL org.opencontainers.image.title="driftless" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
-COPY --from=build /image/ /
-# Only where no volume is mounted there; all else belongs to root and is never written.
-COPY --from=build --chown=65532:65532 /image/var/lib/driftless/ /var/lib/driftless/
+COPY --from=build /image/root/ /
+# What may be written, where no volume is mounted there; all else belongs to root.
+COPY --from=build --chown=65532:65532 /image/data/ /var/lib/
 ENV HOME=/home/driftless \
     DRIFTLESS_CONFIG=/etc/driftless/driftless.yaml
 # As a number, so that Kubernetes can tell that it is not root (runAsNonRoot).

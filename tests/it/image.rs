@@ -165,6 +165,8 @@ fn in_the_image_the_agent_syncs_over_https_from_a_name_in_the_clusters_dns_as_it
     let line = |name: &str| status.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
     assert!(line("NSpid:").ends_with("\t1"), "it is the first process there: {}", line("NSpid:"));
     assert_eq!(line("CapEff:").split_whitespace().nth(1), Some("0000000000000000"));
+    let users = std::fs::read_to_string(proc.join("uid_map")).expect("users");
+    assert_eq!(users.split_whitespace().next(), Some("65532"), "the only user that there is");
     let mounts = std::fs::read_to_string(proc.join("mountinfo")).expect("mounts");
     let root = mounts.lines().find(|line| line.split(' ').nth(4) == Some("/")).expect("a root");
     assert!(root.split(' ').nth(5).is_some_and(|options| options.split(',').any(|one| one == "ro")), "{root}");
