@@ -7,10 +7,10 @@
 # so no emulator is needed. Any other builder that knows these arguments does as well.
 
 ARG RUST_VERSION=1.95
-ARG BUILDPLATFORM=linux/amd64
 
 FROM --platform=$BUILDPLATFORM docker.io/library/rust:${RUST_VERSION}-bookworm AS build
-ARG TARGETARCH=amd64
+# Set by the builder. A default here would win over that, and every image would be of one architecture.
+ARG TARGETARCH
 WORKDIR /src
 # First, so that a change of the sources does not install them again.
 COPY deploy/image/build deploy/image/
