@@ -1,13 +1,21 @@
 # The habits of this repository; `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help build test crash-points fuzz-cluster demo devcluster fuzz lint fmt fmt-check ci clean
+.PHONY: help build image-test test crash-points fuzz-cluster demo devcluster fuzz lint fmt fmt-check ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the binary, target/release/driftless
 	cargo build --release --locked
+
+# The files and the last stage are those of the Dockerfile; of the binary, the dev profile, since an optimised one
+# takes some 10 minutes more and runs no other code.
+image-test: IMAGE_ARCH ?= $(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(shell uname -m)))
+image-test: devcluster ## the image, without Docker: its files, and a run as its user; needs buildah, bubblewrap, musl
+	@deploy/image/build missing $(IMAGE_ARCH) || { echo "make: deploy/image/build says how to install this" >&2; exit 1; }
+	binary=$$(realpath "$$(deploy/image/build binary $(IMAGE_ARCH) dev)") && \
+	  DRIFTLESS_IMAGE_BINARY=$$binary cargo test --locked --test it -- --ignored --show-output image::
 
 # Most tests wait for the control plane most of the time.
 test: export RUST_TEST_THREADS ?= 4

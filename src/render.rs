@@ -4,6 +4,7 @@
 
 mod cache;
 mod collect;
+mod configuration;
 mod duplicates;
 mod file;
 mod json;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 pub use cache::Cache;
 
+use crate::config::SyncConfig;
 use crate::object::{Manifest, ObjectId, Readable};
 use crate::source::{Refused, Snapshot};
 use collect::Collector;
@@ -29,6 +31,25 @@ pub struct Settings {
     /// objects are the same one, and is written into no manifest: only the API server knows
     /// which kinds are namespaced.
     pub target_namespace: Option<Arc<str>>,
+    /// `None` where nobody applies it.
+    pub applied_by: Option<AppliedBy>,
+}
+
+/// Which sync of which agent applies what is rendered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppliedBy {
+    /// The agent's own namespace.
+    pub namespace: Arc<str>,
+    pub sync: Arc<str>,
+}
+
+impl Settings {
+    /// Those of a sync of the agent in a namespace.
+    #[must_use]
+    pub fn of(sync: &SyncConfig, namespace: &Arc<str>) -> Self {
+        let applied_by = AppliedBy { namespace: Arc::clone(namespace), sync: sync.name.as_str().into() };
+        Self { target_namespace: sync.target_namespace.clone(), applied_by: Some(applied_by) }
+    }
 }
 
 /// What a snapshot declares.
@@ -85,7 +106,7 @@ pub fn render(snapshot: &Snapshot, settings: &Settings) -> Rendered {
             break;
         }
     }
-    let Rendered { manifests, errors } = collector.finish();
+    let Rendered { manifests, errors } = configuration::refuse(collector.finish(), settings);
     duplicates::refuse(manifests, errors, settings)
 }
 

@@ -148,7 +148,7 @@ impl Worker {
         let began = Instant::now();
         let path = &self.config.path;
         let tree = self.git.tree(commit, path).await.map_err(|error| error.to_string())?;
-        let settings = Settings { target_namespace: self.config.target_namespace.clone() };
+        let settings = Settings::of(&self.config, &self.context.namespace);
         let mut cache = self.cache.lock().await;
         let rendered = if let Some(rendered) = cache.get(&tree, &settings) {
             rendered

@@ -48,7 +48,7 @@ impl Worker {
             Err(SourceError::Refused { refusal: Refusal::NoSuchPath { .. }, .. }) => return (Vec::new(), true),
             Err(_) => return (Vec::new(), false),
         };
-        let settings = Settings { target_namespace: other.target_namespace.clone() };
+        let settings = Settings::of(other, &self.context.namespace);
         let Ok(rendered) = tokio::task::spawn_blocking(move || render(&snapshot, &settings)).await else {
             return (Vec::new(), false);
         };

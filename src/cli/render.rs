@@ -35,7 +35,7 @@ pub(super) async fn read(
     sync: &Arc<SyncConfig>,
     local: Option<&Path>,
 ) -> Result<RenderedCommit, CliError> {
-    let settings = Settings { target_namespace: sync.target_namespace.clone() };
+    let settings = Settings::of(sync, &session.namespace);
     let (commit, snapshot) = if let Some(directory) = local {
         let subject = directory.display().to_string();
         let commit = Commit { id: "local".into(), time: jiff::Timestamp::now(), subject };

@@ -1,6 +1,6 @@
 //! `driftless status`: every sync and its objects, read from the cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use jiff::{Timestamp, Unit};
@@ -33,11 +33,14 @@ struct Standing {
     /// It is in the configuration.
     configured: bool,
     live: Vec<(ObjectId, Health)>,
+    /// Those that this call could not read. What the agent says of the sync counts for them.
+    #[serde(skip)]
+    unread: BTreeSet<ObjectId>,
 }
 
 impl Standing {
     fn is_well(&self) -> bool {
-        let objects = self.live.iter().all(|(_, health)| health.is_current());
+        let objects = self.live.iter().all(|(id, health)| health.is_current() || self.unread.contains(id));
         match self.status.phase {
             // A person wanted it so.
             Phase::Suspended => true,
@@ -74,7 +77,7 @@ pub(super) async fn status(common: &Common, options: &StatusArguments) -> Result
                 path: sync.path.to_string(),
                 ..SyncStatus::default()
             };
-            Standing { status, configured: true, live: Vec::new() }
+            Standing { status, configured: true, live: Vec::new(), unread: BTreeSet::new() }
         });
     }
     if let Some(only) = &options.sync {
@@ -108,6 +111,7 @@ async fn standing(
 ) -> Result<Standing, CliError> {
     let wanted = Wanted { ids: parent.inventory.keys().cloned().collect(), ..Wanted::default() };
     let seen = cluster.see(discovery, &wanted, &parent.id(), None).await?;
+    let unread = wanted.ids.iter().filter(|id| seen.unreadable.of(id).is_some()).cloned().collect();
     let live = wanted.ids.into_iter().map(|id| {
         let health = match (seen.observed.get(&id), seen.unreadable.of(&id)) {
             (Some(live), _) => live.health.clone(),
@@ -123,7 +127,7 @@ async fn standing(
         status.phase = Phase::Suspended;
         status.message = "suspended by driftless suspend".into();
     }
-    Ok(Standing { status, configured, live })
+    Ok(Standing { status, configured, live, unread })
 }
 
 fn commit(status: &SyncStatus) -> String {

@@ -10,6 +10,8 @@ pub const DIGEST: &str = "driftless.dev/digest";
 pub const REPLACE: &str = "driftless.dev/replace";
 /// Opt-in on an object: paths of fields that are set at its creation and then left to others.
 pub const IGNORE_FIELDS: &str = "driftless.dev/ignore-fields";
+/// Opt-in on a `ConfigMap` or Secret: the key of it that holds a configuration of an agent.
+pub const CONFIGURATION: &str = "driftless.dev/configuration";
 /// Annotation on a parent: the commit whose prune a person approved.
 pub const APPROVE: &str = "driftless.dev/approve";
 /// Annotation on a parent: look at the branch now. The value is a time, so that asking twice is two requests.

@@ -34,7 +34,7 @@ mod tests {
     fn a_rendering_is_found_by_its_tree_and_settings_alone() {
         let mut cache = Cache::default();
         let settings = Settings::default();
-        let other = Settings { target_namespace: Some("shop".into()) };
+        let other = Settings { target_namespace: Some("shop".into()), ..Settings::default() };
         let rendered = Arc::new(Rendered::default());
         assert!(cache.get("t1", &settings).is_none());
         cache.put("t1", settings.clone(), Arc::clone(&rendered));

@@ -159,7 +159,7 @@ fn two_declarations_of_one_object_name_both_places_and_neither_is_used() {
             "b.yaml:5:1: ConfigMap default/x is declared more than once, at a.yaml:1 and b.yaml:5; none of them is applied, keep one"
         ]
     );
-    let settings = Settings { target_namespace: Some("shop".into()) };
+    let settings = Settings { target_namespace: Some("shop".into()), ..Settings::default() };
     assert_eq!(
         render(&Snapshot { tree: "t".into(), files: twice.to_vec(), refused: Vec::new() }, &settings).errors,
         []

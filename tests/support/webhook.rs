@@ -8,10 +8,10 @@ use std::thread;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
+
+use super::tls::Authority;
 
 /// Refuses everything, until it is told to let it through. Ends with the tests.
 pub struct Webhook {
@@ -23,26 +23,12 @@ pub struct Webhook {
 impl Webhook {
     /// Answers what it refuses with this message.
     pub fn refusing(message: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority =
-            CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
-        let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
-        let certificate = params.signed_by(&key, &authority).expect("a certificate");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-        let chain = vec![CertificateDer::from(certificate.der().to_vec())];
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("protocol versions")
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .expect("a server's configuration");
+        let authority = Authority::new();
+        let config = authority.server("127.0.0.1");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let open = Arc::new(AtomicBool::new(false));
-        let (config, lets, message) = (Arc::new(config), Arc::clone(&open), message.to_owned());
+        let (lets, message) = (Arc::clone(&open), message.to_owned());
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (config, lets, message) = (Arc::clone(&config), Arc::clone(&lets), message.clone());
