@@ -42,6 +42,8 @@ pub(super) struct Cycle {
     pub awaits: BTreeSet<ObjectId>,
     /// After that it observes again, since what it saw is outdated.
     pub again: bool,
+    /// Objects whose heal ended while it observed: what it saw of them may be from before.
+    pub meanwhile: BTreeSet<ObjectId>,
     /// Objects whose answers were noted one by one.
     pub noted: BTreeSet<ObjectId>,
     /// It ended before its prune, for a newer commit or since the sync was suspended.
@@ -67,6 +69,7 @@ impl Cycle {
             writes: BTreeSet::new(),
             awaits: BTreeSet::new(),
             again: false,
+            meanwhile: BTreeSet::new(),
             noted: BTreeSet::new(),
             cut_short: false,
             undecided: 0,

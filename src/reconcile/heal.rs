@@ -9,6 +9,7 @@ use crate::plan::{AppliedObject, Desired, Drift, Problem, Reason, Recorded, Sync
 
 use super::contest::Way;
 use super::lane::{AT_ONCE, Found, Running, Waiting};
+use super::machine::Work;
 use super::{Effect, EffectId, Examined, Machine, Moment, Notice};
 
 impl Machine {
@@ -130,8 +131,10 @@ impl Machine {
             self.see_health(&object, &live.health);
             self.cut.remove(&object);
         }
-        if let Some(cycle) = self.work.healing() {
-            cycle.healed(&object, &outcome);
+        match &mut self.work {
+            Work::Healing { cycle } => cycle.healed(&object, &outcome),
+            Work::Observing { cycle, .. } => drop(cycle.meanwhile.insert(object.clone())),
+            _ => {}
         }
         match (outcome.result.succeeded(), found) {
             (true, Some(found)) if outcome.result.changed() => {

@@ -28,14 +28,17 @@ impl Machine {
             }
         };
         self.view.adopt(&observation);
+        // What git declares no longer is being healed to what it declared before, or was just now:
+        // whether that is there when it is to be pruned can only be seen afterwards.
         let running = self.lane.running.values().map(|running| &running.object);
         cycle.awaits = running.filter(|id| self.view.desired(id).is_none()).cloned().collect();
         if !cycle.awaits.is_empty() {
-            // What git declares no longer is being healed to what it declared before: whether that is
-            // there when it is to be pruned can only be seen afterwards.
             cycle.again = true;
             self.work = Work::Healing { cycle };
             return;
+        }
+        if cycle.meanwhile.iter().any(|id| self.view.desired(id).is_none()) {
+            return self.observe(cycle.rendered, cycle.began);
         }
         let doubt = self.doubt(&cycle, &observation);
         let approved = self.is_approved(&cycle.rendered.commit.id);

@@ -93,6 +93,31 @@ fn what_drifts_again_while_it_is_healed_is_healed_again() {
 }
 
 #[test]
+fn what_is_healed_while_a_commit_without_it_is_looked_at_is_not_forgotten() {
+    for then in ["gone", "let go of"] {
+        let mut world = watched(&["a", "b"]);
+        world.delete("a");
+        world.deliver();
+        world.until("Heal");
+        let heal = world.pending.pop_front().unwrap();
+        world.push("second", ["b"]);
+        world.mark(|marks| marks.sync_requested = Some("now".into()));
+        world.until("Observe");
+        let observe = world.pending.pop_front().unwrap();
+        let seen = world.answer(observe);
+        let healed = world.answer(heal);
+        if then == "let go of" {
+            world.live("a").detach = true;
+        }
+        world.step(healed);
+        world.step(seen);
+        world.drain();
+        let is_live = world.live.get(&id("a")).is_some_and(|live| live.part_of.is_some());
+        assert_eq!((is_live, world.stored()), (false, vec!["b"]), "{then}: {:?}", world.log);
+    }
+}
+
+#[test]
 fn drift_is_healed_while_another_object_keeps_failing_or_is_waited_for() {
     let mut world = watched(&["a", "b"]);
     world.refused.insert("bad".into());

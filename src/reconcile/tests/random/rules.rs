@@ -1,0 +1,86 @@
+//! What holds at every moment of every story.
+
+use std::collections::BTreeSet;
+
+use super::Story;
+use crate::object::ObjectId;
+use crate::reconcile::Effect;
+use crate::reconcile::tests::world::{SET, digest};
+
+impl Story {
+    /// No two requests that write the same object are under way at once.
+    pub(super) fn alone(&self) {
+        let mut written = BTreeSet::new();
+        let mut alone = |id: &ObjectId| assert!(written.insert(id.clone()), "{id} is written twice at once");
+        for effect in &self.world.pending {
+            match effect {
+                Effect::Heal { step, .. } => alone(&step.id),
+                Effect::Apply { plan, .. } => {
+                    plan.steps.iter().filter(|step| step.applies()).for_each(|step| alone(&step.id));
+                }
+                Effect::Prune { plan, .. } => {
+                    plan.steps.iter().filter(|step| step.prunes()).for_each(|step| alone(&step.id));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What holds of every effect when it is asked for.
+    pub(super) fn permitted(&self, effect: &Effect) {
+        let world = &self.world;
+        let stored = |id: &ObjectId| world.parent.as_ref().is_some_and(|(inventory, _)| inventory.contains_key(id));
+        match effect {
+            Effect::Apply { plan, .. } => {
+                let commit = world.observed.as_ref().expect("an observation before an apply");
+                for step in plan.steps.iter().filter(|step| step.applies()) {
+                    let content = &world.commits[&commit.commit.id].objects;
+                    let declared = content.get(&*step.id.name).map(|value| digest(&step.id.name, value));
+                    assert_eq!(declared, step.desired.as_ref().map(|desired| desired.digest), "{}", step.id);
+                    assert!(stored(&step.id), "{} is not in the stored inventory", step.id);
+                }
+            }
+            Effect::Heal { step, .. } => {
+                let wanted = step.desired.as_ref().map(|desired| desired.digest);
+                let contents = world.commits.values().filter_map(|content| content.objects.get(&*step.id.name));
+                let mut digests = contents.map(|value| digest(&step.id.name, value));
+                assert!(digests.any(|digest| Some(digest) == wanted), "{} heals to what no commit says", step.id);
+                assert!(stored(&step.id), "{} is not in the stored inventory", step.id);
+            }
+            Effect::Prune { plan, .. } => {
+                let commit = world.observed.as_ref().expect("an observation before a prune");
+                let content = &world.commits[&commit.commit.id];
+                let steps: Vec<_> = plan.steps.iter().filter(|step| step.prunes()).collect();
+                for step in &steps {
+                    assert!(stored(&step.id), "{} is not in the stored inventory", step.id);
+                    assert!(!content.objects.contains_key(&*step.id.name), "{} is declared", step.id);
+                }
+                assert!(content.broken == 0 && !content.fails && commit.problems.is_empty(), "doubt about the commit");
+                assert!(!self.refused, "an apply of this plan was refused");
+                assert!(!world.asked.1, "doubt about the branch");
+                if world.asked.0.as_ref() != Some(&commit.commit.id) {
+                    let (inventory, _) = world.parent.as_ref().unwrap();
+                    let total = inventory.values().filter(|recorded| !recorded.fresh).count();
+                    assert!(!content.objects.is_empty(), "everything, and nobody approved it");
+                    assert!(steps.len() <= 5 || steps.len() * 100 <= 20 * total, "{} of {total}", steps.len());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Nothing with our mark is lost: it is in the stored inventory, or in git.
+    pub(super) fn accounted(&self) {
+        let world = &self.world;
+        for (id, live) in &world.live {
+            let ours = live.part_of.as_deref() == Some(SET) && live.terminating.is_none();
+            let stored = world.parent.as_ref().is_some_and(|(inventory, _)| inventory.contains_key(id));
+            let declared =
+                world.rendered.as_ref().is_some_and(|commit| world.commits[commit].objects.contains_key(&*id.name));
+            assert!(!ours || stored || declared, "{id} is lost: {:?}", world.log);
+        }
+        for id in &self.foreign {
+            assert!(world.live.contains_key(id), "{id} was deleted, and was another's");
+        }
+    }
+}
