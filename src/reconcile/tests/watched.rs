@@ -6,7 +6,7 @@ use super::world::{World, id};
 use crate::config::DriftPolicy;
 use crate::object::{Health, HealthStatus, Termination};
 use crate::plan::{Phase, Problem};
-use crate::reconcile::{Input, Notice, Outcome};
+use crate::reconcile::{Effect, Input, Notice, Outcome};
 
 const INTERVAL: Duration = Duration::from_hours(24);
 
@@ -96,14 +96,15 @@ fn what_drifts_again_while_it_is_healed_is_healed_again() {
 fn what_is_healed_while_a_commit_without_it_is_looked_at_is_not_forgotten() {
     for then in ["gone", "let go of"] {
         let mut world = watched(&["a", "b"]);
+        world.push("second", ["b"]);
+        world.mark(|marks| marks.sync_requested = Some("now".into()));
+        world.until("Render");
         world.delete("a");
         world.deliver();
         world.until("Heal");
-        let heal = world.pending.pop_front().unwrap();
-        world.push("second", ["b"]);
-        world.mark(|marks| marks.sync_requested = Some("now".into()));
-        world.until("Observe");
         let observe = world.pending.pop_front().unwrap();
+        let heal = world.pending.pop_front().unwrap();
+        assert!(matches!((&observe, &heal), (Effect::Observe { .. }, Effect::Heal { .. })));
         let seen = world.answer(observe);
         let healed = world.answer(heal);
         if then == "let go of" {
