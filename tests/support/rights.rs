@@ -48,6 +48,21 @@ impl Account {
         cluster().create(&path("roles.rbac.authorization.k8s.io", Some(namespace), ""), &object);
         cluster().create(&path("rolebindings.rbac.authorization.k8s.io", Some(namespace), ""), &binding);
     }
+
+    /// Grants rules in the whole cluster; `role` as above.
+    pub fn may_everywhere(&self, site: &Site, role: &str, rules: &Value) {
+        let object = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": {"name": role}, "rules": rules});
+        let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": {"name": role},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "ServiceAccount", "name": self.name, "namespace": self.namespace}]});
+        for (plural, object) in [("clusterroles", object), ("clusterrolebindings", binding)] {
+            let plural = format!("{plural}.rbac.authorization.k8s.io");
+            site.cluster_scoped(&plural, role);
+            cluster().create(&path(&plural, None, ""), &object);
+        }
+    }
 }
 
 /// All that is done with the objects of a kind.

@@ -84,12 +84,17 @@ impl Site {
 
     /// Has the agent be whoever this token belongs to.
     pub fn use_token(&self, token: &str) {
-        let text = std::fs::read_to_string(&cluster().kubeconfig).expect("a kubeconfig");
+        self.write_token(&self.kubeconfig(), token);
+    }
+
+    /// A kubeconfig of whoever this token belongs to.
+    pub fn write_token(&self, file: &Path, token: &str) {
+        let text = std::fs::read_to_string(&self.cluster.kubeconfig).expect("a kubeconfig");
         let mut config: Value = serde_saphyr::from_str(&text).expect("a kubeconfig");
         for user in config["users"].as_array_mut().expect("users") {
             user["user"] = json!({"token": token});
         }
-        std::fs::write(self.kubeconfig(), config.to_string()).expect("a file");
+        std::fs::write(file, config.to_string()).expect("a file");
     }
 
     pub fn user(&self) -> String {
