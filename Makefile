@@ -1,7 +1,7 @@
 # The habits of this repository; `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help build test crash-points fuzz-cluster demo devcluster fuzz lint fmt fmt-check ci clean
+.PHONY: help build test test-chart crash-points fuzz-cluster demo devcluster helm deploy fuzz lint fmt fmt-check ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -11,8 +11,14 @@ build: ## the binary, target/release/driftless
 
 # Most tests wait for the control plane most of the time.
 test: export RUST_TEST_THREADS ?= 4
-test: devcluster ## all tests, on a throwaway control plane; TEST_ARGS="--lib plan::" runs some
+test: devcluster helm ## all tests, on a throwaway control plane; TEST_ARGS="--lib plan::" runs some
 	cargo test --locked $(TEST_ARGS)
+
+# The agent's account has what the manifests for a whole cluster grant, and nothing else.
+CHART_TESTS := sync:: prune:: watched:: order:: shop::
+test-chart: export RUST_TEST_THREADS ?= 4
+test-chart: devcluster ## the core of the tests, with the permissions that the chart grants
+	DRIFTLESS_TEST_AS=chart cargo test --locked --test it -- $(CHART_TESTS)
 
 crash-points: devcluster ## kills the agent before and after every request of a story; `make test` tries some
 	DRIFTLESS_CRASH_POINTS=all cargo test --locked --test it -- --nocapture crash::
@@ -29,6 +35,12 @@ demo: devcluster ## a shop in a throwaway cluster, kept equal to git; KEEP=1 lea
 # Nothing to build where the tests are given a control plane.
 devcluster: ## the control plane for tests and demo: some minutes, once
 	@if [ -z "$$KUBEBUILDER_ASSETS$$DRIFTLESS_TEST_KUBECONFIG" ]; then tests/devcluster/build; fi
+
+helm: ## helm, for the tests of the chart: a minute or two, once; HELM=... names another
+	@tests/helm/build
+
+deploy: ## makes deploy/kubernetes and the schema of the values out of the chart
+	deploy/generate
 
 fuzz: ## looks for input that breaks a parser: TARGET=manifests|fields|path|inventory|config|walk SECONDS=600
 	fuzz/run $(or $(TARGET),manifests) $(or $(SECONDS),600)

@@ -124,7 +124,7 @@ fn refused(site: &Site, mark: Option<audit::Mark>, user: &str) -> Vec<String> {
 }
 
 /// All that is asked for in all namespaces at once; then each is asked for itself.
-fn is_about_all_namespaces(asked: &String) -> bool {
+fn is_about_all_namespaces(asked: &str) -> bool {
     (asked.contains(" list ") || asked.contains(" watch ")) && asked.ends_with(" /")
 }
 
@@ -176,7 +176,8 @@ fn helm_installs_an_agent_for_the_whole_cluster_that_is_never_refused_anything()
     let agent = Agent::spawn(&site, again.command("third"));
     agent.eventually_synced("shop", &site.repo.head());
     assert_eq!(uid("settings"), before);
-    assert_eq!(agent.metric("driftless_apply_total", &["result=\"created\""]).unwrap_or_default(), 0.0);
+    let made = agent.metric("driftless_apply_total", &["result=\"created\""]);
+    assert!(made.is_none_or(|made| made < 1.0), "{made:?}");
 }
 
 #[test]
@@ -190,7 +191,7 @@ fn helm_installs_an_agent_for_one_namespace_that_stays_in_it() {
     let mark = audit::mark();
     let agent = the_agent_works(&site, &deployed);
     let refused = refused(&site, mark, &deployed.user());
-    assert!(refused.iter().all(is_about_all_namespaces), "{refused:#?}");
+    assert!(refused.iter().all(|one| is_about_all_namespaces(one)), "{refused:#?}");
     agent.stop();
 }
 
@@ -212,16 +213,16 @@ fn helm_installs_an_agent_that_may_do_nothing_but_act_as_an_account() {
         return;
     }
     let site = shop();
-    let deployer = deployer(&site);
+    let account = deployer(&site);
     let mut sync = site.sync("shop");
-    sync["serviceAccount"] = json!(deployer.reference());
+    sync["serviceAccount"] = json!(account.reference());
     let values = json!({"rbac": {"scope": "impersonation"}, "config": config(&[sync])});
     let deployed = Deployed::install(&site, &values);
     let mark = audit::mark();
     let agent = the_agent_works(&site, &deployed);
     let refused = refused(&site, mark, &deployed.user());
-    assert!(refused.iter().all(is_about_all_namespaces), "{refused:#?}");
-    assert!(refused.iter().all(|one| one.starts_with(&deployer.user())), "{refused:#?}");
+    assert!(refused.iter().all(|one| is_about_all_namespaces(one)), "{refused:#?}");
+    assert!(refused.iter().all(|one| one.starts_with(&account.user())), "{refused:#?}");
     agent.stop();
 }
 
@@ -266,7 +267,7 @@ fn the_plain_manifests_install_the_same_for_one_namespace() {
 fn the_plain_manifests_install_the_same_for_one_account() {
     if cluster().runs_workloads() {
         let site = shop();
-        let deployer = deployer(&site);
-        apply_and_work(&site, "impersonation", Some(&deployer));
+        let account = deployer(&site);
+        apply_and_work(&site, "impersonation", Some(&account));
     }
 }

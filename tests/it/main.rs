@@ -7,6 +7,7 @@ mod config;
 mod crash;
 mod deploy;
 mod deploy_chart;
+mod deploy_docs;
 mod deploy_rights;
 mod docs;
 mod drift;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::cluster::{cluster, path};
+use super::cluster::path;
 use super::process::{Finished, run};
 use super::site::Site;
 use super::wait::eventually;
@@ -24,27 +24,33 @@ pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/helm/driftl
 pub fn helm_program() -> &'static Path {
     static HELM: OnceLock<PathBuf> = OnceLock::new();
     HELM.get_or_init(|| {
-        let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/helm/build");
-        let built = run(&mut Command::new(build), None, Duration::from_mins(20));
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/helm/build");
+        let built = run(&mut Command::new(script), None, Duration::from_mins(20));
         let program = PathBuf::from(built.stdout.trim());
         assert!(built.code == Some(0) && program.is_absolute(), "no helm, which `make helm` builds: {}", built.all());
         program
     })
 }
 
-/// Runs helm as administrator of the shared cluster, with nothing of the person's own configuration.
+/// Runs helm on charts alone, with nothing of the person's own configuration.
 pub fn helm(arguments: &[&str]) -> Finished {
+    run(helm_command().args(arguments), None, HELM)
+}
+
+fn helm_command() -> Command {
     let own = Path::new(env!("CARGO_TARGET_TMPDIR")).join("helm");
     let mut command = Command::new(helm_program());
     command.env_clear().env("HOME", &own).env("PATH", std::env::var_os("PATH").unwrap_or_default());
     for variable in ["HELM_CONFIG_HOME", "HELM_CACHE_HOME", "HELM_DATA_HOME"] {
         command.env(variable, &own);
     }
-    // What needs no cluster is not to start one.
-    if !["lint", "template"].contains(&arguments[0]) {
-        command.env("KUBECONFIG", &cluster().kubeconfig);
-    }
-    run(command.args(arguments), None, HELM)
+    command
+}
+
+/// The manifests in `deploy/kubernetes` for a shape.
+pub fn plain(shape: &str) -> Vec<Value> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes").join(format!("{shape}.yaml"));
+    documents(&fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display())))
 }
 
 /// The objects that a chart or a file of manifests is made of.
@@ -79,12 +85,17 @@ pub struct Deployed<'a> {
 impl<'a> Deployed<'a> {
     /// The namespace `site.home`, which takes nothing but restricted pods.
     fn prepare(site: &'a Site) -> Self {
-        if cluster().get(&path("namespaces", None, &site.home)).is_none() {
+        if !site.has_namespace(&site.home) {
             site.make_namespace(&site.home);
         }
         let restricted = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
-        cluster().merge(&path("namespaces", None, &site.home), "it", &restricted);
+        site.cluster().merge(&path("namespaces", None, &site.home), "it", &restricted);
         Self { site, name: format!("driftless-{}", site.id) }
+    }
+
+    /// What somebody else has installed in the namespace of the site's agent.
+    pub fn found(site: &'a Site, name: &str) -> Self {
+        Self { site, name: name.into() }
     }
 
     /// `helm install` with these values, until all is ready. The image is given, unless they name one.
@@ -111,34 +122,28 @@ impl<'a> Deployed<'a> {
         let file = self.site.scratch("values.json");
         fs::write(&file, values.to_string()).expect("a file");
         let file = file.display().to_string();
-        helm(&[
-            verb,
-            &self.name,
-            CHART,
-            "--namespace",
-            &self.site.home,
-            "--values",
-            &file,
-            "--wait",
-            "--timeout",
-            "60s",
-        ])
+        self.run_helm(&[verb, &self.name, CHART, "--values", &file, "--wait", "--timeout", "60s"])
+    }
+
+    /// As administrator, in the agent's namespace.
+    fn run_helm(&self, arguments: &[&str]) -> Finished {
+        let mut command = helm_command();
+        command.env("KUBECONFIG", &self.site.cluster().kubeconfig).args(["--namespace", &self.site.home]);
+        run(command.args(arguments), None, HELM)
     }
 
     #[track_caller]
     pub fn uninstall(self) {
-        helm(&["uninstall", &self.name, "--namespace", &self.site.home, "--wait"]).expect_code(0);
+        self.run_helm(&["uninstall", &self.name, "--wait"]).expect_code(0);
     }
 
     /// `kubectl apply` of a file in `deploy/kubernetes`, with namespace, names of cluster-wide objects
     /// and the rest adjusted as its reader would.
     #[track_caller]
     pub fn apply(site: &'a Site, shape: &str, adjust: impl Fn(&mut Value)) -> Self {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes").join(format!("{shape}.yaml"));
-        let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         site.cluster_scoped("namespaces", &site.home);
         let cluster_role = format!("driftless-{}", site.id);
-        let mut objects = documents(&text);
+        let mut objects = plain(shape);
         for object in &mut objects {
             let kind = object["kind"].as_str().expect("a kind").to_owned();
             match &*kind {
@@ -149,7 +154,7 @@ impl<'a> Deployed<'a> {
                     object["roleRef"]["name"] = json!(cluster_role);
                 }
                 _ if object["metadata"]["namespace"] == "driftless" => {
-                    object["metadata"]["namespace"] = json!(site.home)
+                    object["metadata"]["namespace"] = json!(site.home);
                 }
                 _ => object["metadata"]["namespace"] = json!(site.namespace),
             }
@@ -162,12 +167,12 @@ impl<'a> Deployed<'a> {
             site.cluster_scoped(&format!("{plural}.rbac.authorization.k8s.io"), &cluster_role);
         }
         let list = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
-        cluster().kubectl_with(&["apply", "--server-side", "-f", "-"], Some(&list), &[]).expect_code(0);
+        site.cluster().kubectl_with(&["apply", "--server-side", "-f", "-"], Some(&list), &[]).expect_code(0);
         Self { site, name: "driftless".into() }
     }
 
     pub fn deployment(&self) -> Value {
-        cluster().get(&path("deployments.apps", Some(&self.site.home), &self.name)).expect("a Deployment")
+        self.site.cluster().get(&path("deployments.apps", Some(&self.site.home), &self.name)).expect("a Deployment")
     }
 
     /// The pods, once all that are wanted are ready and no other is left.
@@ -175,7 +180,7 @@ impl<'a> Deployed<'a> {
     pub fn ready_pods(&self) -> Vec<Value> {
         eventually("all replicas are ready", || {
             let deployment = self.deployment();
-            let pods = cluster().get(&path("pods", Some(&self.site.home), "")).expect("a list");
+            let pods = self.site.cluster().get(&path("pods", Some(&self.site.home), "")).expect("a list");
             let pods = pods["items"].as_array().expect("pods").clone();
             let ready = |pod: &Value| {
                 let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
@@ -205,7 +210,8 @@ impl<'a> Deployed<'a> {
             "expirationSeconds": 3607,
             "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}}});
         let path = format!("{}/token", path("serviceaccounts", Some(&self.site.home), account));
-        let answer = cluster().ask(&Method::POST, &path, "application/json", Some(&request)).expect("a token");
+        let answer =
+            self.site.cluster().ask(&Method::POST, &path, "application/json", Some(&request)).expect("a token");
         answer["status"]["token"].as_str().expect("a token").to_owned()
     }
 
@@ -220,7 +226,8 @@ impl<'a> Deployed<'a> {
     pub fn configuration(&self, data: &Path) -> String {
         let volumes = self.deployment()["spec"]["template"]["spec"]["volumes"].clone();
         let name = volumes.as_array().expect("volumes").iter().find_map(|volume| volume["configMap"]["name"].as_str());
-        let map = cluster().get(&path("configmaps", Some(&self.site.home), name.expect("a ConfigMap is mounted")));
+        let map =
+            self.site.cluster().get(&path("configmaps", Some(&self.site.home), name.expect("a ConfigMap is mounted")));
         let text = map.expect("the configuration")["data"]["driftless.yaml"].clone();
         let mut config: Value = serde_saphyr::from_str(text.as_str().expect("a text")).expect("YAML");
         config["listen"] = json!("127.0.0.1:0");

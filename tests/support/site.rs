@@ -13,6 +13,7 @@ use super::audit::{Asked, Mark, requests_since};
 use super::cluster::{Cluster, cluster, path};
 use super::git::TestRepo;
 use super::process::{Finished, run};
+use super::rights::{Account, chart_agent};
 use super::wait::{check, eventually};
 
 /// How long a command may take.
@@ -29,6 +30,8 @@ pub struct Site {
     pub repo: TestRepo,
     directory: TempDir,
     cluster_scoped: Mutex<Vec<String>>,
+    /// Whom the agent is, where it is not somebody who may do everything.
+    account: Option<Account>,
 }
 
 impl Site {
@@ -40,17 +43,22 @@ impl Site {
     /// The same on another cluster.
     pub fn on(cluster: &'static Cluster, files: &[(&str, &str)]) -> Self {
         let id: String = std::iter::repeat_with(|| fastrand::char('a'..='z')).take(8).collect();
-        let site = Self {
+        let mut site = Self {
             cluster,
             home: format!("dl-{id}"),
             namespace: format!("app-{id}"),
             repo: TestRepo::with(files),
             directory: tempfile::tempdir().expect("a temporary directory"),
             cluster_scoped: Mutex::default(),
+            account: None,
             id,
         };
         site.make_namespace(&site.namespace);
         site.write_kubeconfig();
+        // `make test-chart`: the agent is what the chart makes of it.
+        if std::env::var_os("DRIFTLESS_TEST_AS").is_some_and(|whom| whom == "chart") {
+            site.account = Some(chart_agent(&site));
+        }
         site
     }
 
@@ -65,6 +73,10 @@ impl Site {
         self.cluster_scoped("namespaces", name);
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         self.cluster.create("/api/v1/namespaces", &object);
+    }
+
+    pub fn has_namespace(&self, name: &str) -> bool {
+        self.cluster.get(&path("namespaces", None, name)).is_some()
     }
 
     /// Each test is a user of its own, so that the audit log tells them apart. `reader` may do
@@ -98,7 +110,11 @@ impl Site {
     }
 
     pub fn user(&self) -> String {
-        format!("it-{}", self.id)
+        self.account.as_ref().map_or_else(|| format!("it-{}", self.id), Account::user)
+    }
+
+    pub fn cluster(&self) -> &'static Cluster {
+        self.cluster
     }
 
     pub fn reader(&self) -> String {
