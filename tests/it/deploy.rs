@@ -226,6 +226,40 @@ fn helm_installs_an_agent_that_may_do_nothing_but_act_as_an_account() {
     agent.stop();
 }
 
+/// The agent keeps its own objects equal to git without more rights than it has.
+#[test]
+fn an_agent_for_the_whole_cluster_syncs_the_plain_manifests_that_it_was_installed_from() {
+    if !cluster().runs_workloads() {
+        return;
+    }
+    let site = Site::with(&[]);
+    let deployed = Deployed::apply(&site, "cluster", |object| {
+        if object["kind"] == "ConfigMap" {
+            let mut config = site.configuration(&[site.sync("shop")]);
+            config["leaderElection"] = json!({"enabled": true});
+            object["data"]["driftless.yaml"] = json!(config.to_string());
+        }
+        let name = format!("{}-{}.json", object["kind"], object["metadata"]["name"]).replace('"', "");
+        site.repo.write(&name, object.to_string());
+    });
+    let before = deployed.deployment();
+    let commit = site.repo.commit_all("the agent itself");
+    let agent = Agent::spawn(&site, deployed.command("first"));
+    agent.eventually_synced("shop", &commit);
+    let after = deployed.deployment();
+    assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
+    assert_eq!(after["spec"], before["spec"], "nothing of it changed");
+    let budget = path("poddisruptionbudgets.policy", Some(&site.home), &deployed.name);
+    cluster().delete(&budget);
+    eventually("it makes its own objects again", || check(cluster().get(&budget).is_some(), "it is gone"));
+
+    // By a single object, since more of them would be held.
+    site.repo.remove(&format!("PodDisruptionBudget-{}.json", deployed.name));
+    let commit = site.repo.commit_all("without the budget");
+    agent.eventually_synced("shop", &commit);
+    assert!(cluster().get(&budget).is_some(), "what leaves git is not deleted");
+}
+
 /// Applies a file with the configuration of a site in it, and has the agent work.
 #[track_caller]
 fn apply_and_work(site: &Site, shape: &str, account: Option<&Account>) {

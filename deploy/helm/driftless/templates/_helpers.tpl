@@ -25,11 +25,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 }}
 {{- end -}}
 
-{{- define "driftless.metadata" -}}
-name: {{ include "driftless.fullname" . }}
-namespace: {{ .Release.Namespace }}
-labels:
-  {{- include "driftless.labels" . | nindent 2 }}
+{{/* Labels and annotations, for metadata that stands at two spaces. */}}
+{{- define "driftless.marks" }}
+  labels:
+    {{- include "driftless.labels" . | nindent 4 }}
+  {{- with .Values.commonAnnotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 {{- end -}}
 
 {{- define "driftless.serviceAccountName" -}}
