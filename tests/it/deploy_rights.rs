@@ -14,6 +14,7 @@ use crate::support::deploy::{document, documents, rendered};
 use crate::support::process::{Finished, run};
 use crate::support::rights::Account;
 use crate::support::site::{Site, config_map};
+use crate::support::wait::{check, eventually};
 
 const KINDS: &str = include_str!("deploy_kinds.yaml");
 
@@ -291,6 +292,14 @@ fn an_agent_without_the_rest_goes_on_and_tells_what_it_cannot_do() {
         agent.eventually_synced("shop", &site.repo.head());
         drift(&site);
         agent.eventually_logs(&[told, if is_own { &site.home } else { &site.namespace }]);
+        let Some(mark) = audit::mark().filter(|_| is_own) else { continue };
+        eventually("it goes on trying", || {
+            let asked = audit::requests_since(mark, &account.user());
+            let tried = asked.iter().filter(|asked| asked.code == 403 && asked.verb == "watch").count();
+            check(tried > 1, tried)
+        });
+        let lines: Vec<String> = agent.log().into_iter().filter(|line| line.contains("watch")).collect();
+        assert_eq!(lines.len(), 1, "it is told once: {lines:#?}");
     }
     let (site, account) = lacking(false, ("", "configmaps", "delete"));
     site.repo.commit(&[("old.yaml", &config_map("old", "1"))]);
