@@ -1,7 +1,7 @@
 # The habits of this repository; `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help build image-test test crash-points fuzz-cluster demo devcluster fuzz lint fmt fmt-check ci clean
+.PHONY: help build test test-chart test-image crash-points fuzz-cluster demo devcluster helm deploy fuzz lint fmt fmt-check ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -11,16 +11,22 @@ build: ## the binary, target/release/driftless
 
 # The files and the last stage are those of the Dockerfile; of the binary, the dev profile, since an optimised one
 # takes some 10 minutes more and runs no other code.
-image-test: IMAGE_ARCH ?= $(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(shell uname -m)))
-image-test: devcluster ## the image, without Docker: its files, and a run as its user; needs buildah, bubblewrap, musl
+test-image: IMAGE_ARCH ?= $(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(shell uname -m)))
+test-image: devcluster ## the image, without Docker: its files, and a run as its user; needs buildah, bubblewrap, musl
 	@deploy/image/build missing $(IMAGE_ARCH) || { echo "make: deploy/image/build says how to install this" >&2; exit 1; }
 	binary=$$(realpath "$$(deploy/image/build binary $(IMAGE_ARCH) dev)") && \
 	  DRIFTLESS_IMAGE_BINARY=$$binary cargo test --locked --test it -- --ignored --show-output image::
 
 # Most tests wait for the control plane most of the time.
 test: export RUST_TEST_THREADS ?= 4
-test: devcluster ## all tests, on a throwaway control plane; TEST_ARGS="--lib plan::" runs some
+test: devcluster helm ## all tests, on a throwaway control plane; TEST_ARGS="--lib plan::" runs some
 	cargo test --locked $(TEST_ARGS)
+
+# The agent's account has what the manifests for a whole cluster grant, and nothing else.
+CHART_TESTS := sync:: prune:: watched:: order:: shop::
+test-chart: export RUST_TEST_THREADS ?= 4
+test-chart: devcluster ## the core of the tests, with the permissions that the chart grants
+	DRIFTLESS_TEST_AS=chart cargo test --locked --test it -- $(CHART_TESTS)
 
 crash-points: devcluster ## kills the agent before and after every request of a story; `make test` tries some
 	DRIFTLESS_CRASH_POINTS=all cargo test --locked --test it -- --nocapture crash::
@@ -37,6 +43,12 @@ demo: devcluster ## a shop in a throwaway cluster, kept equal to git; KEEP=1 lea
 # Nothing to build where the tests are given a control plane.
 devcluster: ## the control plane for tests and demo: some minutes, once
 	@if [ -z "$$KUBEBUILDER_ASSETS$$DRIFTLESS_TEST_KUBECONFIG" ]; then tests/devcluster/build; fi
+
+helm: ## helm, for the tests of the chart: a minute or two, once; HELM=... names another
+	@tests/helm/build
+
+deploy: ## makes deploy/kubernetes and the schema of the values out of the chart
+	deploy/generate
 
 fuzz: ## looks for input that breaks a parser: TARGET=manifests|fields|path|inventory|config|walk SECONDS=600
 	fuzz/run $(or $(TARGET),manifests) $(or $(SECONDS),600)

@@ -124,7 +124,11 @@ pub(super) async fn watch_marks(
             () = marks.closed() => return,
         };
         match event {
-            Some(Ok(WatchEvent::Init)) => arriving.clear(),
+            // Comes with every try, also with those that fail.
+            Some(Ok(WatchEvent::Init)) => {
+                arriving.clear();
+                continue;
+            }
             Some(Ok(WatchEvent::InitApply(parent))) => drop(arriving.insert(name_of(&parent), marks_of(&parent))),
             Some(Ok(WatchEvent::InitDone)) => current = std::mem::take(&mut arriving),
             Some(Ok(WatchEvent::Apply(parent))) => drop(current.insert(name_of(&parent), marks_of(&parent))),

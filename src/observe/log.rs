@@ -17,9 +17,10 @@ use super::text::{Clock, TARGET, Text};
 /// `debug`, `info,driftless=debug`.
 const FILTER: &str = "DRIFTLESS_LOG";
 /// Stands before every filter: libraries are heard from `warn` up unless they are named.
-/// The client of the API server logs every error that it also returns: those are told once, with what
-/// was attempted.
-const QUIET: &str = "h2=warn,hyper=warn,kube=warn,kube_client=off,log=warn,notify=warn,rustls=warn,tower=warn";
+/// The client of the API server, and its watch, log every error that they also return: those are told
+/// once, with what was attempted.
+const QUIET: &str =
+    "h2=warn,hyper=warn,kube=warn,kube_client=off,kube_runtime=off,log=warn,notify=warn,rustls=warn,tower=warn";
 
 /// In which form the log is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

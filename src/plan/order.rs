@@ -12,8 +12,11 @@ use super::{Desired, Problem};
 pub enum Stage {
     /// What others live in: CRDs and Namespaces.
     Foundations,
-    /// What others refer to: RBAC, service accounts, configuration, storage, classes, quotas.
+    /// What others refer to: roles, service accounts, configuration, storage, classes, quotas.
     References,
+    /// Bindings: the API server looks up what a role grants before it lets anybody but an
+    /// administrator bind it, so the role has to be there.
+    Bindings,
     Workloads,
     /// What can refuse everything else: admission webhooks and aggregated APIs.
     Interceptors,
@@ -24,6 +27,7 @@ impl Stage {
     pub fn of(gk: &GroupKind) -> Self {
         match (&*gk.group, &*gk.kind) {
             ("apiextensions.k8s.io", "CustomResourceDefinition") | ("", "Namespace") => Self::Foundations,
+            ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => Self::Bindings,
             (
                 "",
                 "ConfigMap"
@@ -187,6 +191,16 @@ mod tests {
         assert!(messages[0].contains("Pod a -> Pod b -> Pod a"), "{messages:?}");
         let named: BTreeSet<&str> = problems.iter().map(|problem| &*problem.object.as_ref().unwrap().name).collect();
         assert_eq!(named.into_iter().collect::<Vec<_>>(), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_binding_comes_after_all_roles_and_before_what_acts_by_it() {
+        let of = |group: &str, kind: &str| Stage::of(&GroupKind { group: group.into(), kind: kind.into() });
+        let rbac = "rbac.authorization.k8s.io";
+        for (role, binding) in [("Role", "RoleBinding"), ("ClusterRole", "ClusterRoleBinding")] {
+            assert!(of(rbac, role) < of(rbac, binding), "{binding}");
+            assert!(of(rbac, binding) < of("apps", "Deployment"), "{binding}");
+        }
     }
 
     #[test]

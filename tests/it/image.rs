@@ -1,5 +1,5 @@
 //! The image: what is in it, and that the binary does its work there as the image's user, with
-//! nothing but the image's files. Needs a static binary, which `make image-test` builds.
+//! nothing but the image's files. Needs a static binary, which `make test-image` builds.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 #[test]
-#[ignore = "needs the static binary: make image-test"]
+#[ignore = "needs the static binary: make test-image"]
 fn the_image_holds_a_binary_certificates_and_little_else() {
     let image = Image::build();
     let mut files: Vec<String> = image
@@ -134,7 +134,7 @@ fn api_server() -> (url::Url, String) {
 }
 
 #[test]
-#[ignore = "needs the static binary: make image-test"]
+#[ignore = "needs the static binary: make test-image"]
 fn in_the_image_the_agent_syncs_over_https_from_a_name_in_the_clusters_dns_as_its_user_on_a_read_only_root() {
     if let Some(why) = forbidden() {
         return println!("skipped: {why}");
@@ -179,7 +179,7 @@ fn in_the_image_the_agent_syncs_over_https_from_a_name_in_the_clusters_dns_as_it
 }
 
 #[test]
-#[ignore = "needs the static binary: make image-test"]
+#[ignore = "needs the static binary: make test-image"]
 fn in_the_image_an_unknown_authority_is_refused_until_ssl_cert_file_names_it() {
     if let Some(why) = forbidden() {
         return println!("skipped: {why}");
@@ -204,9 +204,9 @@ fn in_the_image_an_unknown_authority_is_refused_until_ssl_cert_file_names_it() {
 
 /// `.dockerignore` lets through what the compiler reads, and nothing that it does not.
 #[test]
-#[ignore = "needs the static binary: make image-test"]
+#[ignore = "needs the static binary: make test-image"]
 fn the_build_context_is_what_the_build_reads() {
-    let binary = std::env::var("DRIFTLESS_IMAGE_BINARY").expect("DRIFTLESS_IMAGE_BINARY: run make image-test");
+    let binary = std::env::var("DRIFTLESS_IMAGE_BINARY").expect("DRIFTLESS_IMAGE_BINARY: run make test-image");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = std::fs::read_to_string(format!("{binary}.d")).expect("what the compiler read");
     let (_, read) = read.split_once(": ").expect("a list of files");

@@ -125,8 +125,9 @@ fn events(log: &std::path::Path, since: Mark) -> impl Iterator<Item = Value> {
     BufReader::new(file).split(b'\n').map_while(Result::ok).filter_map(|line| serde_json::from_slice(&line).ok())
 }
 
+/// As whom it was asked.
 fn who(event: &Value) -> Option<&str> {
-    event.pointer("/impersonatedUser/username")?.as_str()
+    event.pointer("/impersonatedUser/username").or_else(|| event.pointer("/user/username"))?.as_str()
 }
 
 fn asked(event: &Value) -> Asked {

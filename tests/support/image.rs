@@ -37,10 +37,10 @@ pub struct Pod {
 }
 
 impl Image {
-    /// With the binary that `DRIFTLESS_IMAGE_BINARY` names, which `make image-test` builds.
+    /// With the binary that `DRIFTLESS_IMAGE_BINARY` names, which `make test-image` builds.
     pub fn build() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let binary = std::env::var_os("DRIFTLESS_IMAGE_BINARY").expect("DRIFTLESS_IMAGE_BINARY: run make image-test");
+        let binary = std::env::var_os("DRIFTLESS_IMAGE_BINARY").expect("DRIFTLESS_IMAGE_BINARY: run make test-image");
         let directory = tempfile::tempdir().expect("a temporary directory");
         // The image's user is another one than ours.
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("permissions");

@@ -1,9 +1,12 @@
 //! Accounts with permissions of their own, as RBAC grants them.
 
+use std::sync::OnceLock;
+
 use http::Method;
 use serde_json::{Value, json};
 
 use super::cluster::{cluster, path};
+use super::deploy::{document, plain};
 use super::site::Site;
 
 /// A `ServiceAccount`.
@@ -48,6 +51,21 @@ impl Account {
         cluster().create(&path("roles.rbac.authorization.k8s.io", Some(namespace), ""), &object);
         cluster().create(&path("rolebindings.rbac.authorization.k8s.io", Some(namespace), ""), &binding);
     }
+
+    /// Grants rules in the whole cluster; `role` as above.
+    pub fn may_everywhere(&self, site: &Site, role: &str, rules: &Value) {
+        let object = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": {"name": role}, "rules": rules});
+        let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": {"name": role},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "ServiceAccount", "name": self.name, "namespace": self.namespace}]});
+        for (plural, object) in [("clusterroles", object), ("clusterrolebindings", binding)] {
+            let plural = format!("{plural}.rbac.authorization.k8s.io");
+            site.cluster_scoped(&plural, role);
+            site.cluster().create(&path(&plural, None, ""), &object);
+        }
+    }
 }
 
 /// All that is done with the objects of a kind.
@@ -82,4 +100,27 @@ pub fn lend(agent: &Account, account: &Account) {
     let rule = json!([{"apiGroups": [""], "resources": ["serviceaccounts"],
         "verbs": ["impersonate"], "resourceNames": [account.name]}]);
     agent.may(&account.namespace, &format!("act-as-{}", account.name), &rule);
+}
+
+/// The agent of a site as the plain manifests for a whole cluster make it: their `ClusterRole`, with
+/// rules for the custom resources of the tests as the value `rbac.extraRules` would add them, and
+/// their Role in its namespace.
+pub fn chart_agent(site: &Site) -> Account {
+    static MANIFESTS: OnceLock<Vec<Value>> = OnceLock::new();
+    let manifests = MANIFESTS.get_or_init(|| plain("cluster"));
+    if !site.has_namespace(&site.home) {
+        site.make_namespace(&site.home);
+    }
+    let agent = Account::create(&site.home, "driftless");
+    agent.may(&site.home, "driftless", &document(manifests, "Role", "driftless")["rules"]);
+    let mut rules = document(manifests, "ClusterRole", "driftless")["rules"].clone();
+    let extra = [
+        every("*", &["things", "promotions"]),
+        // The shop has a Role that grants this.
+        json!({"apiGroups": ["shop.example.com"], "resources": ["promotions/status"], "verbs": ["patch"]}),
+    ];
+    rules.as_array_mut().expect("rules").extend(extra);
+    agent.may_everywhere(site, &format!("driftless-{}", site.id), &rules);
+    site.use_token(&agent.token());
+    agent
 }

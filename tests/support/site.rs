@@ -13,6 +13,7 @@ use super::audit::{Asked, Mark, requests_since};
 use super::cluster::{Cluster, cluster, path};
 use super::git::TestRepo;
 use super::process::{Finished, run};
+use super::rights::{Account, chart_agent};
 use super::wait::{check, eventually};
 
 /// How long a command may take.
@@ -29,6 +30,8 @@ pub struct Site {
     pub repo: TestRepo,
     directory: TempDir,
     cluster_scoped: Mutex<Vec<String>>,
+    /// Whom the agent is, where it is not somebody who may do everything.
+    account: Option<Account>,
 }
 
 impl Site {
@@ -40,17 +43,22 @@ impl Site {
     /// The same on another cluster.
     pub fn on(cluster: &'static Cluster, files: &[(&str, &str)]) -> Self {
         let id: String = std::iter::repeat_with(|| fastrand::char('a'..='z')).take(8).collect();
-        let site = Self {
+        let mut site = Self {
             cluster,
             home: format!("dl-{id}"),
             namespace: format!("app-{id}"),
             repo: TestRepo::with(files),
             directory: tempfile::tempdir().expect("a temporary directory"),
             cluster_scoped: Mutex::default(),
+            account: None,
             id,
         };
         site.make_namespace(&site.namespace);
         site.write_kubeconfig();
+        // `make test-chart`: the agent is what the chart makes of it.
+        if std::env::var_os("DRIFTLESS_TEST_AS").is_some_and(|whom| whom == "chart") {
+            site.account = Some(chart_agent(&site));
+        }
         site
     }
 
@@ -65,6 +73,10 @@ impl Site {
         self.cluster_scoped("namespaces", name);
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         self.cluster.create("/api/v1/namespaces", &object);
+    }
+
+    pub fn has_namespace(&self, name: &str) -> bool {
+        self.cluster.get(&path("namespaces", None, name)).is_some()
     }
 
     /// Each test is a user of its own, so that the audit log tells them apart. `reader` may do
@@ -84,16 +96,25 @@ impl Site {
 
     /// Has the agent be whoever this token belongs to.
     pub fn use_token(&self, token: &str) {
-        let text = std::fs::read_to_string(&cluster().kubeconfig).expect("a kubeconfig");
+        self.write_token(&self.kubeconfig(), token);
+    }
+
+    /// A kubeconfig of whoever this token belongs to.
+    pub fn write_token(&self, file: &Path, token: &str) {
+        let text = std::fs::read_to_string(&self.cluster.kubeconfig).expect("a kubeconfig");
         let mut config: Value = serde_saphyr::from_str(&text).expect("a kubeconfig");
         for user in config["users"].as_array_mut().expect("users") {
             user["user"] = json!({"token": token});
         }
-        std::fs::write(self.kubeconfig(), config.to_string()).expect("a file");
+        std::fs::write(file, config.to_string()).expect("a file");
     }
 
     pub fn user(&self) -> String {
-        format!("it-{}", self.id)
+        self.account.as_ref().map_or_else(|| format!("it-{}", self.id), Account::user)
+    }
+
+    pub fn cluster(&self) -> &'static Cluster {
+        self.cluster
     }
 
     pub fn reader(&self) -> String {
