@@ -1,7 +1,7 @@
 # The habits of this repository; `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help build test crash-points fuzz-cluster demo devcluster fuzz lint fmt fmt-check ci clean
+.PHONY: help build test regenerate crash-points fuzz-cluster demo devcluster fuzz lint fmt fmt-check ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +13,11 @@ build: ## the binary, target/release/driftless
 test: export RUST_TEST_THREADS ?= 4
 test: devcluster ## all tests, on a throwaway control plane; TEST_ARGS="--lib plan::" runs some
 	cargo test --locked $(TEST_ARGS)
+
+# The story of the dashboards takes two minutes.
+regenerate: export DRIFTLESS_REGENERATE = 1
+regenerate: devcluster ## writes anew what is made from other files: the PrometheusRule, docs/observability.md
+	cargo test --locked --test it -- observability::
 
 crash-points: devcluster ## kills the agent before and after every request of a story; `make test` tries some
 	DRIFTLESS_CRASH_POINTS=all cargo test --locked --test it -- --nocapture crash::

@@ -18,6 +18,7 @@ mod ignore;
 mod ignore_modes;
 mod inventory;
 mod leader;
+mod observability;
 mod order;
 mod permission;
 mod plan;

@@ -10,6 +10,7 @@ pub mod git;
 pub mod githttp;
 pub mod plane;
 pub mod process;
+pub mod prometheus;
 pub mod rights;
 pub mod site;
 pub mod stall;
