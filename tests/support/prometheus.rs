@@ -16,7 +16,7 @@ use super::process::{Finished, Leash, Lines, run};
 use super::wait::eventually;
 
 /// How long an answer, or one of its tools, may take.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// One series at one moment: its labels without those of every series, and its value.
 pub type Sample = (BTreeMap<String, String>, f64);

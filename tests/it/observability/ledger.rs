@@ -107,7 +107,9 @@ fn of_panel(place: &str, panel: &serde_json::Value) -> Vec<Entry> {
         let renamed = panel.pointer("/transformations").and_then(|all| all.as_array()?.last().cloned());
         let renamed = renamed.and_then(|last| Some(last["options"]["renameByName"][&column].as_str()?.to_owned()));
         let legend = text(target, "legendFormat");
-        let constant = (targets.len() > 1 && !legend.starts_with("__")).then(|| legend.to_owned());
+        // What is the same for all its series, such as `p95`, or `open` of `{{instance}} open`.
+        let constant = legend.rsplit("}}").next().map(str::trim).filter(|word| !word.starts_with("__"));
+        let constant = constant.filter(|_| targets.len() > 1).map(ToOwned::to_owned);
         let part = renamed.or(constant).unwrap_or_default();
         let overrides = panel["fieldConfig"]["overrides"].as_array().into_iter().flatten();
         let own = overrides.filter(|one| one["matcher"]["options"] == *part).find_map(|one| {
@@ -153,7 +155,9 @@ fn told(entry: &Entry) -> String {
 
 /// The labels' values and the value, such as `shop Synced 1`.
 fn one((labels, value): &Sample, unit: &str) -> String {
-    let mut words: Vec<String> = labels.values().cloned().collect();
+    let sync = labels.get("sync").into_iter();
+    let others = labels.iter().filter(|(name, _)| *name != "sync").map(|(_, value)| value);
+    let mut words: Vec<String> = sync.chain(others).cloned().collect();
     let number = match value.abs() {
         value if value >= 1e6 && unit == "bytes" => {
             return format!("{} {:.1} MiB", words.join(" "), value / 1_048_576.0);

@@ -13,6 +13,7 @@ use super::ledger::Ledger;
 use crate::support::agent::Agent;
 use crate::support::cluster::cluster;
 use crate::support::etcd;
+use crate::support::git::TestRepo;
 use crate::support::prometheus::{Prometheus, deploy};
 use crate::support::site::{Site, config_map, crd, deployment, thing};
 use crate::support::wait::{check, within};
@@ -36,6 +37,25 @@ fn many(count: usize, prefix: &str) -> String {
     (0..count).map(|number| config_map(&format!("{prefix}{number}"), "1") + "---\n").collect()
 }
 
+/// Commits files as of now, and pushes; gives the commit's id. Those of other tests have one time always,
+/// and their age would say nothing.
+fn commit_now(repo: &TestRepo, files: &[(&str, &str)]) -> String {
+    for (path, content) in files {
+        repo.write(path, content);
+    }
+    repo.commit_unpushed("a commit");
+    let now = jiff::Timestamp::now().as_second();
+    let written = repo.git(&["cat-file", "commit", "HEAD"]);
+    let lines = written.lines().map(|line| match line.strip_prefix("committer ") {
+        Some(_) => format!("committer Ada <ada@example.com> {now} +0000\n"),
+        None => format!("{line}\n"),
+    });
+    let commit = repo.git_with_input(&["hash-object", "-t", "commit", "-w", "--stdin"], &lines.collect::<String>());
+    repo.git(&["reset", "--quiet", "--soft", &commit]);
+    repo.push();
+    commit
+}
+
 impl Story {
     /// Syncs of one repository: one that is well, and one for each trouble.
     fn begin() -> Self {
@@ -57,6 +77,7 @@ impl Story {
             ("paused/a.yaml", &config_map("paused", "1")),
             ("watched/a.yaml", &config_map("watched", "1")),
         ]);
+        commit_now(&site.repo, &[]);
         let prometheus = Prometheus::start(&rules_file());
         Self { site, group, prometheus, ledger: Ledger::new(&SYNCS), awake: BTreeSet::new() }
     }
@@ -164,7 +185,7 @@ fn every_panel_and_alert_shows_something_in_a_story_in_which_everything_happens(
 
     // A commit changes one object and takes one away; somebody changes one by hand.
     story.site.repo.remove("shop/gone.yaml");
-    let commit = story.site.repo.commit(&[("shop/a.yaml", &config_map("a", "two"))]);
+    let commit = commit_now(&story.site.repo, &[("shop/a.yaml", &config_map("a", "two"))]);
     a.eventually_synced("shop", &commit);
     story.site.edit("configmaps", "a", "tuner", &json!({"data": {"value": "by hand"}}));
     story.site.eventually_has("a", "two");
@@ -177,7 +198,7 @@ fn every_panel_and_alert_shows_something_in_a_story_in_which_everything_happens(
     });
     story.look();
 
-    story.site.repo.commit(&[("held/all.yaml", "")]);
+    commit_now(&story.site.repo, &[("held/all.yaml", "")]);
     story.until(&["DriftlessPruneHeld"]);
 
     for number in 0..BURST {
@@ -236,7 +257,7 @@ fn assert_variables_have_values(prometheus: &Prometheus) {
 #[test]
 fn the_table_lists_every_panel_and_every_rule() {
     if std::env::var_os(super::REGENERATE).is_some() {
-        // The story writes it meanwhile.
+        // The story writes it anew meanwhile.
         return;
     }
     let document = read("docs/observability.md");
