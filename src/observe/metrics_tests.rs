@@ -106,43 +106,39 @@ fn ten_thousand_managers_and_kinds_stay_a_few_series() {
 /// Everything that can happen to an object, and every way to fail with words of its own.
 fn much_happens(metrics: &Metrics, sync: &Arc<str>, round: &str) {
     for number in 0..10_000 {
-        let object = ObjectId::new("apps", "Deployment", Some(&format!("ns-{round}-{number}")), "needle");
+        let id = ObjectId::new("apps", "Deployment", Some(&format!("ns-{round}-{number}")), "needle");
         for result in [ApplyResult::Created, ApplyResult::Unchanged, ApplyResult::Failed] {
-            let Event::Applied { uid, error, again, .. } = sample::applied(sync, result) else { unreachable!() };
-            let object = object.clone();
-            metrics.record(&Event::Applied { sync: sync.clone(), object, uid, result, error, again });
+            let mut event = sample::applied(sync, result);
+            if let Event::Applied { object, error, .. } = &mut event {
+                object.clone_from(&id);
+                *error = Some(Problem::general(format!("needle {round} {number}")));
+            }
+            metrics.record(&event);
         }
-        metrics.record(&sample::drifted(sync, object.clone(), Some("kubectl-edit")));
+        metrics.record(&sample::drifted(sync, id.clone(), Some("kubectl-edit")));
         let after = Duration::from_millis(3);
-        metrics.record(&Event::DriftHealed { sync: sync.clone(), object: object.clone(), after });
+        metrics.record(&Event::DriftHealed { sync: sync.clone(), object: id.clone(), after });
         let (result, detail) = (PruneResult::Deleted, Some(format!("needle {round} {number}")));
-        metrics.record(&Event::Pruned { sync: sync.clone(), object, result, detail });
+        metrics.record(&Event::Pruned { sync: sync.clone(), object: id, result, detail });
     }
     for number in 0..1_000_u16 {
-        let error = format!("needle {round} {number}");
-        let (commit, retry_in) = (Some(format!("{number:040x}")), Some(Duration::from_secs(1)));
-        let (result, looked) = (LookResult::Failed, Some(error.clone()));
-        metrics.record(&Event::Looked { sync: sync.clone(), result, commit, error: looked, retry_in });
-        metrics.record(&Event::Problem { sync: sync.clone(), problem: Problem::general(&error) });
-        let Event::SyncEnded { result, changed, lag, again, .. } = sample::ended(sync, SyncResult::Failed, 0, None)
-        else {
-            unreachable!()
-        };
-        let (commit, message) = (format!("{number:040x}"), error.clone());
-        metrics.record(&Event::SyncEnded {
-            sync: sync.clone(),
-            result,
-            commit,
-            changed,
-            message,
-            lag,
-            retry_in,
-            again,
-        });
-        let status = SyncStatus { message: error.clone(), ..sample::status(sync, Phase::Failing) };
+        let words = format!("needle {round} {number}");
+        let mut looked = sample::looked(sync, LookResult::Failed);
+        if let Event::Looked { commit, error, .. } = &mut looked {
+            (*commit, *error) = (Some(words.clone()), Some(words.clone()));
+        }
+        metrics.record(&looked);
+        metrics.record(&Event::Problem { sync: sync.clone(), problem: Problem::general(&words) });
+        let mut ended = sample::ended(sync, SyncResult::Failed, 0, None);
+        if let Event::SyncEnded { commit, message, .. } = &mut ended {
+            commit.clone_from(&words);
+            message.clone_from(&words);
+        }
+        metrics.record(&ended);
+        let status = SyncStatus { message: words.clone(), ..sample::status(sync, Phase::Failing) };
         metrics.record(&Event::Status { status: Arc::new(status), commit_time: None });
-        metrics.record(&Event::EventsDropped { sync: sync.clone(), events: 1, why: error.clone() });
-        metrics.record(&Event::ConfigRejected { error });
+        metrics.record(&Event::EventsDropped { sync: sync.clone(), events: 1, why: words.clone() });
+        metrics.record(&Event::ConfigRejected { error: words });
         metrics.request(&format!("verb-{number}"), Some(number), Duration::from_millis(1));
     }
 }
