@@ -1,7 +1,7 @@
 # The habits of this repository; `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-chart test-image crash-points fuzz-cluster demo devcluster helm deploy fuzz lint fmt fmt-check ci clean
+.PHONY: help build test test-chart test-image crash-points fuzz-cluster demo devcluster helm deploy regenerate fuzz lint fmt fmt-check ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,11 @@ CHART_TESTS := sync:: prune:: watched:: order:: shop::
 test-chart: export RUST_TEST_THREADS ?= 4
 test-chart: devcluster ## the core of the tests, with the permissions that the chart grants
 	DRIFTLESS_TEST_AS=chart cargo test --locked --test it -- $(CHART_TESTS)
+
+# The story of the dashboards takes two minutes.
+regenerate: export DRIFTLESS_REGENERATE = 1
+regenerate: devcluster ## writes anew what is made from other files: the PrometheusRule, docs/observability.md
+	cargo test --locked --test it -- observability::
 
 crash-points: devcluster ## kills the agent before and after every request of a story; `make test` tries some
 	DRIFTLESS_CRASH_POINTS=all cargo test --locked --test it -- --nocapture crash::

@@ -101,7 +101,15 @@ enum ConfigCommand {
 /// Parses the arguments of the process and does what they say.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(told) => {
+            // Whether it can be printed or not, this is the end.
+            let _ = told.print();
+            // Not clap's own 2, which says of `plan` that there are changes.
+            return if told.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
     if let Err(error) = run::init_log(&arguments.command, &arguments.common) {
         eprintln!("error: {}", with_causes(&error));
         return ExitCode::FAILURE;

@@ -26,6 +26,7 @@ pub(super) struct Families {
     pub(super) events_dropped_total: IntCounterVec,
     pub(super) kube_requests_total: IntCounterVec,
     pub(super) sync_ready: IntGaugeVec,
+    pub(super) sync_phase: IntGaugeVec,
     pub(super) sync_suspended: IntGaugeVec,
     pub(super) objects: IntGaugeVec,
     pub(super) drifted_objects: IntGaugeVec,
@@ -73,6 +74,7 @@ impl Families {
             events_dropped_total: counter("events_dropped_total", "Kubernetes Events not written.", &["sync"])?,
             kube_requests_total: counter("kube_requests_total", "Requests to the API server.", &["verb", "code"])?,
             sync_ready: gauge("sync_ready", "1 when the cluster equals the commit, else 0.", &["sync"])?,
+            sync_phase: gauge("sync_phase", "1 for the phase that the sync is in, else 0.", &["sync", "phase"])?,
             sync_suspended: gauge("sync_suspended", "1 when the sync is suspended, else 0.", &["sync"])?,
             objects: gauge("objects", "Objects in the inventory by health.", &["sync", "health"])?,
             drifted_objects: gauge("drifted_objects", "Objects whose drift is not undone yet.", &["sync"])?,
@@ -147,6 +149,7 @@ impl Families {
         }
         for family in [
             &self.sync_ready,
+            &self.sync_phase,
             &self.sync_suspended,
             &self.objects,
             &self.drifted_objects,
@@ -215,7 +218,9 @@ mod tests {
     }
 
     fn documented(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
-        let rows = text.lines().filter(|line| line.starts_with("| `driftless_"));
+        let rows = text.lines().filter(|line| line.starts_with("| `driftless_") || line.starts_with("| `process_"));
+        // Of what is elsewhere, the second column is no type.
+        let rows = rows.filter(|row| [" counter ", " gauge ", " histogram "].contains(&row.split('|').nth(2).unwrap()));
         rows.map(|row| {
             let cells: Vec<&str> = row.split('|').map(str::trim).collect();
             let labels = cells[3].split(',').map(|label| label.trim().trim_matches('`').to_owned());

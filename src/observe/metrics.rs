@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+#[cfg(target_os = "linux")]
+use prometheus::process_collector::ProcessCollector;
 use prometheus::{Registry, TextEncoder};
 
 use super::bounded::{Bounded, code, verb};
@@ -56,6 +58,8 @@ impl Metrics {
     pub fn new() -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let families = Families::register(&registry)?;
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(ProcessCollector::for_self()))?;
         families.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
             inner: Arc::new(Inner {
@@ -208,6 +212,11 @@ impl Metrics {
         let sync = [status.sync.as_str()];
         families.sync_ready.with_label_values(&sync).set(i64::from(status.phase == Phase::Synced));
         families.sync_suspended.with_label_values(&sync).set(i64::from(status.phase == Phase::Suspended));
+        // Zeros too: a phase that is over says so at once.
+        for phase in Phase::ALL {
+            let here = i64::from(status.phase == phase);
+            families.sync_phase.with_label_values(&[sync[0], phase.as_str()]).set(here);
+        }
         let held = status.held.as_ref().map_or(0, |held| held.prune);
         families.prune_held_objects.with_label_values(&sync).set(number(held));
         // What an earlier process left behind, until a cycle of this one comes to its end.
@@ -231,133 +240,5 @@ fn number(count: usize) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::observe::{SyncResult, sample};
-
-    fn recorded(events: &[Event]) -> Metrics {
-        let metrics = Metrics::new().unwrap();
-        for event in events {
-            metrics.record(event);
-        }
-        metrics
-    }
-
-    fn assert_series(metrics: &Metrics, expected: &[&str]) {
-        let text = metrics.render();
-        for series in expected {
-            assert!(text.lines().any(|line| line == *series), "no line `{series}` in\n{text}");
-        }
-    }
-
-    #[test]
-    fn events_are_counted_under_the_documented_labels() {
-        let metrics = recorded(&sample::every_event());
-        assert_series(
-            &metrics,
-            &[
-                r#"driftless_git_fetch_total{result="unchanged",sync="shop"} 1"#,
-                r#"driftless_git_fetch_total{result="fetched",sync="shop"} 1"#,
-                r#"driftless_git_fetch_total{result="failed",sync="shop"} 1"#,
-                r#"driftless_apply_total{kind="Deployment",result="created",sync="shop"} 1"#,
-                r#"driftless_apply_total{kind="Deployment",result="skipped",sync="shop"} 1"#,
-                r#"driftless_prune_total{kind="Deployment",result="kept",sync="shop"} 1"#,
-                r#"driftless_drift_detected_total{kind="Deployment",manager="kubectl-edit",sync="shop"} 1"#,
-                r#"driftless_drift_healed_total{kind="Deployment",sync="shop"} 1"#,
-                r#"driftless_heal_duration_seconds_bucket{sync="shop",le="0.0025"} 0"#,
-                r#"driftless_heal_duration_seconds_bucket{sync="shop",le="0.005"} 1"#,
-                r#"driftless_sync_duration_seconds_count{phase="total",sync="shop"} 1"#,
-                r#"driftless_sync_total{result="held",sync="shop"} 1"#,
-                r#"driftless_commit_lag_seconds_sum{sync="shop"} 80"#,
-                r#"driftless_sync_ready{sync="shop"} 0"#,
-                r#"driftless_sync_suspended{sync="shop"} 0"#,
-                r#"driftless_objects{health="Current",sync="shop"} 4"#,
-                r#"driftless_objects{health="InProgress",sync="shop"} 0"#,
-                r#"driftless_prune_held_objects{sync="shop"} 12"#,
-                r#"driftless_commit_timestamp_seconds{sync="shop"} 1700000000"#,
-                "driftless_config_valid 1",
-                concat!("driftless_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
-            ],
-        );
-    }
-
-    #[test]
-    fn the_phase_of_a_sync_shows_as_ready_or_suspended() {
-        let tell = |phase| Event::Status { status: Arc::new(sample::status("shop", phase)), commit_time: None };
-        let metrics = recorded(&[tell(Phase::Synced)]);
-        assert_series(&metrics, &[r#"driftless_sync_ready{sync="shop"} 1"#]);
-        metrics.record(&tell(Phase::Suspended));
-        let suspended = [r#"driftless_sync_ready{sync="shop"} 0"#, r#"driftless_sync_suspended{sync="shop"} 1"#];
-        assert_series(&metrics, &suspended);
-    }
-
-    #[test]
-    fn an_object_counts_as_drifted_until_it_is_put_back() {
-        let sync: Arc<str> = "shop".into();
-        let other = ObjectId::new("", "Service", Some("shop"), "web");
-        let detected = |object: &ObjectId| sample::drifted(&sync, object.clone(), None);
-        let metrics = recorded(&[detected(&sample::web()), detected(&sample::web()), detected(&other)]);
-        assert_series(&metrics, &[r#"driftless_drifted_objects{sync="shop"} 2"#]);
-        metrics.record(&sample::applied(&sync, ApplyResult::Failed));
-        assert_series(&metrics, &[r#"driftless_drifted_objects{sync="shop"} 2"#]);
-        metrics.record(&sample::applied(&sync, ApplyResult::Configured));
-        metrics.record(&Event::DriftHealed { sync, object: other, after: Duration::from_millis(3) });
-        assert_series(&metrics, &[r#"driftless_drifted_objects{sync="shop"} 0"#]);
-    }
-
-    #[test]
-    fn ten_thousand_managers_and_kinds_stay_a_few_series() {
-        let sync: Arc<str> = "shop".into();
-        let metrics = Metrics::new().unwrap();
-        for number in 0..10_000 {
-            metrics.record(&sample::drifted(&sync, sample::web(), Some(&format!("manager-{number}"))));
-            let object = ObjectId::new("example.com", &format!("Kind{number}"), None, "it");
-            metrics.record(&Event::DriftHealed { sync: sync.clone(), object, after: Duration::from_millis(3) });
-        }
-        metrics.record(&sample::drifted(&sync, sample::web(), None));
-        let text = metrics.render();
-        let count = |family: &str| text.lines().filter(|line| line.starts_with(family)).count();
-        assert!(count("driftless_drift_detected_total{") <= MOST_MANAGERS + 1);
-        assert!(count("driftless_drift_healed_total{") <= MOST_KINDS + 1);
-        assert!(text.contains(r#"manager="unknown""#));
-    }
-
-    #[test]
-    fn a_forgotten_sync_leaves_no_series_and_others_stay() {
-        let metrics = recorded(&sample::every_event());
-        metrics.record(&sample::ended(&"infra".into(), SyncResult::Synced, 0, None));
-        metrics.record(&Event::SyncForgotten { sync: "shop".into() });
-        assert!(!metrics.render().contains("shop"));
-        assert_series(&metrics, &[r#"driftless_sync_total{result="synced",sync="infra"} 1"#]);
-    }
-
-    #[test]
-    fn the_last_success_is_that_of_the_last_cycle_also_when_it_changed_nothing() {
-        let metrics = Metrics::new().unwrap();
-        let last = || metrics.inner.families.last_success.with_label_values(&["shop"]).get();
-        metrics.record(&Event::Status { status: Arc::new(sample::status("shop", Phase::Synced)), commit_time: None });
-        assert_eq!(last(), 1_700_000_060, "what an earlier process left behind");
-        let ended = |result| sample::ended(&"shop".into(), result, 0, None);
-        metrics.record(&ended(SyncResult::Failed));
-        assert_eq!(last(), 1_700_000_060);
-        metrics.record(&ended(SyncResult::Synced));
-        assert!(last() > 1_700_000_060);
-    }
-
-    #[test]
-    fn requests_are_counted_by_verb_and_status() {
-        let metrics = Metrics::new().unwrap();
-        metrics.request("patch", Some(200), Duration::from_millis(2));
-        metrics.request("patch", None, Duration::from_secs(1));
-        metrics.request("CONNECT", Some(101), Duration::from_millis(2));
-        assert_series(
-            &metrics,
-            &[
-                r#"driftless_kube_requests_total{code="200",verb="patch"} 1"#,
-                r#"driftless_kube_requests_total{code="error",verb="patch"} 1"#,
-                r#"driftless_kube_requests_total{code="101",verb="other"} 1"#,
-                r#"driftless_kube_request_duration_seconds_count{verb="patch"} 2"#,
-            ],
-        );
-    }
-}
+#[path = "metrics_tests.rs"]
+mod tests;

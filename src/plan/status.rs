@@ -49,6 +49,17 @@ pub enum Phase {
 }
 
 impl Phase {
+    pub const ALL: [Self; 8] = [
+        Self::Synced,
+        Self::Pending,
+        Self::Syncing,
+        Self::Progressing,
+        Self::Suspended,
+        Self::Held,
+        Self::Unhealthy,
+        Self::Failing,
+    ];
+
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

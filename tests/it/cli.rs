@@ -27,6 +27,16 @@ fn run_once_ends_with_one_when_a_repository_cannot_be_read() {
     assert!(site.has("configmaps", "a"));
 }
 
+/// 2 says of `plan` that there are changes.
+#[test]
+fn an_argument_that_nobody_knows_ends_with_one_and_help_with_zero() {
+    let site = Site::of_shop(&[("a.yaml", &config_map("a", "1"))]);
+    let wrong = site.cli(&["plan", "--sycn", "shop"]).expect_code(1);
+    assert!(wrong.stderr.contains("--sycn"), "{}", wrong.all());
+    let help = site.cli(&["plan", "--help"]).expect_code(0);
+    assert!(help.stdout.contains("Usage: driftless plan"), "{}", help.all());
+}
+
 #[test]
 fn run_once_ends_with_three_when_objects_do_not_become_healthy_in_time() {
     let never = deployment("web", "nginx")

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use ignore::Walk;
+
 #[test]
 fn every_test_that_the_scenarios_name_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -19,5 +21,23 @@ fn every_test_that_the_scenarios_name_is_there() {
             let code = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
             assert!(code.contains(&format!("#[test]\nfn {name}(")), "{test}");
         }
+    }
+}
+
+/// The table of errors quotes what the program says.
+#[test]
+fn every_error_that_the_documentation_explains_is_one_that_is_told() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let operating = std::fs::read_to_string(root.join("docs/operating.md")).expect("the document");
+    let section = operating.split("\n## ").find(|section| section.starts_with("Errors\n")).expect("a section");
+    let quoted: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    assert!(quoted.len() >= 20, "{quoted:?}");
+    let files = Walk::new(root.join("src")).filter_map(Result::ok);
+    let files = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "rs"));
+    let code: String = files.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect();
+    // A text that goes over two lines of code is one.
+    let code = code.split("\\\n").map(str::trim_start).collect::<String>();
+    for words in quoted {
+        assert!(code.contains(words), "no code says {words:?}");
     }
 }

@@ -24,6 +24,7 @@ mod image;
 mod inventory;
 mod leader;
 mod migrate;
+mod observability;
 mod order;
 mod permission;
 mod plan;

@@ -83,6 +83,11 @@ impl Agent {
         !self.address.is_empty()
     }
 
+    /// Where it listens, as `127.0.0.1:34567`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     pub fn log(&self) -> Vec<String> {
         self.log.all()
     }

@@ -13,6 +13,7 @@ pub mod githttp;
 pub mod image;
 pub mod plane;
 pub mod process;
+pub mod prometheus;
 pub mod rights;
 pub mod site;
 pub mod stall;
