@@ -4,6 +4,7 @@ pub mod agent;
 pub mod audit;
 pub mod clock;
 pub mod cluster;
+pub mod collector;
 pub mod etcd;
 pub mod fault;
 pub mod git;
