@@ -20,6 +20,8 @@ const PARTS: usize = 32;
 const OBJECTS: usize = 50;
 /// Problems of one cycle that are told.
 const NOTES: usize = 20;
+/// A look that ended so long before a cycle has begun it.
+const JUST_BEFORE: Duration = Duration::from_secs(1);
 /// Bytes of a text.
 const TEXT: usize = 1024;
 
@@ -28,6 +30,8 @@ pub(super) struct Course {
     commit: Option<Commit>,
     began: Option<SystemTime>,
     look: Option<Part>,
+    /// The look that found the commit.
+    found: Option<Part>,
     parts: VecDeque<Part>,
     plan: Option<[usize; 5]>,
     changed: Notes<OBJECTS>,
@@ -86,6 +90,10 @@ impl Course {
             Work::Total => self.began = Some(part.from),
             Work::Look => self.look = Some(part),
             _ => {
+                // The look before a fetch is the one that found the commit; others follow meanwhile.
+                if work == Work::Fetch {
+                    self.found = self.look.take();
+                }
                 if self.parts.len() == PARTS {
                     self.parts.pop_front();
                 }
@@ -94,10 +102,9 @@ impl Course {
         }
     }
 
-    /// Work on a commit begins; the look before this is the one that found it.
+    /// Work on a commit begins.
     pub fn start(&mut self, commit: &Commit) {
         self.commit = Some(commit.clone());
-        self.parts.extend(self.look.take());
     }
 
     pub fn planned(&mut self, numbers: [usize; 5]) {
@@ -124,7 +131,11 @@ impl Course {
 
     /// Makes the spans of a cycle that has ended.
     pub fn trace(&mut self, tracer: &SdkTracer, sync: &Arc<str>, end: &End<'_>) {
-        let from = self.began.unwrap_or(end.at).min(end.at);
+        let began = self.began.unwrap_or(end.at).min(end.at);
+        // A cycle begins when what the look found is known: just after it.
+        let look = self.found.or(self.look).filter(|look| look.to + JUST_BEFORE >= began);
+        let from = look.map_or(began, |look| look.from.min(began));
+        self.parts.extend(look);
         let former = self.former.as_ref().filter(|(of, _)| of == end.commit);
         let links = former.map(|(_, former)| Link::new(former.clone(), Vec::new(), 0)).into_iter().collect();
         let mut root = SpanBuilder::from_name("sync").with_start_time(from).with_links(links);

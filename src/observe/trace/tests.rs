@@ -44,13 +44,14 @@ impl Heard {
         self.hear(at, &Event::Worked { sync: "shop".into(), work, took });
     }
 
-    /// A cycle on the commit from 100 to 1000, which an earlier look had not found.
+    /// A cycle on the commit, from the look that finds it at 100 to 1000; other looks find nothing.
     fn cycle(&self, result: SyncResult, lag: Option<Duration>, again: bool) {
         let sync: &Arc<str> = &"shop".into();
         self.worked(50, Work::Look, 10);
         self.hear(50, &looked(sync, LookResult::Unchanged));
         self.worked(200, Work::Look, 100);
         self.worked(300, Work::Fetch, 100);
+        self.worked(310, Work::Look, 5);
         self.worked(350, Work::Render, 50);
         self.hear(350, &Event::SyncStarted { sync: sync.clone(), commit: commit() });
         self.worked(400, Work::Observe, 50);
@@ -59,7 +60,7 @@ impl Heard {
         self.hear(470, &applied(sync, ApplyResult::Failed));
         self.worked(500, Work::Apply, 90);
         self.worked(1000, Work::Settle, 500);
-        self.worked(1000, Work::Total, 900);
+        self.worked(1000, Work::Total, 799);
         let mut end = ended(sync, result, 1, lag);
         if let Event::SyncEnded { again: told, commit, .. } = &mut end {
             *told = again;
