@@ -196,6 +196,7 @@ fn a_collector_that_is_away_or_refuses_is_told_once_and_harms_no_sync() {
     let ended = once(&site, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]).expect_code(0);
     assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
     assert!(ended.stderr.contains(&format!("traces are not taken by http://{free}/v1/traces")), "{}", ended.stderr);
+    assert!(ended.stderr.contains("Connection refused"), "{}", ended.stderr);
     assert!(!ended.all().contains(CANARY), "{}", ended.all());
     // Somebody who takes everything and says nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

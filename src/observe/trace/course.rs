@@ -149,8 +149,8 @@ impl Course {
         let mut own = std::mem::take(&mut self.notes.list);
         objects.sort_by_key(|note| note.at);
         for part in parts {
-            let begun = SpanBuilder::from_name(part.work.as_str()).with_start_time(within(part.from));
-            let mut span = tracer.build_with_context(begun, &context);
+            let builder = SpanBuilder::from_name(part.work.as_str()).with_start_time(within(part.from));
+            let mut span = tracer.build_with_context(builder, &context);
             if matches!(part.work, Work::Apply | Work::Prune) {
                 let (here, rest): (Vec<_>, Vec<_>) =
                     objects.into_iter().partition(|note| (part.from..=part.to).contains(&note.at));

@@ -3,8 +3,9 @@
 //! Exporter"). Without them there is no exporter, no thread and no connection.
 
 use std::env;
+use std::error::Error;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -43,11 +44,12 @@ impl Traces {
     pub fn from_env() -> Result<Option<Self>, String> {
         let Some(endpoint) = wanted()? else { return Ok(None) };
         let target = shown(&endpoint);
-        let client = Sender::new(&endpoint)?;
+        let cause = Arc::default();
+        let client = Sender::new(&endpoint, Arc::clone(&cause))?;
         let exporter = SpanExporter::builder().with_http().with_http_client(client).with_endpoint(endpoint.as_str());
         let exporter =
             exporter.build().map_err(|_| "the OTEL_EXPORTER_OTLP_ variables do not fit together".to_owned())?;
-        let telling = Telling { exporter, target: target.clone(), told: Mutex::default() };
+        let telling = Telling { exporter, target: target.clone(), cause, told: Mutex::default() };
         let provider = SdkTracerProvider::builder().with_batch_exporter(telling).with_resource(resource()).build();
         Ok(Some(Self::new(provider, target)))
     }
@@ -123,7 +125,11 @@ struct Sender {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     runtime: Handle,
     timeout: Duration,
+    cause: Cause,
 }
+
+/// Why the last request got no answer, which the exporter does not pass on.
+type Cause = Arc<Mutex<Option<String>>>;
 
 impl fmt::Debug for Sender {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -132,13 +138,14 @@ impl fmt::Debug for Sender {
 }
 
 impl Sender {
-    fn new(endpoint: &Url) -> Result<Self, String> {
+    fn new(endpoint: &Url, cause: Cause) -> Result<Self, String> {
         let uri = shown(endpoint).parse().map_err(|_| "the endpoint of traces is no URL".to_owned())?;
         let connector = kube::Config::new(uri).rustls_https_connector();
         let connector = connector.map_err(|error| format!("traces cannot be sent by TLS: {error}"))?;
         let milliseconds = either("TIMEOUT").and_then(|(_, value)| value.parse().ok());
         let timeout = milliseconds.map_or(SEND, Duration::from_millis).min(SEND * 6);
-        Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), runtime: Handle::current(), timeout })
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { client, runtime: Handle::current(), timeout, cause })
     }
 }
 
@@ -155,9 +162,21 @@ impl HttpClient for Sender {
             };
             tokio::time::timeout(timeout, exchange).await
         });
-        let within = format!("no answer within {} s", timeout.as_secs_f64());
-        exchange.await?.map_err(|_| HttpError::from(within))?
+        let within = || HttpError::from(format!("no answer within {} s", timeout.as_secs_f64()));
+        let answered = exchange.await?.unwrap_or_else(|_| Err(within()));
+        let cause = answered.as_ref().err().map(|error| with_causes(&**error));
+        *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = cause;
+        answered
     }
+}
+
+fn with_causes(error: &dyn Error) -> String {
+    let (mut text, mut next) = (error.to_string(), error.source());
+    while let Some(cause) = next {
+        text += &format!(": {cause}");
+        next = cause.source();
+    }
+    text
 }
 
 /// Tells when spans are not taken, once.
@@ -165,6 +184,7 @@ impl HttpClient for Sender {
 struct Telling {
     exporter: SpanExporter,
     target: String,
+    cause: Cause,
     /// When it was told last that they are not.
     told: Mutex<Option<Instant>>,
 }
@@ -181,6 +201,8 @@ impl opentelemetry_sdk::trace::SpanExporter for Telling {
             }
             (Err(error), before) if before.is_none_or(|before| before.elapsed() > REMINDER) => {
                 *told = Some(Instant::now());
+                let cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let error = cause.unwrap_or_else(|| error.to_string());
                 let message =
                     format!("traces are not taken by {target} and are lost until they are; syncs go on: {error}");
                 write(&Event::Warning { message });
