@@ -12,6 +12,7 @@ mod metrics;
 mod sample;
 mod status;
 mod text;
+mod trace;
 
 pub use event::{Event, LookResult, SyncResult, Work};
 pub use http::serve;
@@ -19,12 +20,16 @@ pub use kubernetes::{About, KubeEvent, KubeEvents, Severity};
 pub use log::{LogError, LogFormat, init, write};
 pub use metrics::{Metrics, MetricsError};
 pub use status::Board;
+pub use trace::Traces;
 
-/// Everything that hears events. Cheap to clone; every clone tells the same log, metrics and board.
+/// Everything that hears events. Cheap to clone; every clone tells the same log, metrics, board and
+/// traces.
 #[derive(Clone, Debug)]
 pub struct Observer {
     pub metrics: Metrics,
     pub board: Board,
+    /// Where the environment asks for them.
+    pub traces: Option<Traces>,
 }
 
 impl Observer {
@@ -33,14 +38,17 @@ impl Observer {
     /// # Errors
     /// When the metrics cannot be registered, which is a defect of the program.
     pub fn new() -> Result<Self, MetricsError> {
-        Ok(Self { metrics: Metrics::new()?, board: Board::new(env!("CARGO_PKG_VERSION")) })
+        Ok(Self { metrics: Metrics::new()?, board: Board::new(env!("CARGO_PKG_VERSION")), traces: None })
     }
 
-    /// Passes an event on to the log, the metrics and the board. Never waits for anything but
+    /// Passes an event on to the log, the metrics, the board and the traces. Never waits for anything but
     /// short locks and the write to stderr.
     pub fn tell(&self, event: &Event) {
         write(event);
         self.metrics.record(event);
         self.board.record(event);
+        if let Some(traces) = &self.traces {
+            traces.record(event);
+        }
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn notice(sync: &Arc<str>, notice: Notice) -> Vec<Event> {
     let sync = Arc::clone(sync);
     match notice {
         Notice::Started { commit } => {
-            vec![Event::SyncStarted { sync, commit: commit.short().to_owned(), subject: commit.subject }]
+            vec![Event::SyncStarted { sync, commit }]
         }
         // The effect itself tells of the look, with the same words.
         Notice::LookFailed { .. } => Vec::new(),

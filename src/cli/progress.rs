@@ -27,7 +27,9 @@ impl Progress {
     pub fn around(&self, event: &Event, log: impl FnOnce()) {
         self.all.suspend(log);
         match event {
-            Event::SyncStarted { sync, commit, subject } => self.say(sync, &format!("commit {commit} {subject}")),
+            Event::SyncStarted { sync, commit } => {
+                self.say(sync, &format!("commit {} {}", commit.short(), commit.subject));
+            }
             Event::Planned { sync, create, configure, prune, .. } => {
                 let bar = self.bar(sync);
                 bar.set_length(u64::try_from(create + configure + prune).unwrap_or(u64::MAX));

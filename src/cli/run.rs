@@ -21,7 +21,7 @@ use crate::agent::{
 use crate::cluster::{Cluster, Connect, Discovery, LEASE_NAME, Leadership, RequestHook};
 use crate::config::watch;
 use crate::object::{DigestKey, Harmless};
-use crate::observe::{Event, LogError, Observer, SyncResult, init};
+use crate::observe::{Event, LogError, Observer, SyncResult, Traces, init};
 
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
@@ -43,6 +43,8 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// How long giving up the Lease may take.
 const RELEASE: Duration = Duration::from_secs(3);
+/// How long the traces that are left may take.
+const LAST_TRACES: Duration = Duration::from_secs(5);
 
 /// Sets up the log. Commands that print a result log only what went wrong, and so does `--once` on
 /// a terminal, where lines show the progress.
@@ -81,7 +83,9 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
     // The watch comes first, so that no change between reading and watching is missed.
     let changes = if options.once { None } else { Some(watch(common.config.clone(), CONFIG_POLL)?) };
     let session = Session::open(common)?;
-    let observer = Observer::new().map_err(|error| CliError::Text(error.to_string()))?;
+    let mut observer = Observer::new().map_err(|error| CliError::Text(error.to_string()))?;
+    let traces = Traces::from_env();
+    observer.traces = traces.as_ref().ok().cloned().flatten();
     let metrics = observer.metrics.clone();
     let hook: RequestHook = Arc::new(move |verb, code, took| metrics.request(verb, code, took));
     let stop = stop_on_signal()?;
@@ -95,6 +99,12 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
         }
         events.hear(event);
     });
+    match &traces {
+        Ok(Some(traces)) => tell(&Event::Note { message: format!("sending traces to {}", traces.target()) }),
+        Ok(None) => {}
+        Err(error) => tell(&Event::Warning { message: format!("no traces are sent: {error}") }),
+    }
+    let traces = traces.ok().flatten();
     if session.config.syncs.is_empty() {
         tell(&Event::Note { message: "the configuration has no syncs, so there is nothing to do".into() });
     }
@@ -122,6 +132,7 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
         let config = session.config;
         let events = publisher;
         run_daemon(Daemon { context, config, watch: changes, observer, front, events, election, stop }).await?;
+        send_last(traces).await;
         return Ok(0);
     }
     let tenure = match election {
@@ -140,6 +151,7 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
         // A Lease that is not given up ends by itself.
         let _ = tokio::time::timeout(RELEASE, keeping).await;
     }
+    send_last(traces).await;
     if let Some(progress) = progress {
         progress.end();
     }
@@ -149,6 +161,13 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
         .collect();
     print(&lines.concat())?;
     Ok(exit_code(endings.values().map(|ending| ending.result)))
+}
+
+/// Sends the traces that are left, for a while.
+async fn send_last(traces: Option<Traces>) {
+    let Some(traces) = traces else { return };
+    // What is not taken by then is lost, which was told when it was not taken.
+    let _ = tokio::task::spawn_blocking(move || traces.end(LAST_TRACES)).await;
 }
 
 /// Shows signs of life while the API server is waited for.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::object::{Blame, ObjectId};
-use crate::plan::{ApplyResult, Contest, Problem, PruneResult, SyncStatus};
+use crate::plan::{ApplyResult, Commit, Contest, Problem, PruneResult, SyncStatus};
 
 /// The parts of a sync whose time is measured: label `phase` of `driftless_sync_duration_seconds`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -93,11 +93,10 @@ pub enum Event {
         error: Option<String>,
         retry_in: Option<Duration>,
     },
-    /// Work on a commit (12 digits) begins.
+    /// Work on a commit begins.
     SyncStarted {
         sync: Arc<str>,
-        commit: String,
-        subject: String,
+        commit: Commit,
     },
     /// What the plan will do, in numbers of objects.
     Planned {

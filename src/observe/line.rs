@@ -78,8 +78,8 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
             let line = Line { commit, error: error.clone(), retry_seconds: seconds(*retry_in), ..said(sync, message) };
             Line { result: Some(result.as_str()), ..line }
         }
-        Event::SyncStarted { sync, commit, subject } => {
-            let commit = short(commit);
+        Event::SyncStarted { sync, commit } => {
+            let (subject, commit) = (&commit.subject, commit.short());
             Line { commit: Some(commit), ..said(sync, format!("syncing {commit}: {subject}")) }
         }
         Event::Planned { sync, create, configure, unchanged, prune, refuse } => {

@@ -22,12 +22,16 @@ pub(super) fn uid() -> Arc<str> {
     "uid-1".into()
 }
 
-pub(super) fn status(sync: &str, phase: Phase) -> SyncStatus {
+pub(super) fn commit() -> Commit {
     let time = Timestamp::from_second(1_700_000_000).unwrap();
+    Commit { id: COMMIT.to_owned(), time, subject: "More of it".to_owned() }
+}
+
+pub(super) fn status(sync: &str, phase: Phase) -> SyncStatus {
     SyncStatus {
         sync: sync.to_owned(),
         phase,
-        synced: Some(Commit { id: COMMIT.to_owned(), time, subject: "More of it".to_owned() }),
+        synced: Some(commit()),
         synced_at: Some(Timestamp::from_second(1_700_000_060).unwrap()),
         objects: 5,
         health: BTreeMap::from([(HealthStatus::Current, 4), (HealthStatus::Failed, 1)]),
@@ -82,7 +86,7 @@ pub(super) fn every_event() -> Vec<Event> {
         Event::Note { message: "listening on 127.0.0.1:8080".to_owned() },
         Event::Warning { message: "a daemon may run as well".to_owned() },
         Event::Trouble { message: "the API server cannot be reached".to_owned() },
-        Event::SyncStarted { sync: sync.clone(), commit: COMMIT.to_owned(), subject: "More of it".to_owned() },
+        Event::SyncStarted { sync: sync.clone(), commit: commit() },
         Event::Planned { sync: sync.clone(), create: 1, configure: 2, unchanged: 3, prune: 4, refuse: 5 },
         drifted(sync, web(), Some("kubectl-edit")),
         Event::DriftHealed { sync: sync.clone(), object: web(), after: Duration::from_millis(3) },

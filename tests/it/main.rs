@@ -41,6 +41,7 @@ mod source;
 #[path = "../support/mod.rs"]
 mod support;
 mod sync;
+mod traces;
 mod watch;
 mod watched;
 mod watched_adopt;

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::support::agent::Agent;
 use crate::support::cluster::{cluster, path};
+use crate::support::collector::Collector;
 use crate::support::githttp::GitHttp;
 use crate::support::process::run;
 use crate::support::site::{Site, config_map};
@@ -143,7 +144,8 @@ fn commands(site: &Site) -> Vec<(String, String)> {
 #[test]
 fn a_secret_leaves_no_trace_in_what_is_written_about_it() {
     let canary = Canary::new();
-    let (in_url, second) = (Canary::new(), Canary::new());
+    let (in_url, second, header) = (Canary::new(), Canary::new(), Canary::new());
+    let collector = Collector::start();
     let token = Canary::of("admin-token");
     let files = files(&canary.text);
     let site = Site::with(&files.iter().map(|(file, text)| (*file, &**text)).collect::<Vec<_>>());
@@ -163,6 +165,8 @@ fn a_secret_leaves_no_trace_in_what_is_written_about_it() {
     for format in ["text", "json"] {
         let agent = Agent::start_with(&site, |command| {
             command.args(["--log-format", format]).env("DRIFTLESS_LOG", LOUDEST);
+            collector.receive_from(command);
+            command.env("OTEL_EXPORTER_OTLP_HEADERS", format!("authorization=Bearer {}", header.text));
         });
         agent.eventually_is("shop", "Failing");
         let wanted = json!(STANDARD.encode(format!("{}-plain", canary.text)));
@@ -204,8 +208,14 @@ fn a_secret_leaves_no_trace_in_what_is_written_about_it() {
     // The packs hold the repository itself, compressed.
     told.push(("the data directory".into(), everything_in(&site.data_dir())));
 
+    let requests = collector.requests();
+    assert!(requests.iter().all(|request| request.headers.iter().any(|told| told.contains(&header.text))));
+    let spans: Vec<_> = requests.iter().map(|request| String::from_utf8_lossy(&request.body)).collect();
+    assert!(spans.concat().contains("driftless.sync"));
+    told.push(("spans".into(), spans.concat()));
+
     for (what, text) in &told {
-        for secret in [&canary, &in_url, &second] {
+        for secret in [&canary, &in_url, &second, &header] {
             secret.is_not_in(what, text);
         }
         if !cluster().is_foreign() {

@@ -4,6 +4,7 @@ pub mod agent;
 pub mod audit;
 pub mod clock;
 pub mod cluster;
+pub mod collector;
 pub mod deploy;
 pub mod dns;
 pub mod etcd;

@@ -146,7 +146,12 @@ impl<'a> Rules<'a> {
         if change != wanted {
             return Err(format!("a patch that does more than let go: {change}"));
         }
-        self.may_part(&change["metadata"]["uid"], path)
+        let uid = change["metadata"]["uid"].as_str().ok_or("it names no UID")?;
+        // What somebody put in its place, marks and all, may lose those: nothing else of it goes.
+        if !self.touched.contains(path) {
+            self.is_ours(uid)?;
+        }
+        self.may_part(path)
     }
 
     fn may_delete(&mut self, ask: &Ask, path: &str) -> Result<(), String> {
@@ -156,7 +161,9 @@ impl<'a> Rules<'a> {
         if self.detached.contains(path) {
             return Err("it said that it is not to be deleted".into());
         }
-        self.may_part(&ask.object()["preconditions"]["uid"], path)?;
+        let asked = ask.object();
+        self.is_ours(asked["preconditions"]["uid"].as_str().ok_or("it has no UID precondition")?)?;
+        self.may_part(path)?;
         let allowed = (self.floor..self.commits.len()).find(|at| {
             let (commit, state) = &self.commits[*at];
             self.removed(state, path) && (self.approved.contains(commit) || self.passes(state))
@@ -165,13 +172,14 @@ impl<'a> Rules<'a> {
         Ok(())
     }
 
-    /// Only what is in the inventory, is not declared by a commit that was applied whole, and is
-    /// the very object that the agent has applied.
-    fn may_part(&mut self, uid: &Value, path: &str) -> Result<(), String> {
-        let uid = uid.as_str().ok_or("it has no UID precondition")?;
-        if !self.ours.contains(uid) {
-            return Err(format!("the UID {uid} is of no object that the agent has applied"));
-        }
+    /// The very object that the agent has applied.
+    fn is_ours(&self, uid: &str) -> Result<(), String> {
+        let known = self.ours.contains(uid);
+        known.then_some(()).ok_or_else(|| format!("the UID {uid} is of no object that the agent has applied"))
+    }
+
+    /// Only what is in the inventory, and is not declared by a commit that was applied whole.
+    fn may_part(&mut self, path: &str) -> Result<(), String> {
         if !self.listed(path) {
             return Err("the inventory in the cluster does not list it".into());
         }

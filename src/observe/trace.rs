@@ -1,0 +1,114 @@
+//! Traces: one of each commit that a sync takes up, from the look that found it to its end, built of
+//! the events that log and metrics hear as well. Where a trace goes is not known here.
+
+mod course;
+mod export;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+
+use super::event::{Event, LookResult, SyncResult};
+use course::{Course, End};
+
+/// In every span: which program and version made it.
+const SCOPE: &str = "driftless";
+
+/// Makes spans of events. Cheap to clone.
+#[derive(Clone)]
+pub struct Traces(Arc<Inner>);
+
+struct Inner {
+    provider: SdkTracerProvider,
+    tracer: SdkTracer,
+    /// What is known of each sync since its last trace.
+    syncs: Mutex<BTreeMap<Arc<str>, Course>>,
+    /// Where the spans go, without credentials.
+    target: String,
+}
+
+impl fmt::Debug for Traces {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("Traces").field(&self.0.target).finish()
+    }
+}
+
+impl Traces {
+    fn new(provider: SdkTracerProvider, target: String) -> Self {
+        let tracer = provider.tracer(SCOPE);
+        Self(Arc::new(Inner { provider, tracer, syncs: Mutex::default(), target }))
+    }
+
+    /// Where the spans go, without credentials.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.0.target
+    }
+
+    /// Hears an event. Waits for nothing: finished spans go into a bounded queue, which drops them
+    /// when it is full.
+    pub fn record(&self, event: &Event) {
+        self.record_at(event, SystemTime::now());
+    }
+
+    fn record_at(&self, event: &Event, now: SystemTime) {
+        let mut syncs = self.0.syncs.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Worked { sync, work, took } => of(&mut syncs, sync).worked(*work, *took, now),
+            Event::Looked { sync, result: LookResult::Failed, error, .. } => {
+                of(&mut syncs, sync).note("look failed", error.as_deref(), now);
+            }
+            Event::SyncStarted { sync, commit } => of(&mut syncs, sync).start(commit),
+            Event::Planned { sync, create, configure, unchanged, prune, refuse } => {
+                of(&mut syncs, sync).planned([*create, *configure, *unchanged, *prune, *refuse]);
+            }
+            Event::Applied { sync, object, result, error, .. } => {
+                let error = error.as_ref().map(ToString::to_string);
+                of(&mut syncs, sync).object(object, result.as_str(), error.as_deref(), now);
+            }
+            Event::Pruned { sync, object, result, detail } => {
+                of(&mut syncs, sync).object(object, result.as_str(), detail.as_deref(), now);
+            }
+            Event::Problem { sync, problem } => {
+                of(&mut syncs, sync).note("problem", Some(&problem.to_string()), now);
+            }
+            Event::SyncEnded { sync, result, commit, changed, message, lag, again, retry_in: _ } => {
+                let end = End { result: *result, commit, changed: *changed, message, lag: *lag, at: now };
+                let course = of(&mut syncs, sync);
+                if is_news(*result, *lag, *again) {
+                    course.trace(&self.0.tracer, sync, &end);
+                }
+                course.forget();
+            }
+            Event::StandingBy { sync, .. } | Event::SyncForgotten { sync } => drop(syncs.remove(sync)),
+            _ => {}
+        }
+    }
+
+    /// Sends what is left, and ends. Blocks for as long as `within`; what is not taken by then is lost.
+    ///
+    /// # Errors
+    /// It was not all taken in time.
+    pub fn end(&self, within: Duration) -> Result<(), String> {
+        self.0.provider.shutdown_with_timeout(within).map_err(|error| error.to_string())
+    }
+}
+
+fn of<'a>(syncs: &'a mut BTreeMap<Arc<str>, Course>, sync: &Arc<str>) -> &'a mut Course {
+    syncs.entry(Arc::clone(sync)).or_default()
+}
+
+/// A trace tells of a commit once: when it got synced, and before that when it came to another end
+/// than the cycle before.
+fn is_news(result: SyncResult, lag: Option<Duration>, again: bool) -> bool {
+    match result {
+        SyncResult::Synced => lag.is_some(),
+        SyncResult::Unhealthy | SyncResult::Held | SyncResult::Failed => !again,
+    }
+}

@@ -1,0 +1,216 @@
+//! What one sync did since its last trace, and the spans that become of it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use opentelemetry::trace::{Link, Span as _, SpanBuilder, SpanContext, Status, TraceContextExt as _, Tracer as _};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::trace::SdkTracer;
+
+use super::super::event::{SyncResult, Work};
+use crate::object::ObjectId;
+use crate::plan::Commit;
+
+/// Parts of one cycle that are kept. A look that finds nothing new replaces the one before, so few
+/// cycles have as many as ten.
+const PARTS: usize = 32;
+/// Objects of one cycle that are named, those with an error and the others; of more, the number is
+/// told. The SDK itself keeps 128 events a span.
+const OBJECTS: usize = 50;
+/// Problems of one cycle that are told.
+const NOTES: usize = 20;
+/// A look that ended so long before a cycle has begun it.
+const JUST_BEFORE: Duration = Duration::from_secs(1);
+/// Bytes of a text.
+const TEXT: usize = 1024;
+
+#[derive(Default)]
+pub(super) struct Course {
+    commit: Option<Commit>,
+    began: Option<SystemTime>,
+    look: Option<Part>,
+    /// The look that found the commit.
+    found: Option<Part>,
+    parts: VecDeque<Part>,
+    plan: Option<[usize; 5]>,
+    changed: Notes<OBJECTS>,
+    failed: Notes<OBJECTS>,
+    notes: Notes<NOTES>,
+    /// The last trace, and of which commit it was (12 digits).
+    former: Option<(String, SpanContext)>,
+}
+
+/// How a cycle ended.
+pub(super) struct End<'a> {
+    pub result: SyncResult,
+    /// 12 digits, or none where none is known yet.
+    pub commit: &'a str,
+    pub changed: usize,
+    pub message: &'a str,
+    /// Since the commit was made.
+    pub lag: Option<Duration>,
+    pub at: SystemTime,
+}
+
+#[derive(Clone, Copy)]
+struct Part {
+    work: Work,
+    from: SystemTime,
+    to: SystemTime,
+}
+
+/// The first of what happened, and how much more there was.
+#[derive(Default)]
+struct Notes<const MOST: usize> {
+    list: Vec<Note>,
+    more: usize,
+}
+
+struct Note {
+    name: &'static str,
+    at: SystemTime,
+    attributes: Vec<KeyValue>,
+}
+
+impl<const MOST: usize> Notes<MOST> {
+    fn push(&mut self, note: impl FnOnce() -> Note) {
+        if self.list.len() < MOST {
+            self.list.push(note());
+        } else {
+            self.more += 1;
+        }
+    }
+}
+
+impl Course {
+    pub fn worked(&mut self, work: Work, took: Duration, now: SystemTime) {
+        let part = Part { work, from: now.checked_sub(took).unwrap_or(now), to: now };
+        match work {
+            Work::Total => self.began = Some(part.from),
+            Work::Look => self.look = Some(part),
+            _ => {
+                // The look before a fetch is the one that found the commit; others follow meanwhile.
+                if work == Work::Fetch {
+                    self.found = self.look.take();
+                }
+                if self.parts.len() == PARTS {
+                    self.parts.pop_front();
+                }
+                self.parts.push_back(part);
+            }
+        }
+    }
+
+    /// Work on a commit begins.
+    pub fn start(&mut self, commit: &Commit) {
+        self.commit = Some(commit.clone());
+    }
+
+    pub fn planned(&mut self, numbers: [usize; 5]) {
+        self.plan = Some(numbers);
+    }
+
+    pub fn object(&mut self, object: &ObjectId, result: &'static str, error: Option<&str>, at: SystemTime) {
+        if result == "unchanged" {
+            return;
+        }
+        let note = || {
+            let mut attributes =
+                vec![KeyValue::new("driftless.object", object.to_string()), KeyValue::new("driftless.result", result)];
+            attributes.extend(error.map(|error| KeyValue::new("driftless.message", cut(error))));
+            Note { name: "object", at, attributes }
+        };
+        if error.is_some() { self.failed.push(note) } else { self.changed.push(note) }
+    }
+
+    pub fn note(&mut self, name: &'static str, text: Option<&str>, at: SystemTime) {
+        let text = text.map(|text| KeyValue::new("driftless.message", cut(text)));
+        self.notes.push(|| Note { name, at, attributes: text.into_iter().collect() });
+    }
+
+    /// Makes the spans of a cycle that has ended.
+    pub fn trace(&mut self, tracer: &SdkTracer, sync: &Arc<str>, end: &End<'_>) {
+        let began = self.began.unwrap_or(end.at).min(end.at);
+        // A cycle begins when what the look found is known: just after it.
+        let look = self.found.or(self.look).filter(|look| look.to + JUST_BEFORE >= began);
+        let from = look.map_or(began, |look| look.from.min(began));
+        self.parts.extend(look);
+        let former = self.former.as_ref().filter(|(of, _)| of == end.commit);
+        let links = former.map(|(_, former)| Link::new(former.clone(), Vec::new(), 0)).into_iter().collect();
+        let mut root = SpanBuilder::from_name("sync").with_start_time(from).with_links(links);
+        root.attributes = Some(self.attributes(sync, end));
+        let context = Context::new().with_span(tracer.build_with_context(root, &Context::new()));
+        let within = |at: SystemTime| at.clamp(from, end.at);
+        let mut parts: Vec<Part> = self.parts.drain(..).filter(|part| part.to >= from).collect();
+        parts.sort_by_key(|part| part.from);
+        let mut objects = std::mem::take(&mut self.changed.list);
+        objects.append(&mut self.failed.list);
+        let mut own = std::mem::take(&mut self.notes.list);
+        objects.sort_by_key(|note| note.at);
+        for part in parts {
+            let builder = SpanBuilder::from_name(part.work.as_str()).with_start_time(within(part.from));
+            let mut span = tracer.build_with_context(builder, &context);
+            if matches!(part.work, Work::Apply | Work::Prune) {
+                let (here, rest): (Vec<_>, Vec<_>) =
+                    objects.into_iter().partition(|note| (part.from..=part.to).contains(&note.at));
+                objects = rest;
+                for note in here {
+                    span.add_event_with_timestamp(note.name, note.at, note.attributes);
+                }
+            }
+            span.end_with_timestamp(within(part.to));
+        }
+        own.append(&mut objects);
+        let root = context.span();
+        for note in own.into_iter().filter(|note| note.at >= from) {
+            root.add_event_with_timestamp(note.name, note.at, note.attributes);
+        }
+        if matches!(end.result, SyncResult::Failed | SyncResult::Unhealthy) {
+            root.set_status(Status::error(cut(end.message)));
+        }
+        self.former = Some((end.commit.to_owned(), root.span_context().clone()));
+        root.end_with_timestamp(end.at);
+    }
+
+    fn attributes(&self, sync: &Arc<str>, end: &End<'_>) -> Vec<KeyValue> {
+        let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let mut list = vec![
+            KeyValue::new("driftless.sync", sync.to_string()),
+            KeyValue::new("driftless.result", end.result.as_str()),
+            KeyValue::new("driftless.changed", number(end.changed)),
+            KeyValue::new("driftless.message", cut(end.message)),
+        ];
+        // A commit that cannot be read or rendered never began.
+        match self.commit.as_ref().filter(|commit| commit.short() == end.commit) {
+            Some(commit) => {
+                list.push(KeyValue::new("vcs.ref.head.revision", commit.id.clone()));
+                list.push(KeyValue::new("driftless.commit.time", commit.time.to_string()));
+            }
+            None if end.commit.is_empty() => {}
+            None => list.push(KeyValue::new("vcs.ref.head.revision", end.commit.to_owned())),
+        }
+        list.extend(end.lag.map(|lag| KeyValue::new("driftless.commit.lag_seconds", lag.as_secs_f64())));
+        let names = ["create", "configure", "unchanged", "prune", "refuse"];
+        for (name, planned) in names.into_iter().zip(self.plan.into_iter().flatten()) {
+            list.push(KeyValue::new(format!("driftless.plan.{name}"), number(planned)));
+        }
+        let more = self.changed.more + self.failed.more + self.notes.more;
+        if more > 0 {
+            list.push(KeyValue::new("driftless.events_left_out", number(more)));
+        }
+        list
+    }
+
+    /// What was of the cycle that ended. The commit stays: cycles that follow are about it, too.
+    pub fn forget(&mut self) {
+        let (commit, former) = (self.commit.take(), self.former.take());
+        *self = Self { commit, former, look: self.look, ..Self::default() };
+    }
+}
+
+/// A text that is not longer than a span may bear.
+fn cut(text: &str) -> String {
+    let end = (0..=TEXT.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    text[..end].to_owned()
+}
