@@ -68,7 +68,7 @@ fn check(manifest: &Manifest, settings: &Settings) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "{id} holds this agent's configuration without the sync {sync} that applies it, so nothing could be changed by git any more; put the sync back, or take the annotation {} from the object in a commit before",
+        "{id} holds this agent's configuration without the sync {sync} that applies it, so nothing could be changed by git any more; put the sync back, or take the annotation {} from the object as well",
         names::CONFIGURATION,
         sync = applied_by.sync
     ))
