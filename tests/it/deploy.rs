@@ -2,6 +2,7 @@
 //! restricted Pod Security, and the agent does its work with the very token and configuration that
 //! they give it.
 
+use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -224,6 +225,22 @@ fn helm_installs_an_agent_that_may_do_nothing_but_act_as_an_account() {
     assert!(refused.iter().all(|one| is_about_all_namespaces(one)), "{refused:#?}");
     assert!(refused.iter().all(|one| one.starts_with(&account.user())), "{refused:#?}");
     agent.stop();
+
+    // Another version: as many pods as before are ready at every moment.
+    let before = deployed.ready_pods();
+    let mut newer = values.clone();
+    newer["image"] = json!({"repository": "registry.example.com/driftless", "tag": "next"});
+    let fewest = thread::scope(|scope| {
+        let upgrade = scope.spawn(|| deployed.upgrade(&newer));
+        let mut fewest = u64::MAX;
+        while !upgrade.is_finished() {
+            fewest = fewest.min(deployed.deployment()["status"]["readyReplicas"].as_u64().unwrap_or_default());
+        }
+        fewest
+    });
+    assert_eq!(fewest, 2);
+    let after = deployed.ready_pods();
+    assert!(after.iter().all(|pod| before.iter().all(|old| old["metadata"]["uid"] != pod["metadata"]["uid"])));
 }
 
 /// The agent keeps its own objects equal to git without more rights than it has.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::support::agent::Agent;
 use crate::support::cluster::start;
-use crate::support::deploy::{Deployed, helm_program};
+use crate::support::deploy::{Deployed, document, documents, helm_program, rendered};
 use crate::support::process::run;
 use crate::support::site::Site;
 use crate::support::wait::{check, within};
@@ -110,4 +110,14 @@ fn the_plain_manifests_are_adjusted_by_the_commands_of_the_documentation() {
     assert_eq!(told.stdout.trim(), "kubectl apply --server-side -f driftless.yaml");
     let made = fs::read_to_string(work.path().join("driftless.yaml")).expect("a file");
     assert!(!made.contains("example.com/driftless") && !made.contains("example.com/shop"), "both were replaced");
+}
+
+#[test]
+fn the_values_of_the_documentation_for_one_namespace_are_taken() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("docs/install.md")).expect("the documentation");
+    let [values] = blocks(&text, "What the agent may do", "yaml").try_into().expect("one file of values");
+    let made = documents(&rendered(&serde_saphyr::from_str(values).expect("YAML")).expect_code(0).stdout);
+    assert_eq!(document(&made, "Role", "driftless-objects")["metadata"]["namespace"], "shop");
+    assert!(!made.iter().any(|object| object["kind"] == "ClusterRole"), "nothing outside of namespaces");
 }
