@@ -60,6 +60,7 @@ fuzz: ## looks for input that breaks a parser: TARGET=manifests|fields|path|inve
 
 lint: ## clippy; every warning is an error
 	cargo clippy --locked --all-targets -- -D warnings
+	@cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 
 fmt: ## formats the sources
 	cargo fmt

@@ -115,8 +115,7 @@ pub(super) async fn watch_marks(
     let api: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(cluster.client(), &namespace);
     let selected = watcher::Config::default().labels(names::SYNC_LABEL);
     let mut events = watcher::watcher(api, selected).backoff(watcher::DefaultBackoff::default()).boxed();
-    let mut current: BTreeMap<String, Marks> = BTreeMap::new();
-    let mut arriving: BTreeMap<String, Marks> = BTreeMap::new();
+    let mut known = Known::default();
     let mut troubled = false;
     loop {
         let event = tokio::select! {
@@ -124,15 +123,16 @@ pub(super) async fn watch_marks(
             () = marks.closed() => return,
         };
         match event {
-            // Comes with every try, also with those that fail.
-            Some(Ok(WatchEvent::Init)) => {
-                arriving.clear();
-                continue;
+            Some(Ok(event)) => {
+                let Some(next) = known.hear(event) else { continue };
+                troubled = false;
+                let next = Arc::new(next.clone());
+                marks.send_if_modified(|told| {
+                    let changed = told.as_ref() != Some(&next);
+                    *told = Some(next);
+                    changed
+                });
             }
-            Some(Ok(WatchEvent::InitApply(parent))) => drop(arriving.insert(name_of(&parent), marks_of(&parent))),
-            Some(Ok(WatchEvent::InitDone)) => current = std::mem::take(&mut arriving),
-            Some(Ok(WatchEvent::Apply(parent))) => drop(current.insert(name_of(&parent), marks_of(&parent))),
-            Some(Ok(WatchEvent::Delete(parent))) => drop(current.remove(&name_of(&parent))),
             Some(Err(error)) => {
                 if !std::mem::replace(&mut troubled, true) {
                     let message = format!(
@@ -140,18 +140,40 @@ pub(super) async fn watch_marks(
                     );
                     tell(&Event::Trouble { message });
                 }
-                continue;
             }
             // The stream restarts by itself and never ends; should it, this keeps the task from spinning.
             None => tokio::time::sleep(Duration::from_secs(10)).await,
         }
-        troubled = false;
-        let next = Arc::new(current.clone());
-        marks.send_if_modified(|known| {
-            let changed = known.as_ref() != Some(&next);
-            *known = Some(next);
-            changed
-        });
+    }
+}
+
+/// What a watch has told so far.
+#[derive(Default)]
+struct Known {
+    current: BTreeMap<String, Marks>,
+    /// Of a list that is not complete.
+    arriving: BTreeMap<String, Marks>,
+}
+
+impl Known {
+    /// Gives all marks when they are known in full. A list that has only begun says nothing of the
+    /// parents that are not in it yet: to believe it would resume, for a moment, what is suspended.
+    fn hear(&mut self, event: WatchEvent<PartialObjectMeta<ConfigMap>>) -> Option<&BTreeMap<String, Marks>> {
+        match event {
+            // Comes with every try, also with those that fail.
+            WatchEvent::Init => {
+                self.arriving.clear();
+                return None;
+            }
+            WatchEvent::InitApply(parent) => {
+                self.arriving.insert(name_of(&parent), marks_of(&parent));
+                return None;
+            }
+            WatchEvent::InitDone => self.current = std::mem::take(&mut self.arriving),
+            WatchEvent::Apply(parent) => drop(self.current.insert(name_of(&parent), marks_of(&parent))),
+            WatchEvent::Delete(parent) => drop(self.current.remove(&name_of(&parent))),
+        }
+        Some(&self.current)
     }
 }
 
@@ -174,5 +196,36 @@ pub(super) fn marks(parent: &Parent) -> Marks {
         approved: parent.approved.clone(),
         sync_requested: parent.sync_requested.clone(),
         suspended: parent.suspended,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parent(name: &str, suspended: bool) -> PartialObjectMeta<ConfigMap> {
+        let mut parent = PartialObjectMeta::<ConfigMap>::default();
+        parent.metadata.name = Some(name.into());
+        let value = suspended.to_string();
+        parent.metadata.annotations = Some([(names::SUSPEND.to_owned(), value)].into());
+        parent
+    }
+
+    #[test]
+    fn a_list_counts_when_it_is_complete() {
+        let mut known = Known::default();
+        let names =
+            |known: Option<&BTreeMap<String, Marks>>| known.map(|marks| marks.keys().cloned().collect::<Vec<_>>());
+        assert_eq!(names(known.hear(WatchEvent::Init)), None);
+        assert_eq!(names(known.hear(WatchEvent::InitApply(parent("a", true)))), None);
+        assert_eq!(names(known.hear(WatchEvent::InitApply(parent("b", true)))), None);
+        assert_eq!(names(known.hear(WatchEvent::InitDone)), Some(vec!["a".into(), "b".into()]));
+        assert!(known.current["a"].suspended);
+        // A second list that is cut off takes nothing away.
+        assert_eq!(names(known.hear(WatchEvent::Init)), None);
+        assert_eq!(names(known.hear(WatchEvent::InitApply(parent("b", true)))), None);
+        assert_eq!(names(known.hear(WatchEvent::Apply(parent("b", false)))), Some(vec!["a".into(), "b".into()]));
+        assert!(known.current["a"].suspended && !known.current["b"].suspended);
+        assert_eq!(names(known.hear(WatchEvent::Delete(parent("a", true)))), Some(vec!["b".into()]));
     }
 }

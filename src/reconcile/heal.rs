@@ -24,15 +24,19 @@ impl Machine {
             }
         }
         while self.lane.running.len() < AT_ONCE {
-            let Some((key, waiting)) = self.next_to_heal() else { return };
+            let Some((key, waiting)) = self.next_to_heal() else { break };
             self.lane.waiting.remove(&key);
             let object = key.1;
-            let Some(desired) = self.view.desired(&object).cloned() else { continue };
+            let Some(desired) = self.view.desired(&object).cloned() else {
+                self.lane.dropped = true;
+                continue;
+            };
             let id = self.number();
             let running = Running { object, noticed: waiting.noticed, found: None, content: waiting.content };
             self.lane.running.insert(id, running);
             self.effects.push(Effect::Examine { id, desired: Box::new(desired) });
         }
+        self.stop_awaiting(now);
     }
 
     /// The first that is not held up: by what it depends on, or by a lower stage in its namespace.

@@ -68,6 +68,8 @@ pub(super) struct Lane {
     pub told: BTreeMap<ObjectId, Way>,
     /// Drift that is left, and of which only the ownership of fields is not as it should be.
     pub harmless: BTreeMap<ObjectId, Way>,
+    /// Something that was due left the lane without having been looked at.
+    pub dropped: bool,
     seed: u64,
 }
 
@@ -83,6 +85,7 @@ impl Lane {
             contests: Contests::default(),
             told: BTreeMap::new(),
             harmless: BTreeMap::new(),
+            dropped: false,
             seed,
         }
     }
@@ -119,7 +122,7 @@ impl Lane {
 
     /// Takes an object out of whatever it waits in: it is as it should be.
     pub fn drop_waiting(&mut self, id: &ObjectId) {
-        self.waiting.remove(&(Stage::of(&id.gk), id.clone()));
+        self.dropped |= self.waiting.remove(&(Stage::of(&id.gk), id.clone())).is_some();
         self.later.remove(id);
         if !self.blocked.is_empty() {
             self.blocked.retain(|_, blocked| {
@@ -184,6 +187,7 @@ impl Lane {
 
     /// Forgets everything that waits, as when a sync is suspended. What is under way ends by itself.
     pub fn clear(&mut self) {
+        self.dropped |= !self.waiting.is_empty();
         self.waiting.clear();
         self.later.clear();
         self.blocked.clear();

@@ -2,6 +2,7 @@
 //! not at all, and time that is a number.
 
 mod answers;
+mod beside;
 mod follow;
 mod guard;
 mod hands;

@@ -69,6 +69,18 @@ impl Machine {
         self.go_on(now);
     }
 
+    /// Waits no longer for what left the lane by itself, such as an object of which news say that it
+    /// is as it should be.
+    pub(super) fn stop_awaiting(&mut self, now: Moment) {
+        if !std::mem::take(&mut self.lane.dropped) {
+            return;
+        }
+        if let Work::Healing { cycle } = &mut self.work {
+            cycle.awaits.retain(|id| self.lane.is_due(id) || self.lane.is_running(id));
+        }
+        self.go_on(now);
+    }
+
     /// Goes on with a cycle once the drifted objects that it waited for are done with. So no object
     /// is ever written by the lane and by the cycle at the same time.
     pub(super) fn go_on(&mut self, now: Moment) {

@@ -6,12 +6,12 @@ use super::world::{World, id};
 use crate::config::DriftPolicy;
 use crate::object::{Health, HealthStatus, Termination};
 use crate::plan::{Phase, Problem};
-use crate::reconcile::{Effect, Input, Notice, Outcome};
+use crate::reconcile::{Input, Notice, Outcome};
 
 const INTERVAL: Duration = Duration::from_hours(24);
 
 /// A world whose cycles come once a day, so that whatever happens is for the news.
-fn watched(names: &[&str]) -> World {
+pub(super) fn watched(names: &[&str]) -> World {
     let mut world = World::with(|config| config.interval = INTERVAL);
     world.push("first", names.iter().copied());
     world.pass(10);
@@ -90,32 +90,6 @@ fn what_drifts_again_while_it_is_healed_is_healed_again() {
     world.drain();
     assert!(world.is_as_in("first"));
     assert_eq!(world.count("Heal"), 2);
-}
-
-#[test]
-fn what_is_healed_while_a_commit_without_it_is_looked_at_is_not_forgotten() {
-    for then in ["gone", "let go of"] {
-        let mut world = watched(&["a", "b"]);
-        world.push("second", ["b"]);
-        world.mark(|marks| marks.sync_requested = Some("now".into()));
-        world.until("Render");
-        world.delete("a");
-        world.deliver();
-        world.until("Heal");
-        let observe = world.pending.pop_front().unwrap();
-        let heal = world.pending.pop_front().unwrap();
-        assert!(matches!((&observe, &heal), (Effect::Observe { .. }, Effect::Heal { .. })));
-        let seen = world.answer(observe);
-        let healed = world.answer(heal);
-        if then == "let go of" {
-            world.live("a").detach = true;
-        }
-        world.step(healed);
-        world.step(seen);
-        world.drain();
-        let is_live = world.live.get(&id("a")).is_some_and(|live| live.part_of.is_some());
-        assert_eq!((is_live, world.stored()), (false, vec!["b"]), "{then}: {:?}", world.log);
-    }
 }
 
 #[test]

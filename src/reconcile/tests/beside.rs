@@ -1,0 +1,83 @@
+//! A cycle and the lane that heals, beside each other: what one has seen or waits for may be
+//! settled by the other meanwhile.
+
+use super::watched::watched;
+use super::world::{World, id};
+use crate::plan::Phase;
+use crate::reconcile::Effect;
+
+#[test]
+fn what_is_healed_while_a_commit_without_it_is_looked_at_is_not_forgotten() {
+    for then in ["gone", "let go of"] {
+        let mut world = watched(&["a", "b"]);
+        world.push("second", ["b"]);
+        world.mark(|marks| marks.sync_requested = Some("now".into()));
+        world.until("Render");
+        world.delete("a");
+        world.deliver();
+        world.until("Heal");
+        let observe = world.pending.pop_front().unwrap();
+        let heal = world.pending.pop_front().unwrap();
+        assert!(matches!((&observe, &heal), (Effect::Observe { .. }, Effect::Heal { .. })));
+        let seen = world.answer(observe);
+        let healed = world.answer(heal);
+        if then == "let go of" {
+            world.live("a").detach = true;
+        }
+        world.step(healed);
+        world.step(seen);
+        world.drain();
+        let is_live = world.live.get(&id("a")).is_some_and(|live| live.part_of.is_some());
+        assert_eq!((is_live, world.stored()), (false, vec!["b"]), "{then}: {:?}", world.log);
+    }
+}
+
+/// More objects than are healed at once.
+const MANY: [&str; 20] = [
+    "o00", "o01", "o02", "o03", "o04", "o05", "o06", "o07", "o08", "o09", "o10", "o11", "o12", "o13", "o14", "o15",
+    "o16", "o17", "o18", "o19",
+];
+
+/// A world in which all objects were deleted, and a cycle waits until they are healed. That they
+/// are there again already, it has not seen; nor have the watches told so.
+fn waiting_for_many() -> World {
+    let mut world = watched(&MANY);
+    for name in MANY {
+        world.delete(name);
+    }
+    world.mark(|marks| marks.sync_requested = Some("now".into()));
+    world.until("Observe");
+    let at = world.pending.iter().position(|effect| matches!(effect, Effect::Observe { .. })).unwrap();
+    let observe = world.pending.remove(at).unwrap();
+    let seen = world.answer(observe);
+    world.deliver();
+    world.drain();
+    assert!(world.is_as_in("first"), "{:?}", world.log);
+    world.news.clear();
+    world.step(seen);
+    assert!(!world.machine.is_idle());
+    world
+}
+
+#[test]
+fn a_cycle_does_not_wait_for_what_news_say_to_be_well() {
+    let mut world = waiting_for_many();
+    for name in MANY {
+        world.seen(&id(name));
+    }
+    world.deliver();
+    world.pass(60);
+    assert!(world.machine.is_idle(), "{:?}", world.machine);
+    assert_eq!(world.phase(), Phase::Synced);
+}
+
+#[test]
+fn a_sync_that_is_suspended_while_a_cycle_waits_goes_on_when_it_is_resumed() {
+    let mut world = waiting_for_many();
+    world.mark(|marks| marks.suspended = true);
+    world.drain();
+    world.mark(|marks| marks.suspended = false);
+    world.pass(60);
+    assert!(world.machine.is_idle(), "{:?}", world.machine);
+    assert_eq!(world.phase(), Phase::Synced);
+}
