@@ -1,14 +1,17 @@
 //! `driftless plan`: what would change, asked of the API server as a dry-run, or compared by what
 //! is declared where the permission for that is missing.
 
+mod report;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 use futures::StreamExt as _;
-use serde::Serialize;
 
+use self::report::Answer;
+pub(super) use self::report::{PlannedStep, SyncPlan};
 use super::plan_text;
 use super::render::read;
 use super::session::{json, print, yaml};
@@ -17,11 +20,8 @@ use crate::agent::{find_digest_key, read_parents};
 use crate::apply::{Parent, applyset_id, body, explain, leftovers, trial, without_ignored};
 use crate::cluster::{Cluster, Discovery, DryRun, Wanted};
 use crate::config::SyncConfig;
-use crate::object::{DigestKey, GroupKind, ObjectId, Origin, Scope, project};
-use crate::plan::{
-    DiffKind, Facts, Held, Inventory, ObjectDiff, Others, Problem, Reason, Resolved, Step, Verb, diff, plan as decide,
-    resolve, waves,
-};
+use crate::object::{DigestKey, GroupKind, Scope, project};
+use crate::plan::{Facts, Inventory, Others, Problem, Resolved, Step, diff, plan as decide, resolve, waves};
 use crate::reconcile::RenderedCommit;
 
 #[derive(Debug, Args)]
@@ -36,55 +36,6 @@ pub(super) struct PlanArguments {
 
 /// Dry-runs that are under way at once.
 const AT_ONCE: usize = 16;
-
-/// What one sync would change.
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct SyncPlan {
-    pub sync: String,
-    pub commit: String,
-    pub subject: String,
-    pub reference: String,
-    pub path: String,
-    pub create: usize,
-    pub configure: usize,
-    pub prune: usize,
-    pub unchanged: usize,
-    /// Steps that change something, or refuse to.
-    pub steps: Vec<PlannedStep>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub held: Option<Held>,
-    pub problems: Vec<Problem>,
-    pub notes: Vec<String>,
-}
-
-/// What would happen to one object.
-#[derive(Debug, Serialize)]
-pub(super) struct PlannedStep {
-    pub verb: &'static str,
-    pub object: ObjectId,
-    pub reason: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub origin: Option<Origin>,
-    /// Paths of the fields that change.
-    pub fields: Vec<String>,
-    /// Lines that begin with `+`, `-`, a blank, or `@` where lines are left out.
-    pub diff: Vec<String>,
-}
-
-impl SyncPlan {
-    pub fn changes(&self) -> bool {
-        self.create + self.configure + self.prune > 0 || self.held.is_some()
-    }
-}
-
-/// What was found out about one step.
-struct Answer<'a> {
-    step: &'a Step,
-    difference: Result<Option<ObjectDiff>, String>,
-    /// The server was not asked, for want of permission.
-    by_declaration: bool,
-}
 
 /// What all syncs of one call have in common.
 struct Survey {
@@ -289,70 +240,5 @@ impl Survey {
             }
             Err(error) => answer(Err(explain(error, desired)), false),
         }
-    }
-}
-
-impl SyncPlan {
-    fn fill(&mut self, steps: &[Step], answers: Vec<Answer<'_>>) {
-        let mut unasked = 0;
-        let mut same: BTreeSet<&ObjectId> = BTreeSet::new();
-        let mut differences: BTreeMap<&ObjectId, ObjectDiff> = BTreeMap::new();
-        for answer in answers {
-            unasked += usize::from(answer.by_declaration);
-            match answer.difference {
-                Ok(Some(difference)) => drop(differences.insert(&answer.step.id, difference)),
-                Ok(None) => drop(same.insert(&answer.step.id)),
-                Err(message) => {
-                    self.problems.push(Problem { message, ..answer.step.problem() });
-                }
-            }
-        }
-        for step in steps {
-            match step.verb {
-                Verb::Create => self.create += 1,
-                Verb::Configure if same.contains(&step.id) => {
-                    self.unchanged += 1;
-                    continue;
-                }
-                Verb::Configure => self.configure += 1,
-                Verb::Prune | Verb::Detach => self.prune += 1,
-                Verb::Unchanged => {
-                    self.unchanged += 1;
-                    continue;
-                }
-                Verb::Refuse => match &step.reason {
-                    Reason::Unreadable { why } => {
-                        self.notes.push(format!("{} was not compared: {why}", step.id));
-                        continue;
-                    }
-                    _ => self.problems.push(step.problem()),
-                },
-                Verb::Forget => continue,
-                Verb::Report | Verb::Wait | Verb::Keep => {}
-            }
-            let difference = differences.remove(&step.id).unwrap_or_default();
-            self.steps.push(PlannedStep {
-                verb: step.verb.as_str(),
-                object: step.id.clone(),
-                reason: step.reason.to_string(),
-                origin: step.desired.as_ref().map(|desired| desired.manifest.origin.clone()),
-                fields: difference.fields,
-                diff: difference.lines.iter().map(|line| format!("{}{}", sign(line.kind), line.text)).collect(),
-            });
-        }
-        if unasked > 0 {
-            self.notes.push(format!(
-                "{unasked} objects were compared by what git declares, since the permission for a dry-run (patch, create) is missing; defaults and admission are not seen that way"
-            ));
-        }
-    }
-}
-
-fn sign(kind: DiffKind) -> &'static str {
-    match kind {
-        DiffKind::Context => " ",
-        DiffKind::Removed => "-",
-        DiffKind::Added => "+",
-        DiffKind::Gap => "@ ",
     }
 }
