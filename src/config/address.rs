@@ -34,7 +34,7 @@ pub(super) fn repository_url(text: &str) -> Result<Arc<str>, String> {
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(format!("a URL has no spaces in it; {ALLOWED}"));
     }
-    let Some((scheme, _)) = text.split_once("://") else {
+    let Some((scheme, rest)) = text.split_once("://") else {
         return if is_scp_like(text) { Ok(text.into()) } else { Err(format!("this is no repository URL; {ALLOWED}")) };
     };
     if !["https", "http", "ssh", "file"].contains(&scheme) {
@@ -42,6 +42,11 @@ pub(super) fn repository_url(text: &str) -> Result<Arc<str>, String> {
         let which =
             if plain { format!("{scheme}:// URLs are not taken") } else { "this is no repository URL".to_owned() };
         return Err(format!("{which}; {ALLOWED}"));
+    }
+    // Pasted twice, or behind a proxy's: credentials in the second one would count as a part of the
+    // path, and be shown.
+    if rest.contains("://") {
+        return Err("this URL has another one in it; leave one of them".to_owned());
     }
     let url = Url::parse(text).map_err(|error| match (scheme, error) {
         ("ssh", url::ParseError::InvalidPort) => {
@@ -133,6 +138,9 @@ mod tests {
             ("bob:s3cret@git.example.com:shop.git", "no repository URL"),
             ("git@-oProxyCommand=x:shop", "no repository URL"),
             ("", "no repository URL"),
+            ("https://https://bob:s3cret@git.example.com/shop.git", "another one in it"),
+            ("https://proxy.example.com:/https://bob:s3cret@git.example.com/shop.git", "another one in it"),
+            ("file:///https://bob:s3cret@git.example.com/shop.git", "another one in it"),
             ("https://", "cannot be read"),
             ("ssh:///shop.git", "no host"),
             ("ssh://git@github.com:acme/shop.git", "git@host:path"),
