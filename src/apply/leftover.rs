@@ -11,8 +11,7 @@ use crate::object::{GroupKind, names};
 /// shows what the server puts in place of it (defaults); `None` when there is nothing of that kind.
 #[must_use]
 pub fn leftovers(gk: &GroupKind, before: &Value, after: &mut Value) -> Option<Value> {
-    let labels = before.pointer("/metadata/labels");
-    let adopted = labels.is_none_or(|labels| labels.get(names::PART_OF).is_none());
+    let adopted = names::is_in_no_set(before);
     let (mut goes, mut kept) = (json!({}), json!({}));
     for entry in after.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten() {
         let mut entry = entry.clone();

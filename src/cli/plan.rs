@@ -14,7 +14,7 @@ use self::report::Answer;
 pub(super) use self::report::{PlannedStep, SyncPlan};
 use super::plan_text;
 use super::render::read;
-use super::session::{json, print, yaml};
+use super::session::{json, others, print, yaml};
 use super::{CliError, Common, Output, Session};
 use crate::agent::{find_digest_key, read_parents};
 use crate::apply::{Parent, applyset_id, body, explain, leftovers, trial, without_ignored};
@@ -122,12 +122,7 @@ impl Survey {
 
     /// The other syncs: what they declare now where that was read, else what they have applied.
     fn others(&self, sync: &SyncConfig, before: &[Placed], after: &[Placed]) -> Others {
-        let mut others = Others::default();
-        for (name, parent) in self.parents.iter().filter(|(name, _)| **name != sync.name.as_str()) {
-            let name: Arc<str> = name.as_str().into();
-            others.sets.insert(parent.id(), Arc::clone(&name));
-            others.declared.extend(parent.inventory.keys().map(|id| (id.clone(), Arc::clone(&name))));
-        }
+        let mut others = others(self.parents.values(), &sync.name);
         for (other, _, placed) in before.iter().chain(after) {
             let name: Arc<str> = other.name.as_str().into();
             others.sets.insert(self.set_id(other), Arc::clone(&name));

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::session::{parent_of, print};
+use super::session::{others, parent_of, print, sync_name};
 use super::{CliError, Common, Session};
 use crate::agent::{config_maps, read_parents};
 use crate::apply::{Parent, Piece, prune};
 use crate::cluster::{Cluster, Discovery, Wanted};
 use crate::config::{DriftPolicy, PrunePolicy};
 use crate::object::{ObjectId, names};
-use crate::plan::{Facts, Others, Plan, PruneResult, PrunedObject, Reason, Step, Verb, plan as decide};
+use crate::plan::{Facts, Plan, PruneResult, PrunedObject, Reason, Step, Verb, plan as decide};
 
 #[derive(Debug, Args)]
 pub(super) struct RemoveArguments {
@@ -39,8 +39,7 @@ pub(super) async fn remove(common: &Common, options: &RemoveArguments) -> Result
         )));
     }
     let cluster = session.connect(None).await?;
-    let known = parent_of(&cluster, &session.namespace, sync).await?;
-    let id = ObjectId::new("", "ConfigMap", Some(&known.namespace), &Parent::name(&known.sync));
+    let id = ObjectId::new("", "ConfigMap", Some(&session.namespace), &Parent::name(&sync_name(sync)?));
     // In this order, so that what is read is not older than this.
     let before = cluster.look_at(&id, &config_maps()).await?;
     let parent = parent_of(&cluster, &session.namespace, sync).await?;
@@ -82,15 +81,8 @@ async fn ending(
     parent: &Parent,
     keep_objects: bool,
 ) -> Result<Plan, CliError> {
-    let mut others = Others::default();
-    for other in read_parents(cluster, &parent.namespace).await.map_err(CliError::Text)? {
-        let other = other.map_err(CliError::Text)?;
-        if other.sync != parent.sync {
-            let name: Arc<str> = other.sync.as_str().into();
-            others.sets.insert(other.id(), Arc::clone(&name));
-            others.declared.extend(other.inventory.keys().map(|id| (id.clone(), Arc::clone(&name))));
-        }
-    }
+    let parents = read_parents(cluster, &parent.namespace).await.map_err(CliError::Text)?;
+    let parents: Vec<Parent> = parents.into_iter().collect::<Result<_, _>>().map_err(CliError::Text)?;
     let ids: BTreeSet<ObjectId> = parent.inventory.keys().cloned().collect();
     let wanted = Wanted { orphans: ids.clone(), ids, ..Wanted::default() };
     let set_id = parent.id();
@@ -108,7 +100,7 @@ async fn ending(
         drift: DriftPolicy::Off,
         // A person is asked, with the list in sight.
         approved: true,
-        others: &others,
+        others: &others(&parents, &parent.sync),
         cut: &BTreeSet::new(),
     });
     for step in &mut plan.steps {

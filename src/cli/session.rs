@@ -13,6 +13,7 @@ use crate::agent::{DaemonError, FoundationError, namespace};
 use crate::apply::Parent;
 use crate::cluster::{ApiError, Cluster, Connect, RequestHook};
 use crate::config::{Config, ConfigError, SyncConfig, SyncName, load};
+use crate::plan::Others;
 use crate::source::SourceError;
 
 /// Why a command failed.
@@ -102,9 +103,25 @@ pub(crate) struct DataDir {
     _temporary: Option<TempDir>,
 }
 
+/// The name of a sync, which need not be in the configuration any more.
+pub(super) fn sync_name(text: &str) -> Result<SyncName, CliError> {
+    SyncName::parse(text).ok_or_else(|| CliError::Text(format!("{text:?} cannot be the name of a sync")))
+}
+
+/// The other syncs, by what they have applied.
+pub(super) fn others<'a>(parents: impl IntoIterator<Item = &'a Parent>, sync: &SyncName) -> Others {
+    let mut others = Others::default();
+    for parent in parents.into_iter().filter(|parent| parent.sync != *sync) {
+        let name: Arc<str> = parent.sync.as_str().into();
+        others.sets.insert(parent.id(), Arc::clone(&name));
+        others.declared.extend(parent.inventory.keys().map(|id| (id.clone(), Arc::clone(&name))));
+    }
+    others
+}
+
 /// Finds the parent of a sync, which need not be in the configuration any more.
 pub(super) async fn parent_of(cluster: &Cluster, namespace: &str, sync: &str) -> Result<Parent, CliError> {
-    let name = SyncName::parse(sync).ok_or_else(|| CliError::Text(format!("{sync:?} cannot be the name of a sync")))?;
+    let name = sync_name(sync)?;
     let parent = crate::agent::read_parent(cluster, namespace, &name).await.map_err(CliError::Text)?;
     parent.ok_or_else(|| {
         CliError::Text(format!(

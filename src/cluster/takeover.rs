@@ -25,8 +25,7 @@ impl Cluster {
     /// The request fails, or is refused.
     pub async fn take_over(&self, id: &ObjectId, resource: &Resource) -> Result<(), ApiError> {
         let Some(live) = self.read(id, resource).await? else { return Ok(()) };
-        let adopted = live.pointer("/metadata/labels").is_none_or(|labels| labels.get(names::PART_OF).is_none());
-        self.take_from(&live, id, resource, if adopted { of_agents } else { of_kubectl }).await
+        self.take_from(&live, id, resource, if names::is_in_no_set(&live) { of_agents } else { of_kubectl }).await
     }
 
     /// Makes the fields ours again that were ignored once, guarded likewise.

@@ -73,6 +73,12 @@ const TAKEN_OVER: [&str; 12] = [
 const TAKEN_OVER_ONCE: [&str; 5] =
     ["argocd-application-controller", "argocd-controller", "helm", "helm-controller", "kustomize-controller"];
 
+/// Whether a live object is in no `ApplySet` yet, so that to apply it is to adopt it.
+#[must_use]
+pub fn is_in_no_set(live: &serde_json::Value) -> bool {
+    live.pointer("/metadata/labels").is_none_or(|labels| labels.get(PART_OF).is_none())
+}
+
 /// Whether an entry of `managedFields` is one that an apply takes over. `adopted`: the object is not
 /// in any `ApplySet` yet.
 #[must_use]

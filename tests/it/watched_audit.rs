@@ -9,18 +9,9 @@ use crate::support::site::{Site, config_map, crd, thing};
 use crate::support::wait::{check, eventually};
 use crate::support::watched::daily;
 
-/// Configures the sync, and how often everything is audited.
-fn configure(site: &Site, period: &str) {
-    site.configure_with(&[daily(site, "shop")], |config| {
-        config["audit"] = json!({"period": period, "maxPerSecond": 50});
-    });
-}
-
-#[test]
-fn an_object_restored_behind_the_api_server_is_found_by_the_audit_and_healed() {
-    if cluster().etcd().is_none() {
-        return;
-    }
+/// A synced site of things `one` and `two` and a `ConfigMap`, in which everything is audited so
+/// often; and the group of the things.
+fn audited(period: &str) -> (Site, Agent, String) {
     let group = format!("g{}.example.com", fastrand::u32(..));
     let site = Site::with(&[
         ("crd.yaml", &crd(&group)),
@@ -28,9 +19,20 @@ fn an_object_restored_behind_the_api_server_is_found_by_the_audit_and_healed() {
         ("two.yaml", &thing(&group, "two")),
         ("a.yaml", &config_map("a", "1")),
     ]);
-    configure(&site, "3s");
+    site.configure_with(&[daily(&site, "shop")], |config| {
+        config["audit"] = json!({"period": period, "maxPerSecond": 50});
+    });
     let agent = Agent::start(&site);
     agent.eventually_synced("shop", &site.repo.head());
+    (site, agent, group)
+}
+
+#[test]
+fn an_object_restored_behind_the_api_server_is_found_by_the_audit_and_healed() {
+    if cluster().etcd().is_none() {
+        return;
+    }
+    let (site, agent, group) = audited("3s");
     let plural = format!("things.{group}");
     let before = site.get(&plural, "one").expect("it exists");
     etcd::change(&group, "things", &site.namespace, "one", |stored| stored["spec"]["size"] = json!(7));
@@ -69,15 +71,7 @@ fn without_an_audit_nobody_asks_and_the_watches_do_not_see_it() {
     if cluster().etcd().is_none() {
         return;
     }
-    let group = format!("g{}.example.com", fastrand::u32(..));
-    let site = Site::with(&[
-        ("crd.yaml", &crd(&group)),
-        ("one.yaml", &thing(&group, "one")),
-        ("a.yaml", &config_map("a", "1")),
-    ]);
-    configure(&site, "1h");
-    let agent = Agent::start(&site);
-    agent.eventually_synced("shop", &site.repo.head());
+    let (site, agent, group) = audited("1h");
     let plural = format!("things.{group}");
     etcd::change(&group, "things", &site.namespace, "one", |stored| stored["spec"]["size"] = json!(7));
     agent.passes("shop", 1);

@@ -337,14 +337,20 @@ fn health_is_followed_for_ever() {
     assert_eq!(world.machine.status().health.get(&HealthStatus::InProgress), None);
 }
 
-#[test]
-fn a_cycle_in_which_nothing_was_heard_of_ends_at_once_and_one_in_ten_minutes_looks_at_everything() {
+/// A world that looks every minute, whose watches stand and have told all there is.
+fn quiet() -> World {
     let mut world = World::with(|config| config.interval = Duration::from_mins(1));
     world.watched = true;
     world.push("first", ["a", "b"]);
     world.pass(10);
     world.deliver();
     world.drain();
+    world
+}
+
+#[test]
+fn a_cycle_in_which_nothing_was_heard_of_ends_at_once_and_one_in_ten_minutes_looks_at_everything() {
+    let mut world = quiet();
     world.forget();
     world.pass(9 * 60);
     assert_eq!(world.log, ["Look"; 9], "{:?}", world.log);
@@ -361,12 +367,7 @@ fn a_cycle_in_which_nothing_was_heard_of_ends_at_once_and_one_in_ten_minutes_loo
 
 #[test]
 fn news_in_a_quiet_time_and_a_new_commit_end_it() {
-    let mut world = World::with(|config| config.interval = Duration::from_mins(1));
-    world.watched = true;
-    world.push("first", ["a", "b"]);
-    world.pass(10);
-    world.deliver();
-    world.drain();
+    let mut world = quiet();
     world.push("second", ["a"]);
     world.pass(61);
     assert!(world.is_as_in("second"), "{:?}", world.log);
