@@ -2,14 +2,18 @@
 //! not at all, and time that is a number.
 
 mod answers;
+mod approval;
 mod beside;
+mod contests;
 mod follow;
 mod guard;
 mod hands;
 mod order;
 mod random;
 mod reported;
+mod settling;
 mod states;
+mod stored;
 mod time;
 mod trouble;
 mod watched;

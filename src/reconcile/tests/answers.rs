@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::world::{SET, World, key, manifest, moment, print};
-use crate::object::{Blame, Change, Health, HealthStatus, ObjectId, Observed, Scope, Termination};
+use crate::object::{Blame, Change, FieldChange, Health, HealthStatus, ObjectId, Observed, Scope, Termination};
 use crate::plan::{
     AppliedObject, ApplyResult, Commit, Plan, Problem, PruneResult, PrunedObject, Step, Verb, Wave, resolve,
 };
@@ -37,7 +37,9 @@ impl World {
             Effect::Prune { id, plan } => Input::Pruned { id, outcomes: self.prune(&plan) },
             Effect::Examine { id, desired } => {
                 let live = self.live.get(&desired.manifest.id).cloned();
-                let blame = Blame { manager: self.culprit.clone(), ..Blame::default() };
+                let lost = self.lost.get(&desired.manifest.id).into_iter().flatten().cloned();
+                let fields = lost.map(|path| FieldChange { path, ..FieldChange::default() }).collect();
+                let blame = Blame { manager: self.culprit.clone(), fields, ..Blame::default() };
                 let failed = || Err("the API server cannot be reached".into());
                 Input::Examined { id, result: if self.unobservable { failed() } else { Ok(Examined { live, blame }) } }
             }
@@ -99,6 +101,7 @@ impl World {
         let before = self.live.get(&step.id).cloned();
         self.uids += 1;
         let tampered = self.tampered.remove(&*step.id.name);
+        self.lost.remove(&step.id);
         let health = match before.as_ref().map(|live| &live.health) {
             Some(health) => health.clone(),
             None if self.ill.contains(&*step.id.name) => Health::new(HealthStatus::InProgress, "starting"),

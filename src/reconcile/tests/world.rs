@@ -80,6 +80,8 @@ pub struct World {
     pub culprit: Option<Arc<str>>,
     /// Objects with a difference that no mark shows.
     pub tampered: BTreeSet<String>,
+    /// Fields that others wrote since the last apply.
+    pub lost: BTreeMap<ObjectId, BTreeSet<String>>,
 }
 
 fn config(change: impl FnOnce(&mut SyncConfig)) -> Arc<SyncConfig> {
@@ -169,6 +171,7 @@ impl World {
             watched: false,
             culprit: None,
             tampered: BTreeSet::new(),
+            lost: BTreeMap::new(),
         };
         world.step(Input::Tick);
         world
