@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::plan::{Inventory, SyncStatus};
 
 use super::machine::{Work, identified};
+use super::settling::Settling;
 use super::view::View;
 use super::{Effect, Machine, Marks, Moment, Notice, Observation};
 
@@ -51,7 +52,9 @@ impl Machine {
         self.status = Arc::new(identified(status, &self.config));
         self.stored = stored.map(|(inventory, status)| (inventory, Arc::new(status)));
         self.marks = marks;
+        self.take_approval();
         self.view = View::default();
+        self.settling = Settling::default();
         self.lane.clear();
         self.cut.clear();
         self.left = self.status.former.iter().cloned().collect();

@@ -3,6 +3,7 @@
 use crate::plan::Phase;
 
 use super::machine::Work;
+use super::settling::Settling;
 use super::{Effect, Machine, Marks, Moment, Notice};
 
 impl Machine {
@@ -30,9 +31,12 @@ impl Machine {
         let resumed = self.is_suspended() && !(self.config.suspend || marks.suspended);
         let approved = marks.approved != self.marks.approved;
         self.marks = marks;
+        self.take_approval();
         if resumed {
             self.effects.push(Effect::Tell(Notice::Resumed));
             self.leave_phase(Phase::Suspended);
+            // Nothing was put back meanwhile, so everything has its time anew.
+            self.settling = Settling::default();
         }
         if asked || resumed {
             self.next_look = now.mono;

@@ -119,7 +119,7 @@ impl Machine {
             Ok(rendered) => {
                 self.render_error = None;
                 self.rendered = Some(Arc::clone(&rendered));
-                self.settling = None;
+                self.settling.commit = None;
                 self.settle_polls = 0;
                 if self.is_suspended() {
                     self.work = Work::Idle;

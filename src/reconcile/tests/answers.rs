@@ -29,6 +29,10 @@ impl World {
             Effect::WriteParent { id, inventory, status } => {
                 let result = if self.parent_refused { Err("forbidden".into()) } else { Ok(()) };
                 if result.is_ok() {
+                    if let Some(held) = &status.held {
+                        let shown = held.objects.iter().cloned().collect();
+                        self.shown.insert((held.commit.clone(), held.digest.clone()), shown);
+                    }
                     self.parent = Some((inventory, (*status).clone()));
                 }
                 Input::ParentWritten { id, result }
@@ -137,7 +141,11 @@ impl World {
     }
 
     fn prune(&mut self, plan: &Plan) -> Vec<PrunedObject> {
-        plan.steps.iter().filter(|step| step.prunes()).map(|step| self.prune_one(step)).collect()
+        let outcomes: Vec<PrunedObject> =
+            plan.steps.iter().filter(|step| step.prunes()).map(|step| self.prune_one(step)).collect();
+        let deleted = outcomes.iter().filter(|outcome| plan.by_approval && outcome.gone);
+        self.spent.extend(deleted.map(|outcome| outcome.id.clone()));
+        outcomes
     }
 
     fn prune_one(&mut self, step: &Step) -> PrunedObject {
@@ -147,7 +155,7 @@ impl World {
         if self.refused.contains(&*step.id.name) {
             return outcome(PruneResult::Failed, false);
         }
-        if live.uid != seen.uid {
+        if live.uid != seen.uid || self.elusive.contains(&*step.id.name) {
             return outcome(PruneResult::Kept, false);
         }
         if step.verb == Verb::Detach {

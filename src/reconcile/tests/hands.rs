@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::world::{SET, World, id, moment};
 use crate::object::{Change, Fingerprint, ObjectId};
+use crate::plan::{Approval, Held};
 use crate::reconcile::{Input, Machine, Marks, Notice};
 
 impl World {
@@ -50,13 +51,21 @@ impl World {
     }
 
     pub fn approve(&mut self, commit: &str) {
+        if self.marks.approved.as_deref() != Some(commit) {
+            self.spent.clear();
+        }
         self.mark(|marks| marks.approved = Some(commit.into()));
     }
 
     /// A person approves what the stored status says is held, as `driftless approve` does.
     pub fn approve_held(&mut self) {
-        let held = self.parent.as_ref().and_then(|(_, status)| status.held.clone()).expect("a prune is held");
-        self.approve(&held.commit);
+        let held = self.stored_held().expect("a prune is held");
+        let value = Approval::value_for(&held, &self.now.as_nanos().to_string());
+        self.approve(&value);
+    }
+
+    pub fn stored_held(&self) -> Option<Held> {
+        self.parent.as_ref().and_then(|(_, status)| status.held.clone())
     }
 
     /// The configuration is changed so that the commit at hand renders to other objects (another

@@ -33,7 +33,10 @@ enum Event {
     Unreadable(bool),
     Mend,
     Kill(u8, bool),
+    /// What is held is approved, or just some commit.
     Approve(bool),
+    /// The configuration has the commit at hand render to these objects.
+    Path(u16),
     Suspend(bool),
     /// The process ends; another replica stood by for so many seconds and leads now.
     Succeed(u16),
@@ -46,8 +49,8 @@ enum Event {
 
 fn any_event() -> impl Strategy<Value = Event> {
     use Event::{
-        Approve, Back, Commit, Delete, Edit, Finalize, Ill, Kill, LookFails, Mend, News, ParentRefused, Pass, Recreate,
-        Refuse, Release, Some, Strip, Succeed, Suspend, Unobservable, Unreadable,
+        Approve, Back, Commit, Delete, Edit, Finalize, Ill, Kill, LookFails, Mend, News, ParentRefused, Pass, Path,
+        Recreate, Refuse, Release, Some, Strip, Succeed, Suspend, Unobservable, Unreadable,
     };
     let name = 0..NAMES;
     prop_oneof![
@@ -69,7 +72,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => Just(Mend),
         3 => (0..8u8, any::<bool>()).prop_map(|(at, after)| Kill(at, after)),
         1 => (0..400u16).prop_map(Succeed),
-        3 => prop::bool::weighted(0.7).prop_map(Approve),
+        3 => prop::bool::weighted(0.8).prop_map(Approve),
+        1 => any::<u16>().prop_map(Path),
         1 => prop::bool::weighted(0.3).prop_map(Suspend),
         6 => (1..8u8, any::<bool>()).prop_map(|(count, newest)| Some(count, newest)),
         6 => (1..400u16).prop_map(Pass),
@@ -200,9 +204,13 @@ impl Story {
                 assert_eq!(self.world.writes(), writes, "a follower writes nothing");
                 self.world.lead();
             }
+            Event::Approve(true) if self.world.stored_held().is_some() => self.world.approve_held(),
             Event::Approve(head) => {
                 let commit = if head { self.world.head.clone().unwrap_or_default() } else { "c001".into() };
                 self.world.approve(&commit);
+            }
+            Event::Path(objects) if self.world.head.is_ok() && self.commits > 0 => {
+                self.world.change_path((0..NAMES).filter(|n| objects & (1 << n) != 0).map(name));
             }
             Event::Suspend(suspended) => self.world.mark(|marks| marks.suspended = suspended),
             Event::Some(count, newest) => {
@@ -225,7 +233,7 @@ impl Story {
                     self.alone();
                 }
             }
-            Event::Back(_) | Event::LookFails(_) | Event::Edit(_) => {}
+            Event::Back(_) | Event::LookFails(_) | Event::Edit(_) | Event::Path(_) => {}
         }
     }
 
@@ -273,8 +281,11 @@ proptest! {
         story.commit(last | 1, false, false, false);
         let commit = format!("c{:03}", story.commits);
         story.world.mark(|marks| marks.suspended = false);
-        story.world.approve(&commit);
         story.release();
+        story.pass(300);
+        if story.world.stored_held().is_some() {
+            story.world.approve_held();
+        }
         let before = story.world.steps;
         story.pass(900);
         story.release();

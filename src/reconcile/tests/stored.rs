@@ -14,7 +14,7 @@ fn starting(number: usize) -> Health {
 /// Ten times a second for so many seconds.
 fn flip(world: &mut World, name: &str, seconds: usize) {
     for number in 0..seconds * 10 {
-        let health = if number % 2 == 0 { starting(number % 3) } else { Health::current() };
+        let health = if number % 7 < 3 { starting(number % 3) } else { Health::current() };
         world.set_health(name, health);
         world.deliver();
         let next = world.now + Duration::from_millis(100);

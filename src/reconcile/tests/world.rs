@@ -80,6 +80,12 @@ pub struct World {
     pub culprit: Option<Arc<str>>,
     /// Objects with a difference that no mark shows.
     pub tampered: BTreeSet<String>,
+    /// The sets that the stored status showed as held, by commit and digest.
+    pub shown: BTreeMap<(String, String), BTreeSet<ObjectId>>,
+    /// What was deleted by the approval that there is.
+    pub spent: BTreeSet<ObjectId>,
+    /// Objects that prove to be another one whenever they are about to be deleted.
+    pub elusive: BTreeSet<String>,
     /// Fields that others wrote since the last apply.
     pub lost: BTreeMap<ObjectId, BTreeSet<String>>,
 }
@@ -171,6 +177,9 @@ impl World {
             watched: false,
             culprit: None,
             tampered: BTreeSet::new(),
+            shown: BTreeMap::new(),
+            spent: BTreeSet::new(),
+            elusive: BTreeSet::new(),
             lost: BTreeMap::new(),
         };
         world.step(Input::Tick);
