@@ -1,6 +1,7 @@
 //! The integration tests: one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod approval;
 mod cli;
 mod clock;
 mod config;
@@ -36,6 +37,7 @@ mod remove;
 mod secrets;
 mod selfmanaged;
 mod servertrouble;
+mod settling;
 mod shop;
 mod source;
 #[path = "../support/mod.rs"]
