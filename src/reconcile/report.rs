@@ -180,7 +180,10 @@ impl Machine {
 
     fn outcome(&mut self, cycle: &Cycle, healthy: bool, now: Duration) -> Option<Outcome> {
         let timeout = self.config.timeout;
-        self.settling.wait_for(cycle.waited(self.config.wait), now);
+        // Of a cluster that could not be read, nothing is known to be well.
+        if !(cycle.plan.steps.is_empty() && cycle.plan.blocked.is_some()) {
+            self.settling.wait_for(cycle.waited(self.config.wait), now);
+        }
         if cycle.undecided > 0 || !(cycle.cut_short || cycle.plan.blocked.is_some()) {
             self.settling.decide(cycle.undecided > 0, now);
         }

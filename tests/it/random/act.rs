@@ -87,7 +87,7 @@ impl World {
 
     pub(super) fn approve(&self) {
         let Some(held) = self.parent().and_then(|parent| parent.status.held) else { return };
-        self.note(Entry::Approved(held.commit.clone()));
+        self.note(Entry::Approved(held.commit.clone(), held.objects.clone()));
         let value = Approval::value_for(&held, &jiff::Timestamp::now().to_string());
         self.annotate("driftless.dev/approve", &json!(value));
     }

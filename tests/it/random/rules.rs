@@ -19,8 +19,8 @@ pub enum Entry {
     /// The server answered it, whether or not the agent heard.
     Answered(Ask, u16),
     Pushed(String, State),
-    /// Somebody is about to approve a commit.
-    Approved(String),
+    /// Somebody is about to approve the deletion of these objects by a commit.
+    Approved(String, Vec<ObjectId>),
     /// Somebody is about to change the object at a path.
     Touched(String),
     Killed,
@@ -39,7 +39,8 @@ pub struct Rules<'a> {
     floor: usize,
     /// The parent as it is in the cluster.
     stored: Option<Parent>,
-    approved: BTreeSet<String>,
+    /// What was approved, by commit, as paths.
+    approved: BTreeMap<String, BTreeSet<String>>,
     touched: BTreeSet<String>,
     /// Deleted by the agent, and not made again.
     gone: BTreeSet<String>,
@@ -61,7 +62,7 @@ impl<'a> Rules<'a> {
             commits: Vec::new(),
             floor: 0,
             stored: None,
-            approved: BTreeSet::new(),
+            approved: BTreeMap::new(),
             touched: BTreeSet::new(),
             gone: BTreeSet::new(),
             applied: BTreeMap::new(),
@@ -80,7 +81,9 @@ impl<'a> Rules<'a> {
                 }
                 Entry::Answered(ask, 200..300) if ask.is_write() => self.took_effect(ask),
                 Entry::Pushed(commit, state) => self.commits.push((commit.clone(), state.clone())),
-                Entry::Approved(commit) => drop(self.approved.insert(commit.clone())),
+                Entry::Approved(commit, objects) => {
+                    self.approved.entry(commit.clone()).or_default().extend(objects.iter().map(path_of));
+                }
                 Entry::Touched(path) => drop(self.touched.insert(path.clone())),
                 Entry::Asked(_) | Entry::Answered(..) | Entry::Killed => {}
             }
@@ -166,7 +169,8 @@ impl<'a> Rules<'a> {
         self.may_part(path)?;
         let allowed = (self.floor..self.commits.len()).find(|at| {
             let (commit, state) = &self.commits[*at];
-            self.removed(state, path) && (self.approved.contains(commit) || self.passes(state))
+            let approved = self.approved.get(commit).is_some_and(|paths| paths.contains(path));
+            self.removed(state, path) && (approved || self.passes(state))
         });
         self.floor = allowed.ok_or("the guard holds such a prune, and nobody approved it")?;
         Ok(())
