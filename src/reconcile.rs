@@ -4,9 +4,11 @@
 
 mod audit;
 mod backoff;
+mod basis;
 mod contest;
 mod cycle;
 mod effect;
+mod finish;
 mod follow;
 mod heal;
 mod lane;
@@ -23,6 +25,6 @@ mod weigh;
 mod work;
 
 pub use effect::{
-    Audited, Effect, EffectId, Examined, Input, Marks, Moment, Notice, Observation, Outcome, RenderedCommit,
+    Audited, Effect, EffectId, Examined, Input, Marks, Moment, Notice, Observation, Outcome, RenderedCommit, Unrendered,
 };
 pub use machine::Machine;

@@ -109,7 +109,7 @@ impl Driver {
             cluster,
             discovery,
             revision: tokio::sync::Mutex::default(),
-            hurry: tokio::sync::Mutex::default(),
+            interrupts: std::sync::Mutex::default(),
             cache: tokio::sync::Mutex::new(Cache::default()),
             told: Told::default(),
             rediscover: AtomicBool::new(false),
@@ -183,6 +183,14 @@ impl Driver {
         Input::Leads { stored: parent.map(|parent| Box::new((parent.inventory, parent.status))), marks }
     }
 
+    /// Waits until leadership is about to end, `again` where that was said already.
+    async fn endangered(&self, again: bool) {
+        if again {
+            self.context.leadership.changed().await;
+        }
+        self.context.leadership.shaky().await;
+    }
+
     /// The watches of this sync, with its own rights.
     fn watches(&self, cluster: &Cluster, set_id: &str) -> Live {
         let (tell, sync) = (Arc::clone(&self.context.tell), self.config.name.clone());
@@ -201,22 +209,28 @@ impl Driver {
         let mut running: Running<'_> = FuturesUnordered::new();
         let mut ending = None;
         let mut promotion = Box::pin(self.promoted(Arc::clone(&worker.name)));
+        let mut endangered = Box::pin(self.endangered(false));
+        let mut told_stop = false;
         let mut inputs = vec![Input::WaitingFor(self.waiting_for(&phases.borrow_and_update())), Input::Tick];
         loop {
+            let over = self.stop.is_cancelled() || (self.once && ending.is_some());
+            if over && !std::mem::replace(&mut told_stop, true) {
+                // First of all: what was interrupted by the stop is not to be taken for done.
+                inputs.insert(0, Input::Stop);
+            }
             for input in inputs.drain(..) {
-                let ended = self.once && ending.is_some();
                 for effect in machine.step(input, self.context.now()) {
                     // Noted always: the other syncs want every phase, not only those up to the first end.
                     let noted = self.note(&effect);
                     ending = ending.or(noted);
-                    if self.is_wanted(&effect, ended) {
-                        running.push(Box::pin(worker.carry_out(effect)));
-                    }
+                    running.extend(worker.carry_out(effect));
                 }
             }
-            let over = self.stop.is_cancelled() || (self.once && ending.is_some());
             if over && running.is_empty() {
                 return ending;
+            }
+            if !over && self.once && ending.is_some() {
+                continue;
             }
             let wake = machine.wake_at().filter(|_| !over);
             let sleep = wake.map(|due| due.saturating_sub(self.context.started.elapsed()));
@@ -231,24 +245,13 @@ impl Driver {
                 }
                 marks = next_marks(&mut all_marks, &self.config.name) => inputs.push(marks),
                 leads = &mut promotion, if !over && !machine.leads() => inputs.push(leads),
+                () = &mut endangered, if !over => {
+                    inputs.push(Input::StoreNow);
+                    endangered = Box::pin(self.endangered(true));
+                }
                 () = self.stop.cancelled(), if !over => {}
             }
         }
-    }
-
-    /// Once stopped, or at the end of the only cycle, nothing new is begun; what has begun is
-    /// recorded and told.
-    fn is_wanted(&self, effect: &Effect, ended: bool) -> bool {
-        let begins = matches!(
-            effect,
-            Effect::Look { .. }
-                | Effect::Render { .. }
-                | Effect::Observe { .. }
-                | Effect::Examine { .. }
-                | Effect::Heal { .. }
-                | Effect::Audit { .. }
-        );
-        !(begins && (ended || self.stop.is_cancelled()))
     }
 
     /// Takes note of what other tasks want to know.

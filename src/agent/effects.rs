@@ -1,10 +1,11 @@
 //! Carrying out the effects of one sync. Every effect ends with exactly one input.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
 use tokio::sync::{Mutex, RwLock, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -16,12 +17,15 @@ use crate::config::SyncConfig;
 use crate::object::{ObjectId, Observed, Scope};
 use crate::observe::{Event, LookResult, Work};
 use crate::plan::{AppliedObject, Commit, Inventory, Plan, Problem, PruneResult, Resolved, SyncStatus, Wave, resolve};
-use crate::reconcile::{Effect, EffectId, Input, Observation, RenderedCommit};
+use crate::reconcile::{Effect, EffectId, Input, Observation, RenderedCommit, Unrendered};
 use crate::render::{Cache, RenderError, Settings, render};
-use crate::source::{Git, Revision};
+use crate::source::{Git, Revision, SourceError};
 
 /// How long another sync may take to say what it declares.
 const DECLARATIONS: Duration = Duration::from_secs(15);
+
+/// How long the inventory may take to be stored once the agent stops.
+const LAST_WRITE: Duration = Duration::from_secs(10);
 
 /// What carrying out the effects of one sync needs.
 pub(super) struct Worker {
@@ -36,8 +40,8 @@ pub(super) struct Worker {
     pub git: Git,
     pub parent: ParentStore,
     pub revision: Mutex<Option<Revision>>,
-    /// Ends the waiting of the apply that is under way.
-    pub hurry: Mutex<CancellationToken>,
+    /// Of what writes and is under way: once cancelled, it begins no further object.
+    pub interrupts: std::sync::Mutex<BTreeMap<EffectId, CancellationToken>>,
     pub cache: Mutex<Cache>,
     /// Which errors were told lately.
     pub told: Told,
@@ -56,9 +60,36 @@ pub(super) struct Worker {
 type Placed = (Arc<RenderedCommit>, Arc<Discovery>, Arc<Resolved>);
 
 impl Worker {
+    /// Begins to carry out one effect. From here on it can be interrupted, whoever runs first.
+    pub fn carry_out(&self, effect: Effect) -> Option<BoxFuture<'_, Option<Input>>> {
+        let id = match effect {
+            Effect::Interrupt { id } => {
+                if let Some(interrupt) = self.interrupts().get(&id) {
+                    interrupt.cancel();
+                }
+                return None;
+            }
+            Effect::Apply { id, .. } | Effect::Prune { id, .. } | Effect::Heal { id, .. } => Some(id),
+            _ => None,
+        };
+        let interrupt = self.stop.child_token();
+        self.interrupts().extend(id.map(|id| (id, interrupt.clone())));
+        Some(Box::pin(async move {
+            let input = self.run(effect, &interrupt).await;
+            if let Some(id) = id {
+                self.interrupts().remove(&id);
+            }
+            input
+        }))
+    }
+
+    fn interrupts(&self) -> std::sync::MutexGuard<'_, BTreeMap<EffectId, CancellationToken>> {
+        self.interrupts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Carries out one effect; `None` for what has no result. What only reads is left where it is when
     /// the agent stops: a server that hangs must not keep it from ending.
-    pub async fn carry_out(&self, effect: Effect) -> Option<Input> {
+    async fn run(&self, effect: Effect, interrupt: &CancellationToken) -> Option<Input> {
         Some(match effect {
             Effect::Look { id } => {
                 let result = self.unless_stopped(self.look()).await?;
@@ -71,23 +102,30 @@ impl Worker {
                 Input::Observed { id, result: self.unless_stopped(self.observe(&rendered, inventory)).await? }
             }
             Effect::WriteParent { id, inventory, status } => {
-                Input::ParentWritten { id, result: self.write_parent(inventory, &status).await }
+                let result = tokio::select! {
+                    result = self.write_parent(inventory, &status) => result,
+                    () = self.given_up() => Err("the agent stops, and the API server did not answer in time".into()),
+                };
+                Input::ParentWritten { id, result }
             }
-            Effect::Apply { id, plan, waves } => Input::Applied { id, outcomes: self.apply(id, &plan, &waves).await },
+            Effect::Apply { id, plan, waves } => {
+                Input::Applied { id, outcomes: self.apply(id, &plan, &waves, interrupt).await }
+            }
             Effect::Examine { id, desired } => {
                 Input::Examined { id, result: self.unless_stopped(self.examine(&desired)).await? }
             }
-            Effect::Heal { id, step } => Input::Healed { id, outcome: self.heal(*step).await },
+            Effect::Heal { id, step } => Input::Healed { id, outcome: self.heal(*step, interrupt).await },
             Effect::Audit { id, desired } => {
                 Input::Audited { id, result: self.unless_stopped(self.audit(&desired)).await? }
             }
-            Effect::Prune { id, plan } => Input::Pruned { id, outcomes: self.prune(&plan).await },
+            Effect::Prune { id, plan } => Input::Pruned { id, outcomes: self.prune(&plan, interrupt).await },
             Effect::Tell(notice) => {
                 for event in translate::notice(&self.name, notice) {
                     (self.context.tell)(&event);
                 }
                 return None;
             }
+            Effect::Interrupt { .. } => return None,
         })
     }
 
@@ -97,6 +135,12 @@ impl Worker {
             read = reading => Some(read),
             () = self.stop.cancelled() => None,
         }
+    }
+
+    /// Waits until the agent stops, and for as long then as it may take to store what was learned.
+    async fn given_up(&self) {
+        self.stop.cancelled().await;
+        tokio::time::sleep(LAST_WRITE).await;
     }
 
     fn worked(&self, work: Work, since: Instant) {
@@ -119,9 +163,6 @@ impl Worker {
                     self.looked(LookResult::Unchanged, Some(revision.commit.clone()), None);
                 }
                 let commit = revision.commit.clone();
-                if known.as_ref().is_some_and(|known| known.commit != commit) {
-                    self.hurry.lock().await.cancel();
-                }
                 *known = Some(revision);
                 Ok(commit)
             }
@@ -133,31 +174,32 @@ impl Worker {
         }
     }
 
-    async fn render(&self, commit: &str) -> Result<Arc<RenderedCommit>, String> {
+    async fn render(&self, commit: &str) -> Result<Arc<RenderedCommit>, Unrendered> {
         let revision = self.revision.lock().await.clone().filter(|revision| revision.commit == commit);
-        let revision = revision.ok_or("the branch has moved on since")?;
+        let revision =
+            revision.ok_or_else(|| Unrendered::Moved("another poll has shown another commit since".into()))?;
         let began = Instant::now();
-        let fetched = self.git.fetch(&revision).await.map_err(|error| {
-            let error = error.to_string();
-            self.looked(LookResult::Failed, None, Some(&error));
-            error
-        })?;
+        let fetched = self.git.fetch(&revision).await.inspect_err(|error| {
+            self.looked(LookResult::Failed, None, Some(&error.to_string()));
+        });
+        let fetched = fetched.map_err(unrendered)?;
         self.worked(Work::Fetch, began);
         self.looked(LookResult::Fetched, Some(commit.to_owned()), None);
 
         let began = Instant::now();
         let path = &self.config.path;
-        let tree = self.git.tree(commit, path).await.map_err(|error| error.to_string())?;
+        let tree = self.git.tree(commit, path).await.map_err(unrendered)?;
         let settings = Settings::of(&self.config, &self.context.namespace);
         let mut cache = self.cache.lock().await;
         let rendered = if let Some(rendered) = cache.get(&tree, &settings) {
             rendered
         } else {
-            let snapshot = self.git.snapshot(commit, path).await.map_err(|error| error.to_string())?;
+            let snapshot = self.git.snapshot(commit, path).await.map_err(unrendered)?;
             let fresh = settings.clone();
             // Rendering is pure computation; a large repository must not hold up the other syncs.
             let rendered = tokio::task::spawn_blocking(move || render(&snapshot, &fresh)).await;
-            let rendered = Arc::new(rendered.map_err(|_| "rendering ended without a result")?);
+            let lost = |_| Unrendered::Failed("rendering ended without a result".into());
+            let rendered = Arc::new(rendered.map_err(lost)?);
             cache.put(&tree, settings, Arc::clone(&rendered));
             rendered
         };
@@ -284,23 +326,27 @@ impl Worker {
         Ok(())
     }
 
-    async fn apply(&self, id: EffectId, plan: &Plan, waves: &[Wave]) -> Vec<AppliedObject> {
+    async fn apply(
+        &self,
+        id: EffectId,
+        plan: &Plan,
+        waves: &[Wave],
+        interrupt: &CancellationToken,
+    ) -> Vec<AppliedObject> {
         let began = Instant::now();
         let report = |outcome: &AppliedObject| {
             self.applied(outcome);
             // The receiver is gone only when the sync ends.
             let _ = self.applied_one.send(Input::AppliedOne { id, outcome: outcome.clone() });
         };
-        let hurry = CancellationToken::new();
-        *self.hurry.lock().await = hurry.clone();
+        let cluster = self.cluster.repeating_until(interrupt);
         let job = Job {
-            cluster: &self.cluster,
+            cluster: &cluster,
             discovery: &self.discovery,
             set_id: &self.set_id,
             atomic: self.config.atomic,
             timeout: self.config.timeout,
-            stop: &self.stop,
-            hurry: &hurry,
+            stop: interrupt,
             report: &report,
         };
         let outcomes = job.carry_out(plan, waves).await;
@@ -318,11 +364,12 @@ impl Worker {
         self.rediscover.store(true, Ordering::Relaxed);
     }
 
-    async fn prune(&self, plan: &Plan) -> Vec<crate::plan::PrunedObject> {
+    async fn prune(&self, plan: &Plan, interrupt: &CancellationToken) -> Vec<crate::plan::PrunedObject> {
         let began = Instant::now();
         let discovery = Arc::clone(&*self.discovery.read().await);
         let report = |outcome: &crate::plan::PrunedObject| (self.context.tell)(&translate::pruned(&self.name, outcome));
-        let outcomes = prune(&self.cluster, &discovery, plan, &self.stop, &report).await;
+        let cluster = self.cluster.repeating_until(interrupt);
+        let outcomes = prune(&cluster, &discovery, plan, interrupt, &report).await;
         if let Some(watches) = &self.live {
             for outcome in outcomes.iter().filter(|outcome| outcome.gone && outcome.result == PruneResult::Deleted) {
                 let step = plan.steps.iter().find(|step| step.id == outcome.id);
@@ -333,6 +380,14 @@ impl Worker {
         }
         self.worked(Work::Prune, began);
         outcomes
+    }
+}
+
+/// What a failed fetch or read of a commit means for it.
+fn unrendered(error: SourceError) -> Unrendered {
+    match error {
+        SourceError::Moved { .. } => Unrendered::Moved(error.to_string()),
+        error => Unrendered::Failed(error.to_string()),
     }
 }
 

@@ -43,7 +43,7 @@ impl Machine {
             Change::Seen(live) => (&live.id, Some(live)),
             Change::Gone { id, .. } => (id, None),
         };
-        if self.is_suspended() {
+        if self.may_act().is_err() {
             return;
         }
         if self.view.learn(id, live) {

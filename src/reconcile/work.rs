@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::plan::{AppliedObject, Facts, Plan, Problem, PrunedObject, Step, plan};
 
+use super::basis::Act;
 use super::cycle::{Cycle, objects_of};
 use super::machine::Work;
 use super::{Effect, EffectId, Machine, Moment, Observation};
@@ -14,8 +15,8 @@ impl Machine {
         if !self.leads {
             return self.observed_as_follower(&result);
         }
-        if self.is_suspended() {
-            return;
+        if let Err(fallen) = self.stands(Act::Apply(&cycle)) {
+            return self.replan(fallen, now);
         }
         cycle.problems = self.source_problems();
         let observation = match result {
@@ -27,7 +28,7 @@ impl Machine {
                 return self.end(cycle, now);
             }
         };
-        self.view.adopt(&observation);
+        self.view.adopt(&cycle.basis.commit, &observation);
         // What git declares no longer is being healed to what it declared before, or was just now:
         // whether that is there when it is to be pruned can only be seen afterwards.
         let running = self.lane.running.values().map(|running| &running.object);
@@ -88,8 +89,8 @@ impl Machine {
             return;
         }
         let Work::Healing { mut cycle } = std::mem::replace(&mut self.work, Work::Idle) else { return };
-        if self.is_suspended() {
-            return;
+        if let Err(fallen) = self.stands(Act::Apply(&cycle)) {
+            return self.replan(fallen, now);
         }
         if cycle.again {
             return self.observe(cycle.rendered, cycle.began);
@@ -137,6 +138,11 @@ impl Machine {
     }
 
     pub(super) fn apply(&mut self, mut cycle: Cycle, now: Moment) {
+        // What was announced and is never made does no harm.
+        if let Err(fallen) = self.stands(Act::Apply(&cycle)) {
+            return self.replan(fallen, now);
+        }
+        self.standing.not_overtaken();
         if !cycle.plan.steps.iter().any(Step::applies) {
             return self.prune(cycle, now);
         }
@@ -168,21 +174,19 @@ impl Machine {
     }
 
     /// Whether a person lets this commit prune what the guard would hold.
-    fn is_approved(&self, commit: &str) -> bool {
+    pub(super) fn is_approved(&self, commit: &str) -> bool {
         self.allow_prune || self.marks.approved.as_deref() == Some(commit)
     }
 
-    /// Prunes only when everything before succeeded and no newer commit is known.
+    /// Prunes only when everything before succeeded and still stands.
     pub(super) fn prune(&mut self, mut cycle: Cycle, now: Moment) {
-        let overtaken = self.head.as_ref().is_some_and(|head| *head != cycle.rendered.commit.id);
         let prunes = cycle.plan.steps.iter().any(Step::prunes);
-        // An approval can be taken back until the last moment.
-        let disapproved = cycle.plan.by_approval && !self.is_approved(&cycle.rendered.commit.id);
-        cycle.cut_short = prunes && (overtaken || disapproved || self.is_suspended());
+        cycle.cut_short |= prunes && self.stands(Act::Prune(&cycle)).is_err();
         if cycle.cut_short || !prunes || !cycle.problems.is_empty() {
             return self.end(cycle, now);
         }
         cycle.wrote = true;
+        cycle.interrupted = false;
         let id = self.number();
         self.effects.push(Effect::Prune { id, plan: Arc::clone(&cycle.plan) });
         self.work = Work::Pruning { id, cycle };
@@ -206,8 +210,6 @@ impl Machine {
         let among = |work: &Work| matches!(work, Work::Announcing { .. } | Work::Recording { .. });
         let Some(mut cycle) = self.take(id, among) else { return };
         match (result, announcing) {
-            // Suspended in the meantime: what was announced and never made does no harm.
-            (Ok(()), true) if self.is_suspended() => {}
             (Ok(()), true) => self.apply(cycle, now),
             (Ok(()), false) => self.conclude(&cycle, now),
             (Err(error), _) => {

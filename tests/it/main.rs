@@ -1,6 +1,7 @@
 //! The integration tests: one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod acts;
 mod cli;
 mod clock;
 mod config;

@@ -35,8 +35,19 @@ enum Event {
     Kill(u8, bool),
     Approve(bool),
     Suspend(bool),
+    /// A person asks for a sync.
+    Ask,
     /// The process ends; another replica stood by for so many seconds and leads now.
     Succeed(u16),
+    /// Another replica begins to stand by, or the one that does takes over, whatever was stored meanwhile.
+    StandBy,
+    TakeOver,
+    /// The process is told to end, ends in order and starts again.
+    Stop,
+    /// The configured path is another one from now on.
+    Path(bool),
+    /// For so many fetches, the branch has moved on since it was polled.
+    Move(u8),
     /// So many effects are answered, the newest first where `true`.
     Some(u8, bool),
     Pass(u16),
@@ -46,8 +57,9 @@ enum Event {
 
 fn any_event() -> impl Strategy<Value = Event> {
     use Event::{
-        Approve, Back, Commit, Delete, Edit, Finalize, Ill, Kill, LookFails, Mend, News, ParentRefused, Pass, Recreate,
-        Refuse, Release, Some, Strip, Succeed, Suspend, Unobservable, Unreadable,
+        Approve, Ask, Back, Commit, Delete, Edit, Finalize, Ill, Kill, LookFails, Mend, Move, News, ParentRefused,
+        Pass, Path, Recreate, Refuse, Release, Some, StandBy, Stop, Strip, Succeed, Suspend, TakeOver, Unobservable,
+        Unreadable,
     };
     let name = 0..NAMES;
     prop_oneof![
@@ -70,7 +82,13 @@ fn any_event() -> impl Strategy<Value = Event> {
         3 => (0..8u8, any::<bool>()).prop_map(|(at, after)| Kill(at, after)),
         1 => (0..400u16).prop_map(Succeed),
         3 => prop::bool::weighted(0.7).prop_map(Approve),
-        1 => prop::bool::weighted(0.3).prop_map(Suspend),
+        3 => prop::bool::weighted(0.4).prop_map(Suspend),
+        2 => Just(Ask),
+        1 => Just(StandBy),
+        1 => Just(TakeOver),
+        2 => Just(Stop),
+        1 => any::<bool>().prop_map(Path),
+        1 => (1..3u8).prop_map(Move),
         6 => (1..8u8, any::<bool>()).prop_map(|(count, newest)| Some(count, newest)),
         6 => (1..400u16).prop_map(Pass),
         6 => (1..12u8, prop::bool::weighted(0.8)).prop_map(|(count, delivered)| News(count, delivered)),
@@ -88,6 +106,9 @@ struct Story {
     foreign: BTreeSet<ObjectId>,
     /// Something of the plan that is being carried out was refused.
     refused: bool,
+    asked: usize,
+    /// The process was killed at some time, or another replica took over before it had stored anything.
+    cut_off: bool,
 }
 
 impl Story {
@@ -119,7 +140,19 @@ impl Story {
 
     fn restart_if_killed(&mut self) {
         if self.world.killed {
+            self.cut_off = true;
             self.world.restart();
+        }
+    }
+
+    /// Ends the process in order: what its heals and applies have made is known by its UID afterwards.
+    fn stop(&mut self) {
+        self.restart_if_killed();
+        self.world.stop();
+        self.restart_if_killed();
+        self.accounted();
+        if !self.cut_off && !self.world.parent_refused {
+            self.known();
         }
     }
 
@@ -205,6 +238,22 @@ impl Story {
                 self.world.approve(&commit);
             }
             Event::Suspend(suspended) => self.world.mark(|marks| marks.suspended = suspended),
+            Event::Ask => {
+                self.asked += 1;
+                let asked = self.asked.to_string();
+                self.world.mark(|marks| marks.sync_requested = Some(asked));
+            }
+            Event::StandBy => self.world.stand_by(),
+            Event::TakeOver => self.world.take_over(),
+            Event::Stop => {
+                self.stop();
+                self.world.restart();
+            }
+            Event::Path(other) => {
+                self.stop();
+                self.world.configure_path(if other { "other" } else { "" });
+            }
+            Event::Move(fetches) => self.world.moves = usize::from(fetches),
             Event::Some(count, newest) => {
                 for _ in 0..count {
                     self.restart_if_killed();
@@ -262,13 +311,20 @@ proptest! {
         events in prop::collection::vec(any_event(), 1..60),
         last in any::<u16>(),
     ) {
-        let mut story = Story { world: World::new(), commits: 0, foreign: BTreeSet::new(), refused: false };
+        let mut story = Story {
+            world: World::new(),
+            commits: 0,
+            foreign: BTreeSet::new(),
+            refused: false,
+            asked: 0,
+            cut_off: false,
+        };
         for event in &events {
             story.happen(event);
         }
         // Faults stop, and git has a whole commit.
         story.mend();
-        story.world.kill = None;
+        (story.world.kill, story.world.moves) = (None, 0);
         story.restart_if_killed();
         story.commit(last | 1, false, false, false);
         let commit = format!("c{:03}", story.commits);
@@ -283,13 +339,14 @@ proptest! {
         // The audit asks about each of 14 objects at most in its hour, beside a cycle a minute.
         prop_assert!(world.steps - before < 900, "{} steps", world.steps - before);
         prop_assert_eq!(world.phase(), Phase::Synced, "{}", world.machine.status().message.clone());
-        for (name, value) in &world.commits[&commit].objects {
+        let objects = world.content(&commit).objects;
+        for (name, value) in &objects {
             let live = world.live.get(&id(name));
             prop_assert_eq!(live.and_then(|live| live.digest), Some(digest(name, value)));
             prop_assert_eq!(live.and_then(|live| live.part_of.as_deref()), Some(SET));
         }
         // What is left beside it is remembered, with the reason for which it was kept.
-        for (id, live) in world.live.iter().filter(|(id, _)| !world.commits[&commit].objects.contains_key(&*id.name)) {
+        for (id, live) in world.live.iter().filter(|(id, _)| !objects.contains_key(&*id.name)) {
             let recorded = world.parent.as_ref().and_then(|(inventory, _)| inventory.get(id));
             // Also where the process died after it had made an object anew and before it could record the UID.
             let other_uid = recorded.is_some_and(|recorded| recorded.uid != Short::of(&live.uid));
