@@ -18,7 +18,7 @@ use super::error::with_causes;
 use super::fence::fenced;
 use super::leadership::NotLeader;
 use super::renew::{Connected, connected};
-use super::{ApiError, Leadership};
+use super::{ApiError, History, Leadership};
 use crate::config::ServiceAccount;
 
 /// Called after every answered or failed request: verb, HTTP status (`None`: no answer), time.
@@ -36,6 +36,8 @@ pub struct Connect {
     pub tries: Option<u32>,
     /// What could change something is sent only while this is held; `None`: always.
     pub leadership: Option<Leadership>,
+    /// Shared by all connections to one API server.
+    pub history: History,
 }
 
 /// One request may take this long.
@@ -65,6 +67,7 @@ pub struct Cluster {
     default_namespace: Arc<str>,
     impersonate: Option<Impersonated>,
     tries: u32,
+    history: History,
 }
 
 /// As whom requests are made, other than as whoever the kubeconfig says.
@@ -104,6 +107,7 @@ impl Cluster {
             default_namespace: namespace.into(),
             impersonate: None,
             tries: options.tries.unwrap_or(TRIES),
+            history: options.history.clone(),
         })
     }
 
@@ -138,6 +142,12 @@ impl Cluster {
     #[must_use]
     pub fn hook(&self) -> Option<RequestHook> {
         self.hook.clone()
+    }
+
+    /// Whether the API server's history went back.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     #[must_use]
