@@ -13,6 +13,7 @@ mod moved;
 mod once;
 mod parents;
 mod registry;
+mod restored;
 mod store;
 mod told;
 mod translate;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::election::Election;
 use super::parents::{AllMarks, watch_marks};
+use super::restored::Restored;
 use super::{Context, Driver, Ending, Front, Publisher};
 use crate::config::{Config, ConfigError, Loaded, SyncConfig, SyncName, Watch};
 use crate::observe::{Event, Observer};
@@ -100,6 +101,7 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
     // It holds the Lease until the last driver has ended.
     let over = CancellationToken::new();
     let (losing, mut losses) = mpsc::channel(1);
+    let mut restored = Restored::of(&drivers.context.cluster);
     let mut elector = elect(election, &drivers.context, losing, &over);
     drivers.adopt(&config);
     observer.board.set_ready(true);
@@ -125,6 +127,10 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
                 drivers.begin_anew().await;
                 // Who waits for it may have been told to end.
                 let _: Result<(), ()> = oneshot::Sender::send(begun_anew, ());
+            }
+            went_back = restored.proven() => {
+                tell(&Event::Trouble { message: format!("{went_back}; all syncs begin anew from what is there") });
+                drivers.begin_anew().await;
             }
             ended = &mut elector => {
                 lost = Some(format!("the leader election{}", if ended.is_err() { ": by a defect" } else { "" }));

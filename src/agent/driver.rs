@@ -80,6 +80,7 @@ impl Driver {
             self.context.registry.has_parent(&self.config.name, uid);
         }
         let seen = parent.as_ref().map(marks).unwrap_or_default();
+        let version = parent.as_ref().and_then(|parent| parent.resource_version.clone());
         let stored = parent.map(|parent| (parent.inventory, parent.status));
         let mut machine =
             Machine::new(Arc::clone(&self.config), set_id.clone(), stored, seen, self.context.now(), fastrand::u64(..))
@@ -101,7 +102,8 @@ impl Driver {
                 self.context.cluster.clone(),
                 Arc::clone(&self.context.namespace),
                 self.config.name.clone(),
-            ),
+            )
+            .with_version(version.as_deref()),
             context: self.context.clone(),
             config: Arc::clone(&self.config),
             name,

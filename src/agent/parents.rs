@@ -34,7 +34,9 @@ const READS: usize = 5;
 /// # Errors
 /// It cannot be read, is damaged, or belongs to another tool; the text is for people.
 pub async fn read_parent(cluster: &Cluster, namespace: &str, sync: &SyncName) -> Result<Option<Parent>, String> {
-    match read_config_map(cluster, namespace, &Parent::name(sync)).await? {
+    let id = ObjectId::new("", "ConfigMap", Some(namespace), &Parent::name(sync));
+    let live = cluster.read_own(&id, &config_maps()).await;
+    match live.map_err(|error| format!("cannot read the inventory in {id}: {error}"))? {
         Some(live) => with_pieces(cluster, namespace, live).await,
         None => Ok(None),
     }
@@ -114,13 +116,20 @@ pub(super) async fn watch_marks(
 ) {
     let api: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(cluster.client(), &namespace);
     let selected = watcher::Config::default().labels(names::SYNC_LABEL);
-    let mut events = watcher::watcher(api, selected).backoff(watcher::DefaultBackoff::default()).boxed();
+    let begun = || watcher::watcher(api.clone(), selected.clone()).backoff(watcher::DefaultBackoff::default()).boxed();
+    let mut events = begun();
+    let mut suspicions = cluster.history().suspicions();
     let mut known = Known::default();
     let mut troubled = false;
     loop {
         let event = tokio::select! {
             event = events.next() => event,
             () = marks.closed() => return,
+            // It goes on from a version that may be of the future by now, where it would hear nothing.
+            Ok(()) = suspicions.changed() => {
+                events = begun();
+                continue;
+            }
         };
         match event {
             Some(Ok(event)) => {

@@ -19,7 +19,7 @@ use super::error::with_causes;
 use super::fence::fenced;
 use super::leadership::NotLeader;
 use super::renew::{Connected, connected};
-use super::{ApiError, Leadership};
+use super::{ApiError, History, Leadership};
 use crate::config::ServiceAccount;
 
 /// Called after every answered or failed request: verb, HTTP status (`None`: no answer), time.
@@ -37,6 +37,8 @@ pub struct Connect {
     pub tries: Option<u32>,
     /// What could change something is sent only while this is held; `None`: always.
     pub leadership: Option<Leadership>,
+    /// Shared by all connections to one API server.
+    pub history: History,
 }
 
 /// One request may take this long.
@@ -68,6 +70,7 @@ pub struct Cluster {
     tries: u32,
     /// Once cancelled, no request is repeated.
     given_up: Option<CancellationToken>,
+    history: History,
 }
 
 /// As whom requests are made, other than as whoever the kubeconfig says.
@@ -108,6 +111,7 @@ impl Cluster {
             impersonate: None,
             tries: options.tries.unwrap_or(TRIES),
             given_up: None,
+            history: options.history.clone(),
         })
     }
 
@@ -149,6 +153,12 @@ impl Cluster {
     #[must_use]
     pub fn hook(&self) -> Option<RequestHook> {
         self.hook.clone()
+    }
+
+    /// Whether the API server's history went back.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     #[must_use]

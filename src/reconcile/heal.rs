@@ -232,7 +232,7 @@ impl Machine {
                 Change::Gone { last, .. } => last.as_ref().map(|last| &*last.resource_version),
             };
             match (version, known) {
-                (Some(version), Some(known)) if !crate::object::is_newer(version, known) => {}
+                (Some(version), Some(known)) if !crate::object::version::is_newer(version, known) => {}
                 // Nobody saw it go, so it is not known whether that was before or after.
                 (None, Some(_)) => self.stir(),
                 _ => self.weigh(&change, now),

@@ -34,6 +34,7 @@ mod random;
 mod reader;
 mod refused;
 mod remove;
+mod restored;
 mod secrets;
 mod selfmanaged;
 mod servertrouble;
