@@ -1,6 +1,7 @@
 //! Desired and observed and policy in, a Plan out: what to create, configure, prune, keep or
 //! refuse, each with its reason. A pure function: no I/O, no clock.
 
+mod approval;
 mod collect;
 mod decide;
 mod diff;
@@ -11,6 +12,7 @@ mod resolve;
 mod status;
 mod step;
 
+pub use approval::{Approval, Approved, digest_of};
 pub use collect::collect;
 pub use decide::{Facts, Others, judge, plan};
 pub use diff::{DiffKind, DiffLine, ObjectDiff, diff};

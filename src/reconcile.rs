@@ -2,6 +2,7 @@
 //! out. It holds no socket, no clock and no task, so every decision that could delete something
 //! can be tested as values.
 
+mod approval;
 mod audit;
 mod backoff;
 mod basis;
@@ -18,6 +19,8 @@ mod news;
 mod quiet;
 mod record;
 mod report;
+mod settling;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod view;

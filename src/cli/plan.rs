@@ -21,7 +21,7 @@ use crate::apply::{Parent, applyset_id, body, explain, leftovers, trial, without
 use crate::cluster::{Cluster, Discovery, DryRun, Wanted};
 use crate::config::SyncConfig;
 use crate::object::{DigestKey, GroupKind, Scope, project};
-use crate::plan::{Facts, Inventory, Others, Problem, Resolved, Step, diff, plan as decide, resolve, waves};
+use crate::plan::{Approved, Facts, Inventory, Others, Problem, Resolved, Step, diff, plan as decide, resolve, waves};
 use crate::reconcile::RenderedCommit;
 
 #[derive(Debug, Args)]
@@ -155,6 +155,7 @@ impl Survey {
         let mut problems: Vec<Problem> = rendered.problems.iter().chain(&resolved.problems).cloned().collect();
         problems.extend(waves(&resolved.desired).1);
         let doubt = (!problems.is_empty()).then(|| format!("{} of the manifests cannot be used", problems.len()));
+        let approval = parent.and_then(Parent::approval);
         let decided = decide(&Facts {
             set_id: &set_id,
             commit: &rendered.commit.id,
@@ -166,7 +167,7 @@ impl Survey {
             inventory,
             prune: &sync.prune,
             drift: sync.drift,
-            approved: parent.is_some_and(|parent| parent.approved.as_ref() == Some(&rendered.commit.id)),
+            approved: approval.as_ref().map_or(Approved::Nothing, |approval| approval.at(&rendered.commit.id)),
             others,
             cut: &BTreeSet::new(),
         });

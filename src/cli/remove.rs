@@ -15,7 +15,7 @@ use crate::apply::{Parent, Piece, prune};
 use crate::cluster::{Cluster, Discovery, Wanted};
 use crate::config::{DriftPolicy, PrunePolicy};
 use crate::object::{ObjectId, names};
-use crate::plan::{Facts, Plan, PruneResult, PrunedObject, Reason, Step, Verb, plan as decide};
+use crate::plan::{Approved, Facts, Plan, PruneResult, PrunedObject, Reason, Step, Verb, plan as decide};
 
 #[derive(Debug, Args)]
 pub(super) struct RemoveArguments {
@@ -99,7 +99,7 @@ async fn ending(
         prune: &PrunePolicy::default(),
         drift: DriftPolicy::Off,
         // A person is asked, with the list in sight.
-        approved: true,
+        approved: Approved::Everything,
         others: &others(&parents, &parent.sync),
         cut: &BTreeSet::new(),
     });

@@ -7,7 +7,7 @@ use crate::config::{DriftPolicy, PrunePolicy};
 use crate::object::{Fingerprint, GroupKind, ObjectId, Observed, Short, Unreadable};
 
 use super::prune::{guard, orphan, shelter};
-use super::{Desired, Inventory, Plan, Reason, Recorded, Step, Verb};
+use super::{Approved, Desired, Inventory, Plan, Reason, Recorded, Step, Verb};
 
 /// The other syncs of this agent: between them an object may move.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,8 +43,8 @@ pub struct Facts<'a> {
     pub inventory: &'a Inventory,
     pub prune: &'a PrunePolicy,
     pub drift: DriftPolicy,
-    /// A person approved the prune of this very commit.
-    pub approved: bool,
+    /// What a person approved of the prune of this very commit.
+    pub approved: Approved<'a>,
     pub others: &'a Others,
     /// Jobs that were seen to be deleted before they had ended.
     pub cut: &'a BTreeSet<ObjectId>,

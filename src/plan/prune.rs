@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::object::{GroupKind, ObjectId, Observed, Short};
 
-use super::{Facts, Held, Plan, Reason, Recorded, Stage, Step, Verb};
+use super::{Approved, Facts, Held, Plan, Reason, Recorded, Stage, Step, Verb, digest_of};
 
 /// The guard lets prunes of up to this many objects pass, whatever their share.
 const ALWAYS_ALLOWED: usize = 5;
@@ -138,29 +138,41 @@ pub(super) fn shelter(facts: &Facts<'_>, plan: &mut Plan) {
 
 /// Holds the whole prune when it is too much to be believed without asking.
 pub(super) fn guard(facts: &Facts<'_>, plan: &mut Plan) {
-    let prune = plan.count(Verb::Prune);
-    let total = facts.inventory.values().filter(|recorded| !recorded.fresh).count();
+    // In the order of identities, as all steps are.
+    let going: Vec<&ObjectId> =
+        plan.steps.iter().filter(|step| step.verb == Verb::Prune).map(|step| &step.id).collect();
+    let prune = going.len();
+    // What the commit adds must not hide how much it removes.
+    let settled = facts.inventory.values().filter(|recorded| !recorded.fresh).count();
+    let unsettled = going.iter().filter(|id| facts.inventory.get(**id).is_some_and(|recorded| recorded.fresh)).count();
+    let total = settled + unsettled;
     let percent = usize::from(facts.prune.max_percent);
-    let reason = if prune == 0 {
+    let mut reason = if prune == 0 {
         return;
     } else if facts.desired.is_empty() {
         format!("the commit declares no object at all; all {prune} of this sync would be deleted")
-    } else if prune > ALWAYS_ALLOWED && prune * 100 > percent * total {
-        format!("the commit would delete {prune} of {total} objects, more than prune.maxPercent ({percent} %)")
+    } else if prune > ALWAYS_ALLOWED && prune * 100 > percent * settled {
+        let of = if unsettled == 0 { String::new() } else { format!(" of the {settled} that were there before") };
+        format!("the commit would delete {prune} of {total} objects, more than prune.maxPercent ({percent} %){of}")
     } else {
         return;
     };
-    if facts.approved {
+    if facts.approved.covers(&going, facts.inventory) {
         plan.by_approval = true;
         return;
     }
+    if facts.approved != Approved::Nothing {
+        reason.push_str("; the approval of this commit was given for other objects, or was carried out already");
+    }
+    let digest = digest_of(going.iter().copied());
+    let objects = going.iter().take(Held::MOST).map(|id| (*id).clone()).collect();
     for step in &mut plan.steps {
         if step.prunes() {
             step.verb = Verb::Keep;
             step.reason = Reason::Held;
         }
     }
-    plan.held = Some(Held { commit: facts.commit.to_owned(), prune, total, reason });
+    plan.held = Some(Held { commit: facts.commit.to_owned(), prune, total, reason, digest, objects });
 }
 
 /// In which order to prune: dependents before dependencies, and the stages of applying backwards.

@@ -22,6 +22,8 @@ pub struct Recorded {
     /// Added since the inventory was last exact. The guard counts without these, or a commit
     /// that adds much could hide how much it removes.
     pub fresh: bool,
+    /// It is no longer declared, and a person approved its deletion ([`super::Approval`]).
+    pub approved: bool,
 }
 
 impl Recorded {
@@ -35,6 +37,7 @@ impl Recorded {
             applied: live.fingerprint.is_some(),
             detach: desired.manifest.directives.detach,
             fresh,
+            approved: false,
         }
     }
 }
@@ -262,9 +265,9 @@ impl Step {
 pub struct Plan {
     /// One step an object, in the order of `ObjectId`.
     pub steps: Vec<Step>,
-    /// The guard holds the prune until a person approves the commit.
+    /// The guard holds the prune until a person approves it.
     pub held: Option<Held>,
-    /// The guard would hold the prune, had a person not approved the commit.
+    /// The guard would hold the prune, had a person not approved it.
     pub by_approval: bool,
     /// Why nothing may be pruned in this cycle, other than the guard.
     pub blocked: Option<String>,

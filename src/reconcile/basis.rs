@@ -197,7 +197,7 @@ impl Machine {
                 return Err(Fallen::Doubtful);
             }
             // An approval can be taken back until the last moment.
-            if cycle.plan.by_approval && !self.is_approved(&basis.commit) {
+            if !self.still_approved(cycle) {
                 return Err(Fallen::Disapproved);
             }
         }

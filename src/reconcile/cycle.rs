@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::object::{GroupKind, Health, HealthStatus, ObjectId};
+use crate::object::{GroupKind, Health, HealthStatus, ObjectId, Short};
 use crate::plan::{
     AppliedObject, Inventory, Plan, Problem, PruneResult, PrunedObject, Reason, Recorded, Step, Verb, Wave, waves,
 };
@@ -269,6 +269,17 @@ impl Cycle {
             }
         }
         inventory
+    }
+
+    /// Declared objects that are waited for, with the digest of their manifest: those that cannot be
+    /// made yet, and, where health counts, those that are not healthy.
+    pub fn waited(&self, health_counts: bool) -> impl Iterator<Item = (&ObjectId, Short)> {
+        let waited = move |step: &&Step| {
+            matches!(step.reason, Reason::Homeless { .. })
+                || (health_counts && self.health.get(&step.id).is_some_and(|health| !health.is_current()))
+        };
+        let digest = |step: &Step| step.desired.as_ref().map_or_else(Short::default, |desired| desired.digest.short());
+        self.plan.steps.iter().filter(waited).map(move |step| (&step.id, digest(step)))
     }
 
     /// Declared objects that are not healthy.

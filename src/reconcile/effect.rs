@@ -47,7 +47,7 @@ pub struct Observation {
 /// What a person asked for by annotating the parent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
-    /// The commit whose prune is approved.
+    /// The prune that is approved, as the annotation has it.
     pub approved: Option<String>,
     /// Changes whenever somebody asks to look now.
     pub sync_requested: Option<String>,

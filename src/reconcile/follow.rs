@@ -8,6 +8,7 @@ use crate::plan::{Inventory, SyncStatus};
 
 use super::basis::Anew;
 use super::machine::{Work, identified};
+use super::settling::Settling;
 use super::{Effect, Machine, Marks, Moment, Notice, Observation};
 
 impl Machine {
@@ -49,6 +50,8 @@ impl Machine {
         self.status = Arc::new(identified(status, &self.config));
         self.stored = stored.map(|(inventory, status)| (inventory, Arc::new(status)));
         self.marks = marks;
+        self.take_approval();
+        self.settling = Settling::default();
         self.cut.clear();
         self.left = self.status.former.iter().cloned().collect();
         self.begin_anew(Anew::Lead, now);

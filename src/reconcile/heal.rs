@@ -110,7 +110,7 @@ impl Machine {
                     self.tell_drift(&object, &found, false, now);
                     return false;
                 }
-                if let Some(until) = self.lane.contests.held_until(&object, way, now.mono) {
+                if let Some(until) = self.lane.contests.examined(&object, way, &found.blame, now.mono) {
                     let waiting = Waiting { noticed: running.noticed, content: running.content };
                     self.lane.later.insert(object, (until, waiting));
                     return false;
@@ -141,7 +141,7 @@ impl Machine {
                 let fresh = self.inventory.get(&object).is_some_and(|recorded| recorded.fresh);
                 let recorded = Recorded::of(live, &desired, fresh);
                 if self.inventory.insert(object.clone(), recorded) != Some(recorded) {
-                    self.remember(now);
+                    self.store_learned(now);
                 }
             }
             if self.view.learn(&object, Some(live)) {
@@ -190,11 +190,8 @@ impl Machine {
     }
 
     fn note_contest(&mut self, object: &ObjectId, found: &Found, now: Moment) {
-        let fields = found.blame.fields.iter().map(|field| field.path.clone()).collect();
-        let manager = found.blame.manager.as_ref();
-        let Some((contested, new)) =
-            self.lane.contests.healed(object, found.uid.as_ref(), found.way, manager, fields, now.mono)
-        else {
+        let (uid, blame) = (found.uid.as_ref(), &found.blame);
+        let Some((contested, new)) = self.lane.contests.healed(object, uid, found.way, blame, now.mono) else {
             return;
         };
         if new {

@@ -14,6 +14,8 @@ use super::basis::Standing;
 use super::cycle::Cycle;
 use super::lane::Lane;
 use super::news::Look;
+use super::settling::Settling;
+use super::stored::Stored;
 use super::view::View;
 use super::{Effect, EffectId, Input, Marks, Moment, Outcome, RenderedCommit};
 
@@ -122,12 +124,12 @@ pub struct Machine {
     /// A commit that is rendered already, should git say that it is the one to enforce.
     pub(super) prepared: Option<Arc<RenderedCommit>>,
     pub(super) inventory: Inventory,
-    pub(super) stored: Option<(Inventory, Arc<SyncStatus>)>,
+    pub(super) stored: Option<Stored>,
     pub(super) marks: Marks,
     pub(super) waiting_for: Vec<String>,
     pub(super) status: Arc<SyncStatus>,
-    /// Since when the objects of the head are waited for to become healthy.
-    pub(super) settling: Option<(String, Duration)>,
+    /// What is waited for to become healthy.
+    pub(super) settling: Settling,
     pub(super) settle_polls: u32,
     /// What git declares as of the newest observation.
     pub(super) view: View,
@@ -146,7 +148,7 @@ pub struct Machine {
     pub(super) last_whole: Option<Duration>,
     /// The delay before the retry, when that cycle failed.
     pub(super) retry_in: Option<Duration>,
-    /// When to store what changed between cycles, and when that was done last.
+    /// When to store what only informs, and when that was done last.
     pub(super) flush: Option<Duration>,
     pub(super) last_flush: Option<Duration>,
     /// A person asked for a cycle; one that is under way does not count, since it may have looked before.
@@ -171,7 +173,7 @@ impl Machine {
     ) -> Self {
         let (inventory, status) = stored.clone().unwrap_or_default();
         let status = identified(status, &config);
-        Self {
+        let mut machine = Self {
             set_id,
             allow_prune: false,
             leads: true,
@@ -198,7 +200,7 @@ impl Machine {
             marks,
             waiting_for: Vec::new(),
             status: Arc::new(status),
-            settling: None,
+            settling: Settling::default(),
             settle_polls: 0,
             view: View::default(),
             lane: Lane::new(seed.rotate_left(31)),
@@ -216,7 +218,9 @@ impl Machine {
             last: None,
             effects: Vec::new(),
             config,
-        }
+        };
+        machine.take_approval();
+        machine
     }
 
     /// Lets every commit prune, as `--allow-prune` says.
@@ -367,6 +371,7 @@ pub(super) fn identified(status: SyncStatus, config: &SyncConfig) -> SyncStatus 
         url: config.source.display_url(),
         reference: config.source.reference.to_string(),
         path: config.path.to_string(),
+        shortened: None,
         ..status
     }
 }

@@ -2,6 +2,7 @@
 
 use super::basis::Anew;
 use super::machine::Work;
+use super::settling::Settling;
 use super::{Effect, Machine, Marks, Moment, Notice};
 
 impl Machine {
@@ -29,11 +30,14 @@ impl Machine {
         let before = self.is_suspended();
         let approved = marks.approved != self.marks.approved;
         self.marks = marks;
+        self.take_approval();
         match (before, self.is_suspended()) {
             (false, true) => self.store_now(now),
             (true, false) => {
                 self.told_suspended = false;
                 self.effects.push(Effect::Tell(Notice::Resumed));
+                // Nothing was put back meanwhile, so everything has its time anew.
+                self.settling = Settling::default();
                 self.begin_anew(Anew::Resume, now);
                 self.tell_resumed();
             }

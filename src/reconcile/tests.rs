@@ -3,7 +3,9 @@
 
 mod acts;
 mod answers;
+mod approval;
 mod beside;
+mod contests;
 mod follow;
 mod guard;
 mod hands;
@@ -11,8 +13,10 @@ mod order;
 mod permits;
 mod random;
 mod reported;
+mod settling;
 mod states;
 mod stops;
+mod stored;
 mod time;
 mod trouble;
 mod watched;

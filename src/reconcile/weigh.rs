@@ -89,7 +89,7 @@ impl Machine {
             inventory: &self.inventory,
             prune: &self.config.prune,
             drift: self.config.drift,
-            approved: false,
+            approved: crate::plan::Approved::Nothing,
             others: &self.view.others,
             cut: &self.cut,
         };

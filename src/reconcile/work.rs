@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::plan::{AppliedObject, Facts, Plan, Problem, PrunedObject, Step, plan};
+use crate::object::ObjectId;
+use crate::plan::{AppliedObject, Facts, Plan, Problem, PrunedObject, Recorded, Step, plan};
 
 use super::basis::Act;
 use super::cycle::{Cycle, objects_of};
@@ -42,7 +43,6 @@ impl Machine {
             return self.observe(cycle.rendered, cycle.began);
         }
         let doubt = self.doubt(&cycle, &observation);
-        let approved = self.is_approved(&cycle.rendered.commit.id);
         let decided = plan(&Facts {
             set_id: &self.set_id,
             commit: &cycle.rendered.commit.id,
@@ -54,10 +54,11 @@ impl Machine {
             inventory: &self.inventory,
             prune: &self.config.prune,
             drift: self.config.drift,
-            approved,
+            approved: self.approved(&cycle.rendered.commit.id),
             others: &observation.others,
             cut: &self.cut,
         });
+        self.begin_approved(&decided);
         self.unblock();
         cycle.adopt(decided, &observation);
         cycle.awaits = self.line_up(&cycle.drifted(), now);
@@ -119,10 +120,13 @@ impl Machine {
     pub(super) fn announce(&mut self, cycle: Cycle, now: Moment) {
         let superset = cycle.superset(&self.inventory);
         let held = self.held(&cycle);
-        let known = self
-            .stored
-            .as_ref()
-            .is_some_and(|(stored, status)| superset.keys().all(|id| stored.contains_key(id)) && status.held == held);
+        let approval = &self.status.approval;
+        let known = self.stored.as_ref().is_some_and(|(stored, status)| {
+            let is_stored = |(id, recorded): (&ObjectId, &Recorded)| {
+                stored.get(id).is_some_and(|stored| stored.approved == recorded.approved)
+            };
+            superset.iter().all(is_stored) && status.held == held && status.approval == *approval
+        });
         self.inventory = superset;
         if known {
             return self.apply(cycle, now);
@@ -130,10 +134,7 @@ impl Machine {
         let mut status = (*self.status).clone();
         status.held = held;
         status.objects = self.inventory.len();
-        let id = self.number();
-        let (inventory, status) = (self.inventory.clone(), Arc::new(status));
-        self.stored = Some((inventory.clone(), Arc::clone(&status)));
-        self.effects.push(Effect::WriteParent { id, inventory, status });
+        let id = self.write_parent(Arc::new(status));
         self.work = Work::Announcing { id, cycle };
     }
 
@@ -171,11 +172,6 @@ impl Machine {
         cycle.applied_one(outcome, &mut self.inventory);
         self.view.learn(&outcome.id, outcome.live.as_ref());
         self.written(&outcome.id, version(outcome).as_deref(), now);
-    }
-
-    /// Whether a person lets this commit prune what the guard would hold.
-    pub(super) fn is_approved(&self, commit: &str) -> bool {
-        self.allow_prune || self.marks.approved.as_deref() == Some(commit)
     }
 
     /// Prunes only when everything before succeeded and still stands.

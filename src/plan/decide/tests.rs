@@ -50,6 +50,7 @@ struct World {
     inventory: Inventory,
     prune: PrunePolicy,
     drift: DriftPolicy,
+    /// A person approved whatever is pruned.
     approved: bool,
     others: Others,
     cut: BTreeSet<ObjectId>,
@@ -68,7 +69,7 @@ impl World {
             inventory: &self.inventory,
             prune: &self.prune,
             drift: self.drift,
-            approved: self.approved,
+            approved: if self.approved { Approved::Everything } else { Approved::Nothing },
             others: &self.others,
             cut: &self.cut,
         })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::world::{SET, World, key, manifest, moment, print};
-use crate::object::{Blame, Change, Health, HealthStatus, ObjectId, Observed, Scope, Termination};
+use crate::object::{Blame, Change, FieldChange, Health, HealthStatus, ObjectId, Observed, Scope, Termination};
 use crate::plan::{
     AppliedObject, ApplyResult, Commit, Plan, Problem, PruneResult, PrunedObject, Step, Verb, Wave, resolve,
 };
@@ -30,6 +30,10 @@ impl World {
             Effect::WriteParent { id, inventory, status } => {
                 let result = if self.parent_refused { Err("forbidden".into()) } else { Ok(()) };
                 if result.is_ok() {
+                    if let Some(held) = &status.held {
+                        let shown = held.objects.iter().cloned().collect();
+                        self.shown.insert((held.commit.clone(), held.digest.clone()), shown);
+                    }
                     self.parent = Some((inventory, (*status).clone()));
                 }
                 Input::ParentWritten { id, result }
@@ -43,11 +47,16 @@ impl World {
                 let begun = self.begun(id);
                 let steps: Vec<&Step> = plan.steps.iter().filter(|step| step.prunes()).collect();
                 let steps = &steps[..begun.of(steps.len())];
-                Input::Pruned { id, outcomes: steps.iter().map(|step| self.prune_one(step)).collect() }
+                let outcomes: Vec<PrunedObject> = steps.iter().map(|step| self.prune_one(step)).collect();
+                let deleted = outcomes.iter().filter(|outcome| plan.by_approval && outcome.gone);
+                self.spent.extend(deleted.map(|outcome| outcome.id.clone()));
+                Input::Pruned { id, outcomes }
             }
             Effect::Examine { id, desired } => {
                 let live = self.live.get(&desired.manifest.id).cloned();
-                let blame = Blame { manager: self.culprit.clone(), ..Blame::default() };
+                let lost = self.lost.get(&desired.manifest.id).into_iter().flatten().cloned();
+                let fields = lost.map(|path| FieldChange { path, ..FieldChange::default() }).collect();
+                let blame = Blame { manager: self.culprit.clone(), fields, ..Blame::default() };
                 let failed = || Err("the API server cannot be reached".into());
                 Input::Examined { id, result: if self.unobservable { failed() } else { Ok(Examined { live, blame }) } }
             }
@@ -127,6 +136,7 @@ impl World {
         let before = self.live.get(&step.id).cloned();
         self.uids += 1;
         let tampered = self.tampered.remove(&*step.id.name);
+        self.lost.remove(&step.id);
         let health = match before.as_ref().map(|live| &live.health) {
             Some(health) => health.clone(),
             None if self.ill.contains(&*step.id.name) => Health::new(HealthStatus::InProgress, "starting"),
@@ -168,7 +178,7 @@ impl World {
         if self.refused.contains(&*step.id.name) {
             return outcome(PruneResult::Failed, false);
         }
-        if live.uid != seen.uid {
+        if live.uid != seen.uid || self.elusive.contains(&*step.id.name) {
             return outcome(PruneResult::Kept, false);
         }
         if step.verb == Verb::Detach {

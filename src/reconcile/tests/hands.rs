@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::world::{SET, World, id, moment};
 use crate::object::{Change, Fingerprint, ObjectId};
+use crate::plan::{Approval, Held};
 use crate::reconcile::{Effect, Input, Machine, Marks, Notice};
 
 impl World {
@@ -115,7 +116,50 @@ impl World {
     }
 
     pub fn approve(&mut self, commit: &str) {
+        if self.marks.approved.as_deref() != Some(commit) {
+            self.spent.clear();
+        }
         self.mark(|marks| marks.approved = Some(commit.into()));
+    }
+
+    /// A person approves what the stored status says is held, as `driftless approve` does.
+    pub fn approve_held(&mut self) {
+        let held = self.stored_held().expect("a prune is held");
+        let value = Approval::value_for(&held, &self.now.as_nanos().to_string());
+        self.approve(&value);
+    }
+
+    pub fn stored_held(&self) -> Option<Held> {
+        self.parent.as_ref().and_then(|(_, status)| status.held.clone())
+    }
+
+    /// The configuration is changed so that the commit at hand renders to other objects (another
+    /// `path`): the daemon starts the sync anew.
+    pub fn change_path(&mut self, names: impl IntoIterator<Item = impl Into<String>>) {
+        let commit = self.head.clone().expect("a branch");
+        self.push(&commit, names);
+        self.restart();
+    }
+
+    /// Somebody writes these fields of an object, by this field manager.
+    pub fn write_fields(&mut self, name: &str, manager: &str, fields: &[&str]) {
+        let lost = self.lost.entry(id(name)).or_default();
+        lost.extend(fields.iter().map(|field| (*field).to_owned()));
+        let left = format!("{lost:?}");
+        let version = self.version();
+        let live = self.live(name);
+        live.fingerprint = Some(Fingerprint::of(left.as_bytes()));
+        live.resource_version = version;
+        self.culprit = Some(manager.into());
+        self.seen(&id(name));
+    }
+
+    /// The health of an object is another from now on.
+    pub fn set_health(&mut self, name: &str, health: crate::object::Health) {
+        let version = self.version();
+        let live = self.live(name);
+        (live.health, live.resource_version) = (health, version);
+        self.seen(&id(name));
     }
 
     /// Somebody edits a field that git declares.

@@ -33,7 +33,10 @@ enum Event {
     Unreadable(bool),
     Mend,
     Kill(u8, bool),
+    /// What is held is approved, or just some commit.
     Approve(bool),
+    /// The configuration has the commit at hand render to these objects.
+    Path(u16),
     Suspend(bool),
     /// A person asks for a sync.
     Ask,
@@ -45,7 +48,7 @@ enum Event {
     /// The process is told to end, ends in order and starts again.
     Stop,
     /// The configured path is another one from now on.
-    Path(bool),
+    Configure(bool),
     /// For so many fetches, the branch has moved on since it was polled.
     Move(u8),
     /// So many effects are answered, the newest first where `true`.
@@ -57,9 +60,9 @@ enum Event {
 
 fn any_event() -> impl Strategy<Value = Event> {
     use Event::{
-        Approve, Ask, Back, Commit, Delete, Edit, Finalize, Ill, Kill, LookFails, Mend, Move, News, ParentRefused,
-        Pass, Path, Recreate, Refuse, Release, Some, StandBy, Stop, Strip, Succeed, Suspend, TakeOver, Unobservable,
-        Unreadable,
+        Approve, Ask, Back, Commit, Configure, Delete, Edit, Finalize, Ill, Kill, LookFails, Mend, Move, News,
+        ParentRefused, Pass, Path, Recreate, Refuse, Release, Some, StandBy, Stop, Strip, Succeed, Suspend, TakeOver,
+        Unobservable, Unreadable,
     };
     let name = 0..NAMES;
     prop_oneof![
@@ -81,14 +84,15 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => Just(Mend),
         3 => (0..8u8, any::<bool>()).prop_map(|(at, after)| Kill(at, after)),
         1 => (0..400u16).prop_map(Succeed),
-        3 => prop::bool::weighted(0.7).prop_map(Approve),
+        3 => prop::bool::weighted(0.8).prop_map(Approve),
         3 => prop::bool::weighted(0.4).prop_map(Suspend),
         2 => Just(Ask),
         1 => Just(StandBy),
         1 => Just(TakeOver),
         2 => Just(Stop),
-        1 => any::<bool>().prop_map(Path),
+        1 => any::<bool>().prop_map(Configure),
         1 => (1..3u8).prop_map(Move),
+        1 => any::<u16>().prop_map(Path),
         6 => (1..8u8, any::<bool>()).prop_map(|(count, newest)| Some(count, newest)),
         6 => (1..400u16).prop_map(Pass),
         6 => (1..12u8, prop::bool::weighted(0.8)).prop_map(|(count, delivered)| News(count, delivered)),
@@ -233,9 +237,13 @@ impl Story {
                 assert_eq!(self.world.writes(), writes, "a follower writes nothing");
                 self.world.lead();
             }
+            Event::Approve(true) if self.world.stored_held().is_some() => self.world.approve_held(),
             Event::Approve(head) => {
                 let commit = if head { self.world.head.clone().unwrap_or_default() } else { "c001".into() };
                 self.world.approve(&commit);
+            }
+            Event::Path(objects) if self.world.head.is_ok() && self.commits > 0 => {
+                self.world.change_path((0..NAMES).filter(|n| objects & (1 << n) != 0).map(name));
             }
             Event::Suspend(suspended) => self.world.mark(|marks| marks.suspended = suspended),
             Event::Ask => {
@@ -249,7 +257,7 @@ impl Story {
                 self.stop();
                 self.world.restart();
             }
-            Event::Path(other) => {
+            Event::Configure(other) => {
                 self.stop();
                 self.world.configure_path(if other { "other" } else { "" });
             }
@@ -274,7 +282,7 @@ impl Story {
                     self.alone();
                 }
             }
-            Event::Back(_) | Event::LookFails(_) | Event::Edit(_) => {}
+            Event::Back(_) | Event::LookFails(_) | Event::Edit(_) | Event::Path(_) => {}
         }
     }
 
@@ -329,8 +337,11 @@ proptest! {
         story.commit(last | 1, false, false, false);
         let commit = format!("c{:03}", story.commits);
         story.world.mark(|marks| marks.suspended = false);
-        story.world.approve(&commit);
         story.release();
+        story.pass(300);
+        if story.world.stored_held().is_some() {
+            story.world.approve_held();
+        }
         let before = story.world.steps;
         story.pass(900);
         story.release();

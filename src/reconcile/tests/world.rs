@@ -94,6 +94,14 @@ pub struct World {
     pub permits: Permits,
     /// A replica that stands by.
     pub standby: Option<Machine>,
+    /// The sets that the stored status showed as held, by commit and digest.
+    pub shown: BTreeMap<(String, String), BTreeSet<ObjectId>>,
+    /// What was deleted by the approval that there is.
+    pub spent: BTreeSet<ObjectId>,
+    /// Objects that prove to be another one whenever they are about to be deleted.
+    pub elusive: BTreeSet<String>,
+    /// Fields that others wrote since the last apply.
+    pub lost: BTreeMap<ObjectId, BTreeSet<String>>,
 }
 
 fn config(change: impl FnOnce(&mut SyncConfig)) -> Arc<SyncConfig> {
@@ -189,6 +197,10 @@ impl World {
             moves: 0,
             permits: Permits::default(),
             standby: None,
+            shown: BTreeMap::new(),
+            spent: BTreeSet::new(),
+            elusive: BTreeSet::new(),
+            lost: BTreeMap::new(),
         };
         world.step(Input::Tick);
         world

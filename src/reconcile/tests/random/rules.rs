@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Story;
 use crate::object::{ObjectId, Short};
+use crate::plan::Verb;
 use crate::reconcile::Effect;
 use crate::reconcile::tests::world::{SET, digest};
 
@@ -54,11 +55,13 @@ impl Story {
                 assert!(content.broken == 0 && !content.fails && commit.problems.is_empty(), "doubt about the commit");
                 assert!(!self.refused, "an apply of this plan was refused");
                 assert!(!world.asked.1, "doubt about the branch");
-                if world.asked.0.as_ref() != Some(&commit.commit.id) {
-                    let (inventory, _) = world.parent.as_ref().unwrap();
-                    let total = inventory.values().filter(|recorded| !recorded.fresh).count();
-                    assert!(!content.objects.is_empty(), "everything, and nobody approved it");
-                    assert!(steps.len() <= 5 || steps.len() * 100 <= 20 * total, "{} of {total}", steps.len());
+                let going: BTreeSet<&ObjectId> =
+                    steps.iter().filter(|step| step.verb == Verb::Prune).map(|step| &step.id).collect();
+                let (inventory, _) = world.parent.as_ref().unwrap();
+                let total = inventory.values().filter(|recorded| !recorded.fresh).count();
+                let passes = !content.objects.is_empty() && (going.len() <= 5 || going.len() * 100 <= 20 * total);
+                if !passes && !going.is_empty() {
+                    self.approved(&commit.commit.id, &going);
                 }
             }
             _ => {}
@@ -73,6 +76,22 @@ impl Story {
             let known = recorded.uid == Short::of(&live.uid);
             assert!(known || self.foreign.contains(id), "{id} was made anew, and that is forgotten");
         }
+    }
+
+    /// Somebody approved the deletion of these objects: they were shown for this commit, and none of
+    /// them went by this approval already.
+    fn approved(&self, commit: &str, going: &BTreeSet<&ObjectId>) {
+        let world = &self.world;
+        let approved = world.asked.0.as_deref().unwrap_or_else(|| panic!("nobody approved {going:?}"));
+        let mut parts = approved.split('/');
+        assert_eq!(parts.next(), Some(commit), "approved is another commit");
+        let digest = parts.next();
+        let shown = |((of, set), objects): (&(String, String), &BTreeSet<ObjectId>)| {
+            of == commit && digest.is_none_or(|digest| digest == set) && going.iter().all(|id| objects.contains(*id))
+        };
+        assert!(world.shown.iter().any(shown), "{approved} was given for other objects than {going:?}");
+        let again = going.iter().find(|id| world.spent.contains(**id));
+        assert!(again.is_none(), "{again:?} is deleted once more by {approved}");
     }
 
     /// Nothing with our mark is lost: it is in the stored inventory, or in git.
