@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::SyncConfig;
 use crate::object::{Health, ObjectId};
-use crate::plan::{Inventory, SyncStatus};
+use crate::plan::{Inventory, Provenance, SyncStatus};
 
 use super::audit::Audit;
 use super::backoff::Backoff;
@@ -345,6 +345,7 @@ pub(super) fn identified(status: SyncStatus, config: &SyncConfig) -> SyncStatus 
         url: config.source.display_url(),
         reference: config.source.reference.to_string(),
         path: config.path.to_string(),
+        origin: Provenance::stored(&status),
         ..status
     }
 }

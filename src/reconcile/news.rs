@@ -90,6 +90,7 @@ impl Machine {
             self.head.clone().filter(|head| self.rendered.as_ref().is_none_or(|known| known.commit.id != *head));
         if self.is_waiting() {
             self.tell_waiting(now);
+            self.effects.extend(newer.map(|commit| Effect::Declare { commit }));
             if let Some(rendered) = self.rendered.clone() {
                 self.observe(rendered, now.mono);
             }

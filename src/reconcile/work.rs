@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::plan::{AppliedObject, Facts, Plan, Problem, PrunedObject, Step, plan};
+use crate::plan::{AppliedObject, Facts, Plan, Problem, Provenance, PrunedObject, Step, plan};
 
 use super::cycle::{Cycle, objects_of};
 use super::machine::Work;
@@ -42,6 +42,8 @@ impl Machine {
         }
         let doubt = self.doubt(&cycle, &observation);
         let approved = self.is_approved(&cycle.rendered.commit.id);
+        let origin = Provenance::of(&self.config);
+        let source_change = self.status.origin.as_ref().and_then(|stored| stored.change_to(&origin));
         let decided = plan(&Facts {
             set_id: &self.set_id,
             commit: &cycle.rendered.commit.id,
@@ -55,6 +57,7 @@ impl Machine {
             drift: self.config.drift,
             approved,
             others: &observation.others,
+            source_change: source_change.as_deref(),
             cut: &self.cut,
         });
         self.unblock();
@@ -118,6 +121,9 @@ impl Machine {
     pub(super) fn announce(&mut self, cycle: Cycle, now: Moment) {
         let superset = cycle.superset(&self.inventory);
         let held = self.held(&cycle);
+        if self.inventory.is_empty() {
+            Arc::make_mut(&mut self.status).origin = Some(Provenance::of(&self.config));
+        }
         let known = self
             .stored
             .as_ref()

@@ -1,6 +1,7 @@
 //! The integration tests: one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod between;
 mod cli;
 mod clock;
 mod config;
@@ -26,6 +27,7 @@ mod leader;
 mod migrate;
 mod observability;
 mod order;
+mod own_objects;
 mod permission;
 mod plan;
 mod prune;
@@ -38,6 +40,7 @@ mod selfmanaged;
 mod servertrouble;
 mod shop;
 mod source;
+mod sources;
 #[path = "../support/mod.rs"]
 mod support;
 mod sync;

@@ -254,6 +254,7 @@ impl World {
         for effect in self.machine.step(input, moment(self.now)) {
             match effect {
                 Effect::Tell(notice) => self.notices.push(notice),
+                Effect::Declare { .. } => self.log.push(word(&effect)),
                 effect => {
                     if matches!(effect, Effect::Prune { .. }) {
                         self.asked = (self.marks.approved.clone(), self.blind);
@@ -340,6 +341,7 @@ fn word(effect: &Effect) -> String {
     match effect {
         Effect::Look { .. } => "Look".into(),
         Effect::Render { commit, .. } => format!("Render {commit}"),
+        Effect::Declare { commit } => format!("Declare {commit}"),
         Effect::Observe { .. } => "Observe".into(),
         Effect::WriteParent { inventory, .. } => {
             let names: Vec<&str> = inventory.keys().map(|id| &*id.name).collect();
@@ -365,6 +367,6 @@ fn number(effect: &Effect) -> EffectId {
         | Effect::Examine { id, .. }
         | Effect::Heal { id, .. }
         | Effect::Audit { id, .. } => *id,
-        Effect::Tell(_) => 0,
+        Effect::Declare { .. } | Effect::Tell(_) => 0,
     }
 }
