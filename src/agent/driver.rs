@@ -20,7 +20,7 @@ use crate::cluster::{Cluster, Live};
 use crate::config::{SyncConfig, SyncName};
 use crate::object::Change;
 use crate::observe::{Event, SyncResult};
-use crate::plan::{Phase, Problem};
+use crate::plan::{Inventory, Phase, Problem};
 use crate::reconcile::{Effect, Input, Machine, Notice};
 use crate::render::Cache;
 use crate::source::Git;
@@ -61,8 +61,7 @@ impl Driver {
     pub async fn run(mut self) -> Option<Ending> {
         let name: Arc<str> = self.config.name.as_str().into();
         let set_id = applyset_id(&Parent::name(&self.config.name), &self.context.namespace, "ConfigMap", "");
-        self.context.registry.enter(&self.config.name, &set_id);
-        self.context.registry.follows(&self.config);
+        self.context.registry.enter(&self.config, &set_id);
         // Asked before the parent is read: what was read before that was certain may be outdated.
         let led = self.context.leadership.is_held();
         let parent = match self.first_read(&name, led).await {
@@ -79,6 +78,7 @@ impl Driver {
         if let Some(uid) = parent.as_ref().and_then(|parent| parent.uid.as_deref()) {
             self.context.registry.has_parent(&self.config.name, uid);
         }
+        self.remember(parent.as_ref());
         let seen = parent.as_ref().map(marks).unwrap_or_default();
         let version = parent.as_ref().and_then(|parent| parent.resource_version.clone());
         let stored = parent.map(|parent| (parent.inventory, parent.status));
@@ -117,11 +117,20 @@ impl Driver {
             rediscover: AtomicBool::new(false),
             stop: self.stop.clone(),
             resolved: tokio::sync::Mutex::default(),
+            awaited: tokio::sync::Mutex::default(),
+            takeable: tokio::sync::Mutex::default(),
             applied_one,
             live: (!self.once).then(|| self.watches(&watched, &set)),
         };
         let all_marks = self.marks.take();
         self.turn(machine, &worker, all_marks, applied).await
+    }
+
+    /// Has the other syncs know what the stored inventory holds.
+    fn remember(&self, parent: Option<&Parent>) {
+        let (registry, name) = (&self.context.registry, &self.config.name);
+        let nothing = Inventory::default();
+        registry.holds(name, registry.compare(name, parent.map_or(&nothing, |parent| &parent.inventory)));
     }
 
     /// Reads the parent, again and again while that fails: without it, nothing may be decided.
@@ -181,6 +190,7 @@ impl Driver {
         if let Some(damaged) = parent.as_ref().and_then(|parent| parent.damaged.clone()) {
             (self.context.tell)(&Event::Problem { sync: name, problem: Problem::general(damaged) });
         }
+        self.remember(parent.as_ref());
         let marks = parent.as_ref().map(marks).unwrap_or_default();
         Input::Leads { stored: parent.map(|parent| Box::new((parent.inventory, parent.status))), marks }
     }
@@ -276,7 +286,7 @@ impl Driver {
     fn waiting_for(&self, phases: &BTreeMap<SyncName, Phase>) -> Vec<String> {
         let unsynced = |name: &&SyncName| phases.get(*name) != Some(&Phase::Synced);
         let waiting: Vec<String> = self.config.depends_on.iter().filter(unsynced).map(ToString::to_string).collect();
-        self.context.registry.waits(&self.config.name, &waiting);
+        self.context.registry.waits(&self.config.name, !waiting.is_empty());
         waiting
     }
 }

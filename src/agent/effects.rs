@@ -9,20 +9,21 @@ use futures::future::BoxFuture;
 use tokio::sync::{Mutex, RwLock, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::moved::Takeable;
 use super::told::Told;
 use super::{Context, ParentStore, translate};
 use crate::apply::{Job, prune};
 use crate::cluster::{ApiError, Cluster, Discovery, Live, Wanted};
 use crate::config::SyncConfig;
-use crate::object::{ObjectId, Observed, Scope};
+use crate::object::{ObjectId, Scope};
 use crate::observe::{Event, LookResult, Work};
-use crate::plan::{AppliedObject, Commit, Inventory, Plan, Problem, PruneResult, Resolved, SyncStatus, Wave, resolve};
+use crate::plan::{
+    AppliedObject, Commit, Declaration, Inventory, Plan, Problem, PruneResult, Reserved, Resolved, SyncStatus, Wave,
+    resolve,
+};
 use crate::reconcile::{Effect, EffectId, Input, Observation, RenderedCommit, Unrendered};
 use crate::render::{Cache, RenderError, Settings, render};
 use crate::source::{Git, Revision, SourceError};
-
-/// How long another sync may take to say what it declares.
-const DECLARATIONS: Duration = Duration::from_secs(15);
 
 /// How long the inventory may take to be stored once the agent stops.
 const LAST_WRITE: Duration = Duration::from_secs(10);
@@ -50,14 +51,25 @@ pub(super) struct Worker {
     pub stop: CancellationToken,
     /// What the newest commit declares, by the commit and the discovery that it was made from.
     pub resolved: Mutex<Option<Placed>>,
+    /// Sets whose syncs were waited for in vain.
+    pub awaited: Mutex<BTreeSet<Arc<str>>>,
+    /// What other syncs may take over of this one's orphans.
+    pub takeable: Mutex<Takeable>,
     /// The watches; `None` where one look is enough, as with `run --once`.
     pub live: Option<Live>,
     /// Hears of every object of an apply that is under way. Bounded by the steps of one plan.
     pub applied_one: mpsc::UnboundedSender<Input>,
 }
 
-/// A commit, the discovery by which its manifests got their places, and what came of it.
-type Placed = (Arc<RenderedCommit>, Arc<Discovery>, Arc<Resolved>);
+/// What a commit declares, and what that was made from.
+pub(super) struct Placed {
+    rendered: Arc<RenderedCommit>,
+    discovery: Arc<Discovery>,
+    /// The agent's own objects, as far as its configuration says.
+    configured: Reserved,
+    reserved: Reserved,
+    resolved: Arc<Resolved>,
+}
 
 impl Worker {
     /// Begins to carry out one effect. From here on it can be interrupted, whoever runs first.
@@ -97,6 +109,10 @@ impl Worker {
             }
             Effect::Render { id, commit } => {
                 Input::Rendered { id, result: self.unless_stopped(self.render(&commit)).await? }
+            }
+            Effect::Declare { commit } => {
+                self.unless_stopped(self.declare_next(&commit)).await;
+                return None;
             }
             Effect::Observe { id, rendered, inventory } => {
                 Input::Observed { id, result: self.unless_stopped(self.observe(&rendered, inventory)).await? }
@@ -234,27 +250,20 @@ impl Worker {
         anew: bool,
     ) -> Result<(Observation, bool), ApiError> {
         let discovery = self.discovery_for(rendered, inventory, anew).await?;
-        let resolved = self.resolve(rendered, &discovery).await;
+        let (resolved, reserved) = self.resolve(rendered, &discovery, inventory).await?;
         let mut wanted = Wanted::default();
         for desired in &resolved.desired {
             wanted.versions.insert(desired.manifest.id.gk.clone(), Arc::clone(&desired.manifest.version));
             wanted.ids.insert(desired.manifest.id.clone());
         }
-        self.context.registry.declare(&self.config.name, wanted.ids.clone());
-        if rendered.problems.is_empty() {
-            self.context.registry.declared_at(&self.config.name, &rendered.commit.id);
-        }
-        let orphans: BTreeSet<&ObjectId> = inventory.iter().filter(|id| !wanted.ids.contains(id)).collect();
-        let moved = self.moved(&rendered.commit.id, &orphans, &discovery).await;
-        wanted.orphans = orphans.into_iter().cloned().collect();
+        let declaration = self.declaration(rendered, &resolved);
+        self.context.registry.declare(&self.config.name, &rendered.commit.id, &declaration);
+        wanted.orphans = inventory.iter().filter(|id| !wanted.ids.contains(id)).cloned().collect();
         wanted.ids.extend(inventory.iter().cloned());
         let seen = self.cluster.see(&discovery, &wanted, &self.set_id, self.live.as_ref()).await?;
-        self.await_declarations(&seen.observed).await;
-        let mut others = self.context.registry.others(&self.config.name, &wanted.ids);
-        others.unsure = moved.unsure;
-        for (id, sync) in moved.declared {
-            others.declared.entry(id).or_insert(sync);
-        }
+        let commit = &rendered.commit.id;
+        let mut others = self.others(commit, &wanted.ids, &wanted.orphans, &seen.observed, &discovery).await;
+        others.reserved = reserved;
         let observation = Observation {
             resolved,
             observed: seen.observed,
@@ -265,31 +274,58 @@ impl Worker {
         Ok((observation, seen.outdated))
     }
 
-    /// What a commit declares, made once for a commit and what is known of the server's kinds.
-    async fn resolve(&self, rendered: &Arc<RenderedCommit>, discovery: &Arc<Discovery>) -> Arc<Resolved> {
-        let mut known = self.resolved.lock().await;
-        if let Some((commit, kinds, resolved)) = &*known
-            && Arc::ptr_eq(commit, rendered)
-            && Arc::ptr_eq(kinds, discovery)
-        {
-            return Arc::clone(resolved);
+    /// Says what a commit declares that the sync does not enforce yet, since it waits for others: what
+    /// it owns stays its own only if it declares that, and those for which it waits may declare it, too.
+    async fn declare_next(&self, commit: &str) {
+        if self.context.registry.knows(&self.config.name, commit) {
+            return;
         }
-        let target = self.config.target_namespace.as_deref();
-        let scope = |gk: &_, version: &str| discovery.scope(gk, version);
-        let resolved = Arc::new(resolve(&rendered.manifests, target, &self.context.key, &scope));
-        *known = Some((Arc::clone(rendered), Arc::clone(discovery), Arc::clone(&resolved)));
-        resolved
+        // What goes wrong here was told, and is tried again with the next look.
+        let Ok(rendered) = self.render(commit).await else { return };
+        let Ok(discovery) = self.discovery_for(&rendered, &[], false).await else { return };
+        let configured = self.context.registry.reserved(&self.context.namespace, []);
+        let resolved = self.place(&rendered, &discovery, &configured);
+        let declaration = self.declaration(&rendered, &resolved);
+        self.context.registry.declare_next(&self.config.name, commit, declaration);
     }
 
-    /// At the start all syncs read git at the same time. An object that carries the label of one
-    /// which has not done so yet may be moving here, or may stay: worth a moment of waiting.
-    async fn await_declarations(&self, observed: &BTreeMap<ObjectId, Observed>) {
-        let sets: BTreeSet<&str> = observed.values().filter_map(|live| live.part_of.as_deref()).collect();
-        let undecided = || sets.iter().any(|set| self.context.registry.is_undecided(&self.config.name, set));
-        let until = Instant::now() + DECLARATIONS;
-        while undecided() && Instant::now() < until && !self.stop.is_cancelled() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+    fn declaration(&self, rendered: &RenderedCommit, resolved: &Resolved) -> Declaration {
+        Declaration::of(resolved, &rendered.problems, self.config.target_namespace.as_deref())
+    }
+
+    /// What a commit declares, made once for a commit, what is known of the server's kinds, and which
+    /// objects are the agent's own.
+    async fn resolve(
+        &self,
+        rendered: &Arc<RenderedCommit>,
+        discovery: &Arc<Discovery>,
+        inventory: &[ObjectId],
+    ) -> Result<(Arc<Resolved>, Reserved), ApiError> {
+        let configured = self.context.registry.reserved(&self.context.namespace, []);
+        let mut known = self.resolved.lock().await;
+        if let Some(placed) = &*known
+            && Arc::ptr_eq(&placed.rendered, rendered)
+            && Arc::ptr_eq(&placed.discovery, discovery)
+            && placed.configured == configured
+        {
+            return Ok((Arc::clone(&placed.resolved), placed.reserved.clone()));
         }
+        let reserved = self.reserved(&configured, rendered, inventory).await?;
+        let resolved = Arc::new(self.place(rendered, discovery, &reserved));
+        *known = Some(Placed {
+            rendered: Arc::clone(rendered),
+            discovery: Arc::clone(discovery),
+            configured,
+            reserved: reserved.clone(),
+            resolved: Arc::clone(&resolved),
+        });
+        Ok((resolved, reserved))
+    }
+
+    fn place(&self, rendered: &RenderedCommit, discovery: &Discovery, reserved: &Reserved) -> Resolved {
+        let target = self.config.target_namespace.as_deref();
+        let scope = |gk: &_, version: &str| discovery.scope(gk, version);
+        resolve(&rendered.manifests, target, &self.context.key, reserved, &scope)
     }
 
     /// Discovery, asked anew when it does not know all kinds of the commit and of the inventory,
@@ -318,8 +354,11 @@ impl Worker {
     }
 
     async fn write_parent(&self, inventory: Inventory, status: &SyncStatus) -> Result<(), String> {
+        let (registry, name) = (&self.context.registry, &self.config.name);
+        let holding = registry.compare(name, &inventory);
         let stored = self.parent.write(inventory, status).await?;
-        self.context.registry.has_parent(&self.config.name, &stored.uid);
+        registry.holds(name, holding);
+        registry.has_parent(name, &stored.uid);
         for message in stored.trouble {
             (self.context.tell)(&Event::Trouble { message });
         }

@@ -1,62 +1,186 @@
-//! Objects that move from one sync to another with one commit. The sync that loses an object may
-//! come to that commit first; it must not delete what another one is about to take over.
+//! Objects that move from one sync to another with one commit. Two syncs of one repository come to
+//! a commit at different times; so that neither deletes nor takes over what the other one declares
+//! in it, each reads out of its own clone what the commit declares for the other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
 
 use super::effects::Worker;
-use crate::cluster::Discovery;
-use crate::config::SyncConfig;
-use crate::object::ObjectId;
-use crate::plan::resolve;
+use super::parents::parent_names;
+use crate::apply::{Parent, applyset_id};
+use crate::cluster::{ApiError, Discovery};
+use crate::config::{ServiceAccount, SyncConfig, SyncName};
+use crate::object::{ObjectId, Observed, names};
+use crate::plan::{Declaration, Others, Reserved, resolve};
+use crate::reconcile::RenderedCommit;
 use crate::render::{Settings, render};
 use crate::source::{Refusal, SourceError};
 
-/// What a commit declares for the other syncs of its repository, as far as orphans are concerned.
-#[derive(Debug, Default)]
-pub(super) struct Moved {
-    /// The orphans that another sync declares.
-    pub declared: BTreeMap<ObjectId, Arc<str>>,
-    /// Another sync, some of whose manifests cannot be used: any orphan may be among them.
-    pub unsure: Option<Arc<str>>,
-}
+/// How long another sync may take to say what it declares.
+const DECLARATIONS: Duration = Duration::from_secs(15);
+/// Orphans about which the API server is asked in one cycle, whether another sync may take them.
+/// The others count as if it may, and stay until a later cycle.
+const ASKED: usize = 64;
+const AT_ONCE: usize = 16;
+/// For how long such an answer counts.
+const REMEMBERED: Duration = Duration::from_mins(10);
+
+/// Orphans that other syncs may take over, by the time at which the API server said so.
+pub(super) type Takeable = BTreeMap<(Arc<str>, ObjectId), Instant>;
 
 impl Worker {
-    /// What this commit declares for the other syncs of the same repository that have not said so
-    /// yet, or not in full. It is read from this sync's own clone, so nobody is waited for.
-    pub(super) async fn moved(&self, commit: &str, orphans: &BTreeSet<&ObjectId>, discovery: &Discovery) -> Moved {
-        let mut moved = Moved::default();
-        if orphans.is_empty() {
-            return moved;
-        }
-        for other in self.context.registry.behind(&self.config, commit) {
-            let name: Arc<str> = other.name.as_str().into();
-            let (declared, complete) = self.declared_for(&other, commit, discovery).await;
-            let orphans = declared.into_iter().filter(|id| orphans.contains(id));
-            moved.declared.extend(orphans.map(|id| (id, Arc::clone(&name))));
-            if !complete {
-                moved.unsure = Some(name);
+    /// What the other syncs have to say about what this one declares and what it has.
+    pub(super) async fn others(
+        &self,
+        commit: &str,
+        wanted: &BTreeSet<ObjectId>,
+        orphans: &BTreeSet<ObjectId>,
+        observed: &BTreeMap<ObjectId, Observed>,
+        discovery: &Discovery,
+    ) -> Others {
+        self.await_declarations(observed).await;
+        let registry = &self.context.registry;
+        let mut others = registry.others(&self.config, commit, wanted);
+        let sets: BTreeSet<&str> = observed.values().filter_map(|live| live.part_of.as_deref()).collect();
+        for other in registry.behind(&self.config, commit) {
+            let of_it = |set: &str| others.of_set(set).is_some_and(|(name, _)| **name == *other.name.as_str());
+            if orphans.is_empty() && !sets.iter().any(|set| of_it(set)) {
+                continue;
             }
+            let mut declaration = self.declared_for(&other, commit, discovery).await;
+            declaration.ids.retain(|id| wanted.contains(id));
+            others.declares(other.name.as_str(), declaration);
         }
-        moved
+        self.bar(&mut others, orphans, observed, discovery).await;
+        if sets.iter().any(|set| **set != *self.set_id && others.of_set(set).is_none()) {
+            let namespace = &self.context.namespace;
+            let id = |sync: &SyncName| applyset_id(&Parent::name(sync), namespace, "ConfigMap", "");
+            // Without the list, the message has less to say.
+            let parents = self.unconfigured().await.unwrap_or_default().into_iter();
+            others.unconfigured = parents.map(|sync| (id(&sync), sync.as_str().into())).collect();
+        }
+        others
     }
 
-    /// What a commit declares for another sync, and whether that is all of it.
-    async fn declared_for(&self, other: &SyncConfig, commit: &str, discovery: &Discovery) -> (Vec<ObjectId>, bool) {
+    /// At the start all syncs read git at the same time. An object that carries the label of one
+    /// which has not done so yet may be moving here, or may stay: worth a moment of waiting, once.
+    async fn await_declarations(&self, observed: &BTreeMap<ObjectId, Observed>) {
+        let mut awaited = self.awaited.lock().await;
+        let sets = observed.values().filter_map(|live| live.part_of.as_deref());
+        let sets: BTreeSet<Arc<str>> = sets.filter(|set| !awaited.contains(*set)).map(Arc::from).collect();
+        let undecided = |set: &&Arc<str>| self.context.registry.is_undecided(&self.config.name, set);
+        let until = Instant::now() + DECLARATIONS;
+        while sets.iter().any(|set| undecided(&set)) {
+            if Instant::now() >= until || self.stop.is_cancelled() {
+                // Its repository may not answer for hours, and this sync has other things to do.
+                awaited.extend(sets.iter().filter(undecided).cloned());
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The agent's own objects, as far as they have to do with a commit and an inventory. The server
+    /// is asked only where a name might be that of a sync which left the configuration.
+    pub(super) async fn reserved(
+        &self,
+        configured: &Reserved,
+        rendered: &RenderedCommit,
+        inventory: &[ObjectId],
+    ) -> Result<Reserved, ApiError> {
+        let declared = rendered.manifests.iter().map(|manifest| &manifest.id);
+        let mut named = declared.chain(inventory).filter(|id| id.gk.is("", "ConfigMap"));
+        if !named.any(|id| id.name.starts_with(names::PARENT_PREFIX)) {
+            return Ok(configured.clone());
+        }
+        let more = self.unconfigured().await?;
+        Ok(self.context.registry.reserved(&self.context.namespace, more.iter().map(|sync| sync.as_str().into())))
+    }
+
+    /// The syncs that have a parent and are not configured.
+    async fn unconfigured(&self) -> Result<Vec<SyncName>, ApiError> {
+        let mut all = parent_names(&self.context.cluster, &self.context.namespace).await?;
+        all.retain(|sync| !self.context.registry.has(sync));
+        Ok(all)
+    }
+
+    /// What a commit declares for another sync of the same repository.
+    async fn declared_for(&self, other: &SyncConfig, commit: &str, discovery: &Discovery) -> Declaration {
         let snapshot = match self.git.snapshot(commit, &other.path).await {
             Ok(snapshot) => snapshot,
-            Err(SourceError::Refused { refusal: Refusal::NoSuchPath { .. }, .. }) => return (Vec::new(), true),
-            Err(_) => return (Vec::new(), false),
+            Err(SourceError::Refused { refusal: Refusal::NoSuchPath { .. }, .. }) => {
+                return Declaration { complete: true, ..Declaration::default() };
+            }
+            Err(_) => return Declaration::default(),
         };
         let settings = Settings::of(other, &self.context.namespace);
         let Ok(rendered) = tokio::task::spawn_blocking(move || render(&snapshot, &settings)).await else {
-            return (Vec::new(), false);
+            return Declaration::default();
         };
         let target = other.target_namespace.as_deref();
         let scope = |gk: &_, version: &str| discovery.scope(gk, version);
-        let resolved = resolve(&rendered.manifests, target, &self.context.key, &scope);
-        // A kind that is not there has no live object that could be an orphan, so only files count.
-        let complete = rendered.errors.is_empty();
-        (resolved.desired.into_iter().map(|desired| desired.manifest.id.clone()).collect(), complete)
+        // What is the agent's own is declared by nobody.
+        let resolved = resolve(&rendered.manifests, target, &self.context.key, &Reserved::default(), &scope);
+        let problems: Vec<_> = rendered.errors.iter().map(super::rendering_problem).collect();
+        Declaration::of(&resolved, &problems, target)
+    }
+
+    /// Finds out which of the orphans that other syncs name those may not take over: a sync that has
+    /// no right to an object does not keep it by naming it. One with the agent's own rights is not
+    /// asked about.
+    async fn bar(
+        &self,
+        others: &mut Others,
+        orphans: &BTreeSet<ObjectId>,
+        observed: &BTreeMap<ObjectId, Observed>,
+        discovery: &Discovery,
+    ) {
+        if !self.context.leadership.is_held() {
+            return;
+        }
+        let mut takeable = self.takeable.lock().await;
+        takeable.retain(|_, asked| asked.elapsed() < REMEMBERED);
+        let mut questions = Vec::new();
+        for live in orphans.iter().filter_map(|id| observed.get(id)) {
+            for name in others.named_by(&live.id) {
+                let account = self.context.registry.account(name);
+                let known = takeable.contains_key(&(Arc::clone(name), live.id.clone()));
+                if let (Some(account), false, true) = (account, known, questions.len() < ASKED) {
+                    questions.push(self.may_take(name, account, live, others.syncs[name].set_id.clone(), discovery));
+                }
+            }
+        }
+        let mut answers = futures::stream::iter(questions).buffer_unordered(AT_ONCE);
+        let mut barred = Vec::new();
+        while let Some((name, id, answer)) = answers.next().await {
+            match answer {
+                Some(true) => drop(takeable.insert((name, id), Instant::now())),
+                Some(false) => barred.push((name, id)),
+                None => {}
+            }
+        }
+        drop(answers);
+        for (name, id) in barred {
+            others.bar(&name, &id);
+        }
+    }
+
+    /// Asks whether an account may take an object over into its own set, by trying without doing it.
+    /// `None`: that cannot be said.
+    async fn may_take(
+        &self,
+        name: &Arc<str>,
+        account: ServiceAccount,
+        live: &Observed,
+        set: String,
+        discovery: &Discovery,
+    ) -> (Arc<str>, ObjectId, Option<bool>) {
+        let answer = |may| (Arc::clone(name), live.id.clone(), may);
+        let Some(resource) = discovery.preferred(&live.id.gk) else { return answer(None) };
+        let Ok(cluster) = self.context.cluster.impersonating(Some(&account)) else { return answer(None) };
+        answer(cluster.may_take_over(&live.id, resource, &live.uid, &set).await.ok())
     }
 }

@@ -262,8 +262,7 @@ impl Cycle {
         let forgotten: BTreeSet<&ObjectId> =
             self.plan.steps.iter().filter(|step| step.verb == Verb::Forget).map(|step| &step.id).collect();
         inventory.retain(|id, _| !forgotten.contains(id));
-        let whole = !self.cut_short && self.plan.held.is_none() && self.plan.blocked.is_none();
-        if whole && self.problems.is_empty() {
+        if self.is_whole() {
             for recorded in inventory.values_mut() {
                 recorded.fresh = false;
             }
@@ -280,6 +279,11 @@ impl Cycle {
         };
         let digest = |step: &Step| step.desired.as_ref().map_or_else(Short::default, |desired| desired.digest.short());
         self.plan.steps.iter().filter(waited).map(move |step| (&step.id, digest(step)))
+    }
+
+    /// Whether the commit was carried out whole, its prunes included.
+    pub fn is_whole(&self) -> bool {
+        !self.cut_short && self.plan.held.is_none() && self.plan.blocked.is_none() && self.problems.is_empty()
     }
 
     /// Declared objects that are not healthy.

@@ -162,6 +162,11 @@ pub enum Effect {
         id: EffectId,
         commit: String,
     },
+    /// Find out what a commit declares, 40 hexadecimal digits, and have the other syncs know it: the
+    /// sync waits, and does not enforce it yet. It has no answer.
+    Declare {
+        commit: String,
+    },
     /// Read the live state of everything declared or in the inventory.
     Observe {
         id: EffectId,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::SyncConfig;
 use crate::object::{Health, ObjectId};
-use crate::plan::{Inventory, SyncStatus};
+use crate::plan::{Inventory, Provenance, SyncStatus};
 
 use super::audit::Audit;
 use super::backoff::Backoff;
@@ -372,6 +372,7 @@ pub(super) fn identified(status: SyncStatus, config: &SyncConfig) -> SyncStatus 
         reference: config.source.reference.to_string(),
         path: config.path.to_string(),
         shortened: None,
+        origin: Provenance::stored(&status),
         ..status
     }
 }

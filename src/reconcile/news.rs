@@ -144,6 +144,7 @@ impl Machine {
         if self.is_waiting() {
             self.standing.settle();
             self.tell_waiting(now);
+            self.effects.extend(newer.map(|commit| Effect::Declare { commit }));
             if let Some(rendered) = self.rendered.clone() {
                 self.observe(rendered, now.mono);
             }

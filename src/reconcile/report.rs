@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::plan::{Commit, Held, Phase, Problem, SyncStatus, collect};
+use crate::plan::{Commit, Held, Phase, Problem, Provenance, SyncStatus, collect};
 
 use super::cycle::Cycle;
 use super::machine::Work;
@@ -124,6 +124,9 @@ impl Machine {
         status.notes = bounded(&cycle.notes);
         status.unhealthy = ill.iter().take(SyncStatus::MOST).cloned().collect();
         status.held = self.held(cycle);
+        if cycle.is_whole() {
+            status.origin = Some(Provenance::of(&self.config));
+        }
         self.list_drift(&mut status, now);
         let outcome = self.outcome(cycle, ill.is_empty(), now.mono);
         if outcome.is_none() || outcome == Some(Outcome::Unhealthy) {

@@ -91,6 +91,7 @@ impl Machine {
             drift: self.config.drift,
             approved: crate::plan::Approved::Nothing,
             others: &self.view.others,
+            source_change: None,
             cut: &self.cut,
         };
         judge(&facts, desired, live)

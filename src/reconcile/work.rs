@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::object::ObjectId;
-use crate::plan::{AppliedObject, Facts, Plan, Problem, PrunedObject, Recorded, Step, plan};
+use crate::plan::{AppliedObject, Facts, Plan, Problem, Provenance, PrunedObject, Recorded, Step, plan};
 
 use super::basis::Act;
 use super::cycle::{Cycle, objects_of};
@@ -43,6 +43,8 @@ impl Machine {
             return self.observe(cycle.rendered, cycle.began);
         }
         let doubt = self.doubt(&cycle, &observation);
+        let origin = Provenance::of(&self.config);
+        let source_change = self.status.origin.as_ref().and_then(|stored| stored.change_to(&origin));
         let decided = plan(&Facts {
             set_id: &self.set_id,
             commit: &cycle.rendered.commit.id,
@@ -56,6 +58,7 @@ impl Machine {
             drift: self.config.drift,
             approved: self.approved(&cycle.rendered.commit.id),
             others: &observation.others,
+            source_change: source_change.as_deref(),
             cut: &self.cut,
         });
         self.begin_approved(&decided);
@@ -120,6 +123,9 @@ impl Machine {
     pub(super) fn announce(&mut self, cycle: Cycle, now: Moment) {
         let superset = cycle.superset(&self.inventory);
         let held = self.held(&cycle);
+        if self.inventory.is_empty() {
+            Arc::make_mut(&mut self.status).origin = Some(Provenance::of(&self.config));
+        }
         let approval = &self.status.approval;
         let known = self.stored.as_ref().is_some_and(|(stored, status)| {
             let is_stored = |(id, recorded): (&ObjectId, &Recorded)| {

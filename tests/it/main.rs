@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod acts;
+mod between;
 mod cli;
 mod clock;
 mod config;
@@ -27,6 +28,7 @@ mod leader;
 mod migrate;
 mod observability;
 mod order;
+mod own_objects;
 mod permission;
 mod plan;
 mod prune;
@@ -40,6 +42,7 @@ mod selfmanaged;
 mod servertrouble;
 mod shop;
 mod source;
+mod sources;
 #[path = "../support/mod.rs"]
 mod support;
 mod sync;

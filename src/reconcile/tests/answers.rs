@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::world::{SET, World, key, manifest, moment, print};
 use crate::object::{Blame, Change, FieldChange, Health, HealthStatus, ObjectId, Observed, Scope, Termination};
 use crate::plan::{
-    AppliedObject, ApplyResult, Commit, Plan, Problem, PruneResult, PrunedObject, Step, Verb, Wave, resolve,
+    AppliedObject, ApplyResult, Commit, Plan, Problem, PruneResult, PrunedObject, Reserved, Step, Verb, Wave, resolve,
 };
 use crate::reconcile::{Audited, Effect, EffectId, Examined, Input, Observation, RenderedCommit, Unrendered};
 
@@ -68,7 +68,7 @@ impl World {
                 let differs = self.tampered.contains(&*desired.manifest.id.name);
                 Input::Audited { id, result: if differs { Audited::Differs } else { Audited::Same } }
             }
-            Effect::Tell(_) | Effect::Interrupt { .. } => unreachable!(),
+            Effect::Declare { .. } | Effect::Tell(_) | Effect::Interrupt { .. } => unreachable!(),
         }
     }
 
@@ -100,7 +100,7 @@ impl World {
     }
 
     fn observe(&self, rendered: &RenderedCommit, inventory: &[ObjectId]) -> Observation {
-        let resolved = resolve(&rendered.manifests, Some("shop"), &key(), &scope);
+        let resolved = resolve(&rendered.manifests, Some("shop"), &key(), &Reserved::default(), &scope);
         let declared = resolved.desired.iter().map(|desired| desired.manifest.id.clone());
         let wanted: BTreeSet<ObjectId> = declared.chain(inventory.iter().cloned()).collect();
         let readable = |id: &ObjectId| wanted.contains(id) && self.unreadable.of(id).is_none();

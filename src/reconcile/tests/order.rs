@@ -1,7 +1,7 @@
 //! What is done in which order, and what is not done at all.
 
 use super::world::{World, id};
-use crate::plan::Phase;
+use crate::plan::{Neighbour, Phase, Stake};
 use crate::reconcile::{Input, Notice, Unrendered};
 
 #[test]
@@ -195,8 +195,10 @@ fn answers_to_nothing_that_was_asked_are_ignored() {
 #[test]
 fn an_object_that_another_sync_declares_leaves_the_inventory_only_when_it_was_taken_over() {
     let mut world = World::synced(["a", "b"]);
-    world.others.declared.insert(id("a"), "other".into());
-    world.others.sets.insert("applyset-other-v1".into(), "other".into());
+    let declares = Stake { declares: true, ..Stake::default() };
+    let objects = [(id("a"), declares)].into();
+    let other = Neighbour { set_id: "applyset-other-v1".into(), objects, ..Neighbour::default() };
+    world.others.syncs.insert("other".into(), other);
     world.push("second", ["b"]);
     world.pass(120);
     assert_eq!(world.names(), ["a", "b"]);

@@ -300,6 +300,7 @@ impl World {
                     let known = self.taken.contains(&id) || self.pending.iter().any(|effect| number(effect) == id);
                     assert!(known && self.interrupted.insert(id), "{id} is interrupted once, while it is under way");
                 }
+                Effect::Declare { .. } => self.log.push(word(&effect)),
                 effect => {
                     self.permitted(&effect);
                     if matches!(effect, Effect::Prune { .. }) {
@@ -395,6 +396,7 @@ fn word(effect: &Effect) -> String {
     match effect {
         Effect::Look { .. } => "Look".into(),
         Effect::Render { commit, .. } => format!("Render {commit}"),
+        Effect::Declare { commit } => format!("Declare {commit}"),
         Effect::Observe { .. } => "Observe".into(),
         Effect::WriteParent { inventory, .. } => {
             let names: Vec<&str> = inventory.keys().map(|id| &*id.name).collect();
@@ -420,6 +422,6 @@ pub fn number(effect: &Effect) -> EffectId {
         | Effect::Examine { id, .. }
         | Effect::Heal { id, .. }
         | Effect::Audit { id, .. } => *id,
-        Effect::Tell(_) | Effect::Interrupt { .. } => 0,
+        Effect::Declare { .. } | Effect::Tell(_) | Effect::Interrupt { .. } => 0,
     }
 }
