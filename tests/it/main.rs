@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod acts;
+mod approval;
 mod between;
 mod cli;
 mod clock;
@@ -40,6 +41,7 @@ mod restored;
 mod secrets;
 mod selfmanaged;
 mod servertrouble;
+mod settling;
 mod shop;
 mod source;
 mod sources;
