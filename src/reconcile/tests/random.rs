@@ -107,7 +107,7 @@ struct Story {
     /// Something of the plan that is being carried out was refused.
     refused: bool,
     asked: usize,
-    /// The process was killed at some time, or another replica took over before it had stored anything.
+    /// At some time the process ended before it could store what it had learned.
     cut_off: bool,
 }
 
@@ -148,10 +148,15 @@ impl Story {
     /// Ends the process in order: what its heals and applies have made is known by its UID afterwards.
     fn stop(&mut self) {
         self.restart_if_killed();
-        self.world.stop();
+        self.world.step(crate::reconcile::Input::Stop);
+        while let Some(effect) = self.world.left_at_a_stop() {
+            self.carry_out(effect);
+        }
         self.restart_if_killed();
         self.accounted();
-        if !self.cut_off && !self.world.parent_refused {
+        // What could not be stored is lost.
+        self.cut_off |= self.world.parent_refused;
+        if !self.cut_off {
             self.known();
         }
     }
@@ -227,6 +232,7 @@ impl Story {
             Event::Mend | Event::Unreadable(false) => self.mend(),
             Event::Kill(at, after) => self.world.kill = Some((usize::from(at), after)),
             Event::Succeed(seconds) => {
+                self.cut_off = true;
                 self.world.follow();
                 let writes = self.world.writes();
                 self.pass(u64::from(seconds));
@@ -244,7 +250,10 @@ impl Story {
                 self.world.mark(|marks| marks.sync_requested = Some(asked));
             }
             Event::StandBy => self.world.stand_by(),
-            Event::TakeOver => self.world.take_over(),
+            Event::TakeOver => {
+                self.cut_off |= self.world.standby.is_some();
+                self.world.take_over();
+            }
             Event::Stop => {
                 self.stop();
                 self.world.restart();

@@ -92,8 +92,8 @@ pub struct World {
     /// For so many fetches the branch has moved on since it was looked at.
     pub moves: usize,
     pub permits: Permits,
-    /// A replica that stands by.
-    pub standby: Option<Machine>,
+    /// A replica that stands by, and the commit that it has rendered.
+    pub standby: Option<(Machine, Option<String>)>,
 }
 
 fn config(change: impl FnOnce(&mut SyncConfig)) -> Arc<SyncConfig> {
@@ -280,6 +280,9 @@ impl World {
     }
 
     pub fn step(&mut self, input: Input) {
+        if self.killed {
+            return;
+        }
         self.steps += 1;
         for effect in self.machine.step(input, moment(self.now)) {
             match effect {
