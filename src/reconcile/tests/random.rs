@@ -34,6 +34,8 @@ enum Event {
     Mend,
     Kill(u8, bool),
     Approve(bool),
+    /// Somebody takes an approval back.
+    Withdraw,
     Suspend(bool),
     /// A person asks for a sync.
     Ask,
@@ -48,6 +50,8 @@ enum Event {
     Path(bool),
     /// For so many fetches, the branch has moved on since it was polled.
     Move(u8),
+    /// Something happens while an effect of this kind is under way.
+    During(&'static str, Box<Event>),
     /// So many effects are answered, the newest first where `true`.
     Some(u8, bool),
     Pass(u16),
@@ -57,9 +61,9 @@ enum Event {
 
 fn any_event() -> impl Strategy<Value = Event> {
     use Event::{
-        Approve, Ask, Back, Commit, Delete, Edit, Finalize, Ill, Kill, LookFails, Mend, Move, News, ParentRefused,
-        Pass, Path, Recreate, Refuse, Release, Some, StandBy, Stop, Strip, Succeed, Suspend, TakeOver, Unobservable,
-        Unreadable,
+        Approve, Ask, Back, Commit, Delete, During, Edit, Finalize, Ill, Kill, LookFails, Mend, Move, News,
+        ParentRefused, Pass, Path, Recreate, Refuse, Release, Some, StandBy, Stop, Strip, Succeed, Suspend, TakeOver,
+        Unobservable, Unreadable,
     };
     let name = 0..NAMES;
     prop_oneof![
@@ -89,9 +93,25 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => Just(Stop),
         1 => any::<bool>().prop_map(Path),
         1 => (1..3u8).prop_map(Move),
+        8 => (prop::sample::select(&KINDS[..]), meanwhile()).prop_map(|(kind, what)| During(kind, Box::new(what))),
         6 => (1..8u8, any::<bool>()).prop_map(|(count, newest)| Some(count, newest)),
         6 => (1..400u16).prop_map(Pass),
         6 => (1..12u8, prop::bool::weighted(0.8)).prop_map(|(count, delivered)| News(count, delivered)),
+    ]
+}
+
+/// What may be under way when something happens.
+const KINDS: [&str; 8] = ["Examine", "Heal", "Look", "Render", "Observe", "WriteParent", "Apply", "Prune"];
+
+fn meanwhile() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => Just(Event::Suspend(true)),
+        2 => Just(Event::Ask),
+        3 => Just(Event::Withdraw),
+        4 => (any::<u16>(), any::<bool>()).prop_map(|(objects, value)| Event::Commit(objects, value, false, false)),
+        1 => Just(Event::LookFails(true)),
+        1 => Just(Event::Stop),
+        1 => Just(Event::TakeOver),
     ]
 }
 
@@ -145,6 +165,33 @@ impl Story {
         }
     }
 
+    /// Goes on until an effect of this kind is under way, where that is soon.
+    fn reach(&mut self, kind: &str) {
+        self.restart_if_killed();
+        let drifts = self.world.live.values().find(|live| live.part_of.as_deref() == Some(SET));
+        if let Some(name) = drifts.map(|live| live.id.name.to_string()).filter(|_| matches!(kind, "Examine" | "Heal")) {
+            self.world.edit(&name);
+            self.world.deliver();
+        }
+        for _ in 0..30 {
+            self.restart_if_killed();
+            if self.world.is_under_way(kind) {
+                return;
+            }
+            match self.world.pending.pop_front() {
+                Some(effect) => self.carry_out(effect),
+                None => self.pass_to_the_next(),
+            }
+        }
+    }
+
+    fn pass_to_the_next(&mut self) {
+        if let Some(due) = self.world.machine.wake_at() {
+            self.world.now = self.world.now.max(due);
+            self.world.step(crate::reconcile::Input::Tick);
+        }
+    }
+
     /// Ends the process in order: what its heals and applies have made is known by its UID afterwards.
     fn stop(&mut self) {
         self.restart_if_killed();
@@ -170,13 +217,10 @@ impl Story {
                 self.carry_out(effect);
                 continue;
             }
-            match self.world.machine.wake_at().filter(|due| *due <= until) {
-                Some(due) => {
-                    self.world.now = self.world.now.max(due);
-                    self.world.step(crate::reconcile::Input::Tick);
-                }
-                None => break,
+            if self.world.machine.wake_at().is_none_or(|due| due > until) {
+                break;
             }
+            self.pass_to_the_next();
         }
         self.world.now = until;
     }
@@ -242,6 +286,11 @@ impl Story {
             Event::Approve(head) => {
                 let commit = if head { self.world.head.clone().unwrap_or_default() } else { "c001".into() };
                 self.world.approve(&commit);
+            }
+            Event::Withdraw => self.world.mark(|marks| marks.approved = None),
+            Event::During(kind, ref what) => {
+                self.reach(kind);
+                self.happen(what);
             }
             Event::Suspend(suspended) => self.world.mark(|marks| marks.suspended = suspended),
             Event::Ask => {

@@ -350,6 +350,11 @@ impl World {
         panic!("no {kind} in {:?}", self.log)
     }
 
+    /// Whether an effect of this kind is to be answered.
+    pub fn is_under_way(&self, kind: &str) -> bool {
+        self.pending.iter().any(|effect| word(effect).split(' ').next() == Some(kind))
+    }
+
     /// Takes an effect out of those that are to be answered, to answer it later.
     pub fn take(&mut self, id: EffectId) -> Effect {
         let at = self.pending.iter().position(|effect| number(effect) == id).expect("it is under way");
