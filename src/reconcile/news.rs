@@ -202,6 +202,7 @@ impl Machine {
         self.gone = 0;
         self.gone_backoff.reset();
         self.rendered = Some(Arc::clone(&rendered));
+        self.prepared = None;
         self.settling.commit = None;
         self.settle_polls = 0;
         self.standing.settle();

@@ -48,22 +48,23 @@ impl World {
         let of_leader = (std::mem::take(&mut self.pending), self.rendered.clone(), self.observed.clone());
         let (permits, interrupted) = (self.permits.clone(), std::mem::take(&mut self.interrupted));
         let (blind, watched, kill) = (self.blind, self.watched, self.kill.take());
+        let killed = std::mem::take(&mut self.killed);
         self.step(Input::Tick);
         self.drain();
-        self.standby = Some(std::mem::replace(&mut self.machine, leader));
+        self.standby = Some((std::mem::replace(&mut self.machine, leader), self.rendered.take()));
         (self.pending, self.rendered, self.observed) = of_leader;
         (self.permits, self.interrupted) = (permits, interrupted);
-        (self.blind, self.watched, self.kill) = (blind, watched, kill);
+        (self.blind, self.watched, self.kill, self.killed) = (blind, watched, kill, killed);
     }
 
     /// The leader is gone, and the replica that stands by leads in its place.
     pub fn take_over(&mut self) {
-        let Some(standby) = self.standby.take() else { return };
+        let Some((standby, rendered)) = self.standby.take() else { return };
         self.pending.clear();
         self.interrupted.clear();
         self.news.clear();
         (self.kill, self.killed, self.blind, self.watched) = (None, false, false, false);
-        self.machine = standby;
+        (self.machine, self.rendered) = (standby, rendered);
         self.permits.restarts();
         self.lead();
     }
@@ -71,24 +72,27 @@ impl World {
     /// The process is told to end, and ends: what only reads is left where it is.
     pub fn stop(&mut self) {
         self.step(Input::Stop);
-        while let Some(effect) = self.pending.pop_front() {
-            let writes = matches!(
-                effect,
-                Effect::WriteParent { .. } | Effect::Apply { .. } | Effect::Prune { .. } | Effect::Heal { .. }
-            );
-            if writes {
-                self.carry_out(effect);
-            }
-            if self.killed {
-                return;
-            }
+        while let Some(effect) = self.left_at_a_stop() {
+            self.carry_out(effect);
         }
-        assert!(self.machine.is_idle(), "{:?}", self.machine);
     }
 
-    /// The sync is stopped, and begins anew with another path.
+    /// What is still to be answered of a process that was told to end; `None`: it has ended.
+    pub fn left_at_a_stop(&mut self) -> Option<Effect> {
+        let writes = |effect: &Effect| {
+            matches!(
+                effect,
+                Effect::WriteParent { .. } | Effect::Apply { .. } | Effect::Prune { .. } | Effect::Heal { .. }
+            )
+        };
+        self.pending.retain(writes);
+        let next = self.pending.pop_front().filter(|_| !self.killed);
+        assert!(next.is_some() || self.killed || self.machine.is_idle(), "{:?}", self.machine);
+        next
+    }
+
+    /// The sync begins anew with another path.
     pub fn configure_path(&mut self, path: &str) {
-        self.stop();
         let mut config = (*self.config).clone();
         config.path = crate::config::RepoPath::parse(path).unwrap();
         self.config = Arc::new(config);

@@ -12,8 +12,11 @@ use crate::reconcile::{Effect, EffectId};
 pub struct Permits {
     /// Since the sync began anew, or was asked for, no poll was answered that began afterwards.
     unpolled: bool,
-    /// The polls that were under way when that happened: their answers do not count.
+    /// The polls that were under way when it began anew: their answers do not count.
     before: BTreeSet<EffectId>,
+    /// And when it was first and last asked for since the last answer that counts.
+    before_first: BTreeSet<EffectId>,
+    before_last: BTreeSet<EffectId>,
     under_way: BTreeSet<EffectId>,
     /// What polls have shown since the sync began anew.
     shown: BTreeSet<String>,
@@ -27,32 +30,43 @@ pub struct Permits {
 impl Permits {
     /// A start, a resume, another leader.
     pub fn begins_anew(&mut self) {
+        self.unpolled = false;
         self.is_asked();
+        self.before = self.under_way.clone();
         self.shown.clear();
     }
 
     /// Another process, whose effects have numbers of their own.
     pub fn restarts(&mut self) {
-        self.under_way.clear();
+        for polls in [&mut self.under_way, &mut self.before_first, &mut self.before_last] {
+            polls.clear();
+        }
         self.begins_anew();
     }
 
     /// `driftless sync`.
     pub fn is_asked(&mut self) {
-        self.unpolled = true;
+        self.before_last = self.under_way.clone();
+        if !std::mem::replace(&mut self.unpolled, true) {
+            self.before_first = self.under_way.clone();
+        }
         self.requested = true;
-        self.before = self.under_way.clone();
     }
 
     /// A poll is answered.
     pub fn polled(&mut self, id: EffectId, head: &Result<String, String>) {
         self.under_way.remove(&id);
-        if self.before.remove(&id) {
+        if self.before.contains(&id) || self.before_first.contains(&id) {
             return;
         }
-        self.unpolled = false;
-        self.asked = head.clone().ok().filter(|head| self.requested && !self.ever.contains(head));
-        self.requested = false;
+        // Of requests that come faster than answers, a poll that fails ends the wait.
+        let counts = head.is_err() || !self.before_last.contains(&id);
+        self.before_first = std::mem::take(&mut self.before_last);
+        if counts {
+            self.unpolled = false;
+            self.asked = head.clone().ok().filter(|head| self.requested && !self.ever.contains(head));
+            self.requested = false;
+        }
         if let Ok(head) = head {
             self.shown.insert(head.clone());
             self.ever.insert(head.clone());

@@ -37,6 +37,8 @@ enum Event {
     Approve(bool),
     /// The configuration has the commit at hand render to these objects.
     Path(u16),
+    /// Somebody takes an approval back.
+    Withdraw,
     Suspend(bool),
     /// A person asks for a sync.
     Ask,
@@ -51,6 +53,8 @@ enum Event {
     Configure(bool),
     /// For so many fetches, the branch has moved on since it was polled.
     Move(u8),
+    /// Something happens while an effect of this kind is under way.
+    During(&'static str, Box<Event>),
     /// So many effects are answered, the newest first where `true`.
     Some(u8, bool),
     Pass(u16),
@@ -60,7 +64,7 @@ enum Event {
 
 fn any_event() -> impl Strategy<Value = Event> {
     use Event::{
-        Approve, Ask, Back, Commit, Configure, Delete, Edit, Finalize, Ill, Kill, LookFails, Mend, Move, News,
+        Approve, Ask, Back, Commit, Configure, Delete, During, Edit, Finalize, Ill, Kill, LookFails, Mend, Move, News,
         ParentRefused, Pass, Path, Recreate, Refuse, Release, Some, StandBy, Stop, Strip, Succeed, Suspend, TakeOver,
         Unobservable, Unreadable,
     };
@@ -93,9 +97,25 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => any::<bool>().prop_map(Configure),
         1 => (1..3u8).prop_map(Move),
         1 => any::<u16>().prop_map(Path),
+        8 => (prop::sample::select(&KINDS[..]), meanwhile()).prop_map(|(kind, what)| During(kind, Box::new(what))),
         6 => (1..8u8, any::<bool>()).prop_map(|(count, newest)| Some(count, newest)),
         6 => (1..400u16).prop_map(Pass),
         6 => (1..12u8, prop::bool::weighted(0.8)).prop_map(|(count, delivered)| News(count, delivered)),
+    ]
+}
+
+/// What may be under way when something happens.
+const KINDS: [&str; 8] = ["Examine", "Heal", "Look", "Render", "Observe", "WriteParent", "Apply", "Prune"];
+
+fn meanwhile() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => Just(Event::Suspend(true)),
+        2 => Just(Event::Ask),
+        3 => Just(Event::Withdraw),
+        4 => (any::<u16>(), any::<bool>()).prop_map(|(objects, value)| Event::Commit(objects, value, false, false)),
+        1 => Just(Event::LookFails(true)),
+        1 => Just(Event::Stop),
+        1 => Just(Event::TakeOver),
     ]
 }
 
@@ -111,7 +131,7 @@ struct Story {
     /// Something of the plan that is being carried out was refused.
     refused: bool,
     asked: usize,
-    /// The process was killed at some time, or another replica took over before it had stored anything.
+    /// At some time the process ended before it could store what it had learned.
     cut_off: bool,
 }
 
@@ -149,13 +169,45 @@ impl Story {
         }
     }
 
+    /// Goes on until an effect of this kind is under way, where that is soon.
+    fn reach(&mut self, kind: &str) {
+        self.restart_if_killed();
+        let drifts = self.world.live.values().find(|live| live.part_of.as_deref() == Some(SET));
+        if let Some(name) = drifts.map(|live| live.id.name.to_string()).filter(|_| matches!(kind, "Examine" | "Heal")) {
+            self.world.edit(&name);
+            self.world.deliver();
+        }
+        for _ in 0..30 {
+            self.restart_if_killed();
+            if self.world.is_under_way(kind) {
+                return;
+            }
+            match self.world.pending.pop_front() {
+                Some(effect) => self.carry_out(effect),
+                None => self.pass_to_the_next(),
+            }
+        }
+    }
+
+    fn pass_to_the_next(&mut self) {
+        if let Some(due) = self.world.machine.wake_at() {
+            self.world.now = self.world.now.max(due);
+            self.world.step(crate::reconcile::Input::Tick);
+        }
+    }
+
     /// Ends the process in order: what its heals and applies have made is known by its UID afterwards.
     fn stop(&mut self) {
         self.restart_if_killed();
-        self.world.stop();
+        self.world.step(crate::reconcile::Input::Stop);
+        while let Some(effect) = self.world.left_at_a_stop() {
+            self.carry_out(effect);
+        }
         self.restart_if_killed();
         self.accounted();
-        if !self.cut_off && !self.world.parent_refused {
+        // What could not be stored is lost.
+        self.cut_off |= self.world.parent_refused;
+        if !self.cut_off {
             self.known();
         }
     }
@@ -169,13 +221,10 @@ impl Story {
                 self.carry_out(effect);
                 continue;
             }
-            match self.world.machine.wake_at().filter(|due| *due <= until) {
-                Some(due) => {
-                    self.world.now = self.world.now.max(due);
-                    self.world.step(crate::reconcile::Input::Tick);
-                }
-                None => break,
+            if self.world.machine.wake_at().is_none_or(|due| due > until) {
+                break;
             }
+            self.pass_to_the_next();
         }
         self.world.now = until;
     }
@@ -231,6 +280,7 @@ impl Story {
             Event::Mend | Event::Unreadable(false) => self.mend(),
             Event::Kill(at, after) => self.world.kill = Some((usize::from(at), after)),
             Event::Succeed(seconds) => {
+                self.cut_off = true;
                 self.world.follow();
                 let writes = self.world.writes();
                 self.pass(u64::from(seconds));
@@ -245,6 +295,11 @@ impl Story {
             Event::Path(objects) if self.world.head.is_ok() && self.commits > 0 => {
                 self.world.change_path((0..NAMES).filter(|n| objects & (1 << n) != 0).map(name));
             }
+            Event::Withdraw => self.world.mark(|marks| marks.approved = None),
+            Event::During(kind, ref what) => {
+                self.reach(kind);
+                self.happen(what);
+            }
             Event::Suspend(suspended) => self.world.mark(|marks| marks.suspended = suspended),
             Event::Ask => {
                 self.asked += 1;
@@ -252,7 +307,10 @@ impl Story {
                 self.world.mark(|marks| marks.sync_requested = Some(asked));
             }
             Event::StandBy => self.world.stand_by(),
-            Event::TakeOver => self.world.take_over(),
+            Event::TakeOver => {
+                self.cut_off |= self.world.standby.is_some();
+                self.world.take_over();
+            }
             Event::Stop => {
                 self.stop();
                 self.world.restart();

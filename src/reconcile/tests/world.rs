@@ -92,8 +92,8 @@ pub struct World {
     /// For so many fetches the branch has moved on since it was looked at.
     pub moves: usize,
     pub permits: Permits,
-    /// A replica that stands by.
-    pub standby: Option<Machine>,
+    /// A replica that stands by, and the commit that it has rendered.
+    pub standby: Option<(Machine, Option<String>)>,
     /// The sets that the stored status showed as held, by commit and digest.
     pub shown: BTreeMap<(String, String), BTreeSet<ObjectId>>,
     /// What was deleted by the approval that there is.
@@ -292,6 +292,9 @@ impl World {
     }
 
     pub fn step(&mut self, input: Input) {
+        if self.killed {
+            return;
+        }
         self.steps += 1;
         for effect in self.machine.step(input, moment(self.now)) {
             match effect {
@@ -358,6 +361,11 @@ impl World {
             self.step(Input::Tick);
         }
         panic!("no {kind} in {:?}", self.log)
+    }
+
+    /// Whether an effect of this kind is to be answered.
+    pub fn is_under_way(&self, kind: &str) -> bool {
+        self.pending.iter().any(|effect| word(effect).split(' ').next() == Some(kind))
     }
 
     /// Takes an effect out of those that are to be answered, to answer it later.
