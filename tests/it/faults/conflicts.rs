@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::agent::Agent;
-use crate::support::fault::{Fault, Hits, Proxy, Rule};
+use crate::support::fault::{Exchange, Fault, Hits, Proxy, Rule};
 use crate::support::site::{Site, config_map};
 use crate::support::wait::{check, eventually};
 
@@ -33,8 +33,7 @@ fn an_apply_that_ends_with_a_conflict_is_reported_and_tried_again() {
     assert_eq!(site.value_of("a").as_deref(), Some("2"));
     let failed = |result| agent.metric("driftless_apply_total", &["kind=\"ConfigMap\"", result]);
     assert_eq!(failed("result=\"failed\""), Some(1.0));
-    let order: Vec<_> =
-        proxy.seen().into_iter().filter(|one| one.took_effect()).map(|one| one.ask.to_string()).collect();
+    let order: Vec<_> = proxy.seen().into_iter().filter(Exchange::took_effect).map(|one| one.ask.to_string()).collect();
     let at =
         |what: &str| order.iter().rposition(|one| one.starts_with(what)).unwrap_or_else(|| panic!("{what}: {order:?}"));
     let (applied, pruned) = (at(&format!("apply configmaps {}/a", site.namespace)), at("delete configmaps"));
