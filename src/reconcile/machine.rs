@@ -345,7 +345,7 @@ pub(super) fn identified(status: SyncStatus, config: &SyncConfig) -> SyncStatus 
         url: config.source.display_url(),
         reference: config.source.reference.to_string(),
         path: config.path.to_string(),
-        origin: Provenance::stored(&status),
+        provenance: Provenance::stored(&status),
         ..status
     }
 }
