@@ -9,7 +9,8 @@ use futures::future::BoxFuture;
 use tokio::sync::{Mutex, RwLock, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::moved::Takeable;
+use super::declared::Placed;
+use super::handover::Takeable;
 use super::told::Told;
 use super::{Context, ParentStore, translate};
 use crate::apply::{Job, prune};
@@ -17,10 +18,7 @@ use crate::cluster::{ApiError, Cluster, Discovery, Live, Wanted};
 use crate::config::SyncConfig;
 use crate::object::{ObjectId, Scope};
 use crate::observe::{Event, LookResult, Work};
-use crate::plan::{
-    AppliedObject, Commit, Declaration, Inventory, Plan, Problem, PruneResult, Reserved, Resolved, SyncStatus, Wave,
-    resolve,
-};
+use crate::plan::{AppliedObject, Commit, Inventory, Plan, Problem, PruneResult, SyncStatus, Wave};
 use crate::reconcile::{Effect, EffectId, Input, Observation, RenderedCommit, Unrendered};
 use crate::render::{Cache, RenderError, Settings, render};
 use crate::source::{Git, Revision, SourceError};
@@ -59,16 +57,6 @@ pub(super) struct Worker {
     pub live: Option<Live>,
     /// Hears of every object of an apply that is under way. Bounded by the steps of one plan.
     pub applied_one: mpsc::UnboundedSender<Input>,
-}
-
-/// What a commit declares, and what that was made from.
-pub(super) struct Placed {
-    rendered: Arc<RenderedCommit>,
-    discovery: Arc<Discovery>,
-    /// The agent's own objects, as far as its configuration says.
-    configured: Reserved,
-    reserved: Reserved,
-    resolved: Arc<Resolved>,
 }
 
 impl Worker {
@@ -190,7 +178,16 @@ impl Worker {
         }
     }
 
-    async fn render(&self, commit: &str) -> Result<Arc<RenderedCommit>, Unrendered> {
+    pub(super) async fn render(&self, commit: &str) -> Result<Arc<RenderedCommit>, Unrendered> {
+        let rendered = self.render_commit(commit).await;
+        // A branch that moved meanwhile says nothing of what its commit can be used for.
+        if !matches!(rendered, Err(Unrendered::Moved(_))) {
+            self.context.registry.can_use(&self.config.name, rendered.is_ok());
+        }
+        rendered
+    }
+
+    async fn render_commit(&self, commit: &str) -> Result<Arc<RenderedCommit>, Unrendered> {
         let revision = self.revision.lock().await.clone().filter(|revision| revision.commit == commit);
         let revision =
             revision.ok_or_else(|| Unrendered::Moved("another poll has shown another commit since".into()))?;
@@ -256,8 +253,7 @@ impl Worker {
             wanted.versions.insert(desired.manifest.id.gk.clone(), Arc::clone(&desired.manifest.version));
             wanted.ids.insert(desired.manifest.id.clone());
         }
-        let declaration = self.declaration(rendered, &resolved);
-        self.context.registry.declare(&self.config.name, &rendered.commit.id, &declaration);
+        self.declare(rendered, &resolved).await;
         wanted.orphans = inventory.iter().filter(|id| !wanted.ids.contains(id)).cloned().collect();
         wanted.ids.extend(inventory.iter().cloned());
         let seen = self.cluster.see(&discovery, &wanted, &self.set_id, self.live.as_ref()).await?;
@@ -274,63 +270,9 @@ impl Worker {
         Ok((observation, seen.outdated))
     }
 
-    /// Says what a commit declares that the sync does not enforce yet, since it waits for others: what
-    /// it owns stays its own only if it declares that, and those for which it waits may declare it, too.
-    async fn declare_next(&self, commit: &str) {
-        if self.context.registry.knows(&self.config.name, commit) {
-            return;
-        }
-        // What goes wrong here was told, and is tried again with the next look.
-        let Ok(rendered) = self.render(commit).await else { return };
-        let Ok(discovery) = self.discovery_for(&rendered, &[], false).await else { return };
-        let configured = self.context.registry.reserved(&self.context.namespace, []);
-        let resolved = self.place(&rendered, &discovery, &configured);
-        let declaration = self.declaration(&rendered, &resolved);
-        self.context.registry.declare_next(&self.config.name, commit, declaration);
-    }
-
-    fn declaration(&self, rendered: &RenderedCommit, resolved: &Resolved) -> Declaration {
-        Declaration::of(resolved, &rendered.problems, self.config.target_namespace.as_deref())
-    }
-
-    /// What a commit declares, made once for a commit, what is known of the server's kinds, and which
-    /// objects are the agent's own.
-    async fn resolve(
-        &self,
-        rendered: &Arc<RenderedCommit>,
-        discovery: &Arc<Discovery>,
-        inventory: &[ObjectId],
-    ) -> Result<(Arc<Resolved>, Reserved), ApiError> {
-        let configured = self.context.registry.reserved(&self.context.namespace, []);
-        let mut known = self.resolved.lock().await;
-        if let Some(placed) = &*known
-            && Arc::ptr_eq(&placed.rendered, rendered)
-            && Arc::ptr_eq(&placed.discovery, discovery)
-            && placed.configured == configured
-        {
-            return Ok((Arc::clone(&placed.resolved), placed.reserved.clone()));
-        }
-        let reserved = self.reserved(&configured, rendered, inventory).await?;
-        let resolved = Arc::new(self.place(rendered, discovery, &reserved));
-        *known = Some(Placed {
-            rendered: Arc::clone(rendered),
-            discovery: Arc::clone(discovery),
-            configured,
-            reserved: reserved.clone(),
-            resolved: Arc::clone(&resolved),
-        });
-        Ok((resolved, reserved))
-    }
-
-    fn place(&self, rendered: &RenderedCommit, discovery: &Discovery, reserved: &Reserved) -> Resolved {
-        let target = self.config.target_namespace.as_deref();
-        let scope = |gk: &_, version: &str| discovery.scope(gk, version);
-        resolve(&rendered.manifests, target, &self.context.key, reserved, &scope)
-    }
-
     /// Discovery, asked anew when it does not know all kinds of the commit and of the inventory,
     /// or an apply failed.
-    async fn discovery_for(
+    pub(super) async fn discovery_for(
         &self,
         rendered: &RenderedCommit,
         inventory: &[ObjectId],

@@ -27,6 +27,7 @@ pub struct Holding {
 }
 
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Entry {
     set_id: String,
     config: Option<Arc<SyncConfig>>,
@@ -43,6 +44,8 @@ struct Entry {
     suspended: bool,
     /// Since it was suspended, its repository was not read.
     outdated: bool,
+    /// Its newest commit cannot be used as a whole.
+    unusable: bool,
     waiting: bool,
 }
 
@@ -69,7 +72,7 @@ impl Entry {
             _ if self.suspended => Some(Unsettled::Suspended),
             None => Some(Unsettled::Unread),
             Some(_) if self.outdated => Some(Unsettled::Unread),
-            Some(declared) if !declared.what.complete => Some(Unsettled::Unusable),
+            Some(declared) if self.unusable || !declared.what.complete => Some(Unsettled::Unusable),
             Some(_) => None,
         }
     }
@@ -95,6 +98,7 @@ impl Entry {
         let spaces = wanted.iter().filter(|id| id.gk.is("", "Namespace"));
         let spaces: BTreeSet<&str> = spaces.map(|id| &*id.name).collect();
         let definitions = wanted.iter().any(|id| id.gk.is("apiextensions.k8s.io", "CustomResourceDefinition"));
+        let restricted = self.config.as_ref().is_some_and(|config| config.service_account.is_some());
         let declared = self.declarations().map(|declared| &declared.what.ids);
         let all = declared.chain(self.holding.iter().map(|holding| &holding.kept));
         for ids in all {
@@ -105,8 +109,8 @@ impl Entry {
             }
             for id in ids {
                 let space = id.namespace.as_ref().filter(|namespace| spaces.contains(&***namespace));
-                // What it only names, and could not apply, is nothing that could be lost.
-                if (space.is_none() && !definitions) || self.stake(id).failed {
+                // What it only names, having no right to it, is nothing that could be lost.
+                if (space.is_none() && !definitions) || (restricted && self.stake(id).failed) {
                     continue;
                 }
                 neighbour.namespaces.extend(space.cloned());
@@ -164,12 +168,12 @@ impl Registry {
         });
     }
 
-    /// Says what a sync declares as of the commit that it enforces.
-    pub fn declare(&self, sync: &SyncName, commit: &str, what: &Declaration) {
+    /// Says what a sync declares as of the commit that it enforces. `newest`: it knows of no newer one.
+    pub fn declare(&self, sync: &SyncName, commit: &str, newest: bool, what: &Declaration) {
         self.with(|entries| {
             let entry = entries.entry(sync.clone()).or_default();
             entry.outdated = entry.suspended;
-            entry.next = entry.next.take().filter(|next| next.commit != commit);
+            entry.next = entry.next.take().filter(|_| !newest);
             if let Some(declared) = entry.declared.as_mut().filter(|declared| declared.what == *what) {
                 commit.clone_into(&mut declared.commit);
                 return;
@@ -187,6 +191,11 @@ impl Registry {
             entry.outdated = entry.suspended;
             entry.next = Some(Declared { commit: commit.to_owned(), what });
         });
+    }
+
+    /// Says whether the newest commit of a sync can be used as a whole.
+    pub fn can_use(&self, sync: &SyncName, usable: bool) {
+        self.with(|entries| entries.entry(sync.clone()).or_default().unusable = !usable);
     }
 
     /// Whether it is known what a sync declares as of a commit.

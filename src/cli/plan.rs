@@ -16,13 +16,13 @@ use super::plan_text;
 use super::render::read;
 use super::session::{json, others, print, yaml};
 use super::{CliError, Common, Output, Session};
-use crate::agent::{find_digest_key, read_parents};
+use crate::agent::{Takeable, bar_without_right, find_digest_key, read_parents};
 use crate::apply::{Parent, applyset_id, body, explain, leftovers, trial, without_ignored};
 use crate::cluster::{Cluster, Discovery, DryRun, Wanted};
 use crate::config::{Config, SyncConfig};
 use crate::object::{DigestKey, GroupKind, Scope, project};
 use crate::plan::{
-    Approved, Declaration, Facts, Inventory, Others, Problem, Provenance, Reserved, Resolved, Step, diff,
+    Approved, Declaration, Facts, Inventory, Others, Problem, Provenance, Reserved, Resolved, Step, Unsettled, diff,
     plan as decide, resolve, waves,
 };
 use crate::reconcile::RenderedCommit;
@@ -87,7 +87,7 @@ pub(super) async fn plan(common: &Common, options: &PlanArguments) -> Result<u8,
     let mut plans = Vec::new();
     for (index, (sync, rendered, placed)) in resolved.iter().enumerate() {
         let others = survey.others(sync, &resolved[..index], &resolved[index + 1..]);
-        plans.push(survey.plan(sync, rendered, placed, &others).await?);
+        plans.push(survey.plan(sync, rendered, placed, others).await?);
     }
     let text = match common.output {
         Output::Text => plan_text::text(&plans),
@@ -132,7 +132,10 @@ impl Survey {
         for (other, rendered, placed) in before.iter().chain(after) {
             let neighbour = others.syncs.entry(other.name.as_str().into()).or_default();
             neighbour.set_id = self.set_id(other);
-            neighbour.acts = neighbour.unsettled.is_none() && !other.suspend;
+            if other.suspend {
+                neighbour.unsettled = Some(Unsettled::Suspended);
+            }
+            neighbour.acts = neighbour.unsettled.is_none();
             for stake in neighbour.objects.values_mut() {
                 stake.declares = false;
             }
@@ -153,7 +156,7 @@ impl Survey {
         sync: &SyncConfig,
         rendered: &RenderedCommit,
         resolved: &Resolved,
-        others: &Others,
+        mut others: Others,
     ) -> Result<SyncPlan, CliError> {
         let cluster = self.cluster.impersonating(sync.service_account.as_ref())?;
         let parent = self.parents.get(sync.name.as_str());
@@ -164,9 +167,17 @@ impl Survey {
             wanted.versions.insert(desired.manifest.id.gk.clone(), Arc::clone(&desired.manifest.version));
             wanted.ids.insert(desired.manifest.id.clone());
         }
+        let declared = wanted.ids.clone();
         wanted.ids.extend(inventory.keys().cloned());
         let set_id = self.set_id(sync);
         let seen = cluster.see(&self.discovery, &wanted, &set_id, None).await?;
+        let orphans = seen.observed.values().filter(|live| !declared.contains(&live.id));
+        let account = |name: &str| {
+            let sync = self.config.syncs.iter().find(|sync| sync.name.as_str() == name)?;
+            sync.service_account.clone()
+        };
+        let (cluster_of_all, known) = (&self.cluster, &mut Takeable::new());
+        bar_without_right(cluster_of_all, &self.discovery, &mut others, orphans, account, known).await;
         let mut problems: Vec<Problem> = rendered.problems.iter().chain(&resolved.problems).cloned().collect();
         problems.extend(waves(&resolved.desired).1);
         let doubt = (!problems.is_empty()).then(|| format!("{} of the manifests cannot be used", problems.len()));
@@ -185,7 +196,7 @@ impl Survey {
             prune: &sync.prune,
             drift: sync.drift,
             approved: approval.as_ref().map_or(Approved::Nothing, |approval| approval.at(&rendered.commit.id)),
-            others,
+            others: &others,
             source_change: source_change.as_deref(),
             cut: &BTreeSet::new(),
         });

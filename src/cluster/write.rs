@@ -108,6 +108,8 @@ impl Cluster {
         let body = Some((MERGE_PATCH, change.to_string().into_bytes()));
         match self.call(&Call { verb: "patch", method: Method::PATCH, path, accept: JSON, body }).await {
             Ok(_) => Ok(true),
+            // Who may not even ask in the name of that user learns nothing of their rights.
+            Err(error) if error.denied().is_some_and(|denied| denied.access.verb == "impersonate") => Err(error),
             Err(error) if error.is_no_permission() => Ok(false),
             Err(error) => Err(error),
         }

@@ -51,7 +51,7 @@ impl Provenance {
             path: status.path.clone(),
             target_namespace: None,
         };
-        status.origin.clone().or_else(|| status.synced.as_ref().map(|_| older()))
+        status.provenance.clone().or_else(|| status.synced.as_ref().map(|_| older()))
     }
 
     /// How the configuration differs from this, as a clause; `None`: in nothing that counts.
@@ -127,7 +127,7 @@ mod tests {
         let url = "url: 'https://git.example.com/shop.git', branch: main";
         assert_eq!(stored.change_to(&of(url, "path: a, targetNamespace: shop")), None);
         assert!(stored.change_to(&of(url, "path: b")).is_some());
-        status.origin = Some(of(url, "path: b"));
-        assert_eq!(Provenance::stored(&status), status.origin);
+        status.provenance = Some(of(url, "path: b"));
+        assert_eq!(Provenance::stored(&status), status.provenance);
     }
 }

@@ -202,7 +202,7 @@ pub struct SyncStatus {
     pub path: String,
     /// Where the objects come from, as of when the inventory was last exact.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub origin: Option<Provenance>,
+    pub provenance: Option<Provenance>,
     /// The commit that the cluster was last made equal to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub synced: Option<Commit>,

@@ -372,7 +372,7 @@ pub(super) fn identified(status: SyncStatus, config: &SyncConfig) -> SyncStatus 
         reference: config.source.reference.to_string(),
         path: config.path.to_string(),
         shortened: None,
-        origin: Provenance::stored(&status),
+        provenance: Provenance::stored(&status),
         ..status
     }
 }

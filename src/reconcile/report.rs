@@ -125,7 +125,7 @@ impl Machine {
         status.unhealthy = ill.iter().take(SyncStatus::MOST).cloned().collect();
         status.held = self.held(cycle);
         if cycle.is_whole() {
-            status.origin = Some(Provenance::of(&self.config));
+            status.provenance = Some(Provenance::of(&self.config));
         }
         self.list_drift(&mut status, now);
         let outcome = self.outcome(cycle, ill.is_empty(), now.mono);

@@ -43,8 +43,8 @@ impl Machine {
             return self.observe(cycle.rendered, cycle.began);
         }
         let doubt = self.doubt(&cycle, &observation);
-        let origin = Provenance::of(&self.config);
-        let source_change = self.status.origin.as_ref().and_then(|stored| stored.change_to(&origin));
+        let configured = Provenance::of(&self.config);
+        let source_change = self.status.provenance.as_ref().and_then(|stored| stored.change_to(&configured));
         let decided = plan(&Facts {
             set_id: &self.set_id,
             commit: &cycle.rendered.commit.id,
@@ -124,7 +124,7 @@ impl Machine {
         let superset = cycle.superset(&self.inventory);
         let held = self.held(&cycle);
         if self.inventory.is_empty() {
-            Arc::make_mut(&mut self.status).origin = Some(Provenance::of(&self.config));
+            Arc::make_mut(&mut self.status).provenance = Some(Provenance::of(&self.config));
         }
         let approval = &self.status.approval;
         let known = self.stored.as_ref().is_some_and(|(stored, status)| {

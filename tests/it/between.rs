@@ -211,9 +211,13 @@ fn an_object_that_another_sync_names_and_may_not_take_is_pruned() {
     let agent = Agent::start(&site);
     agent.eventually_synced("left", &site.repo.head());
     agent.eventually_is("right", "Failing");
+    agent.stop();
     site.repo.remove("left/gone.yaml");
     site.repo.remove("left/gone-too.yaml");
     let commit = site.repo.commit_all("two less");
+    let planned = site.cli(&["plan"]).stdout;
+    assert!(planned.contains("left: 0 to create, 0 to configure, 2 to prune"), "{planned}");
+    let agent = Agent::start(&site);
     agent.eventually_synced("left", &commit);
     eventually("what left git is gone", || check(site.config_maps() == ["a"], format!("{:?}", site.config_maps())));
     assert!(!site.inventory("left").contains("gone"), "{}", site.inventory("left"));

@@ -46,20 +46,25 @@ fn a_sync_gives_nothing_up_before_it_has_read_its_repository_and_while_it_is_sus
     let of = || left_of(&registry, &right);
     assert_eq!((of().unsettled, of().set_id.as_str()), (Some(Unsettled::Unread), "set-left"));
     assert!(of().objects[&id("x")].holds, "its inventory is known all the same");
-    registry.declare(&left.name, "c1", &what(&["y"]));
+    registry.declare(&left.name, "c1", true, &what(&["y"]));
     assert_eq!(of().unsettled, None);
     assert_eq!(of().objects[&id("x")], Stake { holds: true, ..Stake::default() });
     assert_eq!(of().objects[&id("y")], Stake { declares: true, ..Stake::default() });
-    registry.declare(&left.name, "c1", &Declaration { complete: false, ..what(&["y"]) });
+    registry.declare(&left.name, "c1", true, &Declaration { complete: false, ..what(&["y"]) });
     assert_eq!((of().unsettled, of().unsure), (Some(Unsettled::Unusable), true));
-    registry.declare(&left.name, "c1", &what(&["y"]));
+    registry.declare(&left.name, "c1", true, &what(&["y"]));
     registry.set_phase(&left.name, Phase::Suspended);
     assert_eq!((of().unsettled, of().acts), (Some(Unsettled::Suspended), false));
     // Resumed, it has not read what was committed meanwhile.
     registry.set_phase(&left.name, Phase::Pending);
     assert_eq!((of().unsettled, of().acts), (Some(Unsettled::Unread), true));
-    registry.declare(&left.name, "c2", &what(&["y"]));
+    registry.declare(&left.name, "c2", true, &what(&["y"]));
     assert_eq!((of().unsettled, of().unsure), (None, false));
+    // A newer commit that cannot be used at all may declare anything.
+    registry.can_use(&left.name, false);
+    registry.declare(&left.name, "c2", false, &what(&["y"]));
+    assert_eq!(of().unsettled, Some(Unsettled::Unusable));
+    registry.can_use(&left.name, true);
     // Configured in another way, all of that counts no longer.
     registry.enter(&left, "set-left");
     assert_eq!(of().unsettled, Some(Unsettled::Unread));
@@ -69,19 +74,21 @@ fn a_sync_gives_nothing_up_before_it_has_read_its_repository_and_while_it_is_sus
 fn a_sync_that_waits_declares_both_what_it_enforces_and_what_it_is_about_to() {
     let (registry, left, right) = registry(&[]);
     registry.waits(&left.name, true);
-    registry.declare(&left.name, "c0", &what(&["x"]));
+    registry.declare(&left.name, "c0", false, &what(&["x"]));
     registry.declare_next(&left.name, "c1", what(&["y"]));
     assert!(registry.knows(&left.name, "c0") && registry.knows(&left.name, "c1") && !registry.knows(&left.name, "c2"));
     let of = left_of(&registry, &right);
     assert!(of.objects[&id("x")].declares && of.objects[&id("y")].declares && !of.acts);
-    registry.declare(&left.name, "c1", &what(&["y"]));
-    assert!(!left_of(&registry, &right).objects.contains_key(&id("x")));
+    registry.declare(&left.name, "c0", false, &what(&["x"]));
+    assert!(left_of(&registry, &right).objects[&id("y")].declares, "it still waits");
+    registry.declare(&left.name, "c2", true, &what(&["x"]));
+    assert!(!left_of(&registry, &right).objects.contains_key(&id("y")), "the commit in between was never enforced");
 }
 
 #[test]
 fn what_a_sync_has_gone_through_and_does_not_have_it_could_not_apply() {
     let (registry, left, right) = registry(&["x"]);
-    registry.declare(&left.name, "c1", &what(&["x", "y"]));
+    registry.declare(&left.name, "c1", true, &what(&["x", "y"]));
     let stake = |name: &str| left_of(&registry, &right).objects[&id(name)];
     registry.set_phase(&left.name, Phase::Syncing);
     assert!(!stake("y").failed);
@@ -92,7 +99,7 @@ fn what_a_sync_has_gone_through_and_does_not_have_it_could_not_apply() {
     registry.holds(&left.name, holding);
     assert!(!stake("y").failed && stake("y").holds);
     // Of a commit that declares more, nothing is known yet.
-    registry.declare(&left.name, "c2", &what(&["y"]));
+    registry.declare(&left.name, "c2", true, &what(&["y"]));
     assert!(stake("x").holds && !stake("x").declares && stake("y").holds);
 }
 
@@ -100,8 +107,17 @@ fn what_a_sync_has_gone_through_and_does_not_have_it_could_not_apply() {
 fn what_is_only_named_shelters_no_namespace() {
     let (registry, left, right) = registry(&[]);
     let has = || left_of(&registry, &right).namespaces.contains("shop");
-    registry.declare(&left.name, "c1", &what(&["x"]));
+    registry.declare(&left.name, "c1", true, &what(&["x"]));
     assert!(has(), "it may be about to be made");
+    registry.set_phase(&left.name, Phase::Failing);
+    assert!(has(), "with the agent's own rights, it is not only named");
+    let mut restricted = (*left).clone();
+    restricted.service_account = Some(ServiceAccount { namespace: "shop".into(), name: "tenant".into() });
+    registry.enter(&Arc::new(restricted), "set-left");
+    registry.holds(&left.name, Holding::default());
+    registry.declare(&left.name, "c1", true, &what(&["x"]));
+    assert!(has());
+    registry.holds(&left.name, registry.compare(&left.name, &inventory(&[])));
     registry.set_phase(&left.name, Phase::Failing);
     assert!(!has());
     let unread = config("unread", "https://e.com/other.git");
@@ -118,7 +134,7 @@ fn syncs_of_one_repository_know_each_other_however_it_is_spelled() {
         all.iter().map(|other| other.name.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(behind("c1"), ["left"]);
-    registry.declare(&left.name, "c1", &what(&[]));
+    registry.declare(&left.name, "c1", true, &what(&[]));
     assert_eq!(behind("c1"), [] as [&str; 0]);
     assert_eq!(behind("c2"), ["left"]);
 }

@@ -80,7 +80,7 @@ impl Keep {
             reference: self.text(&status.reference),
             path: self.text(&status.path),
             // Shortened, it would be another one; without it, older fields say where the objects come from.
-            origin: status.origin.clone().filter(is_brief),
+            provenance: status.provenance.clone().filter(is_brief),
             synced: status.synced.as_ref().and_then(|commit| self.commit(commit)),
             synced_at: status.synced_at,
             attempted: status.attempted.as_ref().and_then(|commit| self.commit(commit)),
@@ -190,10 +190,10 @@ fn is_hash(text: &str) -> bool {
 }
 
 /// Whether where the objects come from can be kept whole.
-fn is_brief(origin: &Provenance) -> bool {
-    let target = origin.target_namespace.as_deref().unwrap_or_default();
-    let branch = origin.branch.as_deref().unwrap_or_default();
-    origin.repository.len() + origin.path.len() + branch.len() + target.len() <= 4096
+fn is_brief(provenance: &Provenance) -> bool {
+    let target = provenance.target_namespace.as_deref().unwrap_or_default();
+    let branch = provenance.branch.as_deref().unwrap_or_default();
+    provenance.repository.len() + provenance.path.len() + branch.len() + target.len() <= 4096
 }
 
 fn is_short(approval: &Approval) -> bool {

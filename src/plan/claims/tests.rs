@@ -23,15 +23,15 @@ fn claim(others: &Others, label: Option<&str>, held: bool) -> Option<(Verb, Reas
     others.claim(&id("x"), label, OWN, held)
 }
 
-fn of_sync(owner: &str) -> Option<(Verb, Reason)> {
-    Some((Verb::Refuse, Reason::OtherSet { owner: format!("sync {owner}") }))
+fn of_sync(owner: &str) -> (Verb, Reason) {
+    (Verb::Refuse, Reason::OtherSet { owner: format!("sync {owner}") })
 }
 
 #[test]
 fn an_object_stays_with_the_sync_whose_label_it_carries_for_as_long_as_that_may_declare_it() {
     let mut others = others("me", [neighbour("left", DECLARES)]);
     assert_eq!(claim(&others, Some(OWN), true), None);
-    assert_eq!(claim(&others, Some("set-left"), false), of_sync("left"));
+    assert_eq!(claim(&others, Some("set-left"), false), Some(of_sync("left")));
     others.syncs.get_mut("left").unwrap().objects.clear();
     let from = Reason::HandedOver { from: "left".into() };
     assert_eq!(claim(&others, Some("set-left"), false), Some((Verb::Configure, from)));
@@ -76,7 +76,7 @@ fn one_that_cannot_or_does_not_act_is_passed_over() {
         change(&mut neighbour);
         claim(&others("me", [(name, neighbour)]), None, false)
     };
-    assert_eq!(first(&|_| {}), of_sync("a"));
+    assert_eq!(first(&|_| {}), Some(of_sync("a")));
     assert_eq!(first(&|a| a.acts = false), None);
     let stake = |change: fn(&mut Stake)| first(&|a| change(a.objects.get_mut(&id("x")).unwrap()));
     assert_eq!(stake(|stake| stake.failed = true), None);
@@ -88,10 +88,10 @@ fn one_that_cannot_or_does_not_act_is_passed_over() {
 fn what_has_no_label_stays_with_the_sync_that_has_it_in_its_inventory() {
     let holds = Stake { holds: true, ..DECLARES };
     let mut later = others("me", [neighbour("z", holds)]);
-    assert_eq!(claim(&later, None, false), of_sync("z"), "it has it");
+    assert_eq!(claim(&later, None, false), Some(of_sync("z")), "it has it");
     assert_eq!(claim(&later, None, true), None, "both have it, and the first by name keeps it");
     later.syncs.get_mut("z").unwrap().acts = false;
-    assert_eq!(claim(&later, None, false), of_sync("z"), "suspended, it is not robbed");
+    assert_eq!(claim(&later, None, false), Some(of_sync("z")), "suspended, it is not robbed");
     let neighbour = later.syncs.get_mut("z").unwrap();
     neighbour.objects.get_mut(&id("x")).unwrap().declares = false;
     assert_eq!(claim(&later, None, false), None, "it is an orphan of that one");

@@ -1,4 +1,4 @@
-//! Objects that move from one sync to another with one commit. Two syncs of one repository come to
+//! What the other syncs have to say about the objects of this one. Two syncs of one repository come to
 //! a commit at different times; so that neither deletes nor takes over what the other one declares
 //! in it, each reads out of its own clone what the commit declares for the other.
 
@@ -11,7 +11,7 @@ use futures::StreamExt as _;
 use super::effects::Worker;
 use super::parents::parent_names;
 use crate::apply::{Parent, applyset_id};
-use crate::cluster::{ApiError, Discovery};
+use crate::cluster::{ApiError, Cluster, Discovery};
 use crate::config::{ServiceAccount, SyncConfig, SyncName};
 use crate::object::{ObjectId, Observed, names};
 use crate::plan::{Declaration, Others, Reserved, resolve};
@@ -29,7 +29,7 @@ const AT_ONCE: usize = 16;
 const REMEMBERED: Duration = Duration::from_mins(10);
 
 /// Orphans that other syncs may take over, by the time at which the API server said so.
-pub(super) type Takeable = BTreeMap<(Arc<str>, ObjectId), Instant>;
+pub type Takeable = BTreeMap<(Arc<str>, ObjectId), Instant>;
 
 impl Worker {
     /// What the other syncs have to say about what this one declares and what it has.
@@ -54,7 +54,13 @@ impl Worker {
             declaration.ids.retain(|id| wanted.contains(id));
             others.declares(other.name.as_str(), declaration);
         }
-        self.bar(&mut others, orphans, observed, discovery).await;
+        if self.context.leadership.is_held() {
+            let orphans = orphans.iter().filter_map(|id| observed.get(id));
+            let mut takeable = self.takeable.lock().await;
+            let cluster = &self.context.cluster;
+            let account = |sync: &str| registry.account(sync);
+            bar_without_right(cluster, discovery, &mut others, orphans, account, &mut takeable).await;
+        }
         if sets.iter().any(|set| **set != *self.set_id && others.of_set(set).is_none()) {
             let namespace = &self.context.namespace;
             let id = |sync: &SyncName| applyset_id(&Parent::name(sync), namespace, "ConfigMap", "");
@@ -127,60 +133,57 @@ impl Worker {
         let problems: Vec<_> = rendered.errors.iter().map(super::rendering_problem).collect();
         Declaration::of(&resolved, &problems, target)
     }
+}
 
-    /// Finds out which of the orphans that other syncs name those may not take over: a sync that has
-    /// no right to an object does not keep it by naming it. One with the agent's own rights is not
-    /// asked about.
-    async fn bar(
-        &self,
-        others: &mut Others,
-        orphans: &BTreeSet<ObjectId>,
-        observed: &BTreeMap<ObjectId, Observed>,
-        discovery: &Discovery,
-    ) {
-        if !self.context.leadership.is_held() {
-            return;
-        }
-        let mut takeable = self.takeable.lock().await;
-        takeable.retain(|_, asked| asked.elapsed() < REMEMBERED);
-        let mut questions = Vec::new();
-        for live in orphans.iter().filter_map(|id| observed.get(id)) {
-            for name in others.named_by(&live.id) {
-                let account = self.context.registry.account(name);
-                let known = takeable.contains_key(&(Arc::clone(name), live.id.clone()));
-                if let (Some(account), false, true) = (account, known, questions.len() < ASKED) {
-                    questions.push(self.may_take(name, account, live, others.syncs[name].set_id.clone(), discovery));
-                }
+/// Finds out which of the orphans that other syncs name those may not take over: a sync that has no
+/// right to an object does not keep it by naming it. `account`: as whom a sync acts; one with the
+/// agent's own rights is not asked about. `takeable` is what was learned before.
+pub async fn bar_without_right(
+    cluster: &Cluster,
+    discovery: &Discovery,
+    others: &mut Others,
+    orphans: impl Iterator<Item = &Observed>,
+    account: impl Fn(&str) -> Option<ServiceAccount>,
+    takeable: &mut Takeable,
+) {
+    takeable.retain(|_, asked| asked.elapsed() < REMEMBERED);
+    let mut questions = Vec::new();
+    for live in orphans {
+        for name in others.named_by(&live.id) {
+            let known = takeable.contains_key(&(Arc::clone(name), live.id.clone()));
+            if let (Some(account), false, true) = (account(name), known, questions.len() < ASKED) {
+                let set = others.syncs.get(name).map(|sync| sync.set_id.clone()).unwrap_or_default();
+                questions.push(may_take(cluster, discovery, name, account, live, set));
             }
         }
-        let mut answers = futures::stream::iter(questions).buffer_unordered(AT_ONCE);
-        let mut barred = Vec::new();
-        while let Some((name, id, answer)) = answers.next().await {
-            match answer {
-                Some(true) => drop(takeable.insert((name, id), Instant::now())),
-                Some(false) => barred.push((name, id)),
-                None => {}
-            }
-        }
-        drop(answers);
-        for (name, id) in barred {
-            others.bar(&name, &id);
+    }
+    let mut answers = futures::stream::iter(questions).buffer_unordered(AT_ONCE);
+    let mut barred = Vec::new();
+    while let Some((name, id, answer)) = answers.next().await {
+        match answer {
+            Some(true) => drop(takeable.insert((name, id), Instant::now())),
+            Some(false) => barred.push((name, id)),
+            None => {}
         }
     }
+    drop(answers);
+    for (name, id) in barred {
+        others.bar(&name, &id);
+    }
+}
 
-    /// Asks whether an account may take an object over into its own set, by trying without doing it.
-    /// `None`: that cannot be said.
-    async fn may_take(
-        &self,
-        name: &Arc<str>,
-        account: ServiceAccount,
-        live: &Observed,
-        set: String,
-        discovery: &Discovery,
-    ) -> (Arc<str>, ObjectId, Option<bool>) {
-        let answer = |may| (Arc::clone(name), live.id.clone(), may);
-        let Some(resource) = discovery.preferred(&live.id.gk) else { return answer(None) };
-        let Ok(cluster) = self.context.cluster.impersonating(Some(&account)) else { return answer(None) };
-        answer(cluster.may_take_over(&live.id, resource, &live.uid, &set).await.ok())
-    }
+/// Asks whether an account may take an object over into a set of its own, by trying without doing
+/// it. `None`: that cannot be said.
+async fn may_take(
+    cluster: &Cluster,
+    discovery: &Discovery,
+    name: &Arc<str>,
+    account: ServiceAccount,
+    live: &Observed,
+    set: String,
+) -> (Arc<str>, ObjectId, Option<bool>) {
+    let answer = |may| (Arc::clone(name), live.id.clone(), may);
+    let Some(resource) = discovery.preferred(&live.id.gk) else { return answer(None) };
+    let Ok(cluster) = cluster.impersonating(Some(&account)) else { return answer(None) };
+    answer(cluster.may_take_over(&live.id, resource, &live.uid, &set).await.ok())
 }
