@@ -5,9 +5,11 @@
 mod approval;
 mod audit;
 mod backoff;
+mod basis;
 mod contest;
 mod cycle;
 mod effect;
+mod finish;
 mod follow;
 mod heal;
 mod lane;
@@ -26,6 +28,6 @@ mod weigh;
 mod work;
 
 pub use effect::{
-    Audited, Effect, EffectId, Examined, Input, Marks, Moment, Notice, Observation, Outcome, RenderedCommit,
+    Audited, Effect, EffectId, Examined, Input, Marks, Moment, Notice, Observation, Outcome, RenderedCommit, Unrendered,
 };
 pub use machine::Machine;

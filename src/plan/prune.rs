@@ -1,6 +1,7 @@
 //! What may be deleted. Every condition that is not met keeps the object.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::object::{GroupKind, ObjectId, Observed, Short};
 
@@ -11,6 +12,9 @@ const ALWAYS_ALLOWED: usize = 5;
 
 /// Decides about an object that is in the inventory and not declared.
 pub(super) fn orphan(facts: &Facts<'_>, id: &ObjectId, live: Option<&Observed>, recorded: &Recorded) -> (Verb, Reason) {
+    if let Some(what) = facts.others.reserved.own(id) {
+        return (Verb::Forget, Reason::Own { what });
+    }
     if let Some(why) = facts.doubt {
         return (Verb::Keep, Reason::Blocked { why: why.to_owned() });
     }
@@ -20,12 +24,12 @@ pub(super) fn orphan(facts: &Facts<'_>, id: &ObjectId, live: Option<&Observed>, 
             None => (Verb::Forget, Reason::Gone),
         };
     };
-    if let Some(by) = facts.others.declared.get(id) {
-        // Until the other sync has taken it over, nobody else remembers it.
-        let ours = live.part_of.as_deref() == Some(facts.set_id);
-        return (if ours { Verb::Keep } else { Verb::Forget }, Reason::Declared { by: by.clone() });
+    let label = live.part_of.as_deref();
+    // Until the other sync has taken it over, nobody else remembers it.
+    if let Some(by) = facts.others.taker(id).filter(|_| label.is_none_or(|set| set == facts.set_id)) {
+        return (Verb::Keep, Reason::Declared { by: Arc::clone(by) });
     }
-    match live.part_of.as_deref() {
+    match label {
         Some(set) if set == facts.set_id => {}
         // It was let go of, and the answer did not arrive, or was not recorded.
         None if (live.detach || recorded.detach) && live.digest.is_none() => {
@@ -33,9 +37,12 @@ pub(super) fn orphan(facts: &Facts<'_>, id: &ObjectId, live: Option<&Observed>, 
         }
         None => return (Verb::Keep, Reason::NotOurs { what: "label applyset.kubernetes.io/part-of" }),
         Some(set) => {
-            return match facts.others.sets.get(set) {
+            return match facts.others.of_set(set) {
                 // The other sync took it over already.
-                Some(sync) => (Verb::Forget, Reason::Declared { by: sync.clone() }),
+                Some((sync, neighbour)) if neighbour.knows(id) => {
+                    (Verb::Forget, Reason::Declared { by: Arc::clone(sync) })
+                }
+                Some((sync, _)) => (Verb::Keep, Reason::Unremembered { sync: Arc::clone(sync) }),
                 None => (Verb::Forget, Reason::OtherSet { owner: format!("another ApplySet ({set})") }),
             };
         }
@@ -49,8 +56,8 @@ pub(super) fn orphan(facts: &Facts<'_>, id: &ObjectId, live: Option<&Observed>, 
     if let Some(reason) = unproven(live, recorded) {
         return (Verb::Keep, reason);
     }
-    if let Some(sync) = &facts.others.unsure {
-        return (Verb::Keep, Reason::Unsure { sync: sync.clone() });
+    if let Some(sync) = facts.others.unsure(id) {
+        return (Verb::Keep, Reason::Unsure { sync: Arc::clone(sync) });
     }
     if let Some(by) = user(facts, id) {
         return (Verb::Refuse, Reason::StillUsed { by });
@@ -117,11 +124,12 @@ pub(super) fn shelter(facts: &Facts<'_>, plan: &mut Plan) {
         let goes = |step: &Step| matches!(step.verb, Verb::Prune | Verb::Forget | Verb::Wait) && !left(step);
         let stays = |step: &&Step| !goes(step) && within(&step.id);
         let own = plan.steps.iter().find(stays).map(|step| step.id.to_string());
-        let namespace = facts.others.namespaces.get(&step.id.name).filter(|_| step.id.gk.is("", "Namespace"));
-        let kinds =
-            facts.others.kinds.iter().filter(|(gk, _)| facts.crds.get(*gk).is_some_and(|crd| **crd == *step.id.name));
-        let kind = kinds.map(|(_, sync)| sync).next().filter(|_| &*step.id.gk.kind == "CustomResourceDefinition");
-        let other = namespace.or(kind).map(|sync| format!("what sync {sync} declares"));
+        let other = match &*step.id.gk.kind {
+            "Namespace" if facts.others.reserved.is_home(&step.id) => Some("the state of this agent".into()),
+            "Namespace" if step.id.gk.is("", "Namespace") => facts.others.in_namespace(&step.id.name),
+            "CustomResourceDefinition" => facts.others.of_crd(facts.crds, &step.id.name),
+            _ => None,
+        };
         if let Some(what) = own.or(other) {
             let detached = plan.steps.iter().filter(|step| left(step) && within(&step.id));
             // Let go of, they would be nobody's, and go with the next prune.
@@ -154,6 +162,8 @@ pub(super) fn guard(facts: &Facts<'_>, plan: &mut Plan) {
     } else if prune > ALWAYS_ALLOWED && prune * 100 > percent * settled {
         let of = if unsettled == 0 { String::new() } else { format!(" of the {settled} that were there before") };
         format!("the commit would delete {prune} of {total} objects, more than prune.maxPercent ({percent} %){of}")
+    } else if let Some(change) = facts.source_change {
+        format!("{change}, and the commit would delete {prune} of {total} objects")
     } else {
         return;
     };

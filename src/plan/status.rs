@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::object::{Blame, Harmless, Health, HealthStatus, ObjectId, Origin};
 
-use super::Approval;
+use super::{Approval, Provenance};
 
 /// One commit, for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,6 +200,9 @@ pub struct SyncStatus {
     /// `branch main`, `tag v1`, …
     pub reference: String,
     pub path: String,
+    /// Where the objects come from, as of when the inventory was last exact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
     /// The commit that the cluster was last made equal to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub synced: Option<Commit>,

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use crate::plan::{Inventory, SyncStatus};
 
+use super::basis::Anew;
 use super::machine::{Work, identified};
 use super::settling::Settling;
-use super::view::View;
 use super::{Effect, Machine, Marks, Moment, Notice, Observation};
 
 impl Machine {
@@ -26,9 +26,7 @@ impl Machine {
         // One that failed is tried again with the next look.
         let newer = self.head.clone().filter(|head| known != Some(head));
         if let Some(commit) = newer {
-            let id = self.number();
-            self.work = Work::Rendering { id, commit: commit.clone(), began: now.mono };
-            self.effects.push(Effect::Render { id, commit });
+            self.render(commit, now);
         }
     }
 
@@ -40,8 +38,8 @@ impl Machine {
         }
     }
 
-    /// Leads from now on. `stored` and `marks` were read after that was certain; all else that was
-    /// assumed of the cluster is forgotten, and what git declares is looked at anew.
+    /// Leads from now on, and begins anew. `stored` and `marks` were read after that was certain, and
+    /// are the former leader's last word: nothing that this replica assumed before counts.
     pub(super) fn lead(&mut self, stored: Option<(Inventory, SyncStatus)>, marks: Marks, now: Moment) {
         if self.leads {
             return;
@@ -53,22 +51,11 @@ impl Machine {
         self.stored = stored.map(|(inventory, status)| (inventory, Arc::new(status)));
         self.marks = marks;
         self.take_approval();
-        self.view = View::default();
         self.settling = Settling::default();
-        self.lane.clear();
         self.cut.clear();
         self.left = self.status.former.iter().cloned().collect();
-        self.returning = None;
-        if self.head.as_ref().is_some_and(|head| self.left.contains(head)) {
-            // The former leader had gone on from there: as at a start, one look is not believed.
-            (self.head, self.rendered, self.work) = (None, None, Work::Idle);
-        }
-        if matches!(self.work, Work::Observing { .. }) {
-            // What it asked for was the old inventory; its answer will be nobody's.
-            self.work = Work::Idle;
-        }
-        self.backoff.reset();
-        self.next_look = now.mono;
-        self.next_cycle = Some(now.mono);
+        self.begin_anew(Anew::Lead, now);
+        // Which commit was the head the former leader knows.
+        self.before = None;
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::plan::{Commit, Held, Phase, Problem, SyncStatus, collect};
+use crate::plan::{Commit, Held, Phase, Problem, Provenance, SyncStatus, collect};
 
 use super::cycle::Cycle;
 use super::machine::Work;
@@ -33,15 +33,13 @@ impl Machine {
         self.last_end = Some(now.mono);
         self.last_whole = self.last_end;
         self.ill = cycle.unhealthy().into_iter().collect();
-        let overtaken = self.head.as_ref().is_some_and(|head| *head != cycle.rendered.commit.id)
-            && self.source_problems().is_empty();
         let before = Arc::clone(&self.status);
         let (status, outcome) = self.assess(cycle, now);
         let first_time = before.synced.as_ref().map(|commit| &commit.id) != Some(&cycle.rendered.commit.id);
         let healthy = status.unhealthy.is_empty();
         self.status = Arc::new(status);
         self.effects.push(Effect::Tell(Notice::Status(Arc::clone(&self.status))));
-        let moves_on = overtaken && self.waiting_for.is_empty();
+        let moves_on = self.is_behind();
         let retry_in = if moves_on { None } else { self.schedule(cycle, outcome, healthy, now) };
         if moves_on {
             self.next_cycle = Some(now.mono);
@@ -126,6 +124,9 @@ impl Machine {
         status.notes = bounded(&cycle.notes);
         status.unhealthy = ill.iter().take(SyncStatus::MOST).cloned().collect();
         status.held = self.held(cycle);
+        if cycle.is_whole() {
+            status.provenance = Some(Provenance::of(&self.config));
+        }
         self.list_drift(&mut status, now);
         let outcome = self.outcome(cycle, ill.is_empty(), now.mono);
         if outcome.is_none() || outcome == Some(Outcome::Unhealthy) {
@@ -140,7 +141,7 @@ impl Machine {
             Some(Outcome::Failed) => Phase::Failing,
         };
         status.message = match outcome {
-            None if cycle.cut_short => format!("commit {} was left before its prune", commit.short()),
+            None if cycle.cut_short => format!("commit {} was left before all of it was carried out", commit.short()),
             None if cycle.undecided > 0 => undecided(cycle.undecided),
             None => format!("waiting for {} of {} to become healthy", ill.len(), counted(objects)),
             Some(Outcome::Synced) => format!("{} as in commit {}", counted(objects), commit.short()),
@@ -204,7 +205,7 @@ impl Machine {
 
     /// The sync fails, and there is no commit whose objects could be kept as they are.
     pub(super) fn fail_without_commit(&mut self, now: Moment) {
-        let problems = self.source_problems();
+        let problems = self.unenforced();
         let delay = self.backoff.next_delay(self.longest_delay());
         self.next_cycle = Some(now.mono + delay);
         let message = problems.first().map(ToString::to_string).unwrap_or_default();
@@ -262,21 +263,23 @@ impl Machine {
     }
 
     pub(super) fn tell_suspended(&mut self) {
-        if self.status.phase == Phase::Suspended || !matches!(self.work, Work::Idle) {
+        let told = self.told_suspended && self.status.phase == Phase::Suspended;
+        if told || !matches!(self.work, Work::Idle) {
             return;
         }
         let by = if self.config.suspend { "the configuration" } else { "driftless suspend" };
         let message = format!("suspended by {by}; nothing is applied, healed or pruned");
         let status = SyncStatus { phase: Phase::Suspended, message, ..(*self.status).clone() };
-        self.effects.push(Effect::Tell(Notice::Suspended { by }));
+        if !std::mem::replace(&mut self.told_suspended, true) {
+            self.effects.push(Effect::Tell(Notice::Suspended { by }));
+        }
         self.set_status(status);
     }
 
-    pub(super) fn leave_phase(&mut self, phase: Phase) {
-        if self.status.phase == phase {
-            let status = SyncStatus { phase: Phase::Pending, message: String::new(), ..(*self.status).clone() };
-            self.set_status(status);
-        }
+    pub(super) fn tell_resumed(&mut self) {
+        let message = self.standing.anew.nothing_enforced().to_owned();
+        let status = SyncStatus { phase: Phase::Pending, message, ..(*self.status).clone() };
+        self.set_status(status);
     }
 
     pub(super) fn set_status(&mut self, status: SyncStatus) {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::object::ObjectId;
-use crate::plan::{AppliedObject, Facts, Plan, Problem, PrunedObject, Recorded, Step, plan};
+use crate::plan::{AppliedObject, Facts, Plan, Problem, Provenance, PrunedObject, Recorded, Step, plan};
 
+use super::basis::Act;
 use super::cycle::{Cycle, objects_of};
 use super::machine::Work;
 use super::{Effect, EffectId, Machine, Moment, Observation};
@@ -15,8 +16,8 @@ impl Machine {
         if !self.leads {
             return self.observed_as_follower(&result);
         }
-        if self.is_suspended() {
-            return;
+        if let Err(fallen) = self.stands(Act::Apply(&cycle)) {
+            return self.replan(fallen, now);
         }
         cycle.problems = self.source_problems();
         let observation = match result {
@@ -28,7 +29,7 @@ impl Machine {
                 return self.end(cycle, now);
             }
         };
-        self.view.adopt(&observation);
+        self.view.adopt(&cycle.basis.commit, &observation);
         // What git declares no longer is being healed to what it declared before, or was just now:
         // whether that is there when it is to be pruned can only be seen afterwards.
         let running = self.lane.running.values().map(|running| &running.object);
@@ -42,6 +43,8 @@ impl Machine {
             return self.observe(cycle.rendered, cycle.began);
         }
         let doubt = self.doubt(&cycle, &observation);
+        let configured = Provenance::of(&self.config);
+        let source_change = self.status.provenance.as_ref().and_then(|stored| stored.change_to(&configured));
         let decided = plan(&Facts {
             set_id: &self.set_id,
             commit: &cycle.rendered.commit.id,
@@ -55,6 +58,7 @@ impl Machine {
             drift: self.config.drift,
             approved: self.approved(&cycle.rendered.commit.id),
             others: &observation.others,
+            source_change: source_change.as_deref(),
             cut: &self.cut,
         });
         self.begin_approved(&decided);
@@ -89,8 +93,8 @@ impl Machine {
             return;
         }
         let Work::Healing { mut cycle } = std::mem::replace(&mut self.work, Work::Idle) else { return };
-        if self.is_suspended() {
-            return;
+        if let Err(fallen) = self.stands(Act::Apply(&cycle)) {
+            return self.replan(fallen, now);
         }
         if cycle.again {
             return self.observe(cycle.rendered, cycle.began);
@@ -119,6 +123,9 @@ impl Machine {
     pub(super) fn announce(&mut self, cycle: Cycle, now: Moment) {
         let superset = cycle.superset(&self.inventory);
         let held = self.held(&cycle);
+        if self.inventory.is_empty() {
+            Arc::make_mut(&mut self.status).provenance = Some(Provenance::of(&self.config));
+        }
         let approval = &self.status.approval;
         let known = self.stored.as_ref().is_some_and(|(stored, status)| {
             let is_stored = |(id, recorded): (&ObjectId, &Recorded)| {
@@ -138,6 +145,11 @@ impl Machine {
     }
 
     pub(super) fn apply(&mut self, mut cycle: Cycle, now: Moment) {
+        // What was announced and is never made does no harm.
+        if let Err(fallen) = self.stands(Act::Apply(&cycle)) {
+            return self.replan(fallen, now);
+        }
+        self.standing.not_overtaken();
         if !cycle.plan.steps.iter().any(Step::applies) {
             return self.prune(cycle, now);
         }
@@ -168,17 +180,15 @@ impl Machine {
         self.written(&outcome.id, version(outcome).as_deref(), now);
     }
 
-    /// Prunes only when everything before succeeded and no newer commit is known.
+    /// Prunes only when everything before succeeded and still stands.
     pub(super) fn prune(&mut self, mut cycle: Cycle, now: Moment) {
-        let overtaken = self.head.as_ref().is_some_and(|head| *head != cycle.rendered.commit.id);
         let prunes = cycle.plan.steps.iter().any(Step::prunes);
-        // An approval can be taken back until the last moment.
-        let disapproved = !self.still_approved(&cycle);
-        cycle.cut_short = prunes && (overtaken || disapproved || self.is_suspended());
+        cycle.cut_short |= prunes && self.stands(Act::Prune(&cycle)).is_err();
         if cycle.cut_short || !prunes || !cycle.problems.is_empty() {
             return self.end(cycle, now);
         }
         cycle.wrote = true;
+        cycle.interrupted = false;
         let id = self.number();
         self.effects.push(Effect::Prune { id, plan: Arc::clone(&cycle.plan) });
         self.work = Work::Pruning { id, cycle };
@@ -202,8 +212,6 @@ impl Machine {
         let among = |work: &Work| matches!(work, Work::Announcing { .. } | Work::Recording { .. });
         let Some(mut cycle) = self.take(id, among) else { return };
         match (result, announcing) {
-            // Suspended in the meantime: what was announced and never made does no harm.
-            (Ok(()), true) if self.is_suspended() => {}
             (Ok(()), true) => self.apply(cycle, now),
             (Ok(()), false) => self.conclude(&cycle, now),
             (Err(error), _) => {

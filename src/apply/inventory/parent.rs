@@ -18,7 +18,6 @@ use crate::plan::{Approval, Inventory, Recorded, SyncStatus};
 
 /// What the API server lets the values of a `ConfigMap` take together (core `MaxSecretSize`).
 const LIMIT: usize = 1024 * 1024;
-const PREFIX: &str = "driftless-";
 
 /// What a sync remembers in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,7 +113,7 @@ impl Parent {
     /// The name of the `ConfigMap` of a sync.
     #[must_use]
     pub fn name(sync: &SyncName) -> String {
-        format!("{PREFIX}{sync}")
+        format!("{}{sync}", names::PARENT_PREFIX)
     }
 
     /// The id of the set: the value of the label `applyset.kubernetes.io/part-of` on its members.
@@ -213,7 +212,7 @@ impl Parent {
             return Err(ParentError::OtherTool { parent, tool: tool.into() });
         }
         let found = label(names::SYNC_LABEL).unwrap_or_default();
-        let sync = SyncName::parse(found).filter(|sync| name.strip_prefix(PREFIX) == Some(sync.as_str()));
+        let sync = SyncName::parse(found).filter(|sync| name.strip_prefix(names::PARENT_PREFIX) == Some(sync.as_str()));
         let Some(sync) = sync else { return Err(ParentError::Sync { parent, found: found.into() }) };
         let (found, expected) =
             (label(names::APPLYSET_ID).unwrap_or_default(), applyset_id(name, namespace, "ConfigMap", ""));

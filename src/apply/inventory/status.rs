@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::object::{Blame, Health, ObjectId, Origin};
-use crate::plan::{Approval, Commit, Contest, Drift, Held, Problem, SyncStatus};
+use crate::plan::{Approval, Commit, Contest, Drift, Held, Problem, Provenance, SyncStatus};
 
 /// Bytes that a status may take of the parent's 1 MiB.
 pub(super) const MOST_BYTES: usize = 64 * 1024;
@@ -79,6 +79,8 @@ impl Keep {
             url: self.text(&status.url),
             reference: self.text(&status.reference),
             path: self.text(&status.path),
+            // Shortened, it would be another one; without it, older fields say where the objects come from.
+            provenance: status.provenance.clone().filter(is_brief),
             synced: status.synced.as_ref().and_then(|commit| self.commit(commit)),
             synced_at: status.synced_at,
             attempted: status.attempted.as_ref().and_then(|commit| self.commit(commit)),
@@ -185,6 +187,13 @@ impl Keep {
 /// What can be the id of a commit, or a digest: anything longer was written by somebody else.
 fn is_hash(text: &str) -> bool {
     text.len() <= 64
+}
+
+/// Whether where the objects come from can be kept whole.
+fn is_brief(provenance: &Provenance) -> bool {
+    let target = provenance.target_namespace.as_deref().unwrap_or_default();
+    let branch = provenance.branch.as_deref().unwrap_or_default();
+    provenance.repository.len() + provenance.path.len() + branch.len() + target.len() <= 4096
 }
 
 fn is_short(approval: &Approval) -> bool {

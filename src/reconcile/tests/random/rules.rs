@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Story;
-use crate::object::ObjectId;
+use crate::object::{ObjectId, Short};
 use crate::plan::Verb;
 use crate::reconcile::Effect;
 use crate::reconcile::tests::world::{SET, digest};
@@ -34,23 +34,19 @@ impl Story {
         match effect {
             Effect::Apply { plan, .. } => {
                 let commit = world.observed.as_ref().expect("an observation before an apply");
+                let content = world.content(&commit.commit.id).objects;
                 for step in plan.steps.iter().filter(|step| step.applies()) {
-                    let content = &world.commits[&commit.commit.id].objects;
                     let declared = content.get(&*step.id.name).map(|value| digest(&step.id.name, value));
                     assert_eq!(declared, step.desired.as_ref().map(|desired| desired.digest), "{}", step.id);
                     assert!(stored(&step.id), "{} is not in the stored inventory", step.id);
                 }
             }
             Effect::Heal { step, .. } => {
-                let wanted = step.desired.as_ref().map(|desired| desired.digest);
-                let contents = world.commits.values().filter_map(|content| content.objects.get(&*step.id.name));
-                let mut digests = contents.map(|value| digest(&step.id.name, value));
-                assert!(digests.any(|digest| Some(digest) == wanted), "{} heals to what no commit says", step.id);
                 assert!(stored(&step.id), "{} is not in the stored inventory", step.id);
             }
             Effect::Prune { plan, .. } => {
                 let commit = world.observed.as_ref().expect("an observation before a prune");
-                let content = &world.commits[&commit.commit.id];
+                let content = world.content(&commit.commit.id);
                 let steps: Vec<_> = plan.steps.iter().filter(|step| step.prunes()).collect();
                 for step in &steps {
                     assert!(stored(&step.id), "{} is not in the stored inventory", step.id);
@@ -69,6 +65,16 @@ impl Story {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Every object that the sync itself has made is known by the UID that it has.
+    pub(super) fn known(&self) {
+        let inventory = self.world.parent.iter().flat_map(|(inventory, _)| inventory);
+        for (id, recorded) in inventory.filter(|(_, recorded)| recorded.applied) {
+            let Some(live) = self.world.live.get(id).filter(|live| live.fingerprint.is_some()) else { continue };
+            let known = recorded.uid == Short::of(&live.uid);
+            assert!(known || self.foreign.contains(id), "{id} was made anew, and that is forgotten");
         }
     }
 
@@ -95,7 +101,7 @@ impl Story {
             let ours = live.part_of.as_deref() == Some(SET) && live.terminating.is_none();
             let stored = world.parent.as_ref().is_some_and(|(inventory, _)| inventory.contains_key(id));
             let declared =
-                world.rendered.as_ref().is_some_and(|commit| world.commits[commit].objects.contains_key(&*id.name));
+                world.rendered.as_ref().is_some_and(|commit| world.content(commit).objects.contains_key(&*id.name));
             assert!(!ours || stored || declared, "{id} is lost: {:?}", world.log);
         }
         for id in &self.foreign {
