@@ -10,6 +10,7 @@ use super::{Desired, Held, Own, Problem, Unsettled};
 
 /// What the inventory remembers of one object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a bit of its own in the stored row")]
 pub struct Recorded {
     /// Of the UID when it was last applied.
     pub uid: Short,
