@@ -16,7 +16,7 @@ use super::Sink;
 use crate::apply::Parent;
 use crate::cluster::{ApiError, Cluster, Resource, version_of};
 use crate::config::SyncName;
-use crate::object::{ObjectId, names};
+use crate::object::{GroupKind, ObjectId, names};
 use crate::observe::Event;
 use crate::reconcile::Marks;
 
@@ -62,6 +62,16 @@ pub async fn read_parents(cluster: &Cluster, namespace: &str) -> Result<Vec<Resu
 pub async fn list_parents(cluster: &Cluster, namespace: &str) -> Result<Vec<Result<Parent, String>>, String> {
     let live = list(cluster, namespace).await?;
     Ok(live.iter().map(|live| Parent::from_live(live, &[]).map_err(|error| error.to_string())).collect())
+}
+
+/// The syncs that have a parent in a namespace, by its name alone.
+///
+/// # Errors
+/// They cannot be listed.
+pub(super) async fn parent_names(cluster: &Cluster, namespace: &str) -> Result<Vec<SyncName>, ApiError> {
+    let kind = GroupKind::new("", "ConfigMap");
+    let all = cluster.names(&kind, &config_maps(), namespace, names::SYNC_LABEL).await?;
+    Ok(all.iter().filter_map(|name| SyncName::parse(name.strip_prefix(names::PARENT_PREFIX)?)).collect())
 }
 
 async fn list(cluster: &Cluster, namespace: &str) -> Result<Vec<Value>, String> {

@@ -16,7 +16,7 @@ mod candidate;
 pub use candidate::{Candidate, Record, Step};
 
 /// The name of the Lease, in the agent's namespace.
-pub const LEASE_NAME: &str = "driftless";
+pub const LEASE_NAME: &str = names::LEASE;
 /// One request may take this long: half of the time in which a renewal must succeed (client-go).
 const REQUEST: Duration = Duration::from_secs(5);
 

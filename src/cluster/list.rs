@@ -77,6 +77,21 @@ impl Cluster {
         Ok(version_of(&list).unwrap_or_default().into())
     }
 
+    /// The names of all objects of a kind with a label in a namespace.
+    ///
+    /// # Errors
+    /// The request fails, or is refused.
+    pub async fn names(
+        &self,
+        gk: &GroupKind,
+        resource: &Resource,
+        namespace: &str,
+        label: &str,
+    ) -> Result<Vec<Arc<str>>, ApiError> {
+        let listed = self.list(gk, resource, Some(namespace), Some(label)).await?;
+        Ok(listed.objects.into_iter().map(|live| live.id.name).collect())
+    }
+
     /// All objects with a label, whole. For the few objects that are the agent's own.
     ///
     /// # Errors

@@ -66,6 +66,7 @@ pub(super) fn contest() -> Contest {
     Contest {
         object: web(),
         manager: Some("other-operator".into()),
+        managers: Vec::new(),
         fields: vec!["spec.replicas".into()],
         heals: 5,
         until: Timestamp::from_second(1_700_000_060).unwrap(),
@@ -135,7 +136,8 @@ pub(super) fn every_event() -> Vec<Event> {
         [SyncResult::Synced, SyncResult::Unhealthy, SyncResult::Held, SyncResult::Failed]
             .map(|result| ended(sync, result, 3, Some(Duration::from_secs(20)))),
     );
-    let held = Held { commit: COMMIT.to_owned(), prune: 12, total: 40, reason: "too many".to_owned() };
+    let held =
+        Held { commit: COMMIT.to_owned(), prune: 12, total: 40, reason: "too many".to_owned(), ..Held::default() };
     let status = SyncStatus { held: Some(held), ..status(sync, Phase::Held) };
     events.push(Event::Status { status: Arc::new(status), commit_time: None });
     events.push(Event::SyncForgotten { sync: "gone".into() });

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use driftless::apply::Parent;
-use driftless::plan::{Commit, Phase};
+use driftless::plan::{Approval, Commit, Phase};
 use fastrand::Rng;
 use http::Method;
 use serde_json::{Value, json};
@@ -123,17 +123,13 @@ impl World {
         Parent::from_live(&cluster().get(&self.places.parent(sync))?, &[]).ok()
     }
 
-    /// Approves what is shown as held: the objects of the inventory that the commit does not declare.
+    /// Approves what is shown as held.
     pub(super) fn approve(&self, sync: Sync) {
-        let Some(parent) = self.parent(sync) else { return };
-        let Some(held) = &parent.status.held else { return };
-        let state = self.ids.get(&held.commit).and_then(|number| self.commits.get(*number));
-        let content = state.zip(Dir::of(&parent.status.path)).map(|(state, dir)| state.of(dir));
-        let declared = content.unwrap_or_default().sent(&self.places);
-        let listed = parent.inventory.keys().map(path_of);
-        let shown = listed.filter(|path| !declared.contains_key(path)).collect();
+        let Some(held) = self.parent(sync).and_then(|parent| parent.status.held) else { return };
+        let shown = held.objects.iter().map(path_of).collect();
         self.note(Entry::Approved { sync, commit: held.commit.clone(), shown });
-        self.annotate(sync, "driftless.dev/approve", &json!(held.commit));
+        let value = Approval::value_for(&held, &jiff::Timestamp::now().to_string());
+        self.annotate(sync, "driftless.dev/approve", &json!(value));
     }
 
     fn spoil(&mut self, spoil: &Spoil) {

@@ -50,10 +50,6 @@ impl Dir {
             Self::Yard => "yard",
         }
     }
-
-    pub fn of(path: &str) -> Option<Self> {
-        DIRS.into_iter().find(|dir| dir.path() == path)
-    }
 }
 
 /// Something that a commit adds, changes or removes: one file.

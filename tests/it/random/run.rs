@@ -41,8 +41,6 @@ pub struct World {
     pub(super) logs: Vec<String>,
     pub(super) record: Record,
     pub(super) commits: Vec<State>,
-    /// By its id, the position of a commit among those.
-    pub(super) ids: BTreeMap<String, usize>,
     /// Of the cluster, when each was made.
     pub(super) versions: Vec<String>,
     /// What is not the agent's, by path, with its resource version.
@@ -91,7 +89,6 @@ impl World {
             logs: Vec::new(),
             record,
             commits: vec![State::default()],
-            ids: BTreeMap::new(),
             versions: Vec::new(),
             foreign: BTreeMap::new(),
             replaced: BTreeSet::new(),
@@ -126,8 +123,7 @@ impl World {
         // Noted before anybody can see it.
         let subject = format!("commit {}", self.commits.len());
         let commit = self.site.repo.commit_unpushed(&subject);
-        self.note(Entry::Pushed(commit.clone(), state.clone()));
-        self.ids.insert(commit, self.commits.len());
+        self.note(Entry::Pushed(commit, state.clone()));
         self.site.repo.push();
         self.commits.push(state);
     }
