@@ -12,13 +12,13 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::effects::Worker;
-use super::parents::{AllMarks, marks, read_parent};
+use super::parents::{AllMarks, Annotated, config_maps, marks, parent_id, read_annotated, read_parent};
 use super::told::Told;
 use super::{Context, ParentStore, translate};
 use crate::apply::{Parent, applyset_id};
 use crate::cluster::{Cluster, Live};
 use crate::config::{SyncConfig, SyncName};
-use crate::object::Change;
+use crate::object::{Change, ObjectId};
 use crate::observe::{Event, SyncResult};
 use crate::plan::{Inventory, Phase, Problem};
 use crate::reconcile::{Effect, Input, Machine, Notice};
@@ -255,7 +255,10 @@ impl Driver {
                     let waiting = self.waiting_for(&phases.borrow_and_update());
                     inputs.push(Input::WaitingFor(waiting));
                 }
-                marks = next_marks(&mut all_marks, &self.config.name) => inputs.push(marks),
+                heard = next_marks(&mut all_marks, &self.config.name) => match heard {
+                    Some(annotated) => inputs.extend(self.heard(annotated)),
+                    None => running.push(Box::pin(self.parent_missing())),
+                },
                 leads = &mut promotion, if !over && !machine.leads() => inputs.push(leads),
                 () = &mut endangered, if !over => {
                     inputs.push(Input::StoreNow);
@@ -283,6 +286,35 @@ impl Driver {
         None
     }
 
+    /// What annotations of the parent mean; nothing if it was newer already: a LIST may come from a cache that
+    /// lags, and must not end a suspension. What is newer comes by the watch.
+    fn heard(&self, annotated: Annotated) -> Option<Input> {
+        let history = self.context.cluster.history();
+        history.shown(&self.parent_id(), &config_maps(), &annotated.version).then_some(Input::Marks(annotated.marks))
+    }
+
+    /// What it means that a LIST of the parents does not show this sync's. One that is known to have existed
+    /// is asked for by its name.
+    async fn parent_missing(&self) -> Option<Input> {
+        if !self.context.cluster.history().knows(&self.parent_id()) {
+            return Some(Input::ParentMissing);
+        }
+        let read = tokio::select! {
+            read = read_annotated(&self.context.cluster, &self.context.namespace, &self.config.name) => read,
+            () = self.stop.cancelled() => return None,
+        };
+        match read {
+            Ok(Some(annotated)) => self.heard(annotated),
+            Ok(None) => Some(Input::ParentMissing),
+            // Nothing is known of it. The next write of it finds out.
+            Err(_) => None,
+        }
+    }
+
+    fn parent_id(&self) -> ObjectId {
+        parent_id(&self.context.namespace, &self.config.name)
+    }
+
     fn waiting_for(&self, phases: &BTreeMap<SyncName, Phase>) -> Vec<String> {
         let unsynced = |name: &&SyncName| phases.get(*name) != Some(&Phase::Synced);
         let waiting: Vec<String> = self.config.depends_on.iter().filter(unsynced).map(ToString::to_string).collect();
@@ -299,16 +331,13 @@ async fn next_changes(live: Option<&Live>) -> Vec<Change> {
     }
 }
 
-/// The next annotations of this sync's parent; never, without a watch.
-async fn next_marks(all: &mut Option<watch::Receiver<Option<AllMarks>>>, sync: &SyncName) -> Input {
+/// The next annotations of this sync's parent, or that there is no parent; never, without a watch.
+async fn next_marks(all: &mut Option<watch::Receiver<Option<AllMarks>>>, sync: &SyncName) -> Option<Annotated> {
     let Some(receiver) = all else { return std::future::pending().await };
     if receiver.changed().await.is_err() {
         *all = None;
         return std::future::pending().await;
     }
     let known = receiver.borrow_and_update().clone().unwrap_or_default();
-    match known.get(&Parent::name(sync)) {
-        Some(marks) => Input::Marks(marks.clone()),
-        None => Input::ParentMissing,
-    }
+    known.get(&Parent::name(sync)).cloned()
 }
