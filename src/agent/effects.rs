@@ -13,12 +13,12 @@ use super::declared::Placed;
 use super::handover::Takeable;
 use super::told::Told;
 use super::{Context, ParentStore, translate};
-use crate::apply::{Job, prune};
+use crate::apply::{Job, Patience, prune};
 use crate::cluster::{ApiError, Cluster, Discovery, Live, Wanted};
 use crate::config::SyncConfig;
 use crate::object::{ObjectId, Scope};
 use crate::observe::{Event, LookResult, Work};
-use crate::plan::{AppliedObject, Commit, Inventory, Plan, Problem, PruneResult, SyncStatus, Wave};
+use crate::plan::{AppliedObject, Commit, Inventory, Plan, Problem, PruneResult, SyncStatus};
 use crate::reconcile::{Effect, EffectId, Input, Observation, RenderedCommit, Unrendered};
 use crate::render::{Cache, RenderError, Settings, render};
 use crate::source::{Git, Revision, SourceError};
@@ -112,9 +112,7 @@ impl Worker {
                 };
                 Input::ParentWritten { id, result }
             }
-            Effect::Apply { id, plan, waves } => {
-                Input::Applied { id, outcomes: self.apply(id, &plan, &waves, interrupt).await }
-            }
+            Effect::Apply { id, plan } => Input::Applied { id, outcomes: self.apply(id, &plan, interrupt).await },
             Effect::Examine { id, desired } => {
                 Input::Examined { id, result: self.unless_stopped(self.examine(&desired)).await? }
             }
@@ -307,13 +305,7 @@ impl Worker {
         Ok(())
     }
 
-    async fn apply(
-        &self,
-        id: EffectId,
-        plan: &Plan,
-        waves: &[Wave],
-        interrupt: &CancellationToken,
-    ) -> Vec<AppliedObject> {
+    async fn apply(&self, id: EffectId, plan: &Plan, interrupt: &CancellationToken) -> Vec<AppliedObject> {
         let began = Instant::now();
         let report = |outcome: &AppliedObject| {
             self.applied(outcome);
@@ -330,7 +322,7 @@ impl Worker {
             stop: interrupt,
             report: &report,
         };
-        let outcomes = job.carry_out(plan, waves).await;
+        let outcomes = job.carry_out(plan).await;
         // Kinds come and go while the agent runs; an apply that failed may have gone to an old address.
         let failed = outcomes.iter().any(|outcome| !outcome.result.succeeded());
         if failed {
@@ -350,11 +342,15 @@ impl Worker {
         let discovery = Arc::clone(&*self.discovery.read().await);
         let report = |outcome: &crate::plan::PrunedObject| (self.context.tell)(&translate::pruned(&self.name, outcome));
         let cluster = self.cluster.repeating_until(interrupt);
-        let outcomes = prune(&cluster, &discovery, plan, interrupt, &report).await;
+        // The watches hear of the end of what others wait for.
+        let patience = match self.live {
+            Some(_) => Patience { wait: Duration::ZERO, then_let_go: false },
+            None => Patience { wait: self.config.timeout, then_let_go: true },
+        };
+        let outcomes = prune(&cluster, &discovery, plan, patience, interrupt, &report).await;
         if let Some(watches) = &self.live {
             for outcome in outcomes.iter().filter(|outcome| outcome.gone && outcome.result == PruneResult::Deleted) {
-                let step = plan.steps.iter().find(|step| step.id == outcome.id);
-                if let Some(seen) = step.and_then(|step| step.live.as_ref()) {
+                if let Some(seen) = plan.step(&outcome.id).and_then(|step| step.live.as_ref()) {
                     watches.removed(&outcome.id, &seen.uid);
                 }
             }

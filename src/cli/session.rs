@@ -140,6 +140,12 @@ pub(super) fn others<'a>(config: &Config, parents: impl IntoIterator<Item = &'a 
     others
 }
 
+/// Since when something is being deleted that holds back others no longer than this.
+pub(super) fn overdue_since(held_back: std::time::Duration) -> jiff::Timestamp {
+    let held_back = jiff::SignedDuration::try_from(held_back).unwrap_or(jiff::SignedDuration::MAX);
+    jiff::Timestamp::now().checked_sub(held_back).unwrap_or(jiff::Timestamp::MIN)
+}
+
 /// Finds the parent of a sync, which need not be in the configuration any more.
 pub(super) async fn parent_of(cluster: &Cluster, namespace: &str, sync: &str) -> Result<Parent, CliError> {
     let name = sync_name(sync)?;

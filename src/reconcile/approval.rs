@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::plan::{Approval, Approved, Plan, SyncStatus, Verb};
+use crate::plan::{Approval, Approved, Plan, Reason, Step, SyncStatus, Verb};
 
 use super::Machine;
 use super::cycle::Cycle;
@@ -49,7 +49,8 @@ impl Machine {
             return;
         }
         let approval = Some(Approval { begun: true, ..approval.clone() });
-        for step in plan.steps.iter().filter(|step| step.verb == Verb::Prune) {
+        let goes = |step: &&Step| step.verb == Verb::Prune || matches!(step.reason, Reason::Awaits { .. });
+        for step in plan.steps.iter().filter(goes) {
             if let Some(recorded) = self.inventory.get_mut(&step.id) {
                 recorded.approved = true;
             }

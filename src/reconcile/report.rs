@@ -33,6 +33,7 @@ impl Machine {
         self.last_end = Some(now.mono);
         self.last_whole = self.last_end;
         self.ill = cycle.unhealthy().into_iter().collect();
+        self.note_overdue(cycle, now);
         let before = Arc::clone(&self.status);
         let (status, outcome) = self.assess(cycle, now);
         let first_time = before.synced.as_ref().map(|commit| &commit.id) != Some(&cycle.rendered.commit.id);

@@ -6,6 +6,7 @@ mod answers;
 mod approval;
 mod beside;
 mod contests;
+mod deletions;
 mod follow;
 mod guard;
 mod hands;

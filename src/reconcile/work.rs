@@ -60,6 +60,7 @@ impl Machine {
             others: &observation.others,
             source_change: source_change.as_deref(),
             cut: &self.cut,
+            overdue_since: self.overdue_since(now),
         });
         self.begin_approved(&decided);
         self.unblock();
@@ -155,7 +156,7 @@ impl Machine {
         }
         cycle.wrote = true;
         let id = self.number();
-        self.effects.push(Effect::Apply { id, plan: Arc::clone(&cycle.plan), waves: cycle.waves.clone() });
+        self.effects.push(Effect::Apply { id, plan: Arc::clone(&cycle.plan) });
         self.work = Work::Applying { id, cycle };
     }
 

@@ -67,10 +67,10 @@ fn hostile_documents_are_told_with_their_place_and_the_healthy_ones_are_rendered
     let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
     let files: Vec<(&str, Vec<u8>, &[&str])> = vec![
         ("laughs.yaml", laughs("[", "]").into(), &["laughs.yaml:", "aliases expand to more than"]),
-        ("block.yaml", "- ".repeat(10_000).into(), &["block.yaml:1", "nested more than 64 levels"]),
-        ("flow.yaml", "[".repeat(10_000).into(), &["flow.yaml:1", "nested more than 64 levels"]),
-        ("flow.json", "[".repeat(10_000).into(), &["flow.json:1", "nested more than 64 levels"]),
-        ("map.json", "{\"a\":".repeat(10_000).into(), &["map.json:1", "nested more than 64 levels"]),
+        ("block.yaml", "- ".repeat(100_000).into(), &["block.yaml:1", "nested more than 64 levels"]),
+        ("flow.yaml", "[".repeat(100_000).into(), &["flow.yaml:1", "nested more than 64 levels"]),
+        ("flow.json", "[".repeat(100_000).into(), &["flow.json:1", "nested more than 64 levels"]),
+        ("map.json", "{\"a\":".repeat(100_000).into(), &["map.json:1", "nested more than 64 levels"]),
         ("nul.yaml", format!("{head}data: {{a: b\0c}}\n").into(), &["nul.yaml:4", "not valid YAML"]),
         ("big.yaml", format!("{head}data: {{a: 1e999}}\n").into(), &["big.yaml:4", "not finite"]),
         ("wide.yaml", format!("{head}spec: 99999999999999999999\n").into(), &["wide.yaml:4", "64 bits"]),

@@ -56,6 +56,7 @@ struct World {
     others: Others,
     source_change: Option<String>,
     cut: BTreeSet<ObjectId>,
+    overdue_since: Timestamp,
 }
 
 impl World {
@@ -75,6 +76,7 @@ impl World {
             others: &self.others,
             source_change: self.source_change.as_deref(),
             cut: &self.cut,
+            overdue_since: self.overdue_since,
         })
     }
 

@@ -18,12 +18,13 @@ use crate::reconcile::{Effect, EffectId, Input, Machine, Marks, Moment, Notice, 
 
 pub const SET: &str = "applyset-ours-v1";
 
-/// `shop` is the Namespace of all others, `job…` a Job that goes some time after its end, everything
-/// else a `ConfigMap`.
+/// `shop` is the Namespace of all others, `job…` a Job that goes some time after its end, `thing…` a custom
+/// resource, everything else a `ConfigMap`.
 pub fn id(name: &str) -> ObjectId {
     match name {
         "shop" => ObjectId::new("", "Namespace", None, name),
         _ if name.starts_with("job") => ObjectId::new("batch", "Job", Some("shop"), name),
+        _ if name.starts_with("thing") => ObjectId::new("e.com", "Thing", Some("shop"), name),
         _ => ObjectId::new("", "ConfigMap", Some("shop"), name),
     }
 }
@@ -131,16 +132,23 @@ pub fn moment(mono: Duration) -> Moment {
     Moment { mono, wall }
 }
 
+/// `after NAME` is the value of an object that depends on that one.
 pub fn manifest(name: &str, value: &str) -> Arc<Manifest> {
-    let object = match &*id(name).gk.kind {
+    let mut object = match &*id(name).gk.kind {
         "Namespace" => json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}),
         "Job" => json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "namespace": "shop"},
             "spec": {"ttlSecondsAfterFinished": 60, "value": value}}),
+        "Thing" => json!({"apiVersion": "e.com/v1", "kind": "Thing", "metadata": {"name": name, "namespace": "shop"},
+            "spec": {"value": value}}),
         _ if name.starts_with("once") => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name,
             "namespace": "shop", "annotations": {crate::object::names::MUTATION: "ignore"}}, "data": {"value": value}}),
         _ => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"},
             "data": {"value": value}}),
     };
+    if let Some(on) = value.strip_prefix("after ") {
+        let on = format!("/namespaces/shop/ConfigMap/{on}");
+        object["metadata"]["annotations"] = json!({crate::object::names::DEPENDS_ON: on});
+    }
     Arc::new(Manifest::from_value(object, Origin { file: format!("{name}.yaml").into(), line: 1 }).unwrap())
 }
 
