@@ -115,10 +115,10 @@ mod tests {
     #[tokio::test]
     async fn a_few_computations_go_on_at_once_and_large_ones_keep_no_small_one_waiting() {
         let budget = Budget::default();
-        let (release, held) = mpsc::channel::<()>();
+        let (release, released) = mpsc::channel::<()>();
         let shared = budget.clone();
         let large = tokio::spawn(async move {
-            let hold = move || held.recv().unwrap_or_default();
+            let hold = move || released.recv().unwrap_or_default();
             shared.compute(SMALL_OBJECTS + 1, hold).await.is_ok()
         });
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));

@@ -42,7 +42,7 @@ pub struct Job<'a> {
 /// What has come to an end.
 enum Done<'p> {
     /// `None`: it was stopped before.
-    Applied(Option<AppliedObject>),
+    Applied(Option<Box<AppliedObject>>),
     Looked(Looked<'p>),
 }
 
@@ -78,7 +78,7 @@ impl Job<'_> {
                 && let Some(step) = schedule.begin()
             {
                 applying += 1;
-                running.push(Box::pin(async { Done::Applied(self.one(step, &unreachable).await) }));
+                running.push(Box::pin(async { Done::Applied(self.one(step, &unreachable).await.map(Box::new)) }));
             }
             match running.next().await {
                 None => break,
@@ -86,7 +86,7 @@ impl Job<'_> {
                     applying -= 1;
                     if let Some(outcome) = outcome {
                         schedule.applied(&outcome);
-                        self.settle(&mut outcomes, outcome);
+                        self.settle(&mut outcomes, *outcome);
                     }
                 }
                 Some(Done::Looked(_)) if self.stop.is_cancelled() => {}

@@ -92,7 +92,9 @@ fn cycles(syncs: &[Declared<'_>], waits: &[Vec<Wait<'_>>]) -> Vec<Located> {
             };
             let circle = walk.split_off(from);
             problems.extend(problem(syncs, &circle, |sync| waits[sync].get(followed[sync])));
-            circle.into_iter().for_each(|sync| open[sync] = false);
+            for sync in circle {
+                open[sync] = false;
+            }
         }
     }
     problems
