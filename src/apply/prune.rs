@@ -122,8 +122,8 @@ async fn look<'p>(
     // It is never closed; a look without a permit would do no harm.
     let _permit = looks.acquire().await;
     // What is of a kind that is not served any more is gone, or nobody can tell.
-    let Some(resource) = discovery.preferred(&awaited.id.gk) else { return Done::Looked(step, Err(()), pause) };
-    let seen = match cluster.look_at(&awaited.id, resource).await {
+    let Some(resource) = discovery.preferred(&step.id.gk) else { return Done::Looked(step, Err(()), pause) };
+    let seen = match cluster.look_at(&step.id, resource).await {
         Ok(Some(live)) if step.live.as_ref().is_some_and(|planned| planned.uid == live.uid) => {
             Ok(Some(live.terminating.map(|termination| termination.finalizers).unwrap_or_default()))
         }
@@ -152,17 +152,17 @@ async fn one(
         return None;
     }
     let outcome =
-        |result, gone, detail: Option<String>| Some(PrunedObject { id: awaited.id.clone(), result, gone, detail });
+        |result, gone, detail: Option<String>| Some(PrunedObject { id: step.id.clone(), result, gone, detail });
     let failed = |why: String| outcome(PruneResult::Failed, false, Some(why));
     if unreachable.load(Ordering::Relaxed) {
         return failed("the API server cannot be reached".into());
     }
     let Some(live) = &step.live else { return failed("it was not seen alive".into()) };
-    let Some(resource) = discovery.preferred(&awaited.id.gk) else {
-        return failed(format!("the cluster has no kind {} any more", awaited.id.gk));
+    let Some(resource) = discovery.preferred(&step.id.gk) else {
+        return failed(format!("the cluster has no kind {} any more", step.id.gk));
     };
     // The plan may rest on what a watch has shown, which lags; what is deleted is looked at once more.
-    match cluster.look_at(&awaited.id, resource).await {
+    match cluster.look_at(&step.id, resource).await {
         Ok(None) => return outcome(PruneResult::Deleted, true, None),
         Ok(Some(now)) if now.uid != live.uid => return outcome(PruneResult::Kept, false, Some(ANOTHER.into())),
         Ok(Some(now)) if !is_as_ours(&now, live) => return outcome(PruneResult::Kept, false, Some(CHANGED.into())),
@@ -173,13 +173,13 @@ async fn one(
         return None;
     }
     if step.verb == Verb::Detach {
-        return match cluster.release(&awaited.id, resource, &live.uid).await {
+        return match cluster.release(&step.id, resource, &live.uid).await {
             Ok(true) => outcome(PruneResult::Detached, true, None),
             Ok(false) => outcome(PruneResult::Kept, false, Some(ANOTHER.into())),
             Err(error) => failed(error.to_string()),
         };
     }
-    match cluster.delete(&awaited.id, resource, &live.uid).await {
+    match cluster.delete(&step.id, resource, &live.uid).await {
         Ok(Deletion::Gone) => outcome(PruneResult::Deleted, true, None),
         Ok(Deletion::Accepted) => {
             let detail = "is being deleted; its finalizers or its grace period hold it";
