@@ -53,6 +53,8 @@ enum Event {
     Configure(bool),
     /// For so many fetches, the branch has moved on since it was polled.
     Move(u8),
+    /// A commit comes and is asked for; that is answered before what is under way, so many effects.
+    Overtake(u16, bool, u8),
     /// Something happens while an effect of this kind is under way.
     During(&'static str, Box<Event>),
     /// So many effects are answered, the newest first where `true`.
@@ -113,6 +115,8 @@ fn meanwhile() -> impl Strategy<Value = Event> {
         2 => Just(Event::Ask),
         3 => Just(Event::Withdraw),
         4 => (any::<u16>(), any::<bool>()).prop_map(|(objects, value)| Event::Commit(objects, value, false, false)),
+        4 => (any::<u16>(), any::<bool>(), 1..6u8)
+            .prop_map(|(objects, value, answers)| Event::Overtake(objects, value, answers)),
         1 => Just(Event::LookFails(true)),
         1 => Just(Event::Stop),
         1 => Just(Event::TakeOver),
@@ -167,6 +171,12 @@ impl Story {
             self.cut_off = true;
             self.world.restart();
         }
+    }
+
+    fn ask(&mut self) {
+        self.asked += 1;
+        let asked = self.asked.to_string();
+        self.world.mark(|marks| marks.sync_requested = Some(asked));
     }
 
     /// Goes on until an effect of this kind is under way, where that is soon.
@@ -301,10 +311,11 @@ impl Story {
                 self.happen(what);
             }
             Event::Suspend(suspended) => self.world.mark(|marks| marks.suspended = suspended),
-            Event::Ask => {
-                self.asked += 1;
-                let asked = self.asked.to_string();
-                self.world.mark(|marks| marks.sync_requested = Some(asked));
+            Event::Ask => self.ask(),
+            Event::Overtake(objects, value, answers) => {
+                self.commit(objects, value, false, false);
+                self.ask();
+                self.happen(&Event::Some(answers, true));
             }
             Event::StandBy => self.world.stand_by(),
             Event::TakeOver => {
