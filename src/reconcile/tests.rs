@@ -20,4 +20,5 @@ mod stored;
 mod time;
 mod trouble;
 mod watched;
+mod words;
 mod world;
