@@ -14,6 +14,7 @@ mod heal;
 mod once;
 mod parents;
 mod registry;
+mod requests;
 mod restored;
 mod store;
 mod told;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::effects::Worker;
 use super::parents::{AllMarks, marks, read_parent};
+use super::requests::Requests;
 use super::told::Told;
 use super::{Context, ParentStore, translate};
 use crate::apply::{Parent, applyset_id};
@@ -58,7 +59,7 @@ impl Driver {
 
     /// Runs until stopped, or, with `once`, until the first result. What is under way when the stop
     /// comes is ended cleanly: no further object is begun, and what was done is recorded.
-    pub async fn run(mut self) -> Option<Ending> {
+    pub async fn run(self) -> Option<Ending> {
         let name: Arc<str> = self.config.name.as_str().into();
         let set_id = applyset_id(&Parent::name(&self.config.name), &self.context.namespace, "ConfigMap", "");
         self.context.registry.enter(&self.config, &set_id);
@@ -79,12 +80,18 @@ impl Driver {
             self.context.registry.has_parent(&self.config.name, uid);
         }
         self.remember(parent.as_ref());
-        let seen = parent.as_ref().map(marks).unwrap_or_default();
+        let seen = parent.as_ref().map(marks);
         let version = parent.as_ref().and_then(|parent| parent.resource_version.clone());
         let stored = parent.map(|parent| (parent.inventory, parent.status));
-        let mut machine =
-            Machine::new(Arc::clone(&self.config), set_id.clone(), stored, seen, self.context.now(), fastrand::u64(..))
-                .allowing_prune(self.allow_prune);
+        let mut machine = Machine::new(
+            Arc::clone(&self.config),
+            set_id.clone(),
+            stored,
+            seen.clone().unwrap_or_default(),
+            self.context.now(),
+            fastrand::u64(..),
+        )
+        .allowing_prune(self.allow_prune);
         if !led {
             (self.context.tell)(&Event::StandingBy { sync: Arc::clone(&name), commit: None });
             machine = machine.following();
@@ -122,8 +129,8 @@ impl Driver {
             applied_one,
             live: (!self.once).then(|| self.watches(&watched, &set)),
         };
-        let all_marks = self.marks.take();
-        self.turn(machine, &worker, all_marks, applied).await
+        let requests = Requests::new(&self.context, &self.config.name, self.marks.clone(), seen);
+        self.turn(machine, &worker, requests, applied).await
     }
 
     /// Has the other syncs know what the stored inventory holds.
@@ -214,7 +221,7 @@ impl Driver {
         &self,
         mut machine: Machine,
         worker: &Worker,
-        mut all_marks: Option<watch::Receiver<Option<AllMarks>>>,
+        mut requests: Requests<'_>,
         mut applied: mpsc::UnboundedReceiver<Input>,
     ) -> Option<Ending> {
         let mut phases = self.context.registry.phases();
@@ -255,7 +262,7 @@ impl Driver {
                     let waiting = self.waiting_for(&phases.borrow_and_update());
                     inputs.push(Input::WaitingFor(waiting));
                 }
-                marks = next_marks(&mut all_marks, &self.config.name) => inputs.push(marks),
+                marks = requests.next(), if !over => inputs.push(marks),
                 leads = &mut promotion, if !over && !machine.leads() => inputs.push(leads),
                 () = &mut endangered, if !over => {
                     inputs.push(Input::StoreNow);
@@ -296,19 +303,5 @@ async fn next_changes(live: Option<&Live>) -> Vec<Change> {
     match live {
         Some(live) => live.changed().await,
         None => std::future::pending().await,
-    }
-}
-
-/// The next annotations of this sync's parent; never, without a watch.
-async fn next_marks(all: &mut Option<watch::Receiver<Option<AllMarks>>>, sync: &SyncName) -> Input {
-    let Some(receiver) = all else { return std::future::pending().await };
-    if receiver.changed().await.is_err() {
-        *all = None;
-        return std::future::pending().await;
-    }
-    let known = receiver.borrow_and_update().clone().unwrap_or_default();
-    match known.get(&Parent::name(sync)) {
-        Some(marks) => Input::Marks(marks.clone()),
-        None => Input::ParentMissing,
     }
 }

@@ -201,12 +201,26 @@ fn name_of(parent: &PartialObjectMeta<ConfigMap>) -> String {
 }
 
 fn marks_of(parent: &PartialObjectMeta<ConfigMap>) -> Marks {
-    let annotation = |name: &str| parent.metadata.annotations.as_ref()?.get(name).cloned();
+    annotated(|name| parent.metadata.annotations.as_ref()?.get(name).cloned())
+}
+
+fn annotated(annotation: impl Fn(&str) -> Option<String>) -> Marks {
     Marks {
         approved: annotation(names::APPROVE),
         sync_requested: annotation(names::SYNC_REQUESTED),
         suspended: annotation(names::SUSPEND).as_deref() == Some("true"),
     }
+}
+
+/// Reads what people asked for, from the parent as it is now; `None` where there is none.
+///
+/// # Errors
+/// It cannot be read; the text is for people.
+pub(super) async fn read_marks(cluster: &Cluster, namespace: &str, sync: &SyncName) -> Result<Option<Marks>, String> {
+    let id = ObjectId::new("", "ConfigMap", Some(namespace), &Parent::name(sync));
+    let live = cluster.read_metadata(&id, &config_maps()).await;
+    let live = live.map_err(|error| format!("cannot read the annotations of {id}: {error}"))?;
+    Ok(live.map(|live| annotated(|name| Some(live["metadata"]["annotations"].get(name)?.as_str()?.to_owned()))))
 }
 
 /// What a parent, read whole, says that people asked for.

@@ -242,7 +242,24 @@ impl Cluster {
     /// # Errors
     /// The request fails, or is refused.
     pub async fn read(&self, id: &ObjectId, resource: &Resource) -> Result<Option<Value>, ApiError> {
-        let call = Call { verb: "get", method: Method::GET, path: resource.path(id), accept: JSON, body: None };
+        self.read_as(JSON, id, resource).await
+    }
+
+    /// Its metadata alone.
+    ///
+    /// # Errors
+    /// The request fails, or is refused.
+    pub async fn read_metadata(&self, id: &ObjectId, resource: &Resource) -> Result<Option<Value>, ApiError> {
+        self.read_as(METADATA, id, resource).await
+    }
+
+    async fn read_as(
+        &self,
+        accept: &'static str,
+        id: &ObjectId,
+        resource: &Resource,
+    ) -> Result<Option<Value>, ApiError> {
+        let call = Call { verb: "get", method: Method::GET, path: resource.path(id), accept, body: None };
         match self.call(&call).await {
             Ok(object) => Ok(Some(object)),
             Err(error) if error.is_not_found() => Ok(None),

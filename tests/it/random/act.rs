@@ -14,6 +14,7 @@ use super::action::{Action, Change, Hand, Spoil, fault};
 use super::declared::{State, Thing};
 use super::rules::Entry;
 use super::run::World;
+use crate::support::agent::Agent;
 use crate::support::cluster::{cluster, path};
 use crate::support::fault::{Fault, Rule};
 
@@ -46,8 +47,8 @@ impl World {
                 self.proxy.thaw();
             }
             Action::Stop => self.stop(),
-            Action::Suspend => self.annotate("driftless.dev/suspend", &json!("true")),
-            Action::Resume => self.annotate("driftless.dev/suspend", &Value::Null),
+            Action::Suspend => self.suspend(),
+            Action::Resume => self.resume(),
             Action::Approve => self.approve(),
             Action::Hurry => {
                 self.annotate("driftless.dev/sync-requested-at", &json!(jiff::Timestamp::now().to_string()));
@@ -63,6 +64,24 @@ impl World {
                 soon(settled);
             }
         }
+    }
+
+    fn suspend(&self) {
+        let told = |world: &Self| {
+            let log = world.agent.as_ref().map(Agent::log).unwrap_or_default();
+            log.iter().filter(|line| line.contains("shop: suspended by")).count()
+        };
+        let before = told(self);
+        self.annotate("driftless.dev/suspend", &json!("true"));
+        soon(|| told(self) > before);
+        if told(self) > before {
+            self.note(Entry::Suspended);
+        }
+    }
+
+    pub(super) fn resume(&self) {
+        self.note(Entry::Resumed);
+        self.annotate("driftless.dev/suspend", &Value::Null);
     }
 
     fn stop(&mut self) {

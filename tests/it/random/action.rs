@@ -169,9 +169,9 @@ impl Dice {
             76..80 => Action::Kill,
             80..85 => Action::Crash(self.rng.usize(1..40), self.one(&[Side::Before, Side::After])),
             85..88 => Action::Stop,
-            88..90 => Action::Suspend,
-            90..92 => Action::Resume,
-            92..94 => Action::Approve,
+            88..91 => Action::Suspend,
+            91..94 => Action::Resume,
+            94..96 => Action::Approve,
             _ => Action::Hurry,
         }
     }

@@ -23,6 +23,10 @@ pub enum Entry {
     Approved(String, Vec<ObjectId>),
     /// Somebody is about to change the object at a path.
     Touched(String),
+    /// The agent says that the sync is suspended, and what was under way has ended.
+    Suspended,
+    /// Somebody is about to resume it.
+    Resumed,
     Killed,
 }
 
@@ -41,6 +45,7 @@ pub struct Rules<'a> {
     stored: Option<Parent>,
     /// What was approved, by commit, as paths.
     approved: BTreeMap<String, BTreeSet<String>>,
+    suspended: bool,
     touched: BTreeSet<String>,
     /// Deleted by the agent, and not made again.
     gone: BTreeSet<String>,
@@ -63,6 +68,7 @@ impl<'a> Rules<'a> {
             floor: 0,
             stored: None,
             approved: BTreeMap::new(),
+            suspended: false,
             touched: BTreeSet::new(),
             gone: BTreeSet::new(),
             applied: BTreeMap::new(),
@@ -84,6 +90,8 @@ impl<'a> Rules<'a> {
                 Entry::Approved(commit, objects) => {
                     self.approved.entry(commit.clone()).or_default().extend(objects.iter().map(path_of));
                 }
+                Entry::Suspended => self.suspended = true,
+                Entry::Resumed => self.suspended = false,
                 Entry::Touched(path) => drop(self.touched.insert(path.clone())),
                 Entry::Asked(_) | Entry::Answered(..) | Entry::Killed => {}
             }
@@ -98,6 +106,9 @@ impl<'a> Rules<'a> {
             return Ok(());
         }
         *self.counts.entry(ask.verb).or_default() += 1;
+        if self.suspended {
+            return Err("the sync is suspended".into());
+        }
         match ask.verb {
             // The namespace of the agent's own.
             "create" if ask.resource == "namespaces" && ask.object()["metadata"]["name"] == *self.places.home => Ok(()),
@@ -226,9 +237,10 @@ impl<'a> Rules<'a> {
         let path = target(ask);
         if path == self.places.parent() && ask.verb == "apply" {
             let parent = Parent::from_live(&ask.object(), &[]).expect("a parent as the agent writes it");
-            let synced = parent.status.synced.as_ref().map(|commit| &commit.id);
-            let synced = self.commits.iter().rposition(|(commit, _)| Some(commit) == synced);
-            self.floor = self.floor.max(synced.unwrap_or_default());
+            // Once a commit is worked on, nothing is written by an older one, heals included.
+            let newest = parent.status.attempted.as_ref().or(parent.status.synced.as_ref()).map(|commit| &commit.id);
+            let newest = self.commits.iter().rposition(|(commit, _)| Some(commit) == newest);
+            self.floor = self.floor.max(newest.unwrap_or_default());
             self.stored = Some(parent);
         } else if ask.verb == "apply" {
             let uid = self.answers.get(&ask.number).and_then(|answer| answer["metadata"]["uid"].as_str());

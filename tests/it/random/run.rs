@@ -135,7 +135,7 @@ impl World {
             self.act(action);
         }
         self.calm();
-        self.annotate("driftless.dev/suspend", &Value::Null);
+        self.resume();
         let mut last = self.commits.last().cloned().unwrap_or_default();
         last.broken = false;
         last.things.remove(&Thing::Refused);
