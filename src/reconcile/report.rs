@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::plan::{Commit, Held, Phase, Problem, Provenance, SyncStatus, collect};
 
 use super::cycle::Cycle;
+use super::lane::Running;
 use super::machine::Work;
 use super::{Effect, Machine, Moment, Notice, Outcome, RenderedCommit};
 
@@ -265,7 +266,9 @@ impl Machine {
 
     pub(super) fn tell_suspended(&mut self) {
         let told = self.told_suspended && self.status.phase == Phase::Suspended;
-        if told || !matches!(self.work, Work::Idle) {
+        // What was begun before may still write.
+        let ended = matches!(self.work, Work::Idle) && !self.lane.running.values().any(Running::is_heal);
+        if told || !ended {
             return;
         }
         let by = if self.config.suspend { "the configuration" } else { "driftless suspend" };
