@@ -44,8 +44,13 @@ pub(super) async fn remove(common: &Common, options: &RemoveArguments) -> Result
     let before = cluster.look_at(&id, &config_maps()).await?;
     let parent = parent_of(&cluster, &session.namespace, sync).await?;
     let discovery = Arc::new(cluster.discover().await?);
-    let plan = ending(&session, &cluster, &discovery, &parent, options.keep_objects).await?;
+    let parents = read_parents(&cluster, &parent.namespace).await.map_err(CliError::Text)?;
+    let parents: Vec<Parent> = parents.into_iter().collect::<Result<_, _>>().map_err(CliError::Text)?;
+    let plan = ending(&session, &cluster, &discovery, &parent, &parents, options.keep_objects).await?;
     print(&shown(sync, &plan))?;
+    if !options.keep_objects {
+        print(&wanted_elsewhere(sync, &plan, &parents))?;
+    }
     if !options.yes && !confirmed()? {
         print("nothing was changed\n")?;
         return Ok(1);
@@ -80,15 +85,14 @@ async fn ending(
     cluster: &Cluster,
     discovery: &Discovery,
     parent: &Parent,
+    parents: &[Parent],
     keep_objects: bool,
 ) -> Result<Plan, CliError> {
-    let parents = read_parents(cluster, &parent.namespace).await.map_err(CliError::Text)?;
-    let parents: Vec<Parent> = parents.into_iter().collect::<Result<_, _>>().map_err(CliError::Text)?;
     let ids: BTreeSet<ObjectId> = parent.inventory.keys().cloned().collect();
     let wanted = Wanted { orphans: ids.clone(), ids, ..Wanted::default() };
     let set_id = parent.id();
     let seen = cluster.see(discovery, &wanted, &set_id, None).await?;
-    let mut others = others(&session.config, &parents, &parent.sync);
+    let mut others = others(&session.config, parents, &parent.sync);
     others.reserved = session.reserved(parents.iter().map(|parent| parent.sync.as_str().into()));
     let mut plan = decide(&Facts {
         set_id: &set_id,
@@ -144,6 +148,27 @@ fn shown(sync: &str, plan: &Plan) -> String {
         let _ = writeln!(text, "  {word:9} {}{why}", step.id);
     }
     text
+}
+
+/// What is about to be deleted although another sync declares it, which its status tells: the sync
+/// was renamed, and its objects would be made anew.
+fn wanted_elsewhere(sync: &str, plan: &Plan, parents: &[Parent]) -> String {
+    let deleted: BTreeSet<&ObjectId> =
+        plan.steps.iter().filter(|step| step.verb == Verb::Prune).map(|step| &step.id).collect();
+    let reason = Reason::Unconfigured { sync: sync.into() }.to_string();
+    let waits = |parent: &Parent| {
+        let mut problems = parent.status.problems.iter();
+        problems
+            .any(|problem| problem.message == reason && problem.object.as_ref().is_some_and(|id| deleted.contains(id)))
+    };
+    let waiting: Vec<&str> = parents.iter().filter(|parent| waits(parent)).map(|parent| parent.sync.as_str()).collect();
+    if waiting.is_empty() {
+        return String::new();
+    }
+    format!(
+        "objects that would be deleted are declared by sync {}, which would make them anew; to hand them over as they are: driftless remove {sync} --keep-objects\n",
+        waiting.join(", ")
+    )
 }
 
 /// The reason as it reads for an object that no commit has removed.

@@ -158,6 +158,8 @@ fn a_renamed_sync_is_told_how_to_go_on_and_keeps_every_object() {
     let problems = status["problems"].to_string();
     assert!(problems.contains(told) && problems.contains(advice), "{problems}");
 
+    let unasked = site.cli(&["remove", "old"]).expect_code(1);
+    assert!(unasked.stdout.contains("are declared by sync new, which would make them anew"), "{}", unasked.stdout);
     site.cli(&["remove", "old", "--keep-objects", "--yes"]).expect_code(0);
     agent.eventually_synced("new", &site.repo.head());
     assert_eq!(["a", "moving"].map(|name| metadata(&site, name)["uid"].clone()), before);
