@@ -123,6 +123,13 @@ impl Plot {
                 first.within(Dir::Shop).things.insert(thing, dice.number());
             }
         }
+        if dice.syncs.len() > 1 {
+            for (dir, thing) in [Dir::Till, Dir::Yard].into_iter().flat_map(|dir| SHARED.map(|thing| (dir, thing))) {
+                if dice.rng.u8(..3) == 0 {
+                    first.within(dir).things.insert(thing, dice.number());
+                }
+            }
+        }
         let length = dice.rng.usize(SHORTEST..=LONGEST);
         // Some begin in an empty cluster.
         let mut actions = if dice.rng.u8(..4) > 0 { vec![Action::Settle, Action::Settle] } else { Vec::new() };
@@ -250,6 +257,11 @@ impl Dice {
                 let mut changes = mended.to_vec();
                 changes.extend([Change::Remove(dir, Thing::Refused), self.change()]);
                 return changes;
+            }
+            // An object moves from one sync to another.
+            6..11 if self.syncs.len() > 1 => {
+                let (from, to, thing) = (self.followed(), self.followed(), self.one(&SHARED));
+                return vec![Change::Remove(from, thing), Change::Put(to, thing, self.number()), self.change()];
             }
             _ => {}
         }

@@ -153,7 +153,11 @@ impl<'a> Rules<'a> {
         if book.still.is_some() {
             return Err(format!("{} is suspended", asks.name()));
         }
-        book.may_apply(ask, path, &self.facts).map_err(|why| format!("{}: {why}", asks.name()))
+        book.may_apply(ask, path, &self.facts).map_err(|why| format!("{}: {why}", asks.name()))?;
+        if asks != Sync::Shop {
+            self.count("of others");
+        }
+        Ok(())
     }
 
     fn took_effect(&mut self, ask: &Ask) {
