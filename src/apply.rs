@@ -2,11 +2,14 @@
 
 mod applyset;
 mod carry_out;
+mod error;
 mod ignored;
 mod inventory;
 mod leftover;
 mod object;
+mod owners;
 mod prune;
+mod replace;
 
 pub use applyset::{additional_namespaces, applyset_id, contains_group_kinds, tooling, tooling_name};
 pub use carry_out::Job;

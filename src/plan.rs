@@ -2,21 +2,25 @@
 //! refuse, each with its reason. A pure function: no I/O, no clock.
 
 mod collect;
+mod dead_end;
 mod decide;
 mod diff;
 mod order;
 mod outcome;
 mod prune;
+mod replace;
 mod resolve;
 mod status;
 mod step;
 
 pub use collect::collect;
+pub use dead_end::dead_end;
 pub use decide::{Facts, Others, judge, plan};
 pub use diff::{DiffKind, DiffLine, ObjectDiff, diff};
 pub use order::{Stage, Wave, waves};
-pub use outcome::{AppliedObject, ApplyResult, PruneResult, PrunedObject};
+pub use outcome::{AppliedObject, ApplyResult, Obstacle, PruneResult, PrunedObject};
 pub use prune::prune_waves;
+pub use replace::{NotReplaced, Replaceable, Replaceables, may_replace};
 pub use resolve::{Desired, Resolved, resolve};
-pub use status::{Commit, Contest, Drift, Held, Phase, Problem, SyncStatus};
+pub use status::{Commit, Contest, Drift, Held, Phase, Problem, SyncStatus, approved_commit};
 pub use step::{Inventory, Plan, Reason, Recorded, Step, Verb};

@@ -13,6 +13,7 @@ mod lane;
 mod machine;
 mod marks;
 mod news;
+mod obstacles;
 mod quiet;
 mod record;
 mod report;

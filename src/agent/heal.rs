@@ -11,7 +11,7 @@ use super::translate;
 use crate::apply::{Job, body};
 use crate::cluster::{DryRun, Resource, reduce};
 use crate::object::blame;
-use crate::plan::{AppliedObject, ApplyResult, Desired, Plan, Problem, Stage, Step, Wave};
+use crate::plan::{AppliedObject, ApplyResult, Desired, Obstacle, Plan, Problem, Stage, Step, Wave};
 use crate::reconcile::{Audited, Examined};
 
 /// How long a heal waits for what its object depends on; after that it is tried again later.
@@ -56,7 +56,8 @@ impl Worker {
         let outcome = outcome.unwrap_or_else(|| {
             let problem =
                 Problem { object: Some(id.clone()), ..Problem::general("nothing was declared to be applied") };
-            AppliedObject { id, uid: None, result: ApplyResult::Skipped, live: None, problem: Some(problem) }
+            let obstacle = Some(Obstacle::Other);
+            AppliedObject { id, uid: None, result: ApplyResult::Skipped, live: None, problem: Some(problem), obstacle }
         });
         if !outcome.result.succeeded() {
             self.doubt_discovery();

@@ -12,10 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{ApiError, Cluster, Discovery, DryRun, Resource};
 use crate::object::{Health, HealthStatus, ObjectId};
-use crate::plan::{AppliedObject, ApplyResult, Desired, Plan, Problem, Stage, Step, Wave};
+use crate::plan::{AppliedObject, ApplyResult, Desired, Obstacle, Plan, Problem, Reason, Stage, Step, Verb, Wave};
 
+use super::error::ApplyError;
 use super::ignored::trial;
-use super::object::{apply_one, describe};
+use super::object::{apply_one, refusal};
+use super::replace::prove;
 
 /// Objects that are applied at once.
 const AT_ONCE: usize = 32;
@@ -64,9 +66,9 @@ impl Job<'_> {
         let unreachable = AtomicBool::new(false);
         for wave in waves {
             let (ready, held) = self.sort(wave, &mut progress).await;
-            for (step, why) in held {
+            for (step, (why, obstacle)) in held {
                 progress.failed.insert(step.id.clone());
-                self.settle(&mut progress, skipped(step, why));
+                self.settle(&mut progress, AppliedObject { obstacle: Some(obstacle), ..skipped(step, why) });
             }
             let mut applies = Vec::with_capacity(ready.len());
             for step in ready {
@@ -87,12 +89,23 @@ impl Job<'_> {
         if !outcome.result.succeeded() {
             progress.failed.insert(outcome.id.clone());
         }
-        (self.report)(&outcome);
+        self.tell(&outcome);
         progress.outcomes.push(outcome);
     }
 
+    /// Reports an outcome, other than that the next plan is to replace the object.
+    fn tell(&self, outcome: &AppliedObject) {
+        if !matches!(outcome.obstacle, Some(Obstacle::Immutable(_))) {
+            (self.report)(outcome);
+        }
+    }
+
     /// Which steps of a wave can be carried out, and which cannot and why.
-    async fn sort<'p>(&self, wave: &Wave, progress: &mut Progress<'p>) -> (Vec<&'p Step>, Vec<(&'p Step, String)>) {
+    async fn sort<'p>(
+        &self,
+        wave: &Wave,
+        progress: &mut Progress<'p>,
+    ) -> (Vec<&'p Step>, Vec<(&'p Step, (String, Obstacle))>) {
         let steps = wave.objects.iter().filter_map(|id| progress.steps.get(id).copied());
         let steps: Vec<&Step> = steps.filter(|step| step.applies()).collect();
         let needed = steps.iter().flat_map(|step| dependencies(step)).filter(|id| !progress.failed.contains(*id));
@@ -107,9 +120,10 @@ impl Job<'_> {
         for step in steps {
             let obstacle = dependencies(step).find_map(|dependency| {
                 if progress.failed.contains(dependency) {
-                    return Some(format!("{dependency}, which it depends on, was not applied"));
+                    let why = format!("{dependency}, which it depends on, was not applied");
+                    return Some((why, Obstacle::Dependency));
                 }
-                progress.awaited.get(dependency)?.clone().err()
+                progress.awaited.get(dependency)?.clone().err().map(|why| (why, Obstacle::Other))
             });
             match obstacle {
                 None => ready.push(step),
@@ -239,7 +253,7 @@ impl Job<'_> {
         match outcome {
             Ok((result, live)) => {
                 let uid = Some(Arc::clone(&live.uid));
-                AppliedObject { id: step.id.clone(), uid, result, live: Some(live), problem: None }
+                AppliedObject { id: step.id.clone(), uid, result, live: Some(live), problem: None, obstacle: None }
             }
             Err(error) => {
                 if matches!(error.cause(), Some(ApiError::Unreachable(_) | ApiError::Timeout(_))) {
@@ -252,31 +266,34 @@ impl Job<'_> {
                             format!("waits for namespace {namespace}, which is being deleted, to be made again"),
                         )
                     }
-                    _ => failed(step, error.to_string()),
+                    _ => refused_by(step, &error),
                 }
             }
         }
     }
 
-    /// Asks about one object; the answer is why it would be refused.
-    async fn ask<'p>(&self, step: &'p Step, desired: &Desired, resource: Resource) -> (&'p Step, Option<String>) {
-        let live = match step.live {
-            Some(_) if !desired.manifest.directives.ignore_fields.is_empty() => {
-                self.cluster.read(&step.id, &resource).await
-            }
-            _ => Ok(None),
-        };
-        let live = match live {
-            Ok(live) => live,
-            Err(error) => return (step, Some(describe(error, desired).to_string())),
-        };
+    /// Asks about one object; the answer is why it would not be applied.
+    async fn ask<'p>(
+        &self,
+        step: &'p Step,
+        desired: &Desired,
+        resource: Resource,
+    ) -> (&'p Step, Option<AppliedObject>) {
+        let asked = self.ask_server(step, desired, &resource).await;
+        (step, asked.err().map(|error| refused_by(step, &error)))
+    }
+
+    async fn ask_server(&self, step: &Step, desired: &Desired, resource: &Resource) -> Result<(), ApplyError> {
+        if let (Verb::Replace, Reason::Immutable { fields, .. }) = (step.verb, &step.reason) {
+            return prove(self.cluster, desired, resource, self.set_id, fields.to_vec()).await.map(drop);
+        }
+        let ignores = step.live.is_some() && !desired.manifest.directives.ignore_fields.is_empty();
+        let live = if ignores { self.cluster.read(&step.id, resource).await? } else { None };
         let object = trial(desired, self.set_id, live.as_ref());
-        let answer = self.cluster.apply(&step.id, &resource, &object, DryRun::Yes).await;
-        let refused = answer.err().filter(|error| {
-            // Replacing is what the object asks for, so that it cannot be changed in place is no obstacle.
-            !(desired.manifest.directives.replace && error.immutable_fields().is_some())
-        });
-        (step, refused.map(|error| describe(error, desired).to_string()))
+        match self.cluster.apply(&step.id, resource, &object, DryRun::Yes).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(refusal(self.cluster, step, desired, resource, self.set_id, error).await),
+        }
     }
 
     /// Asks about everything and writes nothing. `None`: all of it would be admitted. What lives in
@@ -296,26 +313,23 @@ impl Job<'_> {
             }
         }
         let answers: Vec<_> = futures::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
-        let mut refused: BTreeMap<&ObjectId, String> = BTreeMap::new();
-        for (step, why) in answers {
-            if let Some(why) = why {
-                refused.insert(&step.id, why);
-            }
-        }
+        let refused: BTreeMap<&ObjectId, AppliedObject> =
+            answers.into_iter().filter_map(|(step, outcome)| Some((&step.id, outcome?))).collect();
         if refused.is_empty() {
             return None;
         }
+        let replaced = |one: &&AppliedObject| matches!(one.obstacle, Some(Obstacle::Immutable(_)));
+        let only_replaced = refused.values().all(|one| replaced(&one));
         let why =
             format!("nothing was written, since the sync is atomic and {} of its objects are refused", refused.len());
-        let outcomes: Vec<AppliedObject> = applies
-            .into_iter()
-            .map(|step| match refused.get(&step.id) {
-                Some(error) => failed(step, error.clone()),
-                None => skipped(step, why.clone()),
-            })
-            .collect();
-        for outcome in &outcomes {
-            (self.report)(outcome);
+        let outcome = |step: &Step| match refused.get(&step.id) {
+            Some(outcome) => outcome.clone(),
+            None => AppliedObject { obstacle: Some(Obstacle::Dependency), ..skipped(step, why.clone()) },
+        };
+        let outcomes: Vec<AppliedObject> = applies.into_iter().map(outcome).collect();
+        // Where no more is in the way than that objects are to be replaced, the next plan has that.
+        if !only_replaced {
+            outcomes.iter().for_each(|outcome| self.tell(outcome));
         }
         Some(outcomes)
     }
@@ -328,13 +342,20 @@ fn dependencies(step: &Step) -> impl Iterator<Item = &ObjectId> {
 /// Objects that the plan does not apply although git declares them: what depends on them waits.
 fn refused(plan: &Plan) -> BTreeSet<ObjectId> {
     let refused = plan.steps.iter().filter(|step| step.desired.is_some());
-    refused.filter(|step| step.verb == crate::plan::Verb::Refuse).map(|step| step.id.clone()).collect()
+    refused.filter(|step| matches!(step.verb, Verb::Refuse | Verb::Keep)).map(|step| step.id.clone()).collect()
+}
+
+/// The outcome for an object that was not applied.
+fn refused_by(step: &Step, error: &ApplyError) -> AppliedObject {
+    let outcome = AppliedObject { obstacle: Some(error.obstacle()), ..failed(step, error.to_string()) };
+    if error.lost() { AppliedObject { uid: None, ..outcome } } else { outcome }
 }
 
 fn outcome(step: &Step, result: ApplyResult, message: String) -> AppliedObject {
     let problem = Problem { message, ..step.problem() }.clipped();
     let uid = step.live.as_ref().map(|live| Arc::clone(&live.uid));
-    AppliedObject { id: step.id.clone(), uid, result, live: None, problem: Some(problem) }
+    let obstacle = Some(Obstacle::Other);
+    AppliedObject { id: step.id.clone(), uid, result, live: None, problem: Some(problem), obstacle }
 }
 
 fn failed(step: &Step, message: String) -> AppliedObject {

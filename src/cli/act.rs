@@ -9,7 +9,7 @@ use super::{CliError, Common, Session};
 use crate::agent::config_maps;
 use crate::apply::Parent;
 use crate::cluster::Cluster;
-use crate::object::{ObjectId, names};
+use crate::object::{Harmless, ObjectId, names};
 
 #[derive(Debug, Args)]
 pub(super) struct SyncArguments {
@@ -42,7 +42,7 @@ pub(super) async fn approve(common: &Common, options: &ApproveArguments) -> Resu
     let (cluster, parent) = find(common, &options.sync).await?;
     let sync = &options.sync;
     let Some(held) = &parent.status.held else {
-        return Err(CliError::Text(format!("the guard holds no prune of sync {sync}; there is nothing to approve")));
+        return Err(CliError::Text(format!("no prune of sync {sync} is held; there is nothing to approve")));
     };
     let short = held.commit.get(..12).unwrap_or(&held.commit);
     let other = |wanted: &&String| wanted.is_empty() || !held.commit.starts_with(wanted.as_str());
@@ -51,8 +51,15 @@ pub(super) async fn approve(common: &Common, options: &ApproveArguments) -> Resu
             "the prune of sync {sync} is held for commit {short}, not for {wanted}; look at it again with `driftless plan --sync {sync}`"
         )));
     }
-    annotate(&cluster, &parent, names::APPROVE, held.commit.as_str().into()).await?;
-    print(&format!("approved: sync {sync} may delete {} of {} objects with commit {short}\n", held.prune, held.total))
+    annotate(&cluster, &parent, names::APPROVE, held.approval().into()).await?;
+    let despite =
+        if held.is_dead_end() { format!(" before all of it is applied: {}", held.reason) } else { String::new() };
+    print(&format!(
+        "approved: sync {sync} may delete {} of {} objects with commit {short}{}\n",
+        held.prune,
+        held.total,
+        Harmless(&despite)
+    ))
 }
 
 pub(super) async fn sync(common: &Common, options: &SyncArguments) -> Result<u8, CliError> {

@@ -20,8 +20,11 @@ use crate::agent::{find_digest_key, read_parents};
 use crate::apply::{Parent, applyset_id, body, explain, leftovers, trial, without_ignored};
 use crate::cluster::{Cluster, Discovery, DryRun, Wanted};
 use crate::config::SyncConfig;
-use crate::object::{DigestKey, GroupKind, Scope, project};
-use crate::plan::{Facts, Inventory, Others, Problem, Resolved, Step, diff, plan as decide, resolve, waves};
+use crate::object::{DigestKey, GroupKind, ObjectId, Scope, project};
+use crate::plan::{
+    Facts, Inventory, Others, Plan, Problem, Reason, Replaceables, Resolved, Step, Verb, approved_commit, dead_end,
+    diff, plan as decide, resolve, waves,
+};
 use crate::reconcile::RenderedCommit;
 
 #[derive(Debug, Args)]
@@ -113,6 +116,37 @@ pub(super) fn scope(
     }
 }
 
+/// Keeps in the plan what a run would keep: what left git, as long as something of the commit cannot
+/// be applied, unless only the API server is against that and a person approved it.
+fn keep_what_waits(
+    plan: &mut Plan,
+    answers: &[Answer<'_>],
+    commit: &str,
+    inventory: &Inventory,
+    approved: Option<&str>,
+) {
+    let refused = answers.iter().filter(|answer| answer.difference.is_err()).map(|answer| &answer.step.id);
+    let (mut refused, mut others): (Vec<ObjectId>, Vec<ObjectId>) = (refused.cloned().collect(), Vec::new());
+    for step in plan.steps.iter().filter(|step| step.verb == Verb::Refuse) {
+        match step.reason {
+            // What this call may not read says nothing of what the agent may.
+            Reason::Unreadable { .. } => {}
+            Reason::NotReplaced { .. } => refused.push(step.id.clone()),
+            _ => others.push(step.id.clone()),
+        }
+    }
+    let total = inventory.values().filter(|recorded| !recorded.fresh).count();
+    let held = dead_end(commit, plan, &refused.iter().collect::<Vec<_>>(), total).filter(|_| others.is_empty());
+    if held.as_ref().is_some_and(|held| approved == Some(&*held.approval())) {
+        return;
+    }
+    let unapplied: Vec<&ObjectId> = refused.iter().chain(&others).collect();
+    if !unapplied.is_empty() {
+        plan.wait_for(&unapplied);
+        plan.held = plan.held.take().or(held);
+    }
+}
+
 type Placed = (Arc<SyncConfig>, RenderedCommit, Resolved);
 
 impl Survey {
@@ -155,7 +189,8 @@ impl Survey {
         let mut problems: Vec<Problem> = rendered.problems.iter().chain(&resolved.problems).cloned().collect();
         problems.extend(waves(&resolved.desired).1);
         let doubt = (!problems.is_empty()).then(|| format!("{} of the manifests cannot be used", problems.len()));
-        let decided = decide(&Facts {
+        let approved = parent.and_then(|parent| parent.approved.as_deref());
+        let facts = Facts {
             set_id: &set_id,
             commit: &rendered.commit.id,
             desired: &resolved.desired,
@@ -166,32 +201,39 @@ impl Survey {
             inventory,
             prune: &sync.prune,
             drift: sync.drift,
-            approved: parent.is_some_and(|parent| parent.approved.as_ref() == Some(&rendered.commit.id)),
+            approved: approved.map(approved_commit) == Some(&*rendered.commit.id),
             others,
             cut: &BTreeSet::new(),
-        });
+            replaceable: &Replaceables::new(),
+        };
+        let before = decide(&facts);
         let mut asked = Vec::new();
-        for step in decided.steps.iter().filter(|step| step.applies()) {
+        for step in before.steps.iter().filter(|step| step.applies()) {
             asked.push(self.ask(&cluster, step, &set_id));
         }
-        let answers: Vec<Answer<'_>> = futures::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+        let mut answers: Vec<Answer<'_>> = futures::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+        // What can only be replaced shows with the answers, and the guard counts it.
+        let proved = answers.iter_mut().filter_map(|answer| Some((answer.step.id.clone(), answer.replaceable.take()?)));
+        let replaceable: Replaceables = proved.collect();
+        let mut decided = decide(&Facts { replaceable: &replaceable, ..facts });
         let mut report = SyncPlan {
             sync: sync.name.to_string(),
             commit: rendered.commit.short().to_owned(),
             subject: rendered.commit.subject.clone(),
             reference: sync.source.reference.to_string(),
             path: sync.path.to_string(),
-            held: decided.held.clone(),
             problems,
             ..SyncPlan::default()
         };
+        keep_what_waits(&mut decided, &answers, &rendered.commit.id, inventory, approved);
+        report.held = decided.held.clone();
         report.fill(&decided.steps, answers);
         Ok(report)
     }
 
     /// Finds out what applying one object would change.
     async fn ask<'a>(&self, cluster: &Cluster, step: &'a Step, set_id: &str) -> Answer<'a> {
-        let answer = |difference, by_declaration| Answer { step, difference, by_declaration };
+        let answer = |difference, by_declaration| Answer { step, difference, by_declaration, replaceable: None };
         let Some(desired) = &step.desired else { return answer(Ok(None), false) };
         let secret = desired.manifest.is_secret();
         let made = |by_declaration| answer(Ok(diff(None, Some(&body(desired, set_id, None)), secret)), by_declaration);
@@ -221,7 +263,7 @@ impl Survey {
                 if let Some(change) = whole.and_then(|whole| leftovers(&step.id.gk, whole, &mut applied.object)) {
                     match cluster.try_change(&step.id, resource, &change).await {
                         Ok(object) => applied.object = object,
-                        Err(error) => return answer(Err(explain(error, desired)), false),
+                        Err(error) => return answer(Err(error.to_string()), false),
                     }
                 }
                 without_ignored(desired, live.as_ref(), &mut applied.object);
@@ -230,10 +272,10 @@ impl Survey {
             Err(error) if error.denied().is_some() => by_content(true),
             // Its Namespace is created by the same commit.
             Err(error) if error.is_not_found() => by_content(false),
-            Err(error) if error.immutable_fields().is_some() && desired.manifest.directives.replace => {
-                by_content(false)
-            }
-            Err(error) => answer(Err(explain(error, desired)), false),
+            Err(error) => match explain(cluster, step, desired, resource, set_id, error).await {
+                Ok(proof) => Answer { replaceable: Some(proof), ..by_content(false) },
+                Err(why) => answer(Err(why), false),
+            },
         }
     }
 }

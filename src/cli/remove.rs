@@ -15,7 +15,7 @@ use crate::apply::{Parent, Piece, prune};
 use crate::cluster::{Cluster, Discovery, Wanted};
 use crate::config::{DriftPolicy, PrunePolicy};
 use crate::object::{ObjectId, names};
-use crate::plan::{Facts, Plan, PruneResult, PrunedObject, Reason, Step, Verb, plan as decide};
+use crate::plan::{Facts, Plan, PruneResult, PrunedObject, Reason, Replaceables, Step, Verb, plan as decide};
 
 #[derive(Debug, Args)]
 pub(super) struct RemoveArguments {
@@ -102,6 +102,7 @@ async fn ending(
         approved: true,
         others: &others(&parents, &parent.sync),
         cut: &BTreeSet::new(),
+        replaceable: &Replaceables::new(),
     });
     for step in &mut plan.steps {
         step.verb = verb(step, &set_id, keep_objects);

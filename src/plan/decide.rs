@@ -7,6 +7,7 @@ use crate::config::{DriftPolicy, PrunePolicy};
 use crate::object::{Fingerprint, GroupKind, ObjectId, Observed, Short, Unreadable};
 
 use super::prune::{guard, orphan, shelter};
+use super::replace::{Replaceables, replace};
 use super::{Desired, Inventory, Plan, Reason, Recorded, Step, Verb};
 
 /// The other syncs of this agent: between them an object may move.
@@ -48,6 +49,8 @@ pub struct Facts<'a> {
     pub others: &'a Others,
     /// Jobs that were seen to be deleted before they had ended.
     pub cut: &'a BTreeSet<ObjectId>,
+    /// What cannot be changed in place, and could be created again.
+    pub replaceable: &'a Replaceables,
 }
 
 /// Decides about one declared object: as [`plan`] does, for an object of which there is news.
@@ -115,6 +118,21 @@ fn wait_for_namespaces(plan: &mut Plan) {
 }
 
 fn declare(
+    facts: &Facts<'_>,
+    desired: &Desired,
+    live: Option<&Observed>,
+    recorded: Option<&Recorded>,
+) -> (Verb, Reason) {
+    match (in_place(facts, desired, live, recorded), live) {
+        ((Verb::Configure, reason), Some(live)) => {
+            replace(facts.replaceable, facts.prune, desired, live).unwrap_or((Verb::Configure, reason))
+        }
+        (decision, _) => decision,
+    }
+}
+
+/// What is to be done with an object that can be changed.
+fn in_place(
     facts: &Facts<'_>,
     desired: &Desired,
     live: Option<&Observed>,

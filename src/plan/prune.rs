@@ -1,6 +1,7 @@
 //! What may be deleted. Every condition that is not met keeps the object.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::object::{GroupKind, ObjectId, Observed, Short};
 
@@ -85,7 +86,7 @@ fn unproven(live: &Observed, recorded: &Recorded) -> Option<Reason> {
 }
 
 /// Kinds whose deletion deletes data of others.
-fn is_kept_kind(gk: &GroupKind) -> bool {
+pub(super) fn is_kept_kind(gk: &GroupKind) -> bool {
     gk.is("", "Namespace")
         || gk.is("", "PersistentVolumeClaim")
         || gk.is("apiextensions.k8s.io", "CustomResourceDefinition")
@@ -136,9 +137,14 @@ pub(super) fn shelter(facts: &Facts<'_>, plan: &mut Plan) {
     }
 }
 
-/// Holds the whole prune when it is too much to be believed without asking.
+/// Holds everything that would be deleted, to be created again or not, when it is too much to be
+/// believed without asking.
 pub(super) fn guard(facts: &Facts<'_>, plan: &mut Plan) {
-    let prune = plan.count(Verb::Prune);
+    let prune = plan.steps.iter().filter(|step| step.deletes()).count();
+    let again = match plan.count(Verb::Replace) {
+        0 => String::new(),
+        replaced => format!(" ({replaced} of them to create again)"),
+    };
     let total = facts.inventory.values().filter(|recorded| !recorded.fresh).count();
     let percent = usize::from(facts.prune.max_percent);
     let reason = if prune == 0 {
@@ -146,7 +152,7 @@ pub(super) fn guard(facts: &Facts<'_>, plan: &mut Plan) {
     } else if facts.desired.is_empty() {
         format!("the commit declares no object at all; all {prune} of this sync would be deleted")
     } else if prune > ALWAYS_ALLOWED && prune * 100 > percent * total {
-        format!("the commit would delete {prune} of {total} objects, more than prune.maxPercent ({percent} %)")
+        format!("the commit would delete {prune} of {total} objects{again}, more than prune.maxPercent ({percent} %)")
     } else {
         return;
     };
@@ -155,12 +161,13 @@ pub(super) fn guard(facts: &Facts<'_>, plan: &mut Plan) {
         return;
     }
     for step in &mut plan.steps {
-        if step.prunes() {
-            step.verb = Verb::Keep;
-            step.reason = Reason::Held;
+        if let Reason::Immutable { fields, .. } = &step.reason {
+            (step.verb, step.reason) = (Verb::Keep, Reason::ReplaceHeld { fields: Arc::clone(fields) });
+        } else if step.prunes() {
+            (step.verb, step.reason) = (Verb::Keep, Reason::Held);
         }
     }
-    plan.held = Some(Held { commit: facts.commit.to_owned(), prune, total, reason });
+    plan.held = Some(Held { commit: facts.commit.to_owned(), prune, total, reason, ..Held::default() });
 }
 
 /// In which order to prune: dependents before dependencies, and the stages of applying backwards.

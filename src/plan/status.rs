@@ -113,7 +113,8 @@ impl fmt::Display for Problem {
 }
 
 /// A prune that waits for approval.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Held {
     /// The commit to approve: 40 hexadecimal digits.
     pub commit: String,
@@ -123,6 +124,30 @@ pub struct Held {
     pub total: usize,
     /// Why it is held, with the figures.
     pub reason: String,
+    /// Where it is held since objects of the commit are refused ([`super::dead_end`]): stands for the
+    /// objects that would be deleted all the same. Empty where the guard holds it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub despite: String,
+}
+
+impl Held {
+    /// Whether it is held for what the API server refuses, and not by the guard.
+    #[must_use]
+    pub fn is_dead_end(&self) -> bool {
+        !self.despite.is_empty()
+    }
+
+    /// The value of the annotation by which it is approved.
+    #[must_use]
+    pub fn approval(&self) -> String {
+        if self.is_dead_end() { format!("{}/{}", self.commit, self.despite) } else { self.commit.clone() }
+    }
+}
+
+/// The commit that an approval is for.
+#[must_use]
+pub fn approved_commit(approval: &str) -> &str {
+    approval.split('/').next().unwrap_or_default()
 }
 
 /// A live object that was found to be no longer what had been applied.

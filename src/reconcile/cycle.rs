@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::object::{GroupKind, Health, HealthStatus, ObjectId};
 use crate::plan::{
-    AppliedObject, Inventory, Plan, Problem, PruneResult, PrunedObject, Reason, Recorded, Step, Verb, Wave, waves,
+    AppliedObject, Held, Inventory, Obstacle, Plan, Problem, PruneResult, PrunedObject, Reason, Recorded, Replaceables,
+    Step, Verb, Wave, waves,
 };
 
 use super::{Observation, RenderedCommit};
@@ -50,6 +51,16 @@ pub(super) struct Cycle {
     pub cut_short: bool,
     /// Orphans that were not what had been seen when they were about to be pruned.
     pub undecided: usize,
+    /// Objects that the API server refuses; each has one of the problems.
+    pub refused: Vec<ObjectId>,
+    /// Problems that only follow from these.
+    pub follows: usize,
+    /// Its prune is held since it has no other problems than these.
+    pub dead_end: Option<Held>,
+    /// A person let it prune all the same.
+    pub despite: bool,
+    /// How often it was planned anew for what it learned itself.
+    pub replanned: u32,
 }
 
 impl Cycle {
@@ -73,7 +84,18 @@ impl Cycle {
             noted: BTreeSet::new(),
             cut_short: false,
             undecided: 0,
+            refused: Vec::new(),
+            follows: 0,
+            dead_end: None,
+            despite: false,
+            replanned: 0,
         }
+    }
+
+    /// Whether nothing is wrong but that the API server refuses objects. What git declares is known in
+    /// full then, and so is what is to be pruned.
+    pub fn is_only_refused(&self) -> bool {
+        !self.refused.is_empty() && self.problems.len() == self.refused.len() + self.follows
     }
 
     /// Takes over a plan: what it refuses is a problem, what it keeps is worth a note.
@@ -100,7 +122,11 @@ impl Cycle {
         let leaving = plan.leaving();
         for step in &plan.steps {
             match step.verb {
-                Verb::Refuse => self.problems.push(step.problem()),
+                Verb::Refuse => {
+                    self.problems.push(step.problem());
+                    let refused = matches!(step.reason, Reason::NotReplaced { .. });
+                    self.refused.extend(refused.then(|| step.id.clone()));
+                }
                 Verb::Report => {
                     self.reported += 1;
                     self.notes.push(step.problem());
@@ -166,14 +192,20 @@ impl Cycle {
     /// Withholds every write of an atomic commit of which a part cannot be applied, as far as that is
     /// known already. What drifted is healed all the same.
     pub fn write_all_or_nothing(&mut self, observation: &Observation) {
-        let refused = self.plan.steps.iter().filter(|step| step.verb == Verb::Refuse).count();
+        let count = |which: &dyn Fn(&Step) -> bool| self.plan.steps.iter().filter(|step| which(step)).count();
+        let refused = count(&|step| step.verb == Verb::Refuse);
+        let held = count(&|step| matches!(step.reason, Reason::ReplaceHeld { .. }));
         let unusable = self.rendered.problems.len() + observation.resolved.problems.len() + refused;
-        if unusable == 0 || !self.plan.steps.iter().any(Step::applies) {
+        if unusable + held == 0 || !self.plan.steps.iter().any(Step::applies) {
             return;
         }
         for step in Arc::make_mut(&mut self.plan).steps.iter_mut().filter(|step| step.applies()) {
             self.writes.remove(&step.id);
             step.verb = Verb::Unchanged;
+        }
+        if unusable == 0 {
+            let message = "nothing of the commit was written, since the sync is atomic and some of its objects can only be replaced, which the prune guard holds";
+            return self.notes.push(Problem::general(message));
         }
         let message = format!(
             "nothing of the commit was written, since the sync is atomic and {unusable} of its manifests cannot be used"
@@ -205,8 +237,9 @@ impl Cycle {
         }
     }
 
-    /// Notes what was applied.
-    pub fn applied(&mut self, outcomes: Vec<AppliedObject>, inventory: &mut Inventory) {
+    /// Notes what was applied; gives what proved to be replaceable.
+    pub fn applied(&mut self, outcomes: Vec<AppliedObject>, inventory: &mut Inventory) -> Replaceables {
+        let mut replaceable = Replaceables::new();
         for outcome in outcomes {
             self.changed += usize::from(outcome.result.changed());
             // What came after its answer was noted (it drifted, and was healed) is newer.
@@ -217,8 +250,15 @@ impl Cycle {
                 self.health.insert(outcome.id.clone(), live.health);
             }
             self.problems.extend(outcome.problem);
+            match outcome.obstacle {
+                Some(Obstacle::Refused) => self.refused.push(outcome.id),
+                Some(Obstacle::Dependency) => self.follows += 1,
+                Some(Obstacle::Immutable(proof)) => drop(replaceable.insert(outcome.id, proof)),
+                Some(Obstacle::Other) | None => {}
+            }
         }
         self.writes.clear();
+        replaceable
     }
 
     /// Notes what was pruned.

@@ -54,6 +54,7 @@ impl Machine {
         self.view = View::default();
         self.lane.clear();
         self.cut.clear();
+        self.replaceable.clear();
         self.left = self.status.former.iter().cloned().collect();
         self.returning = None;
         if self.head.as_ref().is_some_and(|head| self.left.contains(head)) {

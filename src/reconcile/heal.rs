@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::DriftPolicy;
 use crate::object::{Blame, Change, ObjectId};
-use crate::plan::{AppliedObject, Desired, Drift, Problem, Reason, Recorded, SyncStatus, Verb};
+use crate::plan::{AppliedObject, Desired, Drift, Obstacle, Problem, Reason, Recorded, SyncStatus, Verb};
 
 use super::contest::Way;
 use super::lane::{AT_ONCE, Found, Running, Waiting};
@@ -73,7 +73,7 @@ impl Machine {
         let examined = match result {
             Ok(examined) => examined,
             Err(error) => {
-                self.failed_to_heal(&desired, format!("drifted, and could not be read: {error}"), &running, now);
+                self.failed_to_heal(&desired, format!("drifted, and could not be read: {error}"), false, &running, now);
                 return false;
             }
         };
@@ -140,6 +140,10 @@ impl Machine {
             Work::Observing { cycle, .. } => drop(cycle.meanwhile.insert(object.clone())),
             _ => {}
         }
+        if let Some(Obstacle::Immutable(proof)) = outcome.obstacle {
+            self.heal_by_replacing(&object, proof, found.as_ref(), now);
+            return self.written(&object, None, now);
+        }
         match (outcome.result.succeeded(), found) {
             (true, Some(found)) if outcome.result.changed() => {
                 let found = Found { uid: outcome.uid, ..found };
@@ -155,12 +159,14 @@ impl Machine {
                 if let Some(found) = &found {
                     self.tell_drift(&object, found, false, now);
                 }
+                let refused = outcome.obstacle == Some(Obstacle::Refused);
                 let problem = outcome.problem.map_or_else(String::new, |problem| problem.message);
                 let running = Running { object: object.clone(), noticed, found, content };
                 if let Some(desired) = self.view.desired(&object).cloned() {
                     self.failed_to_heal(
                         &desired,
                         format!("drifted, and could not be healed: {problem}"),
+                        refused,
                         &running,
                         now,
                     );
@@ -170,10 +176,10 @@ impl Machine {
         self.written(&object, known.as_deref(), now);
     }
 
-    fn failed_to_heal(&mut self, desired: &Desired, message: String, running: &Running, now: Moment) {
+    fn failed_to_heal(&mut self, desired: &Desired, message: String, refused: bool, running: &Running, now: Moment) {
         let (object, origin) = (running.object.clone(), desired.manifest.origin.clone());
         let problem = Problem { object: Some(object.clone()), origin: Some(origin), message };
-        let delay = self.lane.fail(&object, problem, self.longest_delay());
+        let delay = self.lane.fail(&object, problem, refused, self.longest_delay());
         let waiting = Waiting { noticed: running.noticed, content: running.content };
         self.lane.later.insert(object, (now.mono + delay, waiting));
         self.stir();

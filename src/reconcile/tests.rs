@@ -3,11 +3,13 @@
 
 mod answers;
 mod beside;
+mod dead_ends;
 mod follow;
 mod guard;
 mod hands;
 mod order;
 mod random;
+mod replace;
 mod reported;
 mod states;
 mod time;

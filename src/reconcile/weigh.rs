@@ -92,6 +92,7 @@ impl Machine {
             approved: false,
             others: &self.view.others,
             cut: &self.cut,
+            replaceable: &self.replaceable,
         };
         judge(&facts, desired, live)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::plan::{AppliedObject, Facts, Plan, Problem, PrunedObject, Step, plan};
+use crate::plan::{AppliedObject, Facts, Plan, Problem, PrunedObject, Step, approved_commit, plan};
 
 use super::cycle::{Cycle, objects_of};
 use super::machine::Work;
@@ -42,6 +42,7 @@ impl Machine {
         }
         let doubt = self.doubt(&cycle, &observation);
         let approved = self.is_approved(&cycle.rendered.commit.id);
+        self.forget_outdated_proofs();
         let decided = plan(&Facts {
             set_id: &self.set_id,
             commit: &cycle.rendered.commit.id,
@@ -56,6 +57,7 @@ impl Machine {
             approved,
             others: &observation.others,
             cut: &self.cut,
+            replaceable: &self.replaceable,
         });
         self.unblock();
         cycle.adopt(decided, &observation);
@@ -94,7 +96,10 @@ impl Machine {
         if cycle.again {
             return self.observe(cycle.rendered, cycle.began);
         }
-        cycle.problems.extend(self.lane.problems().cloned());
+        for (id, failure) in &self.lane.failed {
+            cycle.problems.push(failure.problem.clone());
+            cycle.refused.extend(failure.refused.then(|| id.clone()));
+        }
         if cycle.plan.changes() {
             self.announce(cycle, now);
         } else {
@@ -117,7 +122,7 @@ impl Machine {
     /// Stores what is about to exist before anything is created, so that nothing is ever lost.
     pub(super) fn announce(&mut self, cycle: Cycle, now: Moment) {
         let superset = cycle.superset(&self.inventory);
-        let held = self.held(&cycle);
+        let held = self.held_so_far(&cycle);
         let known = self
             .stored
             .as_ref()
@@ -140,6 +145,9 @@ impl Machine {
         if !cycle.plan.steps.iter().any(Step::applies) {
             return self.prune(cycle, now);
         }
+        if self.is_disapproved(&cycle) && cycle.plan.steps.iter().any(Step::deletes) {
+            return self.observe(cycle.rendered, cycle.began);
+        }
         cycle.wrote = true;
         let id = self.number();
         self.effects.push(Effect::Apply { id, plan: Arc::clone(&cycle.plan), waves: cycle.waves.clone() });
@@ -149,9 +157,15 @@ impl Machine {
     pub(super) fn applied(&mut self, id: EffectId, outcomes: Vec<AppliedObject>, now: Moment) {
         let Some(mut cycle) = self.take(id, |work| matches!(work, Work::Applying { .. })) else { return };
         let written: Vec<_> = outcomes.iter().map(|one| (one.id.clone(), version(one))).collect();
-        cycle.applied(outcomes, &mut self.inventory);
+        let proved = cycle.applied(outcomes, &mut self.inventory);
         for (object, known) in written {
             self.written(&object, known.as_deref(), now);
+        }
+        if !proved.is_empty() {
+            self.replaceable.extend(proved);
+            if self.may_plan_again(&cycle) {
+                return self.plan_again(&cycle);
+            }
         }
         self.prune(cycle, now);
     }
@@ -168,18 +182,21 @@ impl Machine {
     }
 
     /// Whether a person lets this commit prune what the guard would hold.
-    fn is_approved(&self, commit: &str) -> bool {
-        self.allow_prune || self.marks.approved.as_deref() == Some(commit)
+    pub(super) fn is_approved(&self, commit: &str) -> bool {
+        self.allow_prune || self.marks.approved.as_deref().map(approved_commit) == Some(commit)
+    }
+
+    /// Whether the approval by which it was planned was taken back: that is possible until the last moment.
+    fn is_disapproved(&self, cycle: &Cycle) -> bool {
+        cycle.plan.by_approval && !self.is_approved(&cycle.rendered.commit.id)
     }
 
     /// Prunes only when everything before succeeded and no newer commit is known.
     pub(super) fn prune(&mut self, mut cycle: Cycle, now: Moment) {
         let overtaken = self.head.as_ref().is_some_and(|head| *head != cycle.rendered.commit.id);
         let prunes = cycle.plan.steps.iter().any(Step::prunes);
-        // An approval can be taken back until the last moment.
-        let disapproved = cycle.plan.by_approval && !self.is_approved(&cycle.rendered.commit.id);
-        cycle.cut_short = prunes && (overtaken || disapproved || self.is_suspended());
-        if cycle.cut_short || !prunes || !cycle.problems.is_empty() {
+        cycle.cut_short = prunes && (overtaken || self.is_disapproved(&cycle) || self.is_suspended());
+        if cycle.cut_short || !prunes || !self.is_free_to_prune(&mut cycle) {
             return self.end(cycle, now);
         }
         cycle.wrote = true;
@@ -194,6 +211,11 @@ impl Machine {
         let pruned = std::mem::take(&mut cycle.writes);
         for object in &pruned {
             self.written(object, None, now);
+        }
+        if cycle.despite && self.may_plan_again(&cycle) {
+            // What was refused is applied at once: what was in its way may be gone.
+            self.lane.retry_failed();
+            return self.plan_again(&cycle);
         }
         self.end(cycle, now);
     }

@@ -53,6 +53,7 @@ struct World {
     approved: bool,
     others: Others,
     cut: BTreeSet<ObjectId>,
+    replaceable: Replaceables,
 }
 
 impl World {
@@ -71,6 +72,7 @@ impl World {
             approved: self.approved,
             others: &self.others,
             cut: &self.cut,
+            replaceable: &self.replaceable,
         })
     }
 

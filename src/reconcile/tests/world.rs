@@ -15,7 +15,8 @@ use crate::reconcile::{Effect, EffectId, Input, Machine, Marks, Moment, Notice, 
 pub const SET: &str = "applyset-ours-v1";
 
 /// `shop` is the Namespace of all others, `job…` a Job that goes some time after its end, everything
-/// else a `ConfigMap`.
+/// else a `ConfigMap`: `once…` says `mutation: ignore`, `fixed…` cannot be changed in place and asks to be
+/// replaced.
 pub fn id(name: &str) -> ObjectId {
     match name {
         "shop" => ObjectId::new("", "Namespace", None, name),
@@ -48,6 +49,10 @@ pub struct World {
     pub marks: Marks,
     /// Objects that the server refuses, to apply or to delete.
     pub refused: BTreeSet<String>,
+    /// Objects that it refuses to apply as long as another one is there.
+    pub barred: BTreeMap<String, String>,
+    /// Replacements of them fail between deletion and creation.
+    pub lost: BTreeSet<String>,
     /// Objects that never become healthy by themselves.
     pub ill: BTreeSet<String>,
     /// Objects that wait for a finalizer when they are deleted.
@@ -115,6 +120,8 @@ pub fn manifest(name: &str, value: &str) -> Arc<Manifest> {
             "spec": {"ttlSecondsAfterFinished": 60, "value": value}}),
         _ if name.starts_with("once") => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name,
             "namespace": "shop", "annotations": {crate::object::names::MUTATION: "ignore"}}, "data": {"value": value}}),
+        _ if name.starts_with("fixed") => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name,
+            "namespace": "shop", "annotations": {crate::object::names::REPLACE: "true"}}, "data": {"value": value}}),
         _ => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"},
             "data": {"value": value}}),
     };
@@ -148,6 +155,8 @@ impl World {
             parent: None,
             marks: Marks::default(),
             refused: BTreeSet::new(),
+            barred: BTreeMap::new(),
+            lost: BTreeSet::new(),
             ill: BTreeSet::new(),
             finalized: BTreeSet::new(),
             parent_refused: false,

@@ -1,0 +1,115 @@
+//! What stands in the way of a commit, and the ways round it: planning anew with what an apply has
+//! shown of objects that can only be replaced, and the prune that a person lets go ahead although
+//! objects are refused.
+
+use std::sync::Arc;
+
+use crate::object::ObjectId;
+use crate::plan::{Held, Reason, Replaceable, dead_end};
+
+use super::cycle::Cycle;
+use super::lane::Found;
+use super::machine::Work;
+use super::{Effect, Machine, Moment, Notice};
+
+/// How often one cycle plans anew for what it has learned itself. More than one object may be in the
+/// way of another.
+const REPLANS: u32 = 3;
+
+impl Machine {
+    /// Whether the cycle goes on with another plan, and does not end to begin anew.
+    pub(super) fn may_plan_again(&self, cycle: &Cycle) -> bool {
+        let overtaken = self.head.as_ref().is_some_and(|head| *head != cycle.rendered.commit.id);
+        cycle.replanned < REPLANS && !overtaken && !self.is_suspended()
+    }
+
+    /// Observes and plans once more in the same cycle.
+    pub(super) fn plan_again(&mut self, cycle: &Cycle) {
+        self.observe(Arc::clone(&cycle.rendered), cycle.began);
+        if let Work::Observing { cycle: next, .. } = &mut self.work {
+            (next.changed, next.wrote, next.replanned) = (cycle.changed, cycle.wrote, cycle.replanned + 1);
+        }
+    }
+
+    /// A drifted object cannot be put back in place: a cycle is to replace it, if the guard lets it.
+    pub(super) fn heal_by_replacing(
+        &mut self,
+        object: &ObjectId,
+        proof: Replaceable,
+        found: Option<&Found>,
+        now: Moment,
+    ) {
+        self.replaceable.insert(object.clone(), proof);
+        if let Some(found) = found {
+            self.tell_drift(object, found, false, now);
+            // The cycle says what becomes of it.
+            self.lane.told.remove(object);
+        }
+        match self.work.healing() {
+            Some(cycle) => cycle.again = true,
+            None => self.stir(),
+        }
+    }
+
+    /// Proofs are about one manifest.
+    pub(super) fn forget_outdated_proofs(&mut self) {
+        let view = &self.view;
+        self.replaceable.retain(|id, proof| view.desired(id).is_some_and(|desired| desired.digest == proof.digest));
+    }
+
+    /// A proof is for one plan, and is asked for anew after that. As long as the guard holds what it is
+    /// for, it stays, so that a sync which waits sends nothing.
+    pub(super) fn forget_used_proofs(&mut self, cycle: &Cycle) {
+        for step in &cycle.plan.steps {
+            if matches!(step.reason, Reason::Immutable { .. } | Reason::NotReplaced { .. }) {
+                self.replaceable.remove(&step.id);
+            }
+        }
+    }
+
+    /// Whether a cycle that has applied may prune: nothing went wrong, or a person has seen what goes
+    /// although the API server refuses other objects, and approved that.
+    pub(super) fn is_free_to_prune(&self, cycle: &mut Cycle) -> bool {
+        if cycle.problems.is_empty() {
+            return true;
+        }
+        if !cycle.is_only_refused() {
+            return false;
+        }
+        let total = self.inventory.values().filter(|recorded| !recorded.fresh).count();
+        let refused: Vec<&ObjectId> = cycle.refused.iter().collect();
+        let Some(held) = dead_end(&cycle.rendered.commit.id, &cycle.plan, &refused, total) else { return false };
+        cycle.despite = self.marks.approved.as_ref() == Some(&held.approval());
+        if !cycle.despite {
+            cycle.dead_end = Some(held);
+        }
+        cycle.despite
+    }
+
+    /// What is held before the cycle has applied: what was held for refused objects stands until it is
+    /// known whether they still are.
+    pub(super) fn held_so_far(&self, cycle: &Cycle) -> Option<Held> {
+        let before = self.status.held.as_ref();
+        let stands = |held: &&Held| held.is_dead_end() && held.commit == cycle.rendered.commit.id;
+        self.held(cycle).or_else(|| before.filter(stands).cloned())
+    }
+
+    /// Says once that a prune is held for what is refused.
+    pub(super) fn tell_dead_end(&mut self, cycle: &Cycle) {
+        let Some(held) = &cycle.dead_end else { return };
+        if self.status.held.as_ref().is_none_or(|before| before.approval() != held.approval()) {
+            self.effects.push(Effect::Tell(Notice::Held(held.clone())));
+        }
+    }
+
+    /// The end of the message about a cycle that failed.
+    pub(super) fn way_out(&self, cycle: &Cycle) -> String {
+        let way = |held: &Held| {
+            format!(
+                "; {}: if it is in the way of that, let it go by driftless approve {}",
+                held.reason, self.config.name
+            )
+        };
+        cycle.dead_end.as_ref().map(way).unwrap_or_default()
+    }
+}
