@@ -360,9 +360,9 @@ fn cases(id: &str) -> Vec<Case> {
         case(STATEFUL_SETS, claims, "/spec/serviceName", json!("other")),
         case(
             "services",
-            object("v1", "Service", json!({"spec": {"clusterIP": "None", "ports": [{"port": 80}]}})),
+            object("v1", "Service", json!({"spec": {"clusterIP": "", "ports": [{"port": 80}]}})),
             "/spec/clusterIP",
-            json!(""),
+            json!("None"),
         ),
         case(
             "secrets",
