@@ -17,6 +17,7 @@ use crate::plan::{AppliedObject, ApplyResult, Desired, Obstacle, Plan, Problem, 
 use super::error::ApplyError;
 use super::ignored::trial;
 use super::object::{apply_one, refusal};
+use super::owners::may_be_adopted;
 use super::replace::prove;
 
 /// Objects that are applied at once.
@@ -292,6 +293,7 @@ impl Job<'_> {
         let object = trial(desired, self.set_id, live.as_ref());
         match self.cluster.apply(&step.id, resource, &object, DryRun::Yes).await {
             Ok(_) => Ok(()),
+            Err(error) if may_be_adopted(self.cluster, step, desired, resource, self.set_id, &error).await => Ok(()),
             Err(error) => Err(refusal(self.cluster, step, desired, resource, self.set_id, error).await),
         }
     }
@@ -329,7 +331,9 @@ impl Job<'_> {
         let outcomes: Vec<AppliedObject> = applies.into_iter().map(outcome).collect();
         // Where no more is in the way than that objects are to be replaced, the next plan has that.
         if !only_replaced {
-            outcomes.iter().for_each(|outcome| self.tell(outcome));
+            for outcome in &outcomes {
+                self.tell(outcome);
+            }
         }
         Some(outcomes)
     }

@@ -9,7 +9,7 @@ use crate::plan::{ApplyResult, Desired, Replaceable, Step, Verb, may_replace};
 
 use super::error::{ApplyError, shown};
 use super::ignored::ignored;
-use super::owners::write;
+use super::owners::{may_be_adopted, write};
 use super::replace::{prove, replace, takes_claims};
 
 /// What is sent for an object: the manifest with our label and digest, and where it exists,
@@ -40,11 +40,22 @@ pub(super) async fn apply_one(
     set_id: &str,
 ) -> Result<(ApplyResult, Observed), ApplyError> {
     if step.verb == Verb::Replace {
-        return replace(cluster, step, desired, resource, set_id).await;
+        return replace(cluster, step, desired, resource, set_id).await.map_err(|error| match error {
+            ApplyError::Api(error) => ApplyError::Api(shown(error, desired)),
+            other => other,
+        });
     }
+    let refusal = |error| refusal(cluster, step, desired, resource, set_id, error);
     match write(cluster, step, desired, resource, set_id).await {
         Ok(applied) => Ok((compare(step, &applied.live), applied.live)),
-        Err(ApplyError::Api(error)) => Err(refusal(cluster, step, desired, resource, set_id, error).await),
+        Err(ApplyError::Api(error)) => Err(refusal(error).await),
+        Err(ApplyError::CoOwned { cause, error }) => {
+            let cause = match *cause {
+                ApplyError::Api(error) => refusal(error).await,
+                other => other,
+            };
+            Err(ApplyError::CoOwned { cause: Box::new(cause), error: shown(error, desired) })
+        }
         Err(other) => Err(other),
     }
 }
@@ -84,10 +95,11 @@ pub(super) async fn refusal(
     ApplyError::Immutable { fields, error: shown(error, desired), against }
 }
 
-/// What a refusal to apply an object means, for people; or that it could be replaced.
+/// What the refusal of a dry run means. `None`: an apply may succeed all the same, since it takes over
+/// fields of others before. Otherwise the object could be replaced.
 ///
 /// # Errors
-/// What is wrong.
+/// What is wrong, for people.
 pub async fn explain(
     cluster: &Cluster,
     step: &Step,
@@ -95,9 +107,12 @@ pub async fn explain(
     resource: &Resource,
     set_id: &str,
     error: ApiError,
-) -> Result<Replaceable, String> {
+) -> Result<Option<Replaceable>, String> {
+    if may_be_adopted(cluster, step, desired, resource, set_id, &error).await {
+        return Ok(None);
+    }
     match refusal(cluster, step, desired, resource, set_id, error).await {
-        ApplyError::Replaceable(proof) => Ok(proof),
+        ApplyError::Replaceable(proof) => Ok(Some(proof)),
         other => Err(other.to_string()),
     }
 }

@@ -21,7 +21,7 @@ pub(super) async fn write(
     if let Some(live) = step.live.as_ref().filter(|live| live.takeover) {
         // An object that is ours already is drift, which is not to wait for one more request.
         if live.part_of.is_none() {
-            try_to_adopt(cluster, desired, resource, set_id).await?;
+            try_to_adopt(cluster, step, desired, resource, set_id).await?;
         }
         taken = take_over(cluster, step, resource).await?;
     }
@@ -52,30 +52,43 @@ async fn take_over(cluster: &Cluster, step: &Step, resource: &Resource) -> Resul
     }
 }
 
-/// Finds out whether an object that is in no set yet can be adopted. A dry run cannot show a takeover
-/// with the apply after it. So where the apply alone is refused, it counts whether the object would be
-/// admitted as git has it: then it may be a field that goes with the takeover which is refused.
+/// Finds out whether an object that is in no set yet can be adopted.
 async fn try_to_adopt(
     cluster: &Cluster,
+    step: &Step,
     desired: &Desired,
     resource: &Resource,
     set_id: &str,
 ) -> Result<(), ApplyError> {
-    let id = &desired.manifest.id;
-    let live = match desired.manifest.directives.ignore_fields.is_empty() {
-        true => None,
-        false => cluster.read(id, resource).await?,
-    };
+    let ignores = !desired.manifest.directives.ignore_fields.is_empty();
+    let live = if ignores { cluster.read(&step.id, resource).await? } else { None };
     let tried = trial(desired, set_id, live.as_ref());
-    let Err(refused) = cluster.apply(id, resource, &tried, DryRun::Yes).await else { return Ok(()) };
-    if refused.code() != Some(422) || refused.immutable_fields().is_some() {
-        return Err(refused.into());
+    match cluster.apply(&step.id, resource, &tried, DryRun::Yes).await {
+        Err(refused) if !may_be_adopted(cluster, step, desired, resource, set_id, &refused).await => {
+            Err(refused.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether an object may be adopted although a dry run of its apply is refused. That cannot show a
+/// takeover with the apply after it: what is refused may be a field that goes with the takeover, where
+/// the object as git has it would be admitted.
+pub(super) async fn may_be_adopted(
+    cluster: &Cluster,
+    step: &Step,
+    desired: &Desired,
+    resource: &Resource,
+    set_id: &str,
+    refused: &ApiError,
+) -> bool {
+    let takes = step.live.as_ref().is_some_and(|live| live.takeover && live.part_of.is_none());
+    if !takes || !refused.is_definite() || refused.denied().is_some() || refused.immutable_fields().is_some() {
+        return false;
     }
     let whole = body(desired, set_id, None);
-    match cluster.try_create(resource, id.namespace.as_deref(), &whole).await {
-        Err(error) if error.is_already_exists() => Ok(()),
-        _ => Err(refused.into()),
-    }
+    let created = cluster.try_create(resource, step.id.namespace.as_deref(), &whole).await;
+    created.is_err_and(|error| error.is_already_exists())
 }
 
 /// Gives back what was taken for an apply that failed. One whose answer did not arrive may have been
@@ -96,8 +109,7 @@ async fn given_back(
         return cause;
     }
     match cluster.give_back(&step.id, resource, taken).await {
-        Ok(()) => cause,
-        Err(ApiError::NotLeader(_)) => cause,
+        Ok(()) | Err(ApiError::NotLeader(_)) => cause,
         Err(error) => ApplyError::CoOwned { cause: Box::new(cause), error },
     }
 }

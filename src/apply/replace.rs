@@ -49,7 +49,7 @@ pub(super) async fn prove(
     }
 }
 
-/// Whether the claims of a StatefulSet (or of what has its policy) go with it.
+/// Whether the claims of a `StatefulSet` (or of what has its policy) go with it.
 pub(super) fn takes_claims(live: &Value) -> bool {
     let policy = live.pointer("/spec/persistentVolumeClaimRetentionPolicy/whenDeleted");
     policy.and_then(Value::as_str) == Some("Delete")

@@ -226,7 +226,7 @@ impl Survey {
             ..SyncPlan::default()
         };
         keep_what_waits(&mut decided, &answers, &rendered.commit.id, inventory, approved);
-        report.held = decided.held.clone();
+        report.held.clone_from(&decided.held);
         report.fill(&decided.steps, answers);
         Ok(report)
     }
@@ -273,7 +273,7 @@ impl Survey {
             // Its Namespace is created by the same commit.
             Err(error) if error.is_not_found() => by_content(false),
             Err(error) => match explain(cluster, step, desired, resource, set_id, error).await {
-                Ok(proof) => Answer { replaceable: Some(proof), ..by_content(false) },
+                Ok(replaceable) => Answer { replaceable, ..by_content(false) },
                 Err(why) => answer(Err(why), false),
             },
         }

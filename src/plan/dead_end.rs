@@ -21,7 +21,8 @@ pub fn dead_end(commit: &str, plan: &Plan, refused: &[&ObjectId], total: usize) 
     }
     let (objects, are) =
         if kept.len() == 1 { ("1 object".to_owned(), "is") } else { (format!("{} objects", kept.len()), "are") };
-    let reason = format!("{objects} that left git {are} kept, since the API server refuses {}", listed(refused));
+    let (gone, refused) = (listed(&kept), listed(refused));
+    let reason = format!("{objects} that left git {are} kept ({gone}), since the API server refuses {refused}");
     Some(Held { commit: commit.to_owned(), prune: kept.len(), total, reason, despite: set(&kept) })
 }
 
@@ -53,8 +54,8 @@ fn set(objects: &[&ObjectId]) -> String {
             text.push('\0');
         }
     }
-    let hex: String = Digest::of(text.as_bytes()).short().0.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("despite-{hex}")
+    let half = u128::from_be_bytes(Digest::of(text.as_bytes()).short().0);
+    format!("despite-{half:032x}")
 }
 
 #[cfg(test)]
@@ -82,7 +83,10 @@ mod tests {
         let new = id("new");
         let held = dead_end("c0ffee", &pruning(&["old"]), &[&new], 7).unwrap();
         assert_eq!((held.prune, held.total, held.is_dead_end()), (1, 7, true));
-        assert_eq!(held.reason, "1 object that left git is kept, since the API server refuses Service shop/new");
+        assert_eq!(
+            held.reason,
+            "1 object that left git is kept (Service shop/old), since the API server refuses Service shop/new"
+        );
         let approval = |commit: &str, kept: &[&str]| dead_end(commit, &pruning(kept), &[&new], 7).unwrap().approval();
         assert_eq!(held.approval(), approval("c0ffee", &["old"]));
         for other in [approval("c0ffe", &["old"]), approval("c0ffee", &["older"]), approval("c0ffee", &["old", "more"])]

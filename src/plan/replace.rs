@@ -22,7 +22,7 @@ pub struct Replaceable {
     pub digest: Digest,
     /// The fields that cannot be changed.
     pub fields: Arc<[String]>,
-    /// A StatefulSet that says `whenDeleted: Delete`: its volume claims go with it.
+    /// A `StatefulSet` that says `whenDeleted: Delete`: its volume claims go with it.
     pub takes_claims: bool,
 }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use crate::object::{GroupKind, Health, HealthStatus, ObjectId};
 use crate::plan::{
-    AppliedObject, Held, Inventory, Obstacle, Plan, Problem, PruneResult, PrunedObject, Reason, Recorded, Replaceables,
-    Step, Verb, Wave, waves,
+    AppliedObject, Inventory, Obstacle, Plan, Problem, PruneResult, PrunedObject, Reason, Recorded, Replaceables, Step,
+    Verb, Wave, waves,
 };
 
+use super::obstacles::Obstacles;
 use super::{Observation, RenderedCommit};
 
 /// `the objects of kind Deployment.apps in shop`.
@@ -51,16 +52,7 @@ pub(super) struct Cycle {
     pub cut_short: bool,
     /// Orphans that were not what had been seen when they were about to be pruned.
     pub undecided: usize,
-    /// Objects that the API server refuses; each has one of the problems.
-    pub refused: Vec<ObjectId>,
-    /// Problems that only follow from these.
-    pub follows: usize,
-    /// Its prune is held since it has no other problems than these.
-    pub dead_end: Option<Held>,
-    /// A person let it prune all the same.
-    pub despite: bool,
-    /// How often it was planned anew for what it learned itself.
-    pub replanned: u32,
+    pub obstacles: Obstacles,
 }
 
 impl Cycle {
@@ -84,18 +76,14 @@ impl Cycle {
             noted: BTreeSet::new(),
             cut_short: false,
             undecided: 0,
-            refused: Vec::new(),
-            follows: 0,
-            dead_end: None,
-            despite: false,
-            replanned: 0,
+            obstacles: Obstacles::default(),
         }
     }
 
     /// Whether nothing is wrong but that the API server refuses objects. What git declares is known in
     /// full then, and so is what is to be pruned.
     pub fn is_only_refused(&self) -> bool {
-        !self.refused.is_empty() && self.problems.len() == self.refused.len() + self.follows
+        self.obstacles.explain(self.problems.len())
     }
 
     /// Takes over a plan: what it refuses is a problem, what it keeps is worth a note.
@@ -125,7 +113,7 @@ impl Cycle {
                 Verb::Refuse => {
                     self.problems.push(step.problem());
                     let refused = matches!(step.reason, Reason::NotReplaced { .. });
-                    self.refused.extend(refused.then(|| step.id.clone()));
+                    self.obstacles.refused.extend(refused.then(|| step.id.clone()));
                 }
                 Verb::Report => {
                     self.reported += 1;
@@ -251,8 +239,8 @@ impl Cycle {
             }
             self.problems.extend(outcome.problem);
             match outcome.obstacle {
-                Some(Obstacle::Refused) => self.refused.push(outcome.id),
-                Some(Obstacle::Dependency) => self.follows += 1,
+                Some(Obstacle::Refused) => self.obstacles.refused.push(outcome.id),
+                Some(Obstacle::Dependency) => self.obstacles.follows += 1,
                 Some(Obstacle::Immutable(proof)) => drop(replaceable.insert(outcome.id, proof)),
                 Some(Obstacle::Other) | None => {}
             }

@@ -16,18 +16,41 @@ use super::{Effect, Machine, Moment, Notice};
 /// way of another.
 const REPLANS: u32 = 3;
 
+/// What stands in the way of one cycle.
+#[derive(Debug, Default)]
+pub(super) struct Obstacles {
+    /// Objects that the API server refuses; each has one of the cycle's problems.
+    pub refused: Vec<ObjectId>,
+    /// Problems that only follow from these.
+    pub follows: usize,
+    /// Its prune is held since it has no other problems than these.
+    pub dead_end: Option<Held>,
+    /// A person let it prune all the same.
+    pub despite: bool,
+    /// How often it was planned anew for what it learned itself.
+    replanned: u32,
+}
+
+impl Obstacles {
+    /// Whether so many problems are no more than these.
+    pub fn explain(&self, problems: usize) -> bool {
+        !self.refused.is_empty() && problems == self.refused.len() + self.follows
+    }
+}
+
 impl Machine {
     /// Whether the cycle goes on with another plan, and does not end to begin anew.
     pub(super) fn may_plan_again(&self, cycle: &Cycle) -> bool {
         let overtaken = self.head.as_ref().is_some_and(|head| *head != cycle.rendered.commit.id);
-        cycle.replanned < REPLANS && !overtaken && !self.is_suspended()
+        cycle.obstacles.replanned < REPLANS && !overtaken && !self.is_suspended()
     }
 
     /// Observes and plans once more in the same cycle.
     pub(super) fn plan_again(&mut self, cycle: &Cycle) {
         self.observe(Arc::clone(&cycle.rendered), cycle.began);
         if let Work::Observing { cycle: next, .. } = &mut self.work {
-            (next.changed, next.wrote, next.replanned) = (cycle.changed, cycle.wrote, cycle.replanned + 1);
+            (next.changed, next.wrote) = (cycle.changed, cycle.wrote);
+            next.obstacles.replanned = cycle.obstacles.replanned + 1;
         }
     }
 
@@ -77,13 +100,13 @@ impl Machine {
             return false;
         }
         let total = self.inventory.values().filter(|recorded| !recorded.fresh).count();
-        let refused: Vec<&ObjectId> = cycle.refused.iter().collect();
+        let refused: Vec<&ObjectId> = cycle.obstacles.refused.iter().collect();
         let Some(held) = dead_end(&cycle.rendered.commit.id, &cycle.plan, &refused, total) else { return false };
-        cycle.despite = self.marks.approved.as_ref() == Some(&held.approval());
-        if !cycle.despite {
-            cycle.dead_end = Some(held);
+        cycle.obstacles.despite = self.marks.approved.as_ref() == Some(&held.approval());
+        if !cycle.obstacles.despite {
+            cycle.obstacles.dead_end = Some(held);
         }
-        cycle.despite
+        cycle.obstacles.despite
     }
 
     /// What is held before the cycle has applied: what was held for refused objects stands until it is
@@ -96,7 +119,7 @@ impl Machine {
 
     /// Says once that a prune is held for what is refused.
     pub(super) fn tell_dead_end(&mut self, cycle: &Cycle) {
-        let Some(held) = &cycle.dead_end else { return };
+        let Some(held) = &cycle.obstacles.dead_end else { return };
         if self.status.held.as_ref().is_none_or(|before| before.approval() != held.approval()) {
             self.effects.push(Effect::Tell(Notice::Held(held.clone())));
         }
@@ -110,6 +133,6 @@ impl Machine {
                 held.reason, self.config.name
             )
         };
-        cycle.dead_end.as_ref().map(way).unwrap_or_default()
+        cycle.obstacles.dead_end.as_ref().map(way).unwrap_or_default()
     }
 }

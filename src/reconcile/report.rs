@@ -184,7 +184,7 @@ impl Machine {
     /// What the guard holds. While something keeps it from being computed, it stands as it was.
     pub(super) fn held(&self, cycle: &Cycle) -> Option<Held> {
         let before = self.status.held.as_ref().filter(|held| held.commit == cycle.rendered.commit.id);
-        let held = cycle.plan.held.as_ref().or(cycle.dead_end.as_ref());
+        let held = cycle.plan.held.as_ref().or(cycle.obstacles.dead_end.as_ref());
         held.or(before.filter(|_| cycle.plan.blocked.is_some())).cloned()
     }
 

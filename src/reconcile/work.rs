@@ -98,7 +98,7 @@ impl Machine {
         }
         for (id, failure) in &self.lane.failed {
             cycle.problems.push(failure.problem.clone());
-            cycle.refused.extend(failure.refused.then(|| id.clone()));
+            cycle.obstacles.refused.extend(failure.refused.then(|| id.clone()));
         }
         if cycle.plan.changes() {
             self.announce(cycle, now);
@@ -212,7 +212,7 @@ impl Machine {
         for object in &pruned {
             self.written(object, None, now);
         }
-        if cycle.despite && self.may_plan_again(&cycle) {
+        if cycle.obstacles.despite && self.may_plan_again(&cycle) {
             // What was refused is applied at once: what was in its way may be gone.
             self.lane.retry_failed();
             return self.plan_again(&cycle);

@@ -43,7 +43,8 @@ fn a_renamed_service_with_a_fixed_node_port_is_let_through_by_an_approval() {
     assert_eq!(status["phase"], "Failing", "{status}");
     assert_eq!((&status["held"]["prune"], &status["held"]["total"]), (&json!(1), &json!(2)), "{status}");
     let message = status["message"].as_str().expect("a message");
-    for part in ["already allocated", "new.yaml:1", "1 object that left git is kept", "driftless approve shop"] {
+    for part in ["already allocated", "new.yaml:1", "1 object that left git is kept", "/old", "driftless approve shop"]
+    {
         assert!(message.contains(part), "{part}: {message}");
     }
     let reason = status["held"]["reason"].as_str().expect("a reason");

@@ -145,12 +145,28 @@ fn what_only_a_takeover_makes_valid_is_taken_over() {
         let site =
             Site::of_shop(&[("web.yaml", &web.replace("  selector:", "  strategy: {type: Recreate}\n  selector:"))]);
         by(&site, &rolling);
+        let plan = site.cli(&["plan"]).expect_code(2).stdout;
+        assert!(plan.contains("1 to configure"), "{plan}");
         site.once().expect_code(0);
         let live = site.get(DEPLOYMENTS, "web").expect("it exists");
         assert_eq!(live["spec"]["strategy"], json!({"type": "Recreate"}));
         let owners = owners(&site, DEPLOYMENTS, "web").to_string();
         assert!(!owners.contains("kustomize-controller") && !owners.contains("kubectl"), "{owners}");
     }
+}
+
+#[test]
+fn an_atomic_sync_takes_over_what_only_that_makes_valid() {
+    let web = deployment("web", "nginx").replace("replicas: 1\n", "replicas: 0\n");
+    let strategy = |text: &str| web.replace("  selector:", &format!("  strategy: {text}\n  selector:"));
+    let site = Site::with(&[("web.yaml", &strategy("{type: Recreate}"))]);
+    let mut sync = site.sync("shop");
+    sync["atomic"] = json!(true);
+    site.configure(&[sync]);
+    by_flux(&site, &strategy("{type: RollingUpdate, rollingUpdate: {maxSurge: 2}}"));
+    site.once().expect_code(0);
+    let live = site.get(DEPLOYMENTS, "web").expect("it exists");
+    assert_eq!(live["spec"]["strategy"], json!({"type": "Recreate"}));
 }
 
 #[test]

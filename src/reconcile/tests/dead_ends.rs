@@ -87,7 +87,8 @@ fn the_commit_alone_is_no_approval_of_it_nor_is_another_set_or_another_commit() 
 
 #[test]
 fn it_is_not_offered_while_anything_else_is_wrong() {
-    let faults: [(&str, fn(&mut World)); 3] = [
+    type Fault = fn(&mut World);
+    let faults: [(&str, Fault); 3] = [
         ("a broken file", |world| world.commits.get_mut("rename").unwrap().broken = 1),
         ("git is away", |world| world.head = Err("no route to host".into())),
         ("the cluster is away", |world| world.unobservable = true),
