@@ -9,6 +9,7 @@ mod file;
 mod load;
 mod names;
 mod parse;
+mod repository;
 mod schema;
 mod types;
 mod watch;
@@ -18,6 +19,7 @@ pub use duration::{DurationError, format_duration, parse_duration};
 pub use error::{ConfigError, Located};
 pub use load::{Loaded, load};
 pub use parse::parse;
+pub use repository::RepositoryKey;
 pub use schema::schema;
 pub use types::{
     AuditPolicy, Config, DriftPolicy, PrunePolicy, Reference, RepoPath, ServiceAccount, Source, SyncConfig, SyncName,

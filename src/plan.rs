@@ -1,26 +1,34 @@
 //! Desired and observed and policy in, a Plan out: what to create, configure, prune, keep or
 //! refuse, each with its reason. A pure function: no I/O, no clock.
 
+mod approval;
+mod claims;
 mod collect;
 mod dead_end;
 mod decide;
 mod diff;
 mod order;
 mod outcome;
+mod provenance;
 mod prune;
 mod replace;
+mod reserved;
 mod resolve;
 mod status;
 mod step;
 
+pub use approval::{Approval, Approved, digest_of};
+pub use claims::{Declaration, Neighbour, Others, Stake, Unsettled};
 pub use collect::collect;
 pub use dead_end::dead_end;
-pub use decide::{Facts, Others, judge, plan};
+pub use decide::{Facts, judge, plan};
 pub use diff::{DiffKind, DiffLine, ObjectDiff, diff};
 pub use order::{Stage, Wave, waves};
 pub use outcome::{AppliedObject, ApplyResult, Obstacle, PruneResult, PrunedObject};
+pub use provenance::Provenance;
 pub use prune::prune_waves;
 pub use replace::{NotReplaced, Replaceable, Replaceables, may_replace};
+pub use reserved::{Own, Reserved};
 pub use resolve::{Desired, Resolved, resolve};
-pub use status::{Commit, Contest, Drift, Held, Phase, Problem, SyncStatus, approved_commit};
+pub use status::{Commit, Contest, Drift, Held, Phase, Problem, SyncStatus};
 pub use step::{Inventory, Plan, Reason, Recorded, Step, Verb};

@@ -15,9 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::election::Election;
 use super::parents::{AllMarks, watch_marks};
+use super::restored::Restored;
 use super::{Context, Driver, Ending, Front, Publisher};
 use crate::config::{Config, ConfigError, Loaded, SyncConfig, SyncName, Watch};
 use crate::observe::{Event, Observer};
+use crate::source::remove_unused_clones;
 
 /// What the daemon runs with.
 pub struct Daemon {
@@ -100,6 +102,7 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
     // It holds the Lease until the last driver has ended.
     let over = CancellationToken::new();
     let (losing, mut losses) = mpsc::channel(1);
+    let mut restored = Restored::of(&drivers.context.cluster);
     let mut elector = elect(election, &drivers.context, losing, &over);
     drivers.adopt(&config);
     observer.board.set_ready(true);
@@ -125,6 +128,10 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
                 drivers.begin_anew().await;
                 // Who waits for it may have been told to end.
                 let _: Result<(), ()> = oneshot::Sender::send(begun_anew, ());
+            }
+            went_back = restored.proven() => {
+                tell(&Event::Trouble { message: format!("{went_back}; all syncs begin anew from what is there") });
+                drivers.begin_anew().await;
             }
             ended = &mut elector => {
                 lost = Some(format!("the leader election{}", if ended.is_err() { ": by a defect" } else { "" }));
@@ -231,6 +238,9 @@ impl Drivers {
         for name in missing {
             self.start(&name, Duration::ZERO);
         }
+        if self.running.values().all(|running| !running.stop.is_cancelled()) {
+            self.tidy();
+        }
     }
 
     fn start(&mut self, name: &SyncName, after: Duration) {
@@ -266,6 +276,23 @@ impl Drivers {
         }
     }
 
+    /// Removes the clones of syncs and repositories that are not configured any more. What a driver of
+    /// before still uses stays until the next time.
+    fn tidy(&self) {
+        let (data, tell) = (Arc::clone(&self.context.data_dir), Arc::clone(&self.context.tell));
+        let syncs: Vec<Arc<SyncConfig>> = self.wanted.values().cloned().collect();
+        tokio::task::spawn_blocking(move || {
+            let (removed, failed) = remove_unused_clones(&data, syncs.iter().map(|sync| &**sync));
+            for path in removed {
+                let message = format!("removed the clone {}, which no sync uses any more", path.display());
+                tell(&Event::Note { message });
+            }
+            for error in failed {
+                tell(&Event::Trouble { message: format!("a clone that no sync uses any more stays: {error}") });
+            }
+        });
+    }
+
     /// A driver ended: because it was told to, or by a defect.
     fn ended(&mut self, task: Id, stop: &CancellationToken) {
         let Some(name) = self.running.iter().find(|(_, running)| running.task == task).map(|(name, _)| name.clone())
@@ -275,6 +302,9 @@ impl Drivers {
         let told = self.running.remove(&name).is_some_and(|running| running.stop.is_cancelled());
         if stop.is_cancelled() {
             return;
+        }
+        if told && self.running.values().all(|running| !running.stop.is_cancelled()) {
+            self.tidy();
         }
         if !self.wanted.contains_key(&name) {
             self.context.registry.leave(&name);

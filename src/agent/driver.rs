@@ -20,7 +20,7 @@ use crate::cluster::{Cluster, Live};
 use crate::config::{SyncConfig, SyncName};
 use crate::object::Change;
 use crate::observe::{Event, SyncResult};
-use crate::plan::{Phase, Problem};
+use crate::plan::{Inventory, Phase, Problem};
 use crate::reconcile::{Effect, Input, Machine, Notice};
 use crate::render::Cache;
 use crate::source::Git;
@@ -61,8 +61,7 @@ impl Driver {
     pub async fn run(mut self) -> Option<Ending> {
         let name: Arc<str> = self.config.name.as_str().into();
         let set_id = applyset_id(&Parent::name(&self.config.name), &self.context.namespace, "ConfigMap", "");
-        self.context.registry.enter(&self.config.name, &set_id);
-        self.context.registry.follows(&self.config);
+        self.context.registry.enter(&self.config, &set_id);
         // Asked before the parent is read: what was read before that was certain may be outdated.
         let led = self.context.leadership.is_held();
         let parent = match self.first_read(&name, led).await {
@@ -79,7 +78,9 @@ impl Driver {
         if let Some(uid) = parent.as_ref().and_then(|parent| parent.uid.as_deref()) {
             self.context.registry.has_parent(&self.config.name, uid);
         }
+        self.remember(parent.as_ref());
         let seen = parent.as_ref().map(marks).unwrap_or_default();
+        let version = parent.as_ref().and_then(|parent| parent.resource_version.clone());
         let stored = parent.map(|parent| (parent.inventory, parent.status));
         let mut machine =
             Machine::new(Arc::clone(&self.config), set_id.clone(), stored, seen, self.context.now(), fastrand::u64(..))
@@ -101,7 +102,8 @@ impl Driver {
                 self.context.cluster.clone(),
                 Arc::clone(&self.context.namespace),
                 self.config.name.clone(),
-            ),
+            )
+            .with_version(version.as_deref()),
             context: self.context.clone(),
             config: Arc::clone(&self.config),
             name,
@@ -109,17 +111,26 @@ impl Driver {
             cluster,
             discovery,
             revision: tokio::sync::Mutex::default(),
-            hurry: tokio::sync::Mutex::default(),
+            interrupts: std::sync::Mutex::default(),
             cache: tokio::sync::Mutex::new(Cache::default()),
             told: Told::default(),
             rediscover: AtomicBool::new(false),
             stop: self.stop.clone(),
             resolved: tokio::sync::Mutex::default(),
+            awaited: tokio::sync::Mutex::default(),
+            takeable: tokio::sync::Mutex::default(),
             applied_one,
             live: (!self.once).then(|| self.watches(&watched, &set)),
         };
         let all_marks = self.marks.take();
         self.turn(machine, &worker, all_marks, applied).await
+    }
+
+    /// Has the other syncs know what the stored inventory holds.
+    fn remember(&self, parent: Option<&Parent>) {
+        let (registry, name) = (&self.context.registry, &self.config.name);
+        let nothing = Inventory::default();
+        registry.holds(name, registry.compare(name, parent.map_or(&nothing, |parent| &parent.inventory)));
     }
 
     /// Reads the parent, again and again while that fails: without it, nothing may be decided.
@@ -179,8 +190,17 @@ impl Driver {
         if let Some(damaged) = parent.as_ref().and_then(|parent| parent.damaged.clone()) {
             (self.context.tell)(&Event::Problem { sync: name, problem: Problem::general(damaged) });
         }
+        self.remember(parent.as_ref());
         let marks = parent.as_ref().map(marks).unwrap_or_default();
         Input::Leads { stored: parent.map(|parent| Box::new((parent.inventory, parent.status))), marks }
+    }
+
+    /// Waits until leadership is about to end, `again` where that was said already.
+    async fn endangered(&self, again: bool) {
+        if again {
+            self.context.leadership.changed().await;
+        }
+        self.context.leadership.shaky().await;
     }
 
     /// The watches of this sync, with its own rights.
@@ -201,22 +221,28 @@ impl Driver {
         let mut running: Running<'_> = FuturesUnordered::new();
         let mut ending = None;
         let mut promotion = Box::pin(self.promoted(Arc::clone(&worker.name)));
+        let mut endangered = Box::pin(self.endangered(false));
+        let mut told_stop = false;
         let mut inputs = vec![Input::WaitingFor(self.waiting_for(&phases.borrow_and_update())), Input::Tick];
         loop {
+            let over = self.stop.is_cancelled() || (self.once && ending.is_some());
+            if over && !std::mem::replace(&mut told_stop, true) {
+                // First of all: what was interrupted by the stop is not to be taken for done.
+                inputs.insert(0, Input::Stop);
+            }
             for input in inputs.drain(..) {
-                let ended = self.once && ending.is_some();
                 for effect in machine.step(input, self.context.now()) {
                     // Noted always: the other syncs want every phase, not only those up to the first end.
                     let noted = self.note(&effect);
                     ending = ending.or(noted);
-                    if self.is_wanted(&effect, ended) {
-                        running.push(Box::pin(worker.carry_out(effect)));
-                    }
+                    running.extend(worker.carry_out(effect));
                 }
             }
-            let over = self.stop.is_cancelled() || (self.once && ending.is_some());
             if over && running.is_empty() {
                 return ending;
+            }
+            if !over && self.once && ending.is_some() {
+                continue;
             }
             let wake = machine.wake_at().filter(|_| !over);
             let sleep = wake.map(|due| due.saturating_sub(self.context.started.elapsed()));
@@ -231,24 +257,13 @@ impl Driver {
                 }
                 marks = next_marks(&mut all_marks, &self.config.name) => inputs.push(marks),
                 leads = &mut promotion, if !over && !machine.leads() => inputs.push(leads),
+                () = &mut endangered, if !over => {
+                    inputs.push(Input::StoreNow);
+                    endangered = Box::pin(self.endangered(true));
+                }
                 () = self.stop.cancelled(), if !over => {}
             }
         }
-    }
-
-    /// Once stopped, or at the end of the only cycle, nothing new is begun; what has begun is
-    /// recorded and told.
-    fn is_wanted(&self, effect: &Effect, ended: bool) -> bool {
-        let begins = matches!(
-            effect,
-            Effect::Look { .. }
-                | Effect::Render { .. }
-                | Effect::Observe { .. }
-                | Effect::Examine { .. }
-                | Effect::Heal { .. }
-                | Effect::Audit { .. }
-        );
-        !(begins && (ended || self.stop.is_cancelled()))
     }
 
     /// Takes note of what other tasks want to know.
@@ -271,7 +286,7 @@ impl Driver {
     fn waiting_for(&self, phases: &BTreeMap<SyncName, Phase>) -> Vec<String> {
         let unsynced = |name: &&SyncName| phases.get(*name) != Some(&Phase::Synced);
         let waiting: Vec<String> = self.config.depends_on.iter().filter(unsynced).map(ToString::to_string).collect();
-        self.context.registry.waits(&self.config.name, &waiting);
+        self.context.registry.waits(&self.config.name, !waiting.is_empty());
         waiting
     }
 }

@@ -1,27 +1,30 @@
 //! Carrying out the effects of one sync. Every effect ends with exactly one input.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
 use tokio::sync::{Mutex, RwLock, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::declared::Placed;
+use super::handover::Takeable;
 use super::told::Told;
 use super::{Context, ParentStore, translate};
 use crate::apply::{Job, prune};
 use crate::cluster::{ApiError, Cluster, Discovery, Live, Wanted};
 use crate::config::SyncConfig;
-use crate::object::{ObjectId, Observed, Scope};
+use crate::object::{ObjectId, Scope};
 use crate::observe::{Event, LookResult, Work};
-use crate::plan::{AppliedObject, Commit, Inventory, Plan, Problem, PruneResult, Resolved, SyncStatus, Wave, resolve};
-use crate::reconcile::{Effect, EffectId, Input, Observation, RenderedCommit};
+use crate::plan::{AppliedObject, Commit, Inventory, Plan, Problem, PruneResult, SyncStatus, Wave};
+use crate::reconcile::{Effect, EffectId, Input, Observation, RenderedCommit, Unrendered};
 use crate::render::{Cache, RenderError, Settings, render};
-use crate::source::{Git, Revision};
+use crate::source::{Git, Revision, SourceError};
 
-/// How long another sync may take to say what it declares.
-const DECLARATIONS: Duration = Duration::from_secs(15);
+/// How long the inventory may take to be stored once the agent stops.
+const LAST_WRITE: Duration = Duration::from_secs(10);
 
 /// What carrying out the effects of one sync needs.
 pub(super) struct Worker {
@@ -36,8 +39,8 @@ pub(super) struct Worker {
     pub git: Git,
     pub parent: ParentStore,
     pub revision: Mutex<Option<Revision>>,
-    /// Ends the waiting of the apply that is under way.
-    pub hurry: Mutex<CancellationToken>,
+    /// Of what writes and is under way: once cancelled, it begins no further object.
+    pub interrupts: std::sync::Mutex<BTreeMap<EffectId, CancellationToken>>,
     pub cache: Mutex<Cache>,
     /// Which errors were told lately.
     pub told: Told,
@@ -46,19 +49,47 @@ pub(super) struct Worker {
     pub stop: CancellationToken,
     /// What the newest commit declares, by the commit and the discovery that it was made from.
     pub resolved: Mutex<Option<Placed>>,
+    /// Sets whose syncs were waited for in vain.
+    pub awaited: Mutex<BTreeSet<Arc<str>>>,
+    /// What other syncs may take over of this one's orphans.
+    pub takeable: Mutex<Takeable>,
     /// The watches; `None` where one look is enough, as with `run --once`.
     pub live: Option<Live>,
     /// Hears of every object of an apply that is under way. Bounded by the steps of one plan.
     pub applied_one: mpsc::UnboundedSender<Input>,
 }
 
-/// A commit, the discovery by which its manifests got their places, and what came of it.
-type Placed = (Arc<RenderedCommit>, Arc<Discovery>, Arc<Resolved>);
-
 impl Worker {
+    /// Begins to carry out one effect. From here on it can be interrupted, whoever runs first.
+    pub fn carry_out(&self, effect: Effect) -> Option<BoxFuture<'_, Option<Input>>> {
+        let id = match effect {
+            Effect::Interrupt { id } => {
+                if let Some(interrupt) = self.interrupts().get(&id) {
+                    interrupt.cancel();
+                }
+                return None;
+            }
+            Effect::Apply { id, .. } | Effect::Prune { id, .. } | Effect::Heal { id, .. } => Some(id),
+            _ => None,
+        };
+        let interrupt = self.stop.child_token();
+        self.interrupts().extend(id.map(|id| (id, interrupt.clone())));
+        Some(Box::pin(async move {
+            let input = self.run(effect, &interrupt).await;
+            if let Some(id) = id {
+                self.interrupts().remove(&id);
+            }
+            input
+        }))
+    }
+
+    fn interrupts(&self) -> std::sync::MutexGuard<'_, BTreeMap<EffectId, CancellationToken>> {
+        self.interrupts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Carries out one effect; `None` for what has no result. What only reads is left where it is when
     /// the agent stops: a server that hangs must not keep it from ending.
-    pub async fn carry_out(&self, effect: Effect) -> Option<Input> {
+    async fn run(&self, effect: Effect, interrupt: &CancellationToken) -> Option<Input> {
         Some(match effect {
             Effect::Look { id } => {
                 let result = self.unless_stopped(self.look()).await?;
@@ -67,27 +98,38 @@ impl Worker {
             Effect::Render { id, commit } => {
                 Input::Rendered { id, result: self.unless_stopped(self.render(&commit)).await? }
             }
+            Effect::Declare { commit } => {
+                self.unless_stopped(self.declare_next(&commit)).await;
+                return None;
+            }
             Effect::Observe { id, rendered, inventory } => {
                 Input::Observed { id, result: self.unless_stopped(self.observe(&rendered, inventory)).await? }
             }
             Effect::WriteParent { id, inventory, status } => {
-                Input::ParentWritten { id, result: self.write_parent(inventory, &status).await }
+                let result = tokio::select! {
+                    result = self.write_parent(inventory, &status) => result,
+                    () = self.given_up() => Err("the agent stops, and the API server did not answer in time".into()),
+                };
+                Input::ParentWritten { id, result }
             }
-            Effect::Apply { id, plan, waves } => Input::Applied { id, outcomes: self.apply(id, &plan, &waves).await },
+            Effect::Apply { id, plan, waves } => {
+                Input::Applied { id, outcomes: self.apply(id, &plan, &waves, interrupt).await }
+            }
             Effect::Examine { id, desired } => {
                 Input::Examined { id, result: self.unless_stopped(self.examine(&desired)).await? }
             }
-            Effect::Heal { id, step } => Input::Healed { id, outcome: self.heal(*step).await },
+            Effect::Heal { id, step } => Input::Healed { id, outcome: self.heal(*step, interrupt).await },
             Effect::Audit { id, desired } => {
                 Input::Audited { id, result: self.unless_stopped(self.audit(&desired)).await? }
             }
-            Effect::Prune { id, plan } => Input::Pruned { id, outcomes: self.prune(&plan).await },
+            Effect::Prune { id, plan } => Input::Pruned { id, outcomes: self.prune(&plan, interrupt).await },
             Effect::Tell(notice) => {
                 for event in translate::notice(&self.name, notice) {
                     (self.context.tell)(&event);
                 }
                 return None;
             }
+            Effect::Interrupt { .. } => return None,
         })
     }
 
@@ -97,6 +139,12 @@ impl Worker {
             read = reading => Some(read),
             () = self.stop.cancelled() => None,
         }
+    }
+
+    /// Waits until the agent stops, and for as long then as it may take to store what was learned.
+    async fn given_up(&self) {
+        self.stop.cancelled().await;
+        tokio::time::sleep(LAST_WRITE).await;
     }
 
     fn worked(&self, work: Work, since: Instant) {
@@ -119,9 +167,6 @@ impl Worker {
                     self.looked(LookResult::Unchanged, Some(revision.commit.clone()), None);
                 }
                 let commit = revision.commit.clone();
-                if known.as_ref().is_some_and(|known| known.commit != commit) {
-                    self.hurry.lock().await.cancel();
-                }
                 *known = Some(revision);
                 Ok(commit)
             }
@@ -133,31 +178,41 @@ impl Worker {
         }
     }
 
-    async fn render(&self, commit: &str) -> Result<Arc<RenderedCommit>, String> {
+    pub(super) async fn render(&self, commit: &str) -> Result<Arc<RenderedCommit>, Unrendered> {
+        let rendered = self.render_commit(commit).await;
+        // A branch that moved meanwhile says nothing of what its commit can be used for.
+        if !matches!(rendered, Err(Unrendered::Moved(_))) {
+            self.context.registry.can_use(&self.config.name, rendered.is_ok());
+        }
+        rendered
+    }
+
+    async fn render_commit(&self, commit: &str) -> Result<Arc<RenderedCommit>, Unrendered> {
         let revision = self.revision.lock().await.clone().filter(|revision| revision.commit == commit);
-        let revision = revision.ok_or("the branch has moved on since")?;
+        let revision =
+            revision.ok_or_else(|| Unrendered::Moved("another poll has shown another commit since".into()))?;
         let began = Instant::now();
-        let fetched = self.git.fetch(&revision).await.map_err(|error| {
-            let error = error.to_string();
-            self.looked(LookResult::Failed, None, Some(&error));
-            error
-        })?;
+        let fetched = self.git.fetch(&revision).await.inspect_err(|error| {
+            self.looked(LookResult::Failed, None, Some(&error.to_string()));
+        });
+        let fetched = fetched.map_err(unrendered)?;
         self.worked(Work::Fetch, began);
         self.looked(LookResult::Fetched, Some(commit.to_owned()), None);
 
         let began = Instant::now();
         let path = &self.config.path;
-        let tree = self.git.tree(commit, path).await.map_err(|error| error.to_string())?;
+        let tree = self.git.tree(commit, path).await.map_err(unrendered)?;
         let settings = Settings::of(&self.config, &self.context.namespace);
         let mut cache = self.cache.lock().await;
         let rendered = if let Some(rendered) = cache.get(&tree, &settings) {
             rendered
         } else {
-            let snapshot = self.git.snapshot(commit, path).await.map_err(|error| error.to_string())?;
+            let snapshot = self.git.snapshot(commit, path).await.map_err(unrendered)?;
             let fresh = settings.clone();
             // Rendering is pure computation; a large repository must not hold up the other syncs.
             let rendered = tokio::task::spawn_blocking(move || render(&snapshot, &fresh)).await;
-            let rendered = Arc::new(rendered.map_err(|_| "rendering ended without a result")?);
+            let lost = |_| Unrendered::Failed("rendering ended without a result".into());
+            let rendered = Arc::new(rendered.map_err(lost)?);
             cache.put(&tree, settings, Arc::clone(&rendered));
             rendered
         };
@@ -192,27 +247,19 @@ impl Worker {
         anew: bool,
     ) -> Result<(Observation, bool), ApiError> {
         let discovery = self.discovery_for(rendered, inventory, anew).await?;
-        let resolved = self.resolve(rendered, &discovery).await;
+        let (resolved, reserved) = self.resolve(rendered, &discovery, inventory).await?;
         let mut wanted = Wanted::default();
         for desired in &resolved.desired {
             wanted.versions.insert(desired.manifest.id.gk.clone(), Arc::clone(&desired.manifest.version));
             wanted.ids.insert(desired.manifest.id.clone());
         }
-        self.context.registry.declare(&self.config.name, wanted.ids.clone());
-        if rendered.problems.is_empty() {
-            self.context.registry.declared_at(&self.config.name, &rendered.commit.id);
-        }
-        let orphans: BTreeSet<&ObjectId> = inventory.iter().filter(|id| !wanted.ids.contains(id)).collect();
-        let moved = self.moved(&rendered.commit.id, &orphans, &discovery).await;
-        wanted.orphans = orphans.into_iter().cloned().collect();
+        self.declare(rendered, &resolved).await;
+        wanted.orphans = inventory.iter().filter(|id| !wanted.ids.contains(id)).cloned().collect();
         wanted.ids.extend(inventory.iter().cloned());
         let seen = self.cluster.see(&discovery, &wanted, &self.set_id, self.live.as_ref()).await?;
-        self.await_declarations(&seen.observed).await;
-        let mut others = self.context.registry.others(&self.config.name, &wanted.ids);
-        others.unsure = moved.unsure;
-        for (id, sync) in moved.declared {
-            others.declared.entry(id).or_insert(sync);
-        }
+        let commit = &rendered.commit.id;
+        let mut others = self.others(commit, &wanted.ids, &wanted.orphans, &seen.observed, &discovery).await;
+        others.reserved = reserved;
         let observation = Observation {
             resolved,
             observed: seen.observed,
@@ -223,36 +270,9 @@ impl Worker {
         Ok((observation, seen.outdated))
     }
 
-    /// What a commit declares, made once for a commit and what is known of the server's kinds.
-    async fn resolve(&self, rendered: &Arc<RenderedCommit>, discovery: &Arc<Discovery>) -> Arc<Resolved> {
-        let mut known = self.resolved.lock().await;
-        if let Some((commit, kinds, resolved)) = &*known
-            && Arc::ptr_eq(commit, rendered)
-            && Arc::ptr_eq(kinds, discovery)
-        {
-            return Arc::clone(resolved);
-        }
-        let target = self.config.target_namespace.as_deref();
-        let scope = |gk: &_, version: &str| discovery.scope(gk, version);
-        let resolved = Arc::new(resolve(&rendered.manifests, target, &self.context.key, &scope));
-        *known = Some((Arc::clone(rendered), Arc::clone(discovery), Arc::clone(&resolved)));
-        resolved
-    }
-
-    /// At the start all syncs read git at the same time. An object that carries the label of one
-    /// which has not done so yet may be moving here, or may stay: worth a moment of waiting.
-    async fn await_declarations(&self, observed: &BTreeMap<ObjectId, Observed>) {
-        let sets: BTreeSet<&str> = observed.values().filter_map(|live| live.part_of.as_deref()).collect();
-        let undecided = || sets.iter().any(|set| self.context.registry.is_undecided(&self.config.name, set));
-        let until = Instant::now() + DECLARATIONS;
-        while undecided() && Instant::now() < until && !self.stop.is_cancelled() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-
     /// Discovery, asked anew when it does not know all kinds of the commit and of the inventory,
     /// or an apply failed.
-    async fn discovery_for(
+    pub(super) async fn discovery_for(
         &self,
         rendered: &RenderedCommit,
         inventory: &[ObjectId],
@@ -276,31 +296,38 @@ impl Worker {
     }
 
     async fn write_parent(&self, inventory: Inventory, status: &SyncStatus) -> Result<(), String> {
+        let (registry, name) = (&self.context.registry, &self.config.name);
+        let holding = registry.compare(name, &inventory);
         let stored = self.parent.write(inventory, status).await?;
-        self.context.registry.has_parent(&self.config.name, &stored.uid);
+        registry.holds(name, holding);
+        registry.has_parent(name, &stored.uid);
         for message in stored.trouble {
             (self.context.tell)(&Event::Trouble { message });
         }
         Ok(())
     }
 
-    async fn apply(&self, id: EffectId, plan: &Plan, waves: &[Wave]) -> Vec<AppliedObject> {
+    async fn apply(
+        &self,
+        id: EffectId,
+        plan: &Plan,
+        waves: &[Wave],
+        interrupt: &CancellationToken,
+    ) -> Vec<AppliedObject> {
         let began = Instant::now();
         let report = |outcome: &AppliedObject| {
             self.applied(outcome);
             // The receiver is gone only when the sync ends.
             let _ = self.applied_one.send(Input::AppliedOne { id, outcome: outcome.clone() });
         };
-        let hurry = CancellationToken::new();
-        *self.hurry.lock().await = hurry.clone();
+        let cluster = self.cluster.repeating_until(interrupt);
         let job = Job {
-            cluster: &self.cluster,
+            cluster: &cluster,
             discovery: &self.discovery,
             set_id: &self.set_id,
             atomic: self.config.atomic,
             timeout: self.config.timeout,
-            stop: &self.stop,
-            hurry: &hurry,
+            stop: interrupt,
             report: &report,
         };
         let outcomes = job.carry_out(plan, waves).await;
@@ -318,11 +345,12 @@ impl Worker {
         self.rediscover.store(true, Ordering::Relaxed);
     }
 
-    async fn prune(&self, plan: &Plan) -> Vec<crate::plan::PrunedObject> {
+    async fn prune(&self, plan: &Plan, interrupt: &CancellationToken) -> Vec<crate::plan::PrunedObject> {
         let began = Instant::now();
         let discovery = Arc::clone(&*self.discovery.read().await);
         let report = |outcome: &crate::plan::PrunedObject| (self.context.tell)(&translate::pruned(&self.name, outcome));
-        let outcomes = prune(&self.cluster, &discovery, plan, &self.stop, &report).await;
+        let cluster = self.cluster.repeating_until(interrupt);
+        let outcomes = prune(&cluster, &discovery, plan, interrupt, &report).await;
         if let Some(watches) = &self.live {
             for outcome in outcomes.iter().filter(|outcome| outcome.gone && outcome.result == PruneResult::Deleted) {
                 let step = plan.steps.iter().find(|step| step.id == outcome.id);
@@ -333,6 +361,14 @@ impl Worker {
         }
         self.worked(Work::Prune, began);
         outcomes
+    }
+}
+
+/// What a failed fetch or read of a commit means for it.
+fn unrendered(error: SourceError) -> Unrendered {
+    match error {
+        SourceError::Moved { .. } => Unrendered::Moved(error.to_string()),
+        error => Unrendered::Failed(error.to_string()),
     }
 }
 

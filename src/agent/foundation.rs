@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::cluster::{ApiError, Cluster, Resource};
-use crate::object::{DigestKey, ObjectId};
+use crate::object::{DigestKey, ObjectId, names};
 
 /// Where parents are when neither the configuration nor the pod says otherwise.
 pub const AGENT_NAMESPACE: &str = "driftless";
-const KEY_SECRET: &str = "driftless-digest-key";
+const KEY_SECRET: &str = names::DIGEST_KEY;
 /// Mounted into every pod that has a service account.
 const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 

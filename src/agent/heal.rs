@@ -35,30 +35,30 @@ impl Worker {
         Ok(Examined { live: live.and_then(|(observed, _)| observed), blame })
     }
 
-    /// Applies one object, as a commit would.
-    pub(super) async fn heal(&self, step: Step) -> AppliedObject {
+    /// Applies one object, as a commit would. Skipped without a problem: it was interrupted before it began.
+    pub(super) async fn heal(&self, step: Step, interrupt: &CancellationToken) -> AppliedObject {
         let id = step.id.clone();
         let waves = [Wave { stage: Stage::of(&id.gk), objects: vec![id.clone()] }];
         let plan = Plan { steps: vec![step], ..Plan::default() };
         let report = |outcome: &AppliedObject| self.applied(outcome);
-        let hurry = CancellationToken::new();
+        let cluster = self.cluster.repeating_until(interrupt);
         let job = Job {
-            cluster: &self.cluster,
+            cluster: &cluster,
             discovery: &self.discovery,
             set_id: &self.set_id,
             atomic: false,
             timeout: PATIENCE,
-            stop: &self.stop,
-            hurry: &hurry,
+            stop: interrupt,
             report: &report,
         };
         let outcome = job.carry_out(&plan, &waves).await.pop();
-        let outcome = outcome.unwrap_or_else(|| {
-            let problem =
-                Problem { object: Some(id.clone()), ..Problem::general("nothing was declared to be applied") };
-            let obstacle = Some(Obstacle::Other);
-            AppliedObject { id, uid: None, result: ApplyResult::Skipped, live: None, problem: Some(problem), obstacle }
-        });
+        let Some(outcome) = outcome else {
+            let nothing =
+                || Problem { object: Some(id.clone()), ..Problem::general("nothing was declared to be applied") };
+            let problem = (!interrupt.is_cancelled()).then(nothing);
+            let obstacle = problem.as_ref().map(|_| Obstacle::Other);
+            return AppliedObject { id, uid: None, result: ApplyResult::Skipped, live: None, problem, obstacle };
+        };
         if !outcome.result.succeeded() {
             self.doubt_discovery();
         }

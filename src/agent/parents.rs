@@ -14,9 +14,9 @@ use tokio::sync::watch;
 
 use super::Sink;
 use crate::apply::Parent;
-use crate::cluster::{Cluster, Resource};
+use crate::cluster::{ApiError, Cluster, Resource};
 use crate::config::SyncName;
-use crate::object::{ObjectId, names};
+use crate::object::{GroupKind, ObjectId, names};
 use crate::observe::Event;
 use crate::reconcile::Marks;
 
@@ -34,7 +34,9 @@ const READS: usize = 5;
 /// # Errors
 /// It cannot be read, is damaged, or belongs to another tool; the text is for people.
 pub async fn read_parent(cluster: &Cluster, namespace: &str, sync: &SyncName) -> Result<Option<Parent>, String> {
-    match read_config_map(cluster, namespace, &Parent::name(sync)).await? {
+    let id = ObjectId::new("", "ConfigMap", Some(namespace), &Parent::name(sync));
+    let live = cluster.read_own(&id, &config_maps()).await;
+    match live.map_err(|error| format!("cannot read the inventory in {id}: {error}"))? {
         Some(live) => with_pieces(cluster, namespace, live).await,
         None => Ok(None),
     }
@@ -60,6 +62,16 @@ pub async fn read_parents(cluster: &Cluster, namespace: &str) -> Result<Vec<Resu
 pub async fn list_parents(cluster: &Cluster, namespace: &str) -> Result<Vec<Result<Parent, String>>, String> {
     let live = list(cluster, namespace).await?;
     Ok(live.iter().map(|live| Parent::from_live(live, &[]).map_err(|error| error.to_string())).collect())
+}
+
+/// The syncs that have a parent in a namespace, by its name alone.
+///
+/// # Errors
+/// They cannot be listed.
+pub(super) async fn parent_names(cluster: &Cluster, namespace: &str) -> Result<Vec<SyncName>, ApiError> {
+    let kind = GroupKind::new("", "ConfigMap");
+    let all = cluster.names(&kind, &config_maps(), namespace, names::SYNC_LABEL).await?;
+    Ok(all.iter().filter_map(|name| SyncName::parse(name.strip_prefix(names::PARENT_PREFIX)?)).collect())
 }
 
 async fn list(cluster: &Cluster, namespace: &str) -> Result<Vec<Value>, String> {
@@ -114,13 +126,20 @@ pub(super) async fn watch_marks(
 ) {
     let api: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(cluster.client(), &namespace);
     let selected = watcher::Config::default().labels(names::SYNC_LABEL);
-    let mut events = watcher::watcher(api, selected).backoff(watcher::DefaultBackoff::default()).boxed();
+    let begun = || watcher::watcher(api.clone(), selected.clone()).backoff(watcher::DefaultBackoff::default()).boxed();
+    let mut events = begun();
+    let mut suspicions = cluster.history().suspicions();
     let mut known = Known::default();
     let mut troubled = false;
     loop {
         let event = tokio::select! {
             event = events.next() => event,
             () = marks.closed() => return,
+            // It goes on from a version that may be of the future by now, where it would hear nothing.
+            Ok(()) = suspicions.changed() => {
+                events = begun();
+                continue;
+            }
         };
         match event {
             Some(Ok(event)) => {

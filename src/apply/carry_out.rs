@@ -36,10 +36,8 @@ pub struct Job<'a> {
     pub atomic: bool,
     /// How long to wait for what an object depends on.
     pub timeout: Duration,
-    /// Once cancelled, no further object is begun.
+    /// Once cancelled, no further object is begun, and nothing is waited for any more.
     pub stop: &'a CancellationToken,
-    /// Once cancelled, nothing is waited for any more: a newer commit is there.
-    pub hurry: &'a CancellationToken,
     /// Hears every outcome when it is known.
     pub report: &'a (dyn Fn(&AppliedObject) + Send + Sync),
 }
@@ -55,7 +53,8 @@ struct Progress<'a> {
 }
 
 impl Job<'_> {
-    /// Applies what the plan creates and configures. One outcome a step that applies.
+    /// Applies what the plan creates and configures. One outcome a step that applies, and none for
+    /// those that were not begun when it was stopped.
     pub async fn carry_out(&self, plan: &Plan, waves: &[Wave]) -> Vec<AppliedObject> {
         let steps: BTreeMap<&ObjectId, &Step> = plan.steps.iter().map(|step| (&step.id, step)).collect();
         let mut progress = Progress { steps, outcomes: Vec::new(), failed: refused(plan), awaited: BTreeMap::new() };
@@ -67,6 +66,10 @@ impl Job<'_> {
         let unreachable = AtomicBool::new(false);
         for wave in waves {
             let (ready, held) = self.sort(wave, &mut progress).await;
+            // What was waited for says nothing then.
+            if self.stop.is_cancelled() {
+                break;
+            }
             for (step, (why, obstacle)) in held {
                 progress.failed.insert(step.id.clone());
                 self.settle(&mut progress, AppliedObject { obstacle: Some(obstacle), ..skipped(step, why) });
@@ -77,7 +80,9 @@ impl Job<'_> {
             }
             let mut outcomes = futures::stream::iter(applies).buffer_unordered(AT_ONCE);
             while let Some(outcome) = outcomes.next().await {
-                self.settle(&mut progress, outcome);
+                if let Some(outcome) = outcome {
+                    self.settle(&mut progress, outcome);
+                }
             }
             if wave.stage == Stage::Foundations {
                 self.found(&mut progress).await;
@@ -159,7 +164,7 @@ impl Job<'_> {
                 None => Health::new(HealthStatus::NotFound, "its kind does not exist"),
             };
             let over = matches!(health.status, HealthStatus::Current | HealthStatus::Failed);
-            if over || Instant::now() + pause > until || self.is_over() {
+            if over || Instant::now() + pause > until || self.stop.is_cancelled() {
                 return health;
             }
             self.rest(pause).await;
@@ -167,16 +172,11 @@ impl Job<'_> {
         }
     }
 
-    fn is_over(&self) -> bool {
-        self.stop.is_cancelled() || self.hurry.is_cancelled()
-    }
-
     /// A pause that ends when there is nothing left to wait for.
     async fn rest(&self, pause: Duration) {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = self.stop.cancelled() => {}
-            () = self.hurry.cancelled(), if !self.hurry.is_cancelled() => {}
         }
     }
 
@@ -238,10 +238,15 @@ impl Job<'_> {
         }
     }
 
-    async fn one(&self, step: &Step, unreachable: &AtomicBool) -> AppliedObject {
+    /// `None`: it was stopped before.
+    async fn one(&self, step: &Step, unreachable: &AtomicBool) -> Option<AppliedObject> {
         if self.stop.is_cancelled() {
-            return skipped(step, "driftless was stopped before it was applied".into());
+            return None;
         }
+        Some(self.begun(step, unreachable).await)
+    }
+
+    async fn begun(&self, step: &Step, unreachable: &AtomicBool) -> AppliedObject {
         if unreachable.load(Ordering::Relaxed) {
             return skipped(step, "the API server cannot be reached".into());
         }
@@ -280,6 +285,9 @@ impl Job<'_> {
         desired: &Desired,
         resource: Resource,
     ) -> (&'p Step, Option<AppliedObject>) {
+        if self.stop.is_cancelled() {
+            return (step, None);
+        }
         let asked = self.ask_server(step, desired, &resource).await;
         (step, asked.err().map(|error| refused_by(step, &error)))
     }

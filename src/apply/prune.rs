@@ -16,7 +16,8 @@ const AT_ONCE: usize = 16;
 const CHANGED: &str = "its owner or its marks were changed in the meantime, so it is decided anew";
 const ANOTHER: &str = "it is another object than was seen (its UID is another), so it is decided anew";
 
-/// Prunes. One outcome a step that prunes; `report` hears each when it is known.
+/// Prunes. One outcome a step that prunes, and none for those that were not begun when it was stopped;
+/// `report` hears each when it is known.
 pub async fn prune(
     cluster: &Cluster,
     discovery: &Arc<Discovery>,
@@ -35,8 +36,10 @@ pub async fn prune(
         }
         let mut ended = futures::stream::iter(deletions).buffer_unordered(AT_ONCE);
         while let Some(outcome) = ended.next().await {
-            report(&outcome);
-            outcomes.push(outcome);
+            if let Some(outcome) = outcome {
+                report(&outcome);
+                outcomes.push(outcome);
+            }
         }
         drop(ended);
         let stays = outcomes.iter().filter(|one| matches!(one.result, PruneResult::Failed | PruneResult::Kept));
@@ -56,6 +59,7 @@ pub(super) fn is_as_ours(now: &Observed, planned: &Observed) -> bool {
         && now.fingerprint.is_some() == planned.fingerprint.is_some()
 }
 
+/// `None`: it was stopped before.
 async fn one(
     cluster: &Cluster,
     discovery: &Discovery,
@@ -63,12 +67,13 @@ async fn one(
     stopped: &CancellationToken,
     unreachable: &AtomicBool,
     needed_by: Option<ObjectId>,
-) -> PrunedObject {
-    let outcome = |result, gone, detail: Option<String>| PrunedObject { id: step.id.clone(), result, gone, detail };
-    let failed = |why: String| outcome(PruneResult::Failed, false, Some(why));
+) -> Option<PrunedObject> {
     if stopped.is_cancelled() {
-        return failed("driftless was stopped before it was deleted".into());
+        return None;
     }
+    let outcome =
+        |result, gone, detail: Option<String>| Some(PrunedObject { id: step.id.clone(), result, gone, detail });
+    let failed = |why: String| outcome(PruneResult::Failed, false, Some(why));
     if unreachable.load(Ordering::Relaxed) {
         return failed("the API server cannot be reached".into());
     }
@@ -86,6 +91,9 @@ async fn one(
         Ok(Some(now)) if !is_as_ours(&now, live) => return outcome(PruneResult::Kept, false, Some(CHANGED.into())),
         Ok(Some(_)) => {}
         Err(error) => return failed(error.to_string()),
+    }
+    if stopped.is_cancelled() {
+        return None;
     }
     if step.verb == Verb::Detach {
         return match cluster.release(&step.id, resource, &live.uid).await {

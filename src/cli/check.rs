@@ -15,7 +15,7 @@ use super::{CliError, Common, Output, Session};
 use crate::cluster::{Access, ApiError, Cluster, Discovery, Resource};
 use crate::config::SyncConfig;
 use crate::object::{DigestKey, GroupKind, Harmless, ObjectId, Scope};
-use crate::plan::{resolve, waves};
+use crate::plan::{Reserved, resolve, waves};
 use crate::reconcile::RenderedCommit;
 use permissions::{Missing, Needed, table};
 
@@ -83,7 +83,8 @@ pub(super) async fn check(common: &Common) -> Result<u8, CliError> {
             Ok(rendered) => {
                 let detail = format!("commit {} has {} objects", rendered.commit.short(), rendered.manifests.len());
                 findings.push(Finding::good(format!("sync {}: git", sync.name), detail));
-                findings.extend(manifests(sync, rendered, cluster.as_ref().map(|(_, discovery)| discovery), &defined));
+                let discovery = cluster.as_ref().map(|(_, discovery)| discovery);
+                findings.extend(manifests(sync, rendered, discovery, &defined, &session.reserved([])));
                 if let Some((cluster, discovery)) = &cluster {
                     findings.extend(objects(cluster, discovery, &crds, sync, rendered).await?);
                 }
@@ -124,11 +125,12 @@ fn manifests(
     rendered: &RenderedCommit,
     discovery: Option<&Discovery>,
     defined: &BTreeMap<GroupKind, Scope>,
+    reserved: &Reserved,
 ) -> Vec<Finding> {
     let mut problems = rendered.problems.clone();
     if let Some(discovery) = discovery {
         let target = sync.target_namespace.as_deref();
-        let resolved = resolve(&rendered.manifests, target, &DigestKey::new([0; 32]), &|gk, version| {
+        let resolved = resolve(&rendered.manifests, target, &DigestKey::new([0; 32]), reserved, &|gk, version| {
             scope(discovery, defined, gk, version)
         });
         problems.extend(waves(&resolved.desired).1);

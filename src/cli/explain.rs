@@ -244,7 +244,8 @@ async fn declared(
     // Digests are of no interest here.
     let key = DigestKey::new([0; 32]);
     let target = sync.target_namespace.as_deref();
-    let placed = resolve(&rendered.manifests, target, &key, &|gk, version| discovery.scope(gk, version));
+    let placed =
+        resolve(&rendered.manifests, target, &key, &session.reserved([]), &|gk, version| discovery.scope(gk, version));
     let desired = placed.desired.into_iter().find(|desired| desired.manifest.id == *id);
     if desired.is_none() && !(rendered.problems.is_empty() && placed.problems.is_empty()) {
         let many = rendered.problems.len() + placed.problems.len();

@@ -2,6 +2,7 @@
 //! is declared where the permission for that is missing.
 
 mod report;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -12,18 +13,19 @@ use futures::StreamExt as _;
 
 use self::report::Answer;
 pub(super) use self::report::{PlannedStep, SyncPlan};
+use self::waiting::keep_what_waits;
 use super::plan_text;
 use super::render::read;
 use super::session::{json, others, print, yaml};
 use super::{CliError, Common, Output, Session};
-use crate::agent::{find_digest_key, read_parents};
+use crate::agent::{Takeable, bar_without_right, find_digest_key, read_parents};
 use crate::apply::{Parent, applyset_id, body, explain, leftovers, trial, without_ignored};
 use crate::cluster::{Cluster, Discovery, DryRun, Wanted};
-use crate::config::SyncConfig;
-use crate::object::{DigestKey, GroupKind, ObjectId, Scope, project};
+use crate::config::{Config, SyncConfig};
+use crate::object::{DigestKey, GroupKind, Scope, project};
 use crate::plan::{
-    Facts, Inventory, Others, Plan, Problem, Reason, Replaceables, Resolved, Step, Verb, approved_commit, dead_end,
-    diff, plan as decide, resolve, waves,
+    Approved, Declaration, Facts, Inventory, Others, Problem, Provenance, Replaceables, Reserved, Resolved, Step,
+    Unsettled, diff, plan as decide, resolve, waves,
 };
 use crate::reconcile::RenderedCommit;
 
@@ -47,6 +49,8 @@ struct Survey {
     key: DigestKey,
     parents: BTreeMap<String, Parent>,
     namespace: Arc<str>,
+    config: Config,
+    reserved: Reserved,
 }
 
 pub(super) async fn plan(common: &Common, options: &PlanArguments) -> Result<u8, CliError> {
@@ -62,7 +66,9 @@ pub(super) async fn plan(common: &Common, options: &PlanArguments) -> Result<u8,
     let random = || DigestKey::new(std::array::from_fn(|_| fastrand::u8(..)));
     let key = find_digest_key(&cluster, &session.namespace).await.ok().flatten().unwrap_or_else(random);
     let discovery = cluster.discover().await?;
-    let survey = Survey { cluster, discovery, key, parents, namespace: Arc::clone(&session.namespace) };
+    let reserved = session.reserved(parents.keys().map(|name| name.as_str().into()));
+    let (namespace, config) = (Arc::clone(&session.namespace), session.config.clone());
+    let survey = Survey { cluster, discovery, key, parents, namespace, config, reserved };
     let mut renderings = Vec::new();
     for sync in &syncs {
         renderings.push((Arc::clone(sync), read(&session, sync, options.local.as_deref()).await?));
@@ -71,20 +77,19 @@ pub(super) async fn plan(common: &Common, options: &PlanArguments) -> Result<u8,
     let defined = defined(renderings.iter().map(|(_, rendered)| rendered));
     let mut resolved = Vec::new();
     for (sync, rendered) in renderings {
-        let placed =
-            resolve(&rendered.manifests, sync.target_namespace.as_deref(), &survey.key, &|gk, version| match survey
-                .discovery
-                .scope(gk, version)
-            {
-                Scope::Missing => defined.get(gk).cloned().unwrap_or(Scope::Missing),
-                known => known,
-            });
+        let placed = resolve(
+            &rendered.manifests,
+            sync.target_namespace.as_deref(),
+            &survey.key,
+            &survey.reserved,
+            &|gk, version| scope(&survey.discovery, &defined, gk, version),
+        );
         resolved.push((sync, rendered, placed));
     }
     let mut plans = Vec::new();
     for (index, (sync, rendered, placed)) in resolved.iter().enumerate() {
         let others = survey.others(sync, &resolved[..index], &resolved[index + 1..]);
-        plans.push(survey.plan(sync, rendered, placed, &others).await?);
+        plans.push(survey.plan(sync, rendered, placed, others).await?);
     }
     let text = match common.output {
         Output::Text => plan_text::text(&plans),
@@ -116,37 +121,6 @@ pub(super) fn scope(
     }
 }
 
-/// Keeps in the plan what a run would keep: what left git, as long as something of the commit cannot
-/// be applied, unless only the API server is against that and a person approved it.
-fn keep_what_waits(
-    plan: &mut Plan,
-    answers: &[Answer<'_>],
-    commit: &str,
-    inventory: &Inventory,
-    approved: Option<&str>,
-) {
-    let refused = answers.iter().filter(|answer| answer.difference.is_err()).map(|answer| &answer.step.id);
-    let (mut refused, mut others): (Vec<ObjectId>, Vec<ObjectId>) = (refused.cloned().collect(), Vec::new());
-    for step in plan.steps.iter().filter(|step| step.verb == Verb::Refuse) {
-        match step.reason {
-            // What this call may not read says nothing of what the agent may.
-            Reason::Unreadable { .. } => {}
-            Reason::NotReplaced { .. } => refused.push(step.id.clone()),
-            _ => others.push(step.id.clone()),
-        }
-    }
-    let total = inventory.values().filter(|recorded| !recorded.fresh).count();
-    let held = dead_end(commit, plan, &refused.iter().collect::<Vec<_>>(), total).filter(|_| others.is_empty());
-    if held.as_ref().is_some_and(|held| approved == Some(&*held.approval())) {
-        return;
-    }
-    let unapplied: Vec<&ObjectId> = refused.iter().chain(&others).collect();
-    if !unapplied.is_empty() {
-        plan.wait_for(&unapplied);
-        plan.held = plan.held.take().or(held);
-    }
-}
-
 type Placed = (Arc<SyncConfig>, RenderedCommit, Resolved);
 
 impl Survey {
@@ -156,14 +130,26 @@ impl Survey {
 
     /// The other syncs: what they declare now where that was read, else what they have applied.
     fn others(&self, sync: &SyncConfig, before: &[Placed], after: &[Placed]) -> Others {
-        let mut others = others(self.parents.values(), &sync.name);
-        for (other, _, placed) in before.iter().chain(after) {
-            let name: Arc<str> = other.name.as_str().into();
-            others.sets.insert(self.set_id(other), Arc::clone(&name));
-            others.declared.retain(|_, by| *by != name);
-            let ids = placed.desired.iter().map(|desired| desired.manifest.id.clone());
-            others.declared.extend(ids.map(|id| (id, Arc::clone(&name))));
+        let mut others = others(&self.config, self.parents.values(), &sync.name);
+        for (other, rendered, placed) in before.iter().chain(after) {
+            let neighbour = others.syncs.entry(other.name.as_str().into()).or_default();
+            neighbour.set_id = self.set_id(other);
+            if other.suspend {
+                neighbour.unsettled = Some(Unsettled::Suspended);
+            }
+            neighbour.acts = neighbour.unsettled.is_none();
+            for stake in neighbour.objects.values_mut() {
+                stake.declares = false;
+            }
+            let declaration = Declaration::of(placed, &rendered.problems, other.target_namespace.as_deref());
+            // Only of one repository, nobody can say what has moved where.
+            let same = other.source.is_same(&sync.source);
+            others.declares(other.name.as_str(), declaration);
+            if let Some(neighbour) = others.syncs.get_mut(other.name.as_str()) {
+                neighbour.unsure &= same;
+            }
         }
+        others.reserved = self.reserved.clone();
         others
     }
 
@@ -172,7 +158,7 @@ impl Survey {
         sync: &SyncConfig,
         rendered: &RenderedCommit,
         resolved: &Resolved,
-        others: &Others,
+        mut others: Others,
     ) -> Result<SyncPlan, CliError> {
         let cluster = self.cluster.impersonating(sync.service_account.as_ref())?;
         let parent = self.parents.get(sync.name.as_str());
@@ -183,13 +169,24 @@ impl Survey {
             wanted.versions.insert(desired.manifest.id.gk.clone(), Arc::clone(&desired.manifest.version));
             wanted.ids.insert(desired.manifest.id.clone());
         }
+        let declared = wanted.ids.clone();
         wanted.ids.extend(inventory.keys().cloned());
         let set_id = self.set_id(sync);
         let seen = cluster.see(&self.discovery, &wanted, &set_id, None).await?;
+        let orphans = seen.observed.values().filter(|live| !declared.contains(&live.id));
+        let account = |name: &str| {
+            let sync = self.config.syncs.iter().find(|sync| sync.name.as_str() == name)?;
+            sync.service_account.clone()
+        };
+        let (cluster_of_all, known) = (&self.cluster, &mut Takeable::new());
+        bar_without_right(cluster_of_all, &self.discovery, &mut others, orphans, account, known).await;
         let mut problems: Vec<Problem> = rendered.problems.iter().chain(&resolved.problems).cloned().collect();
         problems.extend(waves(&resolved.desired).1);
         let doubt = (!problems.is_empty()).then(|| format!("{} of the manifests cannot be used", problems.len()));
-        let approved = parent.and_then(|parent| parent.approved.as_deref());
+        let approval = parent.and_then(Parent::approval);
+        let approved = approval.as_ref().map_or(Approved::Nothing, |approval| approval.at(&rendered.commit.id));
+        let origin = parent.and_then(|parent| Provenance::stored(&parent.status));
+        let source_change = origin.and_then(|origin| origin.change_to(&Provenance::of(sync)));
         let facts = Facts {
             set_id: &set_id,
             commit: &rendered.commit.id,
@@ -201,8 +198,9 @@ impl Survey {
             inventory,
             prune: &sync.prune,
             drift: sync.drift,
-            approved: approved.map(approved_commit) == Some(&*rendered.commit.id),
-            others,
+            approved,
+            others: &others,
+            source_change: source_change.as_deref(),
             cut: &BTreeSet::new(),
             replaceable: &Replaceables::new(),
         };
@@ -225,7 +223,7 @@ impl Survey {
             problems,
             ..SyncPlan::default()
         };
-        keep_what_waits(&mut decided, &answers, &rendered.commit.id, inventory, approved);
+        keep_what_waits(&mut decided, &answers, &facts);
         report.held.clone_from(&decided.held);
         report.fill(&decided.steps, answers);
         Ok(report)
@@ -257,13 +255,17 @@ impl Survey {
             Some(live) => answer(Ok(diff(Some(&project(live, &declared)), Some(&declared), secret)), by_declaration),
             None => made(by_declaration),
         };
+        let explained = async |error| match explain(cluster, step, desired, resource, set_id, error).await {
+            Ok(replaceable) => Answer { replaceable, ..by_content(false) },
+            Err(why) => answer(Err(why), false),
+        };
         match cluster.apply(&step.id, resource, &asked, DryRun::Yes).await {
             Ok(mut applied) => {
                 let whole = live.as_ref().or(before.as_ref());
                 if let Some(change) = whole.and_then(|whole| leftovers(&step.id.gk, whole, &mut applied.object)) {
                     match cluster.try_change(&step.id, resource, &change).await {
                         Ok(object) => applied.object = object,
-                        Err(error) => return answer(Err(error.to_string()), false),
+                        Err(error) => return explained(error).await,
                     }
                 }
                 without_ignored(desired, live.as_ref(), &mut applied.object);
@@ -272,10 +274,7 @@ impl Survey {
             Err(error) if error.denied().is_some() => by_content(true),
             // Its Namespace is created by the same commit.
             Err(error) if error.is_not_found() => by_content(false),
-            Err(error) => match explain(cluster, step, desired, resource, set_id, error).await {
-                Ok(replaceable) => Answer { replaceable, ..by_content(false) },
-                Err(why) => answer(Err(why), false),
-            },
+            Err(error) => explained(error).await,
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::apply::{Parent, Piece, prune};
 use crate::cluster::{Cluster, Discovery, Wanted};
 use crate::config::{DriftPolicy, PrunePolicy};
 use crate::object::{ObjectId, names};
-use crate::plan::{Facts, Plan, PruneResult, PrunedObject, Reason, Replaceables, Step, Verb, plan as decide};
+use crate::plan::{Approved, Facts, Plan, PruneResult, PrunedObject, Reason, Replaceables, Step, Verb, plan as decide};
 
 #[derive(Debug, Args)]
 pub(super) struct RemoveArguments {
@@ -44,7 +44,7 @@ pub(super) async fn remove(common: &Common, options: &RemoveArguments) -> Result
     let before = cluster.look_at(&id, &config_maps()).await?;
     let parent = parent_of(&cluster, &session.namespace, sync).await?;
     let discovery = Arc::new(cluster.discover().await?);
-    let plan = ending(&cluster, &discovery, &parent, options.keep_objects).await?;
+    let plan = ending(&session, &cluster, &discovery, &parent, options.keep_objects).await?;
     print(&shown(sync, &plan))?;
     if !options.yes && !confirmed()? {
         print("nothing was changed\n")?;
@@ -76,6 +76,7 @@ pub(super) async fn remove(common: &Common, options: &RemoveArguments) -> Result
 
 /// What is to happen to each object, so that none of the sync's is left that still seems managed.
 async fn ending(
+    session: &Session,
     cluster: &Cluster,
     discovery: &Discovery,
     parent: &Parent,
@@ -87,6 +88,8 @@ async fn ending(
     let wanted = Wanted { orphans: ids.clone(), ids, ..Wanted::default() };
     let set_id = parent.id();
     let seen = cluster.see(discovery, &wanted, &set_id, None).await?;
+    let mut others = others(&session.config, &parents, &parent.sync);
+    others.reserved = session.reserved(parents.iter().map(|parent| parent.sync.as_str().into()));
     let mut plan = decide(&Facts {
         set_id: &set_id,
         commit: "",
@@ -99,8 +102,9 @@ async fn ending(
         prune: &PrunePolicy::default(),
         drift: DriftPolicy::Off,
         // A person is asked, with the list in sight.
-        approved: true,
-        others: &others(&parents, &parent.sync),
+        approved: Approved::Everything,
+        others: &others,
+        source_change: None,
         cut: &BTreeSet::new(),
         replaceable: &Replaceables::new(),
     });

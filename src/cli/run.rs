@@ -118,15 +118,17 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
     let Some(mut context) = prepared else { return Ok(0) };
     let election = if session.config.leader_election && !options.force {
         // A connection of its own: a renewal must not wait behind anything else.
-        let connect = Connect { hook: Some(hook.clone()), tries: Some(1), ..Connect::default() };
+        let history = context.cluster.history().clone();
+        let connect = Connect { hook: Some(hook.clone()), tries: Some(1), history, ..Connect::default() };
         Some(Election::new(session.connect_with(connect).await?, Arc::clone(&session.namespace), tell))
     } else {
         None
     };
     if election.is_some() {
         context.leadership = Leadership::to_be_won();
-        let leadership = Some(context.leadership.clone());
-        context.cluster = session.connect_with(Connect { hook: Some(hook), leadership, ..Connect::default() }).await?;
+        let (leadership, history) = (Some(context.leadership.clone()), context.cluster.history().clone());
+        let connect = Connect { hook: Some(hook), leadership, history, ..Connect::default() };
+        context.cluster = session.connect_with(connect).await?;
     }
     if let Some(front) = front {
         let config = session.config;

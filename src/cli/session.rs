@@ -13,7 +13,7 @@ use crate::agent::{DaemonError, FoundationError, namespace};
 use crate::apply::Parent;
 use crate::cluster::{ApiError, Cluster, Connect, RequestHook};
 use crate::config::{Config, ConfigError, SyncConfig, SyncName, load};
-use crate::plan::Others;
+use crate::plan::{Neighbour, Others, Reserved, Stake, Unsettled};
 use crate::source::SourceError;
 
 /// Why a command failed.
@@ -85,6 +85,12 @@ impl Session {
         Ok(found)
     }
 
+    /// The agent's own objects. `more` are syncs that left the configuration.
+    pub fn reserved(&self, more: impl IntoIterator<Item = Arc<str>>) -> Reserved {
+        let configured = self.config.syncs.iter().map(|sync| sync.name.as_str().into());
+        Reserved::new(Arc::clone(&self.namespace), configured.chain(more))
+    }
+
     /// Where clones go: the configured directory, or a temporary one where that cannot be written,
     /// as on the machine of a person who tries the configuration of a cluster.
     pub fn data_dir(&self) -> Result<DataDir, CliError> {
@@ -108,13 +114,28 @@ pub(super) fn sync_name(text: &str) -> Result<SyncName, CliError> {
     SyncName::parse(text).ok_or_else(|| CliError::Text(format!("{text:?} cannot be the name of a sync")))
 }
 
-/// The other syncs, by what they have applied.
-pub(super) fn others<'a>(parents: impl IntoIterator<Item = &'a Parent>, sync: &SyncName) -> Others {
-    let mut others = Others::default();
+/// The other syncs of a configuration, by what they have applied; their inventories are all that is
+/// known here of what they declare. The syncs with a parent that it does not have are unconfigured.
+pub(super) fn others<'a>(config: &Config, parents: impl IntoIterator<Item = &'a Parent>, sync: &SyncName) -> Others {
+    let mut others = Others { me: sync.as_str().into(), ..Others::default() };
     for parent in parents.into_iter().filter(|parent| parent.sync != *sync) {
         let name: Arc<str> = parent.sync.as_str().into();
-        others.sets.insert(parent.id(), Arc::clone(&name));
-        others.declared.extend(parent.inventory.keys().map(|id| (id.clone(), Arc::clone(&name))));
+        let Some(configured) = config.syncs.iter().find(|sync| sync.name == parent.sync) else {
+            others.unconfigured.insert(parent.id(), name);
+            continue;
+        };
+        let stake = Stake { declares: true, holds: true, ..Stake::default() };
+        let suspended = configured.suspend || parent.suspended;
+        let neighbour = Neighbour {
+            set_id: parent.id(),
+            unsettled: suspended.then_some(Unsettled::Suspended),
+            acts: !suspended,
+            objects: parent.inventory.keys().map(|id| (id.clone(), stake)).collect(),
+            namespaces: parent.inventory.keys().filter_map(|id| id.namespace.clone()).collect(),
+            kinds: parent.inventory.keys().map(|id| id.gk.clone()).collect(),
+            ..Neighbour::default()
+        };
+        others.syncs.insert(name, neighbour);
     }
     others
 }

@@ -201,6 +201,9 @@ fn details(one: &Standing, objects: bool, paint: Paint) -> String {
             Harmless(&held.reason)
         );
     }
+    if let Some(shortened) = &one.status.shortened {
+        out += &format!("  {} {shortened}\n", paint.dim("note:"));
+    }
     for note in &one.status.notes {
         out += &format!("  {} {note}\n", paint.dim("note:"));
     }

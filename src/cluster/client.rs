@@ -12,13 +12,14 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::Value;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::access::name_the_account;
 use super::error::with_causes;
 use super::fence::fenced;
 use super::leadership::NotLeader;
 use super::renew::{Connected, connected};
-use super::{ApiError, Leadership};
+use super::{ApiError, History, Leadership};
 use crate::config::ServiceAccount;
 
 /// Called after every answered or failed request: verb, HTTP status (`None`: no answer), time.
@@ -36,6 +37,8 @@ pub struct Connect {
     pub tries: Option<u32>,
     /// What could change something is sent only while this is held; `None`: always.
     pub leadership: Option<Leadership>,
+    /// Shared by all connections to one API server.
+    pub history: History,
 }
 
 /// One request may take this long.
@@ -65,6 +68,9 @@ pub struct Cluster {
     default_namespace: Arc<str>,
     impersonate: Option<Impersonated>,
     tries: u32,
+    /// Once cancelled, no request is repeated.
+    given_up: Option<CancellationToken>,
+    history: History,
 }
 
 /// As whom requests are made, other than as whoever the kubeconfig says.
@@ -104,6 +110,8 @@ impl Cluster {
             default_namespace: namespace.into(),
             impersonate: None,
             tries: options.tries.unwrap_or(TRIES),
+            given_up: None,
+            history: options.history.clone(),
         })
     }
 
@@ -128,6 +136,13 @@ impl Cluster {
         Self { tries, ..self.clone() }
     }
 
+    /// The same server, with no request repeated once `given_up` is cancelled: what was decided by then
+    /// does not reach it later.
+    #[must_use]
+    pub fn repeating_until(&self, given_up: &CancellationToken) -> Self {
+        Self { given_up: Some(given_up.clone()), ..self.clone() }
+    }
+
     /// The kube client itself, for watches.
     #[must_use]
     pub fn client(&self) -> Client {
@@ -138,6 +153,12 @@ impl Cluster {
     #[must_use]
     pub fn hook(&self) -> Option<RequestHook> {
         self.hook.clone()
+    }
+
+    /// Whether the API server's history went back.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     #[must_use]
@@ -162,14 +183,30 @@ impl Cluster {
             match outcome {
                 Ok(value) => return Ok(value),
                 Err((error, wish)) if error.is_transient() && error.code() != Some(500) && tried < self.tries => {
-                    tokio::time::sleep(pause(tried, wish)).await;
+                    if !self.rests(pause(tried, wish)).await {
+                        return Err(error);
+                    }
                 }
                 // The credentials have been read anew since.
                 Err((error, _)) if error.code() == Some(401) && tried < 2.min(self.tries) => {
-                    tokio::time::sleep(pause(tried, None)).await;
+                    if !self.rests(pause(tried, None)).await {
+                        return Err(error);
+                    }
                 }
                 Err((error, _)) => return Err(error),
             }
+        }
+    }
+
+    /// A pause before a request is repeated; `false`: it is not to be.
+    async fn rests(&self, pause: Duration) -> bool {
+        let Some(given_up) = &self.given_up else {
+            tokio::time::sleep(pause).await;
+            return true;
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => !given_up.is_cancelled(),
+            () = given_up.cancelled() => false,
         }
     }
 

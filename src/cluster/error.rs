@@ -134,6 +134,15 @@ impl ApiError {
         self.code() == Some(403)
     }
 
+    /// Whether somebody is not let do this: by permissions, or by admission (a webhook answers with
+    /// 400 or 403, a `ValidatingAdmissionPolicy` with 422, each in these words).
+    #[must_use]
+    pub fn is_no_permission(&self) -> bool {
+        let Self::Refused { code, message, .. } = self else { return false };
+        let admission = message.contains("denied the request") || message.contains("denied request:");
+        *code == 403 || (matches!(code, 400 | 422) && admission)
+    }
+
     /// What permission is missing, when that is why the request was refused. Admission (a quota, a
     /// policy) refuses with the same code, and no permission helps against that.
     #[must_use]

@@ -91,6 +91,30 @@ impl Cluster {
         self.call(&Call { verb: "patch", method: Method::PATCH, path, accept: JSON, body }).await
     }
 
+    /// Whether this user may take the object with this UID over into a set; nothing is written.
+    /// `false`: permissions or an admission policy do not let them.
+    ///
+    /// # Errors
+    /// It cannot be said: the request fails, or is refused for another reason.
+    pub async fn may_take_over(
+        &self,
+        id: &ObjectId,
+        resource: &Resource,
+        uid: &str,
+        set_id: &str,
+    ) -> Result<bool, ApiError> {
+        let change = json!({"metadata": {"uid": uid, "labels": {names::PART_OF: set_id}}});
+        let path = format!("{}?fieldManager={}&dryRun=All", resource.path(id), names::FIELD_MANAGER);
+        let body = Some((MERGE_PATCH, change.to_string().into_bytes()));
+        match self.call(&Call { verb: "patch", method: Method::PATCH, path, accept: JSON, body }).await {
+            Ok(_) => Ok(true),
+            // Who may not even ask in the name of that user learns nothing of their rights.
+            Err(error) if error.denied().is_some_and(|denied| denied.access.verb == "impersonate") => Err(error),
+            Err(error) if error.is_no_permission() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Deletes the object with this UID and no other.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::object::GroupKind;
 
+use super::RepositoryKey;
 use super::names::is_dns_label;
 
 /// A configuration in which every name, URL and duration was checked.
@@ -207,6 +208,18 @@ impl ServiceAccount {
 }
 
 impl Source {
+    /// Which repository it is, however the URL spells it.
+    #[must_use]
+    pub fn key(&self) -> RepositoryKey {
+        RepositoryKey::of(&self.url)
+    }
+
+    /// Whether both read the same of the same repository.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.reference == other.reference && (self.url == other.url || self.key() == other.key())
+    }
+
     /// The URL without user, password and query: fit for logs, errors and pages.
     #[must_use]
     pub fn display_url(&self) -> String {

@@ -12,12 +12,21 @@ pub const REPLACE: &str = "driftless.dev/replace";
 pub const IGNORE_FIELDS: &str = "driftless.dev/ignore-fields";
 /// Opt-in on a `ConfigMap` or Secret: the key of it that holds a configuration of an agent.
 pub const CONFIGURATION: &str = "driftless.dev/configuration";
-/// Annotation on a parent: the commit whose prune a person approved.
+/// Annotation on a parent: the prune that a person approved, `COMMIT/DIGEST/TIME`.
 pub const APPROVE: &str = "driftless.dev/approve";
 /// Annotation on a parent: look at the branch now. The value is a time, so that asking twice is two requests.
 pub const SYNC_REQUESTED: &str = "driftless.dev/sync-requested-at";
 /// Annotation on a parent: `"true"` stops the sync until it is resumed.
 pub const SUSPEND: &str = "driftless.dev/suspend";
+/// The Lease of the agent, in its namespace.
+pub const LEASE: &str = "driftless";
+/// The Secret in the agent's namespace with the key under which Secrets are digested.
+pub const DIGEST_KEY: &str = "driftless-digest-key";
+/// Before the name of a sync: the name of its parent, a `ConfigMap` in the agent's namespace.
+pub const PARENT_PREFIX: &str = "driftless-";
+/// Between the name of a parent and the hash of a shard of its inventory. The name of a sync has no
+/// dot, so no parent is ever called so.
+pub const SHARD_INFIX: &str = ".observed-";
 /// Label on every parent, which finds them all.
 pub const SYNC_LABEL: &str = "driftless.dev/sync";
 /// Label on the further `ConfigMap`s of a large inventory: the sync whose objects they tell of.

@@ -54,18 +54,6 @@ pub enum Change {
     },
 }
 
-/// Whether a resource version is newer than another one of the same kind: they are decimal numbers
-/// that grow (KEP-5504). Where one is not, the first counts as newer: it is what came last.
-#[must_use]
-pub fn is_newer(version: &str, than: &str) -> bool {
-    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !number(version) || !number(than) {
-        return version != than;
-    }
-    let (version, than) = (version.trim_start_matches('0'), than.trim_start_matches('0'));
-    (version.len(), version) > (than.len(), than)
-}
-
 impl Change {
     #[must_use]
     pub fn id(&self) -> &ObjectId {

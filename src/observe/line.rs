@@ -243,10 +243,11 @@ fn contested<'a>(sync: &'a str, contest: &'a Contest) -> Line<'a> {
 
 /// Who quarrels about what, and what to do.
 pub(super) fn quarrel(contest: &Contest) -> String {
-    let other = contest.manager.as_deref().unwrap_or("somebody");
+    let other = contest.rivals().unwrap_or_else(|| "somebody".into());
+    let all = if contest.managers.len() > 1 { "all" } else { "both" };
     let fields = if contest.fields.is_empty() { "it".to_owned() } else { contest.fields.join(", ") };
     format!(
-        "{other} and driftless both write {fields}; it was healed {} times in a row, and each further heal waits longer, up to 5 minutes; stop {other}, take the fields out of git, or leave them to it by driftless.dev/ignore-fields",
+        "{other} and driftless {all} write {fields}; it was healed {} times in a row, and each further heal waits longer, up to 5 minutes; stop {other}, take the fields out of git, or leave them to it by driftless.dev/ignore-fields",
         contest.heals
     )
 }

@@ -66,6 +66,7 @@ pub(super) fn contest() -> Contest {
     Contest {
         object: web(),
         manager: Some("other-operator".into()),
+        managers: Vec::new(),
         fields: vec!["spec.replicas".into()],
         heals: 5,
         until: Timestamp::from_second(1_700_000_060).unwrap(),

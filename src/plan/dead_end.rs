@@ -3,8 +3,9 @@
 //! that is taken, a webhook whose backend is gone). Nobody but a person can know that, so it is held for
 //! an approval.
 
-use crate::object::{Digest, Harmless, ObjectId};
+use crate::object::{Harmless, ObjectId};
 
+use super::approval::despite_digest;
 use super::{Held, Plan, Reason, Verb};
 
 /// Refused objects that are named.
@@ -23,7 +24,9 @@ pub fn dead_end(commit: &str, plan: &Plan, refused: &[&ObjectId], total: usize) 
         if kept.len() == 1 { ("1 object".to_owned(), "is") } else { (format!("{} objects", kept.len()), "are") };
     let (gone, refused) = (listed(&kept), listed(refused));
     let reason = format!("{objects} that left git {are} kept ({gone}), since the API server refuses {refused}");
-    Some(Held { commit: commit.to_owned(), prune: kept.len(), total, reason, despite: set(&kept) })
+    let objects = kept.iter().take(Held::MOST).map(|id| (*id).clone()).collect();
+    let digest = despite_digest(&kept);
+    Some(Held { commit: commit.to_owned(), prune: kept.len(), total, reason, digest, objects })
 }
 
 /// `Service shop/new, Service shop/other and 2 more`.
@@ -42,20 +45,6 @@ impl Plan {
             (step.verb, step.reason) = (Verb::Keep, Reason::Blocked { why: why.clone() });
         }
     }
-}
-
-/// Stands for a set of objects: 128 bits, since who writes the repository chooses the names.
-fn set(objects: &[&ObjectId]) -> String {
-    let mut text = String::new();
-    for id in objects {
-        // No name holds a zero byte, and an object outside of namespaces is in none without a name.
-        for part in [&*id.gk.group, &*id.gk.kind, id.namespace.as_deref().unwrap_or("\0"), &*id.name] {
-            text.push_str(part);
-            text.push('\0');
-        }
-    }
-    let half = u128::from_be_bytes(Digest::of(text.as_bytes()).short().0);
-    format!("despite-{half:032x}")
 }
 
 #[cfg(test)]
@@ -87,14 +76,12 @@ mod tests {
             held.reason,
             "1 object that left git is kept (Service shop/old), since the API server refuses Service shop/new"
         );
-        let approval = |commit: &str, kept: &[&str]| dead_end(commit, &pruning(kept), &[&new], 7).unwrap().approval();
-        assert_eq!(held.approval(), approval("c0ffee", &["old"]));
-        for other in [approval("c0ffe", &["old"]), approval("c0ffee", &["older"]), approval("c0ffee", &["old", "more"])]
-        {
-            assert_ne!(held.approval(), other);
+        assert_eq!(held.objects, [id("old")]);
+        let digest = |kept: &[&str]| dead_end("c0ffee", &pruning(kept), &[&new], 7).unwrap().digest;
+        assert_eq!(held.digest, digest(&["old"]));
+        for other in [digest(&["older"]), digest(&["old", "more"]), crate::plan::digest_of([&id("old")])] {
+            assert_ne!(held.digest, other);
         }
-        let guarded = Held { despite: String::new(), ..held };
-        assert_eq!((guarded.is_dead_end(), &*guarded.approval()), (false, "c0ffee"));
     }
 
     #[test]

@@ -8,23 +8,7 @@ use crate::object::{Fingerprint, GroupKind, ObjectId, Observed, Short, Unreadabl
 
 use super::prune::{guard, orphan, shelter};
 use super::replace::{Replaceables, replace};
-use super::{Desired, Inventory, Plan, Reason, Recorded, Step, Verb};
-
-/// The other syncs of this agent: between them an object may move.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Others {
-    /// The name of each by its `ApplySet` id.
-    pub sets: BTreeMap<String, Arc<str>>,
-    /// Which of them declares an object, as of its newest commit.
-    pub declared: BTreeMap<ObjectId, Arc<str>>,
-    /// Which of them declares anything in a namespace.
-    pub namespaces: BTreeMap<Arc<str>, Arc<str>>,
-    /// One of the same repository, some of whose manifests in this commit cannot be used: an orphan
-    /// may have moved there.
-    pub unsure: Option<Arc<str>>,
-    /// Which of them declares anything of a kind.
-    pub kinds: BTreeMap<GroupKind, Arc<str>>,
-}
+use super::{Approved, Desired, Inventory, Others, Plan, Reason, Recorded, Step, Verb};
 
 /// Everything that a plan depends on.
 #[derive(Clone, Copy)]
@@ -44,9 +28,12 @@ pub struct Facts<'a> {
     pub inventory: &'a Inventory,
     pub prune: &'a PrunePolicy,
     pub drift: DriftPolicy,
-    /// A person approved the prune of this very commit.
-    pub approved: bool,
+    /// What a person approved of the prune of this very commit.
+    pub approved: Approved<'a>,
     pub others: &'a Others,
+    /// How the configuration has changed where the objects come from, since the inventory was last
+    /// exact.
+    pub source_change: Option<&'a str>,
     /// Jobs that were seen to be deleted before they had ended.
     pub cut: &'a BTreeSet<ObjectId>,
     /// What cannot be changed in place, and could be created again.
@@ -144,6 +131,9 @@ fn in_place(
         if let Some(why) = facts.unreadable.of(id) {
             return (Verb::Refuse, Reason::Unreadable { why: why.to_owned() });
         }
+        if let Some(claimed) = facts.others.claim(id, None, facts.set_id, recorded.is_some()) {
+            return claimed;
+        }
         return match recorded {
             None => (Verb::Create, Reason::NotFound),
             Some(recorded) if recorded.digest != desired.digest.short() => (Verb::Create, Reason::GitChanged),
@@ -157,8 +147,8 @@ fn in_place(
     if desired.manifest.directives.create_only {
         return (Verb::Unchanged, Reason::CreateOnly);
     }
-    if let Some(refused) = foreign(facts, id, live) {
-        return refused;
+    if let Some(claimed) = facts.others.claim(id, live.part_of.as_deref(), facts.set_id, recorded.is_some()) {
+        return claimed;
     }
     if let Some(termination) = &live.terminating {
         return (Verb::Wait, Reason::Terminating { finalizers: termination.finalizers.clone() });
@@ -172,18 +162,6 @@ fn in_place(
             Some(reason) => (Verb::Configure, reason),
         },
     }
-}
-
-/// What is to be said of an object that carries the label of another set.
-fn foreign(facts: &Facts<'_>, id: &ObjectId, live: &Observed) -> Option<(Verb, Reason)> {
-    let set = live.part_of.as_deref().filter(|set| *set != facts.set_id)?;
-    Some(match facts.others.sets.get(set) {
-        Some(sync) if facts.others.declared.get(id) == Some(sync) => {
-            (Verb::Refuse, Reason::OtherSet { owner: format!("sync {sync}") })
-        }
-        Some(sync) => (Verb::Configure, Reason::HandedOver { from: Arc::clone(sync) }),
-        None => (Verb::Refuse, Reason::OtherSet { owner: format!("another ApplySet ({set})") }),
-    })
 }
 
 fn difference(desired: &Desired, live: &Observed, recorded: &Recorded, marked: bool) -> Option<Reason> {

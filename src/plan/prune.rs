@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use crate::object::{GroupKind, ObjectId, Observed, Short};
 
-use super::{Facts, Held, Plan, Reason, Recorded, Stage, Step, Verb};
+use super::{Approved, Facts, Held, Plan, Reason, Recorded, Stage, Step, Verb, digest_of};
 
 /// The guard lets prunes of up to this many objects pass, whatever their share.
 const ALWAYS_ALLOWED: usize = 5;
 
 /// Decides about an object that is in the inventory and not declared.
 pub(super) fn orphan(facts: &Facts<'_>, id: &ObjectId, live: Option<&Observed>, recorded: &Recorded) -> (Verb, Reason) {
+    if let Some(what) = facts.others.reserved.own(id) {
+        return (Verb::Forget, Reason::Own { what });
+    }
     if let Some(why) = facts.doubt {
         return (Verb::Keep, Reason::Blocked { why: why.to_owned() });
     }
@@ -21,12 +24,12 @@ pub(super) fn orphan(facts: &Facts<'_>, id: &ObjectId, live: Option<&Observed>, 
             None => (Verb::Forget, Reason::Gone),
         };
     };
-    if let Some(by) = facts.others.declared.get(id) {
-        // Until the other sync has taken it over, nobody else remembers it.
-        let ours = live.part_of.as_deref() == Some(facts.set_id);
-        return (if ours { Verb::Keep } else { Verb::Forget }, Reason::Declared { by: by.clone() });
+    let label = live.part_of.as_deref();
+    // Until the other sync has taken it over, nobody else remembers it.
+    if let Some(by) = facts.others.taker(id).filter(|_| label.is_none_or(|set| set == facts.set_id)) {
+        return (Verb::Keep, Reason::Declared { by: Arc::clone(by) });
     }
-    match live.part_of.as_deref() {
+    match label {
         Some(set) if set == facts.set_id => {}
         // It was let go of, and the answer did not arrive, or was not recorded.
         None if (live.detach || recorded.detach) && live.digest.is_none() => {
@@ -34,9 +37,12 @@ pub(super) fn orphan(facts: &Facts<'_>, id: &ObjectId, live: Option<&Observed>, 
         }
         None => return (Verb::Keep, Reason::NotOurs { what: "label applyset.kubernetes.io/part-of" }),
         Some(set) => {
-            return match facts.others.sets.get(set) {
+            return match facts.others.of_set(set) {
                 // The other sync took it over already.
-                Some(sync) => (Verb::Forget, Reason::Declared { by: sync.clone() }),
+                Some((sync, neighbour)) if neighbour.knows(id) => {
+                    (Verb::Forget, Reason::Declared { by: Arc::clone(sync) })
+                }
+                Some((sync, _)) => (Verb::Keep, Reason::Unremembered { sync: Arc::clone(sync) }),
                 None => (Verb::Forget, Reason::OtherSet { owner: format!("another ApplySet ({set})") }),
             };
         }
@@ -50,8 +56,8 @@ pub(super) fn orphan(facts: &Facts<'_>, id: &ObjectId, live: Option<&Observed>, 
     if let Some(reason) = unproven(live, recorded) {
         return (Verb::Keep, reason);
     }
-    if let Some(sync) = &facts.others.unsure {
-        return (Verb::Keep, Reason::Unsure { sync: sync.clone() });
+    if let Some(sync) = facts.others.unsure(id) {
+        return (Verb::Keep, Reason::Unsure { sync: Arc::clone(sync) });
     }
     if let Some(by) = user(facts, id) {
         return (Verb::Refuse, Reason::StillUsed { by });
@@ -118,11 +124,12 @@ pub(super) fn shelter(facts: &Facts<'_>, plan: &mut Plan) {
         let goes = |step: &Step| matches!(step.verb, Verb::Prune | Verb::Forget | Verb::Wait) && !left(step);
         let stays = |step: &&Step| !goes(step) && within(&step.id);
         let own = plan.steps.iter().find(stays).map(|step| step.id.to_string());
-        let namespace = facts.others.namespaces.get(&step.id.name).filter(|_| step.id.gk.is("", "Namespace"));
-        let kinds =
-            facts.others.kinds.iter().filter(|(gk, _)| facts.crds.get(*gk).is_some_and(|crd| **crd == *step.id.name));
-        let kind = kinds.map(|(_, sync)| sync).next().filter(|_| &*step.id.gk.kind == "CustomResourceDefinition");
-        let other = namespace.or(kind).map(|sync| format!("what sync {sync} declares"));
+        let other = match &*step.id.gk.kind {
+            "Namespace" if facts.others.reserved.is_home(&step.id) => Some("the state of this agent".into()),
+            "Namespace" if step.id.gk.is("", "Namespace") => facts.others.in_namespace(&step.id.name),
+            "CustomResourceDefinition" => facts.others.of_crd(facts.crds, &step.id.name),
+            _ => None,
+        };
         if let Some(what) = own.or(other) {
             let detached = plan.steps.iter().filter(|step| left(step) && within(&step.id));
             // Let go of, they would be nobody's, and go with the next prune.
@@ -140,26 +147,41 @@ pub(super) fn shelter(facts: &Facts<'_>, plan: &mut Plan) {
 /// Holds everything that would be deleted, to be created again or not, when it is too much to be
 /// believed without asking.
 pub(super) fn guard(facts: &Facts<'_>, plan: &mut Plan) {
-    let prune = plan.steps.iter().filter(|step| step.deletes()).count();
+    // In the order of identities, as all steps are.
+    let going: Vec<&ObjectId> = plan.steps.iter().filter(|step| step.deletes()).map(|step| &step.id).collect();
+    let prune = going.len();
     let again = match plan.count(Verb::Replace) {
         0 => String::new(),
         replaced => format!(" ({replaced} of them to create again)"),
     };
-    let total = facts.inventory.values().filter(|recorded| !recorded.fresh).count();
+    // What the commit adds must not hide how much it removes.
+    let settled = facts.inventory.values().filter(|recorded| !recorded.fresh).count();
+    let unsettled = going.iter().filter(|id| facts.inventory.get(**id).is_some_and(|recorded| recorded.fresh)).count();
+    let total = settled + unsettled;
     let percent = usize::from(facts.prune.max_percent);
-    let reason = if prune == 0 {
+    let mut reason = if prune == 0 {
         return;
     } else if facts.desired.is_empty() {
         format!("the commit declares no object at all; all {prune} of this sync would be deleted")
-    } else if prune > ALWAYS_ALLOWED && prune * 100 > percent * total {
-        format!("the commit would delete {prune} of {total} objects{again}, more than prune.maxPercent ({percent} %)")
+    } else if prune > ALWAYS_ALLOWED && prune * 100 > percent * settled {
+        let of = if unsettled == 0 { String::new() } else { format!(" of the {settled} that were there before") };
+        format!(
+            "the commit would delete {prune} of {total} objects{again}, more than prune.maxPercent ({percent} %){of}"
+        )
+    } else if let Some(change) = facts.source_change {
+        format!("{change}, and the commit would delete {prune} of {total} objects{again}")
     } else {
         return;
     };
-    if facts.approved {
+    if facts.approved.covers(&going, facts.inventory) {
         plan.by_approval = true;
         return;
     }
+    if facts.approved != Approved::Nothing {
+        reason.push_str("; the approval of this commit was given for other objects, or was carried out already");
+    }
+    let digest = digest_of(going.iter().copied());
+    let objects = going.iter().take(Held::MOST).map(|id| (*id).clone()).collect();
     for step in &mut plan.steps {
         if let Reason::Immutable { fields, .. } = &step.reason {
             (step.verb, step.reason) = (Verb::Keep, Reason::ReplaceHeld { fields: Arc::clone(fields) });
@@ -167,7 +189,7 @@ pub(super) fn guard(facts: &Facts<'_>, plan: &mut Plan) {
             (step.verb, step.reason) = (Verb::Keep, Reason::Held);
         }
     }
-    plan.held = Some(Held { commit: facts.commit.to_owned(), prune, total, reason, ..Held::default() });
+    plan.held = Some(Held { commit: facts.commit.to_owned(), prune, total, reason, digest, objects });
 }
 
 /// In which order to prune: dependents before dependencies, and the stages of applying backwards.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::object::{Digest, DigestKey, GroupKind, Manifest, ObjectId, Scope};
 
-use super::Problem;
+use super::{Problem, Reserved};
 
 /// A manifest in its place, with the digest that its live object is to carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +24,13 @@ pub struct Resolved {
 }
 
 /// Gives every manifest its namespace: its own, else `target`, else `default`; none where the
-/// kind is cluster-scoped. `scope` answers for a kind in a version.
+/// kind is cluster-scoped. `scope` answers for a kind in a version. What is the agent's own is refused.
 #[must_use]
 pub fn resolve(
     manifests: &[Arc<Manifest>],
     target: Option<&str>,
     key: &DigestKey,
+    reserved: &Reserved,
     scope: &dyn Fn(&GroupKind, &str) -> Scope,
 ) -> Resolved {
     let defined: BTreeMap<GroupKind, bool> = manifests.iter().filter_map(|manifest| manifest.defines()).collect();
@@ -45,6 +46,13 @@ pub fn resolve(
         match place(manifest, target, &answer) {
             Err(message) => resolved.problems.push(problem(manifest, message)),
             Ok(placed) => {
+                if let Some(own) = reserved.declared(&placed) {
+                    let message = format!(
+                        "is one of driftless's own objects ({own}), which no repository may declare; remove it, or give it another name"
+                    );
+                    resolved.problems.push(problem(&placed, message));
+                    continue;
+                }
                 if let Some(first) = seen.get(&placed.id) {
                     let message = format!("declared twice: here and in {}", first.origin);
                     resolved.problems.push(problem(&placed, message));
@@ -101,7 +109,8 @@ mod tests {
     }
 
     fn resolved(manifests: &[Arc<Manifest>]) -> Resolved {
-        resolve(manifests, Some("shop"), &DigestKey::new([0; 32]), &scope)
+        let reserved = Reserved::new("shop".into(), ["web".into()]);
+        resolve(manifests, Some("shop"), &DigestKey::new([0; 32]), &reserved, &scope)
     }
 
     #[test]
@@ -140,6 +149,18 @@ mod tests {
         assert!(messages[1].contains("no kind Nothing in e.com/v1"), "{messages:?}");
         assert!(messages[2].contains("does not answer: 503"), "{messages:?}");
         assert!(messages[3].contains("a.yaml:5") && messages[3].contains("a.yaml:4"), "{messages:?}");
+    }
+
+    #[test]
+    fn what_is_the_agents_own_once_it_has_its_namespace_is_refused_with_its_place() {
+        let all = resolved(&[
+            manifest(1, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}})),
+            manifest(7, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "driftless-web"}})),
+        ]);
+        assert_eq!(all.desired.len(), 1);
+        let text = all.problems[0].to_string();
+        assert!(text.starts_with("ConfigMap shop/driftless-web (a.yaml:7): is one of driftless's own"), "{text}");
+        assert!(text.contains("the inventory of sync web"), "{text}");
     }
 
     #[test]

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::object::{Blame, Harmless, Health, HealthStatus, ObjectId, Origin};
+
+use super::{Approval, Provenance};
 
 /// One commit, for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,34 +123,23 @@ pub struct Held {
     pub commit: String,
     /// Objects that the commit would delete.
     pub prune: usize,
-    /// Objects in the inventory.
+    /// Objects of the sync, without those that were added since it was last applied whole, unless they
+    /// would go, too.
     pub total: usize,
     /// Why it is held, with the figures.
     pub reason: String,
-    /// Where it is held since objects of the commit are refused ([`super::dead_end`]): stands for the
-    /// objects that would be deleted all the same. Empty where the guard holds it.
+    /// Stands for the set of objects that would be deleted, and for what it waits ([`super::Approval`]);
+    /// empty where an older version of driftless held it.
     #[serde(skip_serializing_if = "String::is_empty")]
-    pub despite: String,
+    pub digest: String,
+    /// The first of them, [`Held::MOST`] at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<ObjectId>,
 }
 
 impl Held {
-    /// Whether it is held for what the API server refuses, and not by the guard.
-    #[must_use]
-    pub fn is_dead_end(&self) -> bool {
-        !self.despite.is_empty()
-    }
-
-    /// The value of the annotation by which it is approved.
-    #[must_use]
-    pub fn approval(&self) -> String {
-        if self.is_dead_end() { format!("{}/{}", self.commit, self.despite) } else { self.commit.clone() }
-    }
-}
-
-/// The commit that an approval is for.
-#[must_use]
-pub fn approved_commit(approval: &str) -> &str {
-    approval.split('/').next().unwrap_or_default()
+    /// How many objects are listed at most.
+    pub const MOST: usize = 50;
 }
 
 /// A live object that was found to be no longer what had been applied.
@@ -164,20 +156,35 @@ pub struct Drift {
     pub healed: bool,
 }
 
-/// An object that another manager changes again and again.
+/// An object of which others change some fields again and again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Contest {
     pub object: ObjectId,
-    /// The other manager, where it is known.
+    /// Who of the others wrote last, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub manager: Option<std::sync::Arc<str>>,
-    /// What both write.
+    pub manager: Option<Arc<str>>,
+    /// All others who write, where they are several; the first eight of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub managers: Vec<Arc<str>>,
+    /// What they and driftless write, the first 20 of it.
     pub fields: Vec<String>,
-    /// How often in a row it was healed.
+    /// How often in a row the one that was healed most was healed.
     pub heals: u32,
-    /// It is not healed before this time, unless it drifts in another way.
+    /// They are not healed before this time, unless another field drifts, too.
     pub until: Timestamp,
+}
+
+impl Contest {
+    /// The others as people name them: `a`, `a and b`, `a, b and c`; `None` where nobody left a name.
+    #[must_use]
+    pub fn rivals(&self) -> Option<String> {
+        match &self.managers[..] {
+            [] => self.manager.as_ref().map(ToString::to_string),
+            [only] => Some(only.to_string()),
+            [first @ .., last] => Some(format!("{} and {last}", first.join(", "))),
+        }
+    }
 }
 
 /// Where a sync stands, in full.
@@ -193,6 +200,9 @@ pub struct SyncStatus {
     /// `branch main`, `tag v1`, …
     pub reference: String,
     pub path: String,
+    /// Where the objects come from, as of when the inventory was last exact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
     /// The commit that the cluster was last made equal to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub synced: Option<Commit>,
@@ -207,6 +217,9 @@ pub struct SyncStatus {
     pub former: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<Held>,
+    /// The newest approval of a prune, also when it was carried out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
     /// Errors, the first [`SyncStatus::MOST`] of them.
     pub problems: Vec<Problem>,
     /// The same errors where some are said of many objects: one for a kind and namespace, bounded
@@ -227,6 +240,9 @@ pub struct SyncStatus {
     /// What is contested now, bounded likewise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub contested: Vec<Contest>,
+    /// What the parent has left out of this, where it has no room for all. Never known to the agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shortened: Option<String>,
 }
 
 impl SyncStatus {

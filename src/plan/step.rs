@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::object::{Fingerprint, ObjectId, Observed, Short};
+use crate::object::{Fingerprint, ObjectId, Observed, Short, names};
 
-use super::{Desired, Held, NotReplaced, Problem};
+use super::{Desired, Held, NotReplaced, Own, Problem, Unsettled};
 
 /// What the inventory remembers of one object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Recorded {
     /// Added since the inventory was last exact. The guard counts without these, or a commit
     /// that adds much could hide how much it removes.
     pub fresh: bool,
+    /// It is no longer declared, and a person approved its deletion ([`super::Approval`]).
+    pub approved: bool,
 }
 
 impl Recorded {
@@ -35,6 +37,7 @@ impl Recorded {
             applied: live.fingerprint.is_some(),
             detach: desired.manifest.directives.detach,
             fresh,
+            approved: false,
         }
     }
 }
@@ -114,6 +117,23 @@ pub enum Reason {
     Gone,
     OtherSet {
         owner: String,
+    },
+    /// It is another sync's, of which it is not known whether it still declares it.
+    Unsettled {
+        sync: Arc<str>,
+        why: Unsettled,
+    },
+    /// It is of a sync that left the configuration.
+    Unconfigured {
+        sync: Arc<str>,
+    },
+    /// It has the label of another sync, which neither declares it nor has it in its inventory.
+    Unremembered {
+        sync: Arc<str>,
+    },
+    /// It is the agent's own.
+    Own {
+        what: Own,
     },
     Declared {
         by: Arc<str>,
@@ -202,6 +222,18 @@ impl fmt::Display for Reason {
             Self::RemovedFromGit => out.write_str("removed from git"),
             Self::Gone => out.write_str("removed from git, and gone already"),
             Self::OtherSet { owner } => write!(out, "belongs to {owner}; remove it there first, or here"),
+            Self::Unsettled { sync, why } => {
+                write!(out, "belongs to sync {sync}, which may still declare it: {why}")
+            }
+            Self::Unconfigured { sync } => write!(
+                out,
+                "belongs to sync {sync}, which is not configured any more; to go on without deleting anything: driftless remove {sync} --keep-objects"
+            ),
+            Self::Unremembered { sync } => write!(
+                out,
+                "removed from git, and kept, since its label says that it is sync {sync}'s, which does not know it; remove the label {} or delete the object", names::PART_OF
+            ),
+            Self::Own { what } => write!(out, "is one of driftless's own objects ({what})"),
             Self::Declared { by } => write!(out, "sync {by} declares it now"),
             Self::KeptKind => {
                 out.write_str("removed from git, and kept, since deleting it would delete data; delete it by hand, or name its kind in prune.include")
@@ -277,6 +309,14 @@ impl Step {
         matches!(self.verb, Verb::Prune | Verb::Replace)
     }
 
+    /// Whether the object may be deleted to be created again, now or once that is known to be needed.
+    #[must_use]
+    pub fn may_replace(&self) -> bool {
+        self.desired.as_ref().is_some_and(|desired| desired.manifest.directives.replace)
+            && (self.verb == Verb::Configure
+                || matches!(self.reason, Reason::Immutable { .. } | Reason::ReplaceHeld { .. }))
+    }
+
     /// Whether the step deletes or detaches what git does not declare.
     #[must_use]
     pub fn prunes(&self) -> bool {
@@ -299,9 +339,9 @@ impl Step {
 pub struct Plan {
     /// One step an object, in the order of `ObjectId`.
     pub steps: Vec<Step>,
-    /// The guard holds the prune until a person approves the commit.
+    /// The guard holds the prune until a person approves it.
     pub held: Option<Held>,
-    /// The guard would hold the prune, had a person not approved the commit.
+    /// The guard would hold the prune, had a person not approved it.
     pub by_approval: bool,
     /// Why nothing may be pruned in this cycle, other than the guard.
     pub blocked: Option<String>,

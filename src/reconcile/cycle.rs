@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::object::{GroupKind, Health, HealthStatus, ObjectId};
+use crate::object::{GroupKind, Health, HealthStatus, ObjectId, Short};
 use crate::plan::{
     AppliedObject, Inventory, Obstacle, Plan, Problem, PruneResult, PrunedObject, Reason, Recorded, Replaceables, Step,
     Verb, Wave, waves,
 };
 
+use super::basis::Basis;
 use super::obstacles::Obstacles;
 use super::{Observation, RenderedCommit};
 
@@ -23,6 +24,7 @@ pub(super) fn objects_of(gk: &GroupKind, namespace: Option<&Arc<str>>) -> String
 #[derive(Debug)]
 pub(super) struct Cycle {
     pub rendered: Arc<RenderedCommit>,
+    pub basis: Basis,
     pub began: Duration,
     pub plan: Arc<Plan>,
     pub waves: Vec<Wave>,
@@ -48,16 +50,19 @@ pub(super) struct Cycle {
     pub meanwhile: BTreeSet<ObjectId>,
     /// Objects whose answers were noted one by one.
     pub noted: BTreeSet<ObjectId>,
-    /// It ended before its prune, for a newer commit or since the sync was suspended.
+    /// It ended before all of it was carried out, since it no longer stood.
     pub cut_short: bool,
+    /// What is under way was told to begin no further object.
+    pub interrupted: bool,
     /// Orphans that were not what had been seen when they were about to be pruned.
     pub undecided: usize,
     pub obstacles: Obstacles,
 }
 
 impl Cycle {
-    pub fn new(rendered: Arc<RenderedCommit>, began: Duration) -> Self {
+    pub fn new(rendered: Arc<RenderedCommit>, epoch: u64, began: Duration) -> Self {
         Self {
+            basis: Basis { commit: rendered.commit.id.clone(), epoch },
             rendered,
             began,
             plan: Arc::default(),
@@ -75,6 +80,7 @@ impl Cycle {
             meanwhile: BTreeSet::new(),
             noted: BTreeSet::new(),
             cut_short: false,
+            interrupted: false,
             undecided: 0,
             obstacles: Obstacles::default(),
         }
@@ -228,6 +234,8 @@ impl Cycle {
     /// Notes what was applied; gives what proved to be replaceable.
     pub fn applied(&mut self, outcomes: Vec<AppliedObject>, inventory: &mut Inventory) -> Replaceables {
         let mut replaceable = Replaceables::new();
+        let begun: BTreeSet<&ObjectId> = outcomes.iter().map(|outcome| &outcome.id).collect();
+        self.cut_short |= self.plan.steps.iter().any(|step| step.applies() && !begun.contains(&step.id));
         for outcome in outcomes {
             self.changed += usize::from(outcome.result.changed());
             // What came after its answer was noted (it drifted, and was healed) is newer.
@@ -251,6 +259,8 @@ impl Cycle {
 
     /// Notes what was pruned.
     pub fn pruned(&mut self, outcomes: Vec<PrunedObject>, inventory: &mut Inventory) {
+        let begun: BTreeSet<&ObjectId> = outcomes.iter().map(|outcome| &outcome.id).collect();
+        self.cut_short |= self.plan.steps.iter().any(|step| step.prunes() && !begun.contains(&step.id));
         for outcome in outcomes {
             let problem = |message: String| Problem { object: Some(outcome.id.clone()), origin: None, message };
             match outcome.result {
@@ -280,13 +290,28 @@ impl Cycle {
         let forgotten: BTreeSet<&ObjectId> =
             self.plan.steps.iter().filter(|step| step.verb == Verb::Forget).map(|step| &step.id).collect();
         inventory.retain(|id, _| !forgotten.contains(id));
-        let whole = !self.cut_short && self.plan.held.is_none() && self.plan.blocked.is_none();
-        if whole && self.problems.is_empty() {
+        if self.is_whole() {
             for recorded in inventory.values_mut() {
                 recorded.fresh = false;
             }
         }
         inventory
+    }
+
+    /// Declared objects that are waited for, with the digest of their manifest: those that cannot be
+    /// made yet, and, where health counts, those that are not healthy.
+    pub fn waited(&self, health_counts: bool) -> impl Iterator<Item = (&ObjectId, Short)> {
+        let waited = move |step: &&Step| {
+            matches!(step.reason, Reason::Homeless { .. })
+                || (health_counts && self.health.get(&step.id).is_some_and(|health| !health.is_current()))
+        };
+        let digest = |step: &Step| step.desired.as_ref().map_or_else(Short::default, |desired| desired.digest.short());
+        self.plan.steps.iter().filter(waited).map(move |step| (&step.id, digest(step)))
+    }
+
+    /// Whether the commit was carried out whole, its prunes included.
+    pub fn is_whole(&self) -> bool {
+        !self.cut_short && self.plan.held.is_none() && self.plan.blocked.is_none() && self.problems.is_empty()
     }
 
     /// Declared objects that are not healthy.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::object::{Blame, Change, ObjectId};
-use crate::plan::{Problem, Stage};
+use crate::plan::{Desired, Problem, Stage};
 
 use super::EffectId;
 use super::backoff::Backoff;
+use super::basis::Basis;
 use super::contest::{Contests, Way};
 
 /// Objects that are healed at once: half of what a commit gets, so that a burst never takes it all.
@@ -19,12 +20,24 @@ pub(super) const AT_ONCE: usize = 16;
 #[derive(Debug)]
 pub(super) struct Running {
     pub object: ObjectId,
+    pub basis: Basis,
+    /// What it is being applied as; `None` while it is looked at.
+    pub desired: Option<Box<Desired>>,
+    /// It was told not to begin.
+    pub interrupted: bool,
     /// When its drift was noticed.
     pub noticed: Duration,
     /// Known once it was looked at.
     pub found: Option<Found>,
     /// The audit saw a difference that the fingerprint does not show.
     pub content: bool,
+}
+
+impl Running {
+    /// Whether it is being applied, and not only looked at.
+    pub fn is_heal(&self) -> bool {
+        self.desired.is_some()
+    }
 }
 
 /// What a closer look at a drifted object has shown.
@@ -108,6 +121,11 @@ impl Lane {
     pub fn push(&mut self, id: ObjectId, waiting: Waiting) {
         self.later.remove(&id);
         self.waiting.entry((Stage::of(&id.gk), id)).or_insert(waiting);
+    }
+
+    /// What was begun and not ended waits again.
+    pub fn put_back(&mut self, running: &Running) {
+        self.push(running.object.clone(), Waiting { noticed: running.noticed, content: running.content });
     }
 
     pub fn block(&mut self, on: ObjectId, id: ObjectId, waiting: Waiting) {

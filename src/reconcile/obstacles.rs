@@ -5,8 +5,9 @@
 use std::sync::Arc;
 
 use crate::object::ObjectId;
-use crate::plan::{Held, Reason, Replaceable, dead_end};
+use crate::plan::{Approval, Held, Reason, Replaceable, Step, SyncStatus, dead_end};
 
+use super::basis::Act;
 use super::cycle::Cycle;
 use super::lane::Found;
 use super::machine::Work;
@@ -41,8 +42,7 @@ impl Obstacles {
 impl Machine {
     /// Whether the cycle goes on with another plan, and does not end to begin anew.
     pub(super) fn may_plan_again(&self, cycle: &Cycle) -> bool {
-        let overtaken = self.head.as_ref().is_some_and(|head| *head != cycle.rendered.commit.id);
-        cycle.obstacles.replanned < REPLANS && !overtaken && !self.is_suspended()
+        cycle.obstacles.replanned < REPLANS && self.stands(Act::Apply(cycle)).is_ok()
     }
 
     /// Observes and plans once more in the same cycle.
@@ -102,11 +102,27 @@ impl Machine {
         let total = self.inventory.values().filter(|recorded| !recorded.fresh).count();
         let refused: Vec<&ObjectId> = cycle.obstacles.refused.iter().collect();
         let Some(held) = dead_end(&cycle.rendered.commit.id, &cycle.plan, &refused, total) else { return false };
-        cycle.obstacles.despite = self.marks.approved.as_ref() == Some(&held.approval());
+        let going = orphans(cycle);
+        let approved = self.approved(&cycle.rendered.commit.id);
+        cycle.obstacles.despite = approved.covers_despite(&going, &self.inventory);
         if !cycle.obstacles.despite {
             cycle.obstacles.dead_end = Some(held);
         }
         cycle.obstacles.despite
+    }
+
+    /// Begins the approval of a dead end, as that of the guard begins with a plan ([`Self::begin_approved`]).
+    /// Whether it is to be stored.
+    pub(super) fn begin_despite(&mut self, cycle: &Cycle) -> bool {
+        let Some(approval) = self.status.approval.as_ref().filter(|approval| !approval.begun) else { return false };
+        let approval = Some(Approval { begun: true, ..approval.clone() });
+        for id in orphans(cycle) {
+            if let Some(recorded) = self.inventory.get_mut(id) {
+                recorded.approved = true;
+            }
+        }
+        self.status = Arc::new(SyncStatus { approval, ..(*self.status).clone() });
+        true
     }
 
     /// What is held before the cycle has applied: what was held for refused objects stands until it is
@@ -120,7 +136,8 @@ impl Machine {
     /// Says once that a prune is held for what is refused.
     pub(super) fn tell_dead_end(&mut self, cycle: &Cycle) {
         let Some(held) = &cycle.obstacles.dead_end else { return };
-        if self.status.held.as_ref().is_none_or(|before| before.approval() != held.approval()) {
+        let set = |held: &Held| (held.commit.clone(), held.digest.clone());
+        if self.status.held.as_ref().is_none_or(|before| set(before) != set(held)) {
             self.effects.push(Effect::Tell(Notice::Held(held.clone())));
         }
     }
@@ -135,4 +152,9 @@ impl Machine {
         };
         cycle.obstacles.dead_end.as_ref().map(way).unwrap_or_default()
     }
+}
+
+/// What a plan prunes.
+fn orphans(cycle: &Cycle) -> Vec<&ObjectId> {
+    cycle.plan.steps.iter().filter(|step| Step::prunes(step)).map(|step| &step.id).collect()
 }

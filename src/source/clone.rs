@@ -3,10 +3,12 @@
 //! Each sync has a clone of its own, also where two syncs name the same URL: then a fetch of one can never
 //! take away what the other reads, at the price of a second shallow copy. A lock on a file beside it keeps
 //! two processes, or the old and the new life of a sync after a configuration change, from using it at once.
-//! A new clone is made beside the old one and takes its place only when it is complete.
+//! A new clone is made beside the old one and takes its place only when it is complete. Its name follows from the
+//! sync and the repository, however the URL spells that: a new token in it makes no new clone.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -16,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::SourceError;
 use super::snapshot::hex;
+use crate::config::{Source, SyncName};
 
 /// A clone grows by a pack with every fetch, and its list of shallow commits by a line, which every later fetch
 /// has to send. libgit2 cannot shrink either, so from here on the clone is made anew.
@@ -24,6 +27,11 @@ const MOST_PACKS: usize = 50;
 const MOST_BYTES: u64 = 2 << 30;
 /// How long to wait for another user of the clone.
 const LOCK_WAIT: Duration = Duration::from_secs(20);
+/// Hexadecimal digits at the end of a clone's name.
+pub(super) const DIGITS: usize = 16;
+/// Behind the name of a clone: its lock, and the clone that is to take its place.
+pub(super) const LOCK: &str = ".lock";
+pub(super) const NEW: &str = ".new";
 
 pub(super) struct CloneDir {
     path: PathBuf,
@@ -35,10 +43,19 @@ pub(super) struct CloneLock {
 }
 
 impl CloneDir {
-    /// `<data_dir>/git/<sync>-<16 digits of the URL's SHA-256>`.
-    pub fn new(data_dir: &Path, sync: &str, url: &str) -> Self {
-        let digest = hex(&Sha256::digest(url.as_bytes())[..8]);
-        Self { path: data_dir.join("git").join(format!("{sync}-{digest}")) }
+    /// `<data_dir>/git/<sync>-<16 digits of the SHA-256 of the repository's key>`.
+    pub fn new(data_dir: &Path, sync: &SyncName, source: &Source) -> Self {
+        let digest = hex(&Sha256::digest(source.key().as_str().as_bytes())[..DIGITS / 2]);
+        Self { path: all(data_dir).join(format!("{sync}-{digest}")) }
+    }
+
+    /// The one at a path that [`CloneDir::new`] gave.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     fn beside(&self, suffix: &str) -> PathBuf {
@@ -50,15 +67,18 @@ impl CloneDir {
     /// # Errors
     /// [`SourceError::Busy`] when another user does not let go, or when `cancel` is set meanwhile.
     pub fn lock(&self, url: &str, cancel: &AtomicBool) -> Result<CloneLock, SourceError> {
-        let path = self.beside(".lock");
+        let path = self.beside(LOCK);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(storage("create the directory", parent))?;
         }
-        let file = File::options().create(true).append(true).open(&path).map_err(storage("open", &path))?;
+        let open = || File::options().create(true).append(true).open(&path).map_err(storage("open", &path));
+        let mut file = open()?;
         let deadline = Instant::now() + LOCK_WAIT;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(CloneLock { _file: file }),
+                Ok(()) if is_at(&file, &path) => return Ok(CloneLock { _file: file }),
+                // Who had it has removed the clone, and the file with it.
+                Ok(()) => file = open()?,
                 Err(TryLockError::Error(error)) => return Err(storage("lock", &path)(error)),
                 Err(TryLockError::WouldBlock) if Instant::now() > deadline || cancel.load(Ordering::Relaxed) => {
                     return Err(SourceError::Busy { url: url.to_owned() });
@@ -66,6 +86,24 @@ impl CloneDir {
                 Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
             }
         }
+    }
+
+    /// Removes the clone, and its lock last, unless somebody is using it. `Ok(false)`: somebody is.
+    ///
+    /// # Errors
+    /// It cannot be removed, or not all of it.
+    pub fn remove(&self) -> Result<bool, SourceError> {
+        let path = self.beside(LOCK);
+        let file = File::options().create(true).append(true).open(&path).map_err(storage("open", &path))?;
+        match file.try_lock() {
+            Ok(()) if is_at(&file, &path) => {}
+            Ok(()) | Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(error)) => return Err(storage("lock", &path)(error)),
+        }
+        for path in [self.beside(NEW), self.path.clone(), path] {
+            remove(&path)?;
+        }
+        Ok(true)
     }
 
     /// `None` when there is no clone, or none that libgit2 recognises.
@@ -101,7 +139,7 @@ impl CloneDir {
 
     /// An empty clone beside the present one. What an earlier try left there is removed.
     pub fn begin_anew(&self, _lock: &CloneLock) -> Result<Repository, SourceError> {
-        let path = self.beside(".new");
+        let path = self.beside(NEW);
         remove(&path)?;
         let mut options = RepositoryInitOptions::new();
         // No templates: they bring hooks and whatever else the machine has there.
@@ -114,12 +152,12 @@ impl CloneDir {
     pub fn give_up_anew(&self, fresh: Repository, _lock: &CloneLock) {
         drop(fresh);
         // Else the next try does.
-        let _ = remove(&self.beside(".new"));
+        let _ = remove(&self.beside(NEW));
     }
 
     /// Puts the new clone in the place of the old one. Killed in between, there is none, which is no harm.
     pub fn finish_anew(&self, fresh: Repository, lock: &CloneLock) -> Result<Repository, SourceError> {
-        let path = self.beside(".new");
+        let path = self.beside(NEW);
         // libgit2 keeps packs open under the path they had.
         drop(fresh);
         remove(&self.path)?;
@@ -128,6 +166,18 @@ impl CloneDir {
             storage("open the clone in", &self.path)(io::Error::other("it vanished just after it was made"))
         })
     }
+}
+
+/// Where clones are.
+pub(super) fn all(data_dir: &Path) -> PathBuf {
+    data_dir.join("git")
+}
+
+/// Whether an open file is the one that has this path.
+fn is_at(file: &File, path: &Path) -> bool {
+    let place = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let (open, there) = (file.metadata().map(place), fs::metadata(path).map(place));
+    open.is_ok_and(|open| there.is_ok_and(|there| open == there))
 }
 
 /// Exactly this directory, whatever the environment says of other ones.

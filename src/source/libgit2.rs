@@ -57,7 +57,7 @@ impl GitRemote {
             source: sync.source.clone(),
             path: sync.path.clone(),
             scrub: Scrubber::new(&sync.source),
-            clone: CloneDir::new(data_dir, sync.name.as_str(), &sync.source.url),
+            clone: CloneDir::new(data_dir, &sync.name, &sync.source),
             limits,
             cancel: AtomicBool::new(false),
             fetched: Mutex::new(None),

@@ -1,6 +1,9 @@
 //! The integration tests: one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod acts;
+mod approval;
+mod between;
 mod cli;
 mod clock;
 mod config;
@@ -27,6 +30,7 @@ mod leader;
 mod migrate;
 mod observability;
 mod order;
+mod own_objects;
 mod ownership;
 mod permission;
 mod plan;
@@ -36,11 +40,14 @@ mod reader;
 mod refused;
 mod remove;
 mod replace;
+mod restored;
 mod secrets;
 mod selfmanaged;
 mod servertrouble;
+mod settling;
 mod shop;
 mod source;
+mod sources;
 #[path = "../support/mod.rs"]
 mod support;
 mod sync;

@@ -21,8 +21,6 @@ const SIZE: usize = 10_000 * rows::ROW;
 pub(super) const KEY: &str = "observed-in";
 /// Key in a piece's binary data.
 const ROWS: &str = "rows";
-/// Behind the parent's name. The name of a sync has no dot, so no parent is ever called so.
-const INFIX: &str = ".observed-";
 const HASH_DIGITS: usize = 32;
 
 /// A parent as it is stored.
@@ -78,7 +76,7 @@ impl Piece {
     /// Whether a `ConfigMap` of this name can only be a piece of this sync.
     #[must_use]
     pub fn is_name_of(sync: &SyncName, name: &str) -> bool {
-        let hash = name.strip_prefix(&*Parent::name(sync)).and_then(|rest| rest.strip_prefix(INFIX));
+        let hash = name.strip_prefix(&*Parent::name(sync)).and_then(|rest| rest.strip_prefix(names::SHARD_INFIX));
         let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         hash.is_some_and(|hash| hash.len() == HASH_DIGITS && hash.bytes().all(digit))
     }
@@ -88,7 +86,7 @@ impl Piece {
 pub(super) fn cut(rows: &[u8], sync: &SyncName, namespace: &Arc<str>) -> Vec<Piece> {
     let piece = |rows: &[u8]| {
         let hash = u128::from_be_bytes(Digest::of(rows).short().0);
-        let name = format!("{}{INFIX}{hash:0HASH_DIGITS$x}", Parent::name(sync));
+        let name = format!("{}{}{hash:0HASH_DIGITS$x}", Parent::name(sync), names::SHARD_INFIX);
         Piece { name, sync: sync.clone(), namespace: Arc::clone(namespace), rows: STANDARD.encode(rows) }
     };
     rows.chunks(SIZE).map(piece).collect()

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::object::{Digest, Health, Manifest, Origin, Termination, Unreadable};
+use crate::plan::{Neighbour, Reserved, Stake, Unsettled};
 
 const SET: &str = "applyset-ours-v1";
 const COMMIT: &str = "c0ffee";
@@ -50,8 +51,10 @@ struct World {
     inventory: Inventory,
     prune: PrunePolicy,
     drift: DriftPolicy,
+    /// A person approved whatever is pruned.
     approved: bool,
     others: Others,
+    source_change: Option<String>,
     cut: BTreeSet<ObjectId>,
     replaceable: Replaceables,
 }
@@ -69,8 +72,9 @@ impl World {
             inventory: &self.inventory,
             prune: &self.prune,
             drift: self.drift,
-            approved: self.approved,
+            approved: if self.approved { Approved::Everything } else { Approved::Nothing },
             others: &self.others,
+            source_change: self.source_change.as_deref(),
             cut: &self.cut,
             replaceable: &self.replaceable,
         })
@@ -159,30 +163,6 @@ fn an_object_of_another_set_is_refused() {
 }
 
 #[test]
-fn an_object_moves_between_syncs_without_being_deleted() {
-    let mut to = World::default().with("a", true);
-    to.live("a").part_of = Some("applyset-from-v1".into());
-    to.others.sets.insert("applyset-from-v1".into(), "from".into());
-    assert_eq!(to.verdict("a"), (Verb::Configure, Reason::HandedOver { from: "from".into() }));
-    to.others.declared.insert(id("a"), "from".into());
-    assert_eq!(to.verdict("a").0, Verb::Refuse);
-
-    let mut from = World::default().with("a", false).with("b", true);
-    from.others.declared.insert(id("a"), "to".into());
-    assert_eq!(from.verdict("a"), (Verb::Keep, Reason::Declared { by: "to".into() }), "until it was taken over");
-    from.live("a").part_of = Some("applyset-to-v1".into());
-    assert_eq!(from.verdict("a"), (Verb::Forget, Reason::Declared { by: "to".into() }));
-}
-
-#[test]
-fn an_orphan_that_may_have_moved_to_a_broken_file_of_another_sync_is_kept() {
-    let mut world = World::default().with("a", false).with("b", true);
-    world.others.unsure = Some("to".into());
-    assert_eq!(world.verdict("a"), (Verb::Keep, Reason::Unsure { sync: "to".into() }));
-    assert!(world.plan().blocked.is_some());
-}
-
-#[test]
 fn an_orphan_is_pruned_only_with_every_proof() {
     let world = World::default().with("a", false).with("b", true);
     assert_eq!(world.verdict("a"), (Verb::Prune, Reason::RemovedFromGit));
@@ -238,6 +218,21 @@ fn the_guard_holds_a_large_prune_until_it_is_approved() {
     assert_eq!(held.held.as_ref().map(|held| (held.prune, held.total)), Some((6, 29)));
     world.approved = true;
     assert_eq!(world.plan().count(Verb::Prune), 6);
+}
+
+#[test]
+fn what_another_source_in_the_configuration_prunes_is_held_whatever_its_size() {
+    let mut world = many(1, 100);
+    assert_eq!(world.plan().count(Verb::Prune), 1);
+    world.source_change = Some("the path was a and is b".into());
+    let held = world.plan().held.expect("it is held");
+    assert_eq!((held.prune, held.total), (1, 101));
+    assert_eq!(held.reason, "the path was a and is b, and the commit would delete 1 of 101 objects");
+    assert_eq!(world.plan().count(Verb::Prune), 0);
+    world.approved = true;
+    assert!(world.plan().by_approval && world.plan().count(Verb::Prune) == 1);
+    let world = World { source_change: world.source_change.clone(), ..many(0, 3) };
+    assert!(world.plan().held.is_none(), "nothing is to go");
 }
 
 #[test]
@@ -308,10 +303,12 @@ fn a_namespace_is_not_pruned_over_the_heads_of_what_is_kept_in_it() {
     let mut foreign = world.clone();
     foreign.live("other").uid = "uid-2".into();
     assert_eq!((verb(&foreign, &space), verb(&foreign, &id("elsewhere"))), (Verb::Keep, Verb::Prune));
-    world.others.namespaces.insert("shop".into(), "sync".into());
+    let other = Neighbour { namespaces: ["shop".into()].into(), ..Neighbour::default() };
+    world.others.syncs.insert("sync".into(), other);
     assert_eq!((verb(&world, &space), verb(&world, &id("other"))), (Verb::Keep, Verb::Prune));
 }
 
+mod between;
 mod random;
 mod shelter;
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::world::{SET, World, id, key, manifest, moment, print};
-use crate::object::{Blame, Change, Health, HealthStatus, ObjectId, Observed, Scope, Termination};
+use crate::object::{Blame, Change, FieldChange, Health, HealthStatus, ObjectId, Observed, Scope, Termination};
 use crate::plan::{
-    AppliedObject, ApplyResult, Commit, Obstacle, Plan, Problem, PruneResult, PrunedObject, Replaceable, Step, Verb,
-    Wave, resolve,
+    AppliedObject, ApplyResult, Commit, Obstacle, Plan, Problem, PruneResult, PrunedObject, Replaceable, Reserved,
+    Step, Verb, Wave, resolve,
 };
-use crate::reconcile::{Audited, Effect, Examined, Input, Observation, RenderedCommit};
+use crate::reconcile::{Audited, Effect, EffectId, Examined, Input, Observation, RenderedCommit, Unrendered};
 
 impl World {
     /// What carrying out an effect does to the world, and what is learned by it.
@@ -18,6 +18,7 @@ impl World {
         match effect {
             Effect::Look { id } => {
                 self.blind = self.head.is_err();
+                self.permits.polled(id, &self.head);
                 Input::Looked { id, result: self.head.clone(), watched: self.watched }
             }
             Effect::Render { id, commit } => Input::Rendered { id, result: self.render(&commit) },
@@ -30,31 +31,66 @@ impl World {
             Effect::WriteParent { id, inventory, status } => {
                 let result = if self.parent_refused { Err("forbidden".into()) } else { Ok(()) };
                 if result.is_ok() {
+                    if let Some(held) = &status.held {
+                        let shown = held.objects.iter().cloned().collect();
+                        self.shown.insert((held.commit.clone(), held.digest.clone()), shown);
+                    }
                     self.parent = Some((inventory, (*status).clone()));
                 }
                 Input::ParentWritten { id, result }
             }
-            Effect::Apply { id, plan, waves } => Input::Applied { id, outcomes: self.apply(&plan, &waves) },
-            Effect::Prune { id, plan } => Input::Pruned { id, outcomes: self.prune(&plan) },
+            Effect::Apply { id, plan, waves } => {
+                let begun = self.begun(id);
+                let outcomes = self.apply(&plan, &waves, begun);
+                Input::Applied { id, outcomes }
+            }
+            Effect::Prune { id, plan } => {
+                let begun = self.begun(id);
+                let steps: Vec<&Step> = plan.steps.iter().filter(|step| step.prunes()).collect();
+                let steps = &steps[..begun.of(steps.len())];
+                let outcomes: Vec<PrunedObject> = steps.iter().map(|step| self.prune_one(step)).collect();
+                let deleted = outcomes.iter().filter(|outcome| plan.by_approval && outcome.gone);
+                self.spent.extend(deleted.map(|outcome| outcome.id.clone()));
+                Input::Pruned { id, outcomes }
+            }
             Effect::Examine { id, desired } => {
                 let live = self.live.get(&desired.manifest.id).cloned();
-                let blame = Blame { manager: self.culprit.clone(), ..Blame::default() };
+                let lost = self.lost.get(&desired.manifest.id).into_iter().flatten().cloned();
+                let fields = lost.map(|path| FieldChange { path, ..FieldChange::default() }).collect();
+                let blame = Blame { manager: self.culprit.clone(), fields, ..Blame::default() };
                 let failed = || Err("the API server cannot be reached".into());
                 Input::Examined { id, result: if self.unobservable { failed() } else { Ok(Examined { live, blame }) } }
             }
-            Effect::Heal { id, step } => Input::Healed { id, outcome: self.apply_one(&step) },
+            Effect::Heal { id, step } => {
+                let begun = self.begun(id).of(1) == 1;
+                Input::Healed { id, outcome: if begun { self.apply_one(&step) } else { not_begun(&step) } }
+            }
             Effect::Audit { id, desired } => {
                 let differs = self.tampered.contains(&*desired.manifest.id.name);
                 Input::Audited { id, result: if differs { Audited::Differs } else { Audited::Same } }
             }
-            Effect::Tell(_) => unreachable!(),
+            Effect::Declare { .. } | Effect::Tell(_) | Effect::Interrupt { .. } => unreachable!(),
         }
     }
 
-    fn render(&mut self, commit: &str) -> Result<Arc<RenderedCommit>, String> {
-        let content = &self.commits[commit];
+    /// How far an effect got before it was interrupted: not at all, half of the way, or to its end.
+    fn begun(&mut self, id: EffectId) -> Begun {
+        match (self.interrupted.remove(&id), id % 3) {
+            (true, rest) => {
+                self.begun.unwrap_or([Begun::Nothing, Begun::Half, Begun::All][usize::try_from(rest).unwrap()])
+            }
+            (false, _) => Begun::All,
+        }
+    }
+
+    fn render(&mut self, commit: &str) -> Result<Arc<RenderedCommit>, Unrendered> {
+        if self.moves > 0 {
+            self.moves -= 1;
+            return Err(Unrendered::Moved("the branch moved on".into()));
+        }
+        let content = self.content(commit);
         if content.fails {
-            return Err("the path does not exist".into());
+            return Err(Unrendered::Failed("the path does not exist".into()));
         }
         self.rendered = Some(commit.into());
         Ok(Arc::new(RenderedCommit {
@@ -65,7 +101,7 @@ impl World {
     }
 
     fn observe(&self, rendered: &RenderedCommit, inventory: &[ObjectId]) -> Observation {
-        let resolved = resolve(&rendered.manifests, Some("shop"), &key(), &scope);
+        let resolved = resolve(&rendered.manifests, Some("shop"), &key(), &Reserved::default(), &scope);
         let declared = resolved.desired.iter().map(|desired| desired.manifest.id.clone());
         let wanted: BTreeSet<ObjectId> = declared.chain(inventory.iter().cloned()).collect();
         let readable = |id: &ObjectId| wanted.contains(id) && self.unreadable.of(id).is_none();
@@ -79,10 +115,11 @@ impl World {
         }
     }
 
-    fn apply(&mut self, plan: &Plan, waves: &[Wave]) -> Vec<AppliedObject> {
+    fn apply(&mut self, plan: &Plan, waves: &[Wave], begun: Begun) -> Vec<AppliedObject> {
         let steps: BTreeMap<&ObjectId, &Step> = plan.steps.iter().map(|step| (&step.id, step)).collect();
         let ids = waves.iter().flat_map(|wave| &wave.objects);
-        ids.filter_map(|id| steps.get(id).filter(|step| step.applies())).map(|step| self.apply_one(step)).collect()
+        let steps: Vec<&Step> = ids.filter_map(|id| steps.get(id).copied().filter(|step| step.applies())).collect();
+        steps[..begun.of(steps.len())].iter().map(|step| self.apply_one(step)).collect()
     }
 
     fn apply_one(&mut self, step: &Step) -> AppliedObject {
@@ -109,13 +146,14 @@ impl World {
             assert_eq!(Some(&live.uid), step.live.as_ref().map(|planned| &planned.uid), "what was planned for");
             self.gone(&step.id);
             self.live.remove(&step.id);
-            if self.lost.contains(&*step.id.name) {
+            if self.unmade.contains(&*step.id.name) {
                 return failed(Obstacle::Refused);
             }
         }
         let before = self.live.get(&step.id).cloned();
         self.uids += 1;
         let tampered = self.tampered.remove(&*step.id.name);
+        self.lost.remove(&step.id);
         let health = match before.as_ref().map(|live| &live.health) {
             Some(health) => health.clone(),
             None if self.ill.contains(&*step.id.name) => Health::new(HealthStatus::InProgress, "starting"),
@@ -151,10 +189,6 @@ impl World {
         AppliedObject { id: step.id.clone(), uid, result, live: Some(live), problem: None, obstacle: None }
     }
 
-    fn prune(&mut self, plan: &Plan) -> Vec<PrunedObject> {
-        plan.steps.iter().filter(|step| step.prunes()).map(|step| self.prune_one(step)).collect()
-    }
-
     fn prune_one(&mut self, step: &Step) -> PrunedObject {
         let outcome = |result, gone| PrunedObject { id: step.id.clone(), result, gone, detail: None };
         let seen = step.live.as_ref().expect("a prune of something seen");
@@ -162,7 +196,7 @@ impl World {
         if self.refused.contains(&*step.id.name) {
             return outcome(PruneResult::Failed, false);
         }
-        if live.uid != seen.uid {
+        if live.uid != seen.uid || self.elusive.contains(&*step.id.name) {
             return outcome(PruneResult::Kept, false);
         }
         if step.verb == Verb::Detach {
@@ -179,6 +213,36 @@ impl World {
         self.gone(&step.id);
         self.live.remove(&step.id);
         outcome(PruneResult::Deleted, true)
+    }
+}
+
+/// How much of an effect was begun.
+#[derive(Clone, Copy, Debug)]
+pub enum Begun {
+    Nothing,
+    Half,
+    All,
+}
+
+impl Begun {
+    fn of(self, steps: usize) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Half => steps / 2,
+            Self::All => steps,
+        }
+    }
+}
+
+/// What is said of an object whose heal was interrupted before it was begun.
+fn not_begun(step: &Step) -> AppliedObject {
+    AppliedObject {
+        id: step.id.clone(),
+        uid: None,
+        result: ApplyResult::Skipped,
+        live: None,
+        problem: None,
+        obstacle: None,
     }
 }
 

@@ -2,7 +2,7 @@
 //! other's way until a person lets the prune go ahead.
 
 use super::world::World;
-use crate::plan::Phase;
+use crate::plan::{Approval, Held, Phase};
 use crate::reconcile::Outcome;
 
 /// `new` is refused as long as `old` is there, which the commit removes.
@@ -11,11 +11,6 @@ fn renamed() -> World {
     world.barred.insert("new".into(), "old".into());
     world.push("rename", ["a", "b", "c", "new"]);
     world
-}
-
-fn approve_what_is_held(world: &mut World) {
-    let held = world.machine.status().held.clone().expect("something is held");
-    world.approve(&held.approval());
 }
 
 #[test]
@@ -41,7 +36,7 @@ fn once_approved_what_is_in_the_way_goes_and_the_rest_follows_in_the_same_cycle(
     let mut world = renamed();
     world.pass(60);
     world.forget();
-    approve_what_is_held(&mut world);
+    world.approve_held();
     world.drain();
     assert_eq!(world.ended(), [Outcome::Synced], "{:?}", world.log);
     assert!(world.is_as_in("rename"));
@@ -55,7 +50,7 @@ fn a_restart_at_any_point_of_it_ends_it_and_prunes_nothing_else() {
         for at in 0..14 {
             let mut world = renamed();
             world.pass(60);
-            approve_what_is_held(&mut world);
+            world.approve_held();
             world.kill = Some((at, after));
             world.pass(60);
             world.restart();
@@ -67,22 +62,41 @@ fn a_restart_at_any_point_of_it_ends_it_and_prunes_nothing_else() {
 }
 
 #[test]
-fn the_commit_alone_is_no_approval_of_it_nor_is_another_set_or_another_commit() {
+fn it_is_approved_by_nothing_but_itself() {
     let mut world = renamed();
     world.pass(60);
     let held = world.machine.status().held.clone().unwrap();
-    world.approve("rename");
+    let approval = Approval::value_for(&held, "now");
+    let of_guard = Held { digest: crate::plan::digest_of(&held.objects), ..held };
+    world.approve(&Approval::value_for(&of_guard, "now"));
     world.pass(60);
     assert_eq!(world.count("Prune"), 0, "that is an approval of the guard");
     world.push("more", ["a", "new"]);
     world.pass(60);
-    world.approve(&held.approval());
+    world.approve(&approval);
     world.pass(60);
     assert_eq!(world.count("Prune"), 0, "another commit");
-    world.approve(&held.approval().replace("rename", "more"));
+    world.approve(&approval.replace("rename", "more"));
     world.pass(60);
     assert_eq!(world.count("Prune"), 0, "other objects");
     assert_eq!(world.machine.status().held.as_ref().map(|held| held.prune), Some(3));
+}
+
+#[test]
+fn it_is_spent_with_its_prune() {
+    let mut world = renamed();
+    world.pass(60);
+    world.approve_held();
+    world.pass(60);
+    assert!(world.is_as_in("rename"));
+    // The same commit declares the object again, and then no longer.
+    world.change_path(["a", "b", "c", "old"]);
+    world.pass(120);
+    assert!(world.names().contains(&"old"), "{:?}", world.names());
+    world.forget();
+    world.change_path(["a", "b", "c", "new"]);
+    world.pass(300);
+    assert_eq!(world.count("Prune"), 0, "{:?}", world.log);
 }
 
 #[test]
@@ -106,7 +120,7 @@ fn it_is_not_offered_while_anything_else_is_wrong() {
         let mut probe = renamed();
         probe.pass(60);
         let held = probe.machine.status().held.clone().unwrap();
-        world.approve(&held.approval());
+        world.approve(&Approval::value_for(&held, "now"));
         world.pass(200);
         assert_eq!(world.count("Prune"), 0, "{fault}: nor is it carried out");
     }
@@ -118,7 +132,7 @@ fn an_approval_that_helps_nothing_prunes_once_and_the_error_stays() {
     world.refused.insert("new".into());
     world.push("rename", ["a", "b", "c", "new"]);
     world.pass(60);
-    approve_what_is_held(&mut world);
+    world.approve_held();
     world.pass(600);
     assert_eq!((world.phase(), world.count("Prune")), (Phase::Failing, 1));
     assert_eq!(world.names(), ["a", "b", "c"]);
@@ -130,7 +144,7 @@ fn an_orphan_that_cannot_be_deleted_ends_the_cycle_all_the_same() {
     let mut world = renamed();
     world.pass(60);
     world.refused.insert("old".into());
-    approve_what_is_held(&mut world);
+    world.approve_held();
     world.pass(5);
     assert_eq!(world.phase(), Phase::Failing);
     assert!(world.count("Prune") <= 5, "{:?}", world.log);
@@ -151,7 +165,7 @@ fn drift_that_is_refused_to_be_healed_is_let_through_likewise() {
     world.push("unhook", ["a", "b", "c"]);
     world.pass(120);
     assert_eq!(world.count("Prune"), 0);
-    approve_what_is_held(&mut world);
+    world.approve_held();
     world.pass(10);
     assert_eq!(world.phase(), Phase::Synced, "{:?}", world.log);
     assert!(world.is_as_in("unhook"));
@@ -177,7 +191,7 @@ fn what_depends_on_a_refused_object_is_no_other_reason() {
     let skipped = outcome("user", ApplyResult::Skipped, Obstacle::Dependency);
     world.step(crate::reconcile::Input::Applied { id, outcomes: vec![refused.clone(), skipped] });
     world.drain();
-    assert!(world.machine.status().held.as_ref().is_some_and(crate::plan::Held::is_dead_end));
+    assert!(world.machine.status().held.as_ref().is_some_and(Held::is_dead_end));
     let mut world = renamed();
     let id = world.until("Apply");
     world.pending.clear();

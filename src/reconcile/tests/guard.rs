@@ -74,6 +74,60 @@ fn a_newer_commit_with_the_same_deletions_is_held_too() {
     assert!(world.is_as_in("next"));
 }
 
+/// One object of three would go: what the guard of a commit lets pass.
+#[test]
+fn what_another_path_prunes_is_held_until_it_is_approved_and_then_the_sync_is_like_every_other() {
+    let mut world = World::synced(["a", "b", "c"]);
+    let moved = |world: &mut World| {
+        let mut config = (*world.config).clone();
+        config.path = crate::config::RepoPath::parse("elsewhere").unwrap();
+        world.config = std::sync::Arc::new(config);
+        world.restart();
+    };
+    moved(&mut world);
+    // Of what is pushed, the other path has every second object.
+    world.push("first of there", ["b", "bb", "c"]);
+    world.pass(120);
+    assert_eq!((world.phase(), world.count("Prune")), (Phase::Held, 0));
+    let held = world.machine.status().held.clone().unwrap();
+    assert_eq!((held.prune, held.total), (1, 3));
+    assert!(held.reason.contains("path was . and is elsewhere"), "{}", held.reason);
+    // Not forgotten by a restart, nor by the next commit.
+    world.restart();
+    world.push("second of there", ["b", "bb", "c", "cc", "d"]);
+    world.pass(120);
+    assert_eq!((world.phase(), world.count("Prune")), (Phase::Held, 0));
+    world.approve("second of there");
+    world.pass(10);
+    assert!(world.is_as_in("second of there"), "{:?}", world.log);
+    world.push("third of there", ["b", "bb", "c"]);
+    world.pass(120);
+    assert!(world.is_as_in("third of there"), "an ordinary commit");
+    // Back again, and nothing is to go: nothing to ask about.
+    world.config = World::new().config;
+    world.restart();
+    world.push("back", ["b", "c", "d"]);
+    world.pass(120);
+    assert_eq!(world.phase(), Phase::Synced);
+}
+
+/// It never got all of its objects, so it is only known what its first commit was to make.
+#[test]
+fn a_sync_that_never_was_synced_has_come_from_somewhere_all_the_same() {
+    let mut world = World::new();
+    world.refused.insert("b".into());
+    world.push("first", ["a", "b"]);
+    world.pass(60);
+    assert_eq!((world.phase(), world.names()), (Phase::Failing, vec!["a"]));
+    let mut config = (*world.config).clone();
+    config.target_namespace = Some("elsewhere".into());
+    world.config = std::sync::Arc::new(config);
+    world.restart();
+    world.push("second", ["c"]);
+    world.pass(120);
+    assert_eq!((world.phase(), world.count("Prune")), (Phase::Held, 0));
+}
+
 #[test]
 fn a_commit_that_declares_nothing_is_held_whatever_its_size() {
     let mut world = World::synced(["only"]);

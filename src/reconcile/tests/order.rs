@@ -1,8 +1,8 @@
 //! What is done in which order, and what is not done at all.
 
 use super::world::{World, id};
-use crate::plan::Phase;
-use crate::reconcile::{Input, Notice};
+use crate::plan::{Neighbour, Phase, Stake};
+use crate::reconcile::{Input, Notice, Unrendered};
 
 #[test]
 fn the_first_sync_lists_what_it_will_create_before_it_creates_it() {
@@ -176,7 +176,7 @@ fn answers_to_nothing_that_was_asked_are_ignored() {
     world.push("second", ["b"]);
     for number in [0, 1, 2, 3, 99] {
         world.step(Input::Looked { id: number, result: Ok("other".into()), watched: true });
-        world.step(Input::Rendered { id: number, result: Err("late".into()) });
+        world.step(Input::Rendered { id: number, result: Err(Unrendered::Failed("late".into())) });
         world.step(Input::Observed { id: number, result: Err("late".into()) });
         world.step(Input::ParentWritten { id: number, result: Err("late".into()) });
         world.step(Input::Applied { id: number, outcomes: Vec::new() });
@@ -195,8 +195,10 @@ fn answers_to_nothing_that_was_asked_are_ignored() {
 #[test]
 fn an_object_that_another_sync_declares_leaves_the_inventory_only_when_it_was_taken_over() {
     let mut world = World::synced(["a", "b"]);
-    world.others.declared.insert(id("a"), "other".into());
-    world.others.sets.insert("applyset-other-v1".into(), "other".into());
+    let declares = Stake { declares: true, ..Stake::default() };
+    let objects = [(id("a"), declares)].into();
+    let other = Neighbour { set_id: "applyset-other-v1".into(), objects, ..Neighbour::default() };
+    world.others.syncs.insert("other".into(), other);
     world.push("second", ["b"]);
     world.pass(120);
     assert_eq!(world.names(), ["a", "b"]);

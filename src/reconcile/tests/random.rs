@@ -33,10 +33,28 @@ enum Event {
     Unreadable(bool),
     Mend,
     Kill(u8, bool),
+    /// What is held is approved, or just some commit.
     Approve(bool),
+    /// The configuration has the commit at hand render to these objects.
+    Path(u16),
+    /// Somebody takes an approval back.
+    Withdraw,
     Suspend(bool),
+    /// A person asks for a sync.
+    Ask,
     /// The process ends; another replica stood by for so many seconds and leads now.
     Succeed(u16),
+    /// Another replica begins to stand by, or the one that does takes over, whatever was stored meanwhile.
+    StandBy,
+    TakeOver,
+    /// The process is told to end, ends in order and starts again.
+    Stop,
+    /// The configured path is another one from now on.
+    Configure(bool),
+    /// For so many fetches, the branch has moved on since it was polled.
+    Move(u8),
+    /// Something happens while an effect of this kind is under way.
+    During(&'static str, Box<Event>),
     /// So many effects are answered, the newest first where `true`.
     Some(u8, bool),
     Pass(u16),
@@ -46,8 +64,9 @@ enum Event {
 
 fn any_event() -> impl Strategy<Value = Event> {
     use Event::{
-        Approve, Back, Commit, Delete, Edit, Finalize, Ill, Kill, LookFails, Mend, News, ParentRefused, Pass, Recreate,
-        Refuse, Release, Some, Strip, Succeed, Suspend, Unobservable, Unreadable,
+        Approve, Ask, Back, Commit, Configure, Delete, During, Edit, Finalize, Ill, Kill, LookFails, Mend, Move, News,
+        ParentRefused, Pass, Path, Recreate, Refuse, Release, Some, StandBy, Stop, Strip, Succeed, Suspend, TakeOver,
+        Unobservable, Unreadable,
     };
     let name = 0..NAMES;
     prop_oneof![
@@ -69,11 +88,34 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => Just(Mend),
         3 => (0..8u8, any::<bool>()).prop_map(|(at, after)| Kill(at, after)),
         1 => (0..400u16).prop_map(Succeed),
-        3 => prop::bool::weighted(0.7).prop_map(Approve),
-        1 => prop::bool::weighted(0.3).prop_map(Suspend),
+        3 => prop::bool::weighted(0.8).prop_map(Approve),
+        3 => prop::bool::weighted(0.4).prop_map(Suspend),
+        2 => Just(Ask),
+        1 => Just(StandBy),
+        1 => Just(TakeOver),
+        2 => Just(Stop),
+        1 => any::<bool>().prop_map(Configure),
+        1 => (1..3u8).prop_map(Move),
+        1 => any::<u16>().prop_map(Path),
+        8 => (prop::sample::select(&KINDS[..]), meanwhile()).prop_map(|(kind, what)| During(kind, Box::new(what))),
         6 => (1..8u8, any::<bool>()).prop_map(|(count, newest)| Some(count, newest)),
         6 => (1..400u16).prop_map(Pass),
         6 => (1..12u8, prop::bool::weighted(0.8)).prop_map(|(count, delivered)| News(count, delivered)),
+    ]
+}
+
+/// What may be under way when something happens.
+const KINDS: [&str; 8] = ["Examine", "Heal", "Look", "Render", "Observe", "WriteParent", "Apply", "Prune"];
+
+fn meanwhile() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => Just(Event::Suspend(true)),
+        2 => Just(Event::Ask),
+        3 => Just(Event::Withdraw),
+        4 => (any::<u16>(), any::<bool>()).prop_map(|(objects, value)| Event::Commit(objects, value, false, false)),
+        1 => Just(Event::LookFails(true)),
+        1 => Just(Event::Stop),
+        1 => Just(Event::TakeOver),
     ]
 }
 
@@ -88,6 +130,9 @@ struct Story {
     foreign: BTreeSet<ObjectId>,
     /// Something of the plan that is being carried out was refused.
     refused: bool,
+    asked: usize,
+    /// At some time the process ended before it could store what it had learned.
+    cut_off: bool,
 }
 
 impl Story {
@@ -119,7 +164,51 @@ impl Story {
 
     fn restart_if_killed(&mut self) {
         if self.world.killed {
+            self.cut_off = true;
             self.world.restart();
+        }
+    }
+
+    /// Goes on until an effect of this kind is under way, where that is soon.
+    fn reach(&mut self, kind: &str) {
+        self.restart_if_killed();
+        let drifts = self.world.live.values().find(|live| live.part_of.as_deref() == Some(SET));
+        if let Some(name) = drifts.map(|live| live.id.name.to_string()).filter(|_| matches!(kind, "Examine" | "Heal")) {
+            self.world.edit(&name);
+            self.world.deliver();
+        }
+        for _ in 0..30 {
+            self.restart_if_killed();
+            if self.world.is_under_way(kind) {
+                return;
+            }
+            match self.world.pending.pop_front() {
+                Some(effect) => self.carry_out(effect),
+                None => self.pass_to_the_next(),
+            }
+        }
+    }
+
+    fn pass_to_the_next(&mut self) {
+        if let Some(due) = self.world.machine.wake_at() {
+            self.world.now = self.world.now.max(due);
+            self.world.step(crate::reconcile::Input::Tick);
+        }
+    }
+
+    /// Ends the process in order: what its heals and applies have made is known by its UID afterwards.
+    fn stop(&mut self) {
+        self.restart_if_killed();
+        self.world.step(crate::reconcile::Input::Stop);
+        while let Some(effect) = self.world.left_at_a_stop() {
+            self.carry_out(effect);
+        }
+        self.restart_if_killed();
+        self.accounted();
+        // What could not be stored is lost.
+        self.cut_off |= self.world.parent_refused;
+        if !self.cut_off {
+            self.known();
         }
     }
 
@@ -132,13 +221,10 @@ impl Story {
                 self.carry_out(effect);
                 continue;
             }
-            match self.world.machine.wake_at().filter(|due| *due <= until) {
-                Some(due) => {
-                    self.world.now = self.world.now.max(due);
-                    self.world.step(crate::reconcile::Input::Tick);
-                }
-                None => break,
+            if self.world.machine.wake_at().is_none_or(|due| due > until) {
+                break;
             }
+            self.pass_to_the_next();
         }
         self.world.now = until;
     }
@@ -194,17 +280,46 @@ impl Story {
             Event::Mend | Event::Unreadable(false) => self.mend(),
             Event::Kill(at, after) => self.world.kill = Some((usize::from(at), after)),
             Event::Succeed(seconds) => {
+                self.cut_off = true;
                 self.world.follow();
                 let writes = self.world.writes();
                 self.pass(u64::from(seconds));
                 assert_eq!(self.world.writes(), writes, "a follower writes nothing");
                 self.world.lead();
             }
+            Event::Approve(true) if self.world.stored_held().is_some() => self.world.approve_held(),
             Event::Approve(head) => {
                 let commit = if head { self.world.head.clone().unwrap_or_default() } else { "c001".into() };
                 self.world.approve(&commit);
             }
+            Event::Path(objects) if self.world.head.is_ok() && self.commits > 0 => {
+                self.world.change_path((0..NAMES).filter(|n| objects & (1 << n) != 0).map(name));
+            }
+            Event::Withdraw => self.world.mark(|marks| marks.approved = None),
+            Event::During(kind, ref what) => {
+                self.reach(kind);
+                self.happen(what);
+            }
             Event::Suspend(suspended) => self.world.mark(|marks| marks.suspended = suspended),
+            Event::Ask => {
+                self.asked += 1;
+                let asked = self.asked.to_string();
+                self.world.mark(|marks| marks.sync_requested = Some(asked));
+            }
+            Event::StandBy => self.world.stand_by(),
+            Event::TakeOver => {
+                self.cut_off |= self.world.standby.is_some();
+                self.world.take_over();
+            }
+            Event::Stop => {
+                self.stop();
+                self.world.restart();
+            }
+            Event::Configure(other) => {
+                self.stop();
+                self.world.configure_path(if other { "other" } else { "" });
+            }
+            Event::Move(fetches) => self.world.moves = usize::from(fetches),
             Event::Some(count, newest) => {
                 for _ in 0..count {
                     self.restart_if_killed();
@@ -225,7 +340,7 @@ impl Story {
                     self.alone();
                 }
             }
-            Event::Back(_) | Event::LookFails(_) | Event::Edit(_) => {}
+            Event::Back(_) | Event::LookFails(_) | Event::Edit(_) | Event::Path(_) => {}
         }
     }
 
@@ -262,19 +377,29 @@ proptest! {
         events in prop::collection::vec(any_event(), 1..60),
         last in any::<u16>(),
     ) {
-        let mut story = Story { world: World::new(), commits: 0, foreign: BTreeSet::new(), refused: false };
+        let mut story = Story {
+            world: World::new(),
+            commits: 0,
+            foreign: BTreeSet::new(),
+            refused: false,
+            asked: 0,
+            cut_off: false,
+        };
         for event in &events {
             story.happen(event);
         }
         // Faults stop, and git has a whole commit.
         story.mend();
-        story.world.kill = None;
+        (story.world.kill, story.world.moves) = (None, 0);
         story.restart_if_killed();
         story.commit(last | 1, false, false, false);
         let commit = format!("c{:03}", story.commits);
         story.world.mark(|marks| marks.suspended = false);
-        story.world.approve(&commit);
         story.release();
+        story.pass(300);
+        if story.world.stored_held().is_some() {
+            story.world.approve_held();
+        }
         let before = story.world.steps;
         story.pass(900);
         story.release();
@@ -283,13 +408,14 @@ proptest! {
         // The audit asks about each of 14 objects at most in its hour, beside a cycle a minute.
         prop_assert!(world.steps - before < 900, "{} steps", world.steps - before);
         prop_assert_eq!(world.phase(), Phase::Synced, "{}", world.machine.status().message.clone());
-        for (name, value) in &world.commits[&commit].objects {
+        let objects = world.content(&commit).objects;
+        for (name, value) in &objects {
             let live = world.live.get(&id(name));
             prop_assert_eq!(live.and_then(|live| live.digest), Some(digest(name, value)));
             prop_assert_eq!(live.and_then(|live| live.part_of.as_deref()), Some(SET));
         }
         // What is left beside it is remembered, with the reason for which it was kept.
-        for (id, live) in world.live.iter().filter(|(id, _)| !world.commits[&commit].objects.contains_key(&*id.name)) {
+        for (id, live) in world.live.iter().filter(|(id, _)| !objects.contains_key(&*id.name)) {
             let recorded = world.parent.as_ref().and_then(|(inventory, _)| inventory.get(id));
             // Also where the process died after it had made an object anew and before it could record the UID.
             let other_uid = recorded.is_some_and(|recorded| recorded.uid != Short::of(&live.uid));

@@ -59,7 +59,7 @@ fn more_than_the_guard_allows_waits_for_an_approval_and_the_rest_is_applied() {
     world.forget();
     world.pass(3600);
     assert_eq!(world.writes(), 0, "a sync that waits writes nothing: {:?}", world.log);
-    world.approve("change");
+    world.approve_held();
     world.pass(10);
     assert_eq!(world.phase(), Phase::Synced);
     assert!(world.is_as_in("change"));
@@ -76,7 +76,7 @@ fn prunes_and_replacements_are_counted_together() {
     assert_eq!(world.phase(), Phase::Held);
     assert_eq!(world.machine.status().held.as_ref().map(|held| held.prune), Some(6));
     assert_eq!((world.live.len(), world.count("Prune")), (20, 0), "neither is done");
-    world.approve("change");
+    world.approve_held();
     world.pass(10);
     assert!(world.is_as_in("change"));
 }
@@ -95,7 +95,7 @@ fn no_restart_at_any_point_lets_replacements_pass_the_guard() {
             assert_eq!(world.phase(), Phase::Held, "{at} {after} {:?}", world.log);
             let kept = before.iter().all(|(id, live)| world.live[id].uid == live.uid);
             assert!(kept, "{at} {after} {:?}", world.log);
-            world.approve("change");
+            world.approve_held();
             world.pass(60);
             assert!(world.is_as_in("change"), "{at} {after} {:?}", world.log);
         }
@@ -141,7 +141,7 @@ fn a_newer_commit_wins_over_a_replacement_that_has_not_begun() {
 #[test]
 fn an_object_that_could_not_be_made_again_is_an_error_and_is_made_as_soon_as_it_can_be() {
     let mut world = world(4);
-    world.lost.insert("fixed000".into());
+    world.unmade.insert("fixed000".into());
     change(&mut world, "change", 4, 1);
     world.pass(61);
     assert_eq!(world.ended(), [Outcome::Failed, Outcome::Synced], "and tried again by itself");
@@ -174,7 +174,7 @@ fn drift_of_many_that_cannot_be_put_back_in_place_is_held_by_the_guard() {
     world.pass(600);
     assert_eq!(world.phase(), Phase::Held, "{:?}", world.log);
     assert!(before.iter().all(|(id, live)| world.live[id].uid == live.uid));
-    world.approve("first");
+    world.approve_held();
     world.pass(60);
     assert!(world.is_as_in("first"));
 }

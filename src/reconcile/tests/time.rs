@@ -87,6 +87,25 @@ fn it_rests_while_it_waits_for_other_syncs() {
     rests(world, Phase::Pending, HOUR);
 }
 
+/// What it owns is not taken from it meanwhile by those for which it waits.
+#[test]
+fn while_it_waits_the_others_hear_what_it_is_about_to_declare() {
+    let mut world = World::new();
+    world.push("first", ["a"]);
+    world.step(Input::WaitingFor(vec!["infra".into()]));
+    world.pass(60);
+    assert!(world.log.contains(&"Declare first".to_owned()), "{:?}", world.log);
+    assert_eq!((world.count("Render"), world.writes()), (0, 0), "{:?}", world.log);
+    world.step(Input::WaitingFor(Vec::new()));
+    world.pass(60);
+    world.step(Input::WaitingFor(vec!["infra".into()]));
+    world.push("second", ["b"]);
+    world.forget();
+    world.pass(60);
+    assert!(world.log.contains(&"Declare second".to_owned()), "{:?}", world.log);
+    assert!(world.is_as_in("first"), "it is not enforced yet");
+}
+
 #[test]
 fn it_rests_while_it_is_held_or_unhealthy() {
     let mut world = World::synced((0..20).map(|n| format!("o{n}")));

@@ -10,6 +10,9 @@ use serde_json::json;
 use crate::config::{DriftPolicy, PrunePolicy, Reference, RepoPath, Source, SyncConfig, SyncName};
 use crate::object::{Change, Digest, DigestKey, Fingerprint, Manifest, ObjectId, Observed, Origin, Unreadable};
 use crate::plan::{Inventory, Others, Phase, Plan, Step, SyncStatus};
+
+use super::answers::Begun;
+use super::permits::Permits;
 use crate::reconcile::{Effect, EffectId, Input, Machine, Marks, Moment, Notice, Outcome, RenderedCommit};
 
 pub const SET: &str = "applyset-ours-v1";
@@ -52,7 +55,7 @@ pub struct World {
     /// Objects that it refuses to apply as long as another one is there.
     pub barred: BTreeMap<String, String>,
     /// Replacements of them fail between deletion and creation.
-    pub lost: BTreeSet<String>,
+    pub unmade: BTreeSet<String>,
     /// Objects that never become healthy by themselves.
     pub ill: BTreeSet<String>,
     /// Objects that wait for a finalizer when they are deleted.
@@ -85,6 +88,25 @@ pub struct World {
     pub culprit: Option<Arc<str>>,
     /// Objects with a difference that no mark shows.
     pub tampered: BTreeSet<String>,
+    /// Effects that are under way and were told to begin nothing more.
+    pub interrupted: BTreeSet<EffectId>,
+    /// How far they get; `None`: some like this and some like that.
+    pub begun: Option<Begun>,
+    /// Effects that a test has taken out of those that are to be answered.
+    pub taken: BTreeSet<EffectId>,
+    /// For so many fetches the branch has moved on since it was looked at.
+    pub moves: usize,
+    pub permits: Permits,
+    /// A replica that stands by, and the commit that it has rendered.
+    pub standby: Option<(Machine, Option<String>)>,
+    /// The sets that the stored status showed as held, by commit and digest.
+    pub shown: BTreeMap<(String, String), BTreeSet<ObjectId>>,
+    /// What was deleted by the approval that there is.
+    pub spent: BTreeSet<ObjectId>,
+    /// Objects that prove to be another one whenever they are about to be deleted.
+    pub elusive: BTreeSet<String>,
+    /// Fields that others wrote since the last apply.
+    pub lost: BTreeMap<ObjectId, BTreeSet<String>>,
 }
 
 fn config(change: impl FnOnce(&mut SyncConfig)) -> Arc<SyncConfig> {
@@ -156,7 +178,7 @@ impl World {
             marks: Marks::default(),
             refused: BTreeSet::new(),
             barred: BTreeMap::new(),
-            lost: BTreeSet::new(),
+            unmade: BTreeSet::new(),
             ill: BTreeSet::new(),
             finalized: BTreeSet::new(),
             parent_refused: false,
@@ -178,6 +200,16 @@ impl World {
             watched: false,
             culprit: None,
             tampered: BTreeSet::new(),
+            interrupted: BTreeSet::new(),
+            begun: None,
+            taken: BTreeSet::new(),
+            moves: 0,
+            permits: Permits::default(),
+            standby: None,
+            shown: BTreeMap::new(),
+            spent: BTreeSet::new(),
+            elusive: BTreeSet::new(),
+            lost: BTreeMap::new(),
         };
         world.step(Input::Tick);
         world
@@ -199,6 +231,16 @@ impl World {
         self.head = Ok(commit.into());
         self.commits.insert(commit.into(), Content { objects, ..Content::default() });
         self.commits.get_mut(commit).unwrap()
+    }
+
+    /// What a commit declares under the configured path: under any other than the first, every second
+    /// object, with another value.
+    pub fn content(&self, commit: &str) -> Content {
+        let mut content = self.commits[commit].clone();
+        if self.config.path != RepoPath::default() {
+            content.objects = content.objects.into_iter().step_by(2).map(|(name, _)| (name, "other".into())).collect();
+        }
+        content
     }
 
     /// Forgets what was logged and told.
@@ -225,7 +267,7 @@ impl World {
     }
 
     pub fn is_as_in(&self, commit: &str) -> bool {
-        let objects = &self.commits[commit].objects;
+        let objects = self.content(commit).objects;
         objects.len() == self.live.len()
             && objects.iter().all(|(name, value)| {
                 self.live.get(&id(name)).is_some_and(|live| {
@@ -259,11 +301,20 @@ impl World {
     }
 
     pub fn step(&mut self, input: Input) {
+        if self.killed {
+            return;
+        }
         self.steps += 1;
         for effect in self.machine.step(input, moment(self.now)) {
             match effect {
                 Effect::Tell(notice) => self.notices.push(notice),
+                Effect::Interrupt { id } => {
+                    let known = self.taken.contains(&id) || self.pending.iter().any(|effect| number(effect) == id);
+                    assert!(known && self.interrupted.insert(id), "{id} is interrupted once, while it is under way");
+                }
+                Effect::Declare { .. } => self.log.push(word(&effect)),
                 effect => {
+                    self.permitted(&effect);
                     if matches!(effect, Effect::Prune { .. }) {
                         self.asked = (self.marks.approved.clone(), self.blind);
                     }
@@ -272,6 +323,7 @@ impl World {
                 }
             }
         }
+        self.nothing_goes_on();
     }
 
     /// Starts what is due and answers every effect, until nothing is under way.
@@ -320,6 +372,18 @@ impl World {
         panic!("no {kind} in {:?}", self.log)
     }
 
+    /// Whether an effect of this kind is to be answered.
+    pub fn is_under_way(&self, kind: &str) -> bool {
+        self.pending.iter().any(|effect| word(effect).split(' ').next() == Some(kind))
+    }
+
+    /// Takes an effect out of those that are to be answered, to answer it later.
+    pub fn take(&mut self, id: EffectId) -> Effect {
+        let at = self.pending.iter().position(|effect| number(effect) == id).expect("it is under way");
+        self.taken.insert(id);
+        self.pending.remove(at).expect("it is there")
+    }
+
     pub fn carry_out(&mut self, effect: Effect) {
         let countdown =
             self.kill.as_mut().map(|(count, after)| (std::mem::replace(count, count.saturating_sub(1)), *after));
@@ -349,6 +413,7 @@ fn word(effect: &Effect) -> String {
     match effect {
         Effect::Look { .. } => "Look".into(),
         Effect::Render { commit, .. } => format!("Render {commit}"),
+        Effect::Declare { commit } => format!("Declare {commit}"),
         Effect::Observe { .. } => "Observe".into(),
         Effect::WriteParent { inventory, .. } => {
             let names: Vec<&str> = inventory.keys().map(|id| &*id.name).collect();
@@ -359,11 +424,11 @@ fn word(effect: &Effect) -> String {
         Effect::Examine { desired, .. } => format!("Examine {}", desired.manifest.id.name),
         Effect::Heal { step, .. } => format!("Heal {}", step.id.name),
         Effect::Audit { desired, .. } => format!("Audit {}", desired.manifest.id.name),
-        Effect::Tell(_) => "Tell".into(),
+        Effect::Tell(_) | Effect::Interrupt { .. } => unreachable!(),
     }
 }
 
-fn number(effect: &Effect) -> EffectId {
+pub fn number(effect: &Effect) -> EffectId {
     match effect {
         Effect::Look { id }
         | Effect::Render { id, .. }
@@ -374,6 +439,6 @@ fn number(effect: &Effect) -> EffectId {
         | Effect::Examine { id, .. }
         | Effect::Heal { id, .. }
         | Effect::Audit { id, .. } => *id,
-        Effect::Tell(_) => 0,
+        Effect::Declare { .. } | Effect::Tell(_) | Effect::Interrupt { .. } => 0,
     }
 }

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use driftless::apply::Parent;
-use driftless::plan::{Commit, Phase};
+use driftless::plan::{Approval, Commit, Phase};
 use fastrand::Rng;
 use http::Method;
 use serde_json::{Value, json};
@@ -88,7 +88,8 @@ impl World {
     pub(super) fn approve(&self) {
         let Some(held) = self.parent().and_then(|parent| parent.status.held) else { return };
         self.note(Entry::Approved(held.commit.clone()));
-        self.annotate("driftless.dev/approve", &json!(held.commit));
+        let value = Approval::value_for(&held, &jiff::Timestamp::now().to_string());
+        self.annotate("driftless.dev/approve", &json!(value));
     }
 
     fn spoil(&self, spoil: &Spoil) {
