@@ -2,12 +2,15 @@
 
 mod applyset;
 mod carry_out;
+mod error;
 mod ignored;
 mod inventory;
 mod leftover;
 mod object;
+mod owners;
 mod preflight;
 mod prune;
+mod replace;
 mod wait;
 
 pub use applyset::{additional_namespaces, applyset_id, contains_group_kinds, tooling, tooling_name};

@@ -10,7 +10,7 @@ use super::translate;
 use crate::apply::{Job, body};
 use crate::cluster::{DryRun, Resource, reduce};
 use crate::object::blame;
-use crate::plan::{AppliedObject, ApplyResult, Desired, Plan, Problem, Step};
+use crate::plan::{AppliedObject, ApplyResult, Desired, Obstacle, Plan, Problem, Step};
 use crate::reconcile::{Audited, Examined};
 
 impl Worker {
@@ -53,7 +53,8 @@ impl Worker {
             let nothing =
                 || Problem { object: Some(id.clone()), ..Problem::general("nothing was declared to be applied") };
             let problem = (!interrupt.is_cancelled()).then(nothing);
-            return AppliedObject { id, uid: None, result: ApplyResult::Skipped, live: None, problem };
+            let obstacle = problem.as_ref().map(|_| Obstacle::Other);
+            return AppliedObject { id, uid: None, result: ApplyResult::Skipped, live: None, problem, obstacle };
         };
         if !outcome.result.succeeded() {
             self.doubt_discovery();

@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{ApiError, Cluster, Discovery, Resource};
 use crate::object::{Health, ObjectId};
-use crate::plan::{AppliedObject, ApplyResult, Plan, Problem, Schedule, Step};
+use crate::plan::{AppliedObject, ApplyResult, Obstacle, Plan, Problem, Schedule, Step};
 
+use super::error::ApplyError;
 use super::object::apply_one;
 use super::wait::{Looked, Looks};
 
@@ -65,8 +66,8 @@ impl Job<'_> {
         let mut running: FuturesUnordered<BoxFuture<'_, Done<'_>>> = FuturesUnordered::new();
         // Once stopped, what was waited for says nothing, and what is under way ends.
         loop {
-            while let Some((step, why)) = schedule.held_back() {
-                self.settle(&mut outcomes, skipped(step, why));
+            while let Some((step, why, obstacle)) = schedule.held_back() {
+                self.settle(&mut outcomes, AppliedObject { obstacle: Some(obstacle), ..skipped(step, why) });
             }
             while let Some(step) = schedule.to_await() {
                 waiting += 1;
@@ -110,8 +111,15 @@ impl Job<'_> {
     }
 
     fn settle(&self, outcomes: &mut Vec<AppliedObject>, outcome: AppliedObject) {
-        (self.report)(&outcome);
+        self.tell(&outcome);
         outcomes.push(outcome);
+    }
+
+    /// Reports an outcome, other than that the next plan is to replace the object.
+    pub(super) fn tell(&self, outcome: &AppliedObject) {
+        if !matches!(outcome.obstacle, Some(Obstacle::Immutable(_))) {
+            (self.report)(outcome);
+        }
     }
 
     /// A pause that ends when there is nothing left to wait for.
@@ -151,7 +159,7 @@ impl Job<'_> {
         match outcome {
             Ok((result, live)) => {
                 let uid = Some(Arc::clone(&live.uid));
-                AppliedObject { id: step.id.clone(), uid, result, live: Some(live), problem: None }
+                AppliedObject { id: step.id.clone(), uid, result, live: Some(live), problem: None, obstacle: None }
             }
             Err(error) => {
                 if matches!(error.cause(), Some(ApiError::Unreachable(_) | ApiError::Timeout(_))) {
@@ -164,17 +172,24 @@ impl Job<'_> {
                             format!("waits for namespace {namespace}, which is being deleted, to be made again"),
                         )
                     }
-                    _ => failed(step, error.to_string()),
+                    _ => refused_by(step, &error),
                 }
             }
         }
     }
 }
 
+/// The outcome for an object that was not applied.
+pub(super) fn refused_by(step: &Step, error: &ApplyError) -> AppliedObject {
+    let outcome = AppliedObject { obstacle: Some(error.obstacle()), ..failed(step, error.to_string()) };
+    if error.lost() { AppliedObject { uid: None, ..outcome } } else { outcome }
+}
+
 fn outcome(step: &Step, result: ApplyResult, message: String) -> AppliedObject {
     let problem = Problem { message, ..step.problem() }.clipped();
     let uid = step.live.as_ref().map(|live| Arc::clone(&live.uid));
-    AppliedObject { id: step.id.clone(), uid, result, live: None, problem: Some(problem) }
+    let obstacle = Some(Obstacle::Other);
+    AppliedObject { id: step.id.clone(), uid, result, live: None, problem: Some(problem), obstacle }
 }
 
 pub(super) fn failed(step: &Step, message: String) -> AppliedObject {

@@ -6,35 +6,42 @@ use futures::StreamExt as _;
 
 use crate::cluster::{DryRun, Resource};
 use crate::object::ObjectId;
-use crate::plan::{AppliedObject, Desired, Plan, Step};
+use crate::plan::{AppliedObject, Desired, Obstacle, Plan, Reason, Step, Verb};
 
-use super::carry_out::{AT_ONCE, Job, failed, skipped};
+use super::carry_out::{AT_ONCE, Job, refused_by, skipped};
+use super::error::ApplyError;
 use super::ignored::trial;
-use super::object::describe;
+use super::object::refusal;
+use super::owners::may_be_adopted;
+use super::replace::prove;
 
 impl Job<'_> {
-    /// Asks about one object; the answer is why it would be refused.
-    async fn ask<'p>(&self, step: &'p Step, desired: &Desired, resource: Resource) -> (&'p Step, Option<String>) {
+    /// Asks about one object; the answer is why it would not be applied.
+    async fn ask<'p>(
+        &self,
+        step: &'p Step,
+        desired: &Desired,
+        resource: Resource,
+    ) -> (&'p Step, Option<AppliedObject>) {
         if self.stop.is_cancelled() {
             return (step, None);
         }
-        let live = match step.live {
-            Some(_) if !desired.manifest.directives.ignore_fields.is_empty() => {
-                self.cluster.read(&step.id, &resource).await
-            }
-            _ => Ok(None),
-        };
-        let live = match live {
-            Ok(live) => live,
-            Err(error) => return (step, Some(describe(error, desired).to_string())),
-        };
+        let asked = self.ask_server(step, desired, &resource).await;
+        (step, asked.err().map(|error| refused_by(step, &error)))
+    }
+
+    async fn ask_server(&self, step: &Step, desired: &Desired, resource: &Resource) -> Result<(), ApplyError> {
+        if let (Verb::Replace, Reason::Immutable { fields, .. }) = (step.verb, &step.reason) {
+            return prove(self.cluster, desired, resource, self.set_id, fields.to_vec()).await.map(drop);
+        }
+        let ignores = step.live.is_some() && !desired.manifest.directives.ignore_fields.is_empty();
+        let live = if ignores { self.cluster.read(&step.id, resource).await? } else { None };
         let object = trial(desired, self.set_id, live.as_ref());
-        let answer = self.cluster.apply(&step.id, &resource, &object, DryRun::Yes).await;
-        let refused = answer.err().filter(|error| {
-            // Replacing is what the object asks for, so that it cannot be changed in place is no obstacle.
-            !(desired.manifest.directives.replace && error.immutable_fields().is_some())
-        });
-        (step, refused.map(|error| describe(error, desired).to_string()))
+        match self.cluster.apply(&step.id, resource, &object, DryRun::Yes).await {
+            Ok(_) => Ok(()),
+            Err(error) if may_be_adopted(self.cluster, step, desired, resource, self.set_id, &error).await => Ok(()),
+            Err(error) => Err(refusal(self.cluster, step, desired, resource, self.set_id, error).await),
+        }
     }
 
     /// Asks about everything and writes nothing. `None`: all of it would be admitted. What lives in
@@ -54,26 +61,25 @@ impl Job<'_> {
             }
         }
         let answers: Vec<_> = futures::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
-        let mut refused: BTreeMap<&ObjectId, String> = BTreeMap::new();
-        for (step, why) in answers {
-            if let Some(why) = why {
-                refused.insert(&step.id, why);
-            }
-        }
+        let refused: BTreeMap<&ObjectId, AppliedObject> =
+            answers.into_iter().filter_map(|(step, outcome)| Some((&step.id, outcome?))).collect();
         if refused.is_empty() {
             return None;
         }
+        let replaced = |one: &&AppliedObject| matches!(one.obstacle, Some(Obstacle::Immutable(_)));
+        let only_replaced = refused.values().all(|one| replaced(&one));
         let why =
             format!("nothing was written, since the sync is atomic and {} of its objects are refused", refused.len());
-        let outcomes: Vec<AppliedObject> = applies
-            .into_iter()
-            .map(|step| match refused.get(&step.id) {
-                Some(error) => failed(step, error.clone()),
-                None => skipped(step, why.clone()),
-            })
-            .collect();
-        for outcome in &outcomes {
-            (self.report)(outcome);
+        let outcome = |step: &Step| match refused.get(&step.id) {
+            Some(outcome) => outcome.clone(),
+            None => AppliedObject { obstacle: Some(Obstacle::Dependency), ..skipped(step, why.clone()) },
+        };
+        let outcomes: Vec<AppliedObject> = applies.into_iter().map(outcome).collect();
+        // Where no more is in the way than that objects are to be replaced, the next plan has that.
+        if !only_replaced {
+            for outcome in &outcomes {
+                self.tell(outcome);
+            }
         }
         Some(outcomes)
     }

@@ -134,7 +134,7 @@ async fn look<'p>(
 }
 
 /// Whether everything that proved the object to be ours still does.
-fn is_as_ours(now: &Observed, planned: &Observed) -> bool {
+pub(super) fn is_as_ours(now: &Observed, planned: &Observed) -> bool {
     (&now.part_of, now.digest, now.controlled, now.detach)
         == (&planned.part_of, planned.digest, planned.controlled, planned.detach)
         && now.fingerprint.is_some() == planned.fingerprint.is_some()

@@ -16,7 +16,7 @@ use crate::apply::{Parent, Patience, Piece, prune};
 use crate::cluster::{Cluster, Discovery, Wanted};
 use crate::config::{DriftPolicy, PrunePolicy};
 use crate::object::{ObjectId, names};
-use crate::plan::{Approved, Facts, Plan, PruneResult, PrunedObject, Reason, Step, Verb, plan as decide};
+use crate::plan::{Approved, Facts, Plan, PruneResult, PrunedObject, Reason, Replaceables, Step, Verb, plan as decide};
 
 /// How long to wait for what has to be gone before other objects are deleted. After that a person is
 /// told to try again.
@@ -119,6 +119,7 @@ async fn ending(
         source_change: None,
         cut: &BTreeSet::new(),
         overdue_since: overdue_since(HELD_BACK),
+        replaceable: &Replaceables::new(),
     });
     for step in &mut plan.steps {
         step.verb = verb(step, &set_id, keep_objects);

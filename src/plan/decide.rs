@@ -9,6 +9,7 @@ use crate::config::{DriftPolicy, PrunePolicy};
 use crate::object::{Fingerprint, GroupKind, ObjectId, Observed, Short, Unreadable};
 
 use super::prune::{Users, await_deletions, guard, orphan, shelter};
+use super::replace::{Replaceables, replace};
 use super::{Approved, Desired, Inventory, Others, Plan, Reason, Recorded, Step, Verb};
 
 /// Everything that a plan depends on.
@@ -39,6 +40,8 @@ pub struct Facts<'a> {
     pub cut: &'a BTreeSet<ObjectId>,
     /// What is being deleted since then or longer holds back nothing any more but what it depends on.
     pub overdue_since: Timestamp,
+    /// What cannot be changed in place, and could be created again.
+    pub replaceable: &'a Replaceables,
 }
 
 /// Decides about one declared object: as [`plan`] does, for an object of which there is news.
@@ -104,6 +107,21 @@ fn wait_for_namespaces(plan: &mut Plan) {
 }
 
 fn declare(
+    facts: &Facts<'_>,
+    desired: &Desired,
+    live: Option<&Observed>,
+    recorded: Option<&Recorded>,
+) -> (Verb, Reason) {
+    match (in_place(facts, desired, live, recorded), live) {
+        ((Verb::Configure, reason), Some(live)) => {
+            replace(facts.replaceable, facts.prune, desired, live).unwrap_or((Verb::Configure, reason))
+        }
+        (decision, _) => decision,
+    }
+}
+
+/// What is to be done with an object that can be changed.
+fn in_place(
     facts: &Facts<'_>,
     desired: &Desired,
     live: Option<&Observed>,

@@ -98,7 +98,7 @@ fn unproven(live: &Observed, recorded: &Recorded) -> Option<Reason> {
 }
 
 /// Kinds whose deletion deletes data of others.
-fn is_kept_kind(gk: &GroupKind) -> bool {
+pub(super) fn is_kept_kind(gk: &GroupKind) -> bool {
     gk.is("", "Namespace")
         || gk.is("", "PersistentVolumeClaim")
         || gk.is("apiextensions.k8s.io", "CustomResourceDefinition")
@@ -192,12 +192,16 @@ pub(super) fn shelter(facts: &Facts<'_>, plan: &mut Plan) {
     }
 }
 
-/// Holds the whole prune when it is too much to be believed without asking.
+/// Holds everything that would be deleted, to be created again or not, when it is too much to be
+/// believed without asking.
 pub(super) fn guard(facts: &Facts<'_>, plan: &mut Plan) {
     // In the order of identities, as all steps are.
-    let going: Vec<&ObjectId> =
-        plan.steps.iter().filter(|step| step.verb == Verb::Prune).map(|step| &step.id).collect();
+    let going: Vec<&ObjectId> = plan.steps.iter().filter(|step| step.deletes()).map(|step| &step.id).collect();
     let prune = going.len();
+    let again = match plan.count(Verb::Replace) {
+        0 => String::new(),
+        replaced => format!(" ({replaced} of them to create again)"),
+    };
     // What the commit adds must not hide how much it removes.
     let settled = facts.inventory.values().filter(|recorded| !recorded.fresh).count();
     let unsettled = going.iter().filter(|id| facts.inventory.get(**id).is_some_and(|recorded| recorded.fresh)).count();
@@ -209,9 +213,11 @@ pub(super) fn guard(facts: &Facts<'_>, plan: &mut Plan) {
         format!("the commit declares no object at all; all {prune} of this sync would be deleted")
     } else if prune > ALWAYS_ALLOWED && prune * 100 > percent * settled {
         let of = if unsettled == 0 { String::new() } else { format!(" of the {settled} that were there before") };
-        format!("the commit would delete {prune} of {total} objects, more than prune.maxPercent ({percent} %){of}")
+        format!(
+            "the commit would delete {prune} of {total} objects{again}, more than prune.maxPercent ({percent} %){of}"
+        )
     } else if let Some(change) = facts.source_change {
-        format!("{change}, and the commit would delete {prune} of {total} objects")
+        format!("{change}, and the commit would delete {prune} of {total} objects{again}")
     } else {
         return;
     };
@@ -225,9 +231,10 @@ pub(super) fn guard(facts: &Facts<'_>, plan: &mut Plan) {
     let digest = digest_of(going.iter().copied());
     let objects = going.iter().take(Held::MOST).map(|id| (*id).clone()).collect();
     for step in &mut plan.steps {
-        if step.prunes() {
-            step.verb = Verb::Keep;
-            step.reason = Reason::Held;
+        if let Reason::Immutable { fields, .. } = &step.reason {
+            (step.verb, step.reason) = (Verb::Keep, Reason::ReplaceHeld { fields: Arc::clone(fields) });
+        } else if step.prunes() {
+            (step.verb, step.reason) = (Verb::Keep, Reason::Held);
         }
     }
     plan.held = Some(Held { commit: facts.commit.to_owned(), prune, total, reason, digest, objects });

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::object::{GroupKind, Health, HealthStatus, ObjectId, Observed};
 
 use super::graph::{components, spelled};
-use super::{AppliedObject, Plan, Reason, Stage, Step, Verb};
+use super::{AppliedObject, Obstacle, Plan, Reason, Stage, Step, Verb};
 
 mod backends;
 #[cfg(test)]
@@ -35,7 +35,7 @@ pub struct Schedule<'a> {
     ready: BTreeSet<(Stage, usize)>,
     /// How many objects of each stage the later ones wait for.
     open: [usize; STAGES],
-    held_back: VecDeque<(usize, String)>,
+    held_back: VecDeque<(usize, String, Obstacle)>,
     to_await: VecDeque<usize>,
     backends: Backends,
 }
@@ -102,16 +102,16 @@ impl<'a> Schedule<'a> {
             }
         }
         for at in refused {
-            schedule.fail(at, "was not applied");
+            schedule.fail(at, "was not applied", &Obstacle::Dependency);
         }
         let circular: Vec<usize> = circles.iter().map(|(at, _)| *at).collect();
         for (at, circle) in circles {
             if schedule.nodes[at].state == State::Waiting {
-                schedule.hold_back(at, format!("it would have to be applied before itself: {circle}"));
+                schedule.hold_back(at, format!("it would have to be applied before itself: {circle}"), Obstacle::Other);
             }
         }
         for at in circular {
-            schedule.fail(at, "was not applied");
+            schedule.fail(at, "was not applied", &Obstacle::Dependency);
         }
         for at in outside {
             schedule.wait_for(at);
@@ -135,7 +135,7 @@ impl<'a> Schedule<'a> {
             let needed: BTreeSet<usize> = declared.filter_map(|id| plan.position(id)).collect();
             for on in needed {
                 let other = &self.steps[on];
-                if other.verb == Verb::Refuse {
+                if is_refused(other) {
                     refused.insert(on);
                 } else if !other.applies() {
                     if is_met_already(other) {
@@ -212,8 +212,8 @@ impl<'a> Schedule<'a> {
     }
 
     /// An object that cannot be applied in this plan, and why; each is given once.
-    pub fn held_back(&mut self) -> Option<(&'a Step, String)> {
-        self.held_back.pop_front().map(|(at, why)| (&self.steps[at], why))
+    pub fn held_back(&mut self) -> Option<(&'a Step, String, Obstacle)> {
+        self.held_back.pop_front().map(|(at, why, obstacle)| (&self.steps[at], why, obstacle))
     }
 
     /// An object that is to be looked at until [`Schedule::looked`] says that it is enough; each is given once.
@@ -226,7 +226,7 @@ impl<'a> Schedule<'a> {
         let Some(at) = self.position(&outcome.id).filter(|at| self.nodes[*at].state == State::Begun) else { return };
         self.decide(at);
         if !outcome.result.succeeded() {
-            return self.fail(at, "was not applied");
+            return self.fail(at, "was not applied", &Obstacle::Dependency);
         }
         let changed = outcome.result.changed();
         let healthy = outcome.live.as_ref().is_some_and(is_met);
@@ -258,7 +258,7 @@ impl<'a> Schedule<'a> {
             true => "has not run to its end".to_owned(),
             false => format!("is not healthy: {health}"),
         };
-        self.fail(at, &what);
+        self.fail(at, &what, &Obstacle::Other);
         false
     }
 
@@ -305,7 +305,7 @@ impl<'a> Schedule<'a> {
     }
 
     /// Holds back all that depends on an object, also by way of others.
-    fn fail(&mut self, root: usize, what: &str) {
+    fn fail(&mut self, root: usize, what: &str, obstacle: &Obstacle) {
         let mut reached = vec![root];
         while let Some(at) = reached.pop() {
             for (dependent, need) in std::mem::take(&mut self.nodes[at].dependents) {
@@ -319,16 +319,17 @@ impl<'a> Schedule<'a> {
                         Need::Home if is_definition(&self.steps[at].id.gk) => "which defines it",
                         Need::Home => "in which it is",
                     };
-                    self.hold_back(dependent, format!("{}, {how}, {what}", self.steps[root].id));
+                    let why = format!("{}, {how}, {what}", self.steps[root].id);
+                    self.hold_back(dependent, why, obstacle.clone());
                     reached.push(dependent);
                 }
             }
         }
     }
 
-    fn hold_back(&mut self, at: usize, why: String) {
+    fn hold_back(&mut self, at: usize, why: String, obstacle: Obstacle) {
         self.decide(at);
-        self.held_back.push_back((at, why));
+        self.held_back.push_back((at, why, obstacle));
     }
 
     /// It has an outcome.
@@ -342,6 +343,11 @@ impl<'a> Schedule<'a> {
             self.open[node.stage as usize] -= 1;
         }
     }
+}
+
+/// Whether git declares it, and the plan does not apply it: it is refused, or its replacement is held.
+fn is_refused(step: &Step) -> bool {
+    step.verb == Verb::Refuse || (step.verb == Verb::Keep && step.desired.is_some())
 }
 
 /// Whether an object that the plan does not apply is as those need it which depend on it.

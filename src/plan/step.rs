@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::object::{Fingerprint, GroupKind, ObjectId, Observed, Short, names};
 
-use super::{Desired, Held, Own, Problem, Unsettled};
+use super::{Desired, Held, NotReplaced, Own, Problem, Unsettled};
 
 /// What the inventory remembers of one object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub type Inventory = BTreeMap<ObjectId, Recorded>;
 pub enum Verb {
     Create,
     Configure,
+    /// Delete it and create it again, since it cannot be changed in place: [`super::replace`].
+    Replace,
     Unchanged,
     /// Drifted, and the sync's policy is to tell only.
     Report,
@@ -73,6 +75,7 @@ impl Verb {
         match self {
             Self::Create => "create",
             Self::Configure => "configure",
+            Self::Replace => "replace",
             Self::Unchanged => "unchanged",
             Self::Report => "report",
             Self::Prune => "prune",
@@ -182,6 +185,21 @@ pub enum Reason {
     CreateOnly,
     /// A server-side dry-run showed a difference that its ownership marks do not show.
     Content,
+    /// Some of its fields cannot be changed in place, and it asks to be replaced then.
+    Immutable {
+        fields: Arc<[String]>,
+        /// Its volume claims go with it.
+        takes_claims: bool,
+    },
+    /// The same, and it is not replaced.
+    NotReplaced {
+        fields: Arc<[String]>,
+        why: NotReplaced,
+    },
+    /// The same, and the guard holds that.
+    ReplaceHeld {
+        fields: Arc<[String]>,
+    },
     /// It can be in no wave: a circle, or a dependency that is not declared.
     Unorderable {
         why: String,
@@ -281,6 +299,19 @@ impl fmt::Display for Reason {
             Self::Finished => out.write_str("ran to its end, and was removed after its ttlSecondsAfterFinished"),
             Self::CreateOnly => out.write_str("exists, and is left as it is, since it says mutation: ignore"),
             Self::Content => out.write_str("differs from git in a way that the ownership of its fields does not show"),
+            Self::Immutable { fields, .. } => {
+                write!(out, "{} cannot be changed in place, so it is deleted and created again", fields.join(", "))
+            }
+            Self::NotReplaced { fields, why } => write!(
+                out,
+                "{} cannot be changed in place, and it is not deleted and created again: {why}",
+                fields.join(", ")
+            ),
+            Self::ReplaceHeld { fields } => write!(
+                out,
+                "{} cannot be changed in place; replacing it deletes it, which the prune guard holds",
+                fields.join(", ")
+            ),
             Self::Unorderable { why } => out.write_str(why),
             Self::Blocked { why } => write!(out, "removed from git, and not pruned, since {why}"),
         }
@@ -303,10 +334,24 @@ impl Step {
     /// Whether the step sends an apply.
     #[must_use]
     pub fn applies(&self) -> bool {
-        matches!(self.verb, Verb::Create | Verb::Configure)
+        matches!(self.verb, Verb::Create | Verb::Configure | Verb::Replace)
     }
 
-    /// Whether the step deletes or detaches.
+    /// Whether the step deletes an object, to create it again or not.
+    #[must_use]
+    pub fn deletes(&self) -> bool {
+        matches!(self.verb, Verb::Prune | Verb::Replace)
+    }
+
+    /// Whether the object may be deleted to be created again, now or once that is known to be needed.
+    #[must_use]
+    pub fn may_replace(&self) -> bool {
+        self.desired.as_ref().is_some_and(|desired| desired.manifest.directives.replace)
+            && (self.verb == Verb::Configure
+                || matches!(self.reason, Reason::Immutable { .. } | Reason::ReplaceHeld { .. }))
+    }
+
+    /// Whether the step deletes or detaches what git does not declare.
     #[must_use]
     pub fn prunes(&self) -> bool {
         matches!(self.verb, Verb::Prune | Verb::Detach)

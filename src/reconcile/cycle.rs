@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use crate::object::{GroupKind, Health, HealthStatus, ObjectId, Short};
 use crate::plan::{
-    AppliedObject, Inventory, Plan, Problem, PruneResult, PrunedObject, Reason, Recorded, Step, Verb, unorderable,
+    AppliedObject, Inventory, Obstacle, Plan, Problem, PruneResult, PrunedObject, Reason, Recorded, Replaceables, Step,
+    Verb, unorderable,
 };
 
 use super::basis::Basis;
+use super::obstacles::Obstacles;
 use super::{Observation, RenderedCommit};
 
 /// `the objects of kind Deployment.apps in shop`.
@@ -55,6 +57,7 @@ pub(super) struct Cycle {
     pub undecided: usize,
     /// Orphans that were to be pruned, and wait until another object is gone.
     pub put_off: usize,
+    pub obstacles: Obstacles,
 }
 
 impl Cycle {
@@ -80,7 +83,14 @@ impl Cycle {
             interrupted: false,
             undecided: 0,
             put_off: 0,
+            obstacles: Obstacles::default(),
         }
+    }
+
+    /// Whether nothing is wrong but that the API server refuses objects. What git declares is known in
+    /// full then, and so is what is to be pruned.
+    pub fn is_only_refused(&self) -> bool {
+        self.obstacles.explain(self.problems.len())
     }
 
     /// Takes over a plan: what it refuses is a problem, what it keeps is worth a note.
@@ -107,7 +117,11 @@ impl Cycle {
         let leaving = plan.leaving();
         for step in &plan.steps {
             match step.verb {
-                Verb::Refuse => self.problems.push(step.problem()),
+                Verb::Refuse => {
+                    self.problems.push(step.problem());
+                    let refused = matches!(step.reason, Reason::NotReplaced { .. });
+                    self.obstacles.refused.extend(refused.then(|| step.id.clone()));
+                }
                 Verb::Report => {
                     self.reported += 1;
                     self.notes.push(step.problem());
@@ -172,14 +186,20 @@ impl Cycle {
     /// Withholds every write of an atomic commit of which a part cannot be applied, as far as that is
     /// known already. What drifted is healed all the same.
     pub fn write_all_or_nothing(&mut self, observation: &Observation) {
-        let refused = self.plan.steps.iter().filter(|step| step.verb == Verb::Refuse).count();
+        let count = |which: &dyn Fn(&Step) -> bool| self.plan.steps.iter().filter(|step| which(step)).count();
+        let refused = count(&|step| step.verb == Verb::Refuse);
+        let held = count(&|step| matches!(step.reason, Reason::ReplaceHeld { .. }));
         let unusable = self.rendered.problems.len() + observation.resolved.problems.len() + refused;
-        if unusable == 0 || !self.plan.steps.iter().any(Step::applies) {
+        if unusable + held == 0 || !self.plan.steps.iter().any(Step::applies) {
             return;
         }
         for step in Arc::make_mut(&mut self.plan).steps.iter_mut().filter(|step| step.applies()) {
             self.writes.remove(&step.id);
             step.verb = Verb::Unchanged;
+        }
+        if unusable == 0 {
+            let message = "nothing of the commit was written, since the sync is atomic and some of its objects can only be replaced, which the prune guard holds";
+            return self.notes.push(Problem::general(message));
         }
         let message = format!(
             "nothing of the commit was written, since the sync is atomic and {unusable} of its manifests cannot be used"
@@ -206,8 +226,9 @@ impl Cycle {
         }
     }
 
-    /// Notes what was applied.
-    pub fn applied(&mut self, outcomes: Vec<AppliedObject>, inventory: &mut Inventory) {
+    /// Notes what was applied; gives what proved to be replaceable.
+    pub fn applied(&mut self, outcomes: Vec<AppliedObject>, inventory: &mut Inventory) -> Replaceables {
+        let mut replaceable = Replaceables::new();
         let begun: BTreeSet<&ObjectId> = outcomes.iter().map(|outcome| &outcome.id).collect();
         self.cut_short |= self.plan.steps.iter().any(|step| step.applies() && !begun.contains(&step.id));
         for outcome in outcomes {
@@ -220,8 +241,15 @@ impl Cycle {
                 self.health.insert(outcome.id.clone(), live.health);
             }
             self.problems.extend(outcome.problem);
+            match outcome.obstacle {
+                Some(Obstacle::Refused) => self.obstacles.refused.push(outcome.id),
+                Some(Obstacle::Dependency) => self.obstacles.follows += 1,
+                Some(Obstacle::Immutable(proof)) => drop(replaceable.insert(outcome.id, proof)),
+                Some(Obstacle::Other) | None => {}
+            }
         }
         self.writes.clear();
+        replaceable
     }
 
     /// Notes what was pruned.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::DriftPolicy;
 use crate::object::{Blame, Change, ObjectId};
-use crate::plan::{AppliedObject, ApplyResult, Desired, Drift, Problem, Reason, Recorded, SyncStatus, Verb};
+use crate::plan::{AppliedObject, ApplyResult, Desired, Drift, Obstacle, Problem, Reason, Recorded, SyncStatus, Verb};
 
 use super::contest::Way;
 use super::lane::{AT_ONCE, Found, Lane, Running, Waiting};
@@ -82,7 +82,7 @@ impl Machine {
             Ok(examined) => examined,
             Err(error) => {
                 let waiting = Waiting { noticed: running.noticed, content: running.content };
-                self.failed_to_heal(&desired, format!("drifted, and could not be read: {error}"), waiting, now);
+                self.failed_to_heal(&desired, format!("drifted, and could not be read: {error}"), false, waiting, now);
                 return false;
             }
         };
@@ -154,6 +154,10 @@ impl Machine {
             Work::Observing { cycle, .. } => drop(cycle.meanwhile.insert(object.clone())),
             _ => {}
         }
+        if let Some(Obstacle::Immutable(proof)) = outcome.obstacle {
+            self.heal_by_replacing(&object, proof, found.as_ref(), now);
+            return self.written(&object, None, now);
+        }
         match (outcome.result.succeeded(), found) {
             (true, Some(found)) if outcome.result.changed() => {
                 let found = Found { uid: outcome.uid, ..found };
@@ -169,20 +173,21 @@ impl Machine {
                 if let Some(found) = &found {
                     self.tell_drift(&object, found, false, now);
                 }
+                let refused = outcome.obstacle == Some(Obstacle::Refused);
                 let problem = outcome.problem.map_or_else(String::new, |problem| problem.message);
                 if let Some(desired) = self.view.desired(&object).cloned() {
                     let message = format!("drifted, and could not be healed: {problem}");
-                    self.failed_to_heal(&desired, message, Waiting { noticed, content }, now);
+                    self.failed_to_heal(&desired, message, refused, Waiting { noticed, content }, now);
                 }
             }
         }
         self.written(&object, known.as_deref(), now);
     }
 
-    fn failed_to_heal(&mut self, desired: &Desired, message: String, waiting: Waiting, now: Moment) {
+    fn failed_to_heal(&mut self, desired: &Desired, message: String, refused: bool, waiting: Waiting, now: Moment) {
         let (object, origin) = (desired.manifest.id.clone(), desired.manifest.origin.clone());
         let problem = Problem { object: Some(object.clone()), origin: Some(origin), message };
-        let delay = self.lane.fail(&object, problem, self.longest_delay());
+        let delay = self.lane.fail(&object, problem, refused, self.longest_delay());
         self.lane.later.insert(object, (now.mono + delay, waiting));
         self.stir();
     }

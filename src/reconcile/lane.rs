@@ -61,6 +61,8 @@ pub(super) struct Waiting {
 #[derive(Debug)]
 pub(super) struct Failure {
     pub problem: Problem,
+    /// The API server refuses it.
+    pub refused: bool,
     pub backoff: Backoff,
 }
 
@@ -230,19 +232,25 @@ impl Lane {
     }
 
     /// Notes a failure; the result is the time before it may be tried again.
-    pub fn fail(&mut self, id: &ObjectId, problem: Problem, longest: Duration) -> Duration {
+    pub fn fail(&mut self, id: &ObjectId, problem: Problem, refused: bool, longest: Duration) -> Duration {
         self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let seed = self.seed;
-        let failure = self
-            .failed
-            .entry(id.clone())
-            .or_insert_with(|| Failure { problem: problem.clone(), backoff: Backoff::new(seed) });
-        failure.problem = problem;
+        let failure = self.failed.entry(id.clone()).or_insert_with(|| Failure {
+            problem: problem.clone(),
+            refused,
+            backoff: Backoff::new(seed),
+        });
+        (failure.problem, failure.refused) = (problem, refused);
         failure.backoff.next_delay(longest)
     }
 
-    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        self.failed.values().map(|failure| &failure.problem)
+    /// Makes due what failed and waits for its next try.
+    pub fn retry_failed(&mut self) {
+        for id in self.failed.keys().cloned().collect::<Vec<_>>() {
+            if let Some((_, waiting)) = self.later.remove(&id) {
+                self.push(id, waiting);
+            }
+        }
     }
 
     /// Forgets everything that waits, as when a sync is suspended. What is under way ends by itself.

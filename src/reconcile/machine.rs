@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::SyncConfig;
 use crate::object::{Health, ObjectId};
-use crate::plan::{Inventory, Provenance, SyncStatus};
+use crate::plan::{Inventory, Provenance, Replaceables, SyncStatus};
 
 use super::audit::Audit;
 use super::backoff::Backoff;
@@ -138,6 +138,9 @@ pub struct Machine {
     pub(super) audit: Audit,
     /// Jobs that were seen to be deleted before they had ended.
     pub(super) cut: BTreeSet<ObjectId>,
+    /// What the API server does not let be changed in place, and would let be created again: what the
+    /// next plan is to know.
+    pub(super) replaceable: Replaceables,
     /// Declared objects that are not healthy.
     pub(super) ill: BTreeMap<ObjectId, Health>,
     /// When something that is being deleted ceases to hold back the deletion of others.
@@ -208,6 +211,7 @@ impl Machine {
             lane: Lane::new(seed.rotate_left(31)),
             audit: Audit::new(config.audit),
             cut: BTreeSet::new(),
+            replaceable: Replaceables::new(),
             ill: BTreeMap::new(),
             overdue_at: None,
             stirred: false,

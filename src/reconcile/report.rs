@@ -21,6 +21,8 @@ impl Machine {
     /// Writes the parent when there is something new to remember, and concludes.
     pub(super) fn end(&mut self, cycle: Cycle, now: Moment) {
         self.inventory = cycle.exact(std::mem::take(&mut self.inventory));
+        self.tell_dead_end(&cycle);
+        self.forget_used_proofs(&cycle);
         let (status, _) = self.assess(&cycle, now);
         match self.record(&cycle, status, now) {
             Some(id) => self.work = Work::Recording { id, cycle },
@@ -152,12 +154,15 @@ impl Machine {
                 format!("{} of {} did not become healthy in time{first}", ill.len(), counted(objects))
             }
             Some(Outcome::Held) => cycle.plan.held.as_ref().map(|held| held.reason.clone()).unwrap_or_default(),
-            Some(Outcome::Failed) => match &collected[..] {
-                [] if cycle.undecided > 0 => undecided(cycle.undecided),
-                [] => String::new(),
-                [only] => only.to_string(),
-                [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
-            },
+            Some(Outcome::Failed) => {
+                let problems = match &collected[..] {
+                    [] if cycle.undecided > 0 => undecided(cycle.undecided),
+                    [] => String::new(),
+                    [only] => only.to_string(),
+                    [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
+                };
+                problems + &self.way_out(cycle)
+            }
         };
         let applied = matches!(outcome, Some(Outcome::Synced));
         // As the parent tells it, so that a restart which changes nothing writes nothing.
@@ -178,7 +183,8 @@ impl Machine {
     /// What the guard holds. While something keeps it from being computed, it stands as it was.
     pub(super) fn held(&self, cycle: &Cycle) -> Option<Held> {
         let before = self.status.held.as_ref().filter(|held| held.commit == cycle.rendered.commit.id);
-        cycle.plan.held.as_ref().or(before.filter(|_| cycle.plan.blocked.is_some())).cloned()
+        let held = cycle.plan.held.as_ref().or(cycle.obstacles.dead_end.as_ref());
+        held.or(before.filter(|_| cycle.plan.blocked.is_some())).cloned()
     }
 
     fn outcome(&mut self, cycle: &Cycle, healthy: bool, now: Duration) -> Option<Outcome> {

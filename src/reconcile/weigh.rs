@@ -95,6 +95,7 @@ impl Machine {
             cut: &self.cut,
             // Only a whole plan decides what is deleted.
             overdue_since: jiff::Timestamp::MIN,
+            replaceable: &self.replaceable,
         };
         judge(&facts, desired, live)
     }

@@ -57,6 +57,7 @@ struct World {
     source_change: Option<String>,
     cut: BTreeSet<ObjectId>,
     overdue_since: Timestamp,
+    replaceable: Replaceables,
 }
 
 impl World {
@@ -77,6 +78,7 @@ impl World {
             source_change: self.source_change.as_deref(),
             cut: &self.cut,
             overdue_since: self.overdue_since,
+            replaceable: &self.replaceable,
         })
     }
 

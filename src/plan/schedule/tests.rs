@@ -56,7 +56,7 @@ fn starting() -> Health {
 
 fn outcome(step: &Step, result: ApplyResult, health: Health) -> AppliedObject {
     let live = result.succeeded().then(|| live(&step.id, health));
-    AppliedObject { id: step.id.clone(), uid: None, result, live, problem: None }
+    AppliedObject { id: step.id.clone(), uid: None, result, live, problem: None, obstacle: None }
 }
 
 /// A schedule, and what was said by it.
@@ -80,7 +80,7 @@ impl<'a> Run<'a> {
     }
 
     fn held_back(&mut self) -> Vec<(&'a str, String)> {
-        std::iter::from_fn(|| self.schedule.held_back()).map(|(step, why)| (&*step.id.name, why)).collect()
+        std::iter::from_fn(|| self.schedule.held_back()).map(|(step, why, _)| (&*step.id.name, why)).collect()
     }
 
     fn step(&self, name: &str) -> &'a Step {
@@ -453,7 +453,7 @@ proptest! {
         let (mut done, mut healthy, mut ever_awaited) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         healthy.extend((0..objects.len()).filter(|number| !applies(number)));
         loop {
-            while let Some((step, _)) = schedule.held_back() {
+            while let Some((step, ..)) = schedule.held_back() {
                 prop_assert!(done.insert(number(step), false).is_none(), "{} has two outcomes", step.id);
             }
             awaited.extend(std::iter::from_fn(|| schedule.to_await()));

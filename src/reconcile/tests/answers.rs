@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::world::{SET, World, key, manifest, moment, print};
+use super::world::{SET, World, id, key, manifest, moment, print};
 use crate::object::{
     Blame, Change, FieldChange, GroupKind, Health, HealthStatus, ObjectId, Observed, Scope, Termination,
 };
 use crate::plan::{
-    AppliedObject, ApplyResult, Commit, Deletions, Plan, Problem, PruneResult, PrunedObject, Reason, Reserved,
-    Schedule, Step, Verb, resolve,
+    AppliedObject, ApplyResult, Commit, Deletions, Obstacle, Plan, Problem, PruneResult, PrunedObject, Reason,
+    Replaceable, Reserved, Schedule, Step, Verb, resolve,
 };
 use crate::reconcile::{Audited, Effect, EffectId, Examined, Input, Observation, RenderedCommit, Unrendered};
 
@@ -118,10 +118,11 @@ impl World {
         let most = begun.of(plan.steps.iter().filter(|step| step.applies()).count());
         let (mut schedule, mut outcomes) = (Schedule::new(plan), Vec::new());
         while outcomes.len() < most {
-            if let Some((step, why)) = schedule.held_back() {
+            if let Some((step, why, obstacle)) = schedule.held_back() {
                 let problem = Problem { message: why, ..step.problem() };
                 let (id, result) = (step.id.clone(), ApplyResult::Skipped);
-                outcomes.push(AppliedObject { id, uid: None, result, live: None, problem: Some(problem) });
+                let obstacle = Some(obstacle);
+                outcomes.push(AppliedObject { id, uid: None, result, live: None, problem: Some(problem), obstacle });
             } else if let Some(step) = schedule.begin() {
                 let outcome = self.apply_one(step);
                 schedule.applied(&outcome);
@@ -141,15 +142,31 @@ impl World {
 
     fn apply_one(&mut self, step: &Step) -> AppliedObject {
         let desired = step.desired.as_ref().expect("an apply of something declared");
-        if self.refused.contains(&*step.id.name) {
-            let problem = Problem { message: "refused".into(), ..step.problem() };
-            return AppliedObject {
-                id: step.id.clone(),
-                uid: step.live.as_ref().map(|live| Arc::clone(&live.uid)),
-                result: ApplyResult::Failed,
-                live: None,
-                problem: Some(problem),
-            };
+        let failed = |obstacle| AppliedObject {
+            id: step.id.clone(),
+            uid: step.live.as_ref().map(|live| Arc::clone(&live.uid)),
+            result: ApplyResult::Failed,
+            live: None,
+            problem: Some(Problem { message: "refused".into(), ..step.problem() }),
+            obstacle: Some(obstacle),
+        };
+        let barred = self.barred.get(&*step.id.name).is_some_and(|bar| self.live.contains_key(&id(bar)));
+        if self.refused.contains(&*step.id.name) || barred {
+            return failed(Obstacle::Refused);
+        }
+        let fixed = step.id.name.starts_with("fixed");
+        if let Some(live) = self.live.get(&step.id).filter(|live| fixed && live.digest != Some(desired.digest)) {
+            if step.verb != Verb::Replace {
+                let (uid, digest) = (Arc::clone(&live.uid), desired.digest);
+                let fields = ["data".to_owned()].into();
+                return failed(Obstacle::Immutable(Replaceable { uid, digest, fields, takes_claims: false }));
+            }
+            assert_eq!(Some(&live.uid), step.live.as_ref().map(|planned| &planned.uid), "what was planned for");
+            self.gone(&step.id);
+            self.live.remove(&step.id);
+            if self.unmade.contains(&*step.id.name) {
+                return failed(Obstacle::Refused);
+            }
         }
         let before = self.live.get(&step.id).cloned();
         self.uids += 1;
@@ -176,6 +193,7 @@ impl World {
             health,
         };
         let result = match &before {
+            None if step.verb == Verb::Replace => ApplyResult::Replaced,
             None => ApplyResult::Created,
             Some(before) if *before == live && !tampered => ApplyResult::Unchanged,
             Some(_) => {
@@ -186,7 +204,7 @@ impl World {
         self.live.insert(step.id.clone(), live.clone());
         self.news.push_back(Change::Seen(live.clone()));
         let uid = Some(Arc::clone(&live.uid));
-        AppliedObject { id: step.id.clone(), uid, result, live: Some(live), problem: None }
+        AppliedObject { id: step.id.clone(), uid, result, live: Some(live), problem: None, obstacle: None }
     }
 
     fn prune(&mut self, plan: &Plan, begun: Begun) -> Vec<PrunedObject> {
@@ -258,7 +276,14 @@ impl Begun {
 
 /// What is said of an object whose heal was interrupted before it was begun.
 fn not_begun(step: &Step) -> AppliedObject {
-    AppliedObject { id: step.id.clone(), uid: None, result: ApplyResult::Skipped, live: None, problem: None }
+    AppliedObject {
+        id: step.id.clone(),
+        uid: None,
+        result: ApplyResult::Skipped,
+        live: None,
+        problem: None,
+        obstacle: None,
+    }
 }
 
 fn scope(gk: &crate::object::GroupKind, _: &str) -> Scope {

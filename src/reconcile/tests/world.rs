@@ -19,7 +19,8 @@ use crate::reconcile::{Effect, EffectId, Input, Machine, Marks, Moment, Notice, 
 pub const SET: &str = "applyset-ours-v1";
 
 /// `shop` is the Namespace of all others, `job…` a Job that goes some time after its end, `thing…` a custom
-/// resource, everything else a `ConfigMap`.
+/// resource, everything else a `ConfigMap`: `once…` says `mutation: ignore`, `fixed…` cannot be changed in
+/// place and asks to be replaced.
 pub fn id(name: &str) -> ObjectId {
     match name {
         "shop" => ObjectId::new("", "Namespace", None, name),
@@ -53,6 +54,10 @@ pub struct World {
     pub marks: Marks,
     /// Objects that the server refuses, to apply or to delete.
     pub refused: BTreeSet<String>,
+    /// Objects that it refuses to apply as long as another one is there.
+    pub barred: BTreeMap<String, String>,
+    /// Replacements of them fail between deletion and creation.
+    pub unmade: BTreeSet<String>,
     /// Objects that never become healthy by themselves.
     pub ill: BTreeSet<String>,
     /// Objects that wait for a finalizer when they are deleted.
@@ -142,6 +147,8 @@ pub fn manifest(name: &str, value: &str) -> Arc<Manifest> {
             "spec": {"value": value}}),
         _ if name.starts_with("once") => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name,
             "namespace": "shop", "annotations": {crate::object::names::MUTATION: "ignore"}}, "data": {"value": value}}),
+        _ if name.starts_with("fixed") => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name,
+            "namespace": "shop", "annotations": {crate::object::names::REPLACE: "true"}}, "data": {"value": value}}),
         _ => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"},
             "data": {"value": value}}),
     };
@@ -179,6 +186,8 @@ impl World {
             parent: None,
             marks: Marks::default(),
             refused: BTreeSet::new(),
+            barred: BTreeMap::new(),
+            unmade: BTreeSet::new(),
             ill: BTreeSet::new(),
             finalized: BTreeSet::new(),
             parent_refused: false,
