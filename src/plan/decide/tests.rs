@@ -61,8 +61,8 @@ struct World {
 }
 
 impl World {
-    fn plan(&self) -> Plan {
-        plan(&Facts {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
             set_id: SET,
             commit: COMMIT,
             desired: &self.desired,
@@ -79,7 +79,11 @@ impl World {
             cut: &self.cut,
             overdue_since: self.overdue_since,
             replaceable: &self.replaceable,
-        })
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        plan(&self.facts())
     }
 
     /// An object that is applied, recorded and live, and declared where `declared` says so.
@@ -310,6 +314,7 @@ fn a_namespace_is_not_pruned_over_the_heads_of_what_is_kept_in_it() {
     assert_eq!((verb(&world, &space), verb(&world, &id("other"))), (Verb::Keep, Verb::Prune));
 }
 
+mod approval;
 mod between;
 mod random;
 mod shelter;
