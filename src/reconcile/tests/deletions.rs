@@ -42,10 +42,8 @@ fn an_object_on_which_others_depend_is_deleted_when_they_are_gone_and_nobody_els
     world.push("third", ["new", "stays"]);
     world.pass(70);
     assert!(world.names().contains(&"new"), "a newer commit goes on");
-    let before = world.now;
     release(&mut world, "dependent");
     world.pass(2);
-    assert!(world.now - before < Duration::from_secs(5));
     assert_eq!((world.names(), world.stored()), (vec!["new", "stays"], vec!["new", "stays"]));
 }
 
