@@ -47,60 +47,60 @@ pub async fn prune(
     discovery: &Arc<Discovery>,
     plan: &Plan,
     patience: Patience,
-    stop: &CancellationToken,
+    stopped: &CancellationToken,
     report: &(dyn Fn(&PrunedObject) + Send + Sync),
 ) -> Vec<PrunedObject> {
     let mut outcomes: BTreeMap<ObjectId, PrunedObject> = BTreeMap::new();
-    let looks = &Semaphore::new(AT_ONCE);
+    let permits = &Semaphore::new(AT_ONCE);
     let unreachable = AtomicBool::new(false);
     let mut deletions = Deletions::new(plan);
     let until = Instant::now() + patience.wait;
-    let mut pruning = 0;
+    let mut under_way = 0;
     let mut running: FuturesUnordered<BoxFuture<'_, Done<'_>>> = FuturesUnordered::new();
     loop {
-        while pruning < AT_ONCE
-            && !stop.is_cancelled()
+        while under_way < AT_ONCE
+            && !stopped.is_cancelled()
             && let Some(step) = deletions.begin()
         {
-            pruning += 1;
-            running.push(Box::pin(async { Done::Pruned(one(cluster, discovery, step, stop, &unreachable).await) }));
+            under_way += 1;
+            running.push(Box::pin(async { Done::Pruned(one(cluster, discovery, step, stopped, &unreachable).await) }));
         }
         while let Some(step) = deletions.to_await() {
-            running.push(Box::pin(look(cluster, discovery, step, Duration::ZERO, looks)));
+            running.push(Box::pin(look(cluster, discovery, step, Duration::ZERO, stopped, permits)));
         }
         match running.next().await {
             None => break,
             Some(Done::Pruned(outcome)) => {
-                pruning -= 1;
+                under_way -= 1;
                 if let Some(outcome) = outcome {
                     deletions.ended(&outcome);
                     report(&outcome);
                     outcomes.insert(outcome.id.clone(), outcome);
                 }
             }
-            Some(Done::Looked(awaited, found, pause)) => {
-                if matches!(found, Ok(None)) && awaited.desired.is_none() {
+            Some(Done::Looked(step, seen, pause)) => {
+                if matches!(seen, Ok(None)) && step.desired.is_none() {
                     // It was reported when its deletion was accepted, in this prune or an earlier one.
-                    let id = awaited.id.clone();
+                    let id = step.id.clone();
                     let outcome = PrunedObject { id, result: PruneResult::Deleted, gone: true, detail: None };
-                    outcomes.insert(awaited.id.clone(), outcome);
+                    outcomes.insert(step.id.clone(), outcome);
                 }
-                if let Ok(finalizers) = found
-                    && !deletions.looked(&awaited.id, finalizers)
+                if let Ok(finalizers) = seen
+                    && !deletions.looked(&step.id, finalizers)
                 {
                     continue;
                 }
-                let over = stop.is_cancelled() || unreachable.load(Ordering::Relaxed);
+                let over = stopped.is_cancelled() || unreachable.load(Ordering::Relaxed);
                 if !over && Instant::now() + pause < until {
                     let pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-                    running.push(Box::pin(look(cluster, discovery, awaited, pause, looks)));
+                    running.push(Box::pin(look(cluster, discovery, step, pause, stopped, permits)));
                 } else if !over && patience.then_let_go {
                     deletions.let_go();
                 }
             }
         }
     }
-    let waiting = if stop.is_cancelled() { Vec::new() } else { deletions.waiting() };
+    let waiting = if stopped.is_cancelled() { Vec::new() } else { deletions.waiting() };
     for (at, reason) in waiting {
         let (id, detail) = (plan.steps[at].id.clone(), Some(reason.to_string()));
         let outcome = PrunedObject { id, result: PruneResult::Waiting, gone: false, detail };
@@ -116,11 +116,15 @@ async fn look<'p>(
     discovery: &Discovery,
     step: &'p Step,
     pause: Duration,
-    looks: &Semaphore,
+    stopped: &CancellationToken,
+    permits: &Semaphore,
 ) -> Done<'p> {
-    tokio::time::sleep(pause).await;
+    tokio::select! {
+        () = tokio::time::sleep(pause) => {}
+        () = stopped.cancelled() => {}
+    }
     // It is never closed; a look without a permit would do no harm.
-    let _permit = looks.acquire().await;
+    let _permit = permits.acquire().await;
     // What is of a kind that is not served any more is gone, or nobody can tell.
     let Some(resource) = discovery.preferred(&step.id.gk) else { return Done::Looked(step, Err(()), pause) };
     let seen = match cluster.look_at(&step.id, resource).await {

@@ -354,7 +354,9 @@ impl<'a> Deletions<'a> {
             self.open[node.rank as usize] += usize::from(matches!(node.state, State::Waiting | State::Begun));
         }
         let staying: Vec<usize> = self.staying().collect();
-        staying.into_iter().for_each(|at| self.hold_up(at));
+        for at in staying {
+            self.hold_up(at);
+        }
     }
 
     fn is_gone(&mut self, at: usize) {

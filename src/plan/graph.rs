@@ -57,7 +57,9 @@ pub(super) fn components(edges: &[Vec<usize>]) -> Components {
             if lowest[node] == seen[node] {
                 let from = open.iter().rposition(|other| *other == node).unwrap_or_default();
                 let members = open.split_off(from);
-                members.iter().for_each(|member| found.of[*member] = found.list.len());
+                for member in &members {
+                    found.of[*member] = found.list.len();
+                }
                 found.list.push(members);
             }
         }
@@ -145,8 +147,8 @@ mod tests {
             }
             let found = components(&edges);
             for from in 0..8 {
-                for to in 0..8 {
-                    let same = from == to || reach[from][to] && reach[to][from];
+                for (to, back) in reach.iter().enumerate() {
+                    let same = from == to || reach[from][to] && back[from];
                     prop_assert_eq!(found.of[from] == found.of[to], same);
                     prop_assert!(!reach[from][to] || found.of[to] <= found.of[from], "dependencies first");
                 }

@@ -254,10 +254,8 @@ impl<'a> Schedule<'a> {
             return is_foundation(&id.gk) || self.nodes[at].dependents.iter().any(waits);
         }
         self.nodes[at].awaited = false;
-        let what = match health.is_current() {
-            true => "has not run to its end".to_owned(),
-            false => format!("is not healthy: {health}"),
-        };
+        let unended = || "has not run to its end".to_owned();
+        let what = if health.is_current() { unended() } else { format!("is not healthy: {health}") };
         self.fail(at, &what, &Obstacle::Other);
         false
     }

@@ -152,8 +152,12 @@ impl Lane {
                 break;
             }
         }
-        left.iter().chain(held.iter().map(|(_, key)| key)).for_each(|key| _ = self.ready.remove(key));
-        held.into_iter().for_each(|(other, key)| self.behind.entry(other).or_default().push(key));
+        for key in left.iter().chain(held.iter().map(|(_, key)| key)) {
+            self.ready.remove(key);
+        }
+        for (other, key) in held {
+            self.behind.entry(other).or_default().push(key);
+        }
         found
     }
 

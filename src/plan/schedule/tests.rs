@@ -93,7 +93,9 @@ impl<'a> Run<'a> {
     }
 
     fn healthy(&mut self, names: &[&str]) {
-        names.iter().for_each(|name| self.applied(name, Health::current()));
+        for name in names {
+            self.applied(name, Health::current());
+        }
     }
 
     fn failed(&mut self, name: &str) {
