@@ -6,9 +6,11 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
+use thiserror::Error;
 use tokio::sync::{Mutex, RwLock, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::budget::{Panicked, ReadError};
 use super::declared::Placed;
 use super::handover::Takeable;
 use super::told::Told;
@@ -20,11 +22,20 @@ use crate::object::{ObjectId, Scope};
 use crate::observe::{Event, LookResult, Work};
 use crate::plan::{AppliedObject, Commit, Inventory, Plan, Problem, PruneResult, SyncStatus, Wave};
 use crate::reconcile::{Effect, EffectId, Input, Observation, RenderedCommit, Unrendered};
-use crate::render::{Cache, RenderError, Settings, render};
+use crate::render::{Cache, RenderError, Settings};
 use crate::source::{Git, Revision, SourceError};
 
 /// How long the inventory may take to be stored once the agent stops.
 const LAST_WRITE: Duration = Duration::from_secs(10);
+
+/// Why nothing was observed.
+#[derive(Debug, Error)]
+pub(super) enum Unobserved {
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
+}
 
 /// What carrying out the effects of one sync needs.
 pub(super) struct Worker {
@@ -207,12 +218,11 @@ impl Worker {
         let rendered = if let Some(rendered) = cache.get(&tree, &settings) {
             rendered
         } else {
-            let snapshot = self.git.snapshot(commit, path).await.map_err(unrendered)?;
-            let fresh = settings.clone();
-            // Rendering is pure computation; a large repository must not hold up the other syncs.
-            let rendered = tokio::task::spawn_blocking(move || render(&snapshot, &fresh)).await;
-            let lost = |_| Unrendered::Failed("rendering ended without a result".into());
-            let rendered = Arc::new(rendered.map_err(lost)?);
+            let rendered = self.context.budget.render(&self.git, commit, path, &settings).await;
+            let rendered = Arc::new(rendered.map_err(|error| match error {
+                ReadError::Source(error) => unrendered(error),
+                ReadError::Panicked(error) => Unrendered::Failed(error.to_string()),
+            })?);
             cache.put(&tree, settings, Arc::clone(&rendered));
             rendered
         };
@@ -232,7 +242,7 @@ impl Worker {
         seen
     }
 
-    async fn see(&self, rendered: &Arc<RenderedCommit>, inventory: Vec<ObjectId>) -> Result<Observation, ApiError> {
+    async fn see(&self, rendered: &Arc<RenderedCommit>, inventory: Vec<ObjectId>) -> Result<Observation, Unobserved> {
         match self.see_once(rendered, &inventory, false).await? {
             (observation, false) => Ok(observation),
             (_, true) => Ok(self.see_once(rendered, &inventory, true).await?.0),
@@ -245,7 +255,7 @@ impl Worker {
         rendered: &Arc<RenderedCommit>,
         inventory: &[ObjectId],
         anew: bool,
-    ) -> Result<(Observation, bool), ApiError> {
+    ) -> Result<(Observation, bool), Unobserved> {
         let discovery = self.discovery_for(rendered, inventory, anew).await?;
         let (resolved, reserved) = self.resolve(rendered, &discovery, inventory).await?;
         let mut wanted = Wanted::default();

@@ -26,6 +26,7 @@ mod ignore_modes;
 mod image;
 mod inventory;
 mod leader;
+mod load;
 mod migrate;
 mod observability;
 mod order;
