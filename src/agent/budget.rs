@@ -122,8 +122,8 @@ mod tests {
         let (release, held) = mpsc::channel::<()>();
         let shared = budget.clone();
         let large = tokio::spawn(async move {
-            let hold = move || held.recv().unwrap_or_default();
-            shared.compute(SMALL_OBJECTS + 1, hold).await.is_ok()
+            let wait = move || held.recv().unwrap_or_default();
+            shared.compute(SMALL_OBJECTS + 1, wait).await.is_ok()
         });
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let small = (0..50).map(|_| {
