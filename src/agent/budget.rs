@@ -65,13 +65,17 @@ impl Budget {
         path: &RepoPath,
         settings: &Settings,
     ) -> Result<Rendered, ReadError> {
-        let mut place = place(&self.small).await;
-        let snapshot = if let Some(snapshot) = git.snapshot_up_to(commit, path, SMALL_BYTES).await? {
-            snapshot
-        } else {
-            drop(place);
-            place = self::place(&self.large).await;
-            git.snapshot(commit, path).await?
+        let small = git.snapshot_up_to(commit, path, SMALL_BYTES, place(&self.small)).await?;
+        let (snapshot, place) = match small {
+            (Some(snapshot), place) => (snapshot, place),
+            (None, small) => {
+                drop(small);
+                match git.snapshot_up_to(commit, path, usize::MAX, place(&self.large)).await? {
+                    (Some(snapshot), place) => (snapshot, place),
+                    // Whatever is larger is refused with the reason.
+                    (None, place) => (git.snapshot(commit, path).await?, place),
+                }
+            }
         };
         let settings = settings.clone();
         Ok(run(place, move || render(&snapshot, &settings)).await?)
@@ -115,11 +119,11 @@ mod tests {
     #[tokio::test]
     async fn a_few_computations_go_on_at_once_and_large_ones_keep_no_small_one_waiting() {
         let budget = Budget::default();
-        let (release, released) = mpsc::channel::<()>();
+        let (release, held) = mpsc::channel::<()>();
         let shared = budget.clone();
         let large = tokio::spawn(async move {
-            let hold = move || released.recv().unwrap_or_default();
-            shared.compute(SMALL_OBJECTS + 1, hold).await.is_ok()
+            let wait = move || held.recv().unwrap_or_default();
+            shared.compute(SMALL_OBJECTS + 1, wait).await.is_ok()
         });
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let small = (0..50).map(|_| {
