@@ -182,9 +182,10 @@ impl Dice {
     /// An action, and what has to follow it.
     fn one_thing(&mut self) -> Vec<Action> {
         let action = self.action();
+        let mut actions = if action == Action::Stop { self.calm() } else { Vec::new() };
         let hurried = matches!(action, Action::Commit(_) | Action::Revert | Action::Approve(_)) && self.rng.bool();
         let held = matches!(&action, Action::Commit(changes) if matches!(changes[..], [Change::RemoveAllBut(..)]));
-        let mut actions = vec![action];
+        actions.push(action);
         if hurried || held {
             // Else the next poll may be later than the next action.
             actions.push(Action::Hurry(Sync::Shop));
@@ -196,10 +197,16 @@ impl Dice {
         actions
     }
 
+    /// An end of all faults, one time out of two: what comes next is less lenient then.
+    fn calm(&mut self) -> Vec<Action> {
+        if self.rng.bool() { vec![Action::Calm] } else { Vec::new() }
+    }
+
     /// A suspension around something, to the end of which nothing may be written.
     fn suspension(&mut self) -> Vec<Action> {
         let sync = self.sync();
-        let mut actions = vec![Action::Suspend(sync), Action::Still(sync)];
+        let mut actions = self.calm();
+        actions.extend([Action::Suspend(sync), Action::Still(sync)]);
         for _ in 0..self.rng.usize(1..=3) {
             actions.push(match self.rng.u8(..8) {
                 0..3 => Action::Commit(self.changes()),
@@ -237,8 +244,8 @@ impl Dice {
             71..76 => Action::Calm,
             76..80 => Action::Kill,
             80..85 => Action::Crash(self.rng.usize(1..40), self.one(&[Side::Before, Side::After])),
-            85..88 => Action::Stop,
-            88..90 => Action::Suspend(self.sync()),
+            85..89 => Action::Stop,
+            89..90 => Action::Suspend(self.sync()),
             90..92 => Action::Resume(self.sync()),
             92..94 => Action::Approve(self.sync()),
             _ => Action::Hurry(self.sync()),
