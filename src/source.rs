@@ -33,5 +33,5 @@ pub use git::{Git, Timeouts};
 pub use libgit2::GitRemote;
 pub use remote::{CommitInfo, Remote, Revision};
 pub use snapshot::{Limits, Refused, Snapshot, SourceFile};
-pub use tidy::remove_unused_clones;
+pub use tidy::{Tidied, remove_unused_clones};
 pub use turns::Turns;

@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::election::Election;
 use super::parents::{AllMarks, watch_marks};
@@ -65,6 +66,10 @@ const RESPAWN: Duration = Duration::from_secs(10);
 /// later than the second one.
 const APART: Duration = Duration::from_millis(10);
 const LAST_BEGINS: Duration = Duration::from_secs(5);
+/// A clone that is still used is tried to be removed again after this, so many times: together longer
+/// than a fetch may take that was given up.
+const STILL_USED: Duration = Duration::from_secs(10);
+const TIDYING: usize = 40;
 
 /// One running driver.
 struct Running {
@@ -80,6 +85,8 @@ struct Drivers {
     marks: watch::Sender<Option<AllMarks>>,
     /// What is to run; a changed sync starts anew when its old driver has ended.
     wanted: BTreeMap<SyncName, Arc<SyncConfig>>,
+    /// Removes clones that are not used any more.
+    tidying: Option<AbortOnDropHandle<()>>,
 }
 
 /// Runs until `stop` is cancelled.
@@ -100,8 +107,14 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
     let mut watcher =
         tokio::spawn(watch_marks(context.cluster.clone(), Arc::clone(&context.namespace), marks.clone(), tell));
     let tell = Arc::clone(&context.tell);
-    let mut drivers =
-        Drivers { context, running: BTreeMap::new(), tasks: JoinSet::new(), marks, wanted: BTreeMap::new() };
+    let mut drivers = Drivers {
+        context,
+        running: BTreeMap::new(),
+        tasks: JoinSet::new(),
+        marks,
+        wanted: BTreeMap::new(),
+        tidying: None,
+    };
     tell(&Event::ConfigLoaded { syncs: config.syncs.len(), reloaded: false });
     // It holds the Lease until the last driver has ended.
     let over = CancellationToken::new();
@@ -304,20 +317,30 @@ impl Drivers {
     }
 
     /// Removes the clones of syncs and repositories that are not configured any more. What a driver of
-    /// before still uses stays until the next time.
-    fn tidy(&self) {
+    /// before still uses is tried again.
+    fn tidy(&mut self) {
         let (data, tell) = (Arc::clone(&self.context.data_dir), Arc::clone(&self.context.tell));
         let syncs: Vec<Arc<SyncConfig>> = self.wanted.values().cloned().collect();
-        tokio::task::spawn_blocking(move || {
-            let (removed, failed) = remove_unused_clones(&data, syncs.iter().map(|sync| &**sync));
-            for path in removed {
-                let message = format!("removed the clone {}, which no sync uses any more", path.display());
-                tell(&Event::Note { message });
+        let task = async move {
+            for _ in 0..TIDYING {
+                let (data, syncs) = (Arc::clone(&data), syncs.clone());
+                let tidy = move || remove_unused_clones(&data, syncs.iter().map(|sync| &**sync));
+                let Ok(tidied) = tokio::task::spawn_blocking(tidy).await else { return };
+                for path in tidied.removed {
+                    let message = format!("removed the clone {}, which no sync uses any more", path.display());
+                    tell(&Event::Note { message });
+                }
+                for error in tidied.failed {
+                    tell(&Event::Trouble { message: format!("a clone that no sync uses any more stays: {error}") });
+                }
+                if tidied.busy.is_empty() {
+                    return;
+                }
+                tokio::time::sleep(STILL_USED).await;
             }
-            for error in failed {
-                tell(&Event::Trouble { message: format!("a clone that no sync uses any more stays: {error}") });
-            }
-        });
+        };
+        // Whoever is at it already goes by an older configuration.
+        self.tidying = Some(AbortOnDropHandle::new(tokio::spawn(task)));
     }
 
     /// A driver ended: because it was told to, or by a defect.

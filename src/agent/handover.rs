@@ -62,6 +62,7 @@ impl Worker {
             let account = |sync: &str| registry.account(sync);
             bar_without_right(cluster, discovery, &mut others, orphans, account, &mut takeable).await;
         }
+        self.take(&mut others, wanted.difference(orphans), observed);
         if sets.iter().any(|set| **set != *self.set_id && others.of_set(set).is_none()) {
             let namespace = &self.context.namespace;
             let id = |sync: &SyncName| applyset_id(&Parent::name(sync), namespace, "ConfigMap", "");
@@ -70,6 +71,23 @@ impl Worker {
             others.unconfigured = parents.map(|sync| (id(&sync), sync.as_str().into())).collect();
         }
         others
+    }
+
+    /// Takes what is free, so that no two syncs write one object at the same time.
+    fn take<'a>(
+        &self,
+        others: &mut Others,
+        declared: impl Iterator<Item = &'a ObjectId>,
+        observed: &BTreeMap<ObjectId, Observed>,
+    ) {
+        let (registry, me) = (&self.context.registry, &self.config.name);
+        let free = declared.filter(|id| {
+            let label = observed.get(*id).and_then(|live| live.part_of.as_deref());
+            label != Some(&*self.set_id) && others.takes(id, label, &self.set_id, registry.has_applied(me, id))
+        });
+        for (sync, id) in registry.take(me, free.cloned().collect()) {
+            others.taken_by(&sync, id);
+        }
     }
 
     /// At the start all syncs read git at the same time. An object that carries the label of one
