@@ -65,13 +65,17 @@ impl Budget {
         path: &RepoPath,
         settings: &Settings,
     ) -> Result<Rendered, ReadError> {
-        let mut place = place(&self.small).await;
-        let snapshot = if let Some(snapshot) = git.snapshot_up_to(commit, path, SMALL_BYTES).await? {
-            snapshot
-        } else {
-            drop(place);
-            place = self::place(&self.large).await;
-            git.snapshot(commit, path).await?
+        let small = git.snapshot_up_to(commit, path, SMALL_BYTES, place(&self.small)).await?;
+        let (snapshot, place) = match small {
+            (Some(snapshot), place) => (snapshot, place),
+            (None, small) => {
+                drop(small);
+                match git.snapshot_up_to(commit, path, usize::MAX, place(&self.large)).await? {
+                    (Some(snapshot), place) => (snapshot, place),
+                    // Whatever is larger is refused with the reason.
+                    (None, place) => (git.snapshot(commit, path).await?, place),
+                }
+            }
         };
         let settings = settings.clone();
         Ok(run(place, move || render(&snapshot, &settings)).await?)

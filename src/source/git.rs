@@ -133,19 +133,22 @@ impl Git {
         self.call("reading the clone of", self.shared.timeouts.fetch, read).await
     }
 
-    /// Like [`Git::snapshot`]; `None` when its files have more bytes than this together.
+    /// Like [`Git::snapshot`], of files with no more bytes than this together, or `None`. It is read once `place` is
+    /// there, which is waited for when this call has its turn, and given back with what was read.
     ///
     /// # Errors
     /// As [`Remote::snapshot`]; [`SourceError::Timeout`] and [`SourceError::Busy`].
-    pub async fn snapshot_up_to(
+    pub async fn snapshot_up_to<P>(
         &self,
         commit: &str,
         path: &RepoPath,
         bytes: usize,
-    ) -> Result<Option<Snapshot>, SourceError> {
+        place: impl Future<Output = P>,
+    ) -> Result<(Option<Snapshot>, P), SourceError> {
         let (commit, path) = (commit.to_owned(), path.clone());
         let read = move |remote: &dyn Remote| remote.snapshot_up_to(&commit, &path, bytes);
-        self.call("reading the clone of", self.shared.timeouts.fetch, read).await
+        let place = async { Ok(place.await) };
+        self.call_once("reading the clone of", self.shared.timeouts.fetch, place, read).await
     }
 
     /// A call for which the server may be asked.
@@ -156,38 +159,52 @@ impl Git {
         work: impl FnOnce(&dyn Remote) -> Result<T, SourceError> + Send + 'static,
     ) -> Result<T, SourceError> {
         let shared = &self.shared;
-        if shared.state().abandoned {
-            return Err(SourceError::Busy { url: shared.url.clone() });
-        }
-        let turn = shared.turns.turn(&shared.server, shared.slow.load(Ordering::Relaxed));
-        let Ok(_turn) = timeout(TURN, turn).await else {
-            return Err(SourceError::Crowded { url: shared.url.clone(), action, limit: TURN });
+        let slow = shared.slow.load(Ordering::Relaxed);
+        let mut began = Instant::now();
+        let turn = async {
+            let turn = timeout(TURN, shared.turns.turn(&shared.server, slow)).await;
+            began = Instant::now();
+            turn.map_err(|_| SourceError::Crowded { url: shared.url.clone(), action, limit: TURN })
         };
-        let began = Instant::now();
-        let result = self.call(action, limit, work).await;
+        let result = self.call_once(action, limit, turn, work).await;
         match &result {
             Ok(_) => shared.slow.store(false, Ordering::Relaxed),
             Err(SourceError::Timeout { .. }) => shared.slow.store(true, Ordering::Relaxed),
+            Err(SourceError::Busy { .. } | SourceError::Crowded { .. }) => {}
             Err(_) if began.elapsed() >= SLOW => shared.slow.store(true, Ordering::Relaxed),
             Err(_) => {}
         }
-        result
+        result.map(|(value, _)| value)
     }
 
+    /// A call that reads the clone.
     async fn call<T: Send + 'static>(
         &self,
         action: &'static str,
         limit: Duration,
         work: impl FnOnce(&dyn Remote) -> Result<T, SourceError> + Send + 'static,
     ) -> Result<T, SourceError> {
+        Ok(self.call_once(action, limit, async { Ok(()) }, work).await?.0)
+    }
+
+    /// Waits for this sync's thread, then for a place among all syncs, and then for the work: in this order, so that
+    /// nobody has a place and waits for something of their own.
+    async fn call_once<T: Send + 'static, P>(
+        &self,
+        action: &'static str,
+        limit: Duration,
+        place: impl Future<Output = Result<P, SourceError>>,
+        work: impl FnOnce(&dyn Remote) -> Result<T, SourceError> + Send + 'static,
+    ) -> Result<(T, P), SourceError> {
         let shared = &self.shared;
-        let deadline = Instant::now() + limit;
         let busy = || SourceError::Busy { url: shared.url.clone() };
         if shared.state().abandoned {
             return Err(busy());
         }
-        let turn = timeout_at(deadline, Arc::clone(&shared.turn).acquire_owned());
+        let turn = timeout(limit, Arc::clone(&shared.turn).acquire_owned());
         let Ok(Ok(turn)) = turn.await else { return Err(busy()) };
+        let place = place.await?;
+        let deadline = Instant::now() + limit;
         let (answer, answered) = oneshot::channel();
         let call = Call::begin(shared);
         let ending = Ending { shared: Arc::clone(shared), _turn: turn };
@@ -204,7 +221,7 @@ impl Git {
             cause,
         })?;
         match timeout_at(deadline, answered).await {
-            Ok(Ok(result)) => result,
+            Ok(Ok(result)) => result.map(|value| (value, place)),
             // The thread panicked, which takes a fault in libgit2's bindings.
             Ok(Err(_)) => Err(SourceError::Unreachable {
                 url: shared.url.clone(),

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::support::agent::Agent;
 use crate::support::audit::{self, Asked, Mark};
+use crate::support::git::TestRepo;
 use crate::support::githttp::{Behaviour, GitHttp};
 use crate::support::process::peak_memory;
 use crate::support::site::{Site, config_map};
@@ -277,23 +278,25 @@ fn large(objects: usize) -> impl Iterator<Item = (String, String)> {
     (0..objects).step_by(1000).map(move |first| {
         let items: Vec<Value> = (first..first + 1000).map(object).collect();
         let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
-        (format!("large/{first}.json"), list.to_string())
+        (format!("{first}.json"), list.to_string())
     })
 }
 
 #[test]
 fn a_repository_that_takes_many_seconds_of_cpu_delays_neither_lease_nor_probes_nor_another_sync() {
-    let site = Site::with(&[("small/a.yaml", &config_map("a", "1"))]);
+    let site = Site::with(&[("a.yaml", &config_map("a", "1"))]);
     for number in 0..300 {
-        site.repo.write(&format!("small/{number}.yaml"), config_map(&format!("a{number}"), "1"));
+        site.repo.write(&format!("{number}.yaml"), config_map(&format!("a{number}"), "1"));
     }
+    site.repo.commit_all("small");
+    let repo = TestRepo::new();
     for (path, text) in large(45_000) {
-        site.repo.write(&path, text);
+        repo.write(&path, text);
     }
-    site.repo.commit_all("large");
-    let [mut small, mut large] = [site.sync("small"), site.sync("large")];
-    (small["path"], large["path"]) = (json!("small"), json!("large"));
-    site.configure_with(&[small, large], elected);
+    repo.commit_all("large");
+    let mut large = site.sync("large");
+    large["source"]["url"] = json!(repo.url());
+    site.configure_with(&[site.sync("small"), large], elected);
     let since = audit::mark();
     // As in a container with one core.
     let agent = Agent::start_with(&site, |command| {
