@@ -174,13 +174,11 @@ async fn status(State(site): State<Site>) -> Response {
 }
 
 async fn page(page: &Page, content_type: &'static str) -> Response {
-    match page.body().await {
-        Some(body) => typed(StatusCode::OK, content_type, body),
-        None => {
-            let busy = "too many readers do not read their answers; try again\n";
-            ([(RETRY_AFTER, ASK_AGAIN)], text(StatusCode::SERVICE_UNAVAILABLE, busy)).into_response()
-        }
+    if let Some(body) = page.body().await {
+        return typed(StatusCode::OK, content_type, body);
     }
+    let busy = "too many readers do not read their answers; try again\n";
+    ([(RETRY_AFTER, ASK_AGAIN)], text(StatusCode::SERVICE_UNAVAILABLE, busy)).into_response()
 }
 
 fn text(status: StatusCode, body: impl Into<Body>) -> Response {

@@ -117,6 +117,20 @@ fn most_at_once<'a>(requests: impl Iterator<Item = &'a Asked>) -> usize {
     at_once.max().unwrap_or_default().unsigned_abs()
 }
 
+/// Syncs of as many directories of the repository, with one object each.
+fn many(site: &Site, syncs: usize) -> Vec<Value> {
+    let of = |number: usize| {
+        let name = format!("s{number}");
+        site.repo.write(&format!("{name}/a.yaml"), config_map(&format!("a{number}"), "1"));
+        let mut sync = site.sync(&name);
+        sync["path"] = json!(name);
+        sync
+    };
+    let syncs = (0..syncs).map(of).collect();
+    site.repo.commit_all("many");
+    syncs
+}
+
 fn elected(config: &mut Value) {
     config["leaderElection"] = json!({"enabled": true});
 }
@@ -185,18 +199,8 @@ fn with_descriptors(site: &Site, limit: &str) -> Command {
 
 #[test]
 fn a_system_that_gives_few_file_descriptors_unless_more_are_asked_for_is_asked() {
-    let site = Site::with(&[("a.yaml", &config_map("a", "1"))]);
-    let syncs: Vec<Value> = (0..40)
-        .map(|number| {
-            let mut sync = site.sync(&format!("s{number}"));
-            sync["targetNamespace"] = json!(site.namespace);
-            sync["path"] = json!(format!("s{number}"));
-            site.repo.write(&format!("s{number}/a.yaml"), config_map(&format!("a{number}"), "1"));
-            sync
-        })
-        .collect();
-    site.repo.commit_all("many");
-    site.configure(&syncs);
+    let site = Site::with(&[]);
+    site.configure(&many(&site, 40));
     let agent = Agent::spawn(&site, with_descriptors(&site, "-S -n 48"));
     within(ALL, "all syncs are synced", || all_synced(&agent, 40));
     agent.stop();
@@ -210,19 +214,12 @@ fn all_synced(agent: &Agent, syncs: usize) -> Result<(), String> {
 
 #[test]
 fn a_hundred_syncs_fetch_and_list_a_few_at_once_and_neither_lease_nor_probes_notice() {
-    let files: Vec<(String, String)> =
-        (0..100).map(|number| (format!("s{number}/a.yaml"), config_map(&format!("a{number}"), "1"))).collect();
-    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (&**path, &**text)).collect();
-    let site = Site::with(&files);
+    let site = Site::with(&[]);
     let server = GitHttp::start(site.repo.root());
-    let syncs: Vec<Value> = (0..100)
-        .map(|number| {
-            let mut sync = site.sync(&format!("s{number}"));
-            (sync["source"]["url"], sync["path"], sync["interval"]) =
-                (json!(server.url()), json!(format!("s{number}")), json!("1m"));
-            sync
-        })
-        .collect();
+    let mut syncs = many(&site, 100);
+    for sync in &mut syncs {
+        (sync["source"]["url"], sync["interval"]) = (json!(server.url()), json!("1m"));
+    }
     site.configure_with(&syncs, elected);
     let since = audit::mark();
     let agent = Agent::start(&site);
@@ -238,6 +235,20 @@ fn a_hundred_syncs_fetch_and_list_a_few_at_once_and_neither_lease_nor_probes_not
         assert!(lists <= 24, "{lists} LISTs at once");
     }
     agent.stop();
+}
+
+#[test]
+fn a_run_of_many_syncs_once_calls_a_git_server_a_few_at_once() {
+    let site = Site::with(&[]);
+    let server = GitHttp::start(site.repo.root());
+    let mut syncs = many(&site, 20);
+    for sync in &mut syncs {
+        sync["source"]["url"] = json!(server.url());
+    }
+    site.configure(&syncs);
+    site.once().expect_code(0);
+    assert_eq!(site.config_maps().len(), 20);
+    assert!(server.most_at_once() <= 4, "{} requests at once to one git server", server.most_at_once());
 }
 
 #[test]

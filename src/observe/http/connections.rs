@@ -33,13 +33,16 @@ const REST: Duration = Duration::from_millis(50);
 pub(super) struct Connections {
     most: usize,
     began: Instant,
+    /// When the last one came.
+    admitted: Instant,
     open: Vec<Weak<Connection>>,
 }
 
 /// One of them. It counts as open until this is dropped.
 pub(super) struct Connection {
     began: Instant,
-    /// When a byte went either way last, in milliseconds since the start of the server.
+    /// When it came, or a byte went to its peer last, in milliseconds since the start of the server. What a peer
+    /// sends does not count: it may send for ever.
     moved: AtomicU64,
     /// Cancelled when it has to give way.
     pub ends: CancellationToken,
@@ -47,7 +50,8 @@ pub(super) struct Connection {
 
 impl Connections {
     pub fn new(most: usize) -> Self {
-        Self { most: most.max(1), began: Instant::now(), open: Vec::new() }
+        let now = Instant::now();
+        Self { most: most.max(1), began: now, admitted: now, open: Vec::new() }
     }
 
     /// How long it takes until there is a place for one more.
@@ -58,13 +62,16 @@ impl Connections {
         }
         let moved = |open: &Weak<Connection>| open.upgrade().map(|open| open.moved.load(Ordering::Relaxed));
         let oldest = self.open.iter().filter_map(moved).min().unwrap_or_default();
-        REST.saturating_sub(self.began.elapsed().saturating_sub(Duration::from_millis(oldest)))
+        let rests = self.began.elapsed().saturating_sub(Duration::from_millis(oldest));
+        // However busy all of them are, one more comes in after a while.
+        REST.saturating_sub(rests.max(self.admitted.elapsed()))
     }
 
     /// Gives one more a place; where there is none, that of the one that rests longest.
     pub fn admit(&mut self) -> Arc<Connection> {
         self.open.retain(|open| open.strong_count() > 0);
         while self.open.len() >= self.most && self.make_room() {}
+        self.admitted = Instant::now();
         let ends = CancellationToken::new();
         let connection = Arc::new(Connection { began: self.began, moved: AtomicU64::new(0), ends });
         connection.moves();
@@ -129,7 +136,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
         ready!(Pin::new(&mut self.stream).poll_read(context, into))?;
         if into.filled().len() > before {
             self.answering = None;
-            self.connection.moves();
         }
         Poll::Ready(Ok(()))
     }

@@ -144,7 +144,7 @@ fn polls_come_at_the_interval_or_a_little_sooner_and_not_always_after_the_same_t
         world.step(Input::Tick);
         world.drain();
         if world.count("Look") > 0 {
-            polls.push(world.now - std::mem::replace(&mut last, world.now));
+            polls.push(world.now.saturating_sub(std::mem::replace(&mut last, world.now)));
         }
     }
     let (polls, interval) = (&polls[1..], world.config.interval);
