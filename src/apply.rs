@@ -6,7 +6,9 @@ mod ignored;
 mod inventory;
 mod leftover;
 mod object;
+mod preflight;
 mod prune;
+mod wait;
 
 pub use applyset::{additional_namespaces, applyset_id, contains_group_kinds, tooling, tooling_name};
 pub use carry_out::Job;
@@ -14,4 +16,4 @@ pub use ignored::{trial, without_ignored};
 pub use inventory::{Parent, ParentError, Piece, Stored, TooLarge};
 pub use leftover::leftovers;
 pub use object::{body, explain};
-pub use prune::prune;
+pub use prune::{Patience, prune};

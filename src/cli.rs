@@ -77,7 +77,7 @@ enum Command {
     Status(status::StatusArguments),
     /// Show where an object comes from, who changed it, and what was healed
     Explain(explain::ExplainArguments),
-    /// Approve the prune that the guard holds, for the commit that it is held for
+    /// Approve the prune that the guard holds: for that commit, and for the objects that it shows
     Approve(act::ApproveArguments),
     /// Ask the running agent to look at git and at the cluster now
     Sync(act::SyncArguments),

@@ -19,6 +19,7 @@ mod path;
 mod project;
 mod quantity;
 mod unreadable;
+pub mod version;
 
 pub use blame::{Blame, FieldChange, blame};
 pub use canonical::canonical_json;
@@ -30,7 +31,7 @@ pub use identity::{GroupKind, ObjectId, Origin, Scope};
 pub use manifest::{Directives, IgnoreFieldsError, Manifest, ManifestError};
 pub use masked::masked;
 pub use normalise::normalise;
-pub use observed::{Change, Observed, Termination, is_newer};
+pub use observed::{Change, Observed, Termination};
 pub use path::{FieldPath, ParsePathError, only};
 pub use project::project;
 pub use unreadable::Unreadable;

@@ -1,28 +1,34 @@
 //! Desired and observed and policy in, a Plan out: what to create, configure, prune, keep or
 //! refuse, each with its reason. A pure function: no I/O, no clock.
 
+mod approval;
 mod claims;
 mod collect;
 mod decide;
+mod deletion;
 mod diff;
+mod graph;
 mod order;
 mod outcome;
 mod provenance;
 mod prune;
 mod reserved;
 mod resolve;
+mod schedule;
 mod status;
 mod step;
 
+pub use approval::{Approval, Approved, digest_of};
 pub use claims::{Declaration, Neighbour, Others, Stake, Unsettled};
 pub use collect::collect;
 pub use decide::{Facts, judge, plan};
+pub use deletion::Deletions;
 pub use diff::{DiffKind, DiffLine, ObjectDiff, diff};
-pub use order::{Stage, Wave, waves};
+pub use order::{Stage, unorderable};
 pub use outcome::{AppliedObject, ApplyResult, PruneResult, PrunedObject};
 pub use provenance::Provenance;
-pub use prune::prune_waves;
 pub use reserved::{Own, Reserved};
 pub use resolve::{Desired, Resolved, resolve};
+pub use schedule::Schedule;
 pub use status::{Commit, Contest, Drift, Held, Phase, Problem, SyncStatus};
-pub use step::{Inventory, Plan, Reason, Recorded, Step, Verb};
+pub use step::{Awaited, Inventory, Plan, Reason, Recorded, Step, Verb};

@@ -2,20 +2,26 @@
 //! out. It holds no socket, no clock and no task, so every decision that could delete something
 //! can be tested as values.
 
+mod approval;
 mod audit;
 mod backoff;
+mod basis;
 mod contest;
 mod cycle;
 mod effect;
+mod finish;
 mod follow;
 mod heal;
 mod lane;
 mod machine;
 mod marks;
 mod news;
+mod overdue;
 mod quiet;
 mod record;
 mod report;
+mod settling;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -23,6 +29,6 @@ mod weigh;
 mod work;
 
 pub use effect::{
-    Audited, Effect, EffectId, Examined, Input, Marks, Moment, Notice, Observation, Outcome, RenderedCommit,
+    Audited, Effect, EffectId, Examined, Input, Marks, Moment, Notice, Observation, Outcome, RenderedCommit, Unrendered,
 };
 pub use machine::Machine;

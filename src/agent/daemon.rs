@@ -16,7 +16,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::election::Election;
 use super::parents::{AllMarks, watch_marks};
-use super::{Context, Driver, Ending, Front, Publisher};
+use super::restored::Restored;
+use super::{Apart, Context, Driver, Ending, Front, Publisher};
 use crate::config::{Config, ConfigError, Loaded, SyncConfig, SyncName, Watch};
 use crate::observe::{Event, Observer};
 use crate::source::remove_unused_clones;
@@ -30,8 +31,8 @@ pub struct Daemon {
     pub observer: Observer,
     /// Where Kubernetes Events arrive.
     pub events: Publisher,
-    /// `None`: there is no election, and this agent leads.
-    pub election: Option<Election>,
+    /// With the thread on which its connection lives; `None`: there is no election, and this agent leads.
+    pub election: Option<(Election, Apart)>,
     pub front: Front,
     pub stop: CancellationToken,
 }
@@ -65,6 +66,10 @@ const RESPAWN: Duration = Duration::from_secs(10);
 /// than a fetch may take that was given up.
 const STILL_USED: Duration = Duration::from_secs(10);
 const TIDYING: usize = 40;
+/// Of drivers that start together, each begins this much later than the one before; the last one not
+/// later than the second one.
+const APART: Duration = Duration::from_millis(10);
+const LAST_BEGINS: Duration = Duration::from_secs(5);
 
 /// One running driver.
 struct Running {
@@ -114,6 +119,7 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
     // It holds the Lease until the last driver has ended.
     let over = CancellationToken::new();
     let (losing, mut losses) = mpsc::channel(1);
+    let mut restored = Restored::of(&drivers.context.cluster);
     let mut elector = elect(election, &drivers.context, losing, &over);
     drivers.adopt(&config);
     observer.board.set_ready(true);
@@ -139,6 +145,10 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
                 drivers.begin_anew().await;
                 // Who waits for it may have been told to end.
                 let _: Result<(), ()> = oneshot::Sender::send(begun_anew, ());
+            }
+            went_back = restored.proven() => {
+                tell(&Event::Trouble { message: format!("{went_back}; all syncs begin anew from what is there") });
+                drivers.begin_anew().await;
             }
             ended = &mut elector => {
                 lost = Some(format!("the leader election{}", if ended.is_err() { ": by a defect" } else { "" }));
@@ -190,17 +200,36 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
 
 /// Runs for leader until told that it is over; without an election this agent leads.
 fn elect(
-    election: Option<Election>,
+    election: Option<(Election, Apart)>,
     context: &Context,
     losing: mpsc::Sender<oneshot::Sender<()>>,
     over: &CancellationToken,
 ) -> JoinHandle<()> {
-    let Some(election) = election else {
+    let Some((election, thread)) = election else {
         let why = "leads: leader election is turned off".into();
         (context.tell)(&Event::Leadership { leads: true, holder: None, why });
         return tokio::spawn(over.clone().cancelled_owned());
     };
-    tokio::spawn(election.run(context.leadership.clone(), losing, over.clone()))
+    let running = thread.spawn(election.run(context.leadership.clone(), losing, over.clone()));
+    tokio::spawn(async move {
+        // The thread has to last as long.
+        let _thread = thread;
+        if let Err(error) = running.await
+            && let Ok(panic) = error.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    })
+}
+
+/// When each of so many drivers that start together begins.
+fn begins(drivers: usize) -> impl Iterator<Item = Duration> {
+    let step = u32::try_from(drivers).map_or(Duration::ZERO, |drivers| APART.min(LAST_BEGINS / drivers.max(1)));
+    (0..).map(move |number: u32| {
+        // The first one at once: whoever has one sync waits for nothing.
+        let jitter = if number == 0 { 0.0 } else { fastrand::f64() };
+        step * number.saturating_sub(1) + step.mul_f64(jitter)
+    })
 }
 
 async fn next_config(watch: &mut Option<Watch>) -> Option<Result<Loaded, ConfigError>> {
@@ -242,19 +271,25 @@ impl Drivers {
             }
         }
         let missing: Vec<_> = self.wanted.keys().filter(|name| !self.running.contains_key(*name)).cloned().collect();
-        for name in missing {
-            self.start(&name, Duration::ZERO);
+        self.start_all(&missing);
+    }
+
+    fn start_all(&mut self, names: &[SyncName]) {
+        for (name, begins) in names.iter().zip(begins(names.len())) {
+            self.start(name, Duration::ZERO, begins);
         }
         if self.running.values().all(|running| !running.stop.is_cancelled()) {
             self.tidy();
         }
     }
 
-    fn start(&mut self, name: &SyncName, after: Duration) {
+    /// Starts a driver after a while, which then begins some time later.
+    fn start(&mut self, name: &SyncName, after: Duration, begins: Duration) {
         let Some(config) = self.wanted.get(name) else { return };
         let stop = CancellationToken::new();
         let mut driver = Driver::new(self.context.clone(), Arc::clone(config), stop.clone());
         driver.marks = Some(self.marks.subscribe());
+        driver.begin_after = begins;
         let (sync, delayed) = (name.clone(), stop.clone());
         let task = self.tasks.spawn(async move {
             tokio::select! {
@@ -278,9 +313,7 @@ impl Drivers {
             }
         }
         let wanted: Vec<_> = self.wanted.keys().cloned().collect();
-        for name in wanted {
-            self.start(&name, Duration::ZERO);
-        }
+        self.start_all(&wanted);
     }
 
     /// Removes the clones of syncs and repositories that are not configured any more. What a driver of
@@ -332,6 +365,21 @@ impl Drivers {
             let message = format!("the task of sync {name} ended by a defect and is started again");
             (self.context.tell)(&Event::Trouble { message });
         }
-        self.start(&name, if told { Duration::ZERO } else { RESPAWN });
+        self.start(&name, if told { Duration::ZERO } else { RESPAWN }, Duration::ZERO);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_sync_begins_at_once_and_many_are_spread_over_a_time_that_grows_with_their_number_up_to_a_bound() {
+        for (drivers, all_within) in [(1, Duration::ZERO), (2, APART), (100, APART * 99), (100_000, LAST_BEGINS)] {
+            let begins: Vec<Duration> = begins(drivers).take(drivers).collect();
+            assert_eq!(begins[0], Duration::ZERO);
+            assert!(begins.is_sorted() && begins[drivers - 1] <= all_within, "{drivers}: {:?}", begins[drivers - 1]);
+            assert!(begins[drivers - 1] >= all_within.mul_f64(0.9) || drivers < 100);
+        }
     }
 }

@@ -1,26 +1,41 @@
 //! Carrying out the effects of one sync. Every effect ends with exactly one input.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
+use thiserror::Error;
 use tokio::sync::{Mutex, RwLock, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::budget::{Panicked, ReadError};
 use super::declared::Placed;
 use super::handover::Takeable;
 use super::told::Told;
 use super::{Context, ParentStore, translate};
-use crate::apply::{Job, prune};
+use crate::apply::{Job, Patience, prune};
 use crate::cluster::{ApiError, Cluster, Discovery, Live, Wanted};
 use crate::config::SyncConfig;
 use crate::object::{ObjectId, Scope};
 use crate::observe::{Event, LookResult, Work};
-use crate::plan::{AppliedObject, Commit, Inventory, Plan, Problem, PruneResult, SyncStatus, Wave};
-use crate::reconcile::{Effect, EffectId, Input, Observation, RenderedCommit};
-use crate::render::{Cache, RenderError, Settings, render};
-use crate::source::{Git, Revision};
+use crate::plan::{AppliedObject, Commit, Inventory, Plan, Problem, PruneResult, SyncStatus};
+use crate::reconcile::{Effect, EffectId, Input, Observation, RenderedCommit, Unrendered};
+use crate::render::{Cache, RenderError, Settings};
+use crate::source::{Git, Revision, SourceError};
+
+/// How long the inventory may take to be stored once the agent stops.
+const LAST_WRITE: Duration = Duration::from_secs(10);
+
+/// Why nothing was observed.
+#[derive(Debug, Error)]
+pub(super) enum Unobserved {
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
+}
 
 /// What carrying out the effects of one sync needs.
 pub(super) struct Worker {
@@ -35,8 +50,8 @@ pub(super) struct Worker {
     pub git: Git,
     pub parent: ParentStore,
     pub revision: Mutex<Option<Revision>>,
-    /// Ends the waiting of the apply that is under way.
-    pub hurry: Mutex<CancellationToken>,
+    /// Of what writes and is under way: once cancelled, it begins no further object.
+    pub interrupts: std::sync::Mutex<BTreeMap<EffectId, CancellationToken>>,
     pub cache: Mutex<Cache>,
     /// Which errors were told lately.
     pub told: Told,
@@ -56,9 +71,36 @@ pub(super) struct Worker {
 }
 
 impl Worker {
+    /// Begins to carry out one effect. From here on it can be interrupted, whoever runs first.
+    pub fn carry_out(&self, effect: Effect) -> Option<BoxFuture<'_, Option<Input>>> {
+        let id = match effect {
+            Effect::Interrupt { id } => {
+                if let Some(interrupt) = self.interrupts().get(&id) {
+                    interrupt.cancel();
+                }
+                return None;
+            }
+            Effect::Apply { id, .. } | Effect::Prune { id, .. } | Effect::Heal { id, .. } => Some(id),
+            _ => None,
+        };
+        let interrupt = self.stop.child_token();
+        self.interrupts().extend(id.map(|id| (id, interrupt.clone())));
+        Some(Box::pin(async move {
+            let input = self.run(effect, &interrupt).await;
+            if let Some(id) = id {
+                self.interrupts().remove(&id);
+            }
+            input
+        }))
+    }
+
+    fn interrupts(&self) -> std::sync::MutexGuard<'_, BTreeMap<EffectId, CancellationToken>> {
+        self.interrupts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Carries out one effect; `None` for what has no result. What only reads is left where it is when
     /// the agent stops: a server that hangs must not keep it from ending.
-    pub async fn carry_out(&self, effect: Effect) -> Option<Input> {
+    async fn run(&self, effect: Effect, interrupt: &CancellationToken) -> Option<Input> {
         Some(match effect {
             Effect::Look { id } => {
                 let result = self.unless_stopped(self.look()).await?;
@@ -75,23 +117,28 @@ impl Worker {
                 Input::Observed { id, result: self.unless_stopped(self.observe(&rendered, inventory)).await? }
             }
             Effect::WriteParent { id, inventory, status } => {
-                Input::ParentWritten { id, result: self.write_parent(inventory, &status).await }
+                let result = tokio::select! {
+                    result = self.write_parent(inventory, &status) => result,
+                    () = self.given_up() => Err("the agent stops, and the API server did not answer in time".into()),
+                };
+                Input::ParentWritten { id, result }
             }
-            Effect::Apply { id, plan, waves } => Input::Applied { id, outcomes: self.apply(id, &plan, &waves).await },
+            Effect::Apply { id, plan } => Input::Applied { id, outcomes: self.apply(id, &plan, interrupt).await },
             Effect::Examine { id, desired } => {
                 Input::Examined { id, result: self.unless_stopped(self.examine(&desired)).await? }
             }
-            Effect::Heal { id, step } => Input::Healed { id, outcome: self.heal(*step).await },
+            Effect::Heal { id, step } => Input::Healed { id, outcome: self.heal(*step, interrupt).await },
             Effect::Audit { id, desired } => {
                 Input::Audited { id, result: self.unless_stopped(self.audit(&desired)).await? }
             }
-            Effect::Prune { id, plan } => Input::Pruned { id, outcomes: self.prune(&plan).await },
+            Effect::Prune { id, plan } => Input::Pruned { id, outcomes: self.prune(&plan, interrupt).await },
             Effect::Tell(notice) => {
                 for event in translate::notice(&self.name, notice) {
                     (self.context.tell)(&event);
                 }
                 return None;
             }
+            Effect::Interrupt { .. } => return None,
         })
     }
 
@@ -101,6 +148,12 @@ impl Worker {
             read = reading => Some(read),
             () = self.stop.cancelled() => None,
         }
+    }
+
+    /// Waits until the agent stops, and for as long then as it may take to store what was learned.
+    async fn given_up(&self) {
+        self.stop.cancelled().await;
+        tokio::time::sleep(LAST_WRITE).await;
     }
 
     fn worked(&self, work: Work, since: Instant) {
@@ -123,9 +176,6 @@ impl Worker {
                     self.looked(LookResult::Unchanged, Some(revision.commit.clone()), None);
                 }
                 let commit = revision.commit.clone();
-                if known.as_ref().is_some_and(|known| known.commit != commit) {
-                    self.hurry.lock().await.cancel();
-                }
                 *known = Some(revision);
                 Ok(commit)
             }
@@ -137,37 +187,40 @@ impl Worker {
         }
     }
 
-    pub(super) async fn render(&self, commit: &str) -> Result<Arc<RenderedCommit>, String> {
+    pub(super) async fn render(&self, commit: &str) -> Result<Arc<RenderedCommit>, Unrendered> {
         let rendered = self.render_commit(commit).await;
-        self.context.registry.can_use(&self.config.name, rendered.is_ok());
+        // A branch that moved meanwhile says nothing of what its commit can be used for.
+        if !matches!(rendered, Err(Unrendered::Moved(_))) {
+            self.context.registry.can_use(&self.config.name, rendered.is_ok());
+        }
         rendered
     }
 
-    async fn render_commit(&self, commit: &str) -> Result<Arc<RenderedCommit>, String> {
+    async fn render_commit(&self, commit: &str) -> Result<Arc<RenderedCommit>, Unrendered> {
         let revision = self.revision.lock().await.clone().filter(|revision| revision.commit == commit);
-        let revision = revision.ok_or("the branch has moved on since")?;
+        let revision =
+            revision.ok_or_else(|| Unrendered::Moved("another poll has shown another commit since".into()))?;
         let began = Instant::now();
-        let fetched = self.git.fetch(&revision).await.map_err(|error| {
-            let error = error.to_string();
-            self.looked(LookResult::Failed, None, Some(&error));
-            error
-        })?;
+        let fetched = self.git.fetch(&revision).await.inspect_err(|error| {
+            self.looked(LookResult::Failed, None, Some(&error.to_string()));
+        });
+        let fetched = fetched.map_err(unrendered)?;
         self.worked(Work::Fetch, began);
         self.looked(LookResult::Fetched, Some(commit.to_owned()), None);
 
         let began = Instant::now();
         let path = &self.config.path;
-        let tree = self.git.tree(commit, path).await.map_err(|error| error.to_string())?;
+        let tree = self.git.tree(commit, path).await.map_err(unrendered)?;
         let settings = Settings::of(&self.config, &self.context.namespace);
         let mut cache = self.cache.lock().await;
         let rendered = if let Some(rendered) = cache.get(&tree, &settings) {
             rendered
         } else {
-            let snapshot = self.git.snapshot(commit, path).await.map_err(|error| error.to_string())?;
-            let fresh = settings.clone();
-            // Rendering is pure computation; a large repository must not hold up the other syncs.
-            let rendered = tokio::task::spawn_blocking(move || render(&snapshot, &fresh)).await;
-            let rendered = Arc::new(rendered.map_err(|_| "rendering ended without a result")?);
+            let rendered = self.context.budget.render(&self.git, commit, path, &settings).await;
+            let rendered = Arc::new(rendered.map_err(|error| match error {
+                ReadError::Source(error) => unrendered(error),
+                ReadError::Panicked(error) => Unrendered::Failed(error.to_string()),
+            })?);
             cache.put(&tree, settings, Arc::clone(&rendered));
             rendered
         };
@@ -187,7 +240,7 @@ impl Worker {
         seen
     }
 
-    async fn see(&self, rendered: &Arc<RenderedCommit>, inventory: Vec<ObjectId>) -> Result<Observation, ApiError> {
+    async fn see(&self, rendered: &Arc<RenderedCommit>, inventory: Vec<ObjectId>) -> Result<Observation, Unobserved> {
         match self.see_once(rendered, &inventory, false).await? {
             (observation, false) => Ok(observation),
             (_, true) => Ok(self.see_once(rendered, &inventory, true).await?.0),
@@ -200,7 +253,7 @@ impl Worker {
         rendered: &Arc<RenderedCommit>,
         inventory: &[ObjectId],
         anew: bool,
-    ) -> Result<(Observation, bool), ApiError> {
+    ) -> Result<(Observation, bool), Unobserved> {
         let discovery = self.discovery_for(rendered, inventory, anew).await?;
         let (resolved, reserved) = self.resolve(rendered, &discovery, inventory).await?;
         let mut wanted = Wanted::default();
@@ -262,26 +315,24 @@ impl Worker {
         Ok(())
     }
 
-    async fn apply(&self, id: EffectId, plan: &Plan, waves: &[Wave]) -> Vec<AppliedObject> {
+    async fn apply(&self, id: EffectId, plan: &Plan, interrupt: &CancellationToken) -> Vec<AppliedObject> {
         let began = Instant::now();
         let report = |outcome: &AppliedObject| {
             self.applied(outcome);
             // The receiver is gone only when the sync ends.
             let _ = self.applied_one.send(Input::AppliedOne { id, outcome: outcome.clone() });
         };
-        let hurry = CancellationToken::new();
-        *self.hurry.lock().await = hurry.clone();
+        let cluster = self.cluster.repeating_until(interrupt);
         let job = Job {
-            cluster: &self.cluster,
+            cluster: &cluster,
             discovery: &self.discovery,
             set_id: &self.set_id,
             atomic: self.config.atomic,
             timeout: self.config.timeout,
-            stop: &self.stop,
-            hurry: &hurry,
+            stop: interrupt,
             report: &report,
         };
-        let outcomes = job.carry_out(plan, waves).await;
+        let outcomes = job.carry_out(plan).await;
         // Kinds come and go while the agent runs; an apply that failed may have gone to an old address.
         let failed = outcomes.iter().any(|outcome| !outcome.result.succeeded());
         if failed {
@@ -296,21 +347,34 @@ impl Worker {
         self.rediscover.store(true, Ordering::Relaxed);
     }
 
-    async fn prune(&self, plan: &Plan) -> Vec<crate::plan::PrunedObject> {
+    async fn prune(&self, plan: &Plan, interrupt: &CancellationToken) -> Vec<crate::plan::PrunedObject> {
         let began = Instant::now();
         let discovery = Arc::clone(&*self.discovery.read().await);
         let report = |outcome: &crate::plan::PrunedObject| (self.context.tell)(&translate::pruned(&self.name, outcome));
-        let outcomes = prune(&self.cluster, &discovery, plan, &self.stop, &report).await;
+        let cluster = self.cluster.repeating_until(interrupt);
+        // The watches hear of the end of what others wait for.
+        let patience = match self.live {
+            Some(_) => Patience { wait: Duration::ZERO, then_let_go: false },
+            None => Patience { wait: self.config.timeout, then_let_go: true },
+        };
+        let outcomes = prune(&cluster, &discovery, plan, patience, interrupt, &report).await;
         if let Some(watches) = &self.live {
             for outcome in outcomes.iter().filter(|outcome| outcome.gone && outcome.result == PruneResult::Deleted) {
-                let step = plan.steps.iter().find(|step| step.id == outcome.id);
-                if let Some(seen) = step.and_then(|step| step.live.as_ref()) {
+                if let Some(seen) = plan.step(&outcome.id).and_then(|step| step.live.as_ref()) {
                     watches.removed(&outcome.id, &seen.uid);
                 }
             }
         }
         self.worked(Work::Prune, began);
         outcomes
+    }
+}
+
+/// What a failed fetch or read of a commit means for it.
+fn unrendered(error: SourceError) -> Unrendered {
+    match error {
+        SourceError::Moved { .. } => Unrendered::Moved(error.to_string()),
+        error => Unrendered::Failed(error.to_string()),
     }
 }
 

@@ -13,16 +13,22 @@ use tokio::sync::Mutex;
 
 use super::config_maps;
 use crate::apply::{Parent, Piece, Stored};
-use crate::cluster::{Applied, Cluster, DryRun};
+use crate::cluster::{Applied, Cluster, DryRun, version_of};
 use crate::config::SyncName;
+use crate::object::version::is_older;
 use crate::object::{ObjectId, names};
 use crate::plan::{Inventory, SyncStatus};
+
+/// How often a parent is written that others change meanwhile.
+const TRIES: usize = 5;
 
 /// Where the inventory of one sync is stored, and what is there.
 pub struct ParentStore {
     cluster: Cluster,
     namespace: Arc<str>,
     sync: SyncName,
+    /// The resource version of the parent when it was read or written last; `None`: there was none.
+    version: Mutex<Option<Arc<str>>>,
     /// `None` before the first write and after one that failed: the server is asked.
     known: Mutex<Option<Known>>,
 }
@@ -48,7 +54,14 @@ impl ParentStore {
     /// `cluster` with the agent's own rights: the parent is the agent's, not the sync's.
     #[must_use]
     pub fn new(cluster: Cluster, namespace: Arc<str>, sync: SyncName) -> Self {
-        Self { cluster, namespace, sync, known: Mutex::default() }
+        Self { cluster, namespace, sync, version: Mutex::default(), known: Mutex::default() }
+    }
+
+    /// Knows the resource version with which the parent was read.
+    #[must_use]
+    pub fn with_version(mut self, version: Option<&str>) -> Self {
+        self.version = Mutex::new(version.map(Into::into));
+        self
     }
 
     /// Stores inventory and status. One request (and a LIST at the first time), unless the inventory
@@ -60,7 +73,9 @@ impl ParentStore {
         let mut parent = Parent::new(self.sync.clone(), Arc::clone(&self.namespace));
         parent.inventory = inventory;
         parent.status = status.clone();
-        let stored = parent.to_apply().map_err(|error| error.to_string())?;
+        // It takes time with the number of objects.
+        let stored = tokio::task::spawn_blocking(move || parent.to_apply()).await;
+        let stored = stored.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
 
         let mut slot = self.known.lock().await;
         // Taken out, so that a write that fails leaves nothing known.
@@ -69,7 +84,7 @@ impl ParentStore {
             None => self.ask(&stored).await?,
         };
         self.write_pieces(&stored.pieces, &mut known).await?;
-        let uid = self.apply(&Parent::name(&self.sync), &stored.parent).await?.live.uid.to_string();
+        let uid = self.apply_parent(&stored.parent).await?.live.uid.to_string();
         if known.parent.as_ref() != Some(&uid) {
             // Only now has the parent its UID, or somebody deleted the old one, and its pieces with it.
             known.parent = Some(uid.clone());
@@ -131,6 +146,36 @@ impl ParentStore {
             }
         }
         trouble
+    }
+
+    /// Writes the parent over the one that is known. People annotate it meanwhile, which changes its version,
+    /// too; but one that is older than known is out of a backup, and with it, what it lists: that must not be
+    /// written over before it was read.
+    async fn apply_parent(&self, object: &Value) -> Result<Applied, String> {
+        let id = self.id(&Parent::name(&self.sync));
+        let mut version = self.version.lock().await;
+        for _ in 0..TRIES {
+            let error = match self.cluster.apply_own(&id, &config_maps(), object, version.as_deref()).await {
+                Ok(applied) => {
+                    *version = Some(Arc::clone(&applied.live.resource_version));
+                    return Ok(applied);
+                }
+                Err(error) => error,
+            };
+            let Some(known) = version.as_deref().filter(|_| error.is_conflict() || error.is_not_found()) else {
+                return Err(format!("{id}: {error}"));
+            };
+            let live = self.cluster.read_own(&id, &config_maps()).await;
+            let live = live.map_err(|error| format!("{id}: {error}"))?;
+            let now = live.as_ref().and_then(version_of);
+            if let Some(now) = now.filter(|now| is_older(now, known)) {
+                return Err(format!(
+                    "{id} has resource version {now} and had {known}: etcd was restored to an older state, so the inventory is read anew before it is written"
+                ));
+            }
+            *version = now.map(Into::into);
+        }
+        Err(format!("{id} is changed by others all the time (kubectl get --show-managed-fields tells by whom)"))
     }
 
     async fn apply(&self, name: &str, object: &Value) -> Result<Applied, String> {

@@ -1,5 +1,7 @@
 //! `approve`, `sync`, `suspend` and `resume`: acting on a sync by annotating its parent.
 
+use std::fmt::Write as _;
+
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -10,6 +12,7 @@ use crate::agent::config_maps;
 use crate::apply::Parent;
 use crate::cluster::Cluster;
 use crate::object::{ObjectId, names};
+use crate::plan::{Approval, Held};
 
 #[derive(Debug, Args)]
 pub(super) struct SyncArguments {
@@ -51,8 +54,29 @@ pub(super) async fn approve(common: &Common, options: &ApproveArguments) -> Resu
             "the prune of sync {sync} is held for commit {short}, not for {wanted}; look at it again with `driftless plan --sync {sync}`"
         )));
     }
-    annotate(&cluster, &parent, names::APPROVE, held.commit.as_str().into()).await?;
+    if held.digest.is_empty() {
+        return Err(CliError::Text(format!(
+            "the prune of sync {sync} was held by an older version of driftless, which did not store what it is about; once an agent of this version has looked at it, approve it again"
+        )));
+    }
+    print(&shown(sync, held))?;
+    let value = Approval::value_for(held, &Timestamp::now().to_string());
+    annotate(&cluster, &parent, names::APPROVE, value.into()).await?;
     print(&format!("approved: sync {sync} may delete {} of {} objects with commit {short}\n", held.prune, held.total))
+}
+
+/// What is held, as far as the parent lists it.
+fn shown(sync: &str, held: &Held) -> String {
+    let mut text = String::new();
+    for object in &held.objects {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  delete {object}");
+    }
+    let more = held.prune.saturating_sub(held.objects.len());
+    if more > 0 {
+        let _ = writeln!(text, "  and {more} more; `driftless plan --sync {sync}` lists them all");
+    }
+    text
 }
 
 pub(super) async fn sync(common: &Common, options: &SyncArguments) -> Result<u8, CliError> {
@@ -77,4 +101,21 @@ pub(super) async fn resume(common: &Common, options: &SyncArguments) -> Result<u
     }
     annotate(&cluster, &parent, names::SUSPEND, Value::Null).await?;
     print(&format!("resumed: sync {sync} goes on\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_approved_is_shown_as_far_as_it_is_known_and_counted_in_full() {
+        let object = |name: &str| ObjectId::new("", "ConfigMap", Some("shop"), name);
+        let held = Held { prune: 7, objects: vec![object("a"), object("b")], ..Held::default() };
+        let text = shown("shop", &held);
+        assert_eq!(
+            text,
+            "  delete ConfigMap shop/a\n  delete ConfigMap shop/b\n  and 5 more; `driftless plan --sync shop` lists them all\n"
+        );
+        assert_eq!(shown("shop", &Held { prune: 2, ..held }), "  delete ConfigMap shop/a\n  delete ConfigMap shop/b\n");
+    }
 }

@@ -14,7 +14,7 @@ use self::report::Answer;
 pub(super) use self::report::{PlannedStep, SyncPlan};
 use super::plan_text;
 use super::render::read;
-use super::session::{json, others, print, yaml};
+use super::session::{json, others, overdue_since, print, yaml};
 use super::{CliError, Common, Output, Session};
 use crate::agent::{Takeable, bar_without_right, find_digest_key, read_parents};
 use crate::apply::{Parent, applyset_id, body, explain, leftovers, trial, without_ignored};
@@ -22,8 +22,8 @@ use crate::cluster::{Cluster, Discovery, DryRun, Wanted};
 use crate::config::{Config, SyncConfig};
 use crate::object::{DigestKey, GroupKind, Scope, project};
 use crate::plan::{
-    Declaration, Facts, Inventory, Others, Problem, Provenance, Reserved, Resolved, Step, Unsettled, diff,
-    plan as decide, resolve, waves,
+    Approved, Declaration, Facts, Inventory, Others, Problem, Provenance, Reserved, Resolved, Step, Unsettled, diff,
+    plan as decide, resolve, unorderable,
 };
 use crate::reconcile::RenderedCommit;
 
@@ -179,8 +179,9 @@ impl Survey {
         let (cluster_of_all, known) = (&self.cluster, &mut Takeable::new());
         bar_without_right(cluster_of_all, &self.discovery, &mut others, orphans, account, known).await;
         let mut problems: Vec<Problem> = rendered.problems.iter().chain(&resolved.problems).cloned().collect();
-        problems.extend(waves(&resolved.desired).1);
+        problems.extend(unorderable(&resolved.desired));
         let doubt = (!problems.is_empty()).then(|| format!("{} of the manifests cannot be used", problems.len()));
+        let approval = parent.and_then(Parent::approval);
         let origin = parent.and_then(|parent| Provenance::stored(&parent.status));
         let source_change = origin.and_then(|origin| origin.change_to(&Provenance::of(sync)));
         let decided = decide(&Facts {
@@ -194,10 +195,11 @@ impl Survey {
             inventory,
             prune: &sync.prune,
             drift: sync.drift,
-            approved: parent.is_some_and(|parent| parent.approved.as_ref() == Some(&rendered.commit.id)),
+            approved: approval.as_ref().map_or(Approved::Nothing, |approval| approval.at(&rendered.commit.id)),
             others: &others,
             source_change: source_change.as_deref(),
             cut: &BTreeSet::new(),
+            overdue_since: overdue_since(sync.timeout),
         });
         let mut asked = Vec::new();
         for step in decided.steps.iter().filter(|step| step.applies()) {

@@ -4,18 +4,26 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, BufRead as _, IsTerminal as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::session::{others, parent_of, print, sync_name};
+use super::session::{others, overdue_since, parent_of, print, sync_name};
 use super::{CliError, Common, Session};
 use crate::agent::{config_maps, read_parents};
-use crate::apply::{Parent, Piece, prune};
+use crate::apply::{Parent, Patience, Piece, prune};
 use crate::cluster::{Cluster, Discovery, Wanted};
 use crate::config::{DriftPolicy, PrunePolicy};
 use crate::object::{ObjectId, names};
-use crate::plan::{Facts, Plan, PruneResult, PrunedObject, Reason, Step, Verb, plan as decide};
+use crate::plan::{Approved, Facts, Plan, PruneResult, PrunedObject, Reason, Step, Verb, plan as decide};
+
+/// How long to wait for what has to be gone before other objects are deleted. After that a person is
+/// told to try again.
+const PATIENCE: Patience = Patience { wait: Duration::from_secs(15), then_let_go: false };
+/// For so long a custom resource that is being deleted holds back what may serve it: the default of
+/// `timeout`, since the sync is in no configuration any more.
+const HELD_BACK: Duration = Duration::from_mins(5);
 
 #[derive(Debug, Args)]
 pub(super) struct RemoveArguments {
@@ -58,7 +66,7 @@ pub(super) async fn remove(common: &Common, options: &RemoveArguments) -> Result
 
     let report = |outcome: &PrunedObject| drop(print(&told(outcome)));
     let stop = CancellationToken::new();
-    let outcomes = prune(&cluster, &discovery, &plan, &stop, &report).await;
+    let outcomes = prune(&cluster, &discovery, &plan, PATIENCE, &stop, &report).await;
     let left = unfinished(&plan, &outcomes);
     if left > 0 {
         return Err(CliError::Text(format!(
@@ -106,10 +114,11 @@ async fn ending(
         prune: &PrunePolicy::default(),
         drift: DriftPolicy::Off,
         // A person is asked, with the list in sight.
-        approved: true,
+        approved: Approved::Everything,
         others: &others,
         source_change: None,
         cut: &BTreeSet::new(),
+        overdue_since: overdue_since(HELD_BACK),
     });
     for step in &mut plan.steps {
         step.verb = verb(step, &set_id, keep_objects);
@@ -122,7 +131,9 @@ fn verb(step: &Step, set_id: &str, keep_objects: bool) -> Verb {
     let ours = step.live.as_ref().is_some_and(|live| live.part_of.as_deref() == Some(set_id));
     match step.verb {
         Verb::Prune if !keep_objects => Verb::Prune,
-        Verb::Wait => Verb::Wait,
+        // Here, what has to wait for others is waited with.
+        Verb::Wait if matches!(step.reason, Reason::Awaits { .. }) && !keep_objects => Verb::Prune,
+        Verb::Wait if !matches!(step.reason, Reason::Awaits { .. }) => Verb::Wait,
         _ if ours => Verb::Detach,
         Verb::Keep if matches!(step.reason, Reason::Unreadable { .. }) => Verb::Keep,
         _ => Verb::Forget,
@@ -187,6 +198,7 @@ fn told(outcome: &PrunedObject) -> String {
         PruneResult::Deleted => "deleted",
         PruneResult::Detached => "left",
         PruneResult::Kept => "not touched",
+        PruneResult::Waiting => "not deleted yet",
         PruneResult::Failed => "failed",
     };
     format!("{word} {}{detail}\n", outcome.id)
@@ -194,8 +206,16 @@ fn told(outcome: &PrunedObject) -> String {
 
 /// How many objects are not yet as they are to be.
 fn unfinished(plan: &Plan, outcomes: &[PrunedObject]) -> usize {
-    let waiting = plan.steps.iter().filter(|step| matches!(step.verb, Verb::Keep | Verb::Wait)).count();
-    waiting + outcomes.iter().filter(|outcome| !outcome.gone).count()
+    let waiting = plan.steps.iter().filter(|step| matches!(step.verb, Verb::Keep | Verb::Wait)).map(|step| &step.id);
+    let mut left: BTreeSet<&ObjectId> = waiting.collect();
+    for outcome in outcomes {
+        if outcome.gone {
+            left.remove(&outcome.id)
+        } else {
+            left.insert(&outcome.id)
+        };
+    }
+    left.len()
 }
 
 /// Asks whoever sits in front of it.

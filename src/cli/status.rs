@@ -200,6 +200,9 @@ fn details(one: &Standing, objects: bool, paint: Paint) -> String {
             one.status.sync
         );
     }
+    if let Some(shortened) = &one.status.shortened {
+        out += &format!("  {} {shortened}\n", paint.dim("note:"));
+    }
     for note in &one.status.notes {
         out += &format!("  {} {note}\n", paint.dim("note:"));
     }

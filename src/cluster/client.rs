@@ -12,14 +12,16 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::Value;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::access::name_the_account;
 use super::error::with_causes;
 use super::fence::fenced;
 use super::leadership::NotLeader;
 use super::renew::{Connected, connected};
-use super::{ApiError, Leadership};
+use super::{ApiError, History, Leadership};
 use crate::config::ServiceAccount;
+use crate::limit::Limiter;
 
 /// Called after every answered or failed request: verb, HTTP status (`None`: no answer), time.
 pub type RequestHook = Arc<dyn Fn(&'static str, Option<u16>, Duration) + Send + Sync>;
@@ -36,6 +38,8 @@ pub struct Connect {
     pub tries: Option<u32>,
     /// What could change something is sent only while this is held; `None`: always.
     pub leadership: Option<Leadership>,
+    /// Shared by all connections to one API server.
+    pub history: History,
 }
 
 /// One request may take this long.
@@ -51,6 +55,12 @@ const LARGEST_ANSWER: usize = 512 << 20;
 /// The largest refusal of a watch that is read, in bytes.
 const LARGEST_REFUSAL: usize = 1 << 20;
 
+/// LISTs at once, of all syncs together, and those of one resource: each page of them is in memory whole.
+const LISTS: usize = 24;
+const LISTS_OF_ONE: usize = 8;
+/// An answer from this size on, in bytes, is parsed on a thread where nobody waits for anything else.
+const LARGE_ANSWER: usize = 256 << 10;
+
 /// Why there is no answer, and how long the server wishes to be left alone.
 pub(super) type Unanswered = (ApiError, Option<Duration>);
 
@@ -65,6 +75,11 @@ pub struct Cluster {
     default_namespace: Arc<str>,
     impersonate: Option<Impersonated>,
     tries: u32,
+    /// Once cancelled, no request is repeated.
+    given_up: Option<CancellationToken>,
+    history: History,
+    /// Clones share it, whoever they impersonate.
+    lists: Limiter,
 }
 
 /// As whom requests are made, other than as whoever the kubeconfig says.
@@ -104,6 +119,9 @@ impl Cluster {
             default_namespace: namespace.into(),
             impersonate: None,
             tries: options.tries.unwrap_or(TRIES),
+            given_up: None,
+            history: options.history.clone(),
+            lists: Limiter::new(LISTS, LISTS_OF_ONE),
         })
     }
 
@@ -128,6 +146,13 @@ impl Cluster {
         Self { tries, ..self.clone() }
     }
 
+    /// The same server, with no request repeated once `given_up` is cancelled: what was decided by then
+    /// does not reach it later.
+    #[must_use]
+    pub fn repeating_until(&self, given_up: &CancellationToken) -> Self {
+        Self { given_up: Some(given_up.clone()), ..self.clone() }
+    }
+
     /// The kube client itself, for watches.
     #[must_use]
     pub fn client(&self) -> Client {
@@ -140,6 +165,12 @@ impl Cluster {
         self.hook.clone()
     }
 
+    /// Whether the API server's history went back.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
     #[must_use]
     pub fn default_namespace(&self) -> &str {
         &self.default_namespace
@@ -149,8 +180,13 @@ impl Cluster {
     pub(super) async fn call(&self, call: &Call) -> Result<Value, ApiError> {
         let mut tried = 0;
         loop {
+            let place = match call.verb {
+                "list" => Some(self.lists.place(call.resource()).await),
+                _ => None,
+            };
             let began = Instant::now();
             let outcome = self.once(call).await;
+            drop(place);
             tried += 1;
             if let Some(hook) = &self.hook {
                 let code = match &outcome {
@@ -162,14 +198,30 @@ impl Cluster {
             match outcome {
                 Ok(value) => return Ok(value),
                 Err((error, wish)) if error.is_transient() && error.code() != Some(500) && tried < self.tries => {
-                    tokio::time::sleep(pause(tried, wish)).await;
+                    if !self.rests(pause(tried, wish)).await {
+                        return Err(error);
+                    }
                 }
                 // The credentials have been read anew since.
                 Err((error, _)) if error.code() == Some(401) && tried < 2.min(self.tries) => {
-                    tokio::time::sleep(pause(tried, None)).await;
+                    if !self.rests(pause(tried, None)).await {
+                        return Err(error);
+                    }
                 }
                 Err((error, _)) => return Err(error),
             }
+        }
+    }
+
+    /// A pause before a request is repeated; `false`: it is not to be.
+    async fn rests(&self, pause: Duration) -> bool {
+        let Some(given_up) = &self.given_up else {
+            tokio::time::sleep(pause).await;
+            return true;
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => !given_up.is_cancelled(),
+            () = given_up.cancelled() => false,
         }
     }
 
@@ -248,10 +300,23 @@ impl Cluster {
             return Err((self.refusal(parts.status.as_u16(), &body), retry_after(&parts.headers)));
         }
         // The position in the answer is told, its text never: it may be a Secret.
-        serde_json::from_slice(&body).map_err(|error| {
+        let garbled = |error: serde_json::Error| {
             let place = format!("no JSON at line {}, column {}", error.line(), error.column());
             (ApiError::Garbled(place), None)
-        })
+        };
+        if body.len() < LARGE_ANSWER {
+            return serde_json::from_slice(&body).map_err(garbled);
+        }
+        let parsed = tokio::task::spawn_blocking(move || serde_json::from_slice(&body)).await;
+        parsed.map_err(|error| (ApiError::Garbled(with_causes(&error)), None))?.map_err(garbled)
+    }
+}
+
+impl Call {
+    /// The last part of the path: for a LIST, the plural of what is listed.
+    fn resource(&self) -> &str {
+        let path = self.path.split('?').next().unwrap_or_default();
+        path.rsplit('/').next().unwrap_or_default()
     }
 }
 

@@ -21,6 +21,9 @@ const SURE: Duration = LEASE.saturating_sub(MARGIN);
 /// Of that, what is left when leadership ends for want of a renewal.
 const REST: Duration = SURE.saturating_sub(RENEW_WITHIN);
 
+/// Without a renewal for this long, which is two in a row that failed, leadership may end soon.
+const SHAKY: Duration = Duration::from_secs(5);
+
 /// Why a request that would change something was not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NotLeader {
@@ -128,6 +131,25 @@ impl Leadership {
         }
     }
 
+    /// Waits until it is held and was not renewed for a while, as when it is about to end.
+    pub async fn shaky(&self) {
+        let mut news = self.hold.subscribe();
+        loop {
+            let left = match *news.borrow_and_update() {
+                Hold::Renewed(sent) => SHAKY.checked_sub(sent.until(&Instants::now())),
+                Hold::No | Hold::Always => Some(Duration::MAX),
+            };
+            let Some(left) = left else { return };
+            let _ = timeout(left, news.changed()).await;
+        }
+    }
+
+    /// Waits until it is renewed, won or given up.
+    pub async fn changed(&self) {
+        // The sender lives as long as this.
+        let _ = self.hold.subscribe().changed().await;
+    }
+
     /// For how long it is sure, once that is at least as long as `needed`: with a renewal that is
     /// about to succeed, if need be.
     ///
@@ -176,6 +198,23 @@ mod tests {
         assert_eq!(sure_for(hold, &later(sent, 1, 3600)), None, "the monotonic clock stood still");
         let back = Instants { mono: sent.mono + SECOND * 9, wall: sent.wall - SECOND * 3600 };
         assert_eq!(sure_for(hold, &back), Some(5 * SECOND));
+    }
+
+    #[tokio::test]
+    async fn it_is_shaky_when_it_was_not_renewed_for_a_while_and_not_without_an_election() {
+        let ago = |seconds: u64| {
+            let mono = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+            Instants { mono, wall: SystemTime::now() }
+        };
+        let soon = |leadership: Leadership| async move { timeout(SECOND / 10, leadership.shaky()).await.is_ok() };
+        let leadership = Leadership::to_be_won();
+        assert!(!soon(leadership.clone()).await && !soon(Leadership::unopposed()).await);
+        leadership.renewed(ago(3));
+        assert!(!soon(leadership.clone()).await);
+        leadership.renewed(ago(6));
+        assert!(soon(leadership.clone()).await);
+        leadership.renewed(ago(0));
+        assert!(!soon(leadership).await);
     }
 
     #[tokio::test]

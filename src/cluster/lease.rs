@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::client::Call;
 use super::observe::JSON;
-use super::{ApiError, Cluster, Resource};
+use super::{ApiError, Cluster, Resource, version_of};
 use crate::object::{ObjectId, names};
 
 mod candidate;
@@ -33,7 +33,7 @@ impl Cluster {
     /// The request fails, or is refused.
     pub async fn read_lease(&self, namespace: &str) -> Result<Option<Record>, ApiError> {
         let id = ObjectId::new("coordination.k8s.io", "Lease", Some(namespace), LEASE_NAME);
-        let read = timeout(REQUEST, self.read(&id, &leases())).await;
+        let read = timeout(REQUEST, self.read_own(&id, &leases())).await;
         Ok(read.unwrap_or(Err(ApiError::Timeout(REQUEST)))?.map(|live| Record::from_live(&live)))
     }
 
@@ -51,7 +51,9 @@ impl Cluster {
         };
         let path = format!("{path}?fieldManager={}", names::FIELD_MANAGER);
         let call = Call { verb, method, path, accept: JSON, body };
-        let written = timeout(REQUEST, self.call(&call)).await;
+        let resource = leases();
+        let write = self.remembering(&id, &resource, self.call(&call), version_of);
+        let written = timeout(REQUEST, write).await;
         Ok(Record::from_live(&written.unwrap_or(Err(ApiError::Timeout(REQUEST)))?))
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::client::{Call, query};
 use super::observe::{JSON, reduce};
-use super::{ApiError, Cluster, Resource, has_health};
+use super::{ApiError, Cluster, Resource, has_health, version_of};
 use crate::object::{GroupKind, Observed};
 
 const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
@@ -61,6 +61,20 @@ impl Cluster {
                 _ => return Ok(Listed { objects, version: metadata("resourceVersion").unwrap_or_default().into() }),
             }
         }
+    }
+
+    /// The resource version of a kind as of now, by the smallest LIST there is.
+    pub(super) async fn version_now(
+        &self,
+        gk: &GroupKind,
+        resource: &Resource,
+        namespace: Option<&str>,
+        selector: &str,
+    ) -> Result<Arc<str>, ApiError> {
+        let path = format!("{}?limit=1&labelSelector={}", resource.collection(namespace), query(selector));
+        let accept = if has_health(gk) { JSON } else { METADATA_LIST };
+        let list = self.call(&Call { verb: "list", method: Method::GET, path, accept, body: None }).await?;
+        Ok(version_of(&list).unwrap_or_default().into())
     }
 
     /// The names of all objects of a kind with a label in a namespace.

@@ -4,15 +4,16 @@
 //! The same state may come by three ways, in any order: an event, a LIST, and the answer to our own
 //! apply. The resource version says which is newer.
 
+mod outdated;
 mod tombstones;
-mod version;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+pub(super) use self::outdated::{Doubt, Outdated, Verdict, verdict};
 use self::tombstones::{Tombstone, Tombstones};
-use self::version::{is_older, is_unordered};
+use crate::object::version::{is_older, is_unordered};
 use crate::object::{Change, GroupKind, ObjectId, Observed};
 
 /// The members of one set, by label.
@@ -127,8 +128,7 @@ impl Store {
         now: Instant,
     ) -> Vec<Change> {
         let mut missing: BTreeMap<ObjectId, Arc<str>> = self
-            .of_kind(gk)
-            .filter(|(id, _)| namespace.is_none() || id.namespace.as_deref() == namespace)
+            .in_place(gk, namespace)
             .filter(|(_, known)| !is_older(version, &known.resource_version))
             .map(|(id, known)| (id.clone(), Arc::clone(&known.uid)))
             .collect();
@@ -145,6 +145,18 @@ impl Store {
         changes.extend(list.into_iter().filter_map(|live| self.see(live, now)));
         self.namespaces.retain(|name| Arc::strong_count(name) > 1);
         changes
+    }
+
+    /// History went back: what is known of a kind, in one namespace or in all, is older than whatever
+    /// comes next.
+    pub fn forget_versions(&mut self, gk: &GroupKind, namespace: Option<&str>) {
+        let known: Vec<ObjectId> = self.in_place(gk, namespace).map(|(id, _)| id.clone()).collect();
+        for id in &known {
+            if let Some(live) = self.members.get_mut(id) {
+                live.resource_version = "".into();
+            }
+        }
+        self.tombstones.forget(|id| id.gk == *gk && is_in(id, namespace));
     }
 
     /// The kind is served no longer: its objects went with it.
@@ -168,6 +180,14 @@ impl Store {
 
     fn is_member(&self, live: &Observed) -> bool {
         live.part_of.as_deref() == Some(&*self.set)
+    }
+
+    fn in_place<'a>(
+        &'a self,
+        gk: &'a GroupKind,
+        namespace: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a ObjectId, &'a Observed)> {
+        self.of_kind(gk).filter(move |(id, _)| is_in(id, namespace))
     }
 
     fn of_kind<'a>(&'a self, gk: &'a GroupKind) -> impl Iterator<Item = (&'a ObjectId, &'a Observed)> {
@@ -194,6 +214,11 @@ impl Store {
         }
         live
     }
+}
+
+/// Whether an object is in a namespace; `None`: in any.
+fn is_in(id: &ObjectId, namespace: Option<&str>) -> bool {
+    namespace.is_none() || id.namespace.as_deref() == namespace
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod kind;
 mod lines;
 mod pace;
 mod pending;
+mod position;
 mod shared;
 mod sink;
 
@@ -28,10 +29,13 @@ pub(super) use kind::keep;
 use lines::Lines;
 pub(super) use pace::Limits;
 use pace::Pace;
+use position::Progress;
 pub use shared::Followed;
 pub(super) use shared::{Place, Shared, Tell};
 pub(super) use sink::Sink;
 
+/// A watch that ends so much before the time that it was asked for did not end by itself.
+const SLACK: Duration = Duration::from_secs(5);
 /// After so many failures in a row the version to go on from is doubted as well.
 const DOUBT_AFTER: u32 = 5;
 
@@ -47,8 +51,8 @@ struct Watch {
 
 /// How a LIST or a WATCH ended.
 enum Ended {
-    /// As it should: watch on from this version.
-    Well(Arc<str>),
+    /// As it should: watch on from this version; `None`: list what there is.
+    Well(Option<Arc<str>>),
     Badly(Trouble),
     /// The server does not allow it, or has no watch of this.
     Refused(ApiError),
@@ -67,12 +71,21 @@ struct Trouble {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum TroubleKind {
-    /// The server's answer, or a connection that broke.
+    /// The server's answer.
     Answer,
+    /// The connection broke.
+    Broken,
     /// No server to talk to: whoever else talks to it tells that.
     Unreachable,
     Unserved,
     Stuck,
+}
+
+impl TroubleKind {
+    /// Whether the server may have been another one since, or have started again.
+    fn is_of_the_connection(self) -> bool {
+        matches!(self, Self::Broken | Self::Unreachable | Self::Stuck)
+    }
 }
 
 /// One event of a watch (`metav1.WatchEvent`).
@@ -90,22 +103,25 @@ impl Watch {
         let mut pokes = self.sink.pokes();
         let mut pace = Pace::new(limits.pauses);
         let mut from: Option<Arc<str>> = None;
+        let mut progress = Progress::default();
         let mut failures = 0;
         let mut since: Option<Instant> = None;
         loop {
             pokes.mark_unchanged();
             let ended = match from.take() {
-                None => self.list().await,
-                Some(version) => self.watch(version).await,
+                None => self.list(&mut progress).await,
+                Some(version) if progress.unsure => self.go_on(version, &mut progress).await,
+                Some(version) => self.watch(version, &mut progress).await,
             };
             let trouble = match ended {
                 Ended::Well(version) => {
-                    from = Some(version);
+                    from = version;
                     continue;
                 }
                 Ended::Badly(trouble) => trouble,
                 Ended::Refused(error) => return error,
             };
+            progress.unsure |= trouble.kind.is_of_the_connection();
             if trouble.worked {
                 // A poke was about the attempt that has since gone well.
                 pokes.mark_unchanged();
@@ -117,14 +133,16 @@ impl Watch {
             let began = *since.get_or_insert_with(Instant::now);
             match trouble.kind {
                 TroubleKind::Unserved => pace.slow_down(limits.unserved),
-                TroubleKind::Answer if began.elapsed() >= limits.told_after => self.sink.trouble(|| {
+                TroubleKind::Answer | TroubleKind::Broken if began.elapsed() >= limits.told_after => {
                     let gk = &self.sink.gk;
-                    format!("cannot watch {gk}, so it is listed once per cycle until that works: {}", trouble.error)
-                }),
+                    self.sink.trouble(|| {
+                        format!("cannot watch {gk}, so it is listed once per cycle until that works: {}", trouble.error)
+                    });
+                }
                 TroubleKind::Stuck => {
                     self.sink.trouble(|| format!("the watch of {} is begun anew: {}", self.sink.gk, trouble.error));
                 }
-                TroubleKind::Answer | TroubleKind::Unreachable => {}
+                TroubleKind::Answer | TroubleKind::Broken | TroubleKind::Unreachable => {}
             }
             let wish = trouble.wish.unwrap_or_default().min(limits.longest_wish);
             tokio::select! {
@@ -139,27 +157,22 @@ impl Watch {
         format!("{}={}", names::PART_OF, self.set)
     }
 
-    async fn list(&self) -> Ended {
+    async fn list(&self, progress: &mut Progress) -> Ended {
         let Ok(_permit) = self.sink.lists().acquire().await else { return self.failed((lost(), None), None) };
         let limit = self.sink.limits().list;
         let selector = self.selector();
         let list = self.cluster.list(&self.sink.gk, &self.resource, self.place.as_deref(), Some(&selector));
-        match timeout(limit, list).await.unwrap_or(Err(ApiError::Timeout(limit))) {
-            Ok(listed) => {
-                self.sink.listed(&self.place, listed.objects, &listed.version);
-                Ended::Well(listed.version)
-            }
-            Err(error) => {
-                let ended = self.failed((error, None), None);
-                if matches!(ended, Ended::Badly(_)) {
-                    self.sink.settle();
-                }
-                ended
-            }
+        let ended = match timeout(limit, list).await.unwrap_or(Err(ApiError::Timeout(limit))) {
+            Ok(listed) => self.take_in(listed, progress).await,
+            Err(error) => self.failed((error, None), None),
+        };
+        if matches!(ended, Ended::Badly(_)) {
+            self.sink.settle();
         }
+        ended
     }
 
-    async fn watch(&self, version: Arc<str>) -> Ended {
+    async fn watch(&self, version: Arc<str>, progress: &mut Progress) -> Ended {
         let limits = self.sink.limits();
         let seconds = fastrand::u64(limits.timeout_seconds.clone());
         let path = format!(
@@ -181,12 +194,14 @@ impl Watch {
         self.sink.down(&self.place);
         let lived = began.elapsed() >= limits.lived;
         let worked = lived || stream.news;
+        let early = matches!(end, End::Over) && began.elapsed() + SLACK < Duration::from_secs(seconds);
+        progress.watched(&stream, early);
         let version = Some(stream.version);
         let badly = |error: String, from, kind| Ended::Badly(Trouble { error, from, wish: None, worked, kind });
         match (end, version) {
-            (End::Over, Some(version)) if lived => Ended::Well(version),
-            (End::Over, version) => badly("the API server ended it at once".into(), version, TroubleKind::Answer),
-            (End::Cut(error), version) => badly(error, version, TroubleKind::Answer),
+            (End::Over, version) if lived => Ended::Well(version),
+            (End::Over, version) => badly("the API server ended it at once".into(), version, TroubleKind::Broken),
+            (End::Cut(error), version) => badly(error, version, TroubleKind::Broken),
             (End::Garbled(error), _) => badly(error, None, TroubleKind::Answer),
             (End::Silent(silence), version) => {
                 self.sink.away(&self.place);
@@ -212,7 +227,7 @@ impl Watch {
             }
             Some(_) => trouble(version, TroubleKind::Answer),
             // A proxy that holds watches back, for one: LISTs go through, and nobody else would tell.
-            None if version.is_some() && matches!(error, ApiError::Timeout(_)) => trouble(version, TroubleKind::Answer),
+            None if version.is_some() && matches!(error, ApiError::Timeout(_)) => trouble(version, TroubleKind::Broken),
             None => trouble(version, TroubleKind::Unreachable),
         }
     }
@@ -261,7 +276,7 @@ impl Stream<'_> {
                 }
             };
             self.lines.push(&piece);
-            if let Err(end) = self.take_in() {
+            if let Err(end) = self.take_events() {
                 return end;
             }
             if !works && (self.news || self.bookmarks) {
@@ -271,7 +286,7 @@ impl Stream<'_> {
         }
     }
 
-    fn take_in(&mut self) -> Result<(), End> {
+    fn take_events(&mut self) -> Result<(), End> {
         let sink = &self.watch.sink;
         loop {
             let line = match self.lines.next() {
@@ -308,6 +323,8 @@ fn lost() -> ApiError {
     ApiError::Unreachable("the watches of this sync have ended".into())
 }
 
+#[cfg(test)]
+mod history_tests;
 #[cfg(test)]
 mod scene;
 #[cfg(test)]

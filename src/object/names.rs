@@ -12,7 +12,7 @@ pub const REPLACE: &str = "driftless.dev/replace";
 pub const IGNORE_FIELDS: &str = "driftless.dev/ignore-fields";
 /// Opt-in on a `ConfigMap` or Secret: the key of it that holds a configuration of an agent.
 pub const CONFIGURATION: &str = "driftless.dev/configuration";
-/// Annotation on a parent: the commit whose prune a person approved.
+/// Annotation on a parent: the prune that a person approved, `COMMIT/DIGEST/TIME`.
 pub const APPROVE: &str = "driftless.dev/approve";
 /// Annotation on a parent: look at the branch now. The value is a time, so that asking twice is two requests.
 pub const SYNC_REQUESTED: &str = "driftless.dev/sync-requested-at";

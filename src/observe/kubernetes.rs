@@ -74,7 +74,7 @@ impl KubeEvents {
                 Some(drift(sync, object, uid.as_ref(), &Found { reason, blame, healed: *healed, missed: *missed }))
             }
             Event::Contested { sync, contest, uid } => {
-                let essence = format!("{:?} {:?}", contest.manager, contest.fields);
+                let essence = format!("{:?} {:?}", contest.rivals(), contest.fields);
                 let about = about(&contest.object, uid.as_ref());
                 Some(KubeEvent { essence, ..said(sync, about, "Contested", "Heal", quarrel(contest)) })
             }

@@ -66,6 +66,7 @@ pub(super) fn contest() -> Contest {
     Contest {
         object: web(),
         manager: Some("other-operator".into()),
+        managers: Vec::new(),
         fields: vec!["spec.replicas".into()],
         heals: 5,
         until: Timestamp::from_second(1_700_000_060).unwrap(),
@@ -127,15 +128,19 @@ pub(super) fn every_event() -> Vec<Event> {
         ]
         .map(|result| applied(sync, result)),
     );
-    events.extend([PruneResult::Deleted, PruneResult::Detached, PruneResult::Kept, PruneResult::Failed].map(
-        |result| Event::Pruned { sync: sync.clone(), object: web(), result, detail: Some("for a reason".to_owned()) },
-    ));
+    events.extend(PruneResult::ALL.map(|result| Event::Pruned {
+        sync: sync.clone(),
+        object: web(),
+        result,
+        detail: Some("for a reason".to_owned()),
+    }));
     events.extend(Work::ALL.map(|work| Event::Worked { sync: sync.clone(), work, took: Duration::from_millis(20) }));
     events.extend(
         [SyncResult::Synced, SyncResult::Unhealthy, SyncResult::Held, SyncResult::Failed]
             .map(|result| ended(sync, result, 3, Some(Duration::from_secs(20)))),
     );
-    let held = Held { commit: COMMIT.to_owned(), prune: 12, total: 40, reason: "too many".to_owned() };
+    let held =
+        Held { commit: COMMIT.to_owned(), prune: 12, total: 40, reason: "too many".to_owned(), ..Held::default() };
     let status = SyncStatus { held: Some(held), ..status(sync, Phase::Held) };
     events.push(Event::Status { status: Arc::new(status), commit_time: None });
     events.push(Event::SyncForgotten { sync: "gone".into() });

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::object::{Blame, Harmless, Health, HealthStatus, ObjectId, Origin};
 
-use super::Provenance;
+use super::{Approval, Provenance};
 
 /// One commit, for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,16 +116,30 @@ impl fmt::Display for Problem {
 }
 
 /// A prune that waits for approval.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Held {
     /// The commit to approve: 40 hexadecimal digits.
     pub commit: String,
     /// Objects that the commit would delete.
     pub prune: usize,
-    /// Objects in the inventory.
+    /// Objects of the sync, without those that were added since it was last applied whole, unless they
+    /// would go, too.
     pub total: usize,
     /// Why it is held, with the figures.
     pub reason: String,
+    /// Stands for the set of objects that would be deleted ([`super::digest_of`]); empty where an
+    /// older version of driftless held it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub digest: String,
+    /// The first of them, [`Held::MOST`] at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<ObjectId>,
+}
+
+impl Held {
+    /// How many objects are listed at most.
+    pub const MOST: usize = 50;
 }
 
 /// A live object that was found to be no longer what had been applied.
@@ -141,20 +156,35 @@ pub struct Drift {
     pub healed: bool,
 }
 
-/// An object that another manager changes again and again.
+/// An object of which others change some fields again and again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Contest {
     pub object: ObjectId,
-    /// The other manager, where it is known.
+    /// Who of the others wrote last, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub manager: Option<std::sync::Arc<str>>,
-    /// What both write.
+    pub manager: Option<Arc<str>>,
+    /// All others who write, where they are several; the first eight of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub managers: Vec<Arc<str>>,
+    /// What they and driftless write, the first 20 of it.
     pub fields: Vec<String>,
-    /// How often in a row it was healed.
+    /// How often in a row the one that was healed most was healed.
     pub heals: u32,
-    /// It is not healed before this time, unless it drifts in another way.
+    /// They are not healed before this time, unless another field drifts, too.
     pub until: Timestamp,
+}
+
+impl Contest {
+    /// The others as people name them: `a`, `a and b`, `a, b and c`; `None` where nobody left a name.
+    #[must_use]
+    pub fn rivals(&self) -> Option<String> {
+        match &self.managers[..] {
+            [] => self.manager.as_ref().map(ToString::to_string),
+            [only] => Some(only.to_string()),
+            [first @ .., last] => Some(format!("{} and {last}", first.join(", "))),
+        }
+    }
 }
 
 /// Where a sync stands, in full.
@@ -187,6 +217,9 @@ pub struct SyncStatus {
     pub former: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<Held>,
+    /// The newest approval of a prune, also when it was carried out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
     /// Errors, the first [`SyncStatus::MOST`] of them.
     pub problems: Vec<Problem>,
     /// The same errors where some are said of many objects: one for a kind and namespace, bounded
@@ -207,6 +240,9 @@ pub struct SyncStatus {
     /// What is contested now, bounded likewise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub contested: Vec<Contest>,
+    /// What the parent has left out of this, where it has no room for all. Never known to the agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shortened: Option<String>,
 }
 
 impl SyncStatus {

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::object::{Fingerprint, ObjectId, Observed, Short, names};
+use crate::object::{Fingerprint, GroupKind, ObjectId, Observed, Short, names};
 
 use super::{Desired, Held, Own, Problem, Unsettled};
 
 /// What the inventory remembers of one object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a bit of its own in the stored row")]
 pub struct Recorded {
     /// Of the UID when it was last applied.
     pub uid: Short,
@@ -22,6 +23,8 @@ pub struct Recorded {
     /// Added since the inventory was last exact. The guard counts without these, or a commit
     /// that adds much could hide how much it removes.
     pub fresh: bool,
+    /// It is no longer declared, and a person approved its deletion ([`super::Approval`]).
+    pub approved: bool,
 }
 
 impl Recorded {
@@ -35,6 +38,7 @@ impl Recorded {
             applied: live.fingerprint.is_some(),
             detach: desired.manifest.directives.detach,
             fresh,
+            approved: false,
         }
     }
 }
@@ -153,6 +157,13 @@ pub enum Reason {
     Terminating {
         finalizers: Vec<String>,
     },
+    /// An orphan that is deleted after another object is gone.
+    Awaits {
+        object: ObjectId,
+        /// Of that object, as far as they are known.
+        finalizers: Vec<String>,
+        why: Awaited,
+    },
     /// Its Namespace is being deleted, so that nothing can be made in it.
     Homeless {
         namespace: Arc<str>,
@@ -175,6 +186,19 @@ pub enum Reason {
     Unorderable {
         why: String,
     },
+}
+
+/// Why an orphan waits for another object to be gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// That one says that it depends on it.
+    DependsOn,
+    /// That one lives in it: in this Namespace, of the kind of this CRD or this aggregated API.
+    Within,
+    /// It waits for others that wait for that one.
+    ByWay,
+    /// Custom resources, webhooks and aggregated APIs go before whatever may serve them.
+    First,
 }
 
 impl Reason {
@@ -232,6 +256,19 @@ impl fmt::Display for Reason {
             Self::Terminating { finalizers } if finalizers.is_empty() => out.write_str("is being deleted"),
             Self::Terminating { finalizers } => {
                 write!(out, "is being deleted, and waits for its finalizers: {}", finalizers.join(", "))
+            }
+            Self::Awaits { object, finalizers, why } => {
+                let how = match why {
+                    Awaited::DependsOn => "which depends on it",
+                    Awaited::Within => "which lives in it",
+                    Awaited::ByWay => "which others wait for that have to go before it",
+                    Awaited::First => "which it may serve; at most for the sync's timeout",
+                };
+                write!(out, "removed from git, and kept until {object} is gone, {how}")?;
+                if finalizers.is_empty() {
+                    return Ok(());
+                }
+                write!(out, " (finalizers of {}: {})", object.name, finalizers.join(", "))
             }
             Self::Homeless { namespace } => {
                 write!(out, "waits for namespace {namespace}, which is being deleted, to be made again")
@@ -291,15 +328,30 @@ impl Step {
 pub struct Plan {
     /// One step an object, in the order of `ObjectId`.
     pub steps: Vec<Step>,
-    /// The guard holds the prune until a person approves the commit.
+    /// The guard holds the prune until a person approves it.
     pub held: Option<Held>,
-    /// The guard would hold the prune, had a person not approved the commit.
+    /// The guard would hold the prune, had a person not approved it.
     pub by_approval: bool,
     /// Why nothing may be pruned in this cycle, other than the guard.
     pub blocked: Option<String>,
+    /// The CRD behind each kind of an object that is to go: `plural.group`.
+    pub definitions: BTreeMap<GroupKind, String>,
+    /// Objects that are being deleted for longer than others are held back for them.
+    pub overdue: BTreeSet<ObjectId>,
 }
 
 impl Plan {
+    /// Where the step of an object is.
+    #[must_use]
+    pub fn position(&self, id: &ObjectId) -> Option<usize> {
+        self.steps.binary_search_by(|step| step.id.cmp(id)).ok()
+    }
+
+    #[must_use]
+    pub fn step(&self, id: &ObjectId) -> Option<&Step> {
+        self.steps.get(self.position(id)?)
+    }
+
     /// How many steps have this verb.
     #[must_use]
     pub fn count(&self, verb: Verb) -> usize {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::config::{AuditPolicy, DriftPolicy};
 use crate::object::ObjectId;
 
+use super::basis::{Act, Basis};
 use super::contest::Way;
 use super::{Audited, Effect, EffectId, Machine, Moment};
 
@@ -16,7 +17,7 @@ pub(super) struct Audit {
     pub policy: AuditPolicy,
     /// The object that was asked about last.
     cursor: Option<ObjectId>,
-    running: Option<(EffectId, ObjectId)>,
+    running: Option<(EffectId, ObjectId, Basis)>,
     next: Option<Duration>,
 }
 
@@ -32,6 +33,11 @@ impl Audit {
 
     pub fn is_running(&self) -> bool {
         self.running.is_some()
+    }
+
+    /// What is under way is not answered any more.
+    pub fn forget_running(&mut self) {
+        self.running = None;
     }
 
     /// Between two objects: the period shared out among them, and never faster than the rate.
@@ -57,6 +63,7 @@ impl Machine {
         if now.mono < due {
             return;
         }
+        let Some(basis) = self.basis_of_heals() else { return };
         let Some(desired) = self.view.after(self.audit.cursor.as_ref()).cloned() else { return };
         let object = desired.manifest.id.clone();
         self.audit.cursor = Some(object.clone());
@@ -66,15 +73,15 @@ impl Machine {
             return;
         }
         let id = self.number();
-        self.audit.running = Some((id, object));
+        self.audit.running = Some((id, object, basis));
         self.effects.push(Effect::Audit { id, desired: Box::new(desired) });
     }
 
     /// What the server said. A difference is drift that the fast path did not see: it is examined
     /// like any other.
     pub(super) fn audited(&mut self, id: EffectId, result: &Audited, now: Moment) {
-        let Some((_, object)) = self.audit.running.take_if(|(running, _)| *running == id) else { return };
-        if self.is_suspended() || self.is_being_written(&object) {
+        let Some((_, object, basis)) = self.audit.running.take_if(|(running, ..)| *running == id) else { return };
+        if self.stands(Act::Heal(&basis)).is_err() || self.is_being_written(&object) {
             return;
         }
         match result {

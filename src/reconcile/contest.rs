@@ -1,20 +1,32 @@
-//! Objects that another manager changes again and again. Each repetition of one drift makes the
-//! next heal of it wait longer; a drift of another kind in the same object is healed at once.
+//! Fields that are healed again and again, whoever writes them. Each field of an object is counted
+//! by itself: each repetition makes its next heal wait longer, and a field that was not healed
+//! lately is healed at once, and the whole object with it.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::object::{Fingerprint, ObjectId, Observed, Short};
+use crate::object::{Blame, Fingerprint, ObjectId, Observed, Short};
 
-/// So many heals in a row make a contest.
+/// So many heals in a row make a contest with one manager.
 const CONTESTED: u32 = 3;
+/// And so many with several, since they may be people who each edited it once.
+const CONTESTED_BY_SEVERAL: u32 = 4;
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_mins(5);
-/// A drift that did not come back for this long, or for twice its delay, is over.
+/// A field that nobody wrote for this long, or for twice its delay, is contested no longer.
 const SHORTEST_MEMORY: Duration = Duration::from_mins(1);
-/// Ways in which one object drifts; more are not told apart.
+/// Fields of one object that are told apart; all further ones count as one.
+const MOST_FIELDS: usize = 64;
+/// Fields of one sync that are counted; what drifts beyond that is healed at once.
+const MOST_COUNTED: usize = 20_000;
+/// Ways of drifting of which it is remembered which fields they concern.
 const MOST_WAYS: usize = 16;
+/// Managers that are named.
+const MOST_MANAGERS: usize = 8;
+/// Fields that are named.
+const MOST_NAMED: usize = Blame::MOST;
 
 /// Which drift: the fingerprint of our own entry says exactly which fields we had lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,199 +51,272 @@ impl Way {
     }
 }
 
-#[derive(Clone, Debug, Default)]
-struct Repeats {
-    heals: u32,
-    last: Duration,
-    delay: Duration,
-    manager: Option<Arc<str>>,
-    fields: Vec<String>,
-    /// Of the object, when it was last healed.
-    uid: Option<Arc<str>>,
-}
+/// A field, by the hash of its path, since paths have no bound of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key([u8; 16]);
 
-impl Repeats {
-    fn forgotten_at(&self) -> Duration {
-        self.last + SHORTEST_MEMORY.max(self.delay * 2)
+impl Key {
+    fn of(path: &str) -> Self {
+        Self(Short::of(path).0)
+    }
+
+    /// No path begins like this.
+    fn special(what: &str) -> Self {
+        Self::of(&format!("\0{what}"))
+    }
+
+    /// All fields of an object beyond [`MOST_FIELDS`].
+    fn rest() -> Self {
+        Self::special("rest")
     }
 }
 
-/// What is to be told of a contest.
+/// What was written: the fields that the blame names, or the object as a whole.
+fn written(way: Way, blame: &Blame) -> Vec<Key> {
+    match way {
+        Way::Gone | Way::Recreated => vec![Key::special("object")],
+        _ if blame.fields.is_empty() => vec![Key::special(&format!("{way:?}"))],
+        _ => {
+            let more = (blame.more > 0).then(|| Key::special("more"));
+            blame.fields.iter().map(|field| Key::of(&field.path)).chain(more).collect()
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Field {
+    heals: u32,
+    /// When it was last healed for its own sake.
+    healed: Duration,
+    /// When it was last found to be written.
+    seen: Duration,
+    delay: Duration,
+    /// How often it was healed since it came to be contested.
+    contested: Option<u32>,
+    /// Known once it is contested, where it has one.
+    path: Option<String>,
+    /// Who wrote it, in the order in which they came.
+    managers: Vec<Arc<str>>,
+}
+
+impl Field {
+    fn is_contested(&self) -> bool {
+        self.contested.is_some()
+    }
+
+    /// Counts a heal for its own sake. Whether it has just come to be contested.
+    fn count(&mut self, now: Duration) -> bool {
+        self.heals += 1;
+        self.healed = now;
+        let enough = if self.managers.len() > 1 { CONTESTED_BY_SEVERAL } else { CONTESTED };
+        let before = self.contested;
+        self.contested = before.map(|heals| heals + 1).or((self.heals >= enough).then_some(0));
+        if let Some(heals) = self.contested {
+            self.delay = FIRST_DELAY.saturating_mul(1 << heals.min(16)).min(LONGEST_DELAY);
+        }
+        before.is_none() && self.contested.is_some()
+    }
+
+    fn until(&self) -> Duration {
+        self.healed + self.delay
+    }
+
+    fn forgotten_at(&self) -> Duration {
+        self.seen + SHORTEST_MEMORY.max(self.delay * 2)
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Object {
+    fields: BTreeMap<Key, Field>,
+    /// Which fields a way of drifting concerned, so that news of it need no request.
+    ways: BTreeMap<Way, Vec<Key>>,
+    /// When it was last healed.
+    uid: Option<Arc<str>>,
+    newest: Option<Arc<str>>,
+}
+
+impl Object {
+    fn field(&self, key: Key) -> Option<&Field> {
+        let rest = || self.fields.get(&Key::rest()).filter(|_| self.fields.len() >= MOST_FIELDS);
+        self.fields.get(&key).or_else(rest)
+    }
+
+    /// Before when a drift of these fields is not to be healed: all of them wait.
+    fn held_until(&self, keys: &[Key], now: Duration) -> Option<Duration> {
+        let mut earliest = None;
+        for key in keys {
+            let until = self.field(*key).map(Field::until).filter(|until| *until > now)?;
+            earliest = Some(earliest.map_or(until, |known: Duration| known.min(until)));
+        }
+        earliest
+    }
+
+    fn is_contested(&self) -> bool {
+        self.fields.values().any(Field::is_contested)
+    }
+
+    fn contested(&self, object: &ObjectId) -> Option<Contested> {
+        let mut contested: Vec<&Field> = self.fields.values().filter(|field| field.is_contested()).collect();
+        contested.sort_by_key(|field| (Reverse(field.heals), &field.path));
+        let fields = contested.iter().filter_map(|field| field.path.clone()).take(MOST_NAMED).collect();
+        let mut managers: Vec<Arc<str>> = Vec::new();
+        for manager in contested.iter().flat_map(|field| &field.managers) {
+            if managers.len() < MOST_MANAGERS && !managers.contains(manager) {
+                managers.push(Arc::clone(manager));
+            }
+        }
+        Some(Contested {
+            object: object.clone(),
+            manager: self.newest.clone().or_else(|| managers.first().cloned()),
+            managers,
+            fields,
+            heals: contested.first()?.heals,
+            until: contested.iter().map(|field| field.until()).max()?,
+        })
+    }
+}
+
+/// What is to be told of the contests over one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Contested {
     pub object: ObjectId,
+    /// Who wrote last.
     pub manager: Option<Arc<str>>,
+    /// All who write.
+    pub managers: Vec<Arc<str>>,
     pub fields: Vec<String>,
+    /// Of the field that was healed most often.
     pub heals: u32,
+    /// When the last of the fields may be healed again.
     pub until: Duration,
 }
 
-/// The quarrels of one sync. Times are monotonic.
+/// The contests of one sync. Times are monotonic.
 #[derive(Debug, Default)]
 pub(super) struct Contests {
-    objects: BTreeMap<ObjectId, BTreeMap<Way, Repeats>>,
+    objects: BTreeMap<ObjectId, Object>,
+    /// How many fields are counted.
+    counted: usize,
+    /// Nothing is forgotten before this.
+    next: Option<Duration>,
 }
 
 impl Contests {
-    /// Before when this drift is not to be healed.
+    /// Before when news of this drift need no closer look: all fields that it concerned when it was
+    /// last seen wait.
     pub fn held_until(&self, id: &ObjectId, way: Way, now: Duration) -> Option<Duration> {
-        let repeats = self.objects.get(id)?.get(&way)?;
-        let until = repeats.last + repeats.delay;
-        (until > now).then_some(until)
+        let object = self.objects.get(id)?;
+        object.held_until(object.ways.get(&way)?, now)
     }
 
-    /// A drift was healed. Something to tell when it is a contest, `true` when it has just become one.
+    /// Before when a drift that was looked at is not to be healed.
+    pub fn examined(&mut self, id: &ObjectId, way: Way, blame: &Blame, now: Duration) -> Option<Duration> {
+        let object = self.objects.get_mut(id)?;
+        let keys = written(way, blame);
+        let until = object.held_until(&keys, now)?;
+        if object.ways.len() >= MOST_WAYS {
+            object.ways.clear();
+        }
+        object.ways.insert(way, keys);
+        Some(until)
+    }
+
+    /// A drift was healed. Something to tell when the object is contested, `true` when more of it
+    /// has just come to be.
     pub fn healed(
         &mut self,
         id: &ObjectId,
         uid: Option<&Arc<str>>,
         way: Way,
-        manager: Option<&Arc<str>>,
-        fields: Vec<String>,
+        blame: &Blame,
         now: Duration,
     ) -> Option<(Contested, bool)> {
-        let ways = self.objects.entry(id.clone()).or_default();
-        if ways.len() >= MOST_WAYS && !ways.contains_key(&way) {
-            let oldest = ways.iter().min_by_key(|(_, repeats)| repeats.last).map(|(way, _)| *way);
-            oldest.and_then(|oldest| ways.remove(&oldest));
+        let object = self.objects.entry(id.clone()).or_default();
+        object.uid = uid.cloned();
+        object.newest.clone_from(&blame.manager);
+        let keys = written(way, blame);
+        let mut more = false;
+        // The rest shares a key, and counts once.
+        let mut done = BTreeSet::new();
+        for (at, key) in keys.iter().enumerate() {
+            let full = object.fields.len() >= MOST_FIELDS && !object.fields.contains_key(key);
+            let key = if full { Key::rest() } else { *key };
+            if !done.insert(key) {
+                continue;
+            }
+            let known = object.fields.contains_key(&key);
+            if !known && self.counted >= MOST_COUNTED {
+                continue;
+            }
+            self.counted += usize::from(!known);
+            let field = object.fields.entry(key).or_default();
+            if field.heals > 0 && now >= field.forgotten_at() {
+                *field = Field::default();
+            }
+            field.seen = now;
+            let change = blame.fields.get(at).filter(|_| !full);
+            let manager = change.and_then(|change| change.manager.as_ref()).or(blame.manager.as_ref());
+            if let Some(manager) = manager.filter(|manager| !field.managers.contains(manager))
+                && field.managers.len() < MOST_MANAGERS
+            {
+                field.managers.push(Arc::clone(manager));
+            }
+            // Put back along with another field before its time: no heal of its own.
+            if field.heals > 0 && field.until() > now {
+                continue;
+            }
+            more |= field.count(now);
+            if field.is_contested() && field.path.is_none() && way != Way::Gone && way != Way::Recreated {
+                field.path = change.map(|change| change.path.clone());
+            }
+            let forgotten = field.forgotten_at();
+            self.next = Some(self.next.map_or(forgotten, |next| next.min(forgotten)));
         }
-        let repeats = ways.entry(way).or_default();
-        if repeats.heals > 0 && (now >= repeats.forgotten_at() || repeats.manager.as_ref() != manager) {
-            *repeats = Repeats::default();
+        if object.fields.is_empty() {
+            self.objects.remove(id);
+            return None;
         }
-        repeats.heals += 1;
-        repeats.last = now;
-        repeats.manager = manager.cloned();
-        repeats.fields = fields;
-        repeats.uid = uid.cloned();
-        let over = repeats.heals.checked_sub(CONTESTED)?;
-        repeats.delay = FIRST_DELAY.saturating_mul(1 << over.min(16)).min(LONGEST_DELAY);
-        let told = Contested {
-            object: id.clone(),
-            manager: repeats.manager.clone(),
-            fields: repeats.fields.clone(),
-            heals: repeats.heals,
-            until: repeats.last + repeats.delay,
-        };
-        Some((told, over == 0))
+        if object.ways.len() >= MOST_WAYS {
+            object.ways.clear();
+        }
+        object.ways.insert(way, keys);
+        object.contested(id).map(|contested| (contested, more))
     }
 
     /// Forgets what did not come back. The objects that are contested no longer, with the UID as of
     /// their last heal.
     pub fn forget(&mut self, now: Duration) -> Vec<(ObjectId, Option<Arc<str>>)> {
         let mut over = Vec::new();
-        self.objects.retain(|id, ways| {
-            let contested = ways.values().filter(|repeats| repeats.heals >= CONTESTED);
-            let last = contested.max_by_key(|repeats| repeats.last).map(|repeats| repeats.uid.clone());
-            ways.retain(|_, repeats| now < repeats.forgotten_at());
-            if let Some(uid) = last
-                && !ways.values().any(|repeats| repeats.heals >= CONTESTED)
-            {
-                over.push((id.clone(), uid));
+        self.objects.retain(|id, object| {
+            let contested = object.is_contested();
+            object.fields.retain(|_, field| now < field.forgotten_at());
+            if contested && !object.is_contested() {
+                over.push((id.clone(), object.uid.clone()));
             }
-            !ways.is_empty()
+            !object.fields.is_empty()
         });
+        let fields = || self.objects.values().flat_map(|object| object.fields.values());
+        self.counted = fields().count();
+        self.next = fields().map(Field::forgotten_at).min();
         over
     }
 
-    /// When there is something to forget.
+    /// When there may be something to forget.
     pub fn next(&self) -> Option<Duration> {
-        self.objects.values().flat_map(BTreeMap::values).map(Repeats::forgotten_at).min()
+        self.next
     }
 
+    /// How many objects are contested.
     pub fn len(&self) -> usize {
-        let contested = |ways: &&BTreeMap<Way, Repeats>| ways.values().any(|repeats| repeats.heals >= CONTESTED);
-        self.objects.values().filter(contested).count()
+        self.objects.values().filter(|object| object.is_contested()).count()
     }
 
-    /// The contests there are.
+    /// The contests there are, one an object.
     pub fn list(&self) -> Vec<Contested> {
-        let mut list = Vec::new();
-        for (id, ways) in &self.objects {
-            for repeats in ways.values().filter(|repeats| repeats.heals >= CONTESTED) {
-                list.push(Contested {
-                    object: id.clone(),
-                    manager: repeats.manager.clone(),
-                    fields: repeats.fields.clone(),
-                    heals: repeats.heals,
-                    until: repeats.last + repeats.delay,
-                });
-            }
-        }
-        list
+        self.objects.iter().filter_map(|(id, object)| object.contested(id)).collect()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn object() -> ObjectId {
-        ObjectId::new("apps", "Deployment", Some("shop"), "web")
-    }
-
-    fn seconds(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    const WAY: Way = Way::Left([1; 16]);
-
-    /// Heals as soon as it may, for so long against a manager that never rests.
-    fn fight(contests: &mut Contests, manager: &Arc<str>, from: Duration, until: Duration) -> Vec<Duration> {
-        let (mut now, mut heals) = (from, Vec::new());
-        while now < until {
-            if let Some(later) = contests.held_until(&object(), WAY, now) {
-                now = later;
-                continue;
-            }
-            heals.push(now);
-            contests.healed(&object(), Some(&"u".into()), WAY, Some(manager), vec!["spec.replicas".into()], now);
-            now += Duration::from_millis(10);
-        }
-        heals
-    }
-
-    #[test]
-    fn heals_of_the_same_drift_come_at_growing_intervals_up_to_five_minutes() {
-        let mut contests = Contests::default();
-        let heals = fight(&mut contests, &"other".into(), seconds(0), seconds(7200));
-        let gaps: Vec<u64> = heals.windows(2).map(|two| two[1].saturating_sub(two[0]).as_secs()).collect();
-        assert_eq!(gaps[..12], [0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300]);
-        assert!(gaps[12..].iter().all(|gap| *gap == 300));
-        assert_eq!(contests.len(), 1);
-    }
-
-    #[test]
-    fn another_field_of_the_object_is_not_held_back() {
-        let mut contests = Contests::default();
-        fight(&mut contests, &"other".into(), seconds(0), seconds(600));
-        assert!(contests.held_until(&object(), WAY, seconds(600)).is_some());
-        assert_eq!(contests.held_until(&object(), Way::Left([2; 16]), seconds(600)), None);
-        assert_eq!(contests.held_until(&object(), Way::Gone, seconds(600)), None);
-    }
-
-    #[test]
-    fn it_is_over_when_the_other_side_rests_and_begins_anew_with_another_manager() {
-        let mut contests = Contests::default();
-        let one: Arc<str> = "one".into();
-        fight(&mut contests, &one, seconds(0), seconds(30));
-        assert_eq!(contests.forget(seconds(31)), []);
-        let (contested, first) =
-            contests.healed(&object(), Some(&"u".into()), WAY, Some(&one), vec![], seconds(31)).unwrap();
-        assert!(!first && contested.heals > CONTESTED);
-        assert_eq!(contests.healed(&object(), Some(&"u".into()), WAY, Some(&"two".into()), vec![], seconds(32)), None);
-        fight(&mut contests, &one, seconds(40), seconds(50));
-        let over = contests.next().unwrap();
-        assert_eq!(contests.forget(over), [(object(), Some("u".into()))]);
-        assert_eq!((contests.len(), contests.next()), (0, None));
-    }
-
-    #[test]
-    fn ways_of_drifting_are_bounded() {
-        let mut contests = Contests::default();
-        for number in 0..200_u8 {
-            contests.healed(&object(), None, Way::Left([number; 16]), None, vec![], seconds(u64::from(number)));
-        }
-        assert!(contests.objects[&object()].len() <= MOST_WAYS);
-    }
-}
+mod tests;

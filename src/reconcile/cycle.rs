@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::object::{GroupKind, Health, HealthStatus, ObjectId};
+use crate::object::{GroupKind, Health, HealthStatus, ObjectId, Short};
 use crate::plan::{
-    AppliedObject, Inventory, Plan, Problem, PruneResult, PrunedObject, Reason, Recorded, Step, Verb, Wave, waves,
+    AppliedObject, Inventory, Plan, Problem, PruneResult, PrunedObject, Reason, Recorded, Step, Verb, unorderable,
 };
 
+use super::basis::Basis;
 use super::{Observation, RenderedCommit};
 
 /// `the objects of kind Deployment.apps in shop`.
@@ -21,9 +22,9 @@ pub(super) fn objects_of(gk: &GroupKind, namespace: Option<&Arc<str>>) -> String
 #[derive(Debug)]
 pub(super) struct Cycle {
     pub rendered: Arc<RenderedCommit>,
+    pub basis: Basis,
     pub began: Duration,
     pub plan: Arc<Plan>,
-    pub waves: Vec<Wave>,
     /// What went wrong so far; any of it keeps the orphans.
     pub problems: Vec<Problem>,
     pub notes: Vec<Problem>,
@@ -46,19 +47,23 @@ pub(super) struct Cycle {
     pub meanwhile: BTreeSet<ObjectId>,
     /// Objects whose answers were noted one by one.
     pub noted: BTreeSet<ObjectId>,
-    /// It ended before its prune, for a newer commit or since the sync was suspended.
+    /// It ended before all of it was carried out, since it no longer stood.
     pub cut_short: bool,
+    /// What is under way was told to begin no further object.
+    pub interrupted: bool,
     /// Orphans that were not what had been seen when they were about to be pruned.
     pub undecided: usize,
+    /// Orphans that were to be pruned, and wait until another object is gone.
+    pub put_off: usize,
 }
 
 impl Cycle {
-    pub fn new(rendered: Arc<RenderedCommit>, began: Duration) -> Self {
+    pub fn new(rendered: Arc<RenderedCommit>, epoch: u64, began: Duration) -> Self {
         Self {
+            basis: Basis { commit: rendered.commit.id.clone(), epoch },
             rendered,
             began,
             plan: Arc::default(),
-            waves: Vec::new(),
             problems: Vec::new(),
             notes: Vec::new(),
             changed: 0,
@@ -72,7 +77,9 @@ impl Cycle {
             meanwhile: BTreeSet::new(),
             noted: BTreeSet::new(),
             cut_short: false,
+            interrupted: false,
             undecided: 0,
+            put_off: 0,
         }
     }
 
@@ -88,7 +95,7 @@ impl Cycle {
             let what = objects_of(gk, namespace);
             self.problems.push(Problem::general(format!("{what} could not be read, so nothing is pruned: {why}")));
         }
-        let (waves, unorderable) = waves(&observation.resolved.desired);
+        let unorderable = unorderable(&observation.resolved.desired);
         let why: BTreeMap<&ObjectId, &str> =
             unorderable.iter().filter_map(|problem| Some((problem.object.as_ref()?, &*problem.message))).collect();
         for step in &mut plan.steps {
@@ -134,7 +141,6 @@ impl Cycle {
             }
         }
         self.plan = Arc::new(plan);
-        self.waves = waves;
     }
 
     /// The inventory as it must be stored before the first write: everything that is going to exist.
@@ -189,15 +195,10 @@ impl Cycle {
         }
     }
 
-    fn step(&self, id: &ObjectId) -> Option<&Step> {
-        let at = self.plan.steps.binary_search_by(|step| step.id.cmp(id)).ok()?;
-        self.plan.steps.get(at)
-    }
-
     /// Notes one object that was applied, before the others are.
     pub fn applied_one(&mut self, outcome: &AppliedObject, inventory: &mut Inventory) {
         self.writes.remove(&outcome.id);
-        let (Some(live), Some(step)) = (&outcome.live, self.step(&outcome.id)) else { return };
+        let (Some(live), Some(step)) = (&outcome.live, self.plan.step(&outcome.id)) else { return };
         if let Some(desired) = step.desired.as_ref().filter(|_| outcome.result.succeeded()) {
             let fresh = inventory.get(&outcome.id).is_none_or(|recorded| recorded.fresh);
             inventory.insert(outcome.id.clone(), Recorded::of(live, desired, fresh));
@@ -207,6 +208,8 @@ impl Cycle {
 
     /// Notes what was applied.
     pub fn applied(&mut self, outcomes: Vec<AppliedObject>, inventory: &mut Inventory) {
+        let begun: BTreeSet<&ObjectId> = outcomes.iter().map(|outcome| &outcome.id).collect();
+        self.cut_short |= self.plan.steps.iter().any(|step| step.applies() && !begun.contains(&step.id));
         for outcome in outcomes {
             self.changed += usize::from(outcome.result.changed());
             // What came after its answer was noted (it drifted, and was healed) is newer.
@@ -223,6 +226,8 @@ impl Cycle {
 
     /// Notes what was pruned.
     pub fn pruned(&mut self, outcomes: Vec<PrunedObject>, inventory: &mut Inventory) {
+        let begun: BTreeSet<&ObjectId> = outcomes.iter().map(|outcome| &outcome.id).collect();
+        self.cut_short |= self.plan.steps.iter().any(|step| step.prunes() && !begun.contains(&step.id));
         for outcome in outcomes {
             let problem = |message: String| Problem { object: Some(outcome.id.clone()), origin: None, message };
             match outcome.result {
@@ -233,6 +238,10 @@ impl Cycle {
                 PruneResult::Deleted | PruneResult::Detached => {
                     self.changed += 1;
                     self.notes.push(problem(outcome.detail.unwrap_or_else(|| "is being deleted".into())));
+                }
+                PruneResult::Waiting => {
+                    self.put_off += 1;
+                    self.notes.push(problem(outcome.detail.unwrap_or_default()));
                 }
                 PruneResult::Kept => {
                     self.undecided += 1;
@@ -258,6 +267,17 @@ impl Cycle {
             }
         }
         inventory
+    }
+
+    /// Declared objects that are waited for, with the digest of their manifest: those that cannot be
+    /// made yet, and, where health counts, those that are not healthy.
+    pub fn waited(&self, health_counts: bool) -> impl Iterator<Item = (&ObjectId, Short)> {
+        let waited = move |step: &&Step| {
+            matches!(step.reason, Reason::Homeless { .. })
+                || (health_counts && self.health.get(&step.id).is_some_and(|health| !health.is_current()))
+        };
+        let digest = |step: &Step| step.desired.as_ref().map_or_else(Short::default, |desired| desired.digest.short());
+        self.plan.steps.iter().filter(waited).map(move |step| (&step.id, digest(step)))
     }
 
     /// Whether the commit was carried out whole, its prunes included.

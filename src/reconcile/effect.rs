@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::object::{Blame, Change, GroupKind, Manifest, ObjectId, Observed, Unreadable};
 use crate::plan::{
     AppliedObject, Commit, Contest, Desired, Drift, Held, Inventory, Others, Plan, Problem, PrunedObject, Resolved,
-    Step, SyncStatus, Wave,
+    Step, SyncStatus,
 };
 
 /// The number by which an effect's result is known.
@@ -47,7 +47,7 @@ pub struct Observation {
 /// What a person asked for by annotating the parent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
-    /// The commit whose prune is approved.
+    /// The prune that is approved, as the annotation has it.
     pub approved: Option<String>,
     /// Changes whenever somebody asks to look now.
     pub sync_requested: Option<String>,
@@ -72,6 +72,14 @@ pub enum Audited {
     Unknown,
 }
 
+/// Why a commit could not be rendered; the text is for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unrendered {
+    /// The branch was elsewhere already when it was to be fetched.
+    Moved(String),
+    Failed(String),
+}
+
 /// What was learned.
 #[derive(Debug)]
 pub enum Input {
@@ -85,7 +93,7 @@ pub enum Input {
     },
     Rendered {
         id: EffectId,
-        result: Result<Arc<RenderedCommit>, String>,
+        result: Result<Arc<RenderedCommit>, Unrendered>,
     },
     Observed {
         id: EffectId,
@@ -100,6 +108,7 @@ pub enum Input {
         id: EffectId,
         outcome: AppliedObject,
     },
+    /// No outcome: the object was not begun, since the apply was interrupted.
     Applied {
         id: EffectId,
         outcomes: Vec<AppliedObject>,
@@ -110,6 +119,7 @@ pub enum Input {
         id: EffectId,
         result: Result<Examined, String>,
     },
+    /// Skipped without a problem: it was not begun, since it was interrupted.
     Healed {
         id: EffectId,
         outcome: AppliedObject,
@@ -118,6 +128,7 @@ pub enum Input {
         id: EffectId,
         result: Audited,
     },
+    /// No outcome: the object was not begun, since the prune was interrupted.
     Pruned {
         id: EffectId,
         outcomes: Vec<PrunedObject>,
@@ -132,6 +143,11 @@ pub enum Input {
     },
     /// The syncs of `dependsOn` that are not synced.
     WaitingFor(Vec<String>),
+    /// Nothing may be written soon: what was learned is to be stored while that is allowed.
+    StoreNow,
+    /// The process ends, or the sync is configured otherwise. Nothing more is begun, and what only
+    /// reads is answered no more; what writes is awaited, and then what was learned is stored.
+    Stop,
 }
 
 /// What is to be done.
@@ -163,13 +179,12 @@ pub enum Effect {
         inventory: Inventory,
         status: Arc<SyncStatus>,
     },
-    /// Carry out the creating and configuring steps, wave by wave.
+    /// Carry out the creating and configuring steps, in the order of a [`Schedule`](crate::plan::Schedule).
     Apply {
         id: EffectId,
         plan: Arc<Plan>,
-        waves: Vec<Wave>,
     },
-    /// Carry out the deleting and detaching steps.
+    /// Carry out the deleting and detaching steps, in the order of [`Deletions`](crate::plan::Deletions).
     Prune {
         id: EffectId,
         plan: Arc<Plan>,
@@ -188,6 +203,11 @@ pub enum Effect {
     Audit {
         id: EffectId,
         desired: Box<Desired>,
+    },
+    /// An apply, a prune or a heal that is under way begins no further object and waits for nothing;
+    /// its answer comes once what it has begun has ended. No answer of its own.
+    Interrupt {
+        id: EffectId,
     },
     Tell(Notice),
 }

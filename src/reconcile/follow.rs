@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use crate::plan::{Inventory, SyncStatus};
 
+use super::basis::Anew;
 use super::machine::{Work, identified};
-use super::view::View;
+use super::settling::Settling;
 use super::{Effect, Machine, Marks, Moment, Notice, Observation};
 
 impl Machine {
@@ -25,9 +26,7 @@ impl Machine {
         // One that failed is tried again with the next look.
         let newer = self.head.clone().filter(|head| known != Some(head));
         if let Some(commit) = newer {
-            let id = self.number();
-            self.work = Work::Rendering { id, commit: commit.clone(), began: now.mono };
-            self.effects.push(Effect::Render { id, commit });
+            self.render(commit, now);
         }
     }
 
@@ -39,8 +38,8 @@ impl Machine {
         }
     }
 
-    /// Leads from now on. `stored` and `marks` were read after that was certain; all else that was
-    /// assumed of the cluster is forgotten, and what git declares is looked at anew.
+    /// Leads from now on, and begins anew. `stored` and `marks` were read after that was certain, and
+    /// are the former leader's last word: nothing that this replica assumed before counts.
     pub(super) fn lead(&mut self, stored: Option<(Inventory, SyncStatus)>, marks: Marks, now: Moment) {
         if self.leads {
             return;
@@ -51,21 +50,12 @@ impl Machine {
         self.status = Arc::new(identified(status, &self.config));
         self.stored = stored.map(|(inventory, status)| (inventory, Arc::new(status)));
         self.marks = marks;
-        self.view = View::default();
-        self.lane.clear();
+        self.take_approval();
+        self.settling = Settling::default();
         self.cut.clear();
         self.left = self.status.former.iter().cloned().collect();
-        self.returning = None;
-        if self.head.as_ref().is_some_and(|head| self.left.contains(head)) {
-            // The former leader had gone on from there: as at a start, one look is not believed.
-            (self.head, self.rendered, self.work) = (None, None, Work::Idle);
-        }
-        if matches!(self.work, Work::Observing { .. }) {
-            // What it asked for was the old inventory; its answer will be nobody's.
-            self.work = Work::Idle;
-        }
-        self.backoff.reset();
-        self.next_look = now.mono;
-        self.next_cycle = Some(now.mono);
+        self.begin_anew(Anew::Lead, now);
+        // Which commit was the head the former leader knows.
+        self.before = None;
     }
 }

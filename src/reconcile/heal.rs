@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::config::DriftPolicy;
 use crate::object::{Blame, Change, ObjectId};
-use crate::plan::{AppliedObject, Desired, Drift, Problem, Reason, Recorded, SyncStatus, Verb};
+use crate::plan::{AppliedObject, ApplyResult, Desired, Drift, Problem, Reason, Recorded, SyncStatus, Verb};
 
 use super::contest::Way;
-use super::lane::{AT_ONCE, Found, Running, Waiting};
+use super::lane::{AT_ONCE, Found, Lane, Running, Waiting};
 use super::machine::Work;
 use super::{Effect, EffectId, Examined, Machine, Moment, Notice};
 
@@ -23,16 +23,20 @@ impl Machine {
                 self.restate_drift(now);
             }
         }
-        while self.lane.running.len() < AT_ONCE {
+        while self.lane.running.len() < AT_ONCE
+            && let Some(basis) = self.basis_of_heals()
+        {
             let Some((key, waiting)) = self.next_to_heal() else { break };
             self.lane.waiting.remove(&key);
             let object = key.1;
             let Some(desired) = self.view.desired(&object).cloned() else {
                 self.lane.dropped = true;
+                self.lane.release(&object);
                 continue;
             };
             let id = self.number();
-            let running = Running { object, noticed: waiting.noticed, found: None, content: waiting.content };
+            let Waiting { noticed, content } = waiting;
+            let running = Running { object, basis, desired: None, interrupted: false, noticed, found: None, content };
             self.lane.running.insert(id, running);
             self.effects.push(Effect::Examine { id, desired: Box::new(desired) });
         }
@@ -40,18 +44,15 @@ impl Machine {
     }
 
     /// The first that is not held up: by what it depends on, or by a lower stage in its namespace.
-    fn next_to_heal(&self) -> Option<((crate::plan::Stage, ObjectId), Waiting)> {
-        let held_up = |(stage, id): &(crate::plan::Stage, ObjectId)| {
+    fn next_to_heal(&mut self) -> Option<((crate::plan::Stage, ObjectId), Waiting)> {
+        let (work, view) = (&self.work, &self.view);
+        let held_up = |lane: &Lane, (stage, id): &(crate::plan::Stage, ObjectId)| {
             let below = |running: &Running| {
                 running.object.namespace == id.namespace && crate::plan::Stage::of(&running.object.gk) < *stage
             };
-            let needed = self.view.desired(id).map(|desired| &desired.manifest.directives.depends_on);
-            self.work.writes(id)
-                || self.lane.running.values().any(below)
-                || needed.into_iter().flatten().any(|other| self.lane.waits(other) || self.lane.is_running(other))
+            work.writes(id) || lane.running.values().any(below)
         };
-        let next = self.lane.waiting.iter().find(|(key, _)| !held_up(key));
-        next.map(|(key, waiting)| (key.clone(), *waiting))
+        self.lane.first(held_up, |id| view.desired(id).map_or(&[], |desired| &desired.manifest.directives.depends_on))
     }
 
     /// What a closer look at a drifted object has shown. The decision falls on this, not on the news.
@@ -69,11 +70,19 @@ impl Machine {
     /// Whether a request to heal goes out; if not, the lane is done with the object for now.
     fn heal_begins(&mut self, running: Running, result: Result<Examined, String>, now: Moment) -> bool {
         let object = running.object.clone();
-        let Some(desired) = self.view.desired(&object).cloned().filter(|_| !self.is_suspended()) else { return false };
+        // By what git declares now, and not by what it did when the examination began.
+        let basis = self.basis_of_heals().filter(|basis| basis.epoch == running.basis.epoch);
+        let Some(basis) = basis else {
+            // It is looked at once more when it may be healed.
+            self.lane.put_back(&running);
+            return false;
+        };
+        let Some(desired) = self.view.desired(&object).cloned() else { return false };
         let examined = match result {
             Ok(examined) => examined,
             Err(error) => {
-                self.failed_to_heal(&desired, format!("drifted, and could not be read: {error}"), &running, now);
+                let waiting = Waiting { noticed: running.noticed, content: running.content };
+                self.failed_to_heal(&desired, format!("drifted, and could not be read: {error}"), waiting, now);
                 return false;
             }
         };
@@ -99,13 +108,14 @@ impl Machine {
                     self.tell_drift(&object, &found, false, now);
                     return false;
                 }
-                if let Some(until) = self.lane.contests.held_until(&object, way, now.mono) {
+                if let Some(until) = self.lane.contests.examined(&object, way, &found.blame, now.mono) {
                     let waiting = Waiting { noticed: running.noticed, content: running.content };
                     self.lane.later.insert(object, (until, waiting));
                     return false;
                 }
                 let id = self.number();
-                self.lane.running.insert(id, Running { found: Some(found), ..running });
+                let desired = Some(Box::new(desired));
+                self.lane.running.insert(id, Running { basis, desired, found: Some(found), ..running });
                 self.effects.push(Effect::Heal { id, step: Box::new(step) });
                 return true;
             }
@@ -117,15 +127,19 @@ impl Machine {
     /// A drifted object was applied, or could not be.
     pub(super) fn healed(&mut self, id: EffectId, outcome: AppliedObject, now: Moment) {
         let Some(running) = self.lane.running.remove(&id) else { return };
-        let Running { object, noticed, found, content } = running;
+        if outcome.result == ApplyResult::Skipped && outcome.problem.is_none() {
+            self.lane.put_back(&running);
+            return self.written(&running.object, None, now);
+        }
+        let Running { object, noticed, found, content, desired: applied, .. } = running;
         let known = outcome.live.as_ref().map(|live| live.resource_version.clone());
         if let (Some(live), true) = (&outcome.live, outcome.result.succeeded()) {
-            let desired = self.view.desired(&object).cloned();
-            if let Some(desired) = desired.filter(|desired| live.digest == Some(desired.digest)) {
+            // What was applied, whatever git declares by now: its UID is what proves it to be ours.
+            if let Some(desired) = applied.filter(|applied| live.digest == Some(applied.digest)) {
                 let fresh = self.inventory.get(&object).is_some_and(|recorded| recorded.fresh);
                 let recorded = Recorded::of(live, &desired, fresh);
                 if self.inventory.insert(object.clone(), recorded) != Some(recorded) {
-                    self.remember(now);
+                    self.store_learned(now);
                 }
             }
             if self.view.learn(&object, Some(live)) {
@@ -156,35 +170,26 @@ impl Machine {
                     self.tell_drift(&object, found, false, now);
                 }
                 let problem = outcome.problem.map_or_else(String::new, |problem| problem.message);
-                let running = Running { object: object.clone(), noticed, found, content };
                 if let Some(desired) = self.view.desired(&object).cloned() {
-                    self.failed_to_heal(
-                        &desired,
-                        format!("drifted, and could not be healed: {problem}"),
-                        &running,
-                        now,
-                    );
+                    let message = format!("drifted, and could not be healed: {problem}");
+                    self.failed_to_heal(&desired, message, Waiting { noticed, content }, now);
                 }
             }
         }
         self.written(&object, known.as_deref(), now);
     }
 
-    fn failed_to_heal(&mut self, desired: &Desired, message: String, running: &Running, now: Moment) {
-        let (object, origin) = (running.object.clone(), desired.manifest.origin.clone());
+    fn failed_to_heal(&mut self, desired: &Desired, message: String, waiting: Waiting, now: Moment) {
+        let (object, origin) = (desired.manifest.id.clone(), desired.manifest.origin.clone());
         let problem = Problem { object: Some(object.clone()), origin: Some(origin), message };
         let delay = self.lane.fail(&object, problem, self.longest_delay());
-        let waiting = Waiting { noticed: running.noticed, content: running.content };
         self.lane.later.insert(object, (now.mono + delay, waiting));
         self.stir();
     }
 
     fn note_contest(&mut self, object: &ObjectId, found: &Found, now: Moment) {
-        let fields = found.blame.fields.iter().map(|field| field.path.clone()).collect();
-        let manager = found.blame.manager.as_ref();
-        let Some((contested, new)) =
-            self.lane.contests.healed(object, found.uid.as_ref(), found.way, manager, fields, now.mono)
-        else {
+        let (uid, blame) = (found.uid.as_ref(), &found.blame);
+        let Some((contested, new)) = self.lane.contests.healed(object, uid, found.way, blame, now.mono) else {
             return;
         };
         if new {
@@ -222,12 +227,13 @@ impl Machine {
                 Change::Gone { last, .. } => last.as_ref().map(|last| &*last.resource_version),
             };
             match (version, known) {
-                (Some(version), Some(known)) if !crate::object::is_newer(version, known) => {}
+                (Some(version), Some(known)) if !crate::object::version::is_newer(version, known) => {}
                 // Nobody saw it go, so it is not known whether that was before or after.
                 (None, Some(_)) => self.stir(),
                 _ => self.weigh(&change, now),
             }
         }
+        self.lane.release(object);
         if let Some(cycle) = self.work.healing() {
             cycle.awaits.remove(object);
         }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::object::{Blame, Change, ObjectId};
-use crate::plan::{Problem, Stage};
+use crate::plan::{Desired, Problem, Stage};
 
 use super::EffectId;
 use super::backoff::Backoff;
+use super::basis::Basis;
 use super::contest::{Contests, Way};
 
 /// Objects that are healed at once: half of what a commit gets, so that a burst never takes it all.
@@ -19,12 +20,24 @@ pub(super) const AT_ONCE: usize = 16;
 #[derive(Debug)]
 pub(super) struct Running {
     pub object: ObjectId,
+    pub basis: Basis,
+    /// What it is being applied as; `None` while it is looked at.
+    pub desired: Option<Box<Desired>>,
+    /// It was told not to begin.
+    pub interrupted: bool,
     /// When its drift was noticed.
     pub noticed: Duration,
     /// Known once it was looked at.
     pub found: Option<Found>,
     /// The audit saw a difference that the fingerprint does not show.
     pub content: bool,
+}
+
+impl Running {
+    /// Whether it is being applied, and not only looked at.
+    pub fn is_heal(&self) -> bool {
+        self.desired.is_some()
+    }
 }
 
 /// What a closer look at a drifted object has shown.
@@ -55,6 +68,10 @@ pub(super) struct Failure {
 pub(super) struct Lane {
     /// What can be begun: what others need comes first.
     pub waiting: BTreeMap<(Stage, ObjectId), Waiting>,
+    /// Those that are not known to be behind another object; others may be named that left.
+    ready: BTreeSet<(Stage, ObjectId)>,
+    /// What depends on an object that waits or runs, by that.
+    behind: BTreeMap<ObjectId, Vec<(Stage, ObjectId)>>,
     /// What is not to be begun before a time: contested, or failed lately.
     pub later: BTreeMap<ObjectId, (Duration, Waiting)>,
     /// What waits for a Namespace or CRD to be there again, by that.
@@ -77,6 +94,8 @@ impl Lane {
     pub fn new(seed: u64) -> Self {
         Self {
             waiting: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            behind: BTreeMap::new(),
             later: BTreeMap::new(),
             blocked: BTreeMap::new(),
             running: BTreeMap::new(),
@@ -105,7 +124,47 @@ impl Lane {
 
     pub fn push(&mut self, id: ObjectId, waiting: Waiting) {
         self.later.remove(&id);
-        self.waiting.entry((Stage::of(&id.gk), id)).or_insert(waiting);
+        let key = (Stage::of(&id.gk), id);
+        self.ready.insert(key.clone());
+        self.waiting.entry(key).or_insert(waiting);
+    }
+
+    /// The first object that waits and is not held up; `needed` are those that it depends on. What depends
+    /// on one that waits or runs is not asked about again before that one is done with.
+    pub fn first<'v>(
+        &mut self,
+        is_held_up: impl Fn(&Self, &(Stage, ObjectId)) -> bool,
+        needed: impl Fn(&ObjectId) -> &'v [ObjectId],
+    ) -> Option<((Stage, ObjectId), Waiting)> {
+        let (mut found, mut left, mut held) = (None, Vec::new(), Vec::new());
+        for key in &self.ready {
+            let Some(waiting) = self.waiting.get(key) else {
+                left.push(key.clone());
+                continue;
+            };
+            let behind = needed(&key.1).iter().find(|other| self.waits(other) || self.is_running(other));
+            if let Some(other) = behind {
+                held.push((other.clone(), key.clone()));
+            } else if !is_held_up(self, key) {
+                found = Some((key.clone(), *waiting));
+                break;
+            }
+        }
+        left.iter().chain(held.iter().map(|(_, key)| key)).for_each(|key| _ = self.ready.remove(key));
+        held.into_iter().for_each(|(other, key)| self.behind.entry(other).or_default().push(key));
+        found
+    }
+
+    /// Lets those go on that depend on an object, once that neither waits nor runs.
+    pub fn release(&mut self, id: &ObjectId) {
+        if self.behind.contains_key(id) && !self.waits(id) && !self.is_running(id) {
+            self.ready.extend(self.behind.remove(id).into_iter().flatten());
+        }
+    }
+
+    /// What was begun and not ended waits again.
+    pub fn put_back(&mut self, running: &Running) {
+        self.push(running.object.clone(), Waiting { noticed: running.noticed, content: running.content });
     }
 
     pub fn block(&mut self, on: ObjectId, id: ObjectId, waiting: Waiting) {
@@ -130,6 +189,7 @@ impl Lane {
                 !blocked.is_empty()
             });
         }
+        self.release(id);
     }
 
     /// Nothing is known to drift, to fail or to be contested.
@@ -189,6 +249,8 @@ impl Lane {
     pub fn clear(&mut self) {
         self.dropped |= !self.waiting.is_empty();
         self.waiting.clear();
+        self.ready.clear();
+        self.behind.clear();
         self.later.clear();
         self.blocked.clear();
         self.fresh.clear();

@@ -10,8 +10,12 @@ use crate::plan::{Inventory, Provenance, SyncStatus};
 
 use super::audit::Audit;
 use super::backoff::Backoff;
+use super::basis::Standing;
 use super::cycle::Cycle;
 use super::lane::Lane;
+use super::news::Look;
+use super::settling::Settling;
+use super::stored::Stored;
 use super::view::View;
 use super::{Effect, EffectId, Input, Marks, Moment, Outcome, RenderedCommit};
 
@@ -23,6 +27,8 @@ pub(super) enum Work {
         id: EffectId,
         commit: String,
         began: Duration,
+        /// See [`Standing::epoch`].
+        epoch: u64,
     },
     Observing {
         id: EffectId,
@@ -92,7 +98,9 @@ pub struct Machine {
     pub(super) leads: bool,
     pub(super) next_id: EffectId,
     pub(super) work: Work,
-    pub(super) look: Option<EffectId>,
+    /// Which decisions may be carried out.
+    pub(super) standing: Standing,
+    pub(super) look: Option<Look>,
     pub(super) next_look: Duration,
     /// When to go through the cluster again without a new commit; `None`: with the next look.
     pub(super) next_cycle: Option<Duration>,
@@ -101,20 +109,27 @@ pub struct Machine {
     pub(super) render_error: Option<(String, String)>,
     pub(super) look_backoff: Backoff,
     pub(super) backoff: Backoff,
+    /// Commits that were gone when they were to be fetched, one after the other.
+    pub(super) gone: u32,
+    pub(super) gone_backoff: Backoff,
     /// The newest commit that a look found.
     pub(super) head: Option<String>,
+    /// What was the head before the sync began anew.
+    pub(super) before: Option<String>,
     /// Commits that were the head before.
     pub(super) left: VecDeque<String>,
     /// One of them that the last look found again.
     pub(super) returning: Option<String>,
     pub(super) rendered: Option<Arc<RenderedCommit>>,
+    /// A commit that is rendered already, should git say that it is the one to enforce.
+    pub(super) prepared: Option<Arc<RenderedCommit>>,
     pub(super) inventory: Inventory,
-    pub(super) stored: Option<(Inventory, Arc<SyncStatus>)>,
+    pub(super) stored: Option<Stored>,
     pub(super) marks: Marks,
     pub(super) waiting_for: Vec<String>,
     pub(super) status: Arc<SyncStatus>,
-    /// Since when the objects of the head are waited for to become healthy.
-    pub(super) settling: Option<(String, Duration)>,
+    /// What is waited for to become healthy.
+    pub(super) settling: Settling,
     pub(super) settle_polls: u32,
     /// What git declares as of the newest observation.
     pub(super) view: View,
@@ -125,6 +140,8 @@ pub struct Machine {
     pub(super) cut: BTreeSet<ObjectId>,
     /// Declared objects that are not healthy.
     pub(super) ill: BTreeMap<ObjectId, Health>,
+    /// When something that is being deleted ceases to hold back the deletion of others.
+    pub(super) overdue_at: Option<Duration>,
     /// News ask for a cycle.
     pub(super) stirred: bool,
     /// When the last cycle ended.
@@ -133,11 +150,13 @@ pub struct Machine {
     pub(super) last_whole: Option<Duration>,
     /// The delay before the retry, when that cycle failed.
     pub(super) retry_in: Option<Duration>,
-    /// When to store what changed between cycles, and when that was done last.
+    /// When to store what only informs, and when that was done last.
     pub(super) flush: Option<Duration>,
     pub(super) last_flush: Option<Duration>,
     /// A person asked for a cycle; one that is under way does not count, since it may have looked before.
     pub(super) asked: bool,
+    /// People were told that it is suspended.
+    pub(super) told_suspended: bool,
     /// How the last cycle ended, as it was told.
     pub(super) last: Option<(Outcome, String)>,
     pub(super) effects: Vec<Effect>,
@@ -156,12 +175,13 @@ impl Machine {
     ) -> Self {
         let (inventory, status) = stored.clone().unwrap_or_default();
         let status = identified(status, &config);
-        Self {
+        let mut machine = Self {
             set_id,
             allow_prune: false,
             leads: true,
             next_id: 0,
             work: Work::Idle,
+            standing: Standing::new(),
             look: None,
             next_look: now.mono,
             next_cycle: None,
@@ -169,22 +189,27 @@ impl Machine {
             render_error: None,
             look_backoff: Backoff::new(seed),
             backoff: Backoff::new(seed.rotate_left(17)),
+            gone: 0,
+            gone_backoff: Backoff::new(seed.rotate_left(43)),
             head: None,
+            before: None,
             left: status.former.iter().cloned().collect(),
             returning: None,
             rendered: None,
+            prepared: None,
             inventory,
             stored: stored.map(|(inventory, status)| (inventory, Arc::new(status))),
             marks,
             waiting_for: Vec::new(),
             status: Arc::new(status),
-            settling: None,
+            settling: Settling::default(),
             settle_polls: 0,
             view: View::default(),
             lane: Lane::new(seed.rotate_left(31)),
             audit: Audit::new(config.audit),
             cut: BTreeSet::new(),
             ill: BTreeMap::new(),
+            overdue_at: None,
             stirred: false,
             last_end: None,
             last_whole: None,
@@ -192,10 +217,13 @@ impl Machine {
             flush: None,
             last_flush: None,
             asked: false,
+            told_suspended: false,
             last: None,
             effects: Vec::new(),
             config,
-        }
+        };
+        machine.take_approval();
+        machine
     }
 
     /// Lets every commit prune, as `--allow-prune` says.
@@ -245,14 +273,19 @@ impl Machine {
     /// When to send the next [`Input::Tick`]; `None`: only something else can make a difference.
     #[must_use]
     pub fn wake_at(&self) -> Option<Duration> {
-        if self.is_suspended() {
+        let idle = matches!(self.work, Work::Idle);
+        let flush = self.flush.filter(|_| idle && self.leads);
+        if self.standing.stopping {
             return None;
         }
-        let look = self.look.is_none().then_some(self.next_look);
-        let idle = matches!(self.work, Work::Idle);
-        let cycle = self.next_cycle.filter(|_| idle);
-        let flush = self.flush.filter(|_| idle);
-        [look, cycle, flush, self.lane.next(), self.audit.next()].into_iter().flatten().min()
+        if self.is_suspended() {
+            return flush;
+        }
+        let look = self.next_look();
+        let cycle = self.next_cycle.filter(|_| idle && !self.standing.awaits_poll());
+        let overdue = self.overdue_at.filter(|_| idle && !self.standing.awaits_poll());
+        let audit = self.audit.next().filter(|_| self.basis_of_heals().is_some());
+        [look, cycle, flush, overdue, self.lane.next(), audit].into_iter().flatten().min()
     }
 
     /// Takes in what was learned and says what is to be done.
@@ -272,6 +305,8 @@ impl Machine {
             Input::Pruned { id, outcomes } => self.pruned(id, outcomes, now),
             Input::Marks(marks) => self.marked(marks, now),
             Input::ParentMissing => self.parent_missing(now),
+            Input::StoreNow => self.store_now(now),
+            Input::Stop => self.stop(),
             Input::Leads { stored, marks } => self.lead(stored.map(|stored| *stored), marks, now),
             Input::WaitingFor(syncs) => {
                 let freed = !self.waiting_for.is_empty() && syncs.is_empty();
@@ -296,12 +331,17 @@ impl Machine {
 
     /// Starts whatever is due.
     fn proceed(&mut self, now: Moment) {
+        self.let_go(now);
+        if self.standing.stopping {
+            return self.finish(now);
+        }
         if !self.leads {
             return self.stand_by(now);
         }
         if self.is_suspended() {
             self.lane.clear();
-            return self.tell_suspended();
+            self.tell_suspended();
+            return self.flush_when_due(now);
         }
         self.look_when_due(now);
         self.heal(now);
@@ -309,26 +349,17 @@ impl Machine {
         if matches!(self.work, Work::Idle) && std::mem::take(&mut self.asked) {
             self.next_cycle = Some(now.mono);
         }
+        self.stir_when_overdue(now);
         if matches!(self.work, Work::Idle) && std::mem::take(&mut self.stirred) {
             let at = self.stirred_at(now);
             self.next_cycle = Some(self.next_cycle.map_or(at, |known| known.min(at)));
         }
-        if matches!(self.work, Work::Idle) && self.next_cycle.is_some_and(|due| now.mono >= due) {
+        let due = self.next_cycle.is_some_and(|due| now.mono >= due) && !self.standing.awaits_poll();
+        if matches!(self.work, Work::Idle) && due {
             self.next_cycle = None;
             self.begin(now);
         }
-        if matches!(self.work, Work::Idle) && self.flush.is_some_and(|due| now.mono >= due) {
-            self.flush(now);
-        }
-    }
-
-    pub(super) fn look_when_due(&mut self, now: Moment) {
-        if self.look.is_none() && now.mono >= self.next_look {
-            let id = self.number();
-            self.look = Some(id);
-            self.next_look = now.mono + self.config.interval;
-            self.effects.push(Effect::Look { id });
-        }
+        self.flush_when_due(now);
     }
 
     /// The newest commit waits for the syncs that this one depends on.
@@ -345,6 +376,7 @@ pub(super) fn identified(status: SyncStatus, config: &SyncConfig) -> SyncStatus 
         url: config.source.display_url(),
         reference: config.source.reference.to_string(),
         path: config.path.to_string(),
+        shortened: None,
         provenance: Provenance::stored(&status),
         ..status
     }

@@ -1,8 +1,8 @@
 //! What people ask for by annotating the parent, and a parent that is gone.
 
-use crate::plan::Phase;
-
+use super::basis::Anew;
 use super::machine::Work;
+use super::settling::Settling;
 use super::{Effect, Machine, Marks, Moment, Notice};
 
 impl Machine {
@@ -27,17 +27,26 @@ impl Machine {
             return;
         }
         let asked = marks.sync_requested != self.marks.sync_requested;
-        let resumed = self.is_suspended() && !(self.config.suspend || marks.suspended);
+        let before = self.is_suspended();
         let approved = marks.approved != self.marks.approved;
         self.marks = marks;
-        if resumed {
-            self.effects.push(Effect::Tell(Notice::Resumed));
-            self.leave_phase(Phase::Suspended);
+        self.take_approval();
+        match (before, self.is_suspended()) {
+            (false, true) => self.store_now(now),
+            (true, false) => {
+                self.told_suspended = false;
+                self.effects.push(Effect::Tell(Notice::Resumed));
+                // Nothing was put back meanwhile, so everything has its time anew.
+                self.settling = Settling::default();
+                self.begin_anew(Anew::Resume, now);
+                self.tell_resumed();
+            }
+            _ => {}
         }
-        if asked || resumed {
-            self.next_look = now.mono;
+        if asked {
+            self.request_look(now);
             self.backoff.reset();
         }
-        self.asked |= asked || resumed || approved;
+        self.asked |= asked || approved;
     }
 }

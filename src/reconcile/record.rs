@@ -1,5 +1,4 @@
-//! What is known between cycles: drift and health as the status tells them at once, and as the
-//! parent is told now and then.
+//! What is known between cycles: drift and health as the status has them at once.
 
 use std::time::Duration;
 
@@ -9,15 +8,8 @@ use crate::object::HealthStatus;
 use crate::plan::{Contest, Drift, Phase, SyncStatus};
 
 use super::contest::Contested;
-use super::machine::Work;
-use super::{Effect, EffectId, Machine, Moment, Notice};
+use super::{Effect, Machine, Moment, Notice};
 
-/// An inventory that changed by healing is stored after this.
-const REMEMBER: Duration = Duration::from_secs(1);
-/// A status that changed by drift is stored after this.
-const TELL: Duration = Duration::from_secs(10);
-/// Between two such writes lies at least this.
-const REST: Duration = Duration::from_secs(30);
 /// Cycles that news ask for come at most so often.
 const STIR: Duration = Duration::from_secs(1);
 /// And after a failure more and more seldom up to this: each tries all that failed once more.
@@ -35,43 +27,6 @@ impl Machine {
         now.mono.max(self.last_end.map_or(Duration::ZERO, |end| end + rest))
     }
 
-    /// What healing changed in the inventory is stored soon.
-    pub(super) fn remember(&mut self, now: Moment) {
-        self.flush_by(now.mono + REMEMBER);
-    }
-
-    fn flush_by(&mut self, due: Duration) {
-        let due = due.max(self.last_flush.map_or(Duration::ZERO, |last| last + REST));
-        self.flush = Some(self.flush.map_or(due, |known| known.min(due)));
-    }
-
-    /// Stores inventory and status, when no cycle is about to do so.
-    pub(super) fn flush(&mut self, now: Moment) {
-        self.flush = None;
-        self.last_flush = Some(now.mono);
-        let known = self.stored.as_ref();
-        if known.is_some_and(|(inventory, status)| *inventory == self.inventory && *status == self.status) {
-            return;
-        }
-        let id = self.number();
-        let (inventory, status) = (self.inventory.clone(), std::sync::Arc::clone(&self.status));
-        self.stored = Some((inventory.clone(), std::sync::Arc::clone(&status)));
-        self.effects.push(Effect::WriteParent { id, inventory, status });
-        self.work = Work::Flushing { id };
-    }
-
-    pub(super) fn flushed(&mut self, id: EffectId, result: &Result<(), String>, now: Moment) -> bool {
-        if !matches!(self.work, Work::Flushing { id: expected } if expected == id) {
-            return false;
-        }
-        self.work = Work::Idle;
-        if result.is_err() {
-            self.stored = None;
-            self.flush_by(now.mono + REST);
-        }
-        true
-    }
-
     /// Lists a drift in the status. One that was told before it was healed becomes a healed one.
     pub(super) fn record_drift(&mut self, drift: Drift, new: bool, now: Moment) {
         let mut status = (*self.status).clone();
@@ -83,7 +38,7 @@ impl Machine {
         let over = status.drift.len().saturating_sub(SyncStatus::MOST_DRIFT);
         status.drift.drain(..over);
         self.set_status(status);
-        self.flush_by(now.mono + TELL);
+        self.store_drift(now);
     }
 
     pub(super) fn restate_drift(&mut self, now: Moment) {
@@ -91,7 +46,7 @@ impl Machine {
         self.list_drift(&mut status, now);
         if status != *self.status {
             self.set_status(status);
-            self.flush_by(now.mono + TELL);
+            self.store_drift(now);
         }
         let contested = self.lane.contests.len();
         self.effects.push(Effect::Tell(Notice::ContestedNow { objects: contested }));
@@ -126,6 +81,7 @@ pub(super) fn contest(contested: &Contested, now: Moment) -> Contest {
     Contest {
         object: contested.object.clone(),
         manager: contested.manager.clone(),
+        managers: if contested.managers.len() > 1 { contested.managers.clone() } else { Vec::new() },
         fields: contested.fields.clone(),
         heals: contested.heals,
         until: until.unwrap_or(now.wall),

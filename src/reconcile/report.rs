@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::object::HealthStatus;
 use crate::plan::{Commit, Held, Phase, Problem, Provenance, SyncStatus, collect};
 
 use super::cycle::Cycle;
+use super::lane::Running;
 use super::machine::Work;
 use super::{Effect, Machine, Moment, Notice, Outcome, RenderedCommit};
 
@@ -22,20 +22,10 @@ impl Machine {
     pub(super) fn end(&mut self, cycle: Cycle, now: Moment) {
         self.inventory = cycle.exact(std::mem::take(&mut self.inventory));
         let (status, _) = self.assess(&cycle, now);
-        let status = Arc::new(status);
-        let known = self
-            .stored
-            .as_ref()
-            .is_some_and(|(inventory, stored)| *inventory == self.inventory && tells_the_same(stored, &status));
-        // A sync that has applied nothing and remembers nothing leaves no trace in the cluster.
-        let nothing = self.stored.is_none() && self.inventory.is_empty() && status.phase == Phase::Pending;
-        if known || nothing {
-            return self.conclude(&cycle, now);
+        match self.record(&cycle, status, now) {
+            Some(id) => self.work = Work::Recording { id, cycle },
+            None => self.conclude(&cycle, now),
         }
-        let id = self.number();
-        self.effects.push(Effect::WriteParent { id, inventory: self.inventory.clone(), status: Arc::clone(&status) });
-        self.stored = Some((self.inventory.clone(), status));
-        self.work = Work::Recording { id, cycle };
     }
 
     /// Tells how the cycle ended and plans the next one.
@@ -44,23 +34,26 @@ impl Machine {
         self.last_end = Some(now.mono);
         self.last_whole = self.last_end;
         self.ill = cycle.unhealthy().into_iter().collect();
-        let overtaken = self.head.as_ref().is_some_and(|head| *head != cycle.rendered.commit.id)
-            && self.source_problems().is_empty();
+        self.note_overdue(cycle, now);
         let before = Arc::clone(&self.status);
         let (status, outcome) = self.assess(cycle, now);
         let first_time = before.synced.as_ref().map(|commit| &commit.id) != Some(&cycle.rendered.commit.id);
         let healthy = status.unhealthy.is_empty();
         self.status = Arc::new(status);
         self.effects.push(Effect::Tell(Notice::Status(Arc::clone(&self.status))));
-        if overtaken && self.waiting_for.is_empty() {
+        let moves_on = self.is_behind();
+        let retry_in = if moves_on { None } else { self.schedule(cycle, outcome, healthy, now) };
+        if moves_on {
             self.next_cycle = Some(now.mono);
-            return;
+            // What has not become healthy in time, commits that come without a pause must not hide.
+            if outcome != Some(Outcome::Unhealthy) {
+                return;
+            }
         }
-        let retry_in = self.schedule(cycle, outcome, healthy, now);
         self.retry_in = retry_in;
         let Some(outcome) = outcome else { return };
         let synced = outcome == Outcome::Synced;
-        if synced && let Some((_, since)) = self.settling.take() {
+        if synced && let Some(since) = self.settling.commit.take() {
             let took = now.mono.saturating_sub(since);
             self.effects.push(Effect::Tell(Notice::Settled { took }));
         }
@@ -137,7 +130,10 @@ impl Machine {
             status.provenance = Some(Provenance::of(&self.config));
         }
         self.list_drift(&mut status, now);
-        let outcome = self.outcome(cycle, ill.is_empty(), now);
+        let outcome = self.outcome(cycle, ill.is_empty(), now.mono);
+        if outcome.is_none() || outcome == Some(Outcome::Unhealthy) {
+            self.settling.commit.get_or_insert(now.mono);
+        }
         let objects = cycle.health.len();
         status.phase = match outcome {
             None => Phase::Progressing,
@@ -147,7 +143,7 @@ impl Machine {
             Some(Outcome::Failed) => Phase::Failing,
         };
         status.message = match outcome {
-            None if cycle.cut_short => format!("commit {} was left before its prune", commit.short()),
+            None if cycle.cut_short => format!("commit {} was left before all of it was carried out", commit.short()),
             None if cycle.undecided > 0 => undecided(cycle.undecided),
             None => format!("waiting for {} of {} to become healthy", ill.len(), counted(objects)),
             Some(Outcome::Synced) => format!("{} as in commit {}", counted(objects), commit.short()),
@@ -185,7 +181,15 @@ impl Machine {
         cycle.plan.held.as_ref().or(before.filter(|_| cycle.plan.blocked.is_some())).cloned()
     }
 
-    fn outcome(&mut self, cycle: &Cycle, healthy: bool, now: Moment) -> Option<Outcome> {
+    fn outcome(&mut self, cycle: &Cycle, healthy: bool, now: Duration) -> Option<Outcome> {
+        let timeout = self.config.timeout;
+        // Of a cluster that could not be read, nothing is known to be well.
+        if !(cycle.plan.steps.is_empty() && cycle.plan.blocked.is_some()) {
+            self.settling.wait_for(cycle.waited(self.config.wait), now);
+        }
+        if cycle.undecided > 0 || !(cycle.cut_short || cycle.plan.blocked.is_some()) {
+            self.settling.decide(cycle.undecided > 0, now);
+        }
         if !cycle.problems.is_empty() {
             return Some(Outcome::Failed);
         }
@@ -193,30 +197,17 @@ impl Machine {
             return None;
         }
         if cycle.undecided > 0 {
-            return self.is_overdue(cycle, now).then_some(Outcome::Failed);
+            return self.settling.is_undecided_for(timeout, now).then_some(Outcome::Failed);
         }
         if (healthy || !self.config.wait) && cycle.homeless == 0 {
             return Some(if cycle.plan.held.is_some() { Outcome::Held } else { Outcome::Synced });
         }
-        self.is_overdue(cycle, now).then_some(Outcome::Unhealthy)
-    }
-
-    /// Whether the commit has been waited for longer than it may take to settle.
-    fn is_overdue(&mut self, cycle: &Cycle, now: Moment) -> bool {
-        let commit = &cycle.rendered.commit.id;
-        let since = match &self.settling {
-            Some((settling, since)) if settling == commit => *since,
-            _ => {
-                self.settling = Some((commit.clone(), now.mono));
-                now.mono
-            }
-        };
-        now.mono.saturating_sub(since) >= self.config.timeout
+        self.settling.is_overdue(timeout, now).then_some(Outcome::Unhealthy)
     }
 
     /// The sync fails, and there is no commit whose objects could be kept as they are.
     pub(super) fn fail_without_commit(&mut self, now: Moment) {
-        let problems = self.source_problems();
+        let problems = self.unenforced();
         let delay = self.backoff.next_delay(self.longest_delay());
         self.next_cycle = Some(now.mono + delay);
         let message = problems.first().map(ToString::to_string).unwrap_or_default();
@@ -274,21 +265,25 @@ impl Machine {
     }
 
     pub(super) fn tell_suspended(&mut self) {
-        if self.status.phase == Phase::Suspended || !matches!(self.work, Work::Idle) {
+        let told = self.told_suspended && self.status.phase == Phase::Suspended;
+        // What was begun before may still write.
+        let ended = matches!(self.work, Work::Idle) && !self.lane.running.values().any(Running::is_heal);
+        if told || !ended {
             return;
         }
         let by = if self.config.suspend { "the configuration" } else { "driftless suspend" };
         let message = format!("suspended by {by}; nothing is applied, healed or pruned");
         let status = SyncStatus { phase: Phase::Suspended, message, ..(*self.status).clone() };
-        self.effects.push(Effect::Tell(Notice::Suspended { by }));
+        if !std::mem::replace(&mut self.told_suspended, true) {
+            self.effects.push(Effect::Tell(Notice::Suspended { by }));
+        }
         self.set_status(status);
     }
 
-    pub(super) fn leave_phase(&mut self, phase: Phase) {
-        if self.status.phase == phase {
-            let status = SyncStatus { phase: Phase::Pending, message: String::new(), ..(*self.status).clone() };
-            self.set_status(status);
-        }
+    pub(super) fn tell_resumed(&mut self) {
+        let message = self.standing.anew.nothing_enforced().to_owned();
+        let status = SyncStatus { phase: Phase::Pending, message, ..(*self.status).clone() };
+        self.set_status(status);
     }
 
     pub(super) fn set_status(&mut self, status: SyncStatus) {
@@ -312,21 +307,4 @@ fn counted(objects: usize) -> String {
 
 fn bounded(problems: &[Problem]) -> Vec<Problem> {
     problems.iter().take(SyncStatus::MOST).cloned().map(Problem::clipped).collect()
-}
-
-/// Whether the stored status says what the new one says. How many objects are in which health
-/// changes all the time while they start, and is read from the cluster by those who want to know.
-fn tells_the_same(stored: &SyncStatus, new: &SyncStatus) -> bool {
-    let essence = |status: &SyncStatus| {
-        let mut status = status.clone();
-        status.health.retain(|health, _| *health == HealthStatus::Failed);
-        status.unhealthy.clear();
-        status.drift.clear();
-        status.contested.clear();
-        if status.phase == Phase::Progressing {
-            status.message.clear();
-        }
-        status
-    };
-    essence(stored) == essence(new)
 }

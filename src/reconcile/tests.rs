@@ -1,16 +1,25 @@
 //! The machine in a world of plain values: git and a cluster that answer its effects at once or
 //! not at all, and time that is a number.
 
+mod acts;
 mod answers;
+mod approval;
 mod beside;
+mod contests;
+mod deletions;
 mod follow;
 mod guard;
 mod hands;
 mod order;
+mod permits;
 mod random;
 mod reported;
+mod settling;
 mod states;
+mod stops;
+mod stored;
 mod time;
 mod trouble;
 mod watched;
+mod words;
 mod world;

@@ -11,6 +11,8 @@ use super::Observation;
 /// The desired objects of one commit, found by their identity.
 #[derive(Debug, Default)]
 pub(super) struct View {
+    /// The commit; `None` before the first observation.
+    pub commit: Option<String>,
     resolved: Arc<Resolved>,
     /// Positions in `resolved.desired`, in the order of the identities.
     order: Vec<u32>,
@@ -23,7 +25,10 @@ pub(super) struct View {
 
 impl View {
     /// Takes over what was observed. The order is made anew only when what is declared is new.
-    pub fn adopt(&mut self, observation: &Observation) {
+    pub fn adopt(&mut self, commit: &str, observation: &Observation) {
+        if self.commit.as_deref() != Some(commit) {
+            self.commit = Some(commit.to_owned());
+        }
         if !Arc::ptr_eq(&self.resolved, &observation.resolved) {
             self.resolved = Arc::clone(&observation.resolved);
             let desired = &self.resolved.desired;

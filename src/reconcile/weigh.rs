@@ -43,7 +43,7 @@ impl Machine {
             Change::Seen(live) => (&live.id, Some(live)),
             Change::Gone { id, .. } => (id, None),
         };
-        if self.is_suspended() {
+        if self.may_act().is_err() {
             return;
         }
         if self.view.learn(id, live) {
@@ -89,10 +89,12 @@ impl Machine {
             inventory: &self.inventory,
             prune: &self.config.prune,
             drift: self.config.drift,
-            approved: false,
+            approved: crate::plan::Approved::Nothing,
             others: &self.view.others,
             source_change: None,
             cut: &self.cut,
+            // Only a whole plan decides what is deleted.
+            overdue_since: jiff::Timestamp::MIN,
         };
         judge(&facts, desired, live)
     }

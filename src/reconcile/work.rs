@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::plan::{AppliedObject, Facts, Plan, Problem, Provenance, PrunedObject, Step, plan};
+use crate::object::ObjectId;
+use crate::plan::{AppliedObject, Facts, Plan, Problem, Provenance, PrunedObject, Recorded, Step, plan};
 
+use super::basis::Act;
 use super::cycle::{Cycle, objects_of};
 use super::machine::Work;
 use super::{Effect, EffectId, Machine, Moment, Observation};
@@ -14,8 +16,8 @@ impl Machine {
         if !self.leads {
             return self.observed_as_follower(&result);
         }
-        if self.is_suspended() {
-            return;
+        if let Err(fallen) = self.stands(Act::Apply(&cycle)) {
+            return self.replan(fallen, now);
         }
         cycle.problems = self.source_problems();
         let observation = match result {
@@ -27,7 +29,7 @@ impl Machine {
                 return self.end(cycle, now);
             }
         };
-        self.view.adopt(&observation);
+        self.view.adopt(&cycle.basis.commit, &observation);
         // What git declares no longer is being healed to what it declared before, or was just now:
         // whether that is there when it is to be pruned can only be seen afterwards.
         let running = self.lane.running.values().map(|running| &running.object);
@@ -41,7 +43,6 @@ impl Machine {
             return self.observe(cycle.rendered, cycle.began);
         }
         let doubt = self.doubt(&cycle, &observation);
-        let approved = self.is_approved(&cycle.rendered.commit.id);
         let configured = Provenance::of(&self.config);
         let source_change = self.status.provenance.as_ref().and_then(|stored| stored.change_to(&configured));
         let decided = plan(&Facts {
@@ -55,11 +56,13 @@ impl Machine {
             inventory: &self.inventory,
             prune: &self.config.prune,
             drift: self.config.drift,
-            approved,
+            approved: self.approved(&cycle.rendered.commit.id),
             others: &observation.others,
             source_change: source_change.as_deref(),
             cut: &self.cut,
+            overdue_since: self.overdue_since(now),
         });
+        self.begin_approved(&decided);
         self.unblock();
         cycle.adopt(decided, &observation);
         cycle.awaits = self.line_up(&cycle.drifted(), now);
@@ -91,8 +94,8 @@ impl Machine {
             return;
         }
         let Work::Healing { mut cycle } = std::mem::replace(&mut self.work, Work::Idle) else { return };
-        if self.is_suspended() {
-            return;
+        if let Err(fallen) = self.stands(Act::Apply(&cycle)) {
+            return self.replan(fallen, now);
         }
         if cycle.again {
             return self.observe(cycle.rendered, cycle.began);
@@ -124,10 +127,13 @@ impl Machine {
         if self.inventory.is_empty() {
             Arc::make_mut(&mut self.status).provenance = Some(Provenance::of(&self.config));
         }
-        let known = self
-            .stored
-            .as_ref()
-            .is_some_and(|(stored, status)| superset.keys().all(|id| stored.contains_key(id)) && status.held == held);
+        let approval = &self.status.approval;
+        let known = self.stored.as_ref().is_some_and(|(stored, status)| {
+            let is_stored = |(id, recorded): (&ObjectId, &Recorded)| {
+                stored.get(id).is_some_and(|stored| stored.approved == recorded.approved)
+            };
+            superset.iter().all(is_stored) && status.held == held && status.approval == *approval
+        });
         self.inventory = superset;
         if known {
             return self.apply(cycle, now);
@@ -135,20 +141,22 @@ impl Machine {
         let mut status = (*self.status).clone();
         status.held = held;
         status.objects = self.inventory.len();
-        let id = self.number();
-        let (inventory, status) = (self.inventory.clone(), Arc::new(status));
-        self.stored = Some((inventory.clone(), Arc::clone(&status)));
-        self.effects.push(Effect::WriteParent { id, inventory, status });
+        let id = self.write_parent(Arc::new(status));
         self.work = Work::Announcing { id, cycle };
     }
 
     pub(super) fn apply(&mut self, mut cycle: Cycle, now: Moment) {
+        // What was announced and is never made does no harm.
+        if let Err(fallen) = self.stands(Act::Apply(&cycle)) {
+            return self.replan(fallen, now);
+        }
+        self.standing.not_overtaken();
         if !cycle.plan.steps.iter().any(Step::applies) {
             return self.prune(cycle, now);
         }
         cycle.wrote = true;
         let id = self.number();
-        self.effects.push(Effect::Apply { id, plan: Arc::clone(&cycle.plan), waves: cycle.waves.clone() });
+        self.effects.push(Effect::Apply { id, plan: Arc::clone(&cycle.plan) });
         self.work = Work::Applying { id, cycle };
     }
 
@@ -173,22 +181,15 @@ impl Machine {
         self.written(&outcome.id, version(outcome).as_deref(), now);
     }
 
-    /// Whether a person lets this commit prune what the guard would hold.
-    fn is_approved(&self, commit: &str) -> bool {
-        self.allow_prune || self.marks.approved.as_deref() == Some(commit)
-    }
-
-    /// Prunes only when everything before succeeded and no newer commit is known.
+    /// Prunes only when everything before succeeded and still stands.
     pub(super) fn prune(&mut self, mut cycle: Cycle, now: Moment) {
-        let overtaken = self.head.as_ref().is_some_and(|head| *head != cycle.rendered.commit.id);
         let prunes = cycle.plan.steps.iter().any(Step::prunes);
-        // An approval can be taken back until the last moment.
-        let disapproved = cycle.plan.by_approval && !self.is_approved(&cycle.rendered.commit.id);
-        cycle.cut_short = prunes && (overtaken || disapproved || self.is_suspended());
+        cycle.cut_short |= prunes && self.stands(Act::Prune(&cycle)).is_err();
         if cycle.cut_short || !prunes || !cycle.problems.is_empty() {
             return self.end(cycle, now);
         }
         cycle.wrote = true;
+        cycle.interrupted = false;
         let id = self.number();
         self.effects.push(Effect::Prune { id, plan: Arc::clone(&cycle.plan) });
         self.work = Work::Pruning { id, cycle };
@@ -212,8 +213,6 @@ impl Machine {
         let among = |work: &Work| matches!(work, Work::Announcing { .. } | Work::Recording { .. });
         let Some(mut cycle) = self.take(id, among) else { return };
         match (result, announcing) {
-            // Suspended in the meantime: what was announced and never made does no harm.
-            (Ok(()), true) if self.is_suspended() => {}
             (Ok(()), true) => self.apply(cycle, now),
             (Ok(()), false) => self.conclude(&cycle, now),
             (Err(error), _) => {

@@ -10,10 +10,10 @@ fn every_test_that_the_scenarios_name_is_there() {
     let table = std::fs::read_to_string(root.join("docs/scenarios.md")).expect("the table");
     let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| |")).collect();
     let rows: Vec<&str> = rows.into_iter().filter(|row| !row.starts_with("| ---")).collect();
-    let number = |row: &str| row.split('|').nth(1).and_then(|cell| cell.trim().parse::<u32>().ok());
+    let number = |row: &&str| row.split('|').nth(1).and_then(|cell| cell.trim().parse().ok());
     let numbers: Vec<u32> = rows.iter().map(|row| number(row).unwrap_or_else(|| panic!("{row}"))).collect();
-    assert!((1..=37).all(|number| numbers.contains(&number)), "a row for each of the first scenarios: {numbers:?}");
-    assert!(numbers.is_sorted_by(|one, next| one < next), "in their order, and each once: {numbers:?}");
+    assert!(numbers.is_sorted_by(|one, next| one < next), "one row a scenario, in their order: {numbers:?}");
+    assert_eq!(numbers[..37], (1..=37).collect::<Vec<u32>>());
     for row in rows {
         let tests: Vec<&str> = row.split('`').filter(|part| part.contains("::")).collect();
         assert!(!tests.is_empty(), "{row}");

@@ -1,8 +1,11 @@
 //! An API server that misbehaves between a sync and what it wants: the agent recovers by itself,
 //! loses nothing, makes nothing twice and prunes nothing that it should not.
 
+mod conflicts;
 mod lag;
 mod silence;
+mod unseen;
+mod unserved;
 mod watches;
 
 use std::sync::{Arc, Mutex};

@@ -26,7 +26,7 @@ fn inventory(objects: usize) -> Inventory {
         let id = ObjectId::new("apps", "Deployment", Some(&namespace), &format!("checkout-service-worker-{number:05}"));
         let hash = |what: &str| Short::of(&format!("{what} of {id}"));
         let (uid, digest, fingerprint) = (hash("uid"), hash("digest"), hash("fingerprint"));
-        (id, Recorded { uid, digest, fingerprint, applied: true, detach: false, fresh: false })
+        (id, Recorded { uid, digest, fingerprint, applied: true, detach: false, fresh: false, approved: false })
     };
     (0..objects).map(entry).collect()
 }

@@ -1,11 +1,15 @@
 //! The integration tests: one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod acts;
+mod approval;
 mod between;
+mod chain;
 mod cli;
 mod clock;
 mod config;
 mod crash;
+mod dependencies;
 mod deploy;
 mod deploy_chart;
 mod deploy_docs;
@@ -24,6 +28,7 @@ mod ignore_modes;
 mod image;
 mod inventory;
 mod leader;
+mod load;
 mod migrate;
 mod observability;
 mod order;
@@ -31,13 +36,16 @@ mod own_objects;
 mod permission;
 mod plan;
 mod prune;
+mod prune_order;
 mod random;
 mod reader;
 mod refused;
 mod remove;
+mod restored;
 mod secrets;
 mod selfmanaged;
 mod servertrouble;
+mod settling;
 mod shop;
 mod source;
 mod sources;

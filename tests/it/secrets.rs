@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use crate::support::agent::Agent;
+use crate::support::audit::mark;
 use crate::support::cluster::{cluster, path};
 use crate::support::collector::Collector;
 use crate::support::githttp::GitHttp;
@@ -224,4 +225,36 @@ fn a_secret_leaves_no_trace_in_what_is_written_about_it() {
     }
     let render = &told.iter().find(|(what, _)| what == "render -o text").expect("it was run").1;
     assert!(render.contains("<hidden>") && render.contains("exported"), "{render}");
+}
+
+/// The digests of Secrets are keyed, so with another key every Secret would be applied again.
+#[test]
+fn the_key_of_the_digests_outlives_the_agent_so_that_a_restart_writes_no_secret() {
+    let secret =
+        |name: &str| format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\nstringData: {{a: b}}\n");
+    let site = Site::of_shop(&[("one.yaml", &secret("one")), ("two.yaml", &secret("two"))]);
+    let mut agent = Agent::start(&site);
+    agent.eventually_synced("shop", &site.repo.head());
+    let key = path("secrets", Some(&site.home), "driftless-digest-key");
+    let secrets = || {
+        let one = |name: &str| site.get("secrets", name).expect("it exists");
+        [one("one"), one("two"), cluster().get(&key).expect("a key")]
+    };
+    let before = secrets();
+    for clean in [true, false] {
+        let mark = mark();
+        if clean {
+            agent.stop();
+        } else {
+            agent.kill();
+        }
+        agent = Agent::start(&site);
+        agent.eventually_synced("shop", &site.repo.head());
+        agent.passes("shop", 1);
+        assert_eq!(secrets(), before, "data, annotations and resource versions");
+        if let Some(mark) = mark {
+            let writes = site.writes(mark);
+            assert!(writes.iter().all(|write| !write.what.starts_with("secrets ")), "{writes:?}");
+        }
+    }
 }

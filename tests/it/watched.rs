@@ -138,6 +138,29 @@ fn a_contested_field_is_healed_more_and_more_slowly_and_another_one_at_once() {
     assert!(began.elapsed() < Duration::from_secs(3), "it was held back for {:?}", began.elapsed());
 }
 
+/// Scenario 21, where the rivals are two
+#[test]
+fn two_managers_that_alternate_on_one_field_are_a_contest_and_both_are_named() {
+    let (site, agent) = watched(&[("a.yaml", &config_map("a", "1")), ("b.yaml", &config_map("b", "1"))]);
+    let began = Instant::now();
+    for number in 0..60 {
+        edit(&site, "a", ["left", "right"][number % 2], &format!("rival {number}"));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let heals = agent.metric("driftless_drift_healed_total", &["kind=\"ConfigMap\""]).unwrap_or_default();
+    let took = began.elapsed();
+    assert!((3.0..=10.0).contains(&heals), "{heals} heals in {took:?} against 60 writes");
+    agent.eventually_logs(&["/a is contested", "left", "right", "data.value"]);
+    let contested = agent.sync("shop")["contested"].clone();
+    let managers = contested[0]["managers"].to_string();
+    assert!(managers.contains("left") && managers.contains("right"), "{contested}");
+    assert_eq!(agent.metric("driftless_contested_objects", &["sync=\"shop\""]), Some(1.0));
+    let explained = site.cli(&["explain", "configmap/b", "-n", &site.namespace]).expect_code(0).stdout;
+    assert!(!explained.contains("contested"), "{explained}");
+    edit(&site, "b", "person", "by hand");
+    site.eventually_has("b", "1");
+}
+
 /// Scenario 24
 #[test]
 fn an_object_that_says_mutation_ignore_is_made_when_it_is_missing_and_never_changed() {

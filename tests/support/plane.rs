@@ -5,17 +5,20 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::cluster::{Cluster, start};
 use super::wait::{check, eventually};
 
 pub const API_SERVER: &str = "kube-apiserver";
 pub const ETCD: &str = "etcd";
+/// etcd's data, in the directory of the plane.
+const DATA: &str = "etcd-data";
 
 pub struct Plane {
     pub cluster: &'static Cluster,
@@ -123,6 +126,29 @@ impl Plane {
         eventually("the API server is ready", || check(self.cluster.is_ready(), "it is not"));
     }
 
+    /// A snapshot of etcd as it is now, as a backup keeps it.
+    pub fn back_up(&self) -> TempDir {
+        let backup = tempfile::tempdir().expect("a directory");
+        // What is on disk of a process that stands still is what a crash would leave of it.
+        self.signal(ETCD, "-STOP");
+        copy(&self.directory.join(DATA), backup.path());
+        self.signal(ETCD, "-CONT");
+        self.is_ready();
+        backup
+    }
+
+    /// Puts a snapshot in the place of etcd's data, with both programs stopped meanwhile, as
+    /// Kubernetes' documentation says. Revisions go on from the snapshot's.
+    pub fn restore(&mut self, backup: &TempDir) {
+        self.kill(API_SERVER);
+        self.kill(ETCD);
+        let data = self.directory.join(DATA);
+        fs::remove_dir_all(&data).expect("etcd's data");
+        copy(backup.path(), &data);
+        self.start_again(ETCD);
+        self.start_again(API_SERVER);
+    }
+
     /// How long the audit log is now.
     pub fn mark(&self) -> u64 {
         fs::metadata(self.directory.join("audit.log")).map_or(0, |log| log.len())
@@ -147,6 +173,11 @@ impl Plane {
         })
         .collect()
     }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status();
+    assert!(copied.expect("cp runs").success());
 }
 
 /// Empty when there is no such process, or only its remains.

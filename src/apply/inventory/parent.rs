@@ -14,7 +14,7 @@ use super::{Stored, pieces, rows, status, text};
 use crate::apply::applyset::{additional_namespaces, applyset_id, contains_group_kinds, tooling, tooling_name};
 use crate::config::SyncName;
 use crate::object::names;
-use crate::plan::{Inventory, Recorded, SyncStatus};
+use crate::plan::{Approval, Inventory, Recorded, SyncStatus};
 
 /// What the API server lets the values of a `ConfigMap` take together (core `MaxSecretSize`).
 const LIMIT: usize = 1024 * 1024;
@@ -28,7 +28,7 @@ pub struct Parent {
     pub inventory: Inventory,
     /// The default where none was stored or it could not be read.
     pub status: SyncStatus,
-    /// Annotation `driftless.dev/approve`: the commit whose prune a person approved.
+    /// Annotation `driftless.dev/approve`: the prune that a person approved ([`Approval`]).
     pub approved: Option<String>,
     /// Annotation `driftless.dev/sync-requested-at`.
     pub sync_requested: Option<String>,
@@ -104,6 +104,12 @@ impl Parent {
         }
     }
 
+    /// What a person approved.
+    #[must_use]
+    pub fn approval(&self) -> Option<Approval> {
+        Approval::of(self.approved.as_deref(), self.status.approval.as_ref(), self.status.held.as_ref())
+    }
+
     /// The name of the `ConfigMap` of a sync.
     #[must_use]
     pub fn name(sync: &SyncName) -> String {
@@ -129,18 +135,22 @@ impl Parent {
     pub fn to_apply(&self) -> Result<Stored, TooLarge> {
         let inventory = text::encode(&self.inventory);
         let observed = rows::encode(&self.inventory, &inventory);
-        let status = status::encode(&self.status);
+        let mut status = status::encode(&self.status, status::MOST_BYTES);
         let (kept, moved) = if inventory.len() + status.len() + observed.len() <= LIMIT {
             (&*observed, Vec::new())
         } else {
             let (seal, rows) = rows::split(&observed);
             (seal, pieces::cut(rows, &self.sync, &self.namespace))
         };
+        let names = if moved.is_empty() { String::new() } else { pieces::list(&moved) };
+        let taken = inventory.len() + kept.len() + names.len();
+        // It only informs, so it takes no more than what all else leaves.
+        if taken + status.len() > LIMIT {
+            status = status::encode(&self.status, LIMIT.saturating_sub(taken));
+        }
+        let bytes = taken + status.len();
         let mut data = json!({"inventory": inventory, "status": status});
-        let mut bytes = inventory.len() + status.len() + kept.len();
-        if !moved.is_empty() {
-            let names = pieces::list(&moved);
-            bytes += names.len();
+        if !names.is_empty() {
             data[pieces::KEY] = names.into();
         }
         if bytes > LIMIT {

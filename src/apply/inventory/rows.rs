@@ -17,13 +17,15 @@ pub(super) const ROW: usize = 1 + 3 * HASH;
 const APPLIED: u8 = 1;
 const DETACH: u8 = 2;
 const FRESH: u8 = 4;
+const APPROVED: u8 = 8;
 
 /// The rows of an inventory, sealed together with the text that names their objects.
 pub(super) fn encode(inventory: &Inventory, text: &str) -> Vec<u8> {
     let mut rows = Vec::with_capacity(inventory.len() * ROW);
     for recorded in inventory.values() {
         let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-        rows.push(flag(recorded.applied, APPLIED) | flag(recorded.detach, DETACH) | flag(recorded.fresh, FRESH));
+        let (applied, detach) = (flag(recorded.applied, APPLIED), flag(recorded.detach, DETACH));
+        rows.push(applied | detach | flag(recorded.fresh, FRESH) | flag(recorded.approved, APPROVED));
         for hash in [&recorded.uid, &recorded.digest, &recorded.fingerprint] {
             rows.extend_from_slice(&hash.0);
         }
@@ -63,6 +65,7 @@ fn recorded(row: &[u8]) -> Option<Recorded> {
         applied: flags & APPLIED != 0,
         detach: flags & DETACH != 0,
         fresh: flags & FRESH != 0,
+        approved: flags & APPROVED != 0,
     })
 }
 

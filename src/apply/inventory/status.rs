@@ -1,17 +1,38 @@
 //! The status of a sync as YAML in its parent. It only informs: one that cannot be read is dropped,
-//! and one that is long is shortened, so that it never keeps an inventory from being stored.
+//! and one that is long is shortened to the bytes that there are, so that it never keeps an
+//! inventory from being stored. What the next process goes by (what is held, what was approved, the
+//! commits) is short, and kept as it is.
 
-use crate::plan::{Problem, SyncStatus};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use crate::object::{Blame, Health, ObjectId, Origin};
+use crate::plan::{Approval, Commit, Contest, Drift, Held, Problem, Provenance, SyncStatus};
 
 /// Bytes that a status may take of the parent's 1 MiB.
-const MOST_BYTES: usize = 64 * 1024;
-/// What is left of a status that takes more: so many items of each list, with so many characters.
-const SHORT_LIST: usize = 10;
-const SHORT_TEXT: usize = 500;
+pub(super) const MOST_BYTES: usize = 64 * 1024;
+/// What is left of a status that takes more, step by step: so many items of each list, with so many
+/// characters of each text.
+const STEPS: [Keep; 5] = [
+    Keep { items: 10, characters: 500 },
+    Keep { items: 5, characters: 200 },
+    Keep { items: 2, characters: 100 },
+    Keep { items: 0, characters: 100 },
+    Keep { items: 0, characters: 20 },
+];
 
-pub(super) fn encode(status: &SyncStatus) -> String {
-    let text = yaml(status);
-    if text.len() <= MOST_BYTES { text } else { yaml(&shortened(status)) }
+/// The status in so many bytes, as far as that is possible: without any list it takes some hundred
+/// bytes, and a few thousand where every character of its texts is one that YAML writes as many.
+pub(super) fn encode(status: &SyncStatus, most: usize) -> String {
+    let mut text = yaml(status);
+    for keep in STEPS {
+        if text.len() <= most {
+            break;
+        }
+        text = yaml(&keep.of(status));
+    }
+    text
 }
 
 pub(super) fn decode(text: &str) -> SyncStatus {
@@ -23,30 +44,179 @@ fn yaml(status: &SyncStatus) -> String {
     serde_saphyr::to_string(status).or_else(|_| serde_json::to_string_pretty(status)).unwrap_or_default()
 }
 
-fn shortened(status: &SyncStatus) -> SyncStatus {
-    let mut status = status.clone();
-    for text in [&mut status.message, &mut status.url, &mut status.reference, &mut status.path] {
-        *text = cut(text);
-    }
-    for commit in [&mut status.synced, &mut status.attempted].into_iter().flatten() {
-        commit.subject = cut(&commit.subject);
-    }
-    for list in [&mut status.problems, &mut status.notes] {
-        list.truncate(SHORT_LIST);
-        for Problem { message, .. } in list {
-            *message = cut(message);
-        }
-    }
-    status.unhealthy.truncate(SHORT_LIST);
-    for (_, health) in &mut status.unhealthy {
-        health.message = cut(&health.message).into();
-    }
-    status
+#[derive(Clone, Copy)]
+struct Keep {
+    items: usize,
+    characters: usize,
 }
 
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(SHORT_TEXT) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.into(),
+/// How many items of which list were left out.
+type Omitted = BTreeMap<&'static str, usize>;
+
+impl Keep {
+    /// A status of which only so much is left, and that says so.
+    fn of(self, status: &SyncStatus) -> SyncStatus {
+        let mut omitted = Omitted::new();
+        let problems = self.first("problems", &status.problems, &mut omitted, |one| self.problem(one));
+        let summary = self.first("summaries", &status.summary, &mut omitted, |one| self.problem(one));
+        let notes = self.first("notes", &status.notes, &mut omitted, |one| self.problem(one));
+        let unhealthy = self.first("unhealthy objects", &status.unhealthy, &mut omitted, |(id, health)| {
+            Some((self.id(id)?, Health::new(health.status, self.text(&health.message))))
+        });
+        let contested = self.first("contests", &status.contested, &mut omitted, |one| self.contest(one));
+        // The newest is the last.
+        let mut newest: Vec<Drift> =
+            status.drift.iter().rev().filter_map(|one| self.drift(one)).take(self.items).collect();
+        newest.reverse();
+        let less = status.drift.len() - newest.len();
+        if less > 0 {
+            omitted.insert("drifts", less);
+        }
+        SyncStatus {
+            sync: self.text(&status.sync),
+            phase: status.phase,
+            message: self.text(&status.message),
+            url: self.text(&status.url),
+            reference: self.text(&status.reference),
+            path: self.text(&status.path),
+            // Shortened, it would be another one; without it, older fields say where the objects come from.
+            provenance: status.provenance.clone().filter(is_brief),
+            synced: status.synced.as_ref().and_then(|commit| self.commit(commit)),
+            synced_at: status.synced_at,
+            attempted: status.attempted.as_ref().and_then(|commit| self.commit(commit)),
+            former: status.former.iter().filter(|id| is_hash(id)).take(SyncStatus::MOST_FORMER).cloned().collect(),
+            held: status.held.as_ref().and_then(|held| self.held(held)),
+            approval: status.approval.clone().filter(is_short),
+            problems,
+            summary,
+            notes,
+            objects: status.objects,
+            health: status.health.clone(),
+            unhealthy,
+            drift: newest,
+            contested,
+            shortened: Some(shortened(&omitted)),
+        }
     }
+
+    /// The first items that are not too long to be named.
+    fn first<T>(
+        self,
+        what: &'static str,
+        list: &[T],
+        omitted: &mut Omitted,
+        shorten: impl Fn(&T) -> Option<T>,
+    ) -> Vec<T> {
+        let kept: Vec<T> = list.iter().filter_map(shorten).take(self.items).collect();
+        let less = list.len() - kept.len();
+        if less > 0 {
+            omitted.insert(what, less);
+        }
+        kept
+    }
+
+    fn text(self, text: &str) -> String {
+        match text.char_indices().nth(self.characters) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text.into(),
+        }
+    }
+
+    fn name(self, name: Option<&Arc<str>>) -> Option<Arc<str>> {
+        name.map(|name| self.text(name).into())
+    }
+
+    /// `None` for an identity that is longer than Kubernetes lets one be: cut off, it would be another.
+    fn id(self, id: &ObjectId) -> Option<ObjectId> {
+        let parts = [Some(&id.gk.group), Some(&id.gk.kind), id.namespace.as_ref(), Some(&id.name)];
+        (parts.into_iter().flatten().map(|part| part.len()).sum::<usize>() <= self.characters.max(LONGEST_ID))
+            .then(|| id.clone())
+    }
+
+    fn problem(self, problem: &Problem) -> Option<Problem> {
+        let object = match &problem.object {
+            Some(id) => Some(self.id(id)?),
+            None => None,
+        };
+        let origin = problem.origin.as_ref().map(|origin| Origin { file: self.text(&origin.file).into(), ..*origin });
+        Some(Problem { object, origin, message: self.text(&problem.message) })
+    }
+
+    fn drift(self, drift: &Drift) -> Option<Drift> {
+        let object = self.id(&drift.object)?;
+        let blame = &drift.blame;
+        let mut fields = blame.fields.clone();
+        fields.truncate(self.items);
+        let more = blame.more.saturating_add(blame.fields.len() - fields.len());
+        for field in &mut fields {
+            field.path = self.text(&field.path);
+            field.manager = self.name(field.manager.as_ref());
+            field.wanted = field.wanted.as_deref().map(|value| self.text(value));
+            field.found = field.found.as_deref().map(|value| self.text(value));
+        }
+        let (manager, subresource) = (self.name(blame.manager.as_ref()), self.name(blame.subresource.as_ref()));
+        let blame = Blame { manager, subresource, at: blame.at, fields, more };
+        Some(Drift { object, at: drift.at, reason: self.text(&drift.reason), blame, healed: drift.healed })
+    }
+
+    fn contest(self, contest: &Contest) -> Option<Contest> {
+        Some(Contest {
+            object: self.id(&contest.object)?,
+            manager: self.name(contest.manager.as_ref()),
+            managers: contest.managers.iter().take(self.items).map(|name| self.text(name).into()).collect(),
+            fields: contest.fields.iter().take(self.items).map(|field| self.text(field)).collect(),
+            heals: contest.heals,
+            until: contest.until,
+        })
+    }
+
+    fn commit(self, commit: &Commit) -> Option<Commit> {
+        is_hash(&commit.id).then(|| Commit { subject: self.text(&commit.subject), ..commit.clone() })
+    }
+
+    /// Commit, digest and figures are what an approval goes by; the list is for people.
+    fn held(self, held: &Held) -> Option<Held> {
+        (is_hash(&held.commit) && is_hash(&held.digest)).then(|| Held {
+            reason: self.text(&held.reason),
+            objects: held.objects.iter().filter_map(|id| self.id(id)).take(self.items).collect(),
+            ..held.clone()
+        })
+    }
+}
+
+/// What can be the id of a commit, or a digest: anything longer was written by somebody else.
+fn is_hash(text: &str) -> bool {
+    text.len() <= 64
+}
+
+/// Whether where the objects come from can be kept whole.
+fn is_brief(provenance: &Provenance) -> bool {
+    let target = provenance.target_namespace.as_deref().unwrap_or_default();
+    let branch = provenance.branch.as_deref().unwrap_or_default();
+    provenance.repository.len() + provenance.path.len() + branch.len() + target.len() <= 4096
+}
+
+fn is_short(approval: &Approval) -> bool {
+    approval.value.len() <= Approval::LONGEST && approval.digest.as_deref().is_none_or(is_hash)
+}
+
+/// Group, kind, namespace and name together, as long as Kubernetes has them (253, 63, 63 and 253).
+const LONGEST_ID: usize = 700;
+
+/// `40 problems and 18 drifts are left out, and long texts are cut off, for want of room`.
+fn shortened(omitted: &Omitted) -> String {
+    let mut text = String::new();
+    for (at, (what, count)) in omitted.iter().enumerate() {
+        let joint = match at {
+            0 => "",
+            _ if at + 1 == omitted.len() => " and ",
+            _ => ", ",
+        };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{joint}{count} {what}");
+    }
+    if !text.is_empty() {
+        text.push_str(" are left out, and ");
+    }
+    text + "long texts are cut off, for want of room; /status of the agent has it all"
 }

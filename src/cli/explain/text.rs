@@ -99,7 +99,7 @@ fn drift(drift: &Drift, now: Timestamp) -> String {
 }
 
 fn contest(contest: &Contest) -> String {
-    let rival = contest.manager.as_deref().unwrap_or("somebody who leaves no name");
+    let rival = contest.rivals().unwrap_or_else(|| "somebody who leaves no name".into());
     let until = contest.until.round(Unit::Second).unwrap_or(contest.until);
     safe(&format!(
         "with {rival} over {}; healed {} times in a row, and not again before {until}",

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::object::version::is_older;
+
 /// What a Lease says (`coordination.k8s.io/v1`, `LeaseSpec`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
@@ -69,16 +71,24 @@ pub struct Candidate {
     duration: Duration,
     /// The newest record, and when it was seen first, on the local monotonic clock.
     seen: Option<(Record, Duration)>,
+    /// History went back, and another one led just before: it may still do so for a moment, even where the
+    /// Lease names this one by now.
+    superseded: bool,
 }
 
 impl Candidate {
     #[must_use]
     pub fn new(me: Arc<str>, duration: Duration) -> Self {
-        Self { me, duration, seen: None }
+        Self { me, duration, seen: None, superseded: false }
     }
 
     /// Takes in what was read, at a time of the local monotonic clock; `None`: there is no Lease.
     pub fn learn(&mut self, live: Option<Record>, now: Duration) {
+        if let (Some(live), Some(known)) = (&live, self.record())
+            && live != known
+        {
+            self.superseded = is_older(&live.version, &known.version) && (self.superseded || !self.is_holder());
+        }
         self.seen = match (live, self.seen.take()) {
             (Some(live), Some((known, since))) if live == known => Some((known, since)),
             (Some(live), _) => Some((live, now)),
@@ -111,7 +121,7 @@ impl Candidate {
         let Some((record, since)) = &self.seen else { return Step::Take(taken("", 0)) };
         let mine = taken(&record.version, record.transitions + 1);
         match &record.holder {
-            Some(holder) if *holder == self.me => Step::Take(Record {
+            Some(holder) if *holder == self.me && !self.superseded => Step::Take(Record {
                 acquired: record.acquired.clone().or(mine.acquired),
                 transitions: record.transitions,
                 ..mine
@@ -195,6 +205,23 @@ mod tests {
         assert_eq!(renewed.renewed.as_deref(), Some("later"));
         let given_up = candidate.released("end").expect("it is held");
         assert_eq!((given_up.holder, given_up.duration, given_up.version), (None, at(1), "8".into()));
+    }
+
+    #[test]
+    fn who_is_holder_again_since_etcd_was_restored_waits_for_whoever_led_since() {
+        let mut candidate = candidate();
+        candidate.learn(Some(held("a", "800", WALL)), at(0));
+        candidate.learn(Some(held("b", "900", WALL)), at(5));
+        let restored = held("a", "700", WALL);
+        for now in [8, 10] {
+            candidate.learn(Some(restored.clone()), at(now));
+            assert_eq!(candidate.next(at(now), WALL), Step::Wait { holder: "a".into(), until: at(23) }, "{now}");
+        }
+        assert!(matches!(candidate.next(at(23), WALL), Step::Take(record) if record.version == "700"));
+        // Whoever led to the end goes on.
+        candidate.learn(Some(held("a", "720", WALL)), at(24));
+        candidate.learn(Some(held("a", "710", WALL)), at(25));
+        assert!(matches!(candidate.next(at(25), WALL), Step::Take(_)));
     }
 
     #[test]

@@ -251,6 +251,53 @@ fn a_list_of_one_namespace_says_nothing_of_others_nor_of_other_kinds() {
 }
 
 #[test]
+fn a_list_is_outdated_when_anything_newer_was_seen_and_names_the_objects_that_can_tell_why() {
+    let mut story = Story::new();
+    for (name, version) in [("a", "90"), ("b", "500"), ("c", "80")] {
+        story.see(object(name, name, version));
+    }
+    story.see(Observed { id: ObjectId::new("", "ConfigMap", Some("else"), "x"), ..object("x", "x", "900") });
+    let list = [object("a", "a", "90"), object("b", "b", "70"), object("d", "d", "60")];
+    let outdated = |namespace, version: &str, watched: Option<&str>| {
+        story.store.outdated(&id("a").gk, namespace, &list, version, watched.map(Into::into).as_ref())
+    };
+    assert_eq!(outdated(Some("shop"), "500", None), None);
+    assert_eq!(outdated(Some("shop"), "501", Some("501")), None);
+    assert_eq!(&*outdated(Some("shop"), "501", Some("502")).unwrap().seen, "502");
+    let Outdated { seen, doubts } = outdated(Some("shop"), "100", None).unwrap();
+    assert_eq!(&*seen, "500");
+    let doubts: Vec<_> =
+        doubts.iter().map(|one| (&*one.id.name, one.known.as_deref(), one.listed.as_deref())).collect();
+    assert_eq!(doubts, [("b", Some("500"), Some("70")), ("c", Some("80"), None), ("d", None, Some("60"))]);
+    assert_eq!(&*outdated(None, "100", None).unwrap().seen, "900");
+    assert_eq!(outdated(Some("shop"), "no number", None), None);
+}
+
+#[test]
+fn once_history_went_back_what_comes_next_counts_whatever_its_version() {
+    let mut story = Story::new();
+    for (name, version) in [("a", "500"), ("b", "600"), ("c", "400")] {
+        story.see(object(name, name, version));
+    }
+    story.see(object("gone", "gone", "450"));
+    story.gone(object("gone", "gone", "550"));
+    let elsewhere = Observed { id: ObjectId::new("", "ConfigMap", Some("else"), "x"), ..object("x", "x", "900") };
+    story.see(elsewhere.clone());
+    story.store.forget_versions(&id("a").gk, Some("shop"));
+    let older = a("a", "50", "as it was");
+    let changes =
+        story.list(Some("shop"), vec![older.clone(), object("c", "c", "60"), object("gone", "gone", "55")], "100");
+    let gone = Change::Gone { id: id("b"), last: None };
+    assert_eq!(changes, [gone, Change::Seen(older), Change::Seen(object("gone", "gone", "55"))]);
+    assert!(story.see(a("a", "101", "x")).is_some(), "and events go on from there");
+    assert_eq!(
+        story.store.see(Observed { resource_version: "101".into(), ..elsewhere }, story.now),
+        None,
+        "of elsewhere nothing was listed"
+    );
+}
+
+#[test]
 fn the_objects_of_a_kind_go_with_it() {
     let mut story = Story::new();
     story.see(object("a", "a", "5"));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::version::{is_no_newer, is_older};
+use crate::object::version::{is_no_newer, is_older};
 use crate::object::{ObjectId, Observed};
 
 /// No answer to an apply takes longer, with all its repetitions.
@@ -67,6 +67,10 @@ impl Tombstones {
 
     pub fn remove(&mut self, id: &ObjectId) {
         self.by_id.remove(id);
+    }
+
+    pub fn forget(&mut self, forgotten: impl Fn(&ObjectId) -> bool) {
+        self.by_id.retain(|id, _| !forgotten(id));
     }
 
     #[cfg(test)]

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::script::{Feed, Reply, Server, stream};
 use super::{Followed, Limits};
-use crate::cluster::{Live, Resource};
+use crate::cluster::{Cluster, Live, Resource};
 use crate::object::{Change, GroupKind};
 
 pub(super) const SET: &str = "applyset-of-this-test-v1";
@@ -34,6 +35,7 @@ pub(super) fn limits() -> Limits {
 /// A sync's watches on a scripted server.
 pub(super) struct Scene {
     pub server: Server,
+    pub cluster: Cluster,
     pub live: Live,
     pub told: Arc<Mutex<Vec<String>>>,
 }
@@ -44,8 +46,9 @@ impl Scene {
         let told = Arc::<Mutex<Vec<String>>>::default();
         let heard = Arc::clone(&told);
         let tell = Arc::new(move |message| heard.lock().unwrap().push(message));
-        let live = Live::with_limits(server.client().await, SET, tell, limits);
-        Self { server, live, told }
+        let cluster = server.client().await;
+        let live = Live::with_limits(cluster.clone(), SET, tell, limits);
+        Self { server, cluster, live, told }
     }
 
     /// With answers in the order of the requests. Whoever asks more often waits in vain.
@@ -77,6 +80,11 @@ impl Scene {
             assert!(Instant::now() < deadline, "still not: {what}; {:?}; {:?}", self.told(), self.server.asked());
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+
+    /// Hears when history may have gone back.
+    pub fn suspicions(&self) -> watch::Receiver<u64> {
+        self.cluster.history().suspicions()
     }
 
     pub fn told(&self) -> Vec<String> {
@@ -116,8 +124,24 @@ pub(super) fn list(version: &str, items: &[Value]) -> Reply {
     Reply::Json(200, json!({"kind": "List", "metadata": {"resourceVersion": version}, "items": items}))
 }
 
+/// What a LIST of one object says of all: up to where it goes.
+pub(super) fn version_now(version: &str) -> Reply {
+    list(version, &[])
+}
+
+pub(super) fn is_version_now(path: &str) -> bool {
+    path.contains("?limit=1&")
+}
+
 pub(super) fn refusal(code: u16, reason: &str) -> Value {
     json!({"kind": "Status", "code": code, "reason": reason, "message": format!("no: {reason}"), "details": {}})
+}
+
+/// There is no such object.
+pub(super) fn not_found(name: &str) -> Value {
+    let mut status = refusal(404, "NotFound");
+    status["details"]["name"] = name.into();
+    status
 }
 
 pub(super) fn refused(code: u16, reason: &str) -> Reply {

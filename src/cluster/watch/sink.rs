@@ -9,7 +9,8 @@ use tokio::sync::{Semaphore, watch};
 use super::pace::Limits;
 use super::pending::Pending;
 use super::shared::{Kind, Known, Place, Shared, Standing};
-use crate::cluster::store::Store;
+use crate::cluster::list::Listed;
+use crate::cluster::store::{Outdated, Store};
 use crate::object::{Change, GroupKind, Observed};
 
 /// Where one kind's watch brings what it learns. What an earlier watch of the kind still brings
@@ -49,6 +50,18 @@ impl Sink {
                 sides.store.forget(&self.gk, |id| !places.contains_key(&id.namespace));
             }
         });
+    }
+
+    /// What is to be known before a LIST can be used, if it is older than what was seen.
+    pub fn outdated(&self, place: &Place, listed: &Listed, watched: Option<&Arc<str>>) -> Option<Outdated> {
+        let Listed { objects, version } = listed;
+        self.with(|sides, _| sides.store.outdated(&self.gk, place.as_deref(), objects, version, watched)).flatten()
+    }
+
+    /// The first LIST after history went back: versions begin anew with it.
+    pub fn listed_anew(&self, place: &Place, objects: Vec<Observed>, version: &str) {
+        self.with(|sides, _| sides.store.forget_versions(&self.gk, place.as_deref()));
+        self.listed(place, objects, version);
     }
 
     pub fn listed(&self, place: &Place, objects: Vec<Observed>, version: &str) {

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::scene::{SOON, Scene, is_watch, kind, limits, list, object, refusal, refused, watching};
+use super::scene::{
+    SOON, Scene, is_version_now, is_watch, kind, limits, list, object, refusal, refused, version_now, watching,
+};
 use super::script::{Feed, Piece, Reply, stream};
 use super::{Followed, Limits};
 use crate::cluster::{Live, Resource};
@@ -73,10 +75,11 @@ async fn our_own_writes_are_no_news() {
 #[tokio::test]
 async fn a_bookmark_moves_the_version_to_go_on_from() {
     let (feed2, watch) = stream();
-    let (scene, feed) = watching(limits(), [watch]).await;
+    let (scene, feed) = watching(limits(), [version_now("40"), watch]).await;
     feed.bookmark("40");
     drop(feed);
-    assert!(scene.server.request(3).await.contains("resourceVersion=40&"));
+    assert!(is_version_now(&scene.server.request(3).await));
+    assert!(scene.server.request(4).await.contains("resourceVersion=40&"));
     feed2.event("ADDED", &object("b", "41"));
     assert_eq!(scene.changes().await, "+b");
 }
@@ -84,13 +87,14 @@ async fn a_bookmark_moves_the_version_to_go_on_from() {
 #[tokio::test]
 async fn a_cut_in_mid_line_loses_nothing_and_lists_nothing() {
     let (feed2, watch) = stream();
-    let (scene, feed) = watching(limits(), [watch]).await;
+    let (scene, feed) = watching(limits(), [version_now("12"), watch]).await;
     let event = format!("{}\n", json!({"type": "ADDED", "object": object("b", "11")}));
     feed.event("MODIFIED", &object("a", "11"));
     feed.text(&event[..40]);
     assert_eq!(scene.changes().await, "+a");
     feed.cut();
-    assert!(scene.server.request(3).await.contains("watch=1&allowWatchBookmarks=true&resourceVersion=11&"));
+    assert!(is_version_now(&scene.server.request(3).await));
+    assert!(scene.server.request(4).await.contains("watch=1&allowWatchBookmarks=true&resourceVersion=11&"));
     assert!(scene.members().is_some(), "it was away for a moment only");
     feed2.text(&event[..40]);
     feed2.text(&event[40..]);
@@ -183,9 +187,10 @@ async fn a_kind_that_is_not_served_is_gone_and_asked_for_with_pauses_or_when_pok
 async fn a_stuck_watch_is_noticed_told_and_begun_anew() {
     let short = Limits { silence: Duration::from_millis(400), ..limits() };
     let (_feed2, watch) = stream();
-    let (scene, feed) = watching(short, [watch]).await;
+    let (scene, feed) = watching(short, [version_now("50"), watch]).await;
     feed.bookmark("40");
-    assert!(scene.server.request(3).await.contains("resourceVersion=40&"), "without a LIST");
+    assert!(is_version_now(&scene.server.request(3).await));
+    assert!(scene.server.request(4).await.contains("resourceVersion=40&"), "without a LIST of all");
     scene.eventually("it works again", |scene| scene.told().len() == 2).await;
     let told = scene.told();
     assert!(told[0].contains("ConfigMap is begun anew: nothing came for"), "{told:?}");

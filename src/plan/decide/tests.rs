@@ -51,10 +51,12 @@ struct World {
     inventory: Inventory,
     prune: PrunePolicy,
     drift: DriftPolicy,
+    /// A person approved whatever is pruned.
     approved: bool,
     others: Others,
     source_change: Option<String>,
     cut: BTreeSet<ObjectId>,
+    overdue_since: Timestamp,
 }
 
 impl World {
@@ -70,10 +72,11 @@ impl World {
             inventory: &self.inventory,
             prune: &self.prune,
             drift: self.drift,
-            approved: self.approved,
+            approved: if self.approved { Approved::Everything } else { Approved::Nothing },
             others: &self.others,
             source_change: self.source_change.as_deref(),
             cut: &self.cut,
+            overdue_since: self.overdue_since,
         })
     }
 

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::world::{SET, World, key, manifest, moment, print};
-use crate::object::{Blame, Change, Health, HealthStatus, ObjectId, Observed, Scope, Termination};
-use crate::plan::{
-    AppliedObject, ApplyResult, Commit, Plan, Problem, PruneResult, PrunedObject, Reserved, Step, Verb, Wave, resolve,
+use crate::object::{
+    Blame, Change, FieldChange, GroupKind, Health, HealthStatus, ObjectId, Observed, Scope, Termination,
 };
-use crate::reconcile::{Audited, Effect, Examined, Input, Observation, RenderedCommit};
+use crate::plan::{
+    AppliedObject, ApplyResult, Commit, Deletions, Plan, Problem, PruneResult, PrunedObject, Reason, Reserved,
+    Schedule, Step, Verb, resolve,
+};
+use crate::reconcile::{Audited, Effect, EffectId, Examined, Input, Observation, RenderedCommit, Unrendered};
 
 impl World {
     /// What carrying out an effect does to the world, and what is learned by it.
@@ -17,6 +20,7 @@ impl World {
         match effect {
             Effect::Look { id } => {
                 self.blind = self.head.is_err();
+                self.permits.polled(id, &self.head);
                 Input::Looked { id, result: self.head.clone(), watched: self.watched }
             }
             Effect::Render { id, commit } => Input::Rendered { id, result: self.render(&commit) },
@@ -29,31 +33,63 @@ impl World {
             Effect::WriteParent { id, inventory, status } => {
                 let result = if self.parent_refused { Err("forbidden".into()) } else { Ok(()) };
                 if result.is_ok() {
+                    if let Some(held) = &status.held {
+                        let shown = held.objects.iter().cloned().collect();
+                        self.shown.insert((held.commit.clone(), held.digest.clone()), shown);
+                    }
                     self.parent = Some((inventory, (*status).clone()));
                 }
                 Input::ParentWritten { id, result }
             }
-            Effect::Apply { id, plan, waves } => Input::Applied { id, outcomes: self.apply(&plan, &waves) },
-            Effect::Prune { id, plan } => Input::Pruned { id, outcomes: self.prune(&plan) },
+            Effect::Apply { id, plan } => {
+                let begun = self.begun(id);
+                Input::Applied { id, outcomes: self.apply(&plan, begun) }
+            }
+            Effect::Prune { id, plan } => {
+                let begun = self.begun(id);
+                let outcomes = self.prune(&plan, begun);
+                let deleted = outcomes.iter().filter(|outcome| plan.by_approval && outcome.gone);
+                self.spent.extend(deleted.map(|outcome| outcome.id.clone()));
+                Input::Pruned { id, outcomes }
+            }
             Effect::Examine { id, desired } => {
                 let live = self.live.get(&desired.manifest.id).cloned();
-                let blame = Blame { manager: self.culprit.clone(), ..Blame::default() };
+                let lost = self.lost.get(&desired.manifest.id).into_iter().flatten().cloned();
+                let fields = lost.map(|path| FieldChange { path, ..FieldChange::default() }).collect();
+                let blame = Blame { manager: self.culprit.clone(), fields, ..Blame::default() };
                 let failed = || Err("the API server cannot be reached".into());
                 Input::Examined { id, result: if self.unobservable { failed() } else { Ok(Examined { live, blame }) } }
             }
-            Effect::Heal { id, step } => Input::Healed { id, outcome: self.apply_one(&step) },
+            Effect::Heal { id, step } => {
+                let begun = self.begun(id).of(1) == 1;
+                Input::Healed { id, outcome: if begun { self.apply_one(&step) } else { not_begun(&step) } }
+            }
             Effect::Audit { id, desired } => {
                 let differs = self.tampered.contains(&*desired.manifest.id.name);
                 Input::Audited { id, result: if differs { Audited::Differs } else { Audited::Same } }
             }
-            Effect::Declare { .. } | Effect::Tell(_) => unreachable!(),
+            Effect::Declare { .. } | Effect::Tell(_) | Effect::Interrupt { .. } => unreachable!(),
         }
     }
 
-    fn render(&mut self, commit: &str) -> Result<Arc<RenderedCommit>, String> {
-        let content = &self.commits[commit];
+    /// How far an effect got before it was interrupted: not at all, half of the way, or to its end.
+    fn begun(&mut self, id: EffectId) -> Begun {
+        match (self.interrupted.remove(&id), id % 3) {
+            (true, rest) => {
+                self.begun.unwrap_or([Begun::Nothing, Begun::Half, Begun::All][usize::try_from(rest).unwrap()])
+            }
+            (false, _) => Begun::All,
+        }
+    }
+
+    fn render(&mut self, commit: &str) -> Result<Arc<RenderedCommit>, Unrendered> {
+        if self.moves > 0 {
+            self.moves -= 1;
+            return Err(Unrendered::Moved("the branch moved on".into()));
+        }
+        let content = self.content(commit);
         if content.fails {
-            return Err("the path does not exist".into());
+            return Err(Unrendered::Failed("the path does not exist".into()));
         }
         self.rendered = Some(commit.into());
         Ok(Arc::new(RenderedCommit {
@@ -73,15 +109,34 @@ impl World {
             resolved: Arc::new(resolved),
             observed: observed.map(|(id, live)| (id.clone(), live.clone())).collect(),
             unreadable: self.unreadable.clone(),
-            crds: BTreeMap::new(),
+            crds: BTreeMap::from([(GroupKind::new("e.com", "Thing"), "things.e.com".into())]),
             others: self.others.clone(),
         }
     }
 
-    fn apply(&mut self, plan: &Plan, waves: &[Wave]) -> Vec<AppliedObject> {
-        let steps: BTreeMap<&ObjectId, &Step> = plan.steps.iter().map(|step| (&step.id, step)).collect();
-        let ids = waves.iter().flat_map(|wave| &wave.objects);
-        ids.filter_map(|id| steps.get(id).filter(|step| step.applies())).map(|step| self.apply_one(step)).collect()
+    fn apply(&mut self, plan: &Plan, begun: Begun) -> Vec<AppliedObject> {
+        let most = begun.of(plan.steps.iter().filter(|step| step.applies()).count());
+        let (mut schedule, mut outcomes) = (Schedule::new(plan), Vec::new());
+        while outcomes.len() < most {
+            if let Some((step, why)) = schedule.held_back() {
+                let problem = Problem { message: why, ..step.problem() };
+                let (id, result) = (step.id.clone(), ApplyResult::Skipped);
+                outcomes.push(AppliedObject { id, uid: None, result, live: None, problem: Some(problem) });
+            } else if let Some(step) = schedule.begin() {
+                let outcome = self.apply_one(step);
+                schedule.applied(&outcome);
+                outcomes.push(outcome);
+            } else if let Some(step) = schedule.to_await() {
+                // Nothing gets healthy while an apply is under way.
+                let missing = || Health::new(HealthStatus::NotFound, "does not exist");
+                let live = self.live.get(&step.id);
+                let health = live.map_or_else(missing, |live| live.health.clone());
+                schedule.looked(&step.id, &health, live.is_some_and(|live| live.finished), true);
+            } else {
+                panic!("{} of {most} have an outcome", outcomes.len());
+            }
+        }
+        outcomes
     }
 
     fn apply_one(&mut self, step: &Step) -> AppliedObject {
@@ -99,6 +154,7 @@ impl World {
         let before = self.live.get(&step.id).cloned();
         self.uids += 1;
         let tampered = self.tampered.remove(&*step.id.name);
+        self.lost.remove(&step.id);
         let health = match before.as_ref().map(|live| &live.health) {
             Some(health) => health.clone(),
             None if self.ill.contains(&*step.id.name) => Health::new(HealthStatus::InProgress, "starting"),
@@ -133,8 +189,25 @@ impl World {
         AppliedObject { id: step.id.clone(), uid, result, live: Some(live), problem: None }
     }
 
-    fn prune(&mut self, plan: &Plan) -> Vec<PrunedObject> {
-        plan.steps.iter().filter(|step| step.prunes()).map(|step| self.prune_one(step)).collect()
+    fn prune(&mut self, plan: &Plan, begun: Begun) -> Vec<PrunedObject> {
+        let most = begun.of(plan.steps.iter().filter(|step| step.prunes()).count());
+        let (mut deletions, mut outcomes) = (Deletions::new(plan), Vec::new());
+        while outcomes.len() < most
+            && let Some(step) = deletions.begin()
+        {
+            let outcome = self.prune_one(step);
+            deletions.ended(&outcome);
+            outcomes.push(outcome);
+        }
+        let waits = |(at, reason): (usize, Reason)| PrunedObject {
+            id: plan.steps[at].id.clone(),
+            result: PruneResult::Waiting,
+            gone: false,
+            detail: Some(reason.to_string()),
+        };
+        let waiting = deletions.waiting().into_iter().map(waits);
+        outcomes.extend(waiting.take(most - outcomes.len()));
+        outcomes
     }
 
     fn prune_one(&mut self, step: &Step) -> PrunedObject {
@@ -144,7 +217,7 @@ impl World {
         if self.refused.contains(&*step.id.name) {
             return outcome(PruneResult::Failed, false);
         }
-        if live.uid != seen.uid {
+        if live.uid != seen.uid || self.elusive.contains(&*step.id.name) {
             return outcome(PruneResult::Kept, false);
         }
         if step.verb == Verb::Detach {
@@ -154,7 +227,8 @@ impl World {
             return outcome(PruneResult::Detached, true);
         }
         if self.finalized.contains(&*step.id.name) {
-            live.terminating = Some(Termination { finalizers: vec!["example.com/hold".into()] });
+            let since = Some(moment(self.now).wall);
+            live.terminating = Some(Termination { finalizers: vec!["example.com/hold".into()], since });
             self.seen(&step.id);
             return outcome(PruneResult::Deleted, false);
         }
@@ -162,6 +236,29 @@ impl World {
         self.live.remove(&step.id);
         outcome(PruneResult::Deleted, true)
     }
+}
+
+/// How much of an effect was begun.
+#[derive(Clone, Copy, Debug)]
+pub enum Begun {
+    Nothing,
+    Half,
+    All,
+}
+
+impl Begun {
+    fn of(self, steps: usize) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Half => steps / 2,
+            Self::All => steps,
+        }
+    }
+}
+
+/// What is said of an object whose heal was interrupted before it was begun.
+fn not_begun(step: &Step) -> AppliedObject {
+    AppliedObject { id: step.id.clone(), uid: None, result: ApplyResult::Skipped, live: None, problem: None }
 }
 
 fn scope(gk: &crate::object::GroupKind, _: &str) -> Scope {

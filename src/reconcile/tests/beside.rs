@@ -1,24 +1,35 @@
 //! A cycle and the lane that heals, beside each other: what one has seen or waits for may be
 //! settled by the other meanwhile.
 
+use super::answers::Begun;
 use super::watched::watched;
 use super::world::{World, id};
 use crate::plan::Phase;
-use crate::reconcile::Effect;
+use crate::reconcile::{Effect, Input};
+
+/// An object is deleted by hand and being healed, and a commit without it is being looked at. The heal
+/// was begun before that commit was rendered.
+pub(super) fn healed_beside_a_commit_without_it(world: &mut World) -> (Effect, Effect) {
+    world.push("second", ["b"]);
+    world.now += world.config.interval;
+    world.step(Input::Tick);
+    let render = world.until("Render");
+    let render = world.take(render);
+    world.delete("a");
+    world.deliver();
+    let heal = world.until("Heal");
+    let heal = world.take(heal);
+    world.carry_out(render);
+    world.begun = Some(Begun::All);
+    let observe = world.until("Observe");
+    (heal, world.take(observe))
+}
 
 #[test]
 fn what_is_healed_while_a_commit_without_it_is_looked_at_is_not_forgotten() {
     for then in ["gone", "let go of"] {
         let mut world = watched(&["a", "b"]);
-        world.push("second", ["b"]);
-        world.mark(|marks| marks.sync_requested = Some("now".into()));
-        world.until("Render");
-        world.delete("a");
-        world.deliver();
-        world.until("Heal");
-        let observe = world.pending.pop_front().unwrap();
-        let heal = world.pending.pop_front().unwrap();
-        assert!(matches!((&observe, &heal), (Effect::Observe { .. }, Effect::Heal { .. })));
+        let (heal, observe) = healed_beside_a_commit_without_it(&mut world);
         let seen = world.answer(observe);
         let healed = world.answer(heal);
         if then == "let go of" {

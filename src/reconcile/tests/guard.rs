@@ -85,7 +85,8 @@ fn what_another_path_prunes_is_held_until_it_is_approved_and_then_the_sync_is_li
         world.restart();
     };
     moved(&mut world);
-    world.push("first of there", ["b", "c"]);
+    // Of what is pushed, the other path has every second object.
+    world.push("first of there", ["b", "bb", "c"]);
     world.pass(120);
     assert_eq!((world.phase(), world.count("Prune")), (Phase::Held, 0));
     let held = world.machine.status().held.clone().unwrap();
@@ -93,13 +94,13 @@ fn what_another_path_prunes_is_held_until_it_is_approved_and_then_the_sync_is_li
     assert!(held.reason.contains("path was . and is elsewhere"), "{}", held.reason);
     // Not forgotten by a restart, nor by the next commit.
     world.restart();
-    world.push("second of there", ["b", "c", "d"]);
+    world.push("second of there", ["b", "bb", "c", "cc", "d"]);
     world.pass(120);
     assert_eq!((world.phase(), world.count("Prune")), (Phase::Held, 0));
     world.approve("second of there");
     world.pass(10);
     assert!(world.is_as_in("second of there"), "{:?}", world.log);
-    world.push("third of there", ["b", "c"]);
+    world.push("third of there", ["b", "bb", "c"]);
     world.pass(120);
     assert!(world.is_as_in("third of there"), "an ordinary commit");
     // Back again, and nothing is to go: nothing to ask about.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::world::{SET, World, id, moment};
 use crate::object::{Change, Fingerprint, ObjectId};
-use crate::reconcile::{Input, Machine, Marks, Notice};
+use crate::plan::{Approval, Held};
+use crate::reconcile::{Effect, Input, Machine, Marks, Notice};
 
 impl World {
     /// Ends the process; the next one knows what the parent holds.
@@ -15,6 +16,8 @@ impl World {
 
     fn restart_as(&mut self, role: impl FnOnce(Machine) -> Machine) {
         self.pending.clear();
+        self.interrupted.clear();
+        self.permits.restarts();
         self.kill = None;
         self.killed = false;
         self.blind = false;
@@ -32,8 +35,69 @@ impl World {
 
     /// The replica that stands by leads from now on.
     pub fn lead(&mut self) {
+        self.permits.begins_anew();
         let stored = self.parent.clone().map(Box::new);
         self.step(Input::Leads { stored, marks: self.marks.clone() });
+    }
+
+    /// Another replica begins to stand by, with what the parent holds now.
+    pub fn stand_by(&mut self) {
+        let (config, marks) = (Arc::clone(&self.config), self.marks.clone());
+        let follower = Machine::new(config, SET.into(), self.parent.clone(), marks, moment(self.now), 11).following();
+        let leader = std::mem::replace(&mut self.machine, follower);
+        let of_leader = (std::mem::take(&mut self.pending), self.rendered.clone(), self.observed.clone());
+        let (permits, interrupted) = (self.permits.clone(), std::mem::take(&mut self.interrupted));
+        let (blind, watched, kill) = (self.blind, self.watched, self.kill.take());
+        let killed = std::mem::take(&mut self.killed);
+        self.step(Input::Tick);
+        self.drain();
+        self.standby = Some((std::mem::replace(&mut self.machine, leader), self.rendered.take()));
+        (self.pending, self.rendered, self.observed) = of_leader;
+        (self.permits, self.interrupted) = (permits, interrupted);
+        (self.blind, self.watched, self.kill, self.killed) = (blind, watched, kill, killed);
+    }
+
+    /// The leader is gone, and the replica that stands by leads in its place.
+    pub fn take_over(&mut self) {
+        let Some((standby, rendered)) = self.standby.take() else { return };
+        self.pending.clear();
+        self.interrupted.clear();
+        self.news.clear();
+        (self.kill, self.killed, self.blind, self.watched) = (None, false, false, false);
+        (self.machine, self.rendered) = (standby, rendered);
+        self.permits.restarts();
+        self.lead();
+    }
+
+    /// The process is told to end, and ends: what only reads is left where it is.
+    pub fn stop(&mut self) {
+        self.step(Input::Stop);
+        while let Some(effect) = self.left_at_a_stop() {
+            self.carry_out(effect);
+        }
+    }
+
+    /// What is still to be answered of a process that was told to end; `None`: it has ended.
+    pub fn left_at_a_stop(&mut self) -> Option<Effect> {
+        let writes = |effect: &Effect| {
+            matches!(
+                effect,
+                Effect::WriteParent { .. } | Effect::Apply { .. } | Effect::Prune { .. } | Effect::Heal { .. }
+            )
+        };
+        self.pending.retain(writes);
+        let next = self.pending.pop_front().filter(|_| !self.killed);
+        assert!(next.is_some() || self.killed || self.machine.is_idle(), "{:?}", self.machine);
+        next
+    }
+
+    /// The sync begins anew with another path.
+    pub fn configure_path(&mut self, path: &str) {
+        let mut config = (*self.config).clone();
+        config.path = crate::config::RepoPath::parse(path).unwrap();
+        self.config = Arc::new(config);
+        self.standby = None;
+        self.restart();
     }
 
     /// Another replica leads for a while; the result is this one.
@@ -45,12 +109,61 @@ impl World {
 
     /// A person annotates the parent.
     pub fn mark(&mut self, change: impl FnOnce(&mut Marks)) {
+        let before = self.marks.clone();
         change(&mut self.marks);
+        if before.suspended && !self.marks.suspended {
+            self.permits.begins_anew();
+        } else if before.sync_requested != self.marks.sync_requested {
+            self.permits.is_asked();
+        }
         self.step(Input::Marks(self.marks.clone()));
     }
 
     pub fn approve(&mut self, commit: &str) {
+        if self.marks.approved.as_deref() != Some(commit) {
+            self.spent.clear();
+        }
         self.mark(|marks| marks.approved = Some(commit.into()));
+    }
+
+    /// A person approves what the stored status says is held, as `driftless approve` does.
+    pub fn approve_held(&mut self) {
+        let held = self.stored_held().expect("a prune is held");
+        let value = Approval::value_for(&held, &self.now.as_nanos().to_string());
+        self.approve(&value);
+    }
+
+    pub fn stored_held(&self) -> Option<Held> {
+        self.parent.as_ref().and_then(|(_, status)| status.held.clone())
+    }
+
+    /// The configuration is changed so that the commit at hand renders to other objects (another
+    /// `path`): the daemon starts the sync anew.
+    pub fn change_path(&mut self, names: impl IntoIterator<Item = impl Into<String>>) {
+        let commit = self.head.clone().expect("a branch");
+        self.push(&commit, names);
+        self.restart();
+    }
+
+    /// Somebody writes these fields of an object, by this field manager.
+    pub fn write_fields(&mut self, name: &str, manager: &str, fields: &[&str]) {
+        let lost = self.lost.entry(id(name)).or_default();
+        lost.extend(fields.iter().map(|field| (*field).to_owned()));
+        let left = format!("{lost:?}");
+        let version = self.version();
+        let live = self.live(name);
+        live.fingerprint = Some(Fingerprint::of(left.as_bytes()));
+        live.resource_version = version;
+        self.culprit = Some(manager.into());
+        self.seen(&id(name));
+    }
+
+    /// The health of an object is another from now on.
+    pub fn set_health(&mut self, name: &str, health: crate::object::Health) {
+        let version = self.version();
+        let live = self.live(name);
+        (live.health, live.resource_version) = (health, version);
+        self.seen(&id(name));
     }
 
     /// Somebody edits a field that git declares.

@@ -2,7 +2,7 @@
 
 use super::world::{World, id};
 use crate::plan::{Neighbour, Phase, Stake};
-use crate::reconcile::{Input, Notice};
+use crate::reconcile::{Input, Notice, Unrendered};
 
 #[test]
 fn the_first_sync_lists_what_it_will_create_before_it_creates_it() {
@@ -176,7 +176,7 @@ fn answers_to_nothing_that_was_asked_are_ignored() {
     world.push("second", ["b"]);
     for number in [0, 1, 2, 3, 99] {
         world.step(Input::Looked { id: number, result: Ok("other".into()), watched: true });
-        world.step(Input::Rendered { id: number, result: Err("late".into()) });
+        world.step(Input::Rendered { id: number, result: Err(Unrendered::Failed("late".into())) });
         world.step(Input::Observed { id: number, result: Err("late".into()) });
         world.step(Input::ParentWritten { id: number, result: Err("late".into()) });
         world.step(Input::Applied { id: number, outcomes: Vec::new() });

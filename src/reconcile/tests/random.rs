@@ -1,81 +1,17 @@
 //! Random stories: commits, drift, faults, kills and approvals in any order.
 
+mod event;
 mod rules;
 
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::world::{SET, World, digest, id};
-use crate::object::{GroupKind, ObjectId, Short, Unreadable};
+use self::event::{Event, NAMES, any_event};
+use super::world::{SET, World, digest, id, print};
+use crate::object::{GroupKind, ObjectId, Observed, Short, Unreadable};
 use crate::plan::{Phase, Step};
 use crate::reconcile::Effect;
-
-const NAMES: u8 = 14;
-
-#[derive(Clone, Debug)]
-enum Event {
-    /// Which objects, by bit; which value they have; whether files are broken; whether it renders.
-    Commit(u16, bool, bool, bool),
-    /// The branch goes back to an earlier commit.
-    Back(u8),
-    LookFails(bool),
-    Edit(u8),
-    Delete(u8),
-    Strip(u8),
-    Recreate(u8),
-    Refuse(u8),
-    Finalize(u8),
-    Release,
-    Ill(u8),
-    ParentRefused(bool),
-    Unobservable(bool),
-    Unreadable(bool),
-    Mend,
-    Kill(u8, bool),
-    Approve(bool),
-    Suspend(bool),
-    /// The process ends; another replica stood by for so many seconds and leads now.
-    Succeed(u16),
-    /// So many effects are answered, the newest first where `true`.
-    Some(u8, bool),
-    Pass(u16),
-    /// So many news of the watch are delivered, or lost.
-    News(u8, bool),
-}
-
-fn any_event() -> impl Strategy<Value = Event> {
-    use Event::{
-        Approve, Back, Commit, Delete, Edit, Finalize, Ill, Kill, LookFails, Mend, News, ParentRefused, Pass, Recreate,
-        Refuse, Release, Some, Strip, Succeed, Suspend, Unobservable, Unreadable,
-    };
-    let name = 0..NAMES;
-    prop_oneof![
-        4 => (any::<u16>(), any::<bool>(), prop::bool::weighted(0.2), prop::bool::weighted(0.15))
-            .prop_map(|(objects, value, broken, fails)| Commit(objects, value, broken, fails)),
-        1 => any::<u8>().prop_map(Back),
-        1 => any::<bool>().prop_map(LookFails),
-        1 => name.clone().prop_map(Edit),
-        1 => name.clone().prop_map(Delete),
-        1 => name.clone().prop_map(Strip),
-        1 => name.clone().prop_map(Recreate),
-        1 => name.clone().prop_map(Refuse),
-        1 => name.clone().prop_map(Finalize),
-        1 => Just(Release),
-        1 => name.prop_map(Ill),
-        1 => any::<bool>().prop_map(ParentRefused),
-        1 => any::<bool>().prop_map(Unobservable),
-        1 => any::<bool>().prop_map(Unreadable),
-        2 => Just(Mend),
-        3 => (0..8u8, any::<bool>()).prop_map(|(at, after)| Kill(at, after)),
-        1 => (0..400u16).prop_map(Succeed),
-        3 => prop::bool::weighted(0.7).prop_map(Approve),
-        1 => prop::bool::weighted(0.3).prop_map(Suspend),
-        6 => (1..8u8, any::<bool>()).prop_map(|(count, newest)| Some(count, newest)),
-        6 => (1..400u16).prop_map(Pass),
-        6 => (1..12u8, prop::bool::weighted(0.8)).prop_map(|(count, delivered)| News(count, delivered)),
-    ]
-}
 
 fn name(n: u8) -> String {
     format!("o{n:02}")
@@ -88,6 +24,9 @@ struct Story {
     foreign: BTreeSet<ObjectId>,
     /// Something of the plan that is being carried out was refused.
     refused: bool,
+    asked: usize,
+    /// At some time the process ended before it could store what it had learned.
+    cut_off: bool,
 }
 
 impl Story {
@@ -101,25 +40,78 @@ impl Story {
             }
             _ => {}
         }
-        if let Effect::Apply { plan, .. } = &effect {
-            // Declared, so it is made ours.
-            plan.steps.iter().filter(|step| step.applies()).for_each(|step| {
-                self.foreign.remove(&step.id);
-            });
-        }
-        if let Effect::Heal { step, .. } = &effect {
-            self.foreign.remove(&step.id);
-        }
+        let written: Vec<ObjectId> = match &effect {
+            Effect::Apply { plan, .. } => {
+                plan.steps.iter().filter(|step| step.applies()).map(|step| step.id.clone()).collect()
+            }
+            Effect::Heal { step, .. } => vec![step.id.clone()],
+            _ => Vec::new(),
+        };
         // Whoever goes through everything knows what news were lost before.
         self.world.watched |= matches!(effect, Effect::Observe { .. });
         self.world.carry_out(effect);
+        // What was applied is made ours.
+        let ours = |live: &Observed| live.digest.is_some_and(|digest| live.fingerprint == Some(print(&digest)));
+        for id in written.iter().filter(|id| self.world.live.get(*id).is_some_and(ours)) {
+            self.foreign.remove(id);
+        }
         self.alone();
         self.accounted();
     }
 
     fn restart_if_killed(&mut self) {
         if self.world.killed {
+            self.cut_off = true;
             self.world.restart();
+        }
+    }
+
+    fn ask(&mut self) {
+        self.asked += 1;
+        let asked = self.asked.to_string();
+        self.world.mark(|marks| marks.sync_requested = Some(asked));
+    }
+
+    /// Goes on until an effect of this kind is under way, where that is soon.
+    fn reach(&mut self, kind: &str) {
+        self.restart_if_killed();
+        let drifts = self.world.live.values().find(|live| live.part_of.as_deref() == Some(SET));
+        if let Some(name) = drifts.map(|live| live.id.name.to_string()).filter(|_| matches!(kind, "Examine" | "Heal")) {
+            self.world.edit(&name);
+            self.world.deliver();
+        }
+        for _ in 0..30 {
+            self.restart_if_killed();
+            if self.world.is_under_way(kind) {
+                return;
+            }
+            match self.world.pending.pop_front() {
+                Some(effect) => self.carry_out(effect),
+                None => self.pass_to_the_next(),
+            }
+        }
+    }
+
+    fn pass_to_the_next(&mut self) {
+        if let Some(due) = self.world.machine.wake_at() {
+            self.world.now = self.world.now.max(due);
+            self.world.step(crate::reconcile::Input::Tick);
+        }
+    }
+
+    /// Ends the process in order: what its heals and applies have made is known by its UID afterwards.
+    fn stop(&mut self) {
+        self.restart_if_killed();
+        self.world.step(crate::reconcile::Input::Stop);
+        while let Some(effect) = self.world.left_at_a_stop() {
+            self.carry_out(effect);
+        }
+        self.restart_if_killed();
+        self.accounted();
+        // What could not be stored is lost.
+        self.cut_off |= self.world.parent_refused;
+        if !self.cut_off {
+            self.known();
         }
     }
 
@@ -132,13 +124,10 @@ impl Story {
                 self.carry_out(effect);
                 continue;
             }
-            match self.world.machine.wake_at().filter(|due| *due <= until) {
-                Some(due) => {
-                    self.world.now = self.world.now.max(due);
-                    self.world.step(crate::reconcile::Input::Tick);
-                }
-                None => break,
+            if self.world.machine.wake_at().is_none_or(|due| due > until) {
+                break;
             }
+            self.pass_to_the_next();
         }
         self.world.now = until;
     }
@@ -194,17 +183,47 @@ impl Story {
             Event::Mend | Event::Unreadable(false) => self.mend(),
             Event::Kill(at, after) => self.world.kill = Some((usize::from(at), after)),
             Event::Succeed(seconds) => {
+                self.cut_off = true;
                 self.world.follow();
                 let writes = self.world.writes();
                 self.pass(u64::from(seconds));
                 assert_eq!(self.world.writes(), writes, "a follower writes nothing");
                 self.world.lead();
             }
+            Event::Approve(true) if self.world.stored_held().is_some() => self.world.approve_held(),
             Event::Approve(head) => {
                 let commit = if head { self.world.head.clone().unwrap_or_default() } else { "c001".into() };
                 self.world.approve(&commit);
             }
+            Event::Path(objects) if self.world.head.is_ok() && self.commits > 0 => {
+                self.world.change_path((0..NAMES).filter(|n| objects & (1 << n) != 0).map(name));
+            }
+            Event::Withdraw => self.world.mark(|marks| marks.approved = None),
+            Event::During(kind, ref what) => {
+                self.reach(kind);
+                self.happen(what);
+            }
             Event::Suspend(suspended) => self.world.mark(|marks| marks.suspended = suspended),
+            Event::Ask => self.ask(),
+            Event::Overtake(objects, value, answers) => {
+                self.commit(objects, value, false, false);
+                self.ask();
+                self.happen(&Event::Some(answers, true));
+            }
+            Event::StandBy => self.world.stand_by(),
+            Event::TakeOver => {
+                self.cut_off |= self.world.standby.is_some();
+                self.world.take_over();
+            }
+            Event::Stop => {
+                self.stop();
+                self.world.restart();
+            }
+            Event::Configure(other) => {
+                self.stop();
+                self.world.configure_path(if other { "other" } else { "" });
+            }
+            Event::Move(fetches) => self.world.moves = usize::from(fetches),
             Event::Some(count, newest) => {
                 for _ in 0..count {
                     self.restart_if_killed();
@@ -225,7 +244,7 @@ impl Story {
                     self.alone();
                 }
             }
-            Event::Back(_) | Event::LookFails(_) | Event::Edit(_) => {}
+            Event::Back(_) | Event::LookFails(_) | Event::Edit(_) | Event::Path(_) => {}
         }
     }
 
@@ -262,19 +281,29 @@ proptest! {
         events in prop::collection::vec(any_event(), 1..60),
         last in any::<u16>(),
     ) {
-        let mut story = Story { world: World::new(), commits: 0, foreign: BTreeSet::new(), refused: false };
+        let mut story = Story {
+            world: World::new(),
+            commits: 0,
+            foreign: BTreeSet::new(),
+            refused: false,
+            asked: 0,
+            cut_off: false,
+        };
         for event in &events {
             story.happen(event);
         }
         // Faults stop, and git has a whole commit.
         story.mend();
-        story.world.kill = None;
+        (story.world.kill, story.world.moves) = (None, 0);
         story.restart_if_killed();
         story.commit(last | 1, false, false, false);
         let commit = format!("c{:03}", story.commits);
         story.world.mark(|marks| marks.suspended = false);
-        story.world.approve(&commit);
         story.release();
+        story.pass(300);
+        if story.world.stored_held().is_some() {
+            story.world.approve_held();
+        }
         let before = story.world.steps;
         story.pass(900);
         story.release();
@@ -283,13 +312,14 @@ proptest! {
         // The audit asks about each of 14 objects at most in its hour, beside a cycle a minute.
         prop_assert!(world.steps - before < 900, "{} steps", world.steps - before);
         prop_assert_eq!(world.phase(), Phase::Synced, "{}", world.machine.status().message.clone());
-        for (name, value) in &world.commits[&commit].objects {
+        let objects = world.content(&commit).objects;
+        for (name, value) in &objects {
             let live = world.live.get(&id(name));
             prop_assert_eq!(live.and_then(|live| live.digest), Some(digest(name, value)));
             prop_assert_eq!(live.and_then(|live| live.part_of.as_deref()), Some(SET));
         }
         // What is left beside it is remembered, with the reason for which it was kept.
-        for (id, live) in world.live.iter().filter(|(id, _)| !world.commits[&commit].objects.contains_key(&*id.name)) {
+        for (id, live) in world.live.iter().filter(|(id, _)| !objects.contains_key(&*id.name)) {
             let recorded = world.parent.as_ref().and_then(|(inventory, _)| inventory.get(id));
             // Also where the process died after it had made an object anew and before it could record the UID.
             let other_uid = recorded.is_some_and(|recorded| recorded.uid != Short::of(&live.uid));

@@ -9,17 +9,22 @@ use serde_json::json;
 
 use crate::config::{DriftPolicy, PrunePolicy, Reference, RepoPath, Source, SyncConfig, SyncName};
 use crate::object::{Change, Digest, DigestKey, Fingerprint, Manifest, ObjectId, Observed, Origin, Unreadable};
-use crate::plan::{Inventory, Others, Phase, Plan, Step, SyncStatus};
+use crate::plan::{Inventory, Others, Phase, SyncStatus};
+
+use super::answers::Begun;
+use super::permits::Permits;
+use super::words::{number, word};
 use crate::reconcile::{Effect, EffectId, Input, Machine, Marks, Moment, Notice, Outcome, RenderedCommit};
 
 pub const SET: &str = "applyset-ours-v1";
 
-/// `shop` is the Namespace of all others, `job…` a Job that goes some time after its end, everything
-/// else a `ConfigMap`.
+/// `shop` is the Namespace of all others, `job…` a Job that goes some time after its end, `thing…` a custom
+/// resource, everything else a `ConfigMap`.
 pub fn id(name: &str) -> ObjectId {
     match name {
         "shop" => ObjectId::new("", "Namespace", None, name),
         _ if name.starts_with("job") => ObjectId::new("batch", "Job", Some("shop"), name),
+        _ if name.starts_with("thing") => ObjectId::new("e.com", "Thing", Some("shop"), name),
         _ => ObjectId::new("", "ConfigMap", Some("shop"), name),
     }
 }
@@ -80,6 +85,25 @@ pub struct World {
     pub culprit: Option<Arc<str>>,
     /// Objects with a difference that no mark shows.
     pub tampered: BTreeSet<String>,
+    /// Effects that are under way and were told to begin nothing more.
+    pub interrupted: BTreeSet<EffectId>,
+    /// How far they get; `None`: some like this and some like that.
+    pub begun: Option<Begun>,
+    /// Effects that a test has taken out of those that are to be answered.
+    pub taken: BTreeSet<EffectId>,
+    /// For so many fetches the branch has moved on since it was looked at.
+    pub moves: usize,
+    pub permits: Permits,
+    /// A replica that stands by, and the commit that it has rendered.
+    pub standby: Option<(Machine, Option<String>)>,
+    /// The sets that the stored status showed as held, by commit and digest.
+    pub shown: BTreeMap<(String, String), BTreeSet<ObjectId>>,
+    /// What was deleted by the approval that there is.
+    pub spent: BTreeSet<ObjectId>,
+    /// Objects that prove to be another one whenever they are about to be deleted.
+    pub elusive: BTreeSet<String>,
+    /// Fields that others wrote since the last apply.
+    pub lost: BTreeMap<ObjectId, BTreeSet<String>>,
 }
 
 fn config(change: impl FnOnce(&mut SyncConfig)) -> Arc<SyncConfig> {
@@ -108,16 +132,23 @@ pub fn moment(mono: Duration) -> Moment {
     Moment { mono, wall }
 }
 
+/// `after NAME` is the value of an object that depends on that one.
 pub fn manifest(name: &str, value: &str) -> Arc<Manifest> {
-    let object = match &*id(name).gk.kind {
+    let mut object = match &*id(name).gk.kind {
         "Namespace" => json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}),
         "Job" => json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "namespace": "shop"},
             "spec": {"ttlSecondsAfterFinished": 60, "value": value}}),
+        "Thing" => json!({"apiVersion": "e.com/v1", "kind": "Thing", "metadata": {"name": name, "namespace": "shop"},
+            "spec": {"value": value}}),
         _ if name.starts_with("once") => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name,
             "namespace": "shop", "annotations": {crate::object::names::MUTATION: "ignore"}}, "data": {"value": value}}),
         _ => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"},
             "data": {"value": value}}),
     };
+    if let Some(on) = value.strip_prefix("after ") {
+        let on = format!("/namespaces/shop/ConfigMap/{on}");
+        object["metadata"]["annotations"] = json!({crate::object::names::DEPENDS_ON: on});
+    }
     Arc::new(Manifest::from_value(object, Origin { file: format!("{name}.yaml").into(), line: 1 }).unwrap())
 }
 
@@ -169,6 +200,16 @@ impl World {
             watched: false,
             culprit: None,
             tampered: BTreeSet::new(),
+            interrupted: BTreeSet::new(),
+            begun: None,
+            taken: BTreeSet::new(),
+            moves: 0,
+            permits: Permits::default(),
+            standby: None,
+            shown: BTreeMap::new(),
+            spent: BTreeSet::new(),
+            elusive: BTreeSet::new(),
+            lost: BTreeMap::new(),
         };
         world.step(Input::Tick);
         world
@@ -190,6 +231,16 @@ impl World {
         self.head = Ok(commit.into());
         self.commits.insert(commit.into(), Content { objects, ..Content::default() });
         self.commits.get_mut(commit).unwrap()
+    }
+
+    /// What a commit declares under the configured path: under any other than the first, every second
+    /// object, with another value.
+    pub fn content(&self, commit: &str) -> Content {
+        let mut content = self.commits[commit].clone();
+        if self.config.path != RepoPath::default() {
+            content.objects = content.objects.into_iter().step_by(2).map(|(name, _)| (name, "other".into())).collect();
+        }
+        content
     }
 
     /// Forgets what was logged and told.
@@ -216,7 +267,7 @@ impl World {
     }
 
     pub fn is_as_in(&self, commit: &str) -> bool {
-        let objects = &self.commits[commit].objects;
+        let objects = self.content(commit).objects;
         objects.len() == self.live.len()
             && objects.iter().all(|(name, value)| {
                 self.live.get(&id(name)).is_some_and(|live| {
@@ -250,12 +301,20 @@ impl World {
     }
 
     pub fn step(&mut self, input: Input) {
+        if self.killed {
+            return;
+        }
         self.steps += 1;
         for effect in self.machine.step(input, moment(self.now)) {
             match effect {
                 Effect::Tell(notice) => self.notices.push(notice),
+                Effect::Interrupt { id } => {
+                    let known = self.taken.contains(&id) || self.pending.iter().any(|effect| number(effect) == id);
+                    assert!(known && self.interrupted.insert(id), "{id} is interrupted once, while it is under way");
+                }
                 Effect::Declare { .. } => self.log.push(word(&effect)),
                 effect => {
+                    self.permitted(&effect);
                     if matches!(effect, Effect::Prune { .. }) {
                         self.asked = (self.marks.approved.clone(), self.blind);
                     }
@@ -264,6 +323,7 @@ impl World {
                 }
             }
         }
+        self.nothing_goes_on();
     }
 
     /// Starts what is due and answers every effect, until nothing is under way.
@@ -312,6 +372,18 @@ impl World {
         panic!("no {kind} in {:?}", self.log)
     }
 
+    /// Whether an effect of this kind is to be answered.
+    pub fn is_under_way(&self, kind: &str) -> bool {
+        self.pending.iter().any(|effect| word(effect).split(' ').next() == Some(kind))
+    }
+
+    /// Takes an effect out of those that are to be answered, to answer it later.
+    pub fn take(&mut self, id: EffectId) -> Effect {
+        let at = self.pending.iter().position(|effect| number(effect) == id).expect("it is under way");
+        self.taken.insert(id);
+        self.pending.remove(at).expect("it is there")
+    }
+
     pub fn carry_out(&mut self, effect: Effect) {
         let countdown =
             self.kill.as_mut().map(|(count, after)| (std::mem::replace(count, count.saturating_sub(1)), *after));
@@ -331,42 +403,4 @@ impl World {
 /// The fingerprint of an object as our apply leaves it.
 pub fn print(digest: &Digest) -> Fingerprint {
     Fingerprint::of(digest.to_string().as_bytes())
-}
-
-fn word(effect: &Effect) -> String {
-    let some = |verbs: &dyn Fn(&Step) -> bool, plan: &Plan| {
-        let names: Vec<&str> = plan.steps.iter().filter(|step| verbs(step)).map(|step| &*step.id.name).collect();
-        names.join(",")
-    };
-    match effect {
-        Effect::Look { .. } => "Look".into(),
-        Effect::Render { commit, .. } => format!("Render {commit}"),
-        Effect::Declare { commit } => format!("Declare {commit}"),
-        Effect::Observe { .. } => "Observe".into(),
-        Effect::WriteParent { inventory, .. } => {
-            let names: Vec<&str> = inventory.keys().map(|id| &*id.name).collect();
-            format!("WriteParent {}", names.join(","))
-        }
-        Effect::Apply { plan, .. } => format!("Apply {}", some(&Step::applies, plan)),
-        Effect::Prune { plan, .. } => format!("Prune {}", some(&Step::prunes, plan)),
-        Effect::Examine { desired, .. } => format!("Examine {}", desired.manifest.id.name),
-        Effect::Heal { step, .. } => format!("Heal {}", step.id.name),
-        Effect::Audit { desired, .. } => format!("Audit {}", desired.manifest.id.name),
-        Effect::Tell(_) => "Tell".into(),
-    }
-}
-
-fn number(effect: &Effect) -> EffectId {
-    match effect {
-        Effect::Look { id }
-        | Effect::Render { id, .. }
-        | Effect::Observe { id, .. }
-        | Effect::WriteParent { id, .. }
-        | Effect::Apply { id, .. }
-        | Effect::Prune { id, .. }
-        | Effect::Examine { id, .. }
-        | Effect::Heal { id, .. }
-        | Effect::Audit { id, .. } => *id,
-        Effect::Declare { .. } | Effect::Tell(_) => 0,
-    }
 }

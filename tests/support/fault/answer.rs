@@ -43,6 +43,8 @@ pub fn status(code: u16) -> Value {
     let (reason, message) = match code {
         401 => ("Unauthorized", "Unauthorized"),
         403 => ("Forbidden", "forbidden by the test"),
+        // Without the name of an object: the server has no such API.
+        404 => ("NotFound", "the server could not find the requested resource"),
         409 => ("Conflict", "the object has been modified; please apply your changes to the latest version"),
         410 => ("Expired", "The provided continue parameter is too old to display a consistent list result"),
         422 => ("Invalid", "it is invalid, says the test"),
@@ -80,6 +82,15 @@ pub fn with_stale(group: &str, body: &Bytes) -> Bytes {
                 version["resources"] = json!([]);
             }
         }
+    }
+    list.to_string().into()
+}
+
+/// Aggregated discovery as it is before a server serves a group.
+pub fn without(group: &str, body: &Bytes) -> Bytes {
+    let Ok(mut list) = serde_json::from_slice::<Value>(body) else { return body.clone() };
+    if let Some(groups) = list["items"].as_array_mut() {
+        groups.retain(|item| item["metadata"]["name"] != group);
     }
     list.to_string().into()
 }

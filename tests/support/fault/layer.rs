@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use tokio::time::sleep;
 use tower::{Layer, Service};
 
-use super::answer::{Answer, Broken, refusal, truncated, whole, with_stale};
+use super::answer::{Answer, Broken, refusal, truncated, whole, with_stale, without};
 use super::ask::Ask;
 use super::rule::Fault;
 use super::state::{Begun, Settings, State};
@@ -97,6 +97,9 @@ where
             _ if begun.settings.down.as_ref().is_some_and(|group| *group == begun.ask.group) => {
                 Some(Ok(refusal(503, None)))
             }
+            _ if begun.settings.unserved.as_ref().is_some_and(|group| *group == begun.ask.group) => {
+                Some(Ok(refusal(404, None)))
+            }
             _ => None,
         }
     }
@@ -112,6 +115,9 @@ where
         }
         if let Some(group) = begun.settings.down.as_ref().filter(|_| begun.ask.path_and_query == "/apis") {
             answer = answer.map(|body| with_stale(group, &body));
+        }
+        if let Some(group) = begun.settings.unserved.as_ref().filter(|_| begun.ask.path_and_query == "/apis") {
+            answer = answer.map(|body| without(group, &body));
         }
         match &begun.fault {
             Some(Fault::BreakAfter) => Err(Broken("told to break".into())),

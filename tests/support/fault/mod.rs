@@ -14,7 +14,7 @@
 //!   [`Fault`], and how often. The first rule that fits counts. [`Rule::by`] decides with a closure,
 //!   such as one that rolls seeded dice. [`Proxy::clear`] ends all rules.
 //! - Connections and watches: [`Proxy::refuse`], [`Proxy::cut_watches`], [`Proxy::stall_watches`],
-//!   [`Proxy::expire_watches`]. Kinds: [`Proxy::take_down`]. Pages: [`Proxy::pages_of`]. A server
+//!   [`Proxy::expire_watches`]. Kinds: [`Proxy::take_down`], [`Proxy::unserve`]. Pages: [`Proxy::pages_of`]. A server
 //!   that lags: [`Proxy::answer_as_of`] and [`Proxy::catch_up`].
 //! - Crashes: [`Proxy::freeze_at`] stops the world at the n-th request that is not a watch, before
 //!   the server has it or after the server has answered. Once [`Frozen::is_reached`], nothing more
@@ -114,6 +114,12 @@ impl Proxy {
     /// An API group answers nothing but 503 and is stale in discovery; `None`: none any more.
     pub fn take_down(&self, group: Option<&str>) {
         self.state.set(|settings| settings.down = group.map(ToOwned::to_owned));
+    }
+
+    /// An API group is not served and not in discovery, as on a server that is starting and has not read all
+    /// CRDs yet; `None`: every group is again.
+    pub fn unserve(&self, group: Option<&str>) {
+        self.state.set(|settings| settings.unserved = group.map(ToOwned::to_owned));
     }
 
     /// LISTs in pages have no more objects a page than this.

@@ -90,6 +90,7 @@ pub(super) struct Settings {
     pub page: Option<usize>,
     pub past: Option<String>,
     pub down: Option<String>,
+    pub unserved: Option<String>,
 }
 
 pub(super) struct State {

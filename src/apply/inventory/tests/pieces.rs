@@ -77,6 +77,27 @@ fn twenty_thousand_objects_read_back_from_several_configmaps_in_any_order() {
     assert_eq!(wrote.to_apply().unwrap(), stored, "the same inventory is the same bytes");
 }
 
+/// The list of objects alone takes nearly all there is.
+#[test]
+fn the_largest_status_leaves_room_for_new_objects() {
+    let mut parent = large(1000);
+    parent.status = largest();
+    let mut number = 0;
+    let listed = |parent: &Parent| text::encode(&parent.inventory).len();
+    while listed(&parent) < MIB - 40 * 1024 {
+        for _ in 0..500 {
+            let (id, recorded) = known(id("Secret", Some("new"), &format!("another-object-with-a-name-{number:06}")));
+            parent.inventory.insert(id, recorded);
+            number += 1;
+        }
+    }
+    let stored = parent.to_apply().unwrap();
+    assert!(size(&stored.parent) <= MIB, "{}", size(&stored.parent));
+    let read = Parent::from_live(&stored.parent, &live(&stored)).unwrap();
+    assert_eq!((read.inventory, read.damaged), (parent.inventory, None));
+    assert!(read.status.shortened.is_some() && read.status.held.is_some());
+}
+
 #[test]
 fn a_list_that_is_too_long_for_the_parent_is_refused() {
     let error = large(60_000).to_apply().unwrap_err();

@@ -44,6 +44,7 @@ fn explained() -> Explained {
         contested: Some(Contest {
             object: object.clone(),
             manager: Some("rival".into()),
+            managers: Vec::new(),
             fields: vec!["spec.replicas".into()],
             heals: 4,
             until: at("14:30:00"),

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::Story;
-use crate::object::ObjectId;
+use crate::object::{ObjectId, Short};
+use crate::plan::Verb;
 use crate::reconcile::Effect;
 use crate::reconcile::tests::world::{SET, digest};
 
@@ -33,23 +34,19 @@ impl Story {
         match effect {
             Effect::Apply { plan, .. } => {
                 let commit = world.observed.as_ref().expect("an observation before an apply");
+                let content = world.content(&commit.commit.id).objects;
                 for step in plan.steps.iter().filter(|step| step.applies()) {
-                    let content = &world.commits[&commit.commit.id].objects;
                     let declared = content.get(&*step.id.name).map(|value| digest(&step.id.name, value));
                     assert_eq!(declared, step.desired.as_ref().map(|desired| desired.digest), "{}", step.id);
                     assert!(stored(&step.id), "{} is not in the stored inventory", step.id);
                 }
             }
             Effect::Heal { step, .. } => {
-                let wanted = step.desired.as_ref().map(|desired| desired.digest);
-                let contents = world.commits.values().filter_map(|content| content.objects.get(&*step.id.name));
-                let mut digests = contents.map(|value| digest(&step.id.name, value));
-                assert!(digests.any(|digest| Some(digest) == wanted), "{} heals to what no commit says", step.id);
                 assert!(stored(&step.id), "{} is not in the stored inventory", step.id);
             }
             Effect::Prune { plan, .. } => {
                 let commit = world.observed.as_ref().expect("an observation before a prune");
-                let content = &world.commits[&commit.commit.id];
+                let content = world.content(&commit.commit.id);
                 let steps: Vec<_> = plan.steps.iter().filter(|step| step.prunes()).collect();
                 for step in &steps {
                     assert!(stored(&step.id), "{} is not in the stored inventory", step.id);
@@ -58,15 +55,43 @@ impl Story {
                 assert!(content.broken == 0 && !content.fails && commit.problems.is_empty(), "doubt about the commit");
                 assert!(!self.refused, "an apply of this plan was refused");
                 assert!(!world.asked.1, "doubt about the branch");
-                if world.asked.0.as_ref() != Some(&commit.commit.id) {
-                    let (inventory, _) = world.parent.as_ref().unwrap();
-                    let total = inventory.values().filter(|recorded| !recorded.fresh).count();
-                    assert!(!content.objects.is_empty(), "everything, and nobody approved it");
-                    assert!(steps.len() <= 5 || steps.len() * 100 <= 20 * total, "{} of {total}", steps.len());
+                let going: BTreeSet<&ObjectId> =
+                    steps.iter().filter(|step| step.verb == Verb::Prune).map(|step| &step.id).collect();
+                let (inventory, _) = world.parent.as_ref().unwrap();
+                let total = inventory.values().filter(|recorded| !recorded.fresh).count();
+                let passes = !content.objects.is_empty() && (going.len() <= 5 || going.len() * 100 <= 20 * total);
+                if !passes && !going.is_empty() {
+                    self.approved(&commit.commit.id, &going);
                 }
             }
             _ => {}
         }
+    }
+
+    /// Every object that the sync itself has made is known by the UID that it has.
+    pub(super) fn known(&self) {
+        let inventory = self.world.parent.iter().flat_map(|(inventory, _)| inventory);
+        for (id, recorded) in inventory.filter(|(_, recorded)| recorded.applied) {
+            let Some(live) = self.world.live.get(id).filter(|live| live.fingerprint.is_some()) else { continue };
+            let known = recorded.uid == Short::of(&live.uid);
+            assert!(known || self.foreign.contains(id), "{id} was made anew, and that is forgotten");
+        }
+    }
+
+    /// Somebody approved the deletion of these objects: they were shown for this commit, and none of
+    /// them went by this approval already.
+    fn approved(&self, commit: &str, going: &BTreeSet<&ObjectId>) {
+        let world = &self.world;
+        let approved = world.asked.0.as_deref().unwrap_or_else(|| panic!("nobody approved {going:?}"));
+        let mut parts = approved.split('/');
+        assert_eq!(parts.next(), Some(commit), "approved is another commit");
+        let digest = parts.next();
+        let shown = |((of, set), objects): (&(String, String), &BTreeSet<ObjectId>)| {
+            of == commit && digest.is_none_or(|digest| digest == set) && going.iter().all(|id| objects.contains(*id))
+        };
+        assert!(world.shown.iter().any(shown), "{approved} was given for other objects than {going:?}");
+        let again = going.iter().find(|id| world.spent.contains(**id));
+        assert!(again.is_none(), "{again:?} is deleted once more by {approved}");
     }
 
     /// Nothing with our mark is lost: it is in the stored inventory, or in git.
@@ -76,7 +101,7 @@ impl Story {
             let ours = live.part_of.as_deref() == Some(SET) && live.terminating.is_none();
             let stored = world.parent.as_ref().is_some_and(|(inventory, _)| inventory.contains_key(id));
             let declared =
-                world.rendered.as_ref().is_some_and(|commit| world.commits[commit].objects.contains_key(&*id.name));
+                world.rendered.as_ref().is_some_and(|commit| world.content(commit).objects.contains_key(&*id.name));
             assert!(!ours || stored || declared, "{id} is lost: {:?}", world.log);
         }
         for id in &self.foreign {

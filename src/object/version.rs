@@ -4,17 +4,30 @@
 use std::cmp::Ordering;
 
 /// Whether what has the version `incoming` is surely older than what has the version `known`.
-pub(super) fn is_older(incoming: &str, known: &str) -> bool {
+#[must_use]
+pub fn is_older(incoming: &str, known: &str) -> bool {
     compare(incoming, known) == Some(Ordering::Less)
 }
 
 /// Whether what has the version `incoming` is surely not newer than what has the version `known`.
-pub(super) fn is_no_newer(incoming: &str, known: &str) -> bool {
+#[must_use]
+pub fn is_no_newer(incoming: &str, known: &str) -> bool {
     matches!(compare(incoming, known), Some(Ordering::Less | Ordering::Equal))
 }
 
+/// Whether what has the version `incoming` came after what has the version `known`: where the
+/// versions do not tell, the incoming did.
+#[must_use]
+pub fn is_newer(incoming: &str, known: &str) -> bool {
+    match compare(incoming, known) {
+        Some(order) => order == Ordering::Greater,
+        None => incoming != known,
+    }
+}
+
 /// Whether the versions do not tell which is newer.
-pub(super) fn is_unordered(incoming: &str, known: &str) -> bool {
+#[must_use]
+pub fn is_unordered(incoming: &str, known: &str) -> bool {
     compare(incoming, known).is_none()
 }
 
@@ -39,6 +52,7 @@ mod tests {
         {
             assert!(is_older(older, newer) && !is_older(newer, older), "{older} {newer}");
             assert!(is_no_newer(older, newer) && !is_no_newer(newer, older), "{older} {newer}");
+            assert!(is_newer(newer, older) && !is_newer(older, newer), "{older} {newer}");
         }
         assert!(!is_older("007", "7") && is_no_newer("007", "7"));
     }
@@ -47,7 +61,7 @@ mod tests {
     fn with_a_version_that_is_no_number_the_incoming_counts_as_newer() {
         for (incoming, known) in [("", "5"), ("5", ""), ("a1", "5"), ("5", "5a"), ("-1", "5"), ("٣", "5")] {
             assert!(!is_older(incoming, known) && !is_no_newer(incoming, known), "{incoming} {known}");
-            assert!(is_unordered(incoming, known));
+            assert!(is_unordered(incoming, known) && is_newer(incoming, known));
         }
     }
 }

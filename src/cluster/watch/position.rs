@@ -1,0 +1,84 @@
+//! From where a watch goes on, and whether that is still a version of the past. An API server whose history
+//! went back (etcd was restored) takes a version of the future without a word, and tells nothing until
+//! it gets there.
+
+use std::sync::Arc;
+
+use futures::future::try_join_all;
+use tokio::time::timeout;
+
+use super::{Ended, Stream, Trouble, TroubleKind, Watch};
+use crate::cluster::ApiError;
+use crate::cluster::list::Listed;
+use crate::cluster::store::{Doubt, Outdated, Verdict, verdict};
+use crate::object::version::is_older;
+
+/// What was learned over all connections of one watch.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// Up to where everything was heard.
+    seen: Option<Arc<str>>,
+    /// The server sends bookmarks.
+    bookmarks: bool,
+    /// The version to go on from may be one of the future by now.
+    pub unsure: bool,
+}
+
+impl Progress {
+    /// A stream has ended, `early` when that was before the time that it was asked for.
+    pub fn watched(&mut self, stream: &Stream<'_>, early: bool) {
+        let silent = self.bookmarks && !stream.bookmarks && !stream.news;
+        self.unsure |= early || silent;
+        self.bookmarks |= stream.bookmarks;
+        self.seen = Some(Arc::clone(&stream.version));
+    }
+}
+
+impl Watch {
+    /// Asks whether a version is still one of the past, before the watch goes on from there.
+    pub(super) async fn go_on(&self, version: Arc<str>, progress: &mut Progress) -> Ended {
+        let (gk, limit, selector) = (&self.sink.gk, self.sink.limits().list, self.selector());
+        let now = self.cluster.version_now(gk, &self.resource, self.place.as_deref(), &selector);
+        match timeout(limit, now).await.unwrap_or(Err(ApiError::Timeout(limit))) {
+            Ok(now) => {
+                progress.unsure = false;
+                Ended::Well((!is_older(&now, &version)).then_some(version))
+            }
+            Err(error) => self.failed((error, None), Some(version)),
+        }
+    }
+
+    /// Takes in a LIST, unless it is of the past.
+    pub(super) async fn take_in(&self, listed: Listed, progress: &mut Progress) -> Ended {
+        let outdated = self.sink.outdated(&self.place, &listed, progress.seen.as_ref());
+        let Listed { objects, version } = listed;
+        match outdated {
+            None => self.sink.listed(&self.place, objects, &version),
+            Some(Outdated { seen, doubts }) => match self.look_into(&doubts).await {
+                Err(error) => return self.failed((error, None), None),
+                Ok(Verdict::Lags) => {
+                    let error = format!(
+                        "the API server lists it as of resource version {version}, and {seen} was seen before: its cache lags"
+                    );
+                    let kind = TroubleKind::Answer;
+                    return Ended::Badly(Trouble { error, from: None, wish: None, worked: false, kind });
+                }
+                Ok(Verdict::WentBack) => {
+                    self.sink.listed_anew(&self.place, objects, &version);
+                    self.cluster.history().suspect();
+                }
+            },
+        }
+        progress.seen = Some(Arc::clone(&version));
+        progress.unsure = false;
+        Ended::Well(Some(version))
+    }
+
+    /// Asks about single objects, of which etcd itself says how they are.
+    async fn look_into(&self, doubts: &[Doubt]) -> Result<Verdict, ApiError> {
+        let looks = doubts.iter().map(|doubt| self.cluster.look_at(&doubt.id, &self.resource));
+        let now = try_join_all(looks).await?;
+        let now: Vec<_> = now.into_iter().map(|live| live.map(|live| live.resource_version)).collect();
+        Ok(verdict(doubts, &now))
+    }
+}

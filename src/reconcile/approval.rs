@@ -1,0 +1,77 @@
+//! What a person approved: when it is taken in, when it begins, and whether it still stands. What
+//! it is for, [`Approval`] says.
+
+use std::sync::Arc;
+
+use crate::plan::{Approval, Approved, Plan, Reason, Step, SyncStatus, Verb};
+
+use super::Machine;
+use super::cycle::Cycle;
+
+impl Machine {
+    /// Takes in the annotation as it is now. Another value is another approval, so what is left of
+    /// the one before is approved no longer.
+    pub(super) fn take_approval(&mut self) {
+        // What whoever approves could see: the status as it is stored.
+        let stored = self.stored.as_ref().map_or(&self.status, |(_, stored)| stored);
+        let (known, held) = (self.status.approval.as_ref(), stored.held.as_ref());
+        let approval = Approval::of(self.marks.approved.as_deref(), known, held);
+        if approval == self.status.approval {
+            return;
+        }
+        for recorded in self.inventory.values_mut() {
+            recorded.approved = false;
+        }
+        self.status = Arc::new(SyncStatus { approval, ..(*self.status).clone() });
+    }
+
+    /// What a person lets this commit prune although the guard would hold it.
+    pub(super) fn approved(&self, commit: &str) -> Approved<'_> {
+        match &self.status.approval {
+            _ if self.allow_prune => Approved::Everything,
+            Some(approval) => approval.at(commit),
+            None => Approved::Nothing,
+        }
+    }
+
+    /// Begins the approval by which a plan passed the guard: the inventory says from now on of which
+    /// objects it is. It is stored before the first of them is deleted.
+    pub(super) fn begin_approved(&mut self, plan: &Plan) {
+        if self.inventory.values().any(|recorded| recorded.approved) {
+            for step in plan.steps.iter().filter(|step| step.desired.is_some()) {
+                if let Some(recorded) = self.inventory.get_mut(&step.id) {
+                    recorded.approved = false;
+                }
+            }
+        }
+        let Some(approval) = self.status.approval.as_ref().filter(|approval| !approval.begun) else { return };
+        if !plan.by_approval || self.allow_prune {
+            return;
+        }
+        let approval = Some(Approval { begun: true, ..approval.clone() });
+        let goes = |step: &&Step| step.verb == Verb::Prune || matches!(step.reason, Reason::Awaits { .. });
+        for step in plan.steps.iter().filter(goes) {
+            if let Some(recorded) = self.inventory.get_mut(&step.id) {
+                recorded.approved = true;
+            }
+        }
+        self.status = Arc::new(SyncStatus { approval, ..(*self.status).clone() });
+    }
+
+    /// Whether the prune of a cycle may go out as far as approval is concerned: it needs none, or the
+    /// one by which it was planned still stands.
+    pub(super) fn still_approved(&self, cycle: &Cycle) -> bool {
+        if !cycle.plan.by_approval {
+            return true;
+        }
+        let approved = self.approved(&cycle.rendered.commit.id);
+        if let Approved::Shown(approval) = approved
+            && !approval.begun
+        {
+            // Another one than that of the plan.
+            return false;
+        }
+        let steps = cycle.plan.steps.iter().filter(|step| step.verb == Verb::Prune);
+        approved.covers(&steps.map(|step| &step.id).collect::<Vec<_>>(), &self.inventory)
+    }
+}
