@@ -143,20 +143,22 @@ impl Job<'_> {
         if self.stop.is_cancelled() {
             return None;
         }
-        Some(self.begun(step, unreachable).await)
+        self.begun(step, unreachable).await
     }
 
-    async fn begun(&self, step: &Step, unreachable: &AtomicBool) -> AppliedObject {
+    async fn begun(&self, step: &Step, unreachable: &AtomicBool) -> Option<AppliedObject> {
         if unreachable.load(Ordering::Relaxed) {
-            return skipped(step, "the API server cannot be reached".into());
+            return Some(skipped(step, "the API server cannot be reached".into()));
         }
-        let Some(desired) = &step.desired else { return skipped(step, "nothing is declared".into()) };
+        let Some(desired) = &step.desired else { return Some(skipped(step, "nothing is declared".into())) };
         let Some(resource) = self.resource_of(&step.id, Some(&desired.manifest.version)).await else {
             let kind = &step.id.gk.kind;
-            return failed(step, format!("the cluster has no kind {kind} in {}", desired.manifest.api_version()));
+            let why = format!("the cluster has no kind {kind} in {}", desired.manifest.api_version());
+            return Some(failed(step, why));
         };
-        let outcome = apply_one(self.cluster, step, desired, &resource, self.set_id).await;
-        match outcome {
+        let outcome = apply_one(self.cluster, step, desired, &resource, self.set_id, self.stop).await;
+        Some(match outcome {
+            Err(ApplyError::Stopped) => return None,
             Ok((result, live)) => {
                 let uid = Some(Arc::clone(&live.uid));
                 AppliedObject { id: step.id.clone(), uid, result, live: Some(live), problem: None, obstacle: None }
@@ -175,7 +177,7 @@ impl Job<'_> {
                     _ => refused_by(step, &error),
                 }
             }
-        }
+        })
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) enum ApplyError {
     Replaceable(Replaceable),
     /// It is another object than was planned for, or nobody knows whose any more.
     Changed,
+    /// It was stopped before anything was written.
+    Stopped,
     /// Its deletion did not end in this time.
     NotGone(Duration),
     /// It was deleted to be replaced, and could not be created again.
@@ -51,7 +53,7 @@ impl ApplyError {
         match self {
             Self::Api(error) | Self::Immutable { error, .. } | Self::NotAgain { error, .. } => Some(error),
             Self::Lost(cause) | Self::CoOwned { cause, .. } => cause.cause(),
-            Self::Replaceable(_) | Self::Changed | Self::NotGone(_) | Self::Atomic(_) => None,
+            Self::Replaceable(_) | Self::Changed | Self::Stopped | Self::NotGone(_) | Self::Atomic(_) => None,
         }
     }
 
@@ -107,6 +109,7 @@ impl fmt::Display for ApplyError {
             Self::Changed => {
                 out.write_str("it is another object than was planned for, or was changed since, so it is decided anew")
             }
+            Self::Stopped => out.write_str("it was stopped before anything was written"),
             Self::NotGone(after) => write!(
                 out,
                 "it is to be replaced, and its deletion did not end within {} s; its finalizers or its grace period hold it",

@@ -1,6 +1,7 @@
 //! Applying one object: what is sent, and what becomes of a refusal.
 
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{ApiError, Cluster, Resource};
 use crate::config::PrunePolicy;
@@ -38,9 +39,10 @@ pub(super) async fn apply_one(
     desired: &Desired,
     resource: &Resource,
     set_id: &str,
+    stop: &CancellationToken,
 ) -> Result<(ApplyResult, Observed), ApplyError> {
     if step.verb == Verb::Replace {
-        return replace(cluster, step, desired, resource, set_id).await.map_err(|error| match error {
+        return replace(cluster, step, desired, resource, set_id, stop).await.map_err(|error| match error {
             ApplyError::Api(error) => ApplyError::Api(shown(error, desired)),
             other => other,
         });

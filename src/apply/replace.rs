@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{ApiError, Cluster, Deletion, Resource, reduce};
 use crate::object::{GroupKind, Observed};
@@ -86,6 +87,7 @@ pub(super) async fn replace(
     desired: &Desired,
     resource: &Resource,
     set_id: &str,
+    stop: &CancellationToken,
 ) -> Result<(ApplyResult, Observed), ApplyError> {
     let (Some(planned), Reason::Immutable { fields, takes_claims }) = (&step.live, &step.reason) else {
         return Err(ApplyError::Changed);
@@ -93,6 +95,10 @@ pub(super) async fn replace(
     let (proof, now) = prove(cluster, desired, resource, set_id, fields.to_vec()).await?;
     if now.uid != planned.uid || !is_as_ours(&now, planned) || proof.takes_claims && !takes_claims {
         return Err(ApplyError::Changed);
+    }
+    // The proof takes a while, and whoever approved or asked for this may have changed their mind.
+    if stop.is_cancelled() {
+        return Err(ApplyError::Stopped);
     }
     if cluster.delete(&step.id, resource, &planned.uid).await? == Deletion::AnotherUid {
         return Err(ApplyError::Changed);

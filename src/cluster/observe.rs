@@ -82,7 +82,7 @@ impl Cluster {
         }
         let mut resources = BTreeMap::new();
         let mut vanished = Vec::new();
-        for gk in kinds.keys() {
+        for (gk, ids) in &kinds {
             let declared = wanted.versions.get(*gk).and_then(|version| discovery.resource(gk, version));
             match declared.or_else(|| discovery.preferred(gk)).filter(|resource| resource.listable) {
                 Some(resource) => {
@@ -91,7 +91,10 @@ impl Cluster {
                 // A kind that does not exist (yet) has no objects; one whose API is down may have.
                 None => match discovery.unreachable(gk) {
                     Some(why) => seen.unreadable.insert((*gk).clone(), None, why),
-                    None if !wanted.versions.contains_key(*gk) => vanished.push(*gk),
+                    // An orphan may be alive although git brings the kind along.
+                    None if !wanted.versions.contains_key(*gk) || ids.iter().any(|id| wanted.orphans.contains(*id)) => {
+                        vanished.push(*gk);
+                    }
                     None => {}
                 },
             }

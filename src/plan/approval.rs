@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::object::{Digest, ObjectId, Short};
 
-use super::{Held, Inventory};
+use super::{Held, Inventory, Plan};
 
 /// What the digest of a dead end begins with.
 const DESPITE: &str = "despite-";
@@ -83,22 +83,35 @@ impl Approval {
     /// Whether these objects, in their order, may go.
     fn covers(&self, going: &[&ObjectId], inventory: &Inventory) -> bool {
         if self.begun {
-            going.iter().all(|id| inventory.get(*id).is_some_and(|recorded| recorded.approved))
+            going.iter().all(|id| is_marked(inventory, id))
         } else {
-            let digest = self.digest.as_deref().map(|digest| digest.strip_prefix(DESPITE).unwrap_or(digest));
-            digest == Some(&digest_of(going.iter().copied()))
+            let shown = self.digest.as_deref();
+            let despite = shown.and_then(|digest| Some(digest.strip_prefix(DESPITE)?.split('-').next()?));
+            despite.or(shown) == Some(&digest_of(going.iter().copied()))
         }
     }
 
-    /// Whether these objects may go although objects of the commit are refused.
-    fn covers_despite(&self, going: &[&ObjectId], inventory: &Inventory) -> bool {
-        self.digest.as_ref().is_some_and(|digest| digest.starts_with(DESPITE)) && self.covers(going, inventory)
+    /// Whether what a plan deletes may go although these objects of its commit are refused, and no others:
+    /// who approved that has seen both.
+    fn covers_despite(&self, plan: &Plan, refused: &[&ObjectId], inventory: &Inventory) -> bool {
+        let shown = self.digest.as_deref().filter(|digest| digest.starts_with(DESPITE));
+        if !self.begun {
+            return shown == Some(&despite_digest(plan, refused));
+        }
+        let ending = format!("-{}", digest_of(refused.iter().copied()));
+        shown.is_some_and(|digest| digest.ends_with(&ending))
+            && plan.steps.iter().filter(|step| step.prunes()).all(|step| is_marked(inventory, &step.id))
     }
 }
 
-/// Stands for a set of objects that go although objects of their commit are refused.
-pub(super) fn despite_digest(objects: &[&ObjectId]) -> String {
-    format!("{DESPITE}{}", digest_of(objects.iter().copied()))
+fn is_marked(inventory: &Inventory, id: &ObjectId) -> bool {
+    inventory.get(id).is_some_and(|recorded| recorded.approved)
+}
+
+/// Stands for what a plan deletes although these objects of its commit are refused. The first part is what
+/// the guard asks about, so that one approval is enough for both.
+pub(super) fn despite_digest(plan: &Plan, refused: &[&ObjectId]) -> String {
+    format!("{DESPITE}{}-{}", plan.going, digest_of(refused.iter().copied()))
 }
 
 impl Held {
@@ -125,8 +138,8 @@ impl Approved<'_> {
     /// Whether these objects may go although objects of the commit are refused. `--allow-prune` is about
     /// the guard alone.
     #[must_use]
-    pub fn covers_despite(&self, going: &[&ObjectId], inventory: &Inventory) -> bool {
-        matches!(self, Self::Shown(approval) if approval.covers_despite(going, inventory))
+    pub fn covers_despite(&self, plan: &Plan, refused: &[&ObjectId], inventory: &Inventory) -> bool {
+        matches!(self, Self::Shown(approval) if approval.covers_despite(plan, refused, inventory))
     }
 }
 
@@ -156,7 +169,7 @@ pub fn digest_of<'a>(objects: impl IntoIterator<Item = &'a ObjectId>) -> String 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Recorded;
+    use crate::plan::{Reason, Recorded, Step, Verb};
 
     fn id(name: &str) -> ObjectId {
         ObjectId::new("", "ConfigMap", Some("shop"), name)
@@ -206,21 +219,37 @@ mod tests {
     fn an_approval_of_a_dead_end_is_one_of_the_guard_and_not_the_other_way_round() {
         let ids = [id("a"), id("b")];
         let going: Vec<&ObjectId> = ids.iter().collect();
-        let dead_end = Held { digest: despite_digest(&going), ..held(&["a", "b"]) };
+        let pruning = |names: &[&str]| {
+            let step = |name: &&str| Step {
+                id: id(name),
+                verb: Verb::Prune,
+                reason: Reason::RemovedFromGit,
+                desired: None,
+                live: None,
+            };
+            let steps: Vec<Step> = names.iter().map(step).collect();
+            let digest = digest_of(steps.iter().map(|step| &step.id));
+            Plan { steps, going: digest, ..Plan::default() }
+        };
+        let (both, one) = (pruning(&["a", "b"]), pruning(&["a"]));
+        let (new, other) = (id("new"), id("other"));
+        let dead_end = Held { digest: despite_digest(&both, &[&new]), ..held(&["a", "b"]) };
         let approval = |held: &Held| Approval::of(Some(&Approval::value_for(held, "now")), None, None).unwrap();
         let nothing = Inventory::new();
         let (of_guard, of_dead_end) = (approval(&held(&["a", "b"])), approval(&dead_end));
-        assert!(of_dead_end.at("c0ffee").covers(&going, &nothing));
-        assert!(of_dead_end.at("c0ffee").covers_despite(&going, &nothing));
-        assert!(!of_dead_end.at("c0ffee").covers_despite(&going[..1], &nothing), "another set");
-        assert!(!of_dead_end.at("c0ff").covers_despite(&going, &nothing), "another commit");
-        assert!(!of_guard.at("c0ffee").covers_despite(&going, &nothing));
-        assert!(!Approved::Everything.covers_despite(&going, &nothing));
+        assert!(of_dead_end.at("c0ffee").covers(&going, &nothing), "one approval is enough for both");
+        assert!(of_dead_end.at("c0ffee").covers_despite(&both, &[&new], &nothing));
+        assert!(!of_dead_end.at("c0ffee").covers_despite(&one, &[&new], &nothing), "another set");
+        assert!(!of_dead_end.at("c0ffee").covers_despite(&both, &[&new, &other], &nothing), "other refusals");
+        assert!(!of_dead_end.at("c0ff").covers_despite(&both, &[&new], &nothing), "another commit");
+        assert!(!of_guard.at("c0ffee").covers_despite(&both, &[&new], &nothing));
+        assert!(!Approved::Everything.covers_despite(&both, &[&new], &nothing));
         let approved = Recorded { approved: true, ..Recorded::default() };
         let left = Inventory::from([(id("a"), approved), (id("b"), Recorded::default())]);
         let begun = Approval { begun: true, ..of_dead_end };
-        assert!(begun.at("c0ffee").covers_despite(&going[..1], &left), "what is left of it");
-        assert!(!begun.at("c0ffee").covers_despite(&going, &left));
+        assert!(begun.at("c0ffee").covers_despite(&one, &[&new], &left), "what is left of it");
+        assert!(!begun.at("c0ffee").covers_despite(&one, &[&other], &left), "other refusals");
+        assert!(!begun.at("c0ffee").covers_despite(&both, &[&new], &left));
     }
 
     #[test]

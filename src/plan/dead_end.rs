@@ -22,10 +22,10 @@ pub fn dead_end(commit: &str, plan: &Plan, refused: &[&ObjectId], total: usize) 
     }
     let (objects, are) =
         if kept.len() == 1 { ("1 object".to_owned(), "is") } else { (format!("{} objects", kept.len()), "are") };
+    let digest = despite_digest(plan, refused);
     let (gone, refused) = (listed(&kept), listed(refused));
     let reason = format!("{objects} that left git {are} kept ({gone}), since the API server refuses {refused}");
     let objects = kept.iter().take(Held::MOST).map(|id| (*id).clone()).collect();
-    let digest = despite_digest(&kept);
     Some(Held { commit: commit.to_owned(), prune: kept.len(), total, reason, digest, objects })
 }
 
@@ -50,7 +50,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Reason, Step, Verb};
+    use crate::plan::{Reason, Step, Verb, digest_of};
 
     fn id(name: &str) -> ObjectId {
         ObjectId::new("", "Service", Some("shop"), name)
@@ -64,7 +64,9 @@ mod tests {
             desired: None,
             live: None,
         };
-        Plan { steps: names.iter().map(step).collect(), ..Plan::default() }
+        let steps: Vec<Step> = names.iter().map(step).collect();
+        let going = digest_of(steps.iter().map(|step| &step.id));
+        Plan { steps, going, ..Plan::default() }
     }
 
     #[test]

@@ -114,10 +114,17 @@ fn declare(
 ) -> (Verb, Reason) {
     match (in_place(facts, desired, live, recorded), live) {
         ((Verb::Configure, reason), Some(live)) => {
-            replace(facts.replaceable, facts.prune, desired, live).unwrap_or((Verb::Configure, reason))
+            let ours = is_ours(facts, live, recorded);
+            replace(facts.replaceable, facts.prune, desired, live, ours).unwrap_or((Verb::Configure, reason))
         }
         (decision, _) => decision,
     }
+}
+
+/// Whether what a deletion needs proves that the live object is one that this sync has applied.
+fn is_ours(facts: &Facts<'_>, live: &Observed, recorded: Option<&Recorded>) -> bool {
+    let another = recorded.is_some_and(|recorded| recorded.applied && recorded.uid != Short::of(&live.uid));
+    live.part_of.as_deref() == Some(facts.set_id) && live.fingerprint.is_some() && live.digest.is_some() && !another
 }
 
 /// What is to be done with an object that can be changed.

@@ -198,6 +198,8 @@ pub(super) fn guard(facts: &Facts<'_>, plan: &mut Plan) {
     // In the order of identities, as all steps are.
     let going: Vec<&ObjectId> = plan.steps.iter().filter(|step| step.deletes()).map(|step| &step.id).collect();
     let prune = going.len();
+    let digest = if prune == 0 { String::new() } else { digest_of(going.iter().copied()) };
+    plan.going.clone_from(&digest);
     let again = match plan.count(Verb::Replace) {
         0 => String::new(),
         replaced => format!(" ({replaced} of them to create again)"),
@@ -228,7 +230,6 @@ pub(super) fn guard(facts: &Facts<'_>, plan: &mut Plan) {
     if facts.approved != Approved::Nothing {
         reason.push_str("; the approval of this commit was given for other objects, or was carried out already");
     }
-    let digest = digest_of(going.iter().copied());
     let objects = going.iter().take(Held::MOST).map(|id| (*id).clone()).collect();
     for step in &mut plan.steps {
         if let Reason::Immutable { fields, .. } = &step.reason {

@@ -32,6 +32,8 @@ pub type Replaceables = BTreeMap<ObjectId, Replaceable>;
 /// Why an object is not replaced although it asks for that and could be made again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotReplaced {
+    /// Nothing proves that the live object is one that this sync has applied.
+    NotOurs,
     /// The live object or git says `deletion: detach`.
     Detach,
     /// Another object controls it.
@@ -47,6 +49,7 @@ impl NotReplaced {
     #[must_use]
     pub fn why(self) -> &'static str {
         match self {
+            Self::NotOurs => "nothing proves that this sync has applied it",
             Self::Detach => "it says deletion: detach",
             Self::Controlled => "another object controls it",
             Self::KeptKind => "what goes with an object of this kind does not come back with it",
@@ -59,6 +62,7 @@ impl NotReplaced {
 impl fmt::Display for NotReplaced {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let way_out = match self {
+            Self::NotOurs => "put the fields back in git until it is adopted, or delete it by hand",
             Self::Detach => "remove that in a commit of its own, or put the fields back in git",
             Self::Controlled => "put the fields back in git",
             Self::KeptKind => {
@@ -79,13 +83,15 @@ pub(super) fn replace(
     policy: &PrunePolicy,
     desired: &Desired,
     live: &Observed,
+    ours: bool,
 ) -> Option<(Verb, Reason)> {
     let proof = known.get(&live.id)?;
     if proof.uid != live.uid || proof.digest != desired.digest || !desired.manifest.directives.replace {
         return None;
     }
     let fields = Arc::clone(&proof.fields);
-    Some(match may_replace(policy, desired, live, proof.takes_claims) {
+    let against = if ours { may_replace(policy, desired, live, proof.takes_claims) } else { Err(NotReplaced::NotOurs) };
+    Some(match against {
         Ok(()) => (Verb::Replace, Reason::Immutable { fields, takes_claims: proof.takes_claims }),
         Err(why) => (Verb::Refuse, Reason::NotReplaced { fields, why }),
     })
@@ -175,7 +181,7 @@ mod tests {
         let (desired, live) = object("apps", "Deployment", &opted_in());
         let known = proof(&desired, &live, false);
         let verb = |known, desired: &Desired, live: &Observed| {
-            replace(known, &PrunePolicy::default(), desired, live).map(|(verb, _)| verb)
+            replace(known, &PrunePolicy::default(), desired, live, true).map(|(verb, _)| verb)
         };
         assert_eq!(verb(&known, &desired, &live), Some(Verb::Replace));
         let nothing = Replaceables::new();
@@ -224,7 +230,8 @@ mod tests {
             (live.detach, live.controlled) = (state == "detach", state == "controlled");
             let told = (kind, annotations, state, takes_claims, include);
             assert_eq!(may_replace(&policy(include), &desired, &live, takes_claims), expected, "{told:?}");
-            let (verb, _) = replace(&proof(&desired, &live, takes_claims), &policy(include), &desired, &live).unwrap();
+            let (verb, _) =
+                replace(&proof(&desired, &live, takes_claims), &policy(include), &desired, &live, true).unwrap();
             assert_eq!(verb, if expected.is_ok() { Verb::Replace } else { Verb::Refuse }, "{told:?}");
         }
     }

@@ -377,6 +377,8 @@ pub struct Plan {
     pub held: Option<Held>,
     /// The guard would hold the prune, had a person not approved it.
     pub by_approval: bool,
+    /// Stands for the objects that the guard counts ([`super::digest_of`]); empty where there are none.
+    pub going: String,
     /// Why nothing may be pruned in this cycle, other than the guard.
     pub blocked: Option<String>,
     /// The CRD behind each kind of an object that is to go: `plural.group`.

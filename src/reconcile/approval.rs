@@ -9,6 +9,11 @@ use crate::plan::{Approval, Approved, Plan, Reason, Step, SyncStatus, Verb};
 use super::Machine;
 use super::cycle::Cycle;
 
+/// Whether a plan deletes an object, now or once another one is gone: what an approval is for.
+pub(super) fn goes(step: &Step) -> bool {
+    step.deletes() || step.prunes() || matches!(step.reason, Reason::Awaits { .. })
+}
+
 impl Machine {
     /// Takes in the annotation as it is now. Another value is another approval, so what is left of
     /// the one before is approved no longer.
@@ -50,8 +55,7 @@ impl Machine {
             return;
         }
         let approval = Some(Approval { begun: true, ..approval.clone() });
-        let goes = |step: &&Step| step.deletes() || matches!(step.reason, Reason::Awaits { .. });
-        for step in plan.steps.iter().filter(goes) {
+        for step in plan.steps.iter().filter(|step| goes(step)) {
             if let Some(recorded) = self.inventory.get_mut(&step.id) {
                 recorded.approved = true;
             }
@@ -64,7 +68,7 @@ impl Machine {
     pub(super) fn still_approved(&self, cycle: &Cycle, verb: Verb) -> bool {
         let steps = cycle.plan.steps.iter().filter(|step| step.verb == verb && cycle.writes.contains(&step.id));
         let going: Vec<&ObjectId> = steps.map(|step| &step.id).collect();
-        if !cycle.plan.by_approval || going.is_empty() {
+        if !(cycle.plan.by_approval || cycle.obstacles.despite) || going.is_empty() {
             return true;
         }
         let approved = self.approved(&cycle.rendered.commit.id);

@@ -224,10 +224,8 @@ impl Machine {
 
     /// Whether the next poll waits for a cycle that was left for newer commits again and again.
     pub(super) fn polls_wait(&self) -> bool {
-        let writes_nothing_yet = matches!(
-            self.work,
-            Work::Rendering { .. } | Work::Observing { .. } | Work::Healing { .. } | Work::Announcing { .. }
-        );
+        let writes_nothing_yet =
+            matches!(self.work, Work::Rendering { .. } | Work::Observing { .. } | Work::Announcing { .. });
         self.standing.overtaken >= OVERTAKEN && writes_nothing_yet && !self.standing.awaits_poll()
     }
 

@@ -249,7 +249,9 @@ impl Cycle {
                 Some(Obstacle::Other) | None => {}
             }
         }
-        self.writes.clear();
+        // Its orphans are still to be deleted.
+        let plan = Arc::clone(&self.plan);
+        self.writes.retain(|id| plan.position(id).is_some_and(|at| plan.steps[at].prunes()));
         replaceable
     }
 

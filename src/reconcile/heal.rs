@@ -239,7 +239,9 @@ impl Machine {
             }
         }
         self.lane.release(object);
-        if let Some(cycle) = self.work.healing() {
+        // What was not begun, and waits again, is awaited on.
+        let ended = !self.lane.is_due(object);
+        if let Some(cycle) = self.work.healing().filter(|_| ended) {
             cycle.awaits.remove(object);
         }
         self.go_on(now);

@@ -175,6 +175,8 @@ impl Lane {
 
     pub fn block(&mut self, on: ObjectId, id: ObjectId, waiting: Waiting) {
         self.later.remove(&id);
+        // Who depends on it cannot begin either, and is not to be awaited.
+        self.dropped = true;
         self.blocked.entry(on).or_default().entry(id).or_insert(waiting);
     }
 

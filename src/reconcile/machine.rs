@@ -288,7 +288,7 @@ impl Machine {
         let look = self.next_look();
         let cycle = self.next_cycle.filter(|_| idle && !self.standing.awaits_poll());
         let overdue = self.overdue_at.filter(|_| idle && !self.standing.awaits_poll());
-        let audit = self.audit.next().filter(|_| self.basis_of_heals().is_some());
+        let audit = self.audit.next().filter(|_| self.view.len() > 0 && self.basis_of_heals().is_some());
         [look, cycle, flush, overdue, self.lane.next(), audit].into_iter().flatten().min()
     }
 

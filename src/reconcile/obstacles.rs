@@ -5,8 +5,9 @@
 use std::sync::Arc;
 
 use crate::object::ObjectId;
-use crate::plan::{Approval, Held, Reason, Replaceable, Step, SyncStatus, dead_end};
+use crate::plan::{Approval, Held, Reason, Replaceable, SyncStatus, dead_end};
 
+use super::approval::goes;
 use super::basis::Act;
 use super::cycle::Cycle;
 use super::lane::Found;
@@ -102,9 +103,8 @@ impl Machine {
         let total = self.inventory.values().filter(|recorded| !recorded.fresh).count();
         let refused: Vec<&ObjectId> = cycle.obstacles.refused.iter().collect();
         let Some(held) = dead_end(&cycle.rendered.commit.id, &cycle.plan, &refused, total) else { return false };
-        let going = orphans(cycle);
         let approved = self.approved(&cycle.rendered.commit.id);
-        cycle.obstacles.despite = approved.covers_despite(&going, &self.inventory);
+        cycle.obstacles.despite = approved.covers_despite(&cycle.plan, &refused, &self.inventory);
         if !cycle.obstacles.despite {
             cycle.obstacles.dead_end = Some(held);
         }
@@ -116,7 +116,7 @@ impl Machine {
     pub(super) fn begin_despite(&mut self, cycle: &Cycle) -> bool {
         let Some(approval) = self.status.approval.as_ref().filter(|approval| !approval.begun) else { return false };
         let approval = Some(Approval { begun: true, ..approval.clone() });
-        for id in orphans(cycle) {
+        for id in cycle.plan.steps.iter().filter(|step| goes(step)).map(|step| &step.id) {
             if let Some(recorded) = self.inventory.get_mut(id) {
                 recorded.approved = true;
             }
@@ -152,9 +152,4 @@ impl Machine {
         };
         cycle.obstacles.dead_end.as_ref().map(way).unwrap_or_default()
     }
-}
-
-/// What a plan prunes.
-fn orphans(cycle: &Cycle) -> Vec<&ObjectId> {
-    cycle.plan.steps.iter().filter(|step| Step::prunes(step)).map(|step| &step.id).collect()
 }

@@ -202,6 +202,32 @@ impl Machine {
             }
         }
         let heals = drifted.iter().filter(|step| step.applies()).map(|step| &step.id);
-        heals.filter(|id| self.lane.is_due(id) || self.lane.is_running(id)).cloned().collect()
+        let stuck = self.behind_what_is_blocked();
+        let begins = |id: &ObjectId| self.lane.is_due(id) && !stuck.contains(id);
+        heals.filter(|id| begins(id) || self.lane.is_running(id)).cloned().collect()
+    }
+
+    /// What cannot be healed before a Namespace or CRD is there again, itself or by way of what it depends
+    /// on. Linear in what waits and its dependencies.
+    pub(super) fn behind_what_is_blocked(&self) -> BTreeSet<ObjectId> {
+        let mut stuck: BTreeSet<ObjectId> = self.lane.blocked.values().flat_map(BTreeMap::keys).cloned().collect();
+        if stuck.is_empty() {
+            return stuck;
+        }
+        let mut dependents: BTreeMap<&ObjectId, Vec<&ObjectId>> = BTreeMap::new();
+        for (_, id) in self.lane.waiting.keys() {
+            for on in self.view.desired(id).into_iter().flat_map(|desired| &desired.manifest.directives.depends_on) {
+                dependents.entry(on).or_default().push(id);
+            }
+        }
+        let mut open: Vec<ObjectId> = stuck.iter().cloned().collect();
+        while let Some(on) = open.pop() {
+            for id in dependents.get(&on).into_iter().flatten() {
+                if stuck.insert((*id).clone()) {
+                    open.push((*id).clone());
+                }
+            }
+        }
+        stuck
     }
 }

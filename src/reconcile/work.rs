@@ -83,8 +83,10 @@ impl Machine {
         if !std::mem::take(&mut self.lane.dropped) {
             return;
         }
+        let stuck = self.behind_what_is_blocked();
         if let Work::Healing { cycle } = &mut self.work {
-            cycle.awaits.retain(|id| self.lane.is_due(id) || self.lane.is_running(id));
+            let begins = |id: &ObjectId| self.lane.is_due(id) && !stuck.contains(id);
+            cycle.awaits.retain(|id| begins(id) || self.lane.is_running(id));
         }
         self.go_on(now);
     }
@@ -197,6 +199,10 @@ impl Machine {
         let prunes = cycle.plan.steps.iter().any(Step::prunes);
         cycle.cut_short |= prunes && self.stands(Act::Prune(&cycle)).is_err();
         if cycle.cut_short || !prunes || !self.is_free_to_prune(&mut cycle) {
+            // What is not deleted is written no longer, and what was seen of it meanwhile counts.
+            for object in &std::mem::take(&mut cycle.writes) {
+                self.written(object, None, now);
+            }
             return self.end(cycle, now);
         }
         if cycle.obstacles.despite && self.begin_despite(&cycle) {

@@ -186,7 +186,7 @@ impl Keep {
 
 /// What can be the id of a commit, or a digest: anything longer was written by somebody else.
 fn is_hash(text: &str) -> bool {
-    text.len() <= 64
+    text.len() <= 128
 }
 
 /// Whether where the objects come from can be kept whole.

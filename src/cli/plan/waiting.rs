@@ -19,9 +19,9 @@ pub(super) fn keep_what_waits(plan: &mut Plan, answers: &[Answer<'_>], facts: &F
         }
     }
     let total = facts.inventory.values().filter(|recorded| !recorded.fresh).count();
-    let held = dead_end(facts.commit, plan, &refused.iter().collect::<Vec<_>>(), total).filter(|_| others.is_empty());
-    let pruned: Vec<&ObjectId> = plan.steps.iter().filter(|step| step.prunes()).map(|step| &step.id).collect();
-    if held.is_some() && facts.approved.covers_despite(&pruned, facts.inventory) {
+    let by_server: Vec<&ObjectId> = refused.iter().collect();
+    let held = dead_end(facts.commit, plan, &by_server, total).filter(|_| others.is_empty());
+    if held.is_some() && facts.approved.covers_despite(plan, &by_server, facts.inventory) {
         return;
     }
     let unapplied: Vec<&ObjectId> = refused.iter().chain(&others).collect();

@@ -166,11 +166,14 @@ fn an_approval_that_is_withdrawn_during_the_apply_prunes_nothing() {
     let names = |from: usize, to: usize| (from..to).map(|n| format!("o{n:02}")).collect::<Vec<_>>();
     let mut world = World::synced(names(0, 20));
     world.push("cut", ["o00", "new"]);
-    world.approve("cut");
-    world.now += world.config.interval;
-    world.step(Input::Tick);
+    world.refused.insert("new".into());
+    world.pass(60);
+    world.approve_held();
+    // What was refused is applied by the very cycle that is to prune.
+    world.refused.clear();
     let apply = world.until("Apply");
     let apply = world.take(apply);
+    assert!(world.machine.status().approval.as_ref().is_some_and(|approval| approval.begun), "the plan rests on it");
     world.mark(|marks| marks.approved = None);
     world.carry_out(apply);
     world.pass(60);
