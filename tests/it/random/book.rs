@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use driftless::apply::Parent;
 use driftless::object::Short;
+use driftless::plan::Commit;
 use serde_json::{Value, json};
 
 use super::declared::{Content, DELETION, Dir, Places, State, Sync};
@@ -62,6 +63,9 @@ pub struct Book {
     pub dirs: Vec<Dir>,
     /// The first of them that it may still follow, and the newest commit that it is known to have worked on.
     from: (usize, usize),
+    /// The newest commit that its parent says it works on: by no older one is anything written, heals included.
+    /// The other syncs may know less of it.
+    works_on: usize,
     /// Suspended, with nothing under way; the newest commit then.
     pub still: Option<usize>,
     /// The parent as it is in the cluster.
@@ -93,6 +97,7 @@ impl Book {
             parent: places.parent(sync),
             dirs: vec![dir],
             from: (0, 0),
+            works_on: 0,
             still: None,
             stored: None,
             approved: BTreeMap::new(),
@@ -117,8 +122,8 @@ impl Book {
 
     /// Whether one of those fits. It works on none that is older than all that do.
     fn since(&mut self, facts: &Facts<'_>, fits: impl Fn(&Self, &str, &Content) -> bool) -> bool {
-        let fitting: Vec<_> =
-            self.open(facts).filter(|(_, id, content)| fits(self, id, content)).map(|(at, ..)| at).collect();
+        let newer = self.open(facts).filter(|((_, commit), ..)| *commit >= self.works_on);
+        let fitting: Vec<_> = newer.filter(|(_, id, content)| fits(self, id, content)).map(|(at, ..)| at).collect();
         let dir = fitting.iter().map(|(dir, _)| *dir).min();
         let commit = fitting.iter().map(|(_, commit)| *commit).min();
         let Some(from) = dir.zip(commit) else { return false };
@@ -285,9 +290,11 @@ impl Book {
             return;
         }
         let parent = Parent::from_live(&ask.object(), &[]).expect("a parent as the agent writes it");
-        let synced = parent.status.synced.as_ref().map(|commit| &commit.id);
-        let synced = facts.commits.iter().rposition(|(commit, _)| Some(commit) == synced);
-        self.from.1 = self.from.1.max(synced.unwrap_or_default());
+        let position =
+            |of: Option<&Commit>| facts.commits.iter().rposition(|(id, _)| of.is_some_and(|of| of.id == *id));
+        let (synced, attempted) = (parent.status.synced.as_ref(), parent.status.attempted.as_ref());
+        self.from.1 = self.from.1.max(position(synced).unwrap_or_default());
+        self.works_on = self.works_on.max(position(attempted).unwrap_or_default());
         let mut dirs = self.dirs.iter().enumerate().skip(self.from.0);
         if let Some((follows, _)) = dirs.find(|(_, dir)| dir.path() == parent.status.path) {
             self.from.0 = follows;
