@@ -49,13 +49,6 @@ impl Reserved {
         Self { namespace, syncs: syncs.into_iter().collect() }
     }
 
-    /// Whether these have to do with more than is known: a `ConfigMap` in the agent's namespace that
-    /// is called like a parent, of a sync that is not among those known.
-    #[must_use]
-    pub fn may_be_parent(&self, id: &ObjectId) -> bool {
-        self.is_in_namespace(id) && id.gk.is("", "ConfigMap") && id.name.starts_with(names::PARENT_PREFIX)
-    }
-
     /// Whether an object of this identity is the agent's own, and what it is to it.
     #[must_use]
     pub fn own(&self, id: &ObjectId) -> Option<Own> {
