@@ -8,6 +8,7 @@ mod events;
 mod fence;
 mod health;
 mod history;
+mod immutable;
 mod leadership;
 mod lease;
 mod list;
@@ -30,5 +31,6 @@ pub use leadership::{Instants, LEASE, Leadership, NotLeader, RENEW_WITHIN, RETRY
 pub use lease::{Candidate, LEASE_NAME, Record, Step, leases};
 pub use live::{Followed, Live};
 pub use observe::{Seen, Wanted, reduce};
+pub use takeover::Taken;
 pub(crate) use takeover::{taken, unite};
 pub use write::{Applied, Deletion, DryRun};

@@ -16,6 +16,8 @@ mod lane;
 mod machine;
 mod marks;
 mod news;
+mod obstacles;
+mod overdue;
 mod quiet;
 mod record;
 mod report;

@@ -21,7 +21,7 @@ use crate::config::{SyncConfig, SyncName};
 use crate::object::{Change, ObjectId};
 use crate::observe::{Event, SyncResult};
 use crate::plan::{Inventory, Phase, Problem};
-use crate::reconcile::{Effect, Input, Machine, Notice};
+use crate::reconcile::{Effect, Input, Machine, Moment, Notice};
 use crate::render::Cache;
 use crate::source::Git;
 
@@ -44,6 +44,8 @@ pub struct Driver {
     /// End after the first cycle that comes to a result.
     pub once: bool,
     pub stop: CancellationToken,
+    /// For so long it is known to the other syncs and does nothing else: many that start at once are spread.
+    pub(super) begin_after: Duration,
     pub(super) marks: Option<watch::Receiver<Option<AllMarks>>>,
 }
 
@@ -53,7 +55,7 @@ impl Driver {
     /// A driver that hears of annotations only when it starts.
     #[must_use]
     pub fn new(context: Context, config: Arc<SyncConfig>, stop: CancellationToken) -> Self {
-        Self { context, config, allow_prune: false, once: false, stop, marks: None }
+        Self { context, config, allow_prune: false, once: false, stop, begin_after: Duration::ZERO, marks: None }
     }
 
     /// Runs until stopped, or, with `once`, until the first result. What is under way when the stop
@@ -62,6 +64,9 @@ impl Driver {
         let name: Arc<str> = self.config.name.as_str().into();
         let set_id = applyset_id(&Parent::name(&self.config.name), &self.context.namespace, "ConfigMap", "");
         self.context.registry.enter(&self.config, &set_id);
+        if !self.begin_after.is_zero() {
+            self.stop.run_until_cancelled(tokio::time::sleep(self.begin_after)).await?;
+        }
         // Asked before the parent is read: what was read before that was certain may be outdated.
         let led = self.context.leadership.is_held();
         let parent = match self.first_read(&name, led).await {
@@ -97,7 +102,7 @@ impl Driver {
         let (applied_one, applied) = mpsc::unbounded_channel();
         let (watched, set) = (cluster.clone(), set_id.clone());
         let worker = Worker {
-            git: Git::open(&self.config, &self.context.data_dir),
+            git: Git::open_among(&self.config, &self.context.data_dir, self.context.budget.turns.clone()),
             parent: ParentStore::new(
                 self.context.cluster.clone(),
                 Arc::clone(&self.context.namespace),
@@ -231,7 +236,7 @@ impl Driver {
                 inputs.insert(0, Input::Stop);
             }
             for input in inputs.drain(..) {
-                for effect in machine.step(input, self.context.now()) {
+                for effect in step(&mut machine, input, self.context.now()) {
                     // Noted always: the other syncs want every phase, not only those up to the first end.
                     let noted = self.note(&effect);
                     ending = ending.or(noted);
@@ -321,6 +326,21 @@ impl Driver {
         self.context.registry.waits(&self.config.name, !waiting.is_empty());
         waiting
     }
+}
+
+/// A step of the machine. One that plans takes time with the number of objects: the other tasks of the thread
+/// go on meanwhile.
+fn step(machine: &mut Machine, input: Input, now: Moment) -> Vec<Effect> {
+    let plans = matches!(
+        input,
+        Input::Rendered { .. }
+            | Input::Observed { .. }
+            | Input::ParentWritten { .. }
+            | Input::Applied { .. }
+            | Input::Pruned { .. }
+            | Input::Leads { .. }
+    );
+    if plans { tokio::task::block_in_place(|| machine.step(input, now)) } else { machine.step(input, now) }
 }
 
 /// What the watches see next; never, without any.

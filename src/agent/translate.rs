@@ -48,6 +48,7 @@ pub(super) fn notice(sync: &Arc<str>, notice: Notice) -> Vec<Event> {
             sync,
             create: plan.count(Verb::Create),
             configure: plan.count(Verb::Configure),
+            replace: plan.count(Verb::Replace),
             unchanged: plan.count(Verb::Unchanged),
             prune: plan.count(Verb::Prune),
             refuse: plan.count(Verb::Refuse),

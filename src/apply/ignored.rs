@@ -13,7 +13,7 @@ use crate::object::{Entry, FieldPath, entries, names, only};
 use crate::plan::Desired;
 
 use super::body;
-use super::object::ApplyError;
+use super::error::ApplyError;
 
 /// How often to begin anew when somebody writes in between.
 const ATTEMPTS: usize = 8;
@@ -83,7 +83,10 @@ pub(super) async fn write(
             write_some(cluster, desired, resource, set_id).await
         };
         match outcome {
-            Err(ApplyError::Api(error)) if error.is_conflict() && attempt < ATTEMPTS => {
+            // Also where another object has got the name since it was read.
+            Err(ApplyError::Api(error))
+                if (error.is_conflict() || error.is_about("metadata.uid")) && attempt < ATTEMPTS =>
+            {
                 attempt += 1;
             }
             outcome => return outcome,

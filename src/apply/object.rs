@@ -1,82 +1,16 @@
-//! Applying one object: what is sent, what its refusal means, and replacing it where it asks
-//! for that.
+//! Applying one object: what is sent, and what becomes of a refusal.
 
-use std::fmt;
-use std::time::{Duration, Instant};
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::cluster::{ApiError, Cluster, Deletion, Resource};
-use crate::object::{FieldPath, Observed, names};
-use crate::plan::{ApplyResult, Desired, Step};
+use crate::cluster::{ApiError, Cluster, Resource};
+use crate::config::PrunePolicy;
+use crate::object::{Observed, names};
+use crate::plan::{ApplyResult, Desired, Replaceable, Step, Verb, may_replace};
 
-use super::ignored::{ignored, write};
-
-/// How long a replaced object may take to be gone.
-const GONE: Duration = Duration::from_mins(1);
-/// In place of a Secret's value.
-const HIDDEN: &str = "<hidden>";
-
-/// Why an object was not applied, in words for people.
-#[derive(Debug)]
-pub(super) enum ApplyError {
-    Api(ApiError),
-    Immutable {
-        fields: Vec<String>,
-        message: String,
-        /// Whether data would go with the object.
-        data: bool,
-    },
-    NotGone,
-    /// A field is to be ignored that is written only together with others.
-    Atomic(FieldPath),
-}
-
-impl ApplyError {
-    pub fn cause(&self) -> Option<&ApiError> {
-        match self {
-            Self::Api(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl From<ApiError> for ApplyError {
-    fn from(error: ApiError) -> Self {
-        Self::Api(error)
-    }
-}
-
-impl fmt::Display for ApplyError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Api(error) => error.fmt(out),
-            Self::Immutable { fields, message, data: true } => write!(
-                out,
-                "{} cannot be changed in place, and a claim that is deleted takes its data along; put back in git what the cluster has, or move the data to a claim of another name ({message})",
-                fields.join(", ")
-            ),
-            Self::Immutable { fields, message, data: false } => write!(
-                out,
-                "{} cannot be changed in place; set the annotation {}: \"true\" to have the object deleted and created again ({message})",
-                fields.join(", "),
-                names::REPLACE
-            ),
-            Self::Atomic(path) => write!(
-                out,
-                "{} names {path}, which is written only as a part of the field around it; name that field",
-                names::IGNORE_FIELDS
-            ),
-            Self::NotGone => write!(
-                out,
-                "it is to be replaced, and its deletion did not end within {} s; its finalizers or its grace period hold it",
-                GONE.as_secs()
-            ),
-        }
-    }
-}
+use super::error::{ApplyError, shown};
+use super::ignored::ignored;
+use super::owners::{may_be_adopted, write};
+use super::replace::{prove, replace, takes_claims};
 
 /// What is sent for an object: the manifest with our label and digest, and where it exists,
 /// without the fields that are left to others.
@@ -105,32 +39,23 @@ pub(super) async fn apply_one(
     resource: &Resource,
     set_id: &str,
 ) -> Result<(ApplyResult, Observed), ApplyError> {
-    let refused = |error: ApiError| describe(error, desired);
-    if step.live.as_ref().is_some_and(|live| live.takeover) {
-        match cluster.take_over(&step.id, resource).await {
-            // Somebody wrote in between; once more on what they wrote.
-            Err(error) if error.is_conflict() => cluster.take_over(&step.id, resource).await.map_err(refused)?,
-            other => other.map_err(refused)?,
-        }
+    if step.verb == Verb::Replace {
+        return replace(cluster, step, desired, resource, set_id).await.map_err(|error| match error {
+            ApplyError::Api(error) => ApplyError::Api(shown(error, desired)),
+            other => other,
+        });
     }
-    let mut outcome = write(cluster, desired, resource, set_id).await;
-    if step.live.is_some() && matches!(&outcome, Err(ApplyError::Api(error)) if error.is_about_port_names()) {
-        cluster.take_over_ports(&step.id, resource).await.map_err(refused)?;
-        outcome = write(cluster, desired, resource, set_id).await;
-    }
-    match outcome {
+    let refusal = |error| refusal(cluster, step, desired, resource, set_id, error);
+    match write(cluster, step, desired, resource, set_id).await {
         Ok(applied) => Ok((compare(step, &applied.live), applied.live)),
-        Err(ApplyError::Api(error)) => match (error.immutable_fields(), &step.live) {
-            (Some(_), Some(live)) if desired.manifest.directives.replace => {
-                replace(cluster, step, live, resource).await?;
-                let applied = write(cluster, desired, resource, set_id).await.map_err(|error| match error {
-                    ApplyError::Api(error) => refused(error),
-                    other => other,
-                })?;
-                Ok((ApplyResult::Replaced, applied.live))
-            }
-            _ => Err(refused(error)),
-        },
+        Err(ApplyError::Api(error)) => Err(refusal(error).await),
+        Err(ApplyError::CoOwned { cause, error }) => {
+            let cause = match *cause {
+                ApplyError::Api(error) => refusal(error).await,
+                other => other,
+            };
+            Err(ApplyError::CoOwned { cause: Box::new(cause), error: shown(error, desired) })
+        }
         Err(other) => Err(other),
     }
 }
@@ -144,63 +69,52 @@ fn compare(step: &Step, after: &Observed) -> ApplyResult {
     }
 }
 
-async fn replace(cluster: &Cluster, step: &Step, live: &Observed, resource: &Resource) -> Result<(), ApplyError> {
-    if cluster.delete(&step.id, resource, &live.uid).await? == Deletion::Gone {
-        return Ok(());
-    }
-    let until = Instant::now() + GONE;
-    let mut pause = Duration::from_millis(50);
-    while cluster.look_at(&step.id, resource).await?.is_some_and(|now| now.uid == live.uid) {
-        if Instant::now() > until {
-            return Err(ApplyError::NotGone);
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(2));
-    }
-    Ok(())
-}
-
-/// Says what a refusal means. The server repeats values that it does not like, so the message
-/// about a Secret goes through a sieve that knows them.
-pub(super) fn describe(error: ApiError, desired: &Desired) -> ApplyError {
-    let error = if desired.manifest.is_secret() {
-        let secrets = values(&desired.manifest.to_value());
-        error.map_messages(|message| hide(message, &secrets))
-    } else {
-        error
+/// What a refusal to apply an object means. Of one that cannot be changed in place, and asks to be
+/// replaced then, it is found out whether it could be created again; nothing is written.
+pub(super) async fn refusal(
+    cluster: &Cluster,
+    step: &Step,
+    desired: &Desired,
+    resource: &Resource,
+    set_id: &str,
+    error: ApiError,
+) -> ApplyError {
+    let (Some(fields), Some(live)) = (error.immutable_fields(), &step.live) else {
+        return ApplyError::Api(shown(error, desired));
     };
-    match error.immutable_fields() {
-        Some(fields) => {
-            let data = desired.manifest.id.gk.is("", "PersistentVolumeClaim");
-            ApplyError::Immutable { fields, message: error.to_string(), data }
-        }
-        None => ApplyError::Api(error),
+    if desired.manifest.directives.replace {
+        return match prove(cluster, desired, resource, set_id, fields).await {
+            Ok((proof, _)) => ApplyError::Replaceable(proof),
+            Err(other) => other,
+        };
     }
+    // Only for the advice, so that one which cannot be read is no obstacle.
+    let whole = cluster.read(&step.id, resource).await.ok().flatten();
+    let claims = whole.is_some_and(|live| takes_claims(&live));
+    let against = may_replace(&PrunePolicy::default(), desired, live, claims).err();
+    ApplyError::Immutable { fields, error: shown(error, desired), against }
 }
 
-/// Says what a refusal means, as text for people.
-#[must_use]
-pub fn explain(error: ApiError, desired: &Desired) -> String {
-    describe(error, desired).to_string()
-}
-
-/// Every text in a Secret's data, as it stands there and decoded, the longest first.
-fn values(secret: &Value) -> Vec<String> {
-    let mut values = Vec::new();
-    for value in secret.get("data").and_then(Value::as_object).into_iter().flatten().map(|(_, value)| value) {
-        let text = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-        if let Some(plain) = STANDARD.decode(&text).ok().and_then(|bytes| String::from_utf8(bytes).ok()) {
-            values.push(plain);
-        }
-        values.push(text);
+/// What the refusal of a dry run means. `None`: an apply may succeed all the same, since it takes over
+/// fields of others before. Otherwise the object could be replaced.
+///
+/// # Errors
+/// What is wrong, for people.
+pub async fn explain(
+    cluster: &Cluster,
+    step: &Step,
+    desired: &Desired,
+    resource: &Resource,
+    set_id: &str,
+    error: ApiError,
+) -> Result<Option<Replaceable>, String> {
+    if may_be_adopted(cluster, step, desired, resource, set_id, &error).await {
+        return Ok(None);
     }
-    values.retain(|value| !value.trim().is_empty());
-    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-    values
-}
-
-fn hide(message: &str, secrets: &[String]) -> String {
-    secrets.iter().fold(message.to_owned(), |text, secret| text.replace(secret.as_str(), HIDDEN))
+    match refusal(cluster, step, desired, resource, set_id, error).await {
+        ApplyError::Replaceable(proof) => Ok(Some(proof)),
+        other => Err(other.to_string()),
+    }
 }
 
 #[cfg(test)]
@@ -238,49 +152,5 @@ mod tests {
         assert_eq!(spec(Some(&live)), rest);
         let without_item = json!({"spec": {"template": {"spec": {"containers": [{"name": "other"}]}}}});
         assert_eq!(spec(Some(&without_item)), json!({"template": whole["template"]}));
-    }
-
-    #[test]
-    fn a_refused_secret_shows_no_value() {
-        let wanted = desired(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"},
-            "data": {"password": "aHVudGVyMg==", "port": "5432"}}));
-        let answer = ApiError::Refused {
-            code: 422,
-            reason: "Invalid".into(),
-            message: "got aHVudGVyMg== and hunter2 and Value:5432".into(),
-            causes: Vec::new(),
-        };
-        let text = describe(answer, &wanted).to_string();
-        assert_eq!(text, "got <hidden> and <hidden> and Value:<hidden>");
-    }
-
-    /// What is told when the server refuses to change a field of an object of this kind.
-    fn immutable(kind: &str, field: &str) -> String {
-        let wanted = desired(json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "s"}}));
-        let answer = ApiError::Refused {
-            code: 422,
-            reason: "Invalid".into(),
-            message: "it is invalid".into(),
-            causes: vec![crate::cluster::Cause {
-                reason: "FieldValueInvalid".into(),
-                message: "field is immutable".into(),
-                field: field.into(),
-            }],
-        };
-        describe(answer, &wanted).to_string()
-    }
-
-    #[test]
-    fn an_immutable_field_is_named_with_the_way_out() {
-        let text = immutable("Service", "spec.clusterIP");
-        assert!(text.starts_with("spec.clusterIP cannot be changed in place"), "{text}");
-        assert!(text.contains("driftless.dev/replace"), "{text}");
-    }
-
-    #[test]
-    fn nobody_is_advised_to_delete_data() {
-        let text = immutable("PersistentVolumeClaim", "spec.storageClassName");
-        assert!(text.starts_with("spec.storageClassName cannot be changed in place"), "{text}");
-        assert!(!text.contains("driftless.dev/replace"), "{text}");
     }
 }

@@ -11,7 +11,7 @@ use super::{CliError, Common, Session};
 use crate::agent::config_maps;
 use crate::apply::Parent;
 use crate::cluster::Cluster;
-use crate::object::{ObjectId, names};
+use crate::object::{Harmless, ObjectId, names};
 use crate::plan::{Approval, Held};
 
 #[derive(Debug, Args)]
@@ -45,7 +45,7 @@ pub(super) async fn approve(common: &Common, options: &ApproveArguments) -> Resu
     let (cluster, parent) = find(common, &options.sync).await?;
     let sync = &options.sync;
     let Some(held) = &parent.status.held else {
-        return Err(CliError::Text(format!("the guard holds no prune of sync {sync}; there is nothing to approve")));
+        return Err(CliError::Text(format!("no prune of sync {sync} is held; there is nothing to approve")));
     };
     let short = held.commit.get(..12).unwrap_or(&held.commit);
     let other = |wanted: &&String| wanted.is_empty() || !held.commit.starts_with(wanted.as_str());
@@ -62,7 +62,14 @@ pub(super) async fn approve(common: &Common, options: &ApproveArguments) -> Resu
     print(&shown(sync, held))?;
     let value = Approval::value_for(held, &Timestamp::now().to_string());
     annotate(&cluster, &parent, names::APPROVE, value.into()).await?;
-    print(&format!("approved: sync {sync} may delete {} of {} objects with commit {short}\n", held.prune, held.total))
+    let despite =
+        if held.is_dead_end() { format!(", before all of it is applied: {}", held.reason) } else { String::new() };
+    print(&format!(
+        "approved: sync {sync} may delete {} of {} objects with commit {short}{}\n",
+        held.prune,
+        held.total,
+        Harmless(&despite)
+    ))
 }
 
 /// What is held, as far as the parent lists it.

@@ -2,6 +2,7 @@
 //! is declared where the permission for that is missing.
 
 mod report;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -12,9 +13,10 @@ use futures::StreamExt as _;
 
 use self::report::Answer;
 pub(super) use self::report::{PlannedStep, SyncPlan};
+use self::waiting::keep_what_waits;
 use super::plan_text;
 use super::render::read;
-use super::session::{json, others, print, yaml};
+use super::session::{json, others, overdue_since, print, yaml};
 use super::{CliError, Common, Output, Session};
 use crate::agent::{Takeable, bar_without_right, find_digest_key, read_parents};
 use crate::apply::{Parent, applyset_id, body, explain, leftovers, trial, without_ignored};
@@ -22,8 +24,8 @@ use crate::cluster::{Cluster, Discovery, DryRun, Wanted};
 use crate::config::{Config, SyncConfig};
 use crate::object::{DigestKey, GroupKind, Scope, project};
 use crate::plan::{
-    Approved, Declaration, Facts, Inventory, Others, Problem, Provenance, Reserved, Resolved, Step, Unsettled, diff,
-    plan as decide, resolve, waves,
+    Approved, Declaration, Facts, Inventory, Others, Problem, Provenance, Replaceables, Reserved, Resolved, Step,
+    Unsettled, diff, plan as decide, resolve, unorderable,
 };
 use crate::reconcile::RenderedCommit;
 
@@ -179,12 +181,13 @@ impl Survey {
         let (cluster_of_all, known) = (&self.cluster, &mut Takeable::new());
         bar_without_right(cluster_of_all, &self.discovery, &mut others, orphans, account, known).await;
         let mut problems: Vec<Problem> = rendered.problems.iter().chain(&resolved.problems).cloned().collect();
-        problems.extend(waves(&resolved.desired).1);
+        problems.extend(unorderable(&resolved.desired));
         let doubt = (!problems.is_empty()).then(|| format!("{} of the manifests cannot be used", problems.len()));
         let approval = parent.and_then(Parent::approval);
+        let approved = approval.as_ref().map_or(Approved::Nothing, |approval| approval.at(&rendered.commit.id));
         let origin = parent.and_then(|parent| Provenance::stored(&parent.status));
         let source_change = origin.and_then(|origin| origin.change_to(&Provenance::of(sync)));
-        let decided = decide(&Facts {
+        let facts = Facts {
             set_id: &set_id,
             commit: &rendered.commit.id,
             desired: &resolved.desired,
@@ -195,33 +198,41 @@ impl Survey {
             inventory,
             prune: &sync.prune,
             drift: sync.drift,
-            approved: approval.as_ref().map_or(Approved::Nothing, |approval| approval.at(&rendered.commit.id)),
+            approved,
             others: &others,
             source_change: source_change.as_deref(),
             cut: &BTreeSet::new(),
-        });
+            overdue_since: overdue_since(sync.timeout),
+            replaceable: &Replaceables::new(),
+        };
+        let before = decide(&facts);
         let mut asked = Vec::new();
-        for step in decided.steps.iter().filter(|step| step.applies()) {
+        for step in before.steps.iter().filter(|step| step.applies()) {
             asked.push(self.ask(&cluster, step, &set_id));
         }
-        let answers: Vec<Answer<'_>> = futures::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+        let mut answers: Vec<Answer<'_>> = futures::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+        // What can only be replaced shows with the answers, and the guard counts it.
+        let proved = answers.iter_mut().filter_map(|answer| Some((answer.step.id.clone(), answer.replaceable.take()?)));
+        let replaceable: Replaceables = proved.collect();
+        let mut decided = decide(&Facts { replaceable: &replaceable, ..facts });
         let mut report = SyncPlan {
             sync: sync.name.to_string(),
             commit: rendered.commit.short().to_owned(),
             subject: rendered.commit.subject.clone(),
             reference: sync.source.reference.to_string(),
             path: sync.path.to_string(),
-            held: decided.held.clone(),
             problems,
             ..SyncPlan::default()
         };
+        keep_what_waits(&mut decided, &answers, &facts);
+        report.held.clone_from(&decided.held);
         report.fill(&decided.steps, answers);
         Ok(report)
     }
 
     /// Finds out what applying one object would change.
     async fn ask<'a>(&self, cluster: &Cluster, step: &'a Step, set_id: &str) -> Answer<'a> {
-        let answer = |difference, by_declaration| Answer { step, difference, by_declaration };
+        let answer = |difference, by_declaration| Answer { step, difference, by_declaration, replaceable: None };
         let Some(desired) = &step.desired else { return answer(Ok(None), false) };
         let secret = desired.manifest.is_secret();
         let made = |by_declaration| answer(Ok(diff(None, Some(&body(desired, set_id, None)), secret)), by_declaration);
@@ -245,13 +256,17 @@ impl Survey {
             Some(live) => answer(Ok(diff(Some(&project(live, &declared)), Some(&declared), secret)), by_declaration),
             None => made(by_declaration),
         };
+        let explained = async |error| match explain(cluster, step, desired, resource, set_id, error).await {
+            Ok(replaceable) => Answer { replaceable, ..by_content(false) },
+            Err(why) => answer(Err(why), false),
+        };
         match cluster.apply(&step.id, resource, &asked, DryRun::Yes).await {
             Ok(mut applied) => {
                 let whole = live.as_ref().or(before.as_ref());
                 if let Some(change) = whole.and_then(|whole| leftovers(&step.id.gk, whole, &mut applied.object)) {
                     match cluster.try_change(&step.id, resource, &change).await {
                         Ok(object) => applied.object = object,
-                        Err(error) => return answer(Err(explain(error, desired)), false),
+                        Err(error) => return explained(error).await,
                     }
                 }
                 without_ignored(desired, live.as_ref(), &mut applied.object);
@@ -260,10 +275,7 @@ impl Survey {
             Err(error) if error.denied().is_some() => by_content(true),
             // Its Namespace is created by the same commit.
             Err(error) if error.is_not_found() => by_content(false),
-            Err(error) if error.immutable_fields().is_some() && desired.manifest.directives.replace => {
-                by_content(false)
-            }
-            Err(error) => answer(Err(explain(error, desired)), false),
+            Err(error) => explained(error).await,
         }
     }
 }

@@ -17,7 +17,7 @@ fn one(plan: &SyncPlan, paint: Paint) -> String {
         format!("{}  {} {}\n", paint.bold(&plan.sync), plan.commit, paint.dim(&Harmless(&plan.subject).to_string()));
     for step in &plan.steps {
         let origin = step.origin.as_ref().map(|origin| format!("  {origin}")).unwrap_or_default();
-        let head = format!("{} {:<9} {}", mark(step), step.verb, step.object);
+        let head = format!("{} {:<9} {}", mark(step), label(step), step.object);
         out += &format!(
             "{}  {}{}\n",
             coloured(step, &head, paint),
@@ -38,7 +38,7 @@ fn one(plan: &SyncPlan, paint: Paint) -> String {
     if let Some(held) = &plan.held {
         let commit = held.commit.get(..12).unwrap_or(&held.commit);
         out += &format!(
-            "{} {}; nothing is pruned until `driftless approve {}` for commit {commit}\n",
+            "{} {}; nothing is deleted until `driftless approve {}` for commit {commit}\n",
             paint.yellow("held:"),
             Harmless(&held.reason),
             plan.sync
@@ -54,10 +54,16 @@ fn summary(plan: &SyncPlan) -> String {
     if !plan.changes() && plan.problems.is_empty() {
         return format!("{}: nothing is to change, {} objects are as in git", plan.sync, plan.unchanged);
     }
+    let replace = if plan.replace == 0 { String::new() } else { format!("{} to replace (deletes), ", plan.replace) };
     format!(
-        "{}: {} to create, {} to configure, {} to prune, {} unchanged",
+        "{}: {} to create, {} to configure, {replace}{} to prune, {} unchanged",
         plan.sync, plan.create, plan.configure, plan.prune, plan.unchanged
     )
+}
+
+/// The verb, with what it may hide.
+fn label(step: &PlannedStep) -> &'static str {
+    if step.verb == "replace" { "replace (deletes)" } else { step.verb }
 }
 
 fn mark(step: &PlannedStep) -> &'static str {
@@ -65,6 +71,7 @@ fn mark(step: &PlannedStep) -> &'static str {
         "create" => "+",
         "configure" => "~",
         "prune" | "detach" => "-",
+        "replace" => "±",
         "refuse" => "!",
         _ => " ",
     }
@@ -74,7 +81,7 @@ fn coloured(step: &PlannedStep, text: &str, paint: Paint) -> String {
     match step.verb {
         "create" => paint.green(text),
         "configure" | "wait" | "report" => paint.yellow(text),
-        "prune" | "detach" | "refuse" => paint.red(text),
+        "prune" | "detach" | "refuse" | "replace" => paint.red(text),
         _ => text.to_owned(),
     }
 }
@@ -89,11 +96,17 @@ fn diff_line(line: &str, paint: Paint) -> String {
 }
 
 pub(super) fn markdown(plans: &[SyncPlan]) -> String {
-    let mut out = String::from(
-        "### driftless plan\n\n| sync | commit | create | configure | prune | unchanged |\n| --- | --- | --- | --- | --- | --- |\n",
+    // A column of its own only where it says something.
+    let replaces = plans.iter().any(|plan| plan.replace > 0);
+    let column = |text: &'static str| if replaces { text } else { "" };
+    let (head, rule) = (column(" replace (deletes) |"), column(" --- |"));
+    let mut out = format!(
+        "### driftless plan\n\n| sync | commit | create | configure |{head} prune | unchanged |\n| --- | --- | --- | --- |{rule} --- | --- |\n"
     );
     for plan in plans {
-        let figures = [plan.create, plan.configure, plan.prune, plan.unchanged].map(|figure| figure.to_string());
+        let replace = Some(plan.replace).filter(|_| replaces);
+        let figures = [Some(plan.create), Some(plan.configure), replace, Some(plan.prune), Some(plan.unchanged)];
+        let figures: Vec<String> = figures.into_iter().flatten().map(|figure| figure.to_string()).collect();
         out += &format!("| {} | `{}` | {} |\n", plan.sync, plan.commit, figures.join(" | "));
     }
     for plan in plans {
@@ -107,7 +120,7 @@ pub(super) fn markdown(plans: &[SyncPlan]) -> String {
             out += &format!("\n- note on {}: {}\n", plan.sync, inline(note));
         }
         for step in &plan.steps {
-            let (verb, object, reason) = (step.verb, step.object.to_string(), &step.reason);
+            let (verb, object, reason) = (label(step), step.object.to_string(), &step.reason);
             out +=
                 &format!("\n<details><summary>{verb} <code>{}</code>: {}</summary>\n\n", html(&object), html(reason));
             // A fence longer than any in the content cannot be closed by it.
@@ -162,6 +175,19 @@ mod tests {
              +  image: a:2\n\
              shop: 0 to create, 1 to configure, 0 to prune, 3 unchanged\n"
         );
+    }
+
+    #[test]
+    fn a_replacement_is_shown_as_the_deletion_that_it_is() {
+        let mut replacing = plan();
+        (replacing.configure, replacing.replace) = (0, 1);
+        replacing.steps[0].verb = "replace";
+        let text = one(&replacing, Paint::off());
+        assert!(text.contains("\n± replace (deletes) Deployment shop/web"), "{text}");
+        assert!(text.contains("0 to configure, 1 to replace (deletes), 0 to prune"), "{text}");
+        let text = markdown(&[replacing]);
+        assert!(text.contains("| configure | replace (deletes) | prune |"), "{text}");
+        assert!(text.contains("| 0 | 0 | 1 | 0 | 3 |") && text.contains("<summary>replace (deletes) <code>"), "{text}");
     }
 
     #[test]

@@ -193,11 +193,12 @@ fn details(one: &Standing, objects: bool, paint: Paint) -> String {
     }
     if let Some(held) = &one.status.held {
         out += &format!(
-            "  {} {} of {} objects wait for: driftless approve {}\n",
+            "  {} {} of {} objects wait for: driftless approve {} ({})\n",
             paint.yellow("held:"),
             held.prune,
             held.total,
-            one.status.sync
+            one.status.sync,
+            Harmless(&held.reason)
         );
     }
     if let Some(shortened) = &one.status.shortened {

@@ -181,6 +181,18 @@ impl ApiError {
         matches!(self, Self::Refused { code: 422, causes, .. } if causes.iter().any(|cause| is_name(&cause.field)))
     }
 
+    /// The server would answer the same request in the same way again, as long as neither the object
+    /// nor the cluster is another: validation, admission (a webhook that does not answer included), a
+    /// missing permission. A server that is busy, a conflict and a kind that is not served are not that.
+    #[must_use]
+    pub fn is_definite(&self) -> bool {
+        match self {
+            Self::Refused { code: 400 | 403 | 413 | 422, .. } => !self.is_about_a_terminating_namespace(),
+            Self::Refused { code: 500, message, .. } => message.contains("failed calling webhook"),
+            _ => self.is_not_found(),
+        }
+    }
+
     /// The server answers this while it is busy or starting; the same request may go through later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -188,28 +200,6 @@ impl ApiError {
             Self::Refused { code, .. } => matches!(code, 429 | 500 | 502 | 503 | 504),
             Self::Unreachable(_) | Self::Timeout(_) | Self::Garbled(_) => true,
             Self::NotLeader(_) | Self::Configuration(_) => false,
-        }
-    }
-
-    /// The fields that cannot be changed in place, when that is why an update was refused. The
-    /// API has no code of its own for this, so the words of its validation are what there is
-    /// (k8s.io/apimachinery, `validation.FieldImmutableErrorMsg`, and those of single kinds).
-    #[must_use]
-    pub fn immutable_fields(&self) -> Option<Vec<String>> {
-        // Not 403: that is authorisation or an admission webhook, whose words may be the same, and an
-        // object is not to be deleted and created again for them.
-        let Self::Refused { code: 422, causes, message, .. } = self else { return None };
-        let immutable = |text: &str| {
-            ["immutable", "may not change", "may not be changed", "updates to statefulset spec"]
-                .iter()
-                .any(|words| text.contains(words))
-        };
-        let fields: Vec<String> =
-            causes.iter().filter(|cause| immutable(&cause.message)).map(|cause| cause.field.clone()).collect();
-        if fields.is_empty() && immutable(message) {
-            Some(vec!["spec".into()])
-        } else {
-            Some(fields).filter(|fields| !fields.is_empty())
         }
     }
 
@@ -241,15 +231,19 @@ mod tests {
     }
 
     #[test]
-    fn immutable_fields_are_named() {
-        let error = answer(422, "Invalid value: \"x\": field is immutable", "spec.selector");
-        assert_eq!(error.immutable_fields(), Some(vec!["spec.selector".into()]));
-        let error =
-            answer(422, "Forbidden: pod updates may not change fields other than `spec.containers[*].image`", "spec");
-        assert_eq!(error.immutable_fields(), Some(vec!["spec".into()]));
-        assert_eq!(answer(422, "Required value", "spec.ports").immutable_fields(), None);
-        assert_eq!(answer(409, "field is immutable", "spec").immutable_fields(), None);
-        assert_eq!(answer(403, "admission webhook: immutable", "spec").immutable_fields(), None);
+    fn what_is_refused_for_good_is_told_from_what_may_go_through_later() {
+        for (code, message) in [(422, "is invalid"), (403, "denied"), (400, "unknown field")] {
+            assert!(answer(code, message, "spec").is_definite(), "{code}");
+        }
+        assert!(answer(500, "Internal error occurred: failed calling webhook \"w\": no endpoints", "").is_definite());
+        for (code, message) in
+            [(500, "etcdserver: leader changed"), (409, "conflict"), (429, "busy"), (503, "starting")]
+        {
+            assert!(!answer(code, message, "").is_definite(), "{code}");
+        }
+        assert!(!ApiError::Unreachable("refused".into()).is_definite());
+        let leaving = json!({"reason": "Forbidden", "details": {"causes": [{"reason": "NamespaceTerminating"}]}});
+        assert!(!ApiError::from_answer(403, leaving.to_string().as_bytes()).is_definite());
     }
 
     #[test]

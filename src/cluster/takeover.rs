@@ -13,18 +13,39 @@ use crate::object::{GroupKind, ObjectId, names};
 
 pub(super) const JSON_PATCH: &str = "application/json-patch+json";
 
+/// How often to try to give fields back while others write the object.
+const RETURNS: usize = 5;
+
 /// Takes out of an entry of `managedFields` the fields that are to be ours.
 type Take = fn(&GroupKind, &mut Value) -> Value;
+
+/// Fields of others that have become ours, with what is needed to give them back.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// `managedFields` before.
+    before: Vec<Value>,
+    /// The object's resource version afterwards.
+    version: Value,
+}
+
+impl Taken {
+    /// Both takeovers of one object as one, of which `later` came second.
+    #[must_use]
+    pub fn and(self, later: Option<Self>) -> Self {
+        let version = later.map_or(self.version, |later| later.version);
+        Self { version, ..self }
+    }
+}
 
 impl Cluster {
     /// Makes the fields ours that `kubectl` owns of a live object, and if that is not in any `ApplySet`
     /// yet, those of other agents too. Guarded by the resource version: if somebody writes in between,
-    /// nothing happens (409).
+    /// nothing happens (409). `None`: there was nothing to take.
     ///
     /// # Errors
     /// The request fails, or is refused.
-    pub async fn take_over(&self, id: &ObjectId, resource: &Resource) -> Result<(), ApiError> {
-        let Some(live) = self.read(id, resource).await? else { return Ok(()) };
+    pub async fn take_over(&self, id: &ObjectId, resource: &Resource) -> Result<Option<Taken>, ApiError> {
+        let Some(live) = self.read(id, resource).await? else { return Ok(None) };
         self.take_from(&live, id, resource, if names::is_in_no_set(&live) { of_agents } else { of_kubectl }).await
     }
 
@@ -33,7 +54,7 @@ impl Cluster {
     /// # Errors
     /// The request fails, or is refused.
     pub async fn take_back(&self, id: &ObjectId, resource: &Resource) -> Result<(), ApiError> {
-        self.take(id, resource, of_initial).await
+        self.take(id, resource, of_initial).await.map(drop)
     }
 
     /// Makes ports ours that others have set, guarded likewise. A port whose number or protocol
@@ -42,21 +63,91 @@ impl Cluster {
     ///
     /// # Errors
     /// The request fails, or is refused.
-    pub async fn take_over_ports(&self, id: &ObjectId, resource: &Resource) -> Result<(), ApiError> {
+    pub async fn take_over_ports(&self, id: &ObjectId, resource: &Resource) -> Result<Option<Taken>, ApiError> {
         self.take(id, resource, ports).await
     }
 
-    async fn take(&self, id: &ObjectId, resource: &Resource, take: Take) -> Result<(), ApiError> {
-        let Some(live) = self.read(id, resource).await? else { return Ok(()) };
+    /// Gives back what was taken for an apply that did not succeed, so that everybody owns what they
+    /// owned before. Where somebody has written since, their changes stay.
+    ///
+    /// # Errors
+    /// The request fails, or is refused.
+    pub async fn give_back(&self, id: &ObjectId, resource: &Resource, taken: &Taken) -> Result<(), ApiError> {
+        let mut tried = 0;
+        loop {
+            let Some(live) = self.read(id, resource).await? else { return Ok(()) };
+            let Some(change) = return_of(&live, taken) else { return Ok(()) };
+            tried += 1;
+            match self.change_owners(id, resource, &change).await {
+                Err(error) if error.is_conflict() && tried < RETURNS => {}
+                other => return other.map(drop),
+            }
+        }
+    }
+
+    async fn take(&self, id: &ObjectId, resource: &Resource, take: Take) -> Result<Option<Taken>, ApiError> {
+        let Some(live) = self.read(id, resource).await? else { return Ok(None) };
         self.take_from(&live, id, resource, take).await
     }
 
-    async fn take_from(&self, live: &Value, id: &ObjectId, resource: &Resource, take: Take) -> Result<(), ApiError> {
-        let Some(change) = takeover(&id.gk, live, take) else { return Ok(()) };
+    async fn take_from(
+        &self,
+        live: &Value,
+        id: &ObjectId,
+        resource: &Resource,
+        take: Take,
+    ) -> Result<Option<Taken>, ApiError> {
+        let Some(change) = takeover(&id.gk, live, take) else { return Ok(None) };
+        let after = self.change_owners(id, resource, &change).await?;
+        let version = after["metadata"]["resourceVersion"].clone();
+        Ok(Some(Taken { before: entries(live).cloned().collect(), version }))
+    }
+
+    async fn change_owners(&self, id: &ObjectId, resource: &Resource, change: &Value) -> Result<Value, ApiError> {
         let body = Some((JSON_PATCH, change.to_string().into_bytes()));
         let path = format!("{}?fieldManager={}", resource.path(id), names::FIELD_MANAGER);
-        self.call(&Call { verb: "patch", method: Method::PATCH, path, accept: JSON, body }).await.map(drop)
+        self.call(&Call { verb: "patch", method: Method::PATCH, path, accept: JSON, body }).await
     }
+}
+
+fn entries(live: &Value) -> impl Iterator<Item = &Value> {
+    live.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten()
+}
+
+/// The JSON patch that makes `managedFields` what they were before a takeover, and keeps what others
+/// have done since.
+fn return_of(live: &Value, taken: &Taken) -> Option<Value> {
+    let ours = taken.before.iter().find(|entry| is_ours(entry));
+    let returned = if live["metadata"]["resourceVersion"] == taken.version {
+        taken.before.clone()
+    } else {
+        let mut now: Vec<Value> = entries(live).filter(|entry| !is_ours(entry)).cloned().collect();
+        for before in taken.before.iter().filter(|entry| !is_ours(entry)) {
+            match now.iter_mut().find(|entry| is_same_owner(entry, before)) {
+                Some(entry) => unite(&mut entry["fieldsV1"], &before["fieldsV1"]),
+                None => now.push(before.clone()),
+            }
+        }
+        now.extend(ours.cloned());
+        now
+    };
+    let same = entries(live).eq(&returned);
+    (!same).then(|| owners(live, &returned))
+}
+
+/// Entries are told apart by these (KEP-555).
+fn is_same_owner(one: &Value, other: &Value) -> bool {
+    ["manager", "operation", "apiVersion", "subresource"].iter().all(|key| one.get(key) == other.get(key))
+}
+
+/// The JSON patch that sets `managedFields`, if nobody has written the object since it was read.
+fn owners(live: &Value, entries: &[Value]) -> Value {
+    let metadata = &live["metadata"];
+    json!([
+        {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
+        {"op": "replace", "path": "/metadata/managedFields", "value": entries},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+    ])
 }
 
 /// The JSON patch that moves fields of others into our own Apply entry.
@@ -87,11 +178,7 @@ fn takeover(gk: &GroupKind, live: &Value, take: Take) -> Option<Value> {
         unite(&mut entry["fieldsV1"], fields);
     }
     kept.push(entry);
-    Some(json!([
-        {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
-        {"op": "replace", "path": "/metadata/managedFields", "value": kept},
-        {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
-    ]))
+    Some(owners(live, &kept))
 }
 
 fn is_ours(entry: &Value) -> bool {
@@ -198,6 +285,36 @@ mod tests {
         let live = live(&[entry("kubectl-rollout", "Update", &json!({"f:spec": {}}))]);
         assert_eq!(takeover(&any(), &live, of_kubectl), None);
         assert_eq!(takeover(&any(), &live, ports), None);
+    }
+
+    fn taken(before: &Value, version: &str) -> Taken {
+        Taken { before: entries(before).cloned().collect(), version: version.into() }
+    }
+
+    #[test]
+    fn what_was_taken_is_given_back_as_it_was() {
+        let kubectl = entry("kubectl", "Update", &json!({"f:data": {"f:a": {}}}));
+        let before = live(&[kubectl]);
+        let after = live(&[entry("driftless", "Apply", &json!({"f:data": {"f:a": {}}}))]);
+        let patch = return_of(&after, &taken(&before, "7")).unwrap();
+        assert_eq!(patch[1]["value"], before["metadata"]["managedFields"]);
+        assert_eq!(patch[2]["value"], "7");
+        assert_eq!(return_of(&before, &taken(&before, "7")), None, "nothing to give back");
+    }
+
+    #[test]
+    fn what_others_did_since_stays_when_fields_are_given_back() {
+        let ours = entry("driftless", "Apply", &json!({"f:data": {"f:ours": {}}}));
+        let flux = |fields: &Value| entry("kustomize-controller", "Apply", fields);
+        let before = live(&[ours.clone(), flux(&json!({"f:data": {"f:a": {}}}))]);
+        let since = [
+            entry("driftless", "Apply", &json!({"f:data": {"f:ours": {}, "f:a": {}}})),
+            flux(&json!({"f:data": {"f:b": {}}})),
+            entry("somebody", "Update", &json!({"f:data": {"f:c": {}}})),
+        ];
+        let patch = return_of(&live(&since), &taken(&before, "5")).unwrap();
+        let both = flux(&json!({"f:data": {"f:a": {}, "f:b": {}}}));
+        assert_eq!(patch[1]["value"], json!([both, since[2], ours]));
     }
 
     #[test]

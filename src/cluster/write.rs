@@ -188,6 +188,27 @@ impl Cluster {
         self.call(&Call { verb: "create", method: Method::POST, path, accept: JSON, body }).await
     }
 
+    /// Asks whether an object would be admitted if it were created now. Where one of the same name
+    /// exists, the answer to an object that would be is 409 ([`ApiError::is_already_exists`]): the
+    /// server looks for it last, after validation and all admission.
+    ///
+    /// # Errors
+    /// The request fails, or is refused; it exists.
+    pub async fn try_create(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        object: &Value,
+    ) -> Result<Value, ApiError> {
+        let path = format!(
+            "{}?fieldManager={}&fieldValidation=Strict&dryRun=All",
+            resource.collection(namespace),
+            names::FIELD_MANAGER
+        );
+        let body = Some((JSON, object.to_string().into_bytes()));
+        self.call(&Call { verb: "create", method: Method::POST, path, accept: JSON, body }).await
+    }
+
     /// Asks whether a request would be allowed (`SelfSubjectAccessReview`).
     pub async fn may(&self, access: Access) -> (Access, Result<bool, ApiError>) {
         let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",

@@ -103,6 +103,8 @@ pub enum Event {
         sync: Arc<str>,
         create: usize,
         configure: usize,
+        /// To delete and to create again.
+        replace: usize,
         unchanged: usize,
         prune: usize,
         refuse: usize,

@@ -29,9 +29,10 @@ pub(super) fn level(event: &Event) -> Option<Level> {
     Some(match event {
         Event::Status { .. } | Event::ContestedNow { .. } => return None,
         Event::Looked { result: LookResult::Unchanged | LookResult::Fetched, .. }
-        | Event::Applied { result: ApplyResult::Unchanged, .. }
+        // The end of the cycle says of all that are skipped, in few words, why.
+        | Event::Applied { result: ApplyResult::Unchanged | ApplyResult::Skipped, .. }
         | Event::Applied { again: true, .. }
-        | Event::Planned { create: 0, configure: 0, prune: 0, refuse: 0, .. }
+        | Event::Planned { create: 0, configure: 0, replace: 0, prune: 0, refuse: 0, .. }
         | Event::SyncEnded { result: SyncResult::Synced, changed: 0, lag: None, .. }
         | Event::SyncEnded { result: SyncResult::Unhealthy | SyncResult::Held, again: true, .. }
         | Event::StandingBy { commit: None, .. }
@@ -42,7 +43,10 @@ pub(super) fn level(event: &Event) -> Option<Level> {
         | Event::DriftHealed { .. }
         | Event::DriftGone { .. }
         | Event::Uncontested { .. }
-        | Event::Pruned { result: PruneResult::Deleted | PruneResult::Detached | PruneResult::Kept, .. }
+        | Event::Pruned {
+            result: PruneResult::Deleted | PruneResult::Detached | PruneResult::Kept | PruneResult::Waiting,
+            ..
+        }
         | Event::SyncEnded { result: SyncResult::Synced, .. }
         | Event::Suspended { .. }
         | Event::Resumed { .. }
@@ -52,7 +56,6 @@ pub(super) fn level(event: &Event) -> Option<Level> {
         | Event::ConfigLoaded { .. }
         | Event::Note { .. } => Level::INFO,
         Event::Looked { result: LookResult::Failed, .. }
-        | Event::Applied { result: ApplyResult::Skipped, .. }
         | Event::DriftDetected { .. }
         | Event::Contested { .. }
         | Event::Warning { .. }
@@ -82,15 +85,16 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
             let (subject, commit) = (&commit.subject, commit.short());
             Line { commit: Some(commit), ..said(sync, format!("syncing {commit}: {subject}")) }
         }
-        Event::Planned { sync, create, configure, unchanged, prune, refuse } => {
+        Event::Planned { sync, create, configure, replace, unchanged, prune, refuse } => {
             let plan = planned(&[
                 (*create, "to create"),
                 (*configure, "to configure"),
+                (*replace, "to replace (delete and create again)"),
                 (*prune, "to prune"),
                 (*refuse, "refused"),
                 (*unchanged, "unchanged"),
             ]);
-            Line { changed: Some(create + configure + prune), ..said(sync, plan) }
+            Line { changed: Some(create + configure + replace + prune), ..said(sync, plan) }
         }
         Event::Applied { sync, object, uid: _, result, error, again: _ } => {
             applied(sync, object, *result, error.as_ref())
@@ -113,6 +117,7 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
             let detail = reason(detail.as_deref());
             let message = match result {
                 PruneResult::Failed => format!("cannot delete {object}{detail}"),
+                PruneResult::Waiting => format!("{object} is not deleted yet{detail}"),
                 done => format!("{object} {}{detail}", done.as_str()),
             };
             Line { result: Some(result.as_str()), ..of(sync, object, message) }

@@ -88,7 +88,7 @@ pub(super) fn every_event() -> Vec<Event> {
         Event::Warning { message: "a daemon may run as well".to_owned() },
         Event::Trouble { message: "the API server cannot be reached".to_owned() },
         Event::SyncStarted { sync: sync.clone(), commit: commit() },
-        Event::Planned { sync: sync.clone(), create: 1, configure: 2, unchanged: 3, prune: 4, refuse: 5 },
+        Event::Planned { sync: sync.clone(), create: 1, configure: 2, replace: 0, unchanged: 3, prune: 4, refuse: 5 },
         drifted(sync, web(), Some("kubectl-edit")),
         Event::DriftHealed { sync: sync.clone(), object: web(), after: Duration::from_millis(3) },
         Event::DriftDetected {
@@ -128,9 +128,12 @@ pub(super) fn every_event() -> Vec<Event> {
         ]
         .map(|result| applied(sync, result)),
     );
-    events.extend([PruneResult::Deleted, PruneResult::Detached, PruneResult::Kept, PruneResult::Failed].map(
-        |result| Event::Pruned { sync: sync.clone(), object: web(), result, detail: Some("for a reason".to_owned()) },
-    ));
+    events.extend(PruneResult::ALL.map(|result| Event::Pruned {
+        sync: sync.clone(),
+        object: web(),
+        result,
+        detail: Some("for a reason".to_owned()),
+    }));
     events.extend(Work::ALL.map(|work| Event::Worked { sync: sync.clone(), work, took: Duration::from_millis(20) }));
     events.extend(
         [SyncResult::Synced, SyncResult::Unhealthy, SyncResult::Held, SyncResult::Failed]
@@ -153,7 +156,7 @@ pub(super) fn quiet_cycle() -> Vec<Event> {
     vec![
         looked(sync, LookResult::Unchanged),
         Event::Worked { sync: sync.clone(), work: Work::Look, took: Duration::from_millis(20) },
-        Event::Planned { sync: sync.clone(), create: 0, configure: 0, unchanged: 5, prune: 0, refuse: 0 },
+        Event::Planned { sync: sync.clone(), create: 0, configure: 0, replace: 0, unchanged: 5, prune: 0, refuse: 0 },
         applied(sync, ApplyResult::Unchanged),
         ended(sync, SyncResult::Synced, 0, None),
         Event::Status { status: Arc::new(status(sync, Phase::Synced)), commit_time: None },

@@ -65,8 +65,8 @@ impl Traces {
                 of(&mut syncs, sync).note("look failed", error.as_deref(), now);
             }
             Event::SyncStarted { sync, commit } => of(&mut syncs, sync).start(commit),
-            Event::Planned { sync, create, configure, unchanged, prune, refuse } => {
-                of(&mut syncs, sync).planned([*create, *configure, *unchanged, *prune, *refuse]);
+            Event::Planned { sync, create, configure, replace, unchanged, prune, refuse } => {
+                of(&mut syncs, sync).planned([*create, *configure, *replace, *unchanged, *prune, *refuse]);
             }
             Event::Applied { sync, object, result, error, .. } => {
                 let error = error.as_ref().map(ToString::to_string);

@@ -5,6 +5,9 @@
 //! begins with the first plan that prunes exactly that set; from then on it is for what is left of
 //! those objects, as the inventory marks them, so that a prune that was cut off goes on and an
 //! approval that was carried out is for nothing any more.
+//!
+//! An approval of a dead end ([`super::dead_end`]) has another digest of the same set: it lets the
+//! prune pass the guard, too, but to let a prune pass the guard is not to let it pass errors.
 
 use std::collections::BTreeSet;
 
@@ -13,6 +16,9 @@ use serde::{Deserialize, Serialize};
 use crate::object::{Digest, ObjectId, Short};
 
 use super::{Held, Inventory};
+
+/// What the digest of a dead end begins with.
+const DESPITE: &str = "despite-";
 
 /// An approval as the agent took it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,8 +85,27 @@ impl Approval {
         if self.begun {
             going.iter().all(|id| inventory.get(*id).is_some_and(|recorded| recorded.approved))
         } else {
-            self.digest.as_ref() == Some(&digest_of(going.iter().copied()))
+            let digest = self.digest.as_deref().map(|digest| digest.strip_prefix(DESPITE).unwrap_or(digest));
+            digest == Some(&digest_of(going.iter().copied()))
         }
+    }
+
+    /// Whether these objects may go although objects of the commit are refused.
+    fn covers_despite(&self, going: &[&ObjectId], inventory: &Inventory) -> bool {
+        self.digest.as_ref().is_some_and(|digest| digest.starts_with(DESPITE)) && self.covers(going, inventory)
+    }
+}
+
+/// Stands for a set of objects that go although objects of their commit are refused.
+pub(super) fn despite_digest(objects: &[&ObjectId]) -> String {
+    format!("{DESPITE}{}", digest_of(objects.iter().copied()))
+}
+
+impl Held {
+    /// Whether it is held for what the API server refuses, and not by the guard.
+    #[must_use]
+    pub fn is_dead_end(&self) -> bool {
+        self.digest.starts_with(DESPITE)
     }
 }
 
@@ -93,6 +118,15 @@ impl Approved<'_> {
             Self::Everything => true,
             Self::Shown(approval) => approval.covers(going, inventory),
         }
+    }
+}
+
+impl Approved<'_> {
+    /// Whether these objects may go although objects of the commit are refused. `--allow-prune` is about
+    /// the guard alone.
+    #[must_use]
+    pub fn covers_despite(&self, going: &[&ObjectId], inventory: &Inventory) -> bool {
+        matches!(self, Self::Shown(approval) if approval.covers_despite(going, inventory))
     }
 }
 
@@ -116,7 +150,7 @@ pub fn digest_of<'a>(objects: impl IntoIterator<Item = &'a ObjectId>) -> String 
             text.push('\0');
         }
     }
-    Short::of(&text).0.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:032x}", u128::from_be_bytes(Short::of(&text).0))
 }
 
 #[cfg(test)]
@@ -166,6 +200,27 @@ mod tests {
         for (commit, names) in [("c0ffee", &["a"][..]), ("c0ffee", &["a", "b", "c"]), ("c0ffe", &["a", "b"])] {
             assert!(!covers(&approval, commit, names, &nothing), "{commit} {names:?}");
         }
+    }
+
+    #[test]
+    fn an_approval_of_a_dead_end_is_one_of_the_guard_and_not_the_other_way_round() {
+        let ids = [id("a"), id("b")];
+        let going: Vec<&ObjectId> = ids.iter().collect();
+        let dead_end = Held { digest: despite_digest(&going), ..held(&["a", "b"]) };
+        let approval = |held: &Held| Approval::of(Some(&Approval::value_for(held, "now")), None, None).unwrap();
+        let nothing = Inventory::new();
+        let (of_guard, of_dead_end) = (approval(&held(&["a", "b"])), approval(&dead_end));
+        assert!(of_dead_end.at("c0ffee").covers(&going, &nothing));
+        assert!(of_dead_end.at("c0ffee").covers_despite(&going, &nothing));
+        assert!(!of_dead_end.at("c0ffee").covers_despite(&going[..1], &nothing), "another set");
+        assert!(!of_dead_end.at("c0ff").covers_despite(&going, &nothing), "another commit");
+        assert!(!of_guard.at("c0ffee").covers_despite(&going, &nothing));
+        assert!(!Approved::Everything.covers_despite(&going, &nothing));
+        let approved = Recorded { approved: true, ..Recorded::default() };
+        let left = Inventory::from([(id("a"), approved), (id("b"), Recorded::default())]);
+        let begun = Approval { begun: true, ..of_dead_end };
+        assert!(begun.at("c0ffee").covers_despite(&going[..1], &left), "what is left of it");
+        assert!(!begun.at("c0ffee").covers_despite(&going, &left));
     }
 
     #[test]

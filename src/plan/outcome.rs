@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::object::{ObjectId, Observed};
 
-use super::Problem;
+use super::{Problem, Replaceable};
 
 /// What an apply did to an object: label `result` of `driftless_apply_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,19 +53,37 @@ pub enum PruneResult {
     Detached,
     /// Kept, with a reason.
     Kept,
+    /// Not deleted before another object is gone, which is still there.
+    Waiting,
     Failed,
 }
 
 impl PruneResult {
+    pub const ALL: [Self; 5] = [Self::Deleted, Self::Detached, Self::Kept, Self::Waiting, Self::Failed];
+
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deleted => "deleted",
             Self::Detached => "detached",
             Self::Kept => "kept",
+            Self::Waiting => "waiting",
             Self::Failed => "failed",
         }
     }
+}
+
+/// Why an object was not applied, as far as anything is decided by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The API server refuses it, and will, as long as neither the object nor the cluster is another.
+    Refused,
+    /// Something that it depends on was not applied.
+    Dependency,
+    /// It cannot be changed in place, asks to be replaced then, and could be created again.
+    Immutable(Replaceable),
+    /// Anything else: a server that was not reached, a kind that it does not have, a stop.
+    Other,
 }
 
 /// The outcome of applying one object.
@@ -80,6 +98,8 @@ pub struct AppliedObject {
     pub live: Option<Observed>,
     /// Why it failed or was skipped.
     pub problem: Option<Problem>,
+    /// The same, as far as anything is decided by it; `None` where it succeeded.
+    pub obstacle: Option<Obstacle>,
 }
 
 /// The outcome of pruning one object.

@@ -128,8 +128,8 @@ pub struct Held {
     pub total: usize,
     /// Why it is held, with the figures.
     pub reason: String,
-    /// Stands for the set of objects that would be deleted ([`super::digest_of`]); empty where an
-    /// older version of driftless held it.
+    /// Stands for the set of objects that would be deleted, and for what it waits ([`super::Approval`]);
+    /// empty where an older version of driftless held it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub digest: String,
     /// The first of them, [`Held::MOST`] at most.

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::object::{Fingerprint, ObjectId, Observed, Short, names};
+use crate::object::{Fingerprint, GroupKind, ObjectId, Observed, Short, names};
 
-use super::{Desired, Held, Own, Problem, Unsettled};
+use super::{Desired, Held, NotReplaced, Own, Problem, Unsettled};
 
 /// What the inventory remembers of one object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a bit of its own in the stored row")]
 pub struct Recorded {
     /// Of the UID when it was last applied.
     pub uid: Short,
@@ -50,6 +51,8 @@ pub type Inventory = BTreeMap<ObjectId, Recorded>;
 pub enum Verb {
     Create,
     Configure,
+    /// Delete it and create it again, since it cannot be changed in place: [`super::replace`].
+    Replace,
     Unchanged,
     /// Drifted, and the sync's policy is to tell only.
     Report,
@@ -72,6 +75,7 @@ impl Verb {
         match self {
             Self::Create => "create",
             Self::Configure => "configure",
+            Self::Replace => "replace",
             Self::Unchanged => "unchanged",
             Self::Report => "report",
             Self::Prune => "prune",
@@ -156,6 +160,13 @@ pub enum Reason {
     Terminating {
         finalizers: Vec<String>,
     },
+    /// An orphan that is deleted after another object is gone.
+    Awaits {
+        object: ObjectId,
+        /// Of that object, as far as they are known.
+        finalizers: Vec<String>,
+        why: Awaited,
+    },
     /// Its Namespace is being deleted, so that nothing can be made in it.
     Homeless {
         namespace: Arc<str>,
@@ -174,10 +185,38 @@ pub enum Reason {
     CreateOnly,
     /// A server-side dry-run showed a difference that its ownership marks do not show.
     Content,
+    /// Some of its fields cannot be changed in place, and it asks to be replaced then.
+    Immutable {
+        fields: Arc<[String]>,
+        /// Its volume claims go with it.
+        takes_claims: bool,
+    },
+    /// The same, and it is not replaced.
+    NotReplaced {
+        fields: Arc<[String]>,
+        why: NotReplaced,
+    },
+    /// The same, and the guard holds that.
+    ReplaceHeld {
+        fields: Arc<[String]>,
+    },
     /// It can be in no wave: a circle, or a dependency that is not declared.
     Unorderable {
         why: String,
     },
+}
+
+/// Why an orphan waits for another object to be gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// That one says that it depends on it.
+    DependsOn,
+    /// That one lives in it: in this Namespace, of the kind of this CRD or this aggregated API.
+    Within,
+    /// It waits for others that wait for that one.
+    ByWay,
+    /// Custom resources, webhooks and aggregated APIs go before whatever may serve them.
+    First,
 }
 
 impl Reason {
@@ -236,6 +275,19 @@ impl fmt::Display for Reason {
             Self::Terminating { finalizers } => {
                 write!(out, "is being deleted, and waits for its finalizers: {}", finalizers.join(", "))
             }
+            Self::Awaits { object, finalizers, why } => {
+                let how = match why {
+                    Awaited::DependsOn => "which depends on it",
+                    Awaited::Within => "which lives in it",
+                    Awaited::ByWay => "which others wait for that have to go before it",
+                    Awaited::First => "which it may serve; at most for the sync's timeout",
+                };
+                write!(out, "removed from git, and kept until {object} is gone, {how}")?;
+                if finalizers.is_empty() {
+                    return Ok(());
+                }
+                write!(out, " (finalizers of {}: {})", object.name, finalizers.join(", "))
+            }
             Self::Homeless { namespace } => {
                 write!(out, "waits for namespace {namespace}, which is being deleted, to be made again")
             }
@@ -247,6 +299,19 @@ impl fmt::Display for Reason {
             Self::Finished => out.write_str("ran to its end, and was removed after its ttlSecondsAfterFinished"),
             Self::CreateOnly => out.write_str("exists, and is left as it is, since it says mutation: ignore"),
             Self::Content => out.write_str("differs from git in a way that the ownership of its fields does not show"),
+            Self::Immutable { fields, .. } => {
+                write!(out, "{} cannot be changed in place, so it is deleted and created again", fields.join(", "))
+            }
+            Self::NotReplaced { fields, why } => write!(
+                out,
+                "{} cannot be changed in place, and it is not deleted and created again: {why}",
+                fields.join(", ")
+            ),
+            Self::ReplaceHeld { fields } => write!(
+                out,
+                "{} cannot be changed in place; replacing it deletes it, which the prune guard holds",
+                fields.join(", ")
+            ),
             Self::Unorderable { why } => out.write_str(why),
             Self::Blocked { why } => write!(out, "removed from git, and not pruned, since {why}"),
         }
@@ -269,10 +334,24 @@ impl Step {
     /// Whether the step sends an apply.
     #[must_use]
     pub fn applies(&self) -> bool {
-        matches!(self.verb, Verb::Create | Verb::Configure)
+        matches!(self.verb, Verb::Create | Verb::Configure | Verb::Replace)
     }
 
-    /// Whether the step deletes or detaches.
+    /// Whether the step deletes an object, to create it again or not.
+    #[must_use]
+    pub fn deletes(&self) -> bool {
+        matches!(self.verb, Verb::Prune | Verb::Replace)
+    }
+
+    /// Whether the object may be deleted to be created again, now or once that is known to be needed.
+    #[must_use]
+    pub fn may_replace(&self) -> bool {
+        self.desired.as_ref().is_some_and(|desired| desired.manifest.directives.replace)
+            && (self.verb == Verb::Configure
+                || matches!(self.reason, Reason::Immutable { .. } | Reason::ReplaceHeld { .. }))
+    }
+
+    /// Whether the step deletes or detaches what git does not declare.
     #[must_use]
     pub fn prunes(&self) -> bool {
         matches!(self.verb, Verb::Prune | Verb::Detach)
@@ -300,9 +379,24 @@ pub struct Plan {
     pub by_approval: bool,
     /// Why nothing may be pruned in this cycle, other than the guard.
     pub blocked: Option<String>,
+    /// The CRD behind each kind of an object that is to go: `plural.group`.
+    pub definitions: BTreeMap<GroupKind, String>,
+    /// Objects that are being deleted for longer than others are held back for them.
+    pub overdue: BTreeSet<ObjectId>,
 }
 
 impl Plan {
+    /// Where the step of an object is.
+    #[must_use]
+    pub fn position(&self, id: &ObjectId) -> Option<usize> {
+        self.steps.binary_search_by(|step| step.id.cmp(id)).ok()
+    }
+
+    #[must_use]
+    pub fn step(&self, id: &ObjectId) -> Option<&Step> {
+        self.steps.get(self.position(id)?)
+    }
+
     /// How many steps have this verb.
     #[must_use]
     pub fn count(&self, verb: Verb) -> usize {

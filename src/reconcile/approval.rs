@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::plan::{Approval, Approved, Plan, SyncStatus, Verb};
+use crate::object::ObjectId;
+use crate::plan::{Approval, Approved, Plan, Reason, Step, SyncStatus, Verb};
 
 use super::Machine;
 use super::cycle::Cycle;
@@ -38,7 +39,7 @@ impl Machine {
     /// objects it is. It is stored before the first of them is deleted.
     pub(super) fn begin_approved(&mut self, plan: &Plan) {
         if self.inventory.values().any(|recorded| recorded.approved) {
-            for step in plan.steps.iter().filter(|step| step.desired.is_some()) {
+            for step in plan.steps.iter().filter(|step| step.desired.is_some() && !step.may_replace()) {
                 if let Some(recorded) = self.inventory.get_mut(&step.id) {
                     recorded.approved = false;
                 }
@@ -49,7 +50,8 @@ impl Machine {
             return;
         }
         let approval = Some(Approval { begun: true, ..approval.clone() });
-        for step in plan.steps.iter().filter(|step| step.verb == Verb::Prune) {
+        let goes = |step: &&Step| step.deletes() || matches!(step.reason, Reason::Awaits { .. });
+        for step in plan.steps.iter().filter(goes) {
             if let Some(recorded) = self.inventory.get_mut(&step.id) {
                 recorded.approved = true;
             }
@@ -57,10 +59,12 @@ impl Machine {
         self.status = Arc::new(SyncStatus { approval, ..(*self.status).clone() });
     }
 
-    /// Whether the prune of a cycle may go out as far as approval is concerned: it needs none, or the
-    /// one by which it was planned still stands.
-    pub(super) fn still_approved(&self, cycle: &Cycle) -> bool {
-        if !cycle.plan.by_approval {
+    /// Whether what a cycle deletes with this verb may go as far as approval is concerned: it needs none,
+    /// or the one by which it was planned still stands. What is done with is marked no longer.
+    pub(super) fn still_approved(&self, cycle: &Cycle, verb: Verb) -> bool {
+        let steps = cycle.plan.steps.iter().filter(|step| step.verb == verb && cycle.writes.contains(&step.id));
+        let going: Vec<&ObjectId> = steps.map(|step| &step.id).collect();
+        if !cycle.plan.by_approval || going.is_empty() {
             return true;
         }
         let approved = self.approved(&cycle.rendered.commit.id);
@@ -70,7 +74,6 @@ impl Machine {
             // Another one than that of the plan.
             return false;
         }
-        let steps = cycle.plan.steps.iter().filter(|step| step.verb == Verb::Prune);
-        approved.covers(&steps.map(|step| &step.id).collect::<Vec<_>>(), &self.inventory)
+        approved.covers(&going, &self.inventory)
     }
 }

@@ -2,7 +2,7 @@
 //! way at once; this is the one place that says which of them may act: every transition that leads
 //! to a write asks [`Machine::stands`], and what no longer stands is planned anew.
 
-use crate::plan::Problem;
+use crate::plan::{Problem, Verb};
 
 use super::cycle::Cycle;
 use super::machine::Work;
@@ -197,9 +197,14 @@ impl Machine {
                 return Err(Fallen::Doubtful);
             }
             // An approval can be taken back until the last moment.
-            if !self.still_approved(cycle) {
+            if !self.still_approved(cycle, Verb::Prune) {
                 return Err(Fallen::Disapproved);
             }
+        }
+        if let Act::Apply(cycle) = act
+            && !self.still_approved(cycle, Verb::Replace)
+        {
+            return Err(Fallen::Disapproved);
         }
         Ok(())
     }

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use crate::object::{GroupKind, Health, HealthStatus, ObjectId, Short};
 use crate::plan::{
-    AppliedObject, Inventory, Plan, Problem, PruneResult, PrunedObject, Reason, Recorded, Step, Verb, Wave, waves,
+    AppliedObject, Inventory, Obstacle, Plan, Problem, PruneResult, PrunedObject, Reason, Recorded, Replaceables, Step,
+    Verb, unorderable,
 };
 
 use super::basis::Basis;
+use super::obstacles::Obstacles;
 use super::{Observation, RenderedCommit};
 
 /// `the objects of kind Deployment.apps in shop`.
@@ -25,7 +27,6 @@ pub(super) struct Cycle {
     pub basis: Basis,
     pub began: Duration,
     pub plan: Arc<Plan>,
-    pub waves: Vec<Wave>,
     /// What went wrong so far; any of it keeps the orphans.
     pub problems: Vec<Problem>,
     pub notes: Vec<Problem>,
@@ -54,6 +55,9 @@ pub(super) struct Cycle {
     pub interrupted: bool,
     /// Orphans that were not what had been seen when they were about to be pruned.
     pub undecided: usize,
+    /// Orphans that were to be pruned, and wait until another object is gone.
+    pub put_off: usize,
+    pub obstacles: Obstacles,
 }
 
 impl Cycle {
@@ -63,7 +67,6 @@ impl Cycle {
             rendered,
             began,
             plan: Arc::default(),
-            waves: Vec::new(),
             problems: Vec::new(),
             notes: Vec::new(),
             changed: 0,
@@ -79,7 +82,15 @@ impl Cycle {
             cut_short: false,
             interrupted: false,
             undecided: 0,
+            put_off: 0,
+            obstacles: Obstacles::default(),
         }
+    }
+
+    /// Whether nothing is wrong but that the API server refuses objects. What git declares is known in
+    /// full then, and so is what is to be pruned.
+    pub fn is_only_refused(&self) -> bool {
+        self.obstacles.explain(self.problems.len())
     }
 
     /// Takes over a plan: what it refuses is a problem, what it keeps is worth a note.
@@ -94,7 +105,7 @@ impl Cycle {
             let what = objects_of(gk, namespace);
             self.problems.push(Problem::general(format!("{what} could not be read, so nothing is pruned: {why}")));
         }
-        let (waves, unorderable) = waves(&observation.resolved.desired);
+        let unorderable = unorderable(&observation.resolved.desired);
         let why: BTreeMap<&ObjectId, &str> =
             unorderable.iter().filter_map(|problem| Some((problem.object.as_ref()?, &*problem.message))).collect();
         for step in &mut plan.steps {
@@ -106,7 +117,11 @@ impl Cycle {
         let leaving = plan.leaving();
         for step in &plan.steps {
             match step.verb {
-                Verb::Refuse => self.problems.push(step.problem()),
+                Verb::Refuse => {
+                    self.problems.push(step.problem());
+                    let refused = matches!(step.reason, Reason::NotReplaced { .. });
+                    self.obstacles.refused.extend(refused.then(|| step.id.clone()));
+                }
                 Verb::Report => {
                     self.reported += 1;
                     self.notes.push(step.problem());
@@ -140,7 +155,6 @@ impl Cycle {
             }
         }
         self.plan = Arc::new(plan);
-        self.waves = waves;
     }
 
     /// The inventory as it must be stored before the first write: everything that is going to exist.
@@ -172,14 +186,20 @@ impl Cycle {
     /// Withholds every write of an atomic commit of which a part cannot be applied, as far as that is
     /// known already. What drifted is healed all the same.
     pub fn write_all_or_nothing(&mut self, observation: &Observation) {
-        let refused = self.plan.steps.iter().filter(|step| step.verb == Verb::Refuse).count();
+        let count = |which: &dyn Fn(&Step) -> bool| self.plan.steps.iter().filter(|step| which(step)).count();
+        let refused = count(&|step| step.verb == Verb::Refuse);
+        let held = count(&|step| matches!(step.reason, Reason::ReplaceHeld { .. }));
         let unusable = self.rendered.problems.len() + observation.resolved.problems.len() + refused;
-        if unusable == 0 || !self.plan.steps.iter().any(Step::applies) {
+        if unusable + held == 0 || !self.plan.steps.iter().any(Step::applies) {
             return;
         }
         for step in Arc::make_mut(&mut self.plan).steps.iter_mut().filter(|step| step.applies()) {
             self.writes.remove(&step.id);
             step.verb = Verb::Unchanged;
+        }
+        if unusable == 0 {
+            let message = "nothing of the commit was written, since the sync is atomic and some of its objects can only be replaced, which the prune guard holds";
+            return self.notes.push(Problem::general(message));
         }
         let message = format!(
             "nothing of the commit was written, since the sync is atomic and {unusable} of its manifests cannot be used"
@@ -195,15 +215,10 @@ impl Cycle {
         }
     }
 
-    fn step(&self, id: &ObjectId) -> Option<&Step> {
-        let at = self.plan.steps.binary_search_by(|step| step.id.cmp(id)).ok()?;
-        self.plan.steps.get(at)
-    }
-
     /// Notes one object that was applied, before the others are.
     pub fn applied_one(&mut self, outcome: &AppliedObject, inventory: &mut Inventory) {
         self.writes.remove(&outcome.id);
-        let (Some(live), Some(step)) = (&outcome.live, self.step(&outcome.id)) else { return };
+        let (Some(live), Some(step)) = (&outcome.live, self.plan.step(&outcome.id)) else { return };
         if let Some(desired) = step.desired.as_ref().filter(|_| outcome.result.succeeded()) {
             let fresh = inventory.get(&outcome.id).is_none_or(|recorded| recorded.fresh);
             inventory.insert(outcome.id.clone(), Recorded::of(live, desired, fresh));
@@ -211,8 +226,9 @@ impl Cycle {
         }
     }
 
-    /// Notes what was applied.
-    pub fn applied(&mut self, outcomes: Vec<AppliedObject>, inventory: &mut Inventory) {
+    /// Notes what was applied; gives what proved to be replaceable.
+    pub fn applied(&mut self, outcomes: Vec<AppliedObject>, inventory: &mut Inventory) -> Replaceables {
+        let mut replaceable = Replaceables::new();
         let begun: BTreeSet<&ObjectId> = outcomes.iter().map(|outcome| &outcome.id).collect();
         self.cut_short |= self.plan.steps.iter().any(|step| step.applies() && !begun.contains(&step.id));
         for outcome in outcomes {
@@ -225,8 +241,15 @@ impl Cycle {
                 self.health.insert(outcome.id.clone(), live.health);
             }
             self.problems.extend(outcome.problem);
+            match outcome.obstacle {
+                Some(Obstacle::Refused) => self.obstacles.refused.push(outcome.id),
+                Some(Obstacle::Dependency) => self.obstacles.follows += 1,
+                Some(Obstacle::Immutable(proof)) => drop(replaceable.insert(outcome.id, proof)),
+                Some(Obstacle::Other) | None => {}
+            }
         }
         self.writes.clear();
+        replaceable
     }
 
     /// Notes what was pruned.
@@ -243,6 +266,10 @@ impl Cycle {
                 PruneResult::Deleted | PruneResult::Detached => {
                     self.changed += 1;
                     self.notes.push(problem(outcome.detail.unwrap_or_else(|| "is being deleted".into())));
+                }
+                PruneResult::Waiting => {
+                    self.put_off += 1;
+                    self.notes.push(problem(outcome.detail.unwrap_or_default()));
                 }
                 PruneResult::Kept => {
                     self.undecided += 1;

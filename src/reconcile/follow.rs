@@ -53,6 +53,7 @@ impl Machine {
         self.take_approval();
         self.settling = Settling::default();
         self.cut.clear();
+        self.replaceable.clear();
         self.left = self.status.former.iter().cloned().collect();
         self.begin_anew(Anew::Lead, now);
         // Which commit was the head the former leader knows.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::config::DriftPolicy;
 use crate::object::{Blame, Change, ObjectId};
-use crate::plan::{AppliedObject, ApplyResult, Desired, Drift, Problem, Reason, Recorded, SyncStatus, Verb};
+use crate::plan::{AppliedObject, ApplyResult, Desired, Drift, Obstacle, Problem, Reason, Recorded, SyncStatus, Verb};
 
 use super::contest::Way;
-use super::lane::{AT_ONCE, Found, Running, Waiting};
+use super::lane::{AT_ONCE, Found, Lane, Running, Waiting};
 use super::machine::Work;
 use super::{Effect, EffectId, Examined, Machine, Moment, Notice};
 
@@ -31,6 +31,7 @@ impl Machine {
             let object = key.1;
             let Some(desired) = self.view.desired(&object).cloned() else {
                 self.lane.dropped = true;
+                self.lane.release(&object);
                 continue;
             };
             let id = self.number();
@@ -43,18 +44,15 @@ impl Machine {
     }
 
     /// The first that is not held up: by what it depends on, or by a lower stage in its namespace.
-    fn next_to_heal(&self) -> Option<((crate::plan::Stage, ObjectId), Waiting)> {
-        let held_up = |(stage, id): &(crate::plan::Stage, ObjectId)| {
+    fn next_to_heal(&mut self) -> Option<((crate::plan::Stage, ObjectId), Waiting)> {
+        let (work, view) = (&self.work, &self.view);
+        let held_up = |lane: &Lane, (stage, id): &(crate::plan::Stage, ObjectId)| {
             let below = |running: &Running| {
                 running.object.namespace == id.namespace && crate::plan::Stage::of(&running.object.gk) < *stage
             };
-            let needed = self.view.desired(id).map(|desired| &desired.manifest.directives.depends_on);
-            self.work.writes(id)
-                || self.lane.running.values().any(below)
-                || needed.into_iter().flatten().any(|other| self.lane.waits(other) || self.lane.is_running(other))
+            work.writes(id) || lane.running.values().any(below)
         };
-        let next = self.lane.waiting.iter().find(|(key, _)| !held_up(key));
-        next.map(|(key, waiting)| (key.clone(), *waiting))
+        self.lane.first(held_up, |id| view.desired(id).map_or(&[], |desired| &desired.manifest.directives.depends_on))
     }
 
     /// What a closer look at a drifted object has shown. The decision falls on this, not on the news.
@@ -84,7 +82,7 @@ impl Machine {
             Ok(examined) => examined,
             Err(error) => {
                 let waiting = Waiting { noticed: running.noticed, content: running.content };
-                self.failed_to_heal(&desired, format!("drifted, and could not be read: {error}"), waiting, now);
+                self.failed_to_heal(&desired, format!("drifted, and could not be read: {error}"), false, waiting, now);
                 return false;
             }
         };
@@ -156,6 +154,10 @@ impl Machine {
             Work::Observing { cycle, .. } => drop(cycle.meanwhile.insert(object.clone())),
             _ => {}
         }
+        if let Some(Obstacle::Immutable(proof)) = outcome.obstacle {
+            self.heal_by_replacing(&object, proof, found.as_ref(), now);
+            return self.written(&object, None, now);
+        }
         match (outcome.result.succeeded(), found) {
             (true, Some(found)) if outcome.result.changed() => {
                 let found = Found { uid: outcome.uid, ..found };
@@ -171,20 +173,21 @@ impl Machine {
                 if let Some(found) = &found {
                     self.tell_drift(&object, found, false, now);
                 }
+                let refused = outcome.obstacle == Some(Obstacle::Refused);
                 let problem = outcome.problem.map_or_else(String::new, |problem| problem.message);
                 if let Some(desired) = self.view.desired(&object).cloned() {
                     let message = format!("drifted, and could not be healed: {problem}");
-                    self.failed_to_heal(&desired, message, Waiting { noticed, content }, now);
+                    self.failed_to_heal(&desired, message, refused, Waiting { noticed, content }, now);
                 }
             }
         }
         self.written(&object, known.as_deref(), now);
     }
 
-    fn failed_to_heal(&mut self, desired: &Desired, message: String, waiting: Waiting, now: Moment) {
+    fn failed_to_heal(&mut self, desired: &Desired, message: String, refused: bool, waiting: Waiting, now: Moment) {
         let (object, origin) = (desired.manifest.id.clone(), desired.manifest.origin.clone());
         let problem = Problem { object: Some(object.clone()), origin: Some(origin), message };
-        let delay = self.lane.fail(&object, problem, self.longest_delay());
+        let delay = self.lane.fail(&object, problem, refused, self.longest_delay());
         self.lane.later.insert(object, (now.mono + delay, waiting));
         self.stir();
     }
@@ -235,6 +238,7 @@ impl Machine {
                 _ => self.weigh(&change, now),
             }
         }
+        self.lane.release(object);
         if let Some(cycle) = self.work.healing() {
             cycle.awaits.remove(object);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::SyncConfig;
 use crate::object::{Health, ObjectId};
-use crate::plan::{Inventory, Provenance, SyncStatus};
+use crate::plan::{Inventory, Provenance, Replaceables, SyncStatus};
 
 use super::audit::Audit;
 use super::backoff::Backoff;
@@ -138,8 +138,13 @@ pub struct Machine {
     pub(super) audit: Audit,
     /// Jobs that were seen to be deleted before they had ended.
     pub(super) cut: BTreeSet<ObjectId>,
+    /// What the API server does not let be changed in place, and would let be created again: what the
+    /// next plan is to know.
+    pub(super) replaceable: Replaceables,
     /// Declared objects that are not healthy.
     pub(super) ill: BTreeMap<ObjectId, Health>,
+    /// When something that is being deleted ceases to hold back the deletion of others.
+    pub(super) overdue_at: Option<Duration>,
     /// News ask for a cycle.
     pub(super) stirred: bool,
     /// When the last cycle ended.
@@ -206,7 +211,9 @@ impl Machine {
             lane: Lane::new(seed.rotate_left(31)),
             audit: Audit::new(config.audit),
             cut: BTreeSet::new(),
+            replaceable: Replaceables::new(),
             ill: BTreeMap::new(),
+            overdue_at: None,
             stirred: false,
             last_end: None,
             last_whole: None,
@@ -280,8 +287,9 @@ impl Machine {
         }
         let look = self.next_look();
         let cycle = self.next_cycle.filter(|_| idle && !self.standing.awaits_poll());
+        let overdue = self.overdue_at.filter(|_| idle && !self.standing.awaits_poll());
         let audit = self.audit.next().filter(|_| self.basis_of_heals().is_some());
-        [look, cycle, flush, self.lane.next(), audit].into_iter().flatten().min()
+        [look, cycle, flush, overdue, self.lane.next(), audit].into_iter().flatten().min()
     }
 
     /// Takes in what was learned and says what is to be done.
@@ -345,6 +353,7 @@ impl Machine {
         if matches!(self.work, Work::Idle) && std::mem::take(&mut self.asked) {
             self.next_cycle = Some(now.mono);
         }
+        self.stir_when_overdue(now);
         if matches!(self.work, Work::Idle) && std::mem::take(&mut self.stirred) {
             let at = self.stirred_at(now);
             self.next_cycle = Some(self.next_cycle.map_or(at, |known| known.min(at)));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::plan::{Commit, Held, Phase, Problem, Provenance, SyncStatus, collect};
 
 use super::cycle::Cycle;
+use super::lane::Running;
 use super::machine::Work;
 use super::{Effect, Machine, Moment, Notice, Outcome, RenderedCommit};
 
@@ -20,6 +21,8 @@ impl Machine {
     /// Writes the parent when there is something new to remember, and concludes.
     pub(super) fn end(&mut self, cycle: Cycle, now: Moment) {
         self.inventory = cycle.exact(std::mem::take(&mut self.inventory));
+        self.tell_dead_end(&cycle);
+        self.forget_used_proofs(&cycle);
         let (status, _) = self.assess(&cycle, now);
         match self.record(&cycle, status, now) {
             Some(id) => self.work = Work::Recording { id, cycle },
@@ -33,6 +36,7 @@ impl Machine {
         self.last_end = Some(now.mono);
         self.last_whole = self.last_end;
         self.ill = cycle.unhealthy().into_iter().collect();
+        self.note_overdue(cycle, now);
         let before = Arc::clone(&self.status);
         let (status, outcome) = self.assess(cycle, now);
         let first_time = before.synced.as_ref().map(|commit| &commit.id) != Some(&cycle.rendered.commit.id);
@@ -150,12 +154,15 @@ impl Machine {
                 format!("{} of {} did not become healthy in time{first}", ill.len(), counted(objects))
             }
             Some(Outcome::Held) => cycle.plan.held.as_ref().map(|held| held.reason.clone()).unwrap_or_default(),
-            Some(Outcome::Failed) => match &collected[..] {
-                [] if cycle.undecided > 0 => undecided(cycle.undecided),
-                [] => String::new(),
-                [only] => only.to_string(),
-                [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
-            },
+            Some(Outcome::Failed) => {
+                let problems = match &collected[..] {
+                    [] if cycle.undecided > 0 => undecided(cycle.undecided),
+                    [] => String::new(),
+                    [only] => only.to_string(),
+                    [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
+                };
+                problems + &self.way_out(cycle)
+            }
         };
         let applied = matches!(outcome, Some(Outcome::Synced));
         // As the parent tells it, so that a restart which changes nothing writes nothing.
@@ -176,12 +183,16 @@ impl Machine {
     /// What the guard holds. While something keeps it from being computed, it stands as it was.
     pub(super) fn held(&self, cycle: &Cycle) -> Option<Held> {
         let before = self.status.held.as_ref().filter(|held| held.commit == cycle.rendered.commit.id);
-        cycle.plan.held.as_ref().or(before.filter(|_| cycle.plan.blocked.is_some())).cloned()
+        let held = cycle.plan.held.as_ref().or(cycle.obstacles.dead_end.as_ref());
+        held.or(before.filter(|_| cycle.plan.blocked.is_some())).cloned()
     }
 
     fn outcome(&mut self, cycle: &Cycle, healthy: bool, now: Duration) -> Option<Outcome> {
         let timeout = self.config.timeout;
-        self.settling.wait_for(cycle.waited(self.config.wait), now);
+        // Of a cluster that could not be read, nothing is known to be well.
+        if !(cycle.plan.steps.is_empty() && cycle.plan.blocked.is_some()) {
+            self.settling.wait_for(cycle.waited(self.config.wait), now);
+        }
         if cycle.undecided > 0 || !(cycle.cut_short || cycle.plan.blocked.is_some()) {
             self.settling.decide(cycle.undecided > 0, now);
         }
@@ -261,7 +272,9 @@ impl Machine {
 
     pub(super) fn tell_suspended(&mut self) {
         let told = self.told_suspended && self.status.phase == Phase::Suspended;
-        if told || !matches!(self.work, Work::Idle) {
+        // What was begun before may still write.
+        let ended = matches!(self.work, Work::Idle) && !self.lane.running.values().any(Running::is_heal);
+        if told || !ended {
             return;
         }
         let by = if self.config.suspend { "the configuration" } else { "driftless suspend" };

@@ -43,6 +43,7 @@ impl Machine {
             return self.observe(cycle.rendered, cycle.began);
         }
         let doubt = self.doubt(&cycle, &observation);
+        self.forget_outdated_proofs();
         let configured = Provenance::of(&self.config);
         let source_change = self.status.provenance.as_ref().and_then(|stored| stored.change_to(&configured));
         let decided = plan(&Facts {
@@ -60,6 +61,8 @@ impl Machine {
             others: &observation.others,
             source_change: source_change.as_deref(),
             cut: &self.cut,
+            overdue_since: self.overdue_since(now),
+            replaceable: &self.replaceable,
         });
         self.begin_approved(&decided);
         self.unblock();
@@ -99,7 +102,10 @@ impl Machine {
         if cycle.again {
             return self.observe(cycle.rendered, cycle.began);
         }
-        cycle.problems.extend(self.lane.problems().cloned());
+        for (id, failure) in &self.lane.failed {
+            cycle.problems.push(failure.problem.clone());
+            cycle.obstacles.refused.extend(failure.refused.then(|| id.clone()));
+        }
         if cycle.plan.changes() {
             self.announce(cycle, now);
         } else {
@@ -122,7 +128,7 @@ impl Machine {
     /// Stores what is about to exist before anything is created, so that nothing is ever lost.
     pub(super) fn announce(&mut self, cycle: Cycle, now: Moment) {
         let superset = cycle.superset(&self.inventory);
-        let held = self.held(&cycle);
+        let held = self.held_so_far(&cycle);
         if self.inventory.is_empty() {
             Arc::make_mut(&mut self.status).provenance = Some(Provenance::of(&self.config));
         }
@@ -155,16 +161,22 @@ impl Machine {
         }
         cycle.wrote = true;
         let id = self.number();
-        self.effects.push(Effect::Apply { id, plan: Arc::clone(&cycle.plan), waves: cycle.waves.clone() });
+        self.effects.push(Effect::Apply { id, plan: Arc::clone(&cycle.plan) });
         self.work = Work::Applying { id, cycle };
     }
 
     pub(super) fn applied(&mut self, id: EffectId, outcomes: Vec<AppliedObject>, now: Moment) {
         let Some(mut cycle) = self.take(id, |work| matches!(work, Work::Applying { .. })) else { return };
         let written: Vec<_> = outcomes.iter().map(|one| (one.id.clone(), version(one))).collect();
-        cycle.applied(outcomes, &mut self.inventory);
+        let proved = cycle.applied(outcomes, &mut self.inventory);
         for (object, known) in written {
             self.written(&object, known.as_deref(), now);
+        }
+        if !proved.is_empty() {
+            self.replaceable.extend(proved);
+            if self.may_plan_again(&cycle) {
+                return self.plan_again(&cycle);
+            }
         }
         self.prune(cycle, now);
     }
@@ -184,8 +196,14 @@ impl Machine {
     pub(super) fn prune(&mut self, mut cycle: Cycle, now: Moment) {
         let prunes = cycle.plan.steps.iter().any(Step::prunes);
         cycle.cut_short |= prunes && self.stands(Act::Prune(&cycle)).is_err();
-        if cycle.cut_short || !prunes || !cycle.problems.is_empty() {
+        if cycle.cut_short || !prunes || !self.is_free_to_prune(&mut cycle) {
             return self.end(cycle, now);
+        }
+        if cycle.obstacles.despite && self.begin_despite(&cycle) {
+            // What is approved is stored before the first of it is deleted.
+            let id = self.write_parent(Arc::clone(&self.status));
+            self.work = Work::Announcing { id, cycle };
+            return;
         }
         cycle.wrote = true;
         cycle.interrupted = false;
@@ -201,6 +219,11 @@ impl Machine {
         for object in &pruned {
             self.written(object, None, now);
         }
+        if cycle.obstacles.despite && self.may_plan_again(&cycle) {
+            // What was refused is applied at once: what was in its way may be gone.
+            self.lane.retry_failed();
+            return self.plan_again(&cycle);
+        }
         self.end(cycle, now);
     }
 
@@ -212,6 +235,7 @@ impl Machine {
         let among = |work: &Work| matches!(work, Work::Announcing { .. } | Work::Recording { .. });
         let Some(mut cycle) = self.take(id, among) else { return };
         match (result, announcing) {
+            (Ok(()), true) if cycle.obstacles.despite => self.prune(cycle, now),
             (Ok(()), true) => self.apply(cycle, now),
             (Ok(()), false) => self.conclude(&cycle, now),
             (Err(error), _) => {

@@ -13,6 +13,7 @@ pub mod git;
 pub mod githttp;
 pub mod image;
 pub mod plane;
+pub mod policy;
 pub mod process;
 pub mod prometheus;
 pub mod rights;

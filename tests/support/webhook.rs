@@ -23,17 +23,29 @@ pub struct Webhook {
 impl Webhook {
     /// Answers what it refuses with this message.
     pub fn refusing(message: &str) -> Self {
+        Self::answering(json!({"code": 403, "message": message}))
+    }
+
+    /// Answers as the API server itself does of a field that is invalid, which webhooks may.
+    pub fn invalid(field: &str, message: &str) -> Self {
+        let causes = [json!({"reason": "FieldValueInvalid", "message": message, "field": field})];
+        Self::answering(json!({"code": 422, "reason": "Invalid", "message": format!("{field}: {message}"),
+            "details": {"causes": causes}}))
+    }
+
+    /// Refuses with this `metav1.Status`.
+    fn answering(status: Value) -> Self {
         let authority = Authority::new();
         let config = authority.server("127.0.0.1");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let open = Arc::new(AtomicBool::new(false));
-        let (lets, message) = (Arc::clone(&open), message.to_owned());
+        let (lets, status) = (Arc::clone(&open), Arc::new(status));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (config, lets, message) = (Arc::clone(&config), Arc::clone(&lets), message.clone());
+                let (config, lets, status) = (Arc::clone(&config), Arc::clone(&lets), Arc::clone(&status));
                 // A client that breaks off is no matter of ours.
-                thread::spawn(move || drop(answer(stream, config, &lets, &message)));
+                thread::spawn(move || drop(answer(stream, config, &lets, &status)));
             }
         });
         Self { port, authority: authority.pem(), open }
@@ -55,7 +67,7 @@ fn answer(
     stream: std::net::TcpStream,
     config: Arc<ServerConfig>,
     open: &AtomicBool,
-    message: &str,
+    status: &Value,
 ) -> std::io::Result<()> {
     let connection = ServerConnection::new(config).map_err(std::io::Error::other)?;
     let mut stream = BufReader::new(StreamOwned::new(connection, stream));
@@ -77,7 +89,7 @@ fn answer(
     let body = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": {
         "uid": review["request"]["uid"],
         "allowed": open.load(Ordering::Relaxed),
-        "status": {"code": 403, "message": message}}})
+        "status": status}})
     .to_string();
     let length = body.len();
     let head = format!(

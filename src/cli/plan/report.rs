@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::object::{ObjectId, Origin};
-use crate::plan::{DiffKind, Held, ObjectDiff, Problem, Reason, Step, Verb};
+use crate::plan::{DiffKind, Held, ObjectDiff, Problem, Reason, Replaceable, Step, Verb};
 
 /// What one sync would change.
 #[derive(Debug, Default, Serialize)]
@@ -18,6 +18,8 @@ pub(in crate::cli) struct SyncPlan {
     pub path: String,
     pub create: usize,
     pub configure: usize,
+    /// To delete and to create again.
+    pub replace: usize,
     pub prune: usize,
     pub unchanged: usize,
     /// Steps that change something, or refuse to.
@@ -44,7 +46,7 @@ pub(in crate::cli) struct PlannedStep {
 
 impl SyncPlan {
     pub fn changes(&self) -> bool {
-        self.create + self.configure + self.prune > 0 || self.held.is_some()
+        self.create + self.configure + self.replace + self.prune > 0 || self.held.is_some()
     }
 }
 
@@ -54,6 +56,8 @@ pub(super) struct Answer<'a> {
     pub difference: Result<Option<ObjectDiff>, String>,
     /// The server was not asked, for want of permission.
     pub by_declaration: bool,
+    /// It cannot be changed in place, and could be created again.
+    pub replaceable: Option<Replaceable>,
 }
 
 impl SyncPlan {
@@ -79,6 +83,7 @@ impl SyncPlan {
                     continue;
                 }
                 Verb::Configure => self.configure += 1,
+                Verb::Replace => self.replace += 1,
                 Verb::Prune | Verb::Detach => self.prune += 1,
                 Verb::Unchanged => {
                     self.unchanged += 1;
@@ -106,7 +111,7 @@ impl SyncPlan {
         }
         if unasked > 0 {
             self.notes.push(format!(
-                "{unasked} objects were compared by what git declares, since the permission for a dry-run (patch, create) is missing; defaults and admission are not seen that way"
+                "{unasked} objects were compared by what git declares, since the permission for a dry-run (patch, create) is missing; defaults, admission and what could only be replaced are not seen that way"
             ));
         }
     }

@@ -33,7 +33,7 @@ pub(super) struct Course {
     /// The look that found the commit.
     found: Option<Part>,
     parts: VecDeque<Part>,
-    plan: Option<[usize; 5]>,
+    plan: Option<[usize; 6]>,
     changed: Notes<OBJECTS>,
     failed: Notes<OBJECTS>,
     notes: Notes<NOTES>,
@@ -107,7 +107,7 @@ impl Course {
         self.commit = Some(commit.clone());
     }
 
-    pub fn planned(&mut self, numbers: [usize; 5]) {
+    pub fn planned(&mut self, numbers: [usize; 6]) {
         self.plan = Some(numbers);
     }
 
@@ -191,7 +191,7 @@ impl Course {
             None => list.push(KeyValue::new("vcs.ref.head.revision", end.commit.to_owned())),
         }
         list.extend(end.lag.map(|lag| KeyValue::new("driftless.commit.lag_seconds", lag.as_secs_f64())));
-        let names = ["create", "configure", "unchanged", "prune", "refuse"];
+        let names = ["create", "configure", "replace", "unchanged", "prune", "refuse"];
         for (name, planned) in names.into_iter().zip(self.plan.into_iter().flatten()) {
             list.push(KeyValue::new(format!("driftless.plan.{name}"), number(planned)));
         }

@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::world::{SET, World, key, manifest, moment, print};
-use crate::object::{Blame, Change, FieldChange, Health, HealthStatus, ObjectId, Observed, Scope, Termination};
+use super::world::{SET, World, id, key, manifest, moment, print};
+use crate::object::{
+    Blame, Change, FieldChange, GroupKind, Health, HealthStatus, ObjectId, Observed, Scope, Termination,
+};
 use crate::plan::{
-    AppliedObject, ApplyResult, Commit, Plan, Problem, PruneResult, PrunedObject, Reserved, Step, Verb, Wave, resolve,
+    AppliedObject, ApplyResult, Commit, Deletions, Obstacle, Plan, Problem, PruneResult, PrunedObject, Reason,
+    Replaceable, Reserved, Schedule, Step, Verb, resolve,
 };
 use crate::reconcile::{Audited, Effect, EffectId, Examined, Input, Observation, RenderedCommit, Unrendered};
 
@@ -38,16 +41,13 @@ impl World {
                 }
                 Input::ParentWritten { id, result }
             }
-            Effect::Apply { id, plan, waves } => {
+            Effect::Apply { id, plan } => {
                 let begun = self.begun(id);
-                let outcomes = self.apply(&plan, &waves, begun);
-                Input::Applied { id, outcomes }
+                Input::Applied { id, outcomes: self.apply(&plan, begun) }
             }
             Effect::Prune { id, plan } => {
                 let begun = self.begun(id);
-                let steps: Vec<&Step> = plan.steps.iter().filter(|step| step.prunes()).collect();
-                let steps = &steps[..begun.of(steps.len())];
-                let outcomes: Vec<PrunedObject> = steps.iter().map(|step| self.prune_one(step)).collect();
+                let outcomes = self.prune(&plan, begun);
                 let deleted = outcomes.iter().filter(|outcome| plan.by_approval && outcome.gone);
                 self.spent.extend(deleted.map(|outcome| outcome.id.clone()));
                 Input::Pruned { id, outcomes }
@@ -109,29 +109,64 @@ impl World {
             resolved: Arc::new(resolved),
             observed: observed.map(|(id, live)| (id.clone(), live.clone())).collect(),
             unreadable: self.unreadable.clone(),
-            crds: BTreeMap::new(),
+            crds: BTreeMap::from([(GroupKind::new("e.com", "Thing"), "things.e.com".into())]),
             others: self.others.clone(),
         }
     }
 
-    fn apply(&mut self, plan: &Plan, waves: &[Wave], begun: Begun) -> Vec<AppliedObject> {
-        let steps: BTreeMap<&ObjectId, &Step> = plan.steps.iter().map(|step| (&step.id, step)).collect();
-        let ids = waves.iter().flat_map(|wave| &wave.objects);
-        let steps: Vec<&Step> = ids.filter_map(|id| steps.get(id).copied().filter(|step| step.applies())).collect();
-        steps[..begun.of(steps.len())].iter().map(|step| self.apply_one(step)).collect()
+    fn apply(&mut self, plan: &Plan, begun: Begun) -> Vec<AppliedObject> {
+        let most = begun.of(plan.steps.iter().filter(|step| step.applies()).count());
+        let (mut schedule, mut outcomes) = (Schedule::new(plan), Vec::new());
+        while outcomes.len() < most {
+            if let Some((step, why, obstacle)) = schedule.held_back() {
+                let problem = Problem { message: why, ..step.problem() };
+                let (id, result) = (step.id.clone(), ApplyResult::Skipped);
+                let obstacle = Some(obstacle);
+                outcomes.push(AppliedObject { id, uid: None, result, live: None, problem: Some(problem), obstacle });
+            } else if let Some(step) = schedule.begin() {
+                let outcome = self.apply_one(step);
+                schedule.applied(&outcome);
+                outcomes.push(outcome);
+            } else if let Some(step) = schedule.to_await() {
+                // Nothing gets healthy while an apply is under way.
+                let missing = || Health::new(HealthStatus::NotFound, "does not exist");
+                let live = self.live.get(&step.id);
+                let health = live.map_or_else(missing, |live| live.health.clone());
+                schedule.looked(&step.id, &health, live.is_some_and(|live| live.finished), true);
+            } else {
+                panic!("{} of {most} have an outcome", outcomes.len());
+            }
+        }
+        outcomes
     }
 
     fn apply_one(&mut self, step: &Step) -> AppliedObject {
         let desired = step.desired.as_ref().expect("an apply of something declared");
-        if self.refused.contains(&*step.id.name) {
-            let problem = Problem { message: "refused".into(), ..step.problem() };
-            return AppliedObject {
-                id: step.id.clone(),
-                uid: step.live.as_ref().map(|live| Arc::clone(&live.uid)),
-                result: ApplyResult::Failed,
-                live: None,
-                problem: Some(problem),
-            };
+        let failed = |obstacle| AppliedObject {
+            id: step.id.clone(),
+            uid: step.live.as_ref().map(|live| Arc::clone(&live.uid)),
+            result: ApplyResult::Failed,
+            live: None,
+            problem: Some(Problem { message: "refused".into(), ..step.problem() }),
+            obstacle: Some(obstacle),
+        };
+        let barred = self.barred.get(&*step.id.name).is_some_and(|bar| self.live.contains_key(&id(bar)));
+        if self.refused.contains(&*step.id.name) || barred {
+            return failed(Obstacle::Refused);
+        }
+        let fixed = step.id.name.starts_with("fixed");
+        if let Some(live) = self.live.get(&step.id).filter(|live| fixed && live.digest != Some(desired.digest)) {
+            if step.verb != Verb::Replace {
+                let (uid, digest) = (Arc::clone(&live.uid), desired.digest);
+                let fields = ["data".to_owned()].into();
+                return failed(Obstacle::Immutable(Replaceable { uid, digest, fields, takes_claims: false }));
+            }
+            assert_eq!(Some(&live.uid), step.live.as_ref().map(|planned| &planned.uid), "what was planned for");
+            self.gone(&step.id);
+            self.live.remove(&step.id);
+            if self.unmade.contains(&*step.id.name) {
+                return failed(Obstacle::Refused);
+            }
         }
         let before = self.live.get(&step.id).cloned();
         self.uids += 1;
@@ -158,6 +193,7 @@ impl World {
             health,
         };
         let result = match &before {
+            None if step.verb == Verb::Replace => ApplyResult::Replaced,
             None => ApplyResult::Created,
             Some(before) if *before == live && !tampered => ApplyResult::Unchanged,
             Some(_) => {
@@ -168,7 +204,28 @@ impl World {
         self.live.insert(step.id.clone(), live.clone());
         self.news.push_back(Change::Seen(live.clone()));
         let uid = Some(Arc::clone(&live.uid));
-        AppliedObject { id: step.id.clone(), uid, result, live: Some(live), problem: None }
+        AppliedObject { id: step.id.clone(), uid, result, live: Some(live), problem: None, obstacle: None }
+    }
+
+    fn prune(&mut self, plan: &Plan, begun: Begun) -> Vec<PrunedObject> {
+        let most = begun.of(plan.steps.iter().filter(|step| step.prunes()).count());
+        let (mut deletions, mut outcomes) = (Deletions::new(plan), Vec::new());
+        while outcomes.len() < most
+            && let Some(step) = deletions.begin()
+        {
+            let outcome = self.prune_one(step);
+            deletions.ended(&outcome);
+            outcomes.push(outcome);
+        }
+        let waits = |(at, reason): (usize, Reason)| PrunedObject {
+            id: plan.steps[at].id.clone(),
+            result: PruneResult::Waiting,
+            gone: false,
+            detail: Some(reason.to_string()),
+        };
+        let waiting = deletions.waiting().into_iter().map(waits);
+        outcomes.extend(waiting.take(most - outcomes.len()));
+        outcomes
     }
 
     fn prune_one(&mut self, step: &Step) -> PrunedObject {
@@ -188,7 +245,8 @@ impl World {
             return outcome(PruneResult::Detached, true);
         }
         if self.finalized.contains(&*step.id.name) {
-            live.terminating = Some(Termination { finalizers: vec!["example.com/hold".into()] });
+            let since = Some(moment(self.now).wall);
+            live.terminating = Some(Termination { finalizers: vec!["example.com/hold".into()], since });
             self.seen(&step.id);
             return outcome(PruneResult::Deleted, false);
         }
@@ -218,7 +276,14 @@ impl Begun {
 
 /// What is said of an object whose heal was interrupted before it was begun.
 fn not_begun(step: &Step) -> AppliedObject {
-    AppliedObject { id: step.id.clone(), uid: None, result: ApplyResult::Skipped, live: None, problem: None }
+    AppliedObject {
+        id: step.id.clone(),
+        uid: None,
+        result: ApplyResult::Skipped,
+        live: None,
+        problem: None,
+        obstacle: None,
+    }
 }
 
 fn scope(gk: &crate::object::GroupKind, _: &str) -> Scope {
