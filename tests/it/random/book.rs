@@ -44,6 +44,8 @@ pub struct Facts<'a> {
     pub commits: Vec<(String, State)>,
     /// What hands have changed.
     pub touched: BTreeSet<String>,
+    /// What each sync may declare now.
+    pub named: BTreeMap<Sync, BTreeSet<String>>,
 }
 
 impl Facts<'_> {
@@ -249,6 +251,9 @@ impl Book {
         // What was refused is listed as well, and was never there.
         let orphans = orphans.filter(|path| self.applied.contains_key(path) && !self.gone.contains(path));
         let orphans = orphans.filter(|path| !declared.contains_key(path));
+        // What another sync declares stays for that one.
+        let others = || facts.named.iter().filter(|(sync, _)| **sync != self.sync);
+        let orphans = orphans.filter(|path| !others().any(|(_, named)| named.contains(path)));
         let orphans = orphans.filter(|path| !facts.touched.contains(path) && !self.detached.contains(path));
         let count = orphans.count();
         let total = stored.inventory.values().filter(|recorded| !recorded.fresh).count();
@@ -262,6 +267,11 @@ impl Book {
         self.open(facts).any(|((_, commit), _, content)| {
             heard(commit) && content.is_good() && !content.sent(facts.places).contains_key(path)
         })
+    }
+
+    /// All that it may declare now.
+    pub fn names(&self, facts: &Facts<'_>) -> BTreeSet<String> {
+        self.open(facts).flat_map(|(_, _, content)| content.sent(facts.places).into_keys()).collect()
     }
 
     fn listed(&self, path: &str) -> bool {

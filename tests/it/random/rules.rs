@@ -55,7 +55,8 @@ pub struct Rules<'a> {
 
 impl<'a> Rules<'a> {
     pub fn new(places: &'a Places, syncs: &[Sync], exchanges: &'a Exchanges) -> Self {
-        let facts = Facts { places, exchanges, commits: Vec::new(), touched: BTreeSet::new() };
+        let (touched, named) = (BTreeSet::new(), BTreeMap::new());
+        let facts = Facts { places, exchanges, commits: Vec::new(), touched, named };
         let books = syncs.iter().map(|sync| Book::new(*sync, places)).collect();
         Self { facts, books, owners: BTreeMap::new(), counts: BTreeMap::new() }
     }
@@ -115,7 +116,11 @@ impl<'a> Rules<'a> {
             "apply" => self.may_apply(ask, &path),
             "patch" if ask.object().is_object() => self.by_any(|book, facts| book.may_release(ask, &path, facts)),
             "patch" => self.by_any(|book, facts| book.may_take_over(ask, &path, facts)),
-            "delete" => self.by_any(|book, facts| book.may_delete(ask, &path, facts)),
+            "delete" => {
+                let named = self.books.iter().map(|book| (book.sync, book.names(&self.facts))).collect();
+                self.facts.named = named;
+                self.by_any(|book, facts| book.may_delete(ask, &path, facts))
+            }
             verb => Err(format!("the agent never asks for {verb} here")),
         }
     }
