@@ -14,8 +14,8 @@ impl Machine {
     /// the one before is approved no longer.
     pub(super) fn take_approval(&mut self) {
         // What whoever approves could see: the status as it is stored.
-        let stored = self.stored.as_ref().map_or(&self.status, |(_, stored)| stored);
-        let (known, held) = (self.status.approval.as_ref(), stored.held.as_ref());
+        let held = self.stored.as_ref().and_then(|(_, stored)| stored.held.as_ref());
+        let known = self.status.approval.as_ref();
         let approval = Approval::of(self.marks.approved.as_deref(), known, held);
         if approval == self.status.approval {
             return;

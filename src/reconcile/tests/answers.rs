@@ -42,6 +42,8 @@ impl World {
             Effect::Apply { id, plan, waves } => {
                 let begun = self.begun(id);
                 let outcomes = self.apply(&plan, &waves, begun);
+                let replaced = outcomes.iter().filter(|outcome| outcome.result == ApplyResult::Replaced);
+                self.spent.extend(replaced.filter(|_| plan.by_approval).map(|outcome| outcome.id.clone()));
                 Input::Applied { id, outcomes }
             }
             Effect::Prune { id, plan } => {
@@ -122,6 +124,12 @@ impl World {
         steps[..begun.of(steps.len())].iter().map(|step| self.apply_one(step)).collect()
     }
 
+    /// Whether the server refuses to apply an object.
+    pub fn refuses(&self, object: &ObjectId) -> bool {
+        let bar = self.barred.get(&*object.name);
+        self.refused.contains(&*object.name) || bar.is_some_and(|bar| self.live.contains_key(&id(bar)))
+    }
+
     fn apply_one(&mut self, step: &Step) -> AppliedObject {
         let desired = step.desired.as_ref().expect("an apply of something declared");
         let failed = |obstacle| AppliedObject {
@@ -132,8 +140,7 @@ impl World {
             problem: Some(Problem { message: "refused".into(), ..step.problem() }),
             obstacle: Some(obstacle),
         };
-        let barred = self.barred.get(&*step.id.name).is_some_and(|bar| self.live.contains_key(&id(bar)));
-        if self.refused.contains(&*step.id.name) || barred {
+        if self.refuses(&step.id) {
             return failed(Obstacle::Refused);
         }
         let fixed = step.id.name.starts_with("fixed");
