@@ -1,7 +1,7 @@
 # The habits of this repository; `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-chart test-image crash-points fuzz-cluster demo devcluster helm deploy regenerate fuzz lint fmt fmt-check ci clean
+.PHONY: help build tools test test-chart test-image crash-points fuzz-cluster demo devcluster helm deploy regenerate fuzz lint fmt fmt-check ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,9 +17,19 @@ test-image: devcluster ## the image, without Docker: its files, and a run as its
 	binary=$$(realpath "$$(deploy/image/build binary $(IMAGE_ARCH) dev)") && \
 	  DRIFTLESS_IMAGE_BINARY=$$binary cargo test --locked --test it -- --ignored --show-output image::
 
+# What the tests need and nothing here builds: missing, it is said before anything is built.
+WITHOUT_PROMETHEUS := -- --skip observability::
+tools: export TEST_ARGS := $(TEST_ARGS)
+tools:
+	@case "$$TEST_ARGS" in *"--skip observability"*) exit 0 ;; *observability*) ;; *::* | *--lib*) exit 0 ;; esac; \
+	  for tool in prometheus promtool; do command -v "$$tool" >/dev/null || missing="$$missing $$tool"; done; \
+	  [ -z "$$missing" ] || { echo "make: the tests of alerts and dashboards need$$missing: install the package prometheus" \
+	  "(Debian, Ubuntu), or put both programs from prometheus.io/download on the PATH. To leave those tests out:" \
+	  "make test TEST_ARGS='$(WITHOUT_PROMETHEUS)'" >&2; exit 1; }
+
 # Most tests wait for the control plane most of the time.
 test: export RUST_TEST_THREADS ?= 4
-test: devcluster helm ## all tests, on a throwaway control plane; TEST_ARGS="--lib plan::" runs some
+test: tools devcluster helm ## all tests, on a throwaway control plane; TEST_ARGS="--lib plan::" runs some
 	cargo test --locked $(TEST_ARGS)
 
 # The agent's account has what the manifests for a whole cluster grant, and nothing else.
@@ -30,7 +40,7 @@ test-chart: devcluster ## the core of the tests, with the permissions that the c
 
 # The story of the dashboards takes two minutes.
 regenerate: export DRIFTLESS_REGENERATE = 1
-regenerate: devcluster ## writes anew what is made from other files: the PrometheusRule, docs/observability.md
+regenerate: tools devcluster ## writes anew what is made from other files: the PrometheusRule, docs/observability.md
 	cargo test --locked --test it -- observability::
 
 crash-points: devcluster ## kills the agent before and after every request of a story; `make test` tries some

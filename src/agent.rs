@@ -1,8 +1,11 @@
 //! Carries out what `reconcile` asks for: one task a sync, and the daemon around them.
 
+mod apart;
+mod budget;
 mod context;
 mod daemon;
 mod declared;
+mod descriptors;
 mod driver;
 mod effects;
 mod election;
@@ -19,8 +22,11 @@ mod store;
 mod told;
 mod translate;
 
+pub use apart::Apart;
+pub use budget::Budget;
 pub use context::{Context, Sink};
 pub use daemon::{Daemon, DaemonError, HEARTBEAT, run};
+pub use descriptors::take_descriptors;
 pub use driver::{Driver, Ending};
 pub use effects::rendering_problem;
 pub use election::{Election, Holder, Tenure};

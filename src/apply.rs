@@ -8,8 +8,10 @@ mod inventory;
 mod leftover;
 mod object;
 mod owners;
+mod preflight;
 mod prune;
 mod replace;
+mod wait;
 
 pub use applyset::{additional_namespaces, applyset_id, contains_group_kinds, tooling, tooling_name};
 pub use carry_out::Job;
@@ -17,4 +19,4 @@ pub use ignored::{trial, without_ignored};
 pub use inventory::{Parent, ParentError, Piece, Stored, TooLarge};
 pub use leftover::leftovers;
 pub use object::{body, explain};
-pub use prune::prune;
+pub use prune::{Patience, prune};

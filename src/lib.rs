@@ -10,7 +10,7 @@
 //!
 //! Data goes one way. `object`, `plan` and `reconcile` are pure: values in, values out, no I/O and
 //! no clock, so that every decision that could delete something can be tested as values. `agent`
-//! and `cli` alone know all rooms.
+//! and `cli` alone know all rooms. `limit` knows none, and whoever sends requests may use it.
 //!
 //! | room | holds | may import |
 //! | --- | --- | --- |
@@ -25,12 +25,14 @@
 //! | [`observe`] | events as log, metrics, HTTP, and in words for Kubernetes Events | object, plan |
 //! | [`agent`] | carrying out what `reconcile` asks for | all |
 //! | [`cli`] | the commands | all |
+//! | [`limit`] | how much is done at once | |
 
 pub mod agent;
 pub mod apply;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod limit;
 pub mod object;
 pub mod observe;
 pub mod plan;

@@ -17,6 +17,7 @@ mod machine;
 mod marks;
 mod news;
 mod obstacles;
+mod overdue;
 mod quiet;
 mod record;
 mod report;

@@ -24,6 +24,7 @@ mod snapshot;
 mod tidy;
 mod transport;
 mod tree;
+mod turns;
 mod walk;
 
 pub use directory::read_directory;
@@ -32,4 +33,5 @@ pub use git::{Git, Timeouts};
 pub use libgit2::GitRemote;
 pub use remote::{CommitInfo, Remote, Revision};
 pub use snapshot::{Limits, Refused, Snapshot, SourceFile};
-pub use tidy::remove_unused_clones;
+pub use tidy::{Tidied, remove_unused_clones};
+pub use turns::Turns;

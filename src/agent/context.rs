@@ -7,7 +7,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use tokio::sync::RwLock;
 
-use super::Registry;
+use super::{Budget, Registry};
 use crate::cluster::{Cluster, Discovery, Leadership};
 use crate::object::DigestKey;
 use crate::observe::Event;
@@ -29,6 +29,8 @@ pub struct Context {
     /// Whether this agent may write; `cluster` sends no write without.
     pub leadership: Leadership,
     pub data_dir: Arc<PathBuf>,
+    /// What all syncs together may do at once.
+    pub budget: Budget,
     pub tell: Sink,
     /// The zero of monotonic time.
     pub started: Instant,

@@ -12,11 +12,12 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::election::Election;
 use super::parents::{AllMarks, watch_marks};
 use super::restored::Restored;
-use super::{Context, Driver, Ending, Front, Publisher};
+use super::{Apart, Context, Driver, Ending, Front, Publisher};
 use crate::config::{Config, ConfigError, Loaded, SyncConfig, SyncName, Watch};
 use crate::observe::{Event, Observer};
 use crate::source::remove_unused_clones;
@@ -30,8 +31,8 @@ pub struct Daemon {
     pub observer: Observer,
     /// Where Kubernetes Events arrive.
     pub events: Publisher,
-    /// `None`: there is no election, and this agent leads.
-    pub election: Option<Election>,
+    /// With the thread on which its connection lives; `None`: there is no election, and this agent leads.
+    pub election: Option<(Election, Apart)>,
     pub front: Front,
     pub stop: CancellationToken,
 }
@@ -61,6 +62,14 @@ const FAREWELL: Duration = Duration::from_secs(25);
 const RELEASE: Duration = Duration::from_secs(3);
 /// A driver that ended by a defect is started again after this.
 const RESPAWN: Duration = Duration::from_secs(10);
+/// Of drivers that start together, each begins this much later than the one before; the last one not
+/// later than the second one.
+const APART: Duration = Duration::from_millis(10);
+const LAST_BEGINS: Duration = Duration::from_secs(5);
+/// A clone that is still used is tried to be removed again after this, so many times: together longer
+/// than a fetch may take that was given up.
+const STILL_USED: Duration = Duration::from_secs(10);
+const TIDYING: usize = 40;
 
 /// One running driver.
 struct Running {
@@ -76,6 +85,8 @@ struct Drivers {
     marks: watch::Sender<Option<AllMarks>>,
     /// What is to run; a changed sync starts anew when its old driver has ended.
     wanted: BTreeMap<SyncName, Arc<SyncConfig>>,
+    /// Removes clones that are not used any more.
+    tidying: Option<AbortOnDropHandle<()>>,
 }
 
 /// Runs until `stop` is cancelled.
@@ -96,8 +107,14 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
     let mut watcher =
         tokio::spawn(watch_marks(context.cluster.clone(), Arc::clone(&context.namespace), marks.clone(), tell));
     let tell = Arc::clone(&context.tell);
-    let mut drivers =
-        Drivers { context, running: BTreeMap::new(), tasks: JoinSet::new(), marks, wanted: BTreeMap::new() };
+    let mut drivers = Drivers {
+        context,
+        running: BTreeMap::new(),
+        tasks: JoinSet::new(),
+        marks,
+        wanted: BTreeMap::new(),
+        tidying: None,
+    };
     tell(&Event::ConfigLoaded { syncs: config.syncs.len(), reloaded: false });
     // It holds the Lease until the last driver has ended.
     let over = CancellationToken::new();
@@ -183,17 +200,36 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
 
 /// Runs for leader until told that it is over; without an election this agent leads.
 fn elect(
-    election: Option<Election>,
+    election: Option<(Election, Apart)>,
     context: &Context,
     losing: mpsc::Sender<oneshot::Sender<()>>,
     over: &CancellationToken,
 ) -> JoinHandle<()> {
-    let Some(election) = election else {
+    let Some((election, thread)) = election else {
         let why = "leads: leader election is turned off".into();
         (context.tell)(&Event::Leadership { leads: true, holder: None, why });
         return tokio::spawn(over.clone().cancelled_owned());
     };
-    tokio::spawn(election.run(context.leadership.clone(), losing, over.clone()))
+    let running = thread.spawn(election.run(context.leadership.clone(), losing, over.clone()));
+    tokio::spawn(async move {
+        // The thread has to last as long.
+        let _thread = thread;
+        if let Err(error) = running.await
+            && let Ok(panic) = error.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    })
+}
+
+/// When each of so many drivers that start together begins.
+fn begins(drivers: usize) -> impl Iterator<Item = Duration> {
+    let step = u32::try_from(drivers).map_or(Duration::ZERO, |drivers| APART.min(LAST_BEGINS / drivers.max(1)));
+    (0..).map(move |number: u32| {
+        // The first one at once: whoever has one sync waits for nothing.
+        let jitter = if number == 0 { 0.0 } else { fastrand::f64() };
+        step * number.saturating_sub(1) + step.mul_f64(jitter)
+    })
 }
 
 async fn next_config(watch: &mut Option<Watch>) -> Option<Result<Loaded, ConfigError>> {
@@ -235,19 +271,25 @@ impl Drivers {
             }
         }
         let missing: Vec<_> = self.wanted.keys().filter(|name| !self.running.contains_key(*name)).cloned().collect();
-        for name in missing {
-            self.start(&name, Duration::ZERO);
+        self.start_all(&missing);
+    }
+
+    fn start_all(&mut self, names: &[SyncName]) {
+        for (name, begins) in names.iter().zip(begins(names.len())) {
+            self.start(name, Duration::ZERO, begins);
         }
         if self.running.values().all(|running| !running.stop.is_cancelled()) {
             self.tidy();
         }
     }
 
-    fn start(&mut self, name: &SyncName, after: Duration) {
+    /// Starts a driver after a while, which then begins some time later.
+    fn start(&mut self, name: &SyncName, after: Duration, begins: Duration) {
         let Some(config) = self.wanted.get(name) else { return };
         let stop = CancellationToken::new();
         let mut driver = Driver::new(self.context.clone(), Arc::clone(config), stop.clone());
         driver.marks = Some(self.marks.subscribe());
+        driver.begin_after = begins;
         let (sync, delayed) = (name.clone(), stop.clone());
         let task = self.tasks.spawn(async move {
             tokio::select! {
@@ -271,26 +313,34 @@ impl Drivers {
             }
         }
         let wanted: Vec<_> = self.wanted.keys().cloned().collect();
-        for name in wanted {
-            self.start(&name, Duration::ZERO);
-        }
+        self.start_all(&wanted);
     }
 
     /// Removes the clones of syncs and repositories that are not configured any more. What a driver of
-    /// before still uses stays until the next time.
-    fn tidy(&self) {
+    /// before still uses is tried again.
+    fn tidy(&mut self) {
         let (data, tell) = (Arc::clone(&self.context.data_dir), Arc::clone(&self.context.tell));
         let syncs: Vec<Arc<SyncConfig>> = self.wanted.values().cloned().collect();
-        tokio::task::spawn_blocking(move || {
-            let (removed, failed) = remove_unused_clones(&data, syncs.iter().map(|sync| &**sync));
-            for path in removed {
-                let message = format!("removed the clone {}, which no sync uses any more", path.display());
-                tell(&Event::Note { message });
+        let task = async move {
+            for _ in 0..TIDYING {
+                let (data, syncs) = (Arc::clone(&data), syncs.clone());
+                let tidy = move || remove_unused_clones(&data, syncs.iter().map(|sync| &**sync));
+                let Ok(tidied) = tokio::task::spawn_blocking(tidy).await else { return };
+                for path in tidied.removed {
+                    let message = format!("removed the clone {}, which no sync uses any more", path.display());
+                    tell(&Event::Note { message });
+                }
+                for error in tidied.failed {
+                    tell(&Event::Trouble { message: format!("a clone that no sync uses any more stays: {error}") });
+                }
+                if tidied.busy.is_empty() {
+                    return;
+                }
+                tokio::time::sleep(STILL_USED).await;
             }
-            for error in failed {
-                tell(&Event::Trouble { message: format!("a clone that no sync uses any more stays: {error}") });
-            }
-        });
+        };
+        // Whoever is at it already goes by an older configuration.
+        self.tidying = Some(AbortOnDropHandle::new(tokio::spawn(task)));
     }
 
     /// A driver ended: because it was told to, or by a defect.
@@ -315,6 +365,21 @@ impl Drivers {
             let message = format!("the task of sync {name} ended by a defect and is started again");
             (self.context.tell)(&Event::Trouble { message });
         }
-        self.start(&name, if told { Duration::ZERO } else { RESPAWN });
+        self.start(&name, if told { Duration::ZERO } else { RESPAWN }, Duration::ZERO);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_sync_begins_at_once_and_many_are_spread_over_a_time_that_grows_with_their_number_up_to_a_bound() {
+        for (drivers, all_within) in [(1, Duration::ZERO), (2, APART), (100, APART * 99), (100_000, LAST_BEGINS)] {
+            let begins: Vec<Duration> = begins(drivers).take(drivers).collect();
+            assert_eq!(begins[0], Duration::ZERO);
+            assert!(begins.is_sorted() && begins[drivers - 1] <= all_within, "{drivers}: {:?}", begins[drivers - 1]);
+            assert!(begins[drivers - 1] >= all_within.mul_f64(0.9) || drivers < 100);
+        }
     }
 }

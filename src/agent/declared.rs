@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use super::effects::Worker;
-use crate::cluster::{ApiError, Discovery};
-use crate::object::ObjectId;
+use super::budget::Panicked;
+use super::effects::{Unobserved, Worker};
+use crate::cluster::Discovery;
+use crate::object::{Manifest, ObjectId};
 use crate::plan::{Declaration, Reserved, Resolved, resolve};
 use crate::reconcile::RenderedCommit;
 
@@ -30,7 +31,9 @@ impl Worker {
         let Ok(rendered) = self.render(commit).await else { return };
         let Ok(discovery) = self.discovery_for(&rendered, &[], false).await else { return };
         let configured = self.context.registry.reserved(&self.context.namespace, []);
-        let resolved = self.place(&rendered, &discovery, &configured);
+        let target = self.config.target_namespace.clone();
+        let placed = self.place(rendered.manifests.clone(), target, &discovery, configured).await;
+        let Ok(resolved) = placed else { return };
         let declaration = self.declaration(&rendered, &resolved);
         self.context.registry.declare_next(&self.config.name, commit, declaration);
     }
@@ -54,7 +57,7 @@ impl Worker {
         rendered: &Arc<RenderedCommit>,
         discovery: &Arc<Discovery>,
         inventory: &[ObjectId],
-    ) -> Result<(Arc<Resolved>, Reserved), ApiError> {
+    ) -> Result<(Arc<Resolved>, Reserved), Unobserved> {
         let configured = self.context.registry.reserved(&self.context.namespace, []);
         let mut known = self.resolved.lock().await;
         if let Some(placed) = &*known
@@ -65,7 +68,8 @@ impl Worker {
             return Ok((Arc::clone(&placed.resolved), placed.reserved.clone()));
         }
         let reserved = self.reserved(&configured, rendered, inventory).await?;
-        let resolved = Arc::new(self.place(rendered, discovery, &reserved));
+        let (manifests, target) = (rendered.manifests.clone(), self.config.target_namespace.clone());
+        let resolved = Arc::new(self.place(manifests, target, discovery, reserved.clone()).await?);
         *known = Some(Placed {
             rendered: Arc::clone(rendered),
             discovery: Arc::clone(discovery),
@@ -76,9 +80,19 @@ impl Worker {
         Ok((resolved, reserved))
     }
 
-    fn place(&self, rendered: &RenderedCommit, discovery: &Discovery, reserved: &Reserved) -> Resolved {
-        let target = self.config.target_namespace.as_deref();
-        let scope = |gk: &_, version: &str| discovery.scope(gk, version);
-        resolve(&rendered.manifests, target, &self.context.key, reserved, &scope)
+    /// Gives manifests their places and digests, which takes time with their number and size.
+    pub(super) async fn place(
+        &self,
+        manifests: Vec<Arc<Manifest>>,
+        target: Option<Arc<str>>,
+        discovery: &Arc<Discovery>,
+        reserved: Reserved,
+    ) -> Result<Resolved, Panicked> {
+        let (key, discovery, objects) = (self.context.key.clone(), Arc::clone(discovery), manifests.len());
+        let place = move || {
+            let scope = |gk: &_, version: &str| discovery.scope(gk, version);
+            resolve(&manifests, target.as_deref(), &key, &reserved, &scope)
+        };
+        self.context.budget.compute(objects, place).await
     }
 }

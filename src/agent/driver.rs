@@ -12,16 +12,16 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::effects::Worker;
-use super::parents::{AllMarks, marks, read_parent};
+use super::parents::{AllMarks, Annotated, config_maps, marks, parent_id, read_annotated, read_parent};
 use super::told::Told;
 use super::{Context, ParentStore, translate};
 use crate::apply::{Parent, applyset_id};
 use crate::cluster::{Cluster, Live};
 use crate::config::{SyncConfig, SyncName};
-use crate::object::Change;
+use crate::object::{Change, ObjectId};
 use crate::observe::{Event, SyncResult};
 use crate::plan::{Inventory, Phase, Problem};
-use crate::reconcile::{Effect, Input, Machine, Notice};
+use crate::reconcile::{Effect, Input, Machine, Moment, Notice};
 use crate::render::Cache;
 use crate::source::Git;
 
@@ -44,6 +44,8 @@ pub struct Driver {
     /// End after the first cycle that comes to a result.
     pub once: bool,
     pub stop: CancellationToken,
+    /// For so long it is known to the other syncs and does nothing else: many that start at once are spread.
+    pub(super) begin_after: Duration,
     pub(super) marks: Option<watch::Receiver<Option<AllMarks>>>,
 }
 
@@ -53,7 +55,7 @@ impl Driver {
     /// A driver that hears of annotations only when it starts.
     #[must_use]
     pub fn new(context: Context, config: Arc<SyncConfig>, stop: CancellationToken) -> Self {
-        Self { context, config, allow_prune: false, once: false, stop, marks: None }
+        Self { context, config, allow_prune: false, once: false, stop, begin_after: Duration::ZERO, marks: None }
     }
 
     /// Runs until stopped, or, with `once`, until the first result. What is under way when the stop
@@ -62,6 +64,9 @@ impl Driver {
         let name: Arc<str> = self.config.name.as_str().into();
         let set_id = applyset_id(&Parent::name(&self.config.name), &self.context.namespace, "ConfigMap", "");
         self.context.registry.enter(&self.config, &set_id);
+        if !self.begin_after.is_zero() {
+            self.stop.run_until_cancelled(tokio::time::sleep(self.begin_after)).await?;
+        }
         // Asked before the parent is read: what was read before that was certain may be outdated.
         let led = self.context.leadership.is_held();
         let parent = match self.first_read(&name, led).await {
@@ -97,7 +102,7 @@ impl Driver {
         let (applied_one, applied) = mpsc::unbounded_channel();
         let (watched, set) = (cluster.clone(), set_id.clone());
         let worker = Worker {
-            git: Git::open(&self.config, &self.context.data_dir),
+            git: Git::open_among(&self.config, &self.context.data_dir, self.context.budget.turns.clone()),
             parent: ParentStore::new(
                 self.context.cluster.clone(),
                 Arc::clone(&self.context.namespace),
@@ -231,7 +236,7 @@ impl Driver {
                 inputs.insert(0, Input::Stop);
             }
             for input in inputs.drain(..) {
-                for effect in machine.step(input, self.context.now()) {
+                for effect in step(&mut machine, input, self.context.now()) {
                     // Noted always: the other syncs want every phase, not only those up to the first end.
                     let noted = self.note(&effect);
                     ending = ending.or(noted);
@@ -255,7 +260,10 @@ impl Driver {
                     let waiting = self.waiting_for(&phases.borrow_and_update());
                     inputs.push(Input::WaitingFor(waiting));
                 }
-                marks = next_marks(&mut all_marks, &self.config.name) => inputs.push(marks),
+                heard = next_marks(&mut all_marks, &self.config.name) => match heard {
+                    Some(annotated) => inputs.extend(self.heard(annotated)),
+                    None => running.push(Box::pin(self.parent_missing())),
+                },
                 leads = &mut promotion, if !over && !machine.leads() => inputs.push(leads),
                 () = &mut endangered, if !over => {
                     inputs.push(Input::StoreNow);
@@ -283,12 +291,56 @@ impl Driver {
         None
     }
 
+    /// What annotations of the parent mean; nothing if it was newer already: a LIST may come from a cache that
+    /// lags, and must not end a suspension. What is newer comes by the watch.
+    fn heard(&self, annotated: Annotated) -> Option<Input> {
+        let history = self.context.cluster.history();
+        history.shown(&self.parent_id(), &config_maps(), &annotated.version).then_some(Input::Marks(annotated.marks))
+    }
+
+    /// What it means that a LIST of the parents does not show this sync's. One that is known to have existed
+    /// is asked for by its name.
+    async fn parent_missing(&self) -> Option<Input> {
+        if !self.context.cluster.history().knows(&self.parent_id()) {
+            return Some(Input::ParentMissing);
+        }
+        let read = tokio::select! {
+            read = read_annotated(&self.context.cluster, &self.context.namespace, &self.config.name) => read,
+            () = self.stop.cancelled() => return None,
+        };
+        match read {
+            Ok(Some(annotated)) => self.heard(annotated),
+            Ok(None) => Some(Input::ParentMissing),
+            // Nothing is known of it. The next write of it finds out.
+            Err(_) => None,
+        }
+    }
+
+    fn parent_id(&self) -> ObjectId {
+        parent_id(&self.context.namespace, &self.config.name)
+    }
+
     fn waiting_for(&self, phases: &BTreeMap<SyncName, Phase>) -> Vec<String> {
         let unsynced = |name: &&SyncName| phases.get(*name) != Some(&Phase::Synced);
         let waiting: Vec<String> = self.config.depends_on.iter().filter(unsynced).map(ToString::to_string).collect();
         self.context.registry.waits(&self.config.name, !waiting.is_empty());
         waiting
     }
+}
+
+/// A step of the machine. One that plans takes time with the number of objects: the other tasks of the thread
+/// go on meanwhile.
+fn step(machine: &mut Machine, input: Input, now: Moment) -> Vec<Effect> {
+    let plans = matches!(
+        input,
+        Input::Rendered { .. }
+            | Input::Observed { .. }
+            | Input::ParentWritten { .. }
+            | Input::Applied { .. }
+            | Input::Pruned { .. }
+            | Input::Leads { .. }
+    );
+    if plans { tokio::task::block_in_place(|| machine.step(input, now)) } else { machine.step(input, now) }
 }
 
 /// What the watches see next; never, without any.
@@ -299,16 +351,13 @@ async fn next_changes(live: Option<&Live>) -> Vec<Change> {
     }
 }
 
-/// The next annotations of this sync's parent; never, without a watch.
-async fn next_marks(all: &mut Option<watch::Receiver<Option<AllMarks>>>, sync: &SyncName) -> Input {
+/// The next annotations of this sync's parent, or that there is no parent; never, without a watch.
+async fn next_marks(all: &mut Option<watch::Receiver<Option<AllMarks>>>, sync: &SyncName) -> Option<Annotated> {
     let Some(receiver) = all else { return std::future::pending().await };
     if receiver.changed().await.is_err() {
         *all = None;
         return std::future::pending().await;
     }
     let known = receiver.borrow_and_update().clone().unwrap_or_default();
-    match known.get(&Parent::name(sync)) {
-        Some(marks) => Input::Marks(marks.clone()),
-        None => Input::ParentMissing,
-    }
+    known.get(&Parent::name(sync)).cloned()
 }

@@ -6,25 +6,36 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
+use thiserror::Error;
 use tokio::sync::{Mutex, RwLock, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::budget::{Panicked, ReadError};
 use super::declared::Placed;
 use super::handover::Takeable;
 use super::told::Told;
 use super::{Context, ParentStore, translate};
-use crate::apply::{Job, prune};
+use crate::apply::{Job, Patience, prune};
 use crate::cluster::{ApiError, Cluster, Discovery, Live, Wanted};
 use crate::config::SyncConfig;
 use crate::object::{ObjectId, Scope};
 use crate::observe::{Event, LookResult, Work};
-use crate::plan::{AppliedObject, Commit, Inventory, Plan, Problem, PruneResult, SyncStatus, Wave};
+use crate::plan::{AppliedObject, Commit, Inventory, Plan, Problem, PruneResult, SyncStatus};
 use crate::reconcile::{Effect, EffectId, Input, Observation, RenderedCommit, Unrendered};
-use crate::render::{Cache, RenderError, Settings, render};
+use crate::render::{Cache, RenderError, Settings};
 use crate::source::{Git, Revision, SourceError};
 
 /// How long the inventory may take to be stored once the agent stops.
 const LAST_WRITE: Duration = Duration::from_secs(10);
+
+/// Why nothing was observed.
+#[derive(Debug, Error)]
+pub(super) enum Unobserved {
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
+}
 
 /// What carrying out the effects of one sync needs.
 pub(super) struct Worker {
@@ -112,9 +123,7 @@ impl Worker {
                 };
                 Input::ParentWritten { id, result }
             }
-            Effect::Apply { id, plan, waves } => {
-                Input::Applied { id, outcomes: self.apply(id, &plan, &waves, interrupt).await }
-            }
+            Effect::Apply { id, plan } => Input::Applied { id, outcomes: self.apply(id, &plan, interrupt).await },
             Effect::Examine { id, desired } => {
                 Input::Examined { id, result: self.unless_stopped(self.examine(&desired)).await? }
             }
@@ -207,12 +216,11 @@ impl Worker {
         let rendered = if let Some(rendered) = cache.get(&tree, &settings) {
             rendered
         } else {
-            let snapshot = self.git.snapshot(commit, path).await.map_err(unrendered)?;
-            let fresh = settings.clone();
-            // Rendering is pure computation; a large repository must not hold up the other syncs.
-            let rendered = tokio::task::spawn_blocking(move || render(&snapshot, &fresh)).await;
-            let lost = |_| Unrendered::Failed("rendering ended without a result".into());
-            let rendered = Arc::new(rendered.map_err(lost)?);
+            let rendered = self.context.budget.render(&self.git, commit, path, &settings).await;
+            let rendered = Arc::new(rendered.map_err(|error| match error {
+                ReadError::Source(error) => unrendered(error),
+                ReadError::Panicked(error) => Unrendered::Failed(error.to_string()),
+            })?);
             cache.put(&tree, settings, Arc::clone(&rendered));
             rendered
         };
@@ -232,7 +240,7 @@ impl Worker {
         seen
     }
 
-    async fn see(&self, rendered: &Arc<RenderedCommit>, inventory: Vec<ObjectId>) -> Result<Observation, ApiError> {
+    async fn see(&self, rendered: &Arc<RenderedCommit>, inventory: Vec<ObjectId>) -> Result<Observation, Unobserved> {
         match self.see_once(rendered, &inventory, false).await? {
             (observation, false) => Ok(observation),
             (_, true) => Ok(self.see_once(rendered, &inventory, true).await?.0),
@@ -245,7 +253,7 @@ impl Worker {
         rendered: &Arc<RenderedCommit>,
         inventory: &[ObjectId],
         anew: bool,
-    ) -> Result<(Observation, bool), ApiError> {
+    ) -> Result<(Observation, bool), Unobserved> {
         let discovery = self.discovery_for(rendered, inventory, anew).await?;
         let (resolved, reserved) = self.resolve(rendered, &discovery, inventory).await?;
         let mut wanted = Wanted::default();
@@ -307,13 +315,7 @@ impl Worker {
         Ok(())
     }
 
-    async fn apply(
-        &self,
-        id: EffectId,
-        plan: &Plan,
-        waves: &[Wave],
-        interrupt: &CancellationToken,
-    ) -> Vec<AppliedObject> {
+    async fn apply(&self, id: EffectId, plan: &Plan, interrupt: &CancellationToken) -> Vec<AppliedObject> {
         let began = Instant::now();
         let report = |outcome: &AppliedObject| {
             self.applied(outcome);
@@ -330,7 +332,7 @@ impl Worker {
             stop: interrupt,
             report: &report,
         };
-        let outcomes = job.carry_out(plan, waves).await;
+        let outcomes = job.carry_out(plan).await;
         // Kinds come and go while the agent runs; an apply that failed may have gone to an old address.
         let failed = outcomes.iter().any(|outcome| !outcome.result.succeeded());
         if failed {
@@ -350,11 +352,15 @@ impl Worker {
         let discovery = Arc::clone(&*self.discovery.read().await);
         let report = |outcome: &crate::plan::PrunedObject| (self.context.tell)(&translate::pruned(&self.name, outcome));
         let cluster = self.cluster.repeating_until(interrupt);
-        let outcomes = prune(&cluster, &discovery, plan, interrupt, &report).await;
+        // The watches hear of the end of what others wait for.
+        let patience = match self.live {
+            Some(_) => Patience { wait: Duration::ZERO, then_let_go: false },
+            None => Patience { wait: self.config.timeout, then_let_go: true },
+        };
+        let outcomes = prune(&cluster, &discovery, plan, patience, interrupt, &report).await;
         if let Some(watches) = &self.live {
             for outcome in outcomes.iter().filter(|outcome| outcome.gone && outcome.result == PruneResult::Deleted) {
-                let step = plan.steps.iter().find(|step| step.id == outcome.id);
-                if let Some(seen) = step.and_then(|step| step.live.as_ref()) {
+                if let Some(seen) = plan.step(&outcome.id).and_then(|step| step.live.as_ref()) {
                     watches.removed(&outcome.id, &seen.uid);
                 }
             }

@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 
+use super::budget::ReadError;
 use super::effects::Worker;
 use super::parents::parent_names;
 use crate::apply::{Parent, applyset_id};
 use crate::cluster::{ApiError, Cluster, Discovery};
 use crate::config::{ServiceAccount, SyncConfig, SyncName};
 use crate::object::{ObjectId, Observed, names};
-use crate::plan::{Declaration, Others, Reserved, resolve};
+use crate::plan::{Declaration, Others, Reserved};
 use crate::reconcile::RenderedCommit;
-use crate::render::{Settings, render};
+use crate::render::Settings;
 use crate::source::{Refusal, SourceError};
 
 /// How long another sync may take to say what it declares.
@@ -39,7 +40,7 @@ impl Worker {
         wanted: &BTreeSet<ObjectId>,
         orphans: &BTreeSet<ObjectId>,
         observed: &BTreeMap<ObjectId, Observed>,
-        discovery: &Discovery,
+        discovery: &Arc<Discovery>,
     ) -> Others {
         self.await_declarations(observed).await;
         let registry = &self.context.registry;
@@ -61,6 +62,7 @@ impl Worker {
             let account = |sync: &str| registry.account(sync);
             bar_without_right(cluster, discovery, &mut others, orphans, account, &mut takeable).await;
         }
+        self.take(&mut others, wanted.difference(orphans), observed);
         if sets.iter().any(|set| **set != *self.set_id && others.of_set(set).is_none()) {
             let namespace = &self.context.namespace;
             let id = |sync: &SyncName| applyset_id(&Parent::name(sync), namespace, "ConfigMap", "");
@@ -69,6 +71,23 @@ impl Worker {
             others.unconfigured = parents.map(|sync| (id(&sync), sync.as_str().into())).collect();
         }
         others
+    }
+
+    /// Takes what is free, so that no two syncs write one object at the same time.
+    fn take<'a>(
+        &self,
+        others: &mut Others,
+        declared: impl Iterator<Item = &'a ObjectId>,
+        observed: &BTreeMap<ObjectId, Observed>,
+    ) {
+        let (registry, me) = (&self.context.registry, &self.config.name);
+        let free = declared.filter(|id| {
+            let label = observed.get(*id).and_then(|live| live.part_of.as_deref());
+            label != Some(&*self.set_id) && others.takes(id, label, &self.set_id, registry.has_applied(me, id))
+        });
+        for (sync, id) in registry.take(me, free.cloned().collect()) {
+            others.taken_by(&sync, id);
+        }
     }
 
     /// At the start all syncs read git at the same time. An object that carries the label of one
@@ -114,24 +133,21 @@ impl Worker {
     }
 
     /// What a commit declares for another sync of the same repository.
-    async fn declared_for(&self, other: &SyncConfig, commit: &str, discovery: &Discovery) -> Declaration {
-        let snapshot = match self.git.snapshot(commit, &other.path).await {
-            Ok(snapshot) => snapshot,
-            Err(SourceError::Refused { refusal: Refusal::NoSuchPath { .. }, .. }) => {
+    async fn declared_for(&self, other: &SyncConfig, commit: &str, discovery: &Arc<Discovery>) -> Declaration {
+        let settings = Settings::of(other, &self.context.namespace);
+        let rendered = match self.context.budget.render(&self.git, commit, &other.path, &settings).await {
+            Ok(rendered) => rendered,
+            Err(ReadError::Source(SourceError::Refused { refusal: Refusal::NoSuchPath { .. }, .. })) => {
                 return Declaration { complete: true, ..Declaration::default() };
             }
             Err(_) => return Declaration::default(),
         };
-        let settings = Settings::of(other, &self.context.namespace);
-        let Ok(rendered) = tokio::task::spawn_blocking(move || render(&snapshot, &settings)).await else {
-            return Declaration::default();
-        };
-        let target = other.target_namespace.as_deref();
-        let scope = |gk: &_, version: &str| discovery.scope(gk, version);
-        // What is the agent's own is declared by nobody.
-        let resolved = resolve(&rendered.manifests, target, &self.context.key, &Reserved::default(), &scope);
         let problems: Vec<_> = rendered.errors.iter().map(super::rendering_problem).collect();
-        Declaration::of(&resolved, &problems, target)
+        let target = other.target_namespace.clone();
+        // What is the agent's own is declared by nobody.
+        let placed = self.place(rendered.manifests, target.clone(), discovery, Reserved::default()).await;
+        let Ok(resolved) = placed else { return Declaration::default() };
+        Declaration::of(&resolved, &problems, target.as_deref())
     }
 }
 

@@ -1,7 +1,6 @@
 //! Carrying out what concerns one object: a closer look, its healing, and what an audit asks.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -11,11 +10,8 @@ use super::translate;
 use crate::apply::{Job, body};
 use crate::cluster::{DryRun, Resource, reduce};
 use crate::object::blame;
-use crate::plan::{AppliedObject, ApplyResult, Desired, Obstacle, Plan, Problem, Stage, Step, Wave};
+use crate::plan::{AppliedObject, ApplyResult, Desired, Obstacle, Plan, Problem, Step};
 use crate::reconcile::{Audited, Examined};
-
-/// How long a heal waits for what its object depends on; after that it is tried again later.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Worker {
     /// Reads a drifted object, and finds out from its `managedFields` who changed what.
@@ -35,10 +31,11 @@ impl Worker {
         Ok(Examined { live: live.and_then(|(observed, _)| observed), blame })
     }
 
-    /// Applies one object, as a commit would. Skipped without a problem: it was interrupted before it began.
+    /// Applies one object, as a commit would. What it depends on was healthy when it was applied first, so
+    /// it waits only for that to be back, which the lane sees to. Skipped without a problem: it was
+    /// interrupted before it began.
     pub(super) async fn heal(&self, step: Step, interrupt: &CancellationToken) -> AppliedObject {
         let id = step.id.clone();
-        let waves = [Wave { stage: Stage::of(&id.gk), objects: vec![id.clone()] }];
         let plan = Plan { steps: vec![step], ..Plan::default() };
         let report = |outcome: &AppliedObject| self.applied(outcome);
         let cluster = self.cluster.repeating_until(interrupt);
@@ -47,11 +44,11 @@ impl Worker {
             discovery: &self.discovery,
             set_id: &self.set_id,
             atomic: false,
-            timeout: PATIENCE,
+            timeout: self.config.timeout,
             stop: interrupt,
             report: &report,
         };
-        let outcome = job.carry_out(&plan, &waves).await.pop();
+        let outcome = job.carry_out(&plan).await.pop();
         let Some(outcome) = outcome else {
             let nothing =
                 || Problem { object: Some(id.clone()), ..Problem::general("nothing was declared to be applied") };

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::Sink;
 use crate::apply::Parent;
-use crate::cluster::{ApiError, Cluster, Resource};
+use crate::cluster::{ApiError, Cluster, Resource, version_of};
 use crate::config::SyncName;
 use crate::object::{GroupKind, ObjectId, names};
 use crate::observe::Event;
@@ -34,7 +34,7 @@ const READS: usize = 5;
 /// # Errors
 /// It cannot be read, is damaged, or belongs to another tool; the text is for people.
 pub async fn read_parent(cluster: &Cluster, namespace: &str, sync: &SyncName) -> Result<Option<Parent>, String> {
-    let id = ObjectId::new("", "ConfigMap", Some(namespace), &Parent::name(sync));
+    let id = parent_id(namespace, sync);
     let live = cluster.read_own(&id, &config_maps()).await;
     match live.map_err(|error| format!("cannot read the inventory in {id}: {error}"))? {
         Some(live) => with_pieces(cluster, namespace, live).await,
@@ -113,8 +113,15 @@ async fn assemble(cluster: &Cluster, namespace: &str, live: &Value) -> Result<(P
     Ok((parent, pieces.len() == names.len()))
 }
 
-/// What people asked for, by the name of the parent; parents that do not exist are not in it.
-pub(super) type AllMarks = Arc<BTreeMap<String, Marks>>;
+/// What people asked for by annotating a parent, as of one of its resource versions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Annotated {
+    pub version: String,
+    pub marks: Marks,
+}
+
+/// By the name of the parent; parents that do not exist are not in it.
+pub(super) type AllMarks = Arc<BTreeMap<String, Annotated>>;
 
 /// Watches the parents' annotations until the receiver is gone. The watch carries metadata only,
 /// and is taken up again with a growing delay whenever it breaks.
@@ -169,15 +176,15 @@ pub(super) async fn watch_marks(
 /// What a watch has told so far.
 #[derive(Default)]
 struct Known {
-    current: BTreeMap<String, Marks>,
+    current: BTreeMap<String, Annotated>,
     /// Of a list that is not complete.
-    arriving: BTreeMap<String, Marks>,
+    arriving: BTreeMap<String, Annotated>,
 }
 
 impl Known {
     /// Gives all marks when they are known in full. A list that has only begun says nothing of the
     /// parents that are not in it yet: to believe it would resume, for a moment, what is suspended.
-    fn hear(&mut self, event: WatchEvent<PartialObjectMeta<ConfigMap>>) -> Option<&BTreeMap<String, Marks>> {
+    fn hear(&mut self, event: WatchEvent<PartialObjectMeta<ConfigMap>>) -> Option<&BTreeMap<String, Annotated>> {
         match event {
             // Comes with every try, also with those that fail.
             WatchEvent::Init => {
@@ -185,11 +192,11 @@ impl Known {
                 return None;
             }
             WatchEvent::InitApply(parent) => {
-                self.arriving.insert(name_of(&parent), marks_of(&parent));
+                self.arriving.insert(name_of(&parent), annotated(&parent));
                 return None;
             }
             WatchEvent::InitDone => self.current = std::mem::take(&mut self.arriving),
-            WatchEvent::Apply(parent) => drop(self.current.insert(name_of(&parent), marks_of(&parent))),
+            WatchEvent::Apply(parent) => drop(self.current.insert(name_of(&parent), annotated(&parent))),
             WatchEvent::Delete(parent) => drop(self.current.remove(&name_of(&parent))),
         }
         Some(&self.current)
@@ -200,13 +207,39 @@ fn name_of(parent: &PartialObjectMeta<ConfigMap>) -> String {
     parent.metadata.name.clone().unwrap_or_default()
 }
 
-fn marks_of(parent: &PartialObjectMeta<ConfigMap>) -> Marks {
+fn annotated(parent: &PartialObjectMeta<ConfigMap>) -> Annotated {
     let annotation = |name: &str| parent.metadata.annotations.as_ref()?.get(name).cloned();
+    Annotated { version: parent.metadata.resource_version.clone().unwrap_or_default(), marks: marks_in(annotation) }
+}
+
+fn marks_in(annotation: impl Fn(&str) -> Option<String>) -> Marks {
     Marks {
         approved: annotation(names::APPROVE),
         sync_requested: annotation(names::SYNC_REQUESTED),
         suspended: annotation(names::SUSPEND).as_deref() == Some("true"),
     }
+}
+
+/// What people asked for as of now, read from etcd itself; `None` when there is no parent.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) async fn read_annotated(
+    cluster: &Cluster,
+    namespace: &str,
+    sync: &SyncName,
+) -> Result<Option<Annotated>, ApiError> {
+    let annotation = |live: &Value, name: &str| live["metadata"]["annotations"][name].as_str().map(Into::into);
+    let live = cluster.read_own(&parent_id(namespace, sync), &config_maps()).await?;
+    Ok(live.map(|live| Annotated {
+        version: version_of(&live).unwrap_or_default().into(),
+        marks: marks_in(|name| annotation(&live, name)),
+    }))
+}
+
+/// The identity of the parent of a sync.
+pub(super) fn parent_id(namespace: &str, sync: &SyncName) -> ObjectId {
+    ObjectId::new("", "ConfigMap", Some(namespace), &Parent::name(sync))
 }
 
 /// What a parent, read whole, says that people asked for.
@@ -234,17 +267,17 @@ mod tests {
     fn a_list_counts_when_it_is_complete() {
         let mut known = Known::default();
         let names =
-            |known: Option<&BTreeMap<String, Marks>>| known.map(|marks| marks.keys().cloned().collect::<Vec<_>>());
+            |known: Option<&BTreeMap<String, Annotated>>| known.map(|marks| marks.keys().cloned().collect::<Vec<_>>());
         assert_eq!(names(known.hear(WatchEvent::Init)), None);
         assert_eq!(names(known.hear(WatchEvent::InitApply(parent("a", true)))), None);
         assert_eq!(names(known.hear(WatchEvent::InitApply(parent("b", true)))), None);
         assert_eq!(names(known.hear(WatchEvent::InitDone)), Some(vec!["a".into(), "b".into()]));
-        assert!(known.current["a"].suspended);
+        assert!(known.current["a"].marks.suspended);
         // A second list that is cut off takes nothing away.
         assert_eq!(names(known.hear(WatchEvent::Init)), None);
         assert_eq!(names(known.hear(WatchEvent::InitApply(parent("b", true)))), None);
         assert_eq!(names(known.hear(WatchEvent::Apply(parent("b", false)))), Some(vec!["a".into(), "b".into()]));
-        assert!(known.current["a"].suspended && !known.current["b"].suspended);
+        assert!(known.current["a"].marks.suspended && !known.current["b"].marks.suspended);
         assert_eq!(names(known.hear(WatchEvent::Delete(parent("a", true)))), Some(vec!["b".into()]));
     }
 }

@@ -39,6 +39,8 @@ struct Entry {
     next: Option<Declared>,
     /// `None`: its inventory has not been read yet.
     holding: Option<Holding>,
+    /// Objects that are nobody's, or given up by their owner, and that it is about to take.
+    taking: BTreeSet<ObjectId>,
     /// It has gone through everything since what it declares has changed.
     tried: bool,
     suspended: bool,
@@ -83,7 +85,12 @@ impl Entry {
 
     fn stake(&self, id: &ObjectId) -> Stake {
         let missing = || self.holding.as_ref().is_none_or(|holding| holding.missing.contains(id));
-        Stake { declares: self.declares(id), holds: self.holds(id), failed: self.tried && missing(), barred: false }
+        Stake {
+            declares: self.declares(id),
+            holds: self.holds(id) || self.taking.contains(id),
+            failed: self.tried && missing(),
+            barred: false,
+        }
     }
 
     /// As the other syncs see it: only of the objects that are asked for.
@@ -291,6 +298,32 @@ impl Registry {
         })
     }
 
+    /// Says which objects a sync is about to take that have no owner, until it has gone through
+    /// everything. The result are those which another one takes already: of two that find the same
+    /// object free at the same time, one takes it.
+    #[must_use]
+    pub fn take(&self, sync: &SyncName, objects: BTreeSet<ObjectId>) -> Vec<(Arc<str>, ObjectId)> {
+        self.with(|entries| {
+            let mut taken = Vec::new();
+            for (name, entry) in entries.iter().filter(|(name, _)| *name != sync) {
+                let shared = entry.taking.intersection(&objects);
+                taken.extend(shared.map(|id| (name.as_str().into(), id.clone())));
+            }
+            let entry = entries.entry(sync.clone()).or_default();
+            entry.taking = objects;
+            for (_, id) in &taken {
+                entry.taking.remove(id);
+            }
+            taken
+        })
+    }
+
+    /// Whether the inventory of a sync has applied an object.
+    #[must_use]
+    pub fn has_applied(&self, sync: &SyncName, id: &ObjectId) -> bool {
+        self.with(|entries| entries.get(sync).is_some_and(|entry| entry.holds(id)))
+    }
+
     /// The agent's own objects, as far as its configuration says. `more` are syncs that left it.
     #[must_use]
     pub fn reserved(&self, namespace: &Arc<str>, more: impl IntoIterator<Item = Arc<str>>) -> Reserved {
@@ -303,7 +336,11 @@ impl Registry {
             let Some(entry) = entries.get_mut(sync) else { return };
             entry.suspended = phase == Phase::Suspended;
             entry.outdated |= entry.suspended;
-            entry.tried |= !matches!(phase, Phase::Pending | Phase::Syncing | Phase::Suspended);
+            let ended = !matches!(phase, Phase::Pending | Phase::Syncing);
+            entry.tried |= ended && !entry.suspended;
+            if ended {
+                entry.taking.clear();
+            }
         });
         self.phases.send_if_modified(|phases| phases.insert(sync.clone(), phase) != Some(phase));
     }

@@ -73,7 +73,9 @@ impl ParentStore {
         let mut parent = Parent::new(self.sync.clone(), Arc::clone(&self.namespace));
         parent.inventory = inventory;
         parent.status = status.clone();
-        let stored = parent.to_apply().map_err(|error| error.to_string())?;
+        // It takes time with the number of objects.
+        let stored = tokio::task::spawn_blocking(move || parent.to_apply()).await;
+        let stored = stored.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
 
         let mut slot = self.known.lock().await;
         // Taken out, so that a write that fails leaves nothing known.

@@ -1,55 +1,140 @@
-//! Carrying out the deleting and detaching steps of a plan, dependents first.
+//! Carrying out the deleting and detaching steps of a plan, in the order that its deletions have.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{ApiError, Cluster, Deletion, Discovery};
 use crate::object::{ObjectId, Observed};
-use crate::plan::{Plan, PruneResult, PrunedObject, Step, Verb, prune_waves};
+use crate::plan::{Deletions, Plan, PruneResult, PrunedObject, Step, Verb};
 
 /// Objects that are deleted at once.
 const AT_ONCE: usize = 16;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const CHANGED: &str = "its owner or its marks were changed in the meantime, so it is decided anew";
 const ANOTHER: &str = "it is another object than was seen (its UID is another), so it is decided anew";
 
+/// What to do about objects that wait for another one which is still there after its deletion.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// How long to look whether it is gone. Zero: once, since somebody else hears of its end.
+    pub wait: Duration,
+    /// After that, delete what waits for it only because it goes first.
+    pub then_let_go: bool,
+}
+
+/// What has come to an end.
+enum Done<'p> {
+    /// `None`: it was stopped before.
+    Pruned(Option<PrunedObject>),
+    /// What is still there of an object: nothing, or its finalizers; or the look has failed.
+    Looked(&'p Step, Result<Option<Vec<String>>, ()>, Duration),
+}
+
 /// Prunes. One outcome a step that prunes, and none for those that were not begun when it was stopped;
-/// `report` hears each when it is known.
+/// and one of each object that was being deleted before and is gone now. `report` hears those of the
+/// former when they are known.
 pub async fn prune(
     cluster: &Cluster,
     discovery: &Arc<Discovery>,
     plan: &Plan,
-    stop: &CancellationToken,
+    patience: Patience,
+    stopped: &CancellationToken,
     report: &(dyn Fn(&PrunedObject) + Send + Sync),
 ) -> Vec<PrunedObject> {
-    let mut outcomes = Vec::new();
+    let mut outcomes: BTreeMap<ObjectId, PrunedObject> = BTreeMap::new();
+    let permits = &Semaphore::new(AT_ONCE);
     let unreachable = AtomicBool::new(false);
-    // What an object that is still there depends on.
-    let mut needed: BTreeMap<ObjectId, ObjectId> = BTreeMap::new();
-    for wave in prune_waves(&plan.steps) {
-        let mut deletions = Vec::with_capacity(wave.len());
-        for step in wave {
-            deletions.push(one(cluster, discovery, step, stop, &unreachable, needed.get(&step.id).cloned()));
+    let mut deletions = Deletions::new(plan);
+    let until = Instant::now() + patience.wait;
+    let mut under_way = 0;
+    let mut running: FuturesUnordered<BoxFuture<'_, Done<'_>>> = FuturesUnordered::new();
+    loop {
+        while under_way < AT_ONCE
+            && !stopped.is_cancelled()
+            && let Some(step) = deletions.begin()
+        {
+            under_way += 1;
+            running.push(Box::pin(async { Done::Pruned(one(cluster, discovery, step, stopped, &unreachable).await) }));
         }
-        let mut ended = futures::stream::iter(deletions).buffer_unordered(AT_ONCE);
-        while let Some(outcome) = ended.next().await {
-            if let Some(outcome) = outcome {
-                report(&outcome);
-                outcomes.push(outcome);
+        while let Some(step) = deletions.to_await() {
+            running.push(Box::pin(look(cluster, discovery, step, Duration::ZERO, stopped, permits)));
+        }
+        match running.next().await {
+            None => break,
+            Some(Done::Pruned(outcome)) => {
+                under_way -= 1;
+                if let Some(outcome) = outcome {
+                    deletions.ended(&outcome);
+                    report(&outcome);
+                    outcomes.insert(outcome.id.clone(), outcome);
+                }
+            }
+            Some(Done::Looked(step, seen, pause)) => {
+                if matches!(seen, Ok(None)) && step.desired.is_none() {
+                    // It was reported when its deletion was accepted, in this prune or an earlier one.
+                    let id = step.id.clone();
+                    let outcome = PrunedObject { id, result: PruneResult::Deleted, gone: true, detail: None };
+                    outcomes.insert(step.id.clone(), outcome);
+                }
+                if let Ok(finalizers) = seen
+                    && !deletions.looked(&step.id, finalizers)
+                {
+                    continue;
+                }
+                let over = stopped.is_cancelled() || unreachable.load(Ordering::Relaxed);
+                if !over && Instant::now() + pause < until {
+                    let pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+                    running.push(Box::pin(look(cluster, discovery, step, pause, stopped, permits)));
+                } else if !over && patience.then_let_go {
+                    deletions.let_go();
+                }
             }
         }
-        drop(ended);
-        let stays = outcomes.iter().filter(|one| matches!(one.result, PruneResult::Failed | PruneResult::Kept));
-        let stays: BTreeSet<&ObjectId> = stays.map(|one| &one.id).collect();
-        for step in plan.steps.iter().filter(|step| stays.contains(&step.id)) {
-            let below = step.live.iter().flat_map(|live| live.depends_on.iter());
-            needed.extend(below.map(|dependency| (dependency.clone(), step.id.clone())));
-        }
     }
-    outcomes
+    let waiting = if stopped.is_cancelled() { Vec::new() } else { deletions.waiting() };
+    for (at, reason) in waiting {
+        let (id, detail) = (plan.steps[at].id.clone(), Some(reason.to_string()));
+        let outcome = PrunedObject { id, result: PruneResult::Waiting, gone: false, detail };
+        report(&outcome);
+        outcomes.insert(outcome.id.clone(), outcome);
+    }
+    outcomes.into_values().collect()
+}
+
+/// Whether an object is still there after its deletion.
+async fn look<'p>(
+    cluster: &Cluster,
+    discovery: &Discovery,
+    step: &'p Step,
+    pause: Duration,
+    stopped: &CancellationToken,
+    permits: &Semaphore,
+) -> Done<'p> {
+    tokio::select! {
+        () = tokio::time::sleep(pause) => {}
+        () = stopped.cancelled() => {}
+    }
+    // It is never closed; a look without a permit would do no harm.
+    let _permit = permits.acquire().await;
+    // What is of a kind that is not served any more is gone, or nobody can tell.
+    let Some(resource) = discovery.preferred(&step.id.gk) else { return Done::Looked(step, Err(()), pause) };
+    let seen = match cluster.look_at(&step.id, resource).await {
+        Ok(Some(live)) if step.live.as_ref().is_some_and(|planned| planned.uid == live.uid) => {
+            Ok(Some(live.terminating.map(|termination| termination.finalizers).unwrap_or_default()))
+        }
+        Ok(_) => Ok(None),
+        Err(_) => Err(()),
+    };
+    Done::Looked(step, seen, pause)
 }
 
 /// Whether everything that proved the object to be ours still does.
@@ -66,7 +151,6 @@ async fn one(
     step: &Step,
     stopped: &CancellationToken,
     unreachable: &AtomicBool,
-    needed_by: Option<ObjectId>,
 ) -> Option<PrunedObject> {
     if stopped.is_cancelled() {
         return None;
@@ -76,9 +160,6 @@ async fn one(
     let failed = |why: String| outcome(PruneResult::Failed, false, Some(why));
     if unreachable.load(Ordering::Relaxed) {
         return failed("the API server cannot be reached".into());
-    }
-    if let Some(dependent) = needed_by {
-        return failed(format!("{dependent}, which depends on it, is still there"));
     }
     let Some(live) = &step.live else { return failed("it was not seen alive".into()) };
     let Some(resource) = discovery.preferred(&step.id.gk) else {

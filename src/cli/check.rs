@@ -15,7 +15,7 @@ use super::{CliError, Common, Output, Session};
 use crate::cluster::{Access, ApiError, Cluster, Discovery, Resource};
 use crate::config::SyncConfig;
 use crate::object::{DigestKey, GroupKind, Harmless, ObjectId, Scope};
-use crate::plan::{Reserved, resolve, waves};
+use crate::plan::{Reserved, resolve, unorderable};
 use crate::reconcile::RenderedCommit;
 use permissions::{Missing, Needed, table};
 
@@ -133,7 +133,7 @@ fn manifests(
         let resolved = resolve(&rendered.manifests, target, &DigestKey::new([0; 32]), reserved, &|gk, version| {
             scope(discovery, defined, gk, version)
         });
-        problems.extend(waves(&resolved.desired).1);
+        problems.extend(unorderable(&resolved.desired));
         problems.extend(resolved.problems);
     }
     let what = format!("sync {}: manifests", sync.name);

@@ -16,7 +16,7 @@ pub(super) use self::report::{PlannedStep, SyncPlan};
 use self::waiting::keep_what_waits;
 use super::plan_text;
 use super::render::read;
-use super::session::{json, others, print, yaml};
+use super::session::{json, others, overdue_since, print, yaml};
 use super::{CliError, Common, Output, Session};
 use crate::agent::{Takeable, bar_without_right, find_digest_key, read_parents};
 use crate::apply::{Parent, applyset_id, body, explain, leftovers, trial, without_ignored};
@@ -25,7 +25,7 @@ use crate::config::{Config, SyncConfig};
 use crate::object::{DigestKey, GroupKind, Scope, project};
 use crate::plan::{
     Approved, Declaration, Facts, Inventory, Others, Problem, Provenance, Replaceables, Reserved, Resolved, Step,
-    Unsettled, diff, plan as decide, resolve, waves,
+    Unsettled, diff, plan as decide, resolve, unorderable,
 };
 use crate::reconcile::RenderedCommit;
 
@@ -181,7 +181,7 @@ impl Survey {
         let (cluster_of_all, known) = (&self.cluster, &mut Takeable::new());
         bar_without_right(cluster_of_all, &self.discovery, &mut others, orphans, account, known).await;
         let mut problems: Vec<Problem> = rendered.problems.iter().chain(&resolved.problems).cloned().collect();
-        problems.extend(waves(&resolved.desired).1);
+        problems.extend(unorderable(&resolved.desired));
         let doubt = (!problems.is_empty()).then(|| format!("{} of the manifests cannot be used", problems.len()));
         let approval = parent.and_then(Parent::approval);
         let approved = approval.as_ref().map_or(Approved::Nothing, |approval| approval.at(&rendered.commit.id));
@@ -202,6 +202,7 @@ impl Survey {
             others: &others,
             source_change: source_change.as_deref(),
             cut: &BTreeSet::new(),
+            overdue_since: overdue_since(sync.timeout),
             replaceable: &Replaceables::new(),
         };
         let before = decide(&facts);

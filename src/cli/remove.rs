@@ -4,18 +4,26 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, BufRead as _, IsTerminal as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::session::{others, parent_of, print, sync_name};
+use super::session::{others, overdue_since, parent_of, print, sync_name};
 use super::{CliError, Common, Session};
 use crate::agent::{config_maps, read_parents};
-use crate::apply::{Parent, Piece, prune};
+use crate::apply::{Parent, Patience, Piece, prune};
 use crate::cluster::{Cluster, Discovery, Wanted};
 use crate::config::{DriftPolicy, PrunePolicy};
 use crate::object::{ObjectId, names};
 use crate::plan::{Approved, Facts, Plan, PruneResult, PrunedObject, Reason, Replaceables, Step, Verb, plan as decide};
+
+/// How long to wait for what has to be gone before other objects are deleted. After that a person is
+/// told to try again.
+const PATIENCE: Patience = Patience { wait: Duration::from_secs(15), then_let_go: false };
+/// For so long a custom resource that is being deleted holds back what may serve it: the default of
+/// `timeout`, since the sync is in no configuration any more.
+const HELD_BACK: Duration = Duration::from_mins(5);
 
 #[derive(Debug, Args)]
 pub(super) struct RemoveArguments {
@@ -44,8 +52,13 @@ pub(super) async fn remove(common: &Common, options: &RemoveArguments) -> Result
     let before = cluster.look_at(&id, &config_maps()).await?;
     let parent = parent_of(&cluster, &session.namespace, sync).await?;
     let discovery = Arc::new(cluster.discover().await?);
-    let plan = ending(&session, &cluster, &discovery, &parent, options.keep_objects).await?;
+    let parents = read_parents(&cluster, &parent.namespace).await.map_err(CliError::Text)?;
+    let parents: Vec<Parent> = parents.into_iter().collect::<Result<_, _>>().map_err(CliError::Text)?;
+    let plan = ending(&session, &cluster, &discovery, &parent, &parents, options.keep_objects).await?;
     print(&shown(sync, &plan))?;
+    if !options.keep_objects {
+        print(&wanted_elsewhere(sync, &plan, &parents))?;
+    }
     if !options.yes && !confirmed()? {
         print("nothing was changed\n")?;
         return Ok(1);
@@ -53,7 +66,7 @@ pub(super) async fn remove(common: &Common, options: &RemoveArguments) -> Result
 
     let report = |outcome: &PrunedObject| drop(print(&told(outcome)));
     let stop = CancellationToken::new();
-    let outcomes = prune(&cluster, &discovery, &plan, &stop, &report).await;
+    let outcomes = prune(&cluster, &discovery, &plan, PATIENCE, &stop, &report).await;
     let left = unfinished(&plan, &outcomes);
     if left > 0 {
         return Err(CliError::Text(format!(
@@ -80,15 +93,14 @@ async fn ending(
     cluster: &Cluster,
     discovery: &Discovery,
     parent: &Parent,
+    parents: &[Parent],
     keep_objects: bool,
 ) -> Result<Plan, CliError> {
-    let parents = read_parents(cluster, &parent.namespace).await.map_err(CliError::Text)?;
-    let parents: Vec<Parent> = parents.into_iter().collect::<Result<_, _>>().map_err(CliError::Text)?;
     let ids: BTreeSet<ObjectId> = parent.inventory.keys().cloned().collect();
     let wanted = Wanted { orphans: ids.clone(), ids, ..Wanted::default() };
     let set_id = parent.id();
     let seen = cluster.see(discovery, &wanted, &set_id, None).await?;
-    let mut others = others(&session.config, &parents, &parent.sync);
+    let mut others = others(&session.config, parents, &parent.sync);
     others.reserved = session.reserved(parents.iter().map(|parent| parent.sync.as_str().into()));
     let mut plan = decide(&Facts {
         set_id: &set_id,
@@ -106,6 +118,7 @@ async fn ending(
         others: &others,
         source_change: None,
         cut: &BTreeSet::new(),
+        overdue_since: overdue_since(HELD_BACK),
         replaceable: &Replaceables::new(),
     });
     for step in &mut plan.steps {
@@ -119,7 +132,9 @@ fn verb(step: &Step, set_id: &str, keep_objects: bool) -> Verb {
     let ours = step.live.as_ref().is_some_and(|live| live.part_of.as_deref() == Some(set_id));
     match step.verb {
         Verb::Prune if !keep_objects => Verb::Prune,
-        Verb::Wait => Verb::Wait,
+        // Here, what has to wait for others is waited with.
+        Verb::Wait if matches!(step.reason, Reason::Awaits { .. }) && !keep_objects => Verb::Prune,
+        Verb::Wait if !matches!(step.reason, Reason::Awaits { .. }) => Verb::Wait,
         _ if ours => Verb::Detach,
         Verb::Keep if matches!(step.reason, Reason::Unreadable { .. }) => Verb::Keep,
         _ => Verb::Forget,
@@ -147,6 +162,27 @@ fn shown(sync: &str, plan: &Plan) -> String {
     text
 }
 
+/// What is about to be deleted although another sync declares it, which its status tells: the sync
+/// was renamed, and its objects would be made anew.
+fn wanted_elsewhere(sync: &str, plan: &Plan, parents: &[Parent]) -> String {
+    let deleted: BTreeSet<&ObjectId> =
+        plan.steps.iter().filter(|step| step.verb == Verb::Prune).map(|step| &step.id).collect();
+    let reason = Reason::Unconfigured { sync: sync.into() }.to_string();
+    let waits = |parent: &Parent| {
+        let mut problems = parent.status.problems.iter();
+        problems
+            .any(|problem| problem.message == reason && problem.object.as_ref().is_some_and(|id| deleted.contains(id)))
+    };
+    let waiting: Vec<&str> = parents.iter().filter(|parent| waits(parent)).map(|parent| parent.sync.as_str()).collect();
+    if waiting.is_empty() {
+        return String::new();
+    }
+    format!(
+        "objects that would be deleted are declared by sync {}, which would make them anew; to hand them over as they are: driftless remove {sync} --keep-objects\n",
+        waiting.join(", ")
+    )
+}
+
 /// The reason as it reads for an object that no commit has removed.
 fn because(reason: &Reason) -> String {
     let text = match reason {
@@ -163,6 +199,7 @@ fn told(outcome: &PrunedObject) -> String {
         PruneResult::Deleted => "deleted",
         PruneResult::Detached => "left",
         PruneResult::Kept => "not touched",
+        PruneResult::Waiting => "not deleted yet",
         PruneResult::Failed => "failed",
     };
     format!("{word} {}{detail}\n", outcome.id)
@@ -170,8 +207,16 @@ fn told(outcome: &PrunedObject) -> String {
 
 /// How many objects are not yet as they are to be.
 fn unfinished(plan: &Plan, outcomes: &[PrunedObject]) -> usize {
-    let waiting = plan.steps.iter().filter(|step| matches!(step.verb, Verb::Keep | Verb::Wait)).count();
-    waiting + outcomes.iter().filter(|outcome| !outcome.gone).count()
+    let waiting = plan.steps.iter().filter(|step| matches!(step.verb, Verb::Keep | Verb::Wait)).map(|step| &step.id);
+    let mut left: BTreeSet<&ObjectId> = waiting.collect();
+    for outcome in outcomes {
+        if outcome.gone {
+            left.remove(&outcome.id)
+        } else {
+            left.insert(&outcome.id)
+        };
+    }
+    left.len()
 }
 
 /// Asks whoever sits in front of it.

@@ -15,8 +15,8 @@ use super::progress::Progress;
 use super::session::{DataDir, print};
 use super::{CliError, Command, Common, Session};
 use crate::agent::{
-    Context, Daemon, Election, Events, Front, HEARTBEAT, Holder, Once, Registry, Sink, Tenure, digest_key,
-    ensure_namespace, once, run as run_daemon,
+    Apart, Budget, Context, Daemon, Election, Events, Front, HEARTBEAT, Holder, Once, Registry, Sink, Tenure,
+    digest_key, ensure_namespace, once, run as run_daemon, take_descriptors,
 };
 use crate::cluster::{Cluster, Connect, Discovery, LEASE_NAME, Leadership, RequestHook};
 use crate::config::watch;
@@ -80,6 +80,7 @@ fn stop_on_signal() -> Result<CancellationToken, CliError> {
 }
 
 pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, CliError> {
+    take_descriptors();
     // The watch comes first, so that no change between reading and watching is missed.
     let changes = if options.once { None } else { Some(watch(common.config.clone(), CONFIG_POLL)?) };
     let session = Session::open(common)?;
@@ -117,10 +118,13 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
     };
     let Some(mut context) = prepared else { return Ok(0) };
     let election = if session.config.leader_election && !options.force {
-        // A connection of its own: a renewal must not wait behind anything else.
+        // A connection and a thread of its own: a renewal must not wait behind anything else.
+        let thread = Apart::start("lease")
+            .map_err(|error| CliError::Text(format!("cannot start the thread that renews the Lease: {error}")))?;
         let history = context.cluster.history().clone();
         let connect = Connect { hook: Some(hook.clone()), tries: Some(1), history, ..Connect::default() };
-        Some(Election::new(session.connect_with(connect).await?, Arc::clone(&session.namespace), tell))
+        let cluster = session.connect_apart(&thread, connect).await?;
+        Some((Election::new(cluster, Arc::clone(&session.namespace), tell), thread))
     } else {
         None
     };
@@ -148,7 +152,7 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
     let publishing = publisher.start(&context);
     let endings = once(&context, &session.config, &options).await;
     publishing.end().await;
-    if let Some((over, keeping)) = tenure {
+    if let Some(Kept { over, keeping, _thread }) = tenure {
         over.cancel();
         // A Lease that is not given up ends by itself.
         let _ = tokio::time::timeout(RELEASE, keeping).await;
@@ -181,17 +185,31 @@ async fn beat(observer: &Observer) -> Infallible {
     }
 }
 
+/// A Lease that is renewed until `over`.
+struct Kept {
+    over: CancellationToken,
+    keeping: JoinHandle<()>,
+    _thread: Apart,
+}
+
 /// Takes the Lease for a run of `--once`, so that no daemon and no other run writes beside it.
 async fn hold(
-    mut election: Election,
+    (mut election, thread): (Election, Apart),
     context: &mut Context,
     session: &Session,
-) -> Result<Option<(CancellationToken, JoinHandle<()>)>, CliError> {
-    match election.stand_once(&context.leadership).await? {
+) -> Result<Option<Kept>, CliError> {
+    let leadership = context.leadership.clone();
+    let stood = thread.spawn(async move {
+        let tenure = election.stand_once(&leadership).await;
+        (election, tenure)
+    });
+    let stood = stood.await.map_err(|error| CliError::Text(format!("cannot ask for the Lease: {error}")));
+    let (election, tenure) = stood?;
+    match tenure? {
         Tenure::Won => {
             let over = CancellationToken::new();
-            let keeping = tokio::spawn(election.keep_until(context.leadership.clone(), over.clone()));
-            Ok(Some((over, keeping)))
+            let keeping = thread.spawn(election.keep_until(context.leadership.clone(), over.clone()));
+            Ok(Some(Kept { over, keeping, _thread: thread }))
         }
         Tenure::Forbidden(why) => {
             let message = format!("runs without knowing whether a daemon runs as well: {why}");
@@ -252,6 +270,7 @@ async fn prepare(
         registry: Registry::default(),
         leadership: Leadership::unopposed(),
         data_dir: Arc::new(data_dir),
+        budget: Budget::default(),
         tell,
         started: Instant::now(),
     }))

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use thiserror::Error;
 
 use super::Common;
-use crate::agent::{DaemonError, FoundationError, namespace};
+use crate::agent::{Apart, DaemonError, FoundationError, namespace};
 use crate::apply::Parent;
 use crate::cluster::{ApiError, Cluster, Connect, RequestHook};
 use crate::config::{Config, ConfigError, SyncConfig, SyncName, load};
@@ -68,6 +68,14 @@ impl Session {
     pub async fn connect_with(&self, connect: Connect) -> Result<Cluster, CliError> {
         let (kubeconfig, context) = (self.kubeconfig.clone(), self.context.clone());
         Ok(Cluster::connect(&Connect { kubeconfig, context, ..connect }).await?)
+    }
+
+    /// The same, with a connection that lives on a thread of its own.
+    pub async fn connect_apart(&self, thread: &Apart, connect: Connect) -> Result<Cluster, CliError> {
+        let (kubeconfig, context) = (self.kubeconfig.clone(), self.context.clone());
+        let connected =
+            thread.spawn(async move { Cluster::connect(&Connect { kubeconfig, context, ..connect }).await });
+        Ok(connected.await.map_err(|error| CliError::Text(format!("cannot connect to the API server: {error}")))??)
     }
 
     /// The syncs that are meant: the named one, or all.
@@ -138,6 +146,12 @@ pub(super) fn others<'a>(config: &Config, parents: impl IntoIterator<Item = &'a 
         others.syncs.insert(name, neighbour);
     }
     others
+}
+
+/// Since when something is being deleted that holds back others no longer than this.
+pub(super) fn overdue_since(held_back: std::time::Duration) -> jiff::Timestamp {
+    let held_back = jiff::SignedDuration::try_from(held_back).unwrap_or(jiff::SignedDuration::MAX);
+    jiff::Timestamp::now().checked_sub(held_back).unwrap_or(jiff::Timestamp::MIN)
 }
 
 /// Finds the parent of a sync, which need not be in the configuration any more.

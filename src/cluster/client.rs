@@ -21,6 +21,7 @@ use super::leadership::NotLeader;
 use super::renew::{Connected, connected};
 use super::{ApiError, History, Leadership};
 use crate::config::ServiceAccount;
+use crate::limit::Limiter;
 
 /// Called after every answered or failed request: verb, HTTP status (`None`: no answer), time.
 pub type RequestHook = Arc<dyn Fn(&'static str, Option<u16>, Duration) + Send + Sync>;
@@ -54,6 +55,12 @@ const LARGEST_ANSWER: usize = 512 << 20;
 /// The largest refusal of a watch that is read, in bytes.
 const LARGEST_REFUSAL: usize = 1 << 20;
 
+/// LISTs at once, of all syncs together, and those of one resource: each page of them is in memory whole.
+const LISTS: usize = 24;
+const LISTS_OF_ONE: usize = 8;
+/// An answer from this size on, in bytes, is parsed on a thread where nobody waits for anything else.
+const LARGE_ANSWER: usize = 256 << 10;
+
 /// Why there is no answer, and how long the server wishes to be left alone.
 pub(super) type Unanswered = (ApiError, Option<Duration>);
 
@@ -71,6 +78,8 @@ pub struct Cluster {
     /// Once cancelled, no request is repeated.
     given_up: Option<CancellationToken>,
     history: History,
+    /// Clones share it, whoever they impersonate.
+    lists: Limiter,
 }
 
 /// As whom requests are made, other than as whoever the kubeconfig says.
@@ -112,6 +121,7 @@ impl Cluster {
             tries: options.tries.unwrap_or(TRIES),
             given_up: None,
             history: options.history.clone(),
+            lists: Limiter::new(LISTS, LISTS_OF_ONE),
         })
     }
 
@@ -170,8 +180,13 @@ impl Cluster {
     pub(super) async fn call(&self, call: &Call) -> Result<Value, ApiError> {
         let mut tried = 0;
         loop {
+            let place = match call.verb {
+                "list" => Some(self.lists.place(call.resource()).await),
+                _ => None,
+            };
             let began = Instant::now();
             let outcome = self.once(call).await;
+            drop(place);
             tried += 1;
             if let Some(hook) = &self.hook {
                 let code = match &outcome {
@@ -285,10 +300,23 @@ impl Cluster {
             return Err((self.refusal(parts.status.as_u16(), &body), retry_after(&parts.headers)));
         }
         // The position in the answer is told, its text never: it may be a Secret.
-        serde_json::from_slice(&body).map_err(|error| {
+        let garbled = |error: serde_json::Error| {
             let place = format!("no JSON at line {}, column {}", error.line(), error.column());
             (ApiError::Garbled(place), None)
-        })
+        };
+        if body.len() < LARGE_ANSWER {
+            return serde_json::from_slice(&body).map_err(garbled);
+        }
+        let parsed = tokio::task::spawn_blocking(move || serde_json::from_slice(&body)).await;
+        parsed.map_err(|error| (ApiError::Garbled(with_causes(&error)), None))?.map_err(garbled)
+    }
+}
+
+impl Call {
+    /// The last part of the path: for a LIST, the plural of what is listed.
+    fn resource(&self) -> &str {
+        let path = self.path.split('?').next().unwrap_or_default();
+        path.rsplit('/').next().unwrap_or_default()
     }
 }
 

@@ -70,11 +70,17 @@ impl Revisions {
             self.epoch += 1;
             self.known.clear();
         }
+        self.learn(id, resource, version);
+        went_back.map(|from| WentBack { object: id.clone(), from, to: version.into() })
+    }
+
+    /// Notes a version, if nothing newer is known; whether that is so.
+    fn learn(&mut self, id: &ObjectId, resource: &Resource, version: &str) -> bool {
         let newest = self.known.get(id).is_none_or(|(_, known)| !is_older(version, known));
-        if newest {
+        if newest && !version.is_empty() {
             self.known.insert(id.clone(), (resource.clone(), version.into()));
         }
-        went_back.map(|from| WentBack { object: id.clone(), from, to: version.into() })
+        newest
     }
 }
 
@@ -102,6 +108,19 @@ impl History {
     /// A LIST was older than what was seen of its kind, and is what is there now.
     pub fn suspect(&self) {
         self.suspicions.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Takes note of a version that a watch has shown. Whether nothing newer is known of the object: a
+    /// LIST may come from a cache that lags.
+    #[must_use]
+    pub fn shown(&self, id: &ObjectId, resource: &Resource, version: &str) -> bool {
+        self.revisions().learn(id, resource, version)
+    }
+
+    /// Whether an object of the agent's own is known to have existed.
+    #[must_use]
+    pub fn knows(&self, id: &ObjectId) -> bool {
+        self.revisions().known.contains_key(id)
     }
 
     fn sent(&self, id: &ObjectId) -> Sent {
@@ -260,6 +279,17 @@ mod tests {
         assert_eq!(revisions.answered(&id("b"), &resource, slow, "501"), None);
         assert_eq!(ask(&mut revisions, "b", "502"), None, "one proof is enough");
         assert!(ask(&mut revisions, "b", "400").is_some(), "it went back once more");
+    }
+
+    #[test]
+    fn what_a_watch_shows_counts_unless_something_newer_is_known() {
+        let (history, resource) = (History::default(), Resource::core("configmaps", true));
+        assert!(!history.knows(&id("a")));
+        assert!(history.shown(&id("a"), &resource, "10") && history.knows(&id("a")));
+        assert!(!history.shown(&id("a"), &resource, "9") && history.shown(&id("a"), &resource, "10"));
+        let sent = history.sent(&id("a"));
+        history.answered(&id("a"), &resource, sent, "8");
+        assert!(history.proofs().borrow().is_some(), "what was shown was there");
     }
 
     #[test]

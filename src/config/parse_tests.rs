@@ -323,3 +323,12 @@ fn what_is_quoted_of_a_broken_file_is_short_and_steers_no_terminal() {
         assert!(!errors.chars().any(crate::object::is_deceptive) && errors.len() < 1_000, "{errors:?}");
     }
 }
+
+#[test]
+fn a_file_that_nests_deeply_is_an_error() {
+    for deep in ["[".repeat(100_000), "{a: ".repeat(100_000), "- ".repeat(100_000), "? ".repeat(100_000)] {
+        let text = errors(&format!("syncs: {deep}"));
+        assert!(text.len() < 1000, "{}", text.len());
+        errors(&deep);
+    }
+}

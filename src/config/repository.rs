@@ -60,14 +60,18 @@ fn from_scp(text: &str) -> Option<String> {
 
 fn canonical(url: &Url) -> String {
     let scheme = url.scheme();
-    let user = if scheme == "ssh" { url.username() } else { "" };
-    let at = if user.is_empty() { "" } else { "@" };
+    // Who names no user over ssh is `git`.
+    let user = match (scheme, url.username()) {
+        ("ssh", "") => "git@".to_owned(),
+        ("ssh", user) => format!("{user}@"),
+        _ => String::new(),
+    };
     let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
     let host = host.strip_suffix('.').unwrap_or(&host);
     // The parser leaves out the port of the schemes that it knows; ssh is none of them.
     let port = url.port().filter(|port| !(scheme == "ssh" && *port == 22));
     let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{scheme}://{user}{at}{host}{port}{}", canonical_path(scheme, url.path()))
+    format!("{scheme}://{user}{host}{port}{}", canonical_path(scheme, url.path()))
 }
 
 fn canonical_path(scheme: &str, path: &str) -> String {
@@ -138,6 +142,7 @@ mod tests {
                     "ssh://git@git.example.com/acme/shop.git/",
                     "ssh://git:s3cret@git.example.com:22/acme/shop",
                     "ssh://git@git.example.com/~/acme/shop.git",
+                    "ssh://git.example.com/acme/shop.git",
                 ],
             ),
             ("file:///srv/git/shop.git", &["file:///srv/git/shop.git", "file:///srv/git/shop.git/"]),

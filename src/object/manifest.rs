@@ -142,6 +142,15 @@ impl Manifest {
         let kind = object.pointer("/spec/names/kind")?.as_str()?;
         Some((GroupKind::new(group, kind), object.pointer("/spec/scope")?.as_str()? == "Namespaced"))
     }
+
+    /// For a `CustomResourceDefinition`: the versions in which it serves its kind.
+    #[must_use]
+    pub fn serves(&self) -> Vec<String> {
+        let object = self.to_value();
+        let versions = object.pointer("/spec/versions").and_then(Value::as_array).into_iter().flatten();
+        let served = versions.filter(|version| version["served"] == true);
+        served.filter_map(|version| version["name"].as_str()).map(ToOwned::to_owned).collect()
+    }
 }
 
 fn text(object: &Value, pointer: &str, field: &'static str) -> Result<Option<String>, ManifestError> {

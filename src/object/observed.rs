@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::manifest::dependency;
@@ -11,6 +12,8 @@ use super::{Digest, Entry, Fingerprint, Health, ObjectId, canonical_json, names}
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Termination {
     pub finalizers: Vec<String>,
+    /// By the API server's clock; where there is a grace period, its end.
+    pub since: Option<Timestamp>,
 }
 
 /// What is remembered of a live object: never a tree of values.
@@ -110,7 +113,8 @@ impl Observed {
             part_of: entry("labels", names::PART_OF).map(Into::into),
             digest: entry("annotations", names::DIGEST).and_then(|text| text.parse().ok()),
             fingerprint: fingerprint(metadata.get("managedFields")),
-            terminating: text("/deletionTimestamp").map(|_| Termination { finalizers: finalizers(metadata) }),
+            terminating: text("/deletionTimestamp")
+                .map(|since| Termination { finalizers: finalizers(metadata), since: since.parse().ok() }),
             controlled: owners.is_some_and(|owners| owners.iter().any(|owner| owner["controller"] == true)),
             detach: entry("annotations", names::DELETION) == Some(names::DETACH),
             depends_on: entry("annotations", names::DEPENDS_ON).map(dependencies).unwrap_or_default(),
@@ -190,7 +194,8 @@ mod tests {
         assert_eq!(live.part_of.as_deref(), Some("set"));
         assert_eq!(live.digest, Some(Digest::of(b"x")));
         assert!(live.controlled && live.detach);
-        assert_eq!(live.terminating, Some(Termination { finalizers: vec!["a/b".into()] }));
+        let since = "2026-01-01T00:00:00Z".parse().ok();
+        assert_eq!(live.terminating, Some(Termination { finalizers: vec!["a/b".into()], since }));
         assert!(!observed(&json!({"uid": "u", "ownerReferences": [{"kind": "A"}]})).controlled);
     }
 }

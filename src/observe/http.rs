@@ -1,15 +1,22 @@
 //! The agent's HTTP server: read-only, without authentication, for probes, Prometheus and people
 //! inside the cluster. It shows names of objects and messages, never a Secret's value.
+//!
+//! A kubelet restarts an agent whose probe is not answered, so no reader may keep a probe waiting: the number
+//! of connections is bounded by ending the one that rests longest, and never by waiting; what is
+//! large is written on other threads, and a few times at once at most.
+
+mod connections;
+mod pages;
 
 use std::future::Future;
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
@@ -19,23 +26,23 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use self::connections::{Bounded, Connections};
+use self::pages::Page;
 use super::Observer;
 
-/// More than Prometheus, probes and some people need; the others wait in the kernel's queue.
-/// (Tests must not run out of file descriptors.)
-const MOST_CONNECTIONS: usize = if cfg!(test) { 8 } else { 256 };
 /// For the header of a request, and for an idle connection to send one.
 const HEADER_WITHIN: Duration = Duration::from_secs(10);
-/// A connection whose peer does not read its answer ends some time, too.
+/// A connection ends some time, whatever goes over it.
 const CONNECTION_WITHIN: Duration = Duration::from_mins(10);
 /// Open requests get this long to end at a shutdown.
 const GRACE: Duration = Duration::from_secs(2);
-/// Out of file descriptors, say: trying at once would only burn the CPU.
+/// Out of file descriptors, say: to try at once would only burn the CPU.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// Seconds after which a reader may ask again for whom there was no page.
+const ASK_AGAIN: &str = "5";
 
 const INDEX: &str = "\
 driftless
@@ -46,14 +53,27 @@ driftless
 /status    every sync, as JSON
 ";
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Site {
     observer: Observer,
     stale_after: Duration,
+    metrics: Page,
+    status: Page,
+}
+
+impl Site {
+    fn new(observer: Observer, stale_after: Duration) -> Self {
+        let (metrics, board) = (observer.metrics.clone(), observer.board.clone());
+        let metrics = Page::new(move || metrics.render());
+        // `{:#}` of a JSON value is its indented form.
+        let status = Page::new(move || format!("{:#}\n", board.to_json()));
+        Self { observer, stale_after, metrics, status }
+    }
 }
 
 /// Serves `/metrics`, `/healthz`, `/readyz`, `/status` and `/` until `shutdown` is done, and then
 /// for at most 2 seconds more. `/healthz` fails when nobody called [`Board::beat`] for `stale_after`.
+/// Of more connections than `most`, those on which nothing moves are closed.
 ///
 /// # Errors
 /// None for now: what goes wrong with one connection concerns that one only, and an accept that
@@ -64,39 +84,45 @@ pub async fn serve(
     listener: TcpListener,
     observer: Observer,
     stale_after: Duration,
+    most: usize,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let service = TowerToHyperService::new(router(Site { observer, stale_after }));
+    let service = TowerToHyperService::new(router(Site::new(observer, stale_after)));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_WITHIN).max_buf_size(16 * 1024);
 
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let graceful = GracefulShutdown::new();
+    let mut open = Connections::new(most);
     // Ends what is left of the connections when this function ends.
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
+        let full_for = open.full_for();
         let accept = async {
-            let permit = room.clone().acquire_owned().await;
-            (listener.accept().await, permit)
+            if !full_for.is_zero() {
+                sleep(full_for).await;
+            }
+            listener.accept().await
         };
-        let (accepted, permit) = tokio::select! {
+        let accepted = tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => continue,
             accepted = accept => accepted,
         };
         match accepted {
             Ok((stream, _)) => {
-                let connection = http.serve_connection(TokioIo::new(stream), service.clone());
-                let connection = graceful.watch(connection);
+                let connection = open.admit();
+                let stream = TokioIo::new(Bounded::new(stream, connection.clone()));
+                let served = graceful.watch(http.serve_connection(stream, service.clone()));
                 connections.spawn(async move {
                     // A peer that went away, or was too slow, is its own affair.
-                    let _ = timeout(CONNECTION_WITHIN, connection).await;
-                    drop(permit);
+                    let _ = connection.ends.run_until_cancelled(timeout(CONNECTION_WITHIN, served)).await;
                 });
             }
             Err(error) => {
                 tracing::debug!(%error, "cannot accept a connection");
+                // It may be for want of file descriptors, of which a connection that rests holds one.
+                open.make_room();
                 tokio::select! {
                     () = &mut shutdown => break,
                     () = sleep(ACCEPT_AGAIN) => {}
@@ -106,7 +132,7 @@ pub async fn serve(
     }
     drop(listener);
     if timeout(GRACE, graceful.shutdown()).await.is_err() {
-        tracing::debug!("connections that did not end in time were cut");
+        tracing::debug!("connections that did not end in time were closed");
     }
     Ok(())
 }
@@ -114,49 +140,53 @@ pub async fn serve(
 fn router(site: Site) -> Router {
     // `get` answers HEAD too, and 405 to everything else.
     Router::new()
-        .route("/", get(async || text(StatusCode::OK, INDEX.to_owned())))
+        .route("/", get(async || text(StatusCode::OK, INDEX)))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/status", get(status))
-        .fallback(async || text(StatusCode::NOT_FOUND, "not found; / lists what there is\n".to_owned()))
+        .fallback(async || text(StatusCode::NOT_FOUND, "not found; / lists what there is\n"))
         .layer(map_response(private))
         .with_state(site)
 }
 
 async fn metrics(State(site): State<Site>) -> Response {
-    typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", site.observer.metrics.render())
+    page(&site.metrics, "text/plain; version=0.0.4; charset=utf-8").await
 }
 
 async fn healthz(State(site): State<Site>) -> Response {
     let silent = site.observer.board.silent_for();
     if silent <= site.stale_after {
-        return text(StatusCode::OK, "ok\n".to_owned());
+        return text(StatusCode::OK, "ok\n");
     }
     text(StatusCode::SERVICE_UNAVAILABLE, format!("the agent's loop is silent for {} s\n", silent.as_secs()))
 }
 
 async fn readyz(State(site): State<Site>) -> Response {
     if site.observer.board.is_ready() {
-        return text(StatusCode::OK, "ready\n".to_owned());
+        return text(StatusCode::OK, "ready\n");
     }
-    text(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "not ready: the configuration or the API server was not reached yet\n".to_owned(),
-    )
+    text(StatusCode::SERVICE_UNAVAILABLE, "not ready: the configuration or the API server was not reached yet\n")
 }
 
 async fn status(State(site): State<Site>) -> Response {
-    // `{:#}` of a JSON value is its indented form.
-    typed(StatusCode::OK, "application/json", format!("{:#}\n", site.observer.board.to_json()))
+    page(&site.status, "application/json").await
 }
 
-fn text(status: StatusCode, body: String) -> Response {
+async fn page(page: &Page, content_type: &'static str) -> Response {
+    if let Some(body) = page.body().await {
+        return typed(StatusCode::OK, content_type, body);
+    }
+    let busy = "too many readers do not read their answers; try again\n";
+    ([(RETRY_AFTER, ASK_AGAIN)], text(StatusCode::SERVICE_UNAVAILABLE, busy)).into_response()
+}
+
+fn text(status: StatusCode, body: impl Into<Body>) -> Response {
     typed(status, "text/plain; charset=utf-8", body)
 }
 
-fn typed(status: StatusCode, content_type: &'static str, body: String) -> Response {
-    (status, [(CONTENT_TYPE, content_type)], body).into_response()
+fn typed(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
+    (status, [(CONTENT_TYPE, content_type)], body.into()).into_response()
 }
 
 /// What is said here is of this moment, and text stays text whatever is in it.
@@ -168,132 +198,4 @@ async fn private(mut response: Response) -> Response {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-    use std::net::{SocketAddr, TcpStream};
-    use std::time::Instant;
-
-    use tokio::sync::oneshot;
-    use tokio::task::{JoinHandle, spawn_blocking};
-
-    use super::*;
-    use crate::observe::sample;
-
-    struct Server {
-        address: SocketAddr,
-        observer: Observer,
-        stop: oneshot::Sender<()>,
-        running: JoinHandle<io::Result<()>>,
-    }
-
-    async fn start(stale_after: Duration) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let observer = Observer::new().unwrap();
-        let (stop, stopped) = oneshot::channel();
-        let shutdown = async move { stopped.await.unwrap_or(()) };
-        let running = tokio::spawn(serve(listener, observer.clone(), stale_after, shutdown));
-        Server { address, observer, stop, running }
-    }
-
-    impl Server {
-        /// The whole answer, in lower case up to the body.
-        async fn ask(&self, method: &str, path: &str) -> (String, String) {
-            let (address, request) = (self.address, format!("{method} {path} HTTP/1.0\r\n\r\n"));
-            let exchange = move || {
-                let mut stream = TcpStream::connect(address)?;
-                stream.write_all(request.as_bytes())?;
-                io::read_to_string(stream)
-            };
-            let answer = spawn_blocking(exchange).await.unwrap().unwrap();
-            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-            (head.to_lowercase(), body.to_owned())
-        }
-
-        async fn stop(self) {
-            self.stop.send(()).unwrap();
-            self.running.await.unwrap().unwrap();
-        }
-    }
-
-    #[tokio::test]
-    async fn every_address_answers_and_says_not_to_keep_it() {
-        let server = start(Duration::from_mins(1)).await;
-        for event in sample::every_event() {
-            server.observer.tell(&event);
-        }
-        for (path, status, content_type, part) in [
-            ("/", "200", "text/plain", "/metrics"),
-            ("/metrics", "200", "text/plain; version=0.0.4", "driftless_sync_total{"),
-            ("/healthz", "200", "text/plain", "ok"),
-            ("/readyz", "503", "text/plain", "not ready"),
-            ("/status", "200", "application/json", "\n  \"syncs\": ["),
-            ("/nothing", "404", "text/plain", "not found"),
-        ] {
-            let (head, body) = server.ask("GET", path).await;
-            assert!(head.starts_with(&format!("http/1.0 {status} ")), "{path}: {head}");
-            assert!(head.contains(&format!("content-type: {content_type}")), "{path}: {head}");
-            assert!(head.contains("\r\nx-content-type-options: nosniff"), "{path}: {head}");
-            assert!(head.contains("\r\ncache-control: no-store"), "{path}: {head}");
-            assert!(body.contains(part), "{path}: {body}");
-        }
-        let (_, body) = server.ask("GET", "/status").await;
-        let json: serde_json::Value = serde_json::from_str(&body).unwrap();
-        assert_eq!(json["syncs"][0]["phase"], "Held");
-        server.stop().await;
-    }
-
-    #[tokio::test]
-    async fn only_get_and_head_are_answered() {
-        let server = start(Duration::from_mins(1)).await;
-        for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
-            let (head, _) = server.ask(method, "/status").await;
-            assert!(head.starts_with("http/1.0 405 "), "{method}: {head}");
-            assert!(head.contains("nosniff"), "{method}: {head}");
-        }
-        let (head, body) = server.ask("HEAD", "/metrics").await;
-        assert!(head.starts_with("http/1.0 200 "), "{head}");
-        assert_eq!(body, "");
-        server.stop().await;
-    }
-
-    #[tokio::test]
-    async fn readiness_and_heartbeat_show() {
-        let server = start(Duration::ZERO).await;
-        server.observer.board.set_ready(true);
-        assert!(server.ask("GET", "/readyz").await.0.starts_with("http/1.0 200 "));
-        let (head, body) = server.ask("GET", "/healthz").await;
-        assert!(head.starts_with("http/1.0 503 "), "{head}");
-        assert!(body.contains("silent for"), "{body}");
-        server.stop().await;
-    }
-
-    #[tokio::test]
-    async fn a_shutdown_does_not_wait_for_a_slow_client() {
-        let server = start(Duration::from_mins(1)).await;
-        let mut slow = TcpStream::connect(server.address).unwrap();
-        slow.write_all(b"GET /metrics HT").unwrap();
-        // Answered after the slow one was accepted, since connections are accepted in turn.
-        server.ask("GET", "/").await;
-        let before = Instant::now();
-        server.stop().await;
-        assert!(before.elapsed() < GRACE + Duration::from_secs(2), "{:?}", before.elapsed());
-    }
-
-    #[tokio::test]
-    async fn more_connections_than_fit_wait_their_turn() {
-        let server = start(Duration::from_mins(1)).await;
-        let address = server.address;
-        // On another thread, since the kernel's queue may be shorter than this.
-        let connect = move || -> io::Result<Vec<TcpStream>> {
-            (0..MOST_CONNECTIONS).map(|_| TcpStream::connect(address)).collect()
-        };
-        let idle = spawn_blocking(connect).await.unwrap().unwrap();
-        let asked = timeout(Duration::from_millis(200), server.ask("GET", "/")).await;
-        assert!(asked.is_err(), "answered although every place is taken");
-        drop(idle);
-        let (head, _) = timeout(Duration::from_secs(10), server.ask("GET", "/")).await.unwrap();
-        assert!(head.starts_with("http/1.0 200 "), "{head}");
-        server.stop().await;
-    }
-}
+mod tests;

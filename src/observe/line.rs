@@ -29,7 +29,8 @@ pub(super) fn level(event: &Event) -> Option<Level> {
     Some(match event {
         Event::Status { .. } | Event::ContestedNow { .. } => return None,
         Event::Looked { result: LookResult::Unchanged | LookResult::Fetched, .. }
-        | Event::Applied { result: ApplyResult::Unchanged, .. }
+        // The end of the cycle says of all that are skipped, in few words, why.
+        | Event::Applied { result: ApplyResult::Unchanged | ApplyResult::Skipped, .. }
         | Event::Applied { again: true, .. }
         | Event::Planned { create: 0, configure: 0, replace: 0, prune: 0, refuse: 0, .. }
         | Event::SyncEnded { result: SyncResult::Synced, changed: 0, lag: None, .. }
@@ -42,7 +43,10 @@ pub(super) fn level(event: &Event) -> Option<Level> {
         | Event::DriftHealed { .. }
         | Event::DriftGone { .. }
         | Event::Uncontested { .. }
-        | Event::Pruned { result: PruneResult::Deleted | PruneResult::Detached | PruneResult::Kept, .. }
+        | Event::Pruned {
+            result: PruneResult::Deleted | PruneResult::Detached | PruneResult::Kept | PruneResult::Waiting,
+            ..
+        }
         | Event::SyncEnded { result: SyncResult::Synced, .. }
         | Event::Suspended { .. }
         | Event::Resumed { .. }
@@ -52,7 +56,6 @@ pub(super) fn level(event: &Event) -> Option<Level> {
         | Event::ConfigLoaded { .. }
         | Event::Note { .. } => Level::INFO,
         Event::Looked { result: LookResult::Failed, .. }
-        | Event::Applied { result: ApplyResult::Skipped, .. }
         | Event::DriftDetected { .. }
         | Event::Contested { .. }
         | Event::Warning { .. }
@@ -114,6 +117,7 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
             let detail = reason(detail.as_deref());
             let message = match result {
                 PruneResult::Failed => format!("cannot delete {object}{detail}"),
+                PruneResult::Waiting => format!("{object} is not deleted yet{detail}"),
                 done => format!("{object} {}{detail}", done.as_str()),
             };
             Line { result: Some(result.as_str()), ..of(sync, object, message) }

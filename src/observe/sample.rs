@@ -128,9 +128,12 @@ pub(super) fn every_event() -> Vec<Event> {
         ]
         .map(|result| applied(sync, result)),
     );
-    events.extend([PruneResult::Deleted, PruneResult::Detached, PruneResult::Kept, PruneResult::Failed].map(
-        |result| Event::Pruned { sync: sync.clone(), object: web(), result, detail: Some("for a reason".to_owned()) },
-    ));
+    events.extend(PruneResult::ALL.map(|result| Event::Pruned {
+        sync: sync.clone(),
+        object: web(),
+        result,
+        detail: Some("for a reason".to_owned()),
+    }));
     events.extend(Work::ALL.map(|work| Event::Worked { sync: sync.clone(), work, took: Duration::from_millis(20) }));
     events.extend(
         [SyncResult::Synced, SyncResult::Unhealthy, SyncResult::Held, SyncResult::Failed]

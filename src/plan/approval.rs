@@ -150,7 +150,7 @@ pub fn digest_of<'a>(objects: impl IntoIterator<Item = &'a ObjectId>) -> String 
             text.push('\0');
         }
     }
-    Short::of(&text).0.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:032x}", u128::from_be_bytes(Short::of(&text).0))
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ impl fmt::Display for Unsettled {
 pub struct Stake {
     /// As of a commit that it enforces, or is about to.
     pub declares: bool,
-    /// Its inventory has it.
+    /// Its inventory has it, or is about to.
     pub holds: bool,
     /// It has gone through what it declares, and could not apply this.
     pub failed: bool,
@@ -109,6 +109,21 @@ impl Others {
     pub fn bar(&mut self, sync: &str, id: &ObjectId) {
         if let Some(neighbour) = self.syncs.get_mut(sync) {
             neighbour.objects.entry(id.clone()).or_default().barred = true;
+        }
+    }
+
+    /// Whether this sync would take an object that is nobody's, or another's that has given it up.
+    #[must_use]
+    pub fn takes(&self, id: &ObjectId, label: Option<&str>, own: &str, held: bool) -> bool {
+        let claimed = self.claim(id, label, own, held);
+        label != Some(own) && claimed.is_none_or(|(verb, _)| verb == Verb::Configure)
+    }
+
+    /// Notes that a sync is about to take an object, and came first.
+    pub fn taken_by(&mut self, sync: &str, id: ObjectId) {
+        if let Some(neighbour) = self.syncs.get_mut(sync) {
+            let stake = neighbour.objects.entry(id).or_default();
+            (stake.declares, stake.holds) = (true, true);
         }
     }
 

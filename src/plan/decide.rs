@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::config::{DriftPolicy, PrunePolicy};
 use crate::object::{Fingerprint, GroupKind, ObjectId, Observed, Short, Unreadable};
 
-use super::prune::{guard, orphan, shelter};
+use super::prune::{Users, await_deletions, guard, orphan, shelter};
 use super::replace::{Replaceables, replace};
 use super::{Approved, Desired, Inventory, Others, Plan, Reason, Recorded, Step, Verb};
 
@@ -36,6 +38,8 @@ pub struct Facts<'a> {
     pub source_change: Option<&'a str>,
     /// Jobs that were seen to be deleted before they had ended.
     pub cut: &'a BTreeSet<ObjectId>,
+    /// What is being deleted since then or longer holds back nothing any more but what it depends on.
+    pub overdue_since: Timestamp,
     /// What cannot be changed in place, and could be created again.
     pub replaceable: &'a Replaceables,
 }
@@ -60,25 +64,23 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
         let step = Step { id: id.clone(), verb, reason, desired: Some(desired.clone()), live: live.cloned() };
         steps.insert(id, step);
     }
+    let users = Users::of(facts);
     for (id, recorded) in facts.inventory {
         if !declared.contains(id) {
             let live = facts.observed.get(id);
-            let (verb, reason) = orphan(facts, id, live, recorded);
+            let (verb, reason) = orphan(facts, &users, id, live, recorded);
             steps.insert(id, Step { id: id.clone(), verb, reason, desired: None, live: live.cloned() });
         }
     }
-    let mut plan = Plan {
-        steps: steps.into_values().collect(),
-        held: None,
-        by_approval: false,
-        blocked: facts.doubt.map(ToOwned::to_owned),
-    };
+    let mut plan =
+        Plan { steps: steps.into_values().collect(), blocked: facts.doubt.map(ToOwned::to_owned), ..Plan::default() };
     wait_for_namespaces(&mut plan);
     if let Some(step) = plan.steps.iter().find(|step| matches!(step.reason, Reason::Unsure { .. })) {
         plan.blocked = Some(step.reason.to_string());
     }
     shelter(facts, &mut plan);
     guard(facts, &mut plan);
+    await_deletions(facts, &mut plan);
     plan
 }
 

@@ -1,10 +1,11 @@
-//! In which order objects are applied: stages by kind, and inside them what
-//! `config.kubernetes.io/depends-on` says.
+//! What decides the order in which objects are applied: stages by kind, and what
+//! `config.kubernetes.io/depends-on` says. The order itself is made by `schedule`, as work goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::object::{GroupKind, Manifest, ObjectId};
 
+use super::graph::{components, spelled};
 use super::{Desired, Problem};
 
 /// Which kinds go before which.
@@ -48,149 +49,131 @@ impl Stage {
     }
 }
 
-/// Objects that may be applied at the same time, once all earlier waves are done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wave {
-    pub stage: Stage,
-    pub objects: Vec<ObjectId>,
-}
-
-/// The waves of a commit, and the objects that can be in none: those in a cycle, those that
-/// depend on something the sync does not declare, and those that depend on such an object.
+/// The objects that can never be applied: those whose `depends-on` goes in a circle, those that depend
+/// on something the sync does not declare, and those that depend on such an object. In the order of
+/// the identities, in linear time but for looking these up.
 #[must_use]
-pub fn waves(desired: &[Desired]) -> (Vec<Wave>, Vec<Problem>) {
+pub fn unorderable(desired: &[Desired]) -> Vec<Problem> {
+    if desired.iter().all(|one| one.manifest.directives.depends_on.is_empty()) {
+        return Vec::new();
+    }
     let manifests: BTreeMap<&ObjectId, &Manifest> =
         desired.iter().map(|desired| (&desired.manifest.id, &*desired.manifest)).collect();
-    let mut search = Search { manifests, places: BTreeMap::new(), path: Vec::new(), problems: Vec::new() };
-    let ids: Vec<&ObjectId> = search.manifests.keys().copied().collect();
-    let mut waves: BTreeMap<(Stage, usize), Vec<ObjectId>> = BTreeMap::new();
-    for id in ids {
-        if let Some(place) = search.place(id) {
-            waves.entry(place).or_default().push(id.clone());
-        }
+    let places: BTreeMap<&ObjectId, usize> = manifests.keys().enumerate().map(|(at, id)| (*id, at)).collect();
+    let manifests: Vec<&Manifest> = manifests.into_values().collect();
+    let mut undeclared: Vec<Option<&ObjectId>> = vec![None; manifests.len()];
+    let mut edges: Vec<Vec<usize>> = vec![Vec::new(); manifests.len()];
+    for (at, manifest) in manifests.iter().enumerate() {
+        let needed: BTreeSet<&ObjectId> = manifest.directives.depends_on.iter().collect();
+        undeclared[at] = needed.iter().copied().find(|id| !places.contains_key(id));
+        edges[at].extend(needed.iter().filter_map(|id| places.get(id)));
     }
-    let waves = waves.into_iter().map(|((stage, _), objects)| Wave { stage, objects }).collect();
-    (waves, search.problems)
-}
-
-struct Search<'a> {
-    manifests: BTreeMap<&'a ObjectId, &'a Manifest>,
-    /// Stage and depth in it; `None` for objects that can be in no wave.
-    places: BTreeMap<&'a ObjectId, Option<(Stage, usize)>>,
-    path: Vec<&'a ObjectId>,
-    problems: Vec<Problem>,
-}
-
-impl<'a> Search<'a> {
-    fn place(&mut self, id: &'a ObjectId) -> Option<(Stage, usize)> {
-        if let Some(place) = self.places.get(id) {
-            return *place;
+    let found = components(&edges);
+    // Of each object that cannot be applied, the one that is the reason for it, and the message.
+    let mut refused: Vec<Option<(usize, String)>> = vec![None; manifests.len()];
+    for (component, members) in found.list.iter().enumerate() {
+        let circle = found.circle(component, &edges);
+        if !circle.is_empty() {
+            let ids: Vec<&ObjectId> = circle.iter().map(|at| &manifests[*at].id).collect();
+            let message = format!("its config.kubernetes.io/depends-on goes in a circle: {}", spelled(&ids));
+            for at in members {
+                refused[*at] = Some((*at, message.clone()));
+            }
+            continue;
         }
-        if let Some(start) = self.path.iter().position(|other| *other == id) {
-            let mut cycle: Vec<String> = self.path[start..].iter().map(ToString::to_string).collect();
-            cycle.push(id.to_string());
-            self.refuse(id, format!("its config.kubernetes.io/depends-on goes in a circle: {}", cycle.join(" -> ")));
-            return None;
-        }
-        let manifest = *self.manifests.get(id)?;
-        self.path.push(id);
-        let mut place = Some((Stage::of(&id.gk), 0));
-        let needed: BTreeSet<&'a ObjectId> = manifest.directives.depends_on.iter().collect();
-        for dependency in needed {
-            let under = match self.manifests.get_key_value(dependency) {
-                Some((dependency, _)) => self.place(dependency),
-                None => None,
+        for at in members {
+            let cause = edges[*at].iter().find_map(|on| refused[*on].as_ref().map(|(root, _)| (*on, *root)));
+            refused[*at] = match (undeclared[*at], cause) {
+                (Some(id), _) => Some((*at, format!("depends on {id}, which this sync does not declare"))),
+                (None, Some((on, root))) => {
+                    let way = if on == root { "" } else { " by way of others" };
+                    Some((root, format!("depends{way} on {}, which cannot be applied itself", manifests[root].id)))
+                }
+                (None, None) => None,
             };
-            if let Some(under) = under {
-                place = place.map(|own| behind(own, under));
-                continue;
-            }
-            // A circle was reported where it closes.
-            if !self.places.contains_key(id) {
-                let why = if self.manifests.contains_key(dependency) {
-                    "which cannot be applied itself"
-                } else {
-                    "which this sync does not declare"
-                };
-                self.refuse(id, format!("depends on {dependency}, {why}"));
-            }
-            place = None;
         }
-        self.path.pop();
-        self.places.insert(id, place);
-        place
     }
-
-    fn refuse(&mut self, id: &'a ObjectId, message: String) {
-        let origin = self.manifests.get(id).map(|manifest| manifest.origin.clone());
-        self.problems.push(Problem { object: Some(id.clone()), origin, message });
-        self.places.insert(id, None);
-    }
-}
-
-/// The place of an object that would stand at `own` and must come after one at `under`.
-fn behind(own: (Stage, usize), under: (Stage, usize)) -> (Stage, usize) {
-    if under.0 < own.0 { own } else { own.max((under.0, under.1 + 1)) }
+    let problem = |(manifest, (_, message)): (&Manifest, (usize, String))| Problem {
+        object: Some(manifest.id.clone()),
+        origin: Some(manifest.origin.clone()),
+        message,
+    };
+    manifests.into_iter().zip(refused).filter_map(|(manifest, refused)| Some(problem((manifest, refused?)))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::{Duration, Instant};
 
     use serde_json::json;
 
     use super::*;
     use crate::object::{Digest, Origin, names};
 
-    fn desired(kind: &str, name: &str, depends_on: &str) -> Desired {
-        let group = if kind == "CustomResourceDefinition" { "apiextensions.k8s.io/v1" } else { "v1" };
-        let value = json!({"apiVersion": group, "kind": kind,
+    fn desired(name: &str, depends_on: &str) -> Desired {
+        let value = json!({"apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": name, "annotations": {names::DEPENDS_ON: depends_on}}});
         let origin = Origin { file: "a.yaml".into(), line: 1 };
         Desired { manifest: Arc::new(Manifest::from_value(value, origin).unwrap()), digest: Digest::of(b"") }
     }
 
-    fn names(waves: &[Wave]) -> Vec<Vec<&str>> {
-        waves.iter().map(|wave| wave.objects.iter().map(|id| &*id.name).collect()).collect()
+    /// Name and message of each.
+    fn refused(desired: &[Desired]) -> Vec<(String, String)> {
+        let told = unorderable(desired).into_iter();
+        told.map(|problem| (problem.object.unwrap().name.to_string(), problem.message)).collect()
     }
 
     #[test]
-    fn kinds_that_others_need_go_first() {
-        let (waves, problems) = waves(&[
-            desired("Pod", "pod", ""),
-            desired("ConfigMap", "config", ""),
-            desired("CustomResourceDefinition", "crd", ""),
-            desired("Namespace", "shop", ""),
-        ]);
-        assert_eq!(names(&waves), [vec!["shop", "crd"], vec!["config"], vec!["pod"]]);
-        assert_eq!(problems, []);
-    }
-
-    #[test]
-    fn a_dependency_goes_first_also_against_the_order_of_kinds() {
-        let (waves, problems) = waves(&[
-            desired("ConfigMap", "after", "/Pod/first"),
-            desired("Pod", "first", ""),
-            desired("Pod", "second", "/Pod/first"),
-            desired("Pod", "third", "/Pod/second, /Pod/first"),
-        ]);
-        assert_eq!(names(&waves), [vec!["first"], vec!["after", "second"], vec!["third"]]);
-        assert_eq!(problems, []);
+    fn what_can_be_put_in_order_is_no_problem() {
+        let fine = [desired("a", ""), desired("b", "/Pod/a"), desired("c", "/Pod/b, /Pod/a, /Pod/b")];
+        assert_eq!(refused(&fine), []);
+        assert_eq!(refused(&fine[..1]), []);
     }
 
     #[test]
     fn a_circle_is_spelled_out_and_holds_back_only_what_is_in_it_or_needs_it() {
-        let (waves, problems) = waves(&[
-            desired("Pod", "a", "/Pod/b"),
-            desired("Pod", "b", "/Pod/a"),
-            desired("Pod", "c", "/Pod/a"),
-            desired("Pod", "free", ""),
+        let told = refused(&[
+            desired("a", "/Pod/b"),
+            desired("b", "/Pod/a"),
+            desired("c", "/Pod/a"),
+            desired("d", "/Pod/c"),
+            desired("free", ""),
+            desired("itself", "/Pod/itself"),
         ]);
-        assert_eq!(names(&waves), [vec!["free"]]);
-        let messages: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        assert!(messages[0].contains("Pod a -> Pod b -> Pod a"), "{messages:?}");
-        let named: BTreeSet<&str> = problems.iter().map(|problem| &*problem.object.as_ref().unwrap().name).collect();
-        assert_eq!(named.into_iter().collect::<Vec<_>>(), ["a", "b", "c"]);
+        let circle = "its config.kubernetes.io/depends-on goes in a circle: Pod a -> Pod b -> Pod a";
+        let own = "its config.kubernetes.io/depends-on goes in a circle: Pod itself -> Pod itself";
+        let expected = [
+            ("a", circle),
+            ("b", circle),
+            ("c", "depends on Pod a, which cannot be applied itself"),
+            ("d", "depends by way of others on Pod a, which cannot be applied itself"),
+            ("itself", own),
+        ];
+        assert_eq!(told, expected.map(|(name, message)| (name.to_owned(), message.to_owned())));
+    }
+
+    #[test]
+    fn a_dependency_that_is_not_declared_is_an_error() {
+        let told = refused(&[desired("a", "/Pod/nowhere"), desired("b", "/Pod/a")]);
+        assert_eq!(told[0].1, "depends on Pod nowhere, which this sync does not declare");
+        assert_eq!(told[1].1, "depends on Pod a, which cannot be applied itself");
+    }
+
+    #[test]
+    fn a_chain_and_a_circle_of_twenty_thousand_are_no_work() {
+        let name = |number: usize| format!("p{number:05}");
+        let mut chain: Vec<Desired> =
+            (0..20_000).map(|number| desired(&name(number), &format!("/Pod/{}", name(number + 1)))).collect();
+        chain.push(desired(&name(20_000), ""));
+        let began = Instant::now();
+        assert_eq!(unorderable(&chain), []);
+        *chain.last_mut().unwrap() = desired(&name(20_000), "/Pod/p00000");
+        let told = unorderable(&chain);
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+        assert_eq!(told.len(), 20_001);
+        assert!(told.iter().all(|problem| problem.message.len() < 300 && problem.message.contains("19995 more")));
+        assert_eq!(super::super::collect(&told).len(), 1, "it is one problem");
     }
 
     #[test]
@@ -201,12 +184,5 @@ mod tests {
             assert!(of(rbac, role) < of(rbac, binding), "{binding}");
             assert!(of(rbac, binding) < of("apps", "Deployment"), "{binding}");
         }
-    }
-
-    #[test]
-    fn a_dependency_that_is_not_declared_is_an_error() {
-        let (waves, problems) = waves(&[desired("Pod", "a", "/Pod/nowhere")]);
-        assert!(waves.is_empty());
-        assert!(problems[0].to_string().contains("Pod nowhere, which this sync does not declare"));
     }
 }

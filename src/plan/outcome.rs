@@ -53,16 +53,21 @@ pub enum PruneResult {
     Detached,
     /// Kept, with a reason.
     Kept,
+    /// Not deleted before another object is gone, which is still there.
+    Waiting,
     Failed,
 }
 
 impl PruneResult {
+    pub const ALL: [Self; 5] = [Self::Deleted, Self::Detached, Self::Kept, Self::Waiting, Self::Failed];
+
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deleted => "deleted",
             Self::Detached => "detached",
             Self::Kept => "kept",
+            Self::Waiting => "waiting",
             Self::Failed => "failed",
         }
     }

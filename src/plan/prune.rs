@@ -5,13 +5,19 @@ use std::sync::Arc;
 
 use crate::object::{GroupKind, ObjectId, Observed, Short};
 
-use super::{Approved, Facts, Held, Plan, Reason, Recorded, Stage, Step, Verb, digest_of};
+use super::{Approved, Deletions, Facts, Held, Plan, Reason, Recorded, Step, Verb, digest_of};
 
 /// The guard lets prunes of up to this many objects pass, whatever their share.
 const ALWAYS_ALLOWED: usize = 5;
 
 /// Decides about an object that is in the inventory and not declared.
-pub(super) fn orphan(facts: &Facts<'_>, id: &ObjectId, live: Option<&Observed>, recorded: &Recorded) -> (Verb, Reason) {
+pub(super) fn orphan(
+    facts: &Facts<'_>,
+    users: &Users<'_>,
+    id: &ObjectId,
+    live: Option<&Observed>,
+    recorded: &Recorded,
+) -> (Verb, Reason) {
     if let Some(what) = facts.others.reserved.own(id) {
         return (Verb::Forget, Reason::Own { what });
     }
@@ -59,7 +65,7 @@ pub(super) fn orphan(facts: &Facts<'_>, id: &ObjectId, live: Option<&Observed>, 
     if let Some(sync) = facts.others.unsure(id) {
         return (Verb::Keep, Reason::Unsure { sync: Arc::clone(sync) });
     }
-    if let Some(by) = user(facts, id) {
+    if let Some(by) = users.of_orphan(facts, id) {
         return (Verb::Refuse, Reason::StillUsed { by });
     }
     if !facts.prune.enabled {
@@ -98,42 +104,84 @@ pub(super) fn is_kept_kind(gk: &GroupKind) -> bool {
         || gk.is("apiextensions.k8s.io", "CustomResourceDefinition")
 }
 
-/// A declared object that would go along with this orphan.
-fn user(facts: &Facts<'_>, id: &ObjectId) -> Option<ObjectId> {
-    let mut declared = facts.desired.iter().map(|desired| &desired.manifest.id);
-    if id.gk.is("apiextensions.k8s.io", "CustomResourceDefinition") {
-        return declared.find(|other| facts.crds.get(&other.gk).is_some_and(|crd| **crd == *id.name)).cloned();
+/// Which CRD or Namespace holds an object, as a step of the plan would name it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Home<'a> {
+    Namespace(&'a str),
+    Definition(&'a str),
+}
+
+impl<'a> Home<'a> {
+    /// What this object is, should it hold others.
+    fn is(id: &'a ObjectId) -> Option<Self> {
+        if id.gk.is("", "Namespace") {
+            return Some(Self::Namespace(&id.name));
+        }
+        id.gk.is("apiextensions.k8s.io", "CustomResourceDefinition").then_some(Self::Definition(&id.name))
     }
-    let kept = !facts.prune.include.contains(&id.gk);
-    if id.gk.is("", "Namespace") && !kept {
-        return declared.find(|other| other.namespace.as_deref() == Some(&*id.name)).cloned();
+
+    /// What holds this object.
+    fn of(facts: &Facts<'a>, id: &'a ObjectId) -> impl Iterator<Item = Self> {
+        let namespace = id.namespace.as_deref().map(Self::Namespace);
+        namespace.into_iter().chain(facts.crds.get(&id.gk).map(|crd| Self::Definition(crd)))
     }
-    None
+}
+
+/// Of each Namespace and CRD, the first declared object in it: that would go along with it.
+pub(super) struct Users<'a>(BTreeMap<Home<'a>, &'a ObjectId>);
+
+impl<'a> Users<'a> {
+    pub(super) fn of(facts: &Facts<'a>) -> Self {
+        let mut users = BTreeMap::new();
+        if facts.inventory.keys().all(|id| Home::is(id).is_none()) {
+            return Self(users);
+        }
+        for desired in facts.desired {
+            let id = &desired.manifest.id;
+            Home::of(facts, id).for_each(|home| _ = users.entry(home).or_insert(id));
+        }
+        Self(users)
+    }
+
+    fn of_orphan(&self, facts: &Facts<'_>, id: &ObjectId) -> Option<ObjectId> {
+        let home = Home::is(id)?;
+        let kept = matches!(home, Home::Namespace(_)) && !facts.prune.include.contains(&id.gk);
+        self.0.get(&home).filter(|_| !kept).map(|user| (*user).clone())
+    }
 }
 
 /// Keeps Namespaces and CRDs with whose deletion something else would go that is not to be deleted.
 pub(super) fn shelter(facts: &Facts<'_>, plan: &mut Plan) {
+    if !plan.steps.iter().any(|step| step.verb == Verb::Prune && Home::is(&step.id).is_some()) {
+        return;
+    }
+    let left = |step: &Step| step.reason == Reason::DetachMark;
+    let goes = |step: &Step| matches!(step.verb, Verb::Prune | Verb::Forget | Verb::Wait) && !left(step);
+    // Of each home what is in it: the first object that stays, and all that are let go of.
+    let (mut stays, mut detached) = (BTreeMap::new(), BTreeMap::<_, Vec<_>>::new());
+    for step in &plan.steps {
+        for home in Home::of(facts, &step.id) {
+            if left(step) {
+                detached.entry(home).or_default().push(&step.id);
+            }
+            if !goes(step) {
+                stays.entry(home).or_insert(&step.id);
+            }
+        }
+    }
     let mut kept = BTreeMap::new();
     for step in plan.steps.iter().filter(|step| step.verb == Verb::Prune) {
-        let within = |id: &ObjectId| match &*step.id.gk.kind {
-            "Namespace" => step.id.gk.is("", "Namespace") && id.namespace.as_deref() == Some(&*step.id.name),
-            "CustomResourceDefinition" => facts.crds.get(&id.gk).is_some_and(|crd| **crd == *step.id.name),
-            _ => false,
-        };
-        let left = |step: &Step| step.reason == Reason::DetachMark;
-        let goes = |step: &Step| matches!(step.verb, Verb::Prune | Verb::Forget | Verb::Wait) && !left(step);
-        let stays = |step: &&Step| !goes(step) && within(&step.id);
-        let own = plan.steps.iter().find(stays).map(|step| step.id.to_string());
-        let other = match &*step.id.gk.kind {
-            "Namespace" if facts.others.reserved.is_home(&step.id) => Some("the state of this agent".into()),
-            "Namespace" if step.id.gk.is("", "Namespace") => facts.others.in_namespace(&step.id.name),
-            "CustomResourceDefinition" => facts.others.of_crd(facts.crds, &step.id.name),
-            _ => None,
+        let Some(home) = Home::is(&step.id) else { continue };
+        let own = stays.get(&home).map(ToString::to_string);
+        let other = match home {
+            Home::Namespace(_) if facts.others.reserved.is_home(&step.id) => Some("the state of this agent".into()),
+            Home::Namespace(name) => facts.others.in_namespace(name),
+            Home::Definition(name) => facts.others.of_crd(facts.crds, name),
         };
         if let Some(what) = own.or(other) {
-            let detached = plan.steps.iter().filter(|step| left(step) && within(&step.id));
             // Let go of, they would be nobody's, and go with the next prune.
-            kept.extend(detached.map(|step| (step.id.clone(), step.reason.clone())));
+            let detached = detached.get(&home).into_iter().flatten();
+            kept.extend(detached.map(|id| ((*id).clone(), Reason::DetachMark)));
             kept.insert(step.id.clone(), Reason::Shelters { what });
         }
     }
@@ -192,35 +240,21 @@ pub(super) fn guard(facts: &Facts<'_>, plan: &mut Plan) {
     plan.held = Some(Held { commit: facts.commit.to_owned(), prune, total, reason, digest, objects });
 }
 
-/// In which order to prune: dependents before dependencies, and the stages of applying backwards.
-/// Each group may be deleted at once.
-#[must_use]
-pub fn prune_waves(steps: &[Step]) -> Vec<Vec<&Step>> {
-    let pruned: BTreeMap<&ObjectId, &Step> =
-        steps.iter().filter(|step| step.prunes()).map(|step| (&step.id, step)).collect();
-    let mut depths = BTreeMap::new();
-    let mut waves: BTreeMap<(std::cmp::Reverse<Stage>, std::cmp::Reverse<usize>), Vec<&Step>> = BTreeMap::new();
-    for (id, step) in &pruned {
-        let depth = depth(id, &pruned, &mut depths);
-        waves.entry((std::cmp::Reverse(Stage::of(&id.gk)), std::cmp::Reverse(depth))).or_default().push(step);
+/// Puts off what has to wait for an object that is being deleted already. After the guard, which counts
+/// all that would go.
+pub(super) fn await_deletions(facts: &Facts<'_>, plan: &mut Plan) {
+    if !plan.steps.iter().any(Step::prunes) {
+        return;
     }
-    waves.into_values().collect()
-}
-
-/// How many pruned objects stand one behind the other below this one. An object that is being
-/// measured counts as 0, so that a circle ends.
-fn depth<'a>(
-    id: &'a ObjectId,
-    pruned: &BTreeMap<&'a ObjectId, &'a Step>,
-    depths: &mut BTreeMap<&'a ObjectId, usize>,
-) -> usize {
-    if let Some(depth) = depths.get(id) {
-        return *depth;
+    let going = |step: &&Step| step.prunes() || matches!(step.reason, Reason::Terminating { .. });
+    let kinds = plan.steps.iter().filter(going).map(|step| &step.id.gk);
+    plan.definitions = kinds.filter_map(|gk| Some((gk.clone(), facts.crds.get(gk)?.clone()))).collect();
+    let is_overdue = |step: &&Step| {
+        let since = step.live.as_ref().and_then(|live| live.terminating.as_ref()?.since);
+        since.is_some_and(|since| since <= facts.overdue_since)
+    };
+    plan.overdue = plan.steps.iter().filter(is_overdue).map(|step| step.id.clone()).collect();
+    for (at, reason) in Deletions::new(plan).waiting() {
+        (plan.steps[at].verb, plan.steps[at].reason) = (Verb::Wait, reason);
     }
-    depths.insert(id, 0);
-    let Some(live) = pruned.get(id).and_then(|step| step.live.as_ref()) else { return 0 };
-    let below = live.depends_on.iter().filter(|dependency| pruned.contains_key(dependency));
-    let deepest = below.map(|dependency| depth(dependency, pruned, depths) + 1).max().unwrap_or(0);
-    depths.insert(id, deepest);
-    deepest
 }

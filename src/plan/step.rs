@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::object::{Fingerprint, ObjectId, Observed, Short, names};
+use crate::object::{Fingerprint, GroupKind, ObjectId, Observed, Short, names};
 
 use super::{Desired, Held, NotReplaced, Own, Problem, Unsettled};
 
 /// What the inventory remembers of one object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a bit of its own in the stored row")]
 pub struct Recorded {
     /// Of the UID when it was last applied.
     pub uid: Short,
@@ -159,6 +160,13 @@ pub enum Reason {
     Terminating {
         finalizers: Vec<String>,
     },
+    /// An orphan that is deleted after another object is gone.
+    Awaits {
+        object: ObjectId,
+        /// Of that object, as far as they are known.
+        finalizers: Vec<String>,
+        why: Awaited,
+    },
     /// Its Namespace is being deleted, so that nothing can be made in it.
     Homeless {
         namespace: Arc<str>,
@@ -196,6 +204,19 @@ pub enum Reason {
     Unorderable {
         why: String,
     },
+}
+
+/// Why an orphan waits for another object to be gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// That one says that it depends on it.
+    DependsOn,
+    /// That one lives in it: in this Namespace, of the kind of this CRD or this aggregated API.
+    Within,
+    /// It waits for others that wait for that one.
+    ByWay,
+    /// Custom resources, webhooks and aggregated APIs go before whatever may serve them.
+    First,
 }
 
 impl Reason {
@@ -253,6 +274,19 @@ impl fmt::Display for Reason {
             Self::Terminating { finalizers } if finalizers.is_empty() => out.write_str("is being deleted"),
             Self::Terminating { finalizers } => {
                 write!(out, "is being deleted, and waits for its finalizers: {}", finalizers.join(", "))
+            }
+            Self::Awaits { object, finalizers, why } => {
+                let how = match why {
+                    Awaited::DependsOn => "which depends on it",
+                    Awaited::Within => "which lives in it",
+                    Awaited::ByWay => "which others wait for that have to go before it",
+                    Awaited::First => "which it may serve; at most for the sync's timeout",
+                };
+                write!(out, "removed from git, and kept until {object} is gone, {how}")?;
+                if finalizers.is_empty() {
+                    return Ok(());
+                }
+                write!(out, " (finalizers of {}: {})", object.name, finalizers.join(", "))
             }
             Self::Homeless { namespace } => {
                 write!(out, "waits for namespace {namespace}, which is being deleted, to be made again")
@@ -345,9 +379,24 @@ pub struct Plan {
     pub by_approval: bool,
     /// Why nothing may be pruned in this cycle, other than the guard.
     pub blocked: Option<String>,
+    /// The CRD behind each kind of an object that is to go: `plural.group`.
+    pub definitions: BTreeMap<GroupKind, String>,
+    /// Objects that are being deleted for longer than others are held back for them.
+    pub overdue: BTreeSet<ObjectId>,
 }
 
 impl Plan {
+    /// Where the step of an object is.
+    #[must_use]
+    pub fn position(&self, id: &ObjectId) -> Option<usize> {
+        self.steps.binary_search_by(|step| step.id.cmp(id)).ok()
+    }
+
+    #[must_use]
+    pub fn step(&self, id: &ObjectId) -> Option<&Step> {
+        self.steps.get(self.position(id)?)
+    }
+
     /// How many steps have this verb.
     #[must_use]
     pub fn count(&self, verb: Verb) -> usize {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::object::ObjectId;
-use crate::plan::{Approval, Approved, Plan, SyncStatus, Verb};
+use crate::plan::{Approval, Approved, Plan, Reason, Step, SyncStatus, Verb};
 
 use super::Machine;
 use super::cycle::Cycle;
@@ -13,10 +13,8 @@ impl Machine {
     /// Takes in the annotation as it is now. Another value is another approval, so what is left of
     /// the one before is approved no longer.
     pub(super) fn take_approval(&mut self) {
-        // What whoever approves could see: the status as it is stored.
-        let held = self.stored.as_ref().and_then(|(_, stored)| stored.held.as_ref());
         let known = self.status.approval.as_ref();
-        let approval = Approval::of(self.marks.approved.as_deref(), known, held);
+        let approval = Approval::of(self.marks.approved.as_deref(), known, self.shown.as_ref());
         if approval == self.status.approval {
             return;
         }
@@ -50,7 +48,8 @@ impl Machine {
             return;
         }
         let approval = Some(Approval { begun: true, ..approval.clone() });
-        for step in plan.steps.iter().filter(|step| step.deletes()) {
+        let goes = |step: &&Step| step.deletes() || matches!(step.reason, Reason::Awaits { .. });
+        for step in plan.steps.iter().filter(goes) {
             if let Some(recorded) = self.inventory.get_mut(&step.id) {
                 recorded.approved = true;
             }

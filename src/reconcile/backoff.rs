@@ -24,6 +24,12 @@ impl Backoff {
         delay.mul_f64(0.75 + self.fraction() / 2.0)
     }
 
+    /// The time until the next poll: the interval, or up to a tenth less, so that syncs which
+    /// started together do not go on polling together. Never more, since that was promised.
+    pub fn until_next_poll(&mut self, interval: Duration) -> Duration {
+        interval.mul_f64(0.9 + self.fraction() / 10.0)
+    }
+
     pub fn reset(&mut self) {
         self.failures = 0;
     }
@@ -43,6 +49,25 @@ mod tests {
     use super::*;
 
     const LONGEST: Duration = Duration::from_mins(5);
+
+    #[test]
+    fn polls_of_syncs_with_the_same_interval_drift_apart_and_are_never_late() {
+        let interval = Duration::from_mins(1);
+        let tenth = |seed: u64| {
+            let mut backoff = Backoff::new(seed);
+            let polls: Vec<Duration> = (0..60).map(|_| backoff.until_next_poll(interval)).collect();
+            assert!(polls.iter().all(|poll| *poll <= interval && *poll >= interval.mul_f64(0.9)), "{polls:?}");
+            polls.iter().sum::<Duration>()
+        };
+        // After an hour of polls, a hundred syncs are somewhere in a minute or more.
+        let mut hundred: Vec<Duration> =
+            (0..100_u64).map(|seed| tenth(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+        hundred.sort();
+        let between = |some: &[Duration]| some[some.len() - 1].saturating_sub(some[0]);
+        assert!(between(&hundred) > interval / 2, "{:?}", between(&hundred));
+        let together = hundred.windows(10).map(between).min();
+        assert!(together > Some(Duration::from_millis(500)), "{together:?}");
+    }
 
     #[test]
     fn delays_grow_to_a_bound_and_start_anew_after_success() {

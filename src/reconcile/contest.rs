@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use crate::object::{Blame, Fingerprint, ObjectId, Observed, Short};
 
-/// So many heals in a row make a contest.
+/// So many heals in a row make a contest with one manager.
 const CONTESTED: u32 = 3;
+/// And so many with several, since they may be people who each edited it once.
+const CONTESTED_BY_SEVERAL: u32 = 4;
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_mins(5);
 /// A field that nobody wrote for this long, or for twice its delay, is contested no longer.
@@ -89,6 +91,8 @@ struct Field {
     /// When it was last found to be written.
     seen: Duration,
     delay: Duration,
+    /// How often it was healed since it came to be contested.
+    contested: Option<u32>,
     /// Known once it is contested, where it has one.
     path: Option<String>,
     /// Who wrote it, in the order in which they came.
@@ -97,7 +101,20 @@ struct Field {
 
 impl Field {
     fn is_contested(&self) -> bool {
-        self.heals >= CONTESTED
+        self.contested.is_some()
+    }
+
+    /// Counts a heal for its own sake. Whether it has just come to be contested.
+    fn count(&mut self, now: Duration) -> bool {
+        self.heals += 1;
+        self.healed = now;
+        let enough = if self.managers.len() > 1 { CONTESTED_BY_SEVERAL } else { CONTESTED };
+        let before = self.contested;
+        self.contested = before.map(|heals| heals + 1).or((self.heals >= enough).then_some(0));
+        if let Some(heals) = self.contested {
+            self.delay = FIRST_DELAY.saturating_mul(1 << heals.min(16)).min(LONGEST_DELAY);
+        }
+        before.is_none() && self.contested.is_some()
     }
 
     fn until(&self) -> Duration {
@@ -249,14 +266,9 @@ impl Contests {
             if field.heals > 0 && field.until() > now {
                 continue;
             }
-            field.heals += 1;
-            field.healed = now;
-            if let Some(over) = field.heals.checked_sub(CONTESTED) {
-                field.delay = FIRST_DELAY.saturating_mul(1 << over.min(16)).min(LONGEST_DELAY);
-                more |= over == 0;
-                if field.path.is_none() && way != Way::Gone && way != Way::Recreated {
-                    field.path = change.map(|change| change.path.clone());
-                }
+            more |= field.count(now);
+            if field.is_contested() && field.path.is_none() && way != Way::Gone && way != Way::Recreated {
+                field.path = change.map(|change| change.path.clone());
             }
             let forgotten = field.forgotten_at();
             self.next = Some(self.next.map_or(forgotten, |next| next.min(forgotten)));

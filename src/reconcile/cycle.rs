@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::object::{GroupKind, Health, HealthStatus, ObjectId, Short};
 use crate::plan::{
     AppliedObject, Inventory, Obstacle, Plan, Problem, PruneResult, PrunedObject, Reason, Recorded, Replaceables, Step,
-    Verb, Wave, waves,
+    Verb, unorderable,
 };
 
 use super::basis::Basis;
@@ -27,7 +27,6 @@ pub(super) struct Cycle {
     pub basis: Basis,
     pub began: Duration,
     pub plan: Arc<Plan>,
-    pub waves: Vec<Wave>,
     /// What went wrong so far; any of it keeps the orphans.
     pub problems: Vec<Problem>,
     pub notes: Vec<Problem>,
@@ -56,6 +55,8 @@ pub(super) struct Cycle {
     pub interrupted: bool,
     /// Orphans that were not what had been seen when they were about to be pruned.
     pub undecided: usize,
+    /// Orphans that were to be pruned, and wait until another object is gone.
+    pub put_off: usize,
     pub obstacles: Obstacles,
 }
 
@@ -66,7 +67,6 @@ impl Cycle {
             rendered,
             began,
             plan: Arc::default(),
-            waves: Vec::new(),
             problems: Vec::new(),
             notes: Vec::new(),
             changed: 0,
@@ -82,6 +82,7 @@ impl Cycle {
             cut_short: false,
             interrupted: false,
             undecided: 0,
+            put_off: 0,
             obstacles: Obstacles::default(),
         }
     }
@@ -104,7 +105,7 @@ impl Cycle {
             let what = objects_of(gk, namespace);
             self.problems.push(Problem::general(format!("{what} could not be read, so nothing is pruned: {why}")));
         }
-        let (waves, unorderable) = waves(&observation.resolved.desired);
+        let unorderable = unorderable(&observation.resolved.desired);
         let why: BTreeMap<&ObjectId, &str> =
             unorderable.iter().filter_map(|problem| Some((problem.object.as_ref()?, &*problem.message))).collect();
         for step in &mut plan.steps {
@@ -154,7 +155,6 @@ impl Cycle {
             }
         }
         self.plan = Arc::new(plan);
-        self.waves = waves;
     }
 
     /// The inventory as it must be stored before the first write: everything that is going to exist.
@@ -215,15 +215,10 @@ impl Cycle {
         }
     }
 
-    fn step(&self, id: &ObjectId) -> Option<&Step> {
-        let at = self.plan.steps.binary_search_by(|step| step.id.cmp(id)).ok()?;
-        self.plan.steps.get(at)
-    }
-
     /// Notes one object that was applied, before the others are.
     pub fn applied_one(&mut self, outcome: &AppliedObject, inventory: &mut Inventory) {
         self.writes.remove(&outcome.id);
-        let (Some(live), Some(step)) = (&outcome.live, self.step(&outcome.id)) else { return };
+        let (Some(live), Some(step)) = (&outcome.live, self.plan.step(&outcome.id)) else { return };
         if let Some(desired) = step.desired.as_ref().filter(|_| outcome.result.succeeded()) {
             let fresh = inventory.get(&outcome.id).is_none_or(|recorded| recorded.fresh);
             inventory.insert(outcome.id.clone(), Recorded::of(live, desired, fresh));
@@ -271,6 +266,10 @@ impl Cycle {
                 PruneResult::Deleted | PruneResult::Detached => {
                     self.changed += 1;
                     self.notes.push(problem(outcome.detail.unwrap_or_else(|| "is being deleted".into())));
+                }
+                PruneResult::Waiting => {
+                    self.put_off += 1;
+                    self.notes.push(problem(outcome.detail.unwrap_or_default()));
                 }
                 PruneResult::Kept => {
                     self.undecided += 1;

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::object::{Blame, Change, GroupKind, Manifest, ObjectId, Observed, Unreadable};
 use crate::plan::{
     AppliedObject, Commit, Contest, Desired, Drift, Held, Inventory, Others, Plan, Problem, PrunedObject, Resolved,
-    Step, SyncStatus, Wave,
+    Step, SyncStatus,
 };
 
 /// The number by which an effect's result is known.
@@ -179,13 +179,12 @@ pub enum Effect {
         inventory: Inventory,
         status: Arc<SyncStatus>,
     },
-    /// Carry out the creating and configuring steps, wave by wave.
+    /// Carry out the creating and configuring steps, in the order of a [`Schedule`](crate::plan::Schedule).
     Apply {
         id: EffectId,
         plan: Arc<Plan>,
-        waves: Vec<Wave>,
     },
-    /// Carry out the deleting and detaching steps.
+    /// Carry out the deleting and detaching steps, in the order of [`Deletions`](crate::plan::Deletions).
     Prune {
         id: EffectId,
         plan: Arc<Plan>,

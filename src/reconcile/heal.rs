@@ -8,7 +8,7 @@ use crate::object::{Blame, Change, ObjectId};
 use crate::plan::{AppliedObject, ApplyResult, Desired, Drift, Obstacle, Problem, Reason, Recorded, SyncStatus, Verb};
 
 use super::contest::Way;
-use super::lane::{AT_ONCE, Found, Running, Waiting};
+use super::lane::{AT_ONCE, Found, Lane, Running, Waiting};
 use super::machine::Work;
 use super::{Effect, EffectId, Examined, Machine, Moment, Notice};
 
@@ -31,6 +31,7 @@ impl Machine {
             let object = key.1;
             let Some(desired) = self.view.desired(&object).cloned() else {
                 self.lane.dropped = true;
+                self.lane.release(&object);
                 continue;
             };
             let id = self.number();
@@ -43,18 +44,15 @@ impl Machine {
     }
 
     /// The first that is not held up: by what it depends on, or by a lower stage in its namespace.
-    fn next_to_heal(&self) -> Option<((crate::plan::Stage, ObjectId), Waiting)> {
-        let held_up = |(stage, id): &(crate::plan::Stage, ObjectId)| {
+    fn next_to_heal(&mut self) -> Option<((crate::plan::Stage, ObjectId), Waiting)> {
+        let (work, view) = (&self.work, &self.view);
+        let held_up = |lane: &Lane, (stage, id): &(crate::plan::Stage, ObjectId)| {
             let below = |running: &Running| {
                 running.object.namespace == id.namespace && crate::plan::Stage::of(&running.object.gk) < *stage
             };
-            let needed = self.view.desired(id).map(|desired| &desired.manifest.directives.depends_on);
-            self.work.writes(id)
-                || self.lane.running.values().any(below)
-                || needed.into_iter().flatten().any(|other| self.lane.waits(other) || self.lane.is_running(other))
+            work.writes(id) || lane.running.values().any(below)
         };
-        let next = self.lane.waiting.iter().find(|(key, _)| !held_up(key));
-        next.map(|(key, waiting)| (key.clone(), *waiting))
+        self.lane.first(held_up, |id| view.desired(id).map_or(&[], |desired| &desired.manifest.directives.depends_on))
     }
 
     /// What a closer look at a drifted object has shown. The decision falls on this, not on the news.
@@ -240,6 +238,7 @@ impl Machine {
                 _ => self.weigh(&change, now),
             }
         }
+        self.lane.release(object);
         if let Some(cycle) = self.work.healing() {
             cycle.awaits.remove(object);
         }

@@ -70,6 +70,10 @@ pub(super) struct Failure {
 pub(super) struct Lane {
     /// What can be begun: what others need comes first.
     pub waiting: BTreeMap<(Stage, ObjectId), Waiting>,
+    /// Those that are not known to be behind another object; others may be named that left.
+    ready: BTreeSet<(Stage, ObjectId)>,
+    /// What depends on an object that waits or runs, by that.
+    behind: BTreeMap<ObjectId, Vec<(Stage, ObjectId)>>,
     /// What is not to be begun before a time: contested, or failed lately.
     pub later: BTreeMap<ObjectId, (Duration, Waiting)>,
     /// What waits for a Namespace or CRD to be there again, by that.
@@ -92,6 +96,8 @@ impl Lane {
     pub fn new(seed: u64) -> Self {
         Self {
             waiting: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            behind: BTreeMap::new(),
             later: BTreeMap::new(),
             blocked: BTreeMap::new(),
             running: BTreeMap::new(),
@@ -120,7 +126,46 @@ impl Lane {
 
     pub fn push(&mut self, id: ObjectId, waiting: Waiting) {
         self.later.remove(&id);
-        self.waiting.entry((Stage::of(&id.gk), id)).or_insert(waiting);
+        let key = (Stage::of(&id.gk), id);
+        self.ready.insert(key.clone());
+        self.waiting.entry(key).or_insert(waiting);
+    }
+
+    /// The first object that waits and is not held up; `needed` are those that it depends on. What depends
+    /// on one that waits or runs is not asked about again before that one is done with.
+    pub fn first<'v>(
+        &mut self,
+        is_held_up: impl Fn(&Self, &(Stage, ObjectId)) -> bool,
+        needed: impl Fn(&ObjectId) -> &'v [ObjectId],
+    ) -> Option<((Stage, ObjectId), Waiting)> {
+        let (mut found, mut left, mut held) = (None, Vec::new(), Vec::new());
+        for key in &self.ready {
+            let Some(waiting) = self.waiting.get(key) else {
+                left.push(key.clone());
+                continue;
+            };
+            let behind = needed(&key.1).iter().find(|other| self.waits(other) || self.is_running(other));
+            if let Some(other) = behind {
+                held.push((other.clone(), key.clone()));
+            } else if !is_held_up(self, key) {
+                found = Some((key.clone(), *waiting));
+                break;
+            }
+        }
+        for key in left.iter().chain(held.iter().map(|(_, key)| key)) {
+            self.ready.remove(key);
+        }
+        for (other, key) in held {
+            self.behind.entry(other).or_default().push(key);
+        }
+        found
+    }
+
+    /// Lets those go on that depend on an object, once that neither waits nor runs.
+    pub fn release(&mut self, id: &ObjectId) {
+        if self.behind.contains_key(id) && !self.waits(id) && !self.is_running(id) {
+            self.ready.extend(self.behind.remove(id).into_iter().flatten());
+        }
     }
 
     /// What was begun and not ended waits again.
@@ -150,6 +195,7 @@ impl Lane {
                 !blocked.is_empty()
             });
         }
+        self.release(id);
     }
 
     /// Nothing is known to drift, to fail or to be contested.
@@ -215,6 +261,8 @@ impl Lane {
     pub fn clear(&mut self) {
         self.dropped |= !self.waiting.is_empty();
         self.waiting.clear();
+        self.ready.clear();
+        self.behind.clear();
         self.later.clear();
         self.blocked.clear();
         self.fresh.clear();

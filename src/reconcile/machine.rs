@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::SyncConfig;
 use crate::object::{Health, ObjectId};
-use crate::plan::{Inventory, Provenance, Replaceables, SyncStatus};
+use crate::plan::{Held, Inventory, Provenance, Replaceables, SyncStatus};
 
 use super::audit::Audit;
 use super::backoff::Backoff;
@@ -125,6 +125,8 @@ pub struct Machine {
     pub(super) prepared: Option<Arc<RenderedCommit>>,
     pub(super) inventory: Inventory,
     pub(super) stored: Option<Stored>,
+    /// What the parent says is held, as of the last write that succeeded: what people can see.
+    pub(super) shown: Option<Held>,
     pub(super) marks: Marks,
     pub(super) waiting_for: Vec<String>,
     pub(super) status: Arc<SyncStatus>,
@@ -143,6 +145,8 @@ pub struct Machine {
     pub(super) replaceable: Replaceables,
     /// Declared objects that are not healthy.
     pub(super) ill: BTreeMap<ObjectId, Health>,
+    /// When something that is being deleted ceases to hold back the deletion of others.
+    pub(super) overdue_at: Option<Duration>,
     /// News ask for a cycle.
     pub(super) stirred: bool,
     /// When the last cycle ended.
@@ -199,6 +203,7 @@ impl Machine {
             rendered: None,
             prepared: None,
             inventory,
+            shown: stored.as_ref().and_then(|(_, status)| status.held.clone()),
             stored: stored.map(|(inventory, status)| (inventory, Arc::new(status))),
             marks,
             waiting_for: Vec::new(),
@@ -211,6 +216,7 @@ impl Machine {
             cut: BTreeSet::new(),
             replaceable: Replaceables::new(),
             ill: BTreeMap::new(),
+            overdue_at: None,
             stirred: false,
             last_end: None,
             last_whole: None,
@@ -284,8 +290,9 @@ impl Machine {
         }
         let look = self.next_look();
         let cycle = self.next_cycle.filter(|_| idle && !self.standing.awaits_poll());
+        let overdue = self.overdue_at.filter(|_| idle && !self.standing.awaits_poll());
         let audit = self.audit.next().filter(|_| self.basis_of_heals().is_some());
-        [look, cycle, flush, self.lane.next(), audit].into_iter().flatten().min()
+        [look, cycle, flush, overdue, self.lane.next(), audit].into_iter().flatten().min()
     }
 
     /// Takes in what was learned and says what is to be done.
@@ -349,6 +356,7 @@ impl Machine {
         if matches!(self.work, Work::Idle) && std::mem::take(&mut self.asked) {
             self.next_cycle = Some(now.mono);
         }
+        self.stir_when_overdue(now);
         if matches!(self.work, Work::Idle) && std::mem::take(&mut self.stirred) {
             let at = self.stirred_at(now);
             self.next_cycle = Some(self.next_cycle.map_or(at, |known| known.min(at)));

@@ -58,7 +58,7 @@ impl Machine {
         if self.next_look().is_some_and(|due| now.mono >= due) {
             let id = self.number();
             self.look = Some(Look { id, stale: false, again: false });
-            self.next_look = now.mono + self.config.interval;
+            self.next_look = now.mono + self.look_backoff.until_next_poll(self.config.interval);
             self.effects.push(Effect::Look { id });
         }
     }

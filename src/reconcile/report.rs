@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::plan::{Commit, Held, Phase, Problem, Provenance, SyncStatus, collect};
 
 use super::cycle::Cycle;
+use super::lane::Running;
 use super::machine::Work;
 use super::{Effect, Machine, Moment, Notice, Outcome, RenderedCommit};
 
@@ -35,6 +36,7 @@ impl Machine {
         self.last_end = Some(now.mono);
         self.last_whole = self.last_end;
         self.ill = cycle.unhealthy().into_iter().collect();
+        self.note_overdue(cycle, now);
         let before = Arc::clone(&self.status);
         let (status, outcome) = self.assess(cycle, now);
         let first_time = before.synced.as_ref().map(|commit| &commit.id) != Some(&cycle.rendered.commit.id);
@@ -187,7 +189,10 @@ impl Machine {
 
     fn outcome(&mut self, cycle: &Cycle, healthy: bool, now: Duration) -> Option<Outcome> {
         let timeout = self.config.timeout;
-        self.settling.wait_for(cycle.waited(self.config.wait), now);
+        // Of a cluster that could not be read, nothing is known to be well.
+        if !(cycle.plan.steps.is_empty() && cycle.plan.blocked.is_some()) {
+            self.settling.wait_for(cycle.waited(self.config.wait), now);
+        }
         if cycle.undecided > 0 || !(cycle.cut_short || cycle.plan.blocked.is_some()) {
             self.settling.decide(cycle.undecided > 0, now);
         }
@@ -267,7 +272,9 @@ impl Machine {
 
     pub(super) fn tell_suspended(&mut self) {
         let told = self.told_suspended && self.status.phase == Phase::Suspended;
-        if told || !matches!(self.work, Work::Idle) {
+        // What was begun before may still write.
+        let ended = matches!(self.work, Work::Idle) && !self.lane.running.values().any(Running::is_heal);
+        if told || !ended {
             return;
         }
         let by = if self.config.suspend { "the configuration" } else { "driftless suspend" };

@@ -33,12 +33,6 @@ enum Due {
 }
 
 impl Machine {
-    /// Whether the parent holds all that is known, or is about to.
-    #[must_use]
-    pub fn is_stored(&self) -> bool {
-        self.flush.is_none() && due(self.stored.as_ref(), &self.inventory, &self.status, true) == Due::Never
-    }
-
     /// What healing changed in the inventory is stored soon.
     pub(super) fn store_learned(&mut self, now: Moment) {
         self.store_after(LEARNED, now);
@@ -146,6 +140,7 @@ fn decides_the_same(stored: &SyncStatus, new: &SyncStatus) -> bool {
         && newest(stored) == newest(new)
         && synced(stored) == synced(new)
         && stored.former == new.former
+        && stored.provenance == new.provenance
 }
 
 /// Whether the stored status says what the new one says. How many objects are in which health

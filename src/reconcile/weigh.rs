@@ -93,6 +93,8 @@ impl Machine {
             others: &self.view.others,
             source_change: None,
             cut: &self.cut,
+            // Only a whole plan decides what is deleted.
+            overdue_since: jiff::Timestamp::MIN,
             replaceable: &self.replaceable,
         };
         judge(&facts, desired, live)

@@ -61,6 +61,7 @@ impl Machine {
             others: &observation.others,
             source_change: source_change.as_deref(),
             cut: &self.cut,
+            overdue_since: self.overdue_since(now),
             replaceable: &self.replaceable,
         });
         self.begin_approved(&decided);
@@ -160,7 +161,7 @@ impl Machine {
         }
         cycle.wrote = true;
         let id = self.number();
-        self.effects.push(Effect::Apply { id, plan: Arc::clone(&cycle.plan), waves: cycle.waves.clone() });
+        self.effects.push(Effect::Apply { id, plan: Arc::clone(&cycle.plan) });
         self.work = Work::Applying { id, cycle };
     }
 
@@ -227,6 +228,9 @@ impl Machine {
     }
 
     pub(super) fn parent_written(&mut self, id: EffectId, result: Result<(), String>, now: Moment) {
+        if result.is_ok() {
+            self.shown = self.stored.as_ref().and_then(|(_, status)| status.held.clone());
+        }
         if self.flushed(id, &result, now) {
             return;
         }

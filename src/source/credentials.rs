@@ -8,6 +8,18 @@ use super::scrub::percent_decoded;
 /// libgit2 asks again for as long as it gets an answer, so a refused password would be sent for ever.
 const ATTEMPTS: usize = 4;
 
+/// To whom the credentials of a URL over HTTP may be sent: scheme, host and port, as a browser has it (RFC 6454).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Origin(url::Origin);
+
+impl Origin {
+    /// `None` where the URL is not over HTTP.
+    pub fn of(url: &str) -> Option<Self> {
+        let url = url::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+        Some(Self(url.origin()))
+    }
+}
+
 /// What a URL says about who we are.
 pub(super) struct Credentials {
     user: Option<String>,
@@ -68,6 +80,18 @@ fn refused(message: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        let same = |one, other| Origin::of(one) == Origin::of(other);
+        assert!(same("https://bob:x@Example.com/a.git", "https://example.com:443/b?c"));
+        for other in
+            ["http://example.com/a", "https://example.com:8443/a", "https://sub.example.com/a", "git@example.com:a"]
+        {
+            assert!(!same("https://example.com/a", other), "{other}");
+        }
+        assert_eq!(Origin::of("ssh://git@example.com/a"), None);
+    }
 
     #[test]
     fn a_password_is_offered_once() {

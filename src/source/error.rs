@@ -22,6 +22,13 @@ pub enum SourceError {
     )]
     Credentials { url: String, detail: String },
 
+    /// `detail`: where to, without credentials, and why that is not followed.
+    #[error(
+        "{url} redirects to {}; set `source.url` to the address that the repository has now, with the credentials \
+         for that server where it needs some", Readable(.detail)
+    )]
+    Redirected { url: String, detail: String },
+
     #[error("the host key of {url} is not in known_hosts; add it with ssh-keyscan after checking its fingerprint")]
     HostKey { url: String },
 
@@ -53,6 +60,12 @@ pub enum SourceError {
         limit.as_secs_f32()
     )]
     Timeout { url: String, action: &'static str, limit: Duration },
+
+    #[error(
+        "{action} {url} has not begun within {} seconds, since other syncs are calling the same server and get no \
+         answer; see whether it hangs; it is tried again", limit.as_secs()
+    )]
+    Crowded { url: String, action: &'static str, limit: Duration },
 
     #[error("an earlier call to {url} that was given up is still busy; it is tried again later")]
     Busy { url: String },

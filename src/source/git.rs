@@ -1,23 +1,32 @@
 //! The async face of a [`Remote`]: blocking calls on threads of their own, with time limits.
 //!
+//! Calls to a server wait for their turn among those of all syncs ([`Turns`]); what only reads the clone does not.
+//!
 //! One `Git` has one thread at most. A call that is given up, because its time is over or because nobody waits
 //! for it any more, asks the thread to end and leaves it behind; until it has ended, further calls are answered
 //! with [`SourceError::Busy`], so that a server that hangs costs one thread and not one a minute.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::SourceError;
 use super::libgit2::GitRemote;
 use super::remote::{CommitInfo, Remote, Revision};
 use super::snapshot::{Limits, Snapshot};
+use super::turns::{Turns, server};
 use crate::config::{RepoPath, SyncConfig};
 
-/// How long callers wait.
+/// How long a call waits for its turn.
+const TURN: Duration = Duration::from_mins(2);
+/// A call that gave nothing after this long is one of a server, or of a repository, that hangs.
+const SLOW: Duration = Duration::from_secs(5);
+
+/// How long callers wait, once it is their turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     pub look: Duration,
@@ -43,6 +52,11 @@ struct Shared {
     thread: String,
     url: String,
     timeouts: Timeouts,
+    /// Host and port of the URL.
+    server: String,
+    turns: Turns,
+    /// The last call to the server took long and gave nothing.
+    slow: AtomicBool,
     turn: Arc<Semaphore>,
     state: Mutex<State>,
 }
@@ -60,18 +74,31 @@ impl Git {
     /// Does no I/O. The clone is made under `data_dir` by the first fetch.
     #[must_use]
     pub fn open(sync: &SyncConfig, data_dir: &Path) -> Self {
-        let remote = GitRemote::new(sync, data_dir, Limits::default());
-        Self::with(sync, remote, Timeouts::default())
+        Self::open_among(sync, data_dir, Turns::default())
     }
 
-    /// Another remote, or other limits. Of `sync`, only the name and the URL to show are used.
+    /// The same for one of many syncs, which share these turns.
+    #[must_use]
+    pub fn open_among(sync: &SyncConfig, data_dir: &Path, turns: Turns) -> Self {
+        let remote = GitRemote::new(sync, data_dir, Limits::default());
+        Self::new(sync, remote, Timeouts::default(), turns)
+    }
+
+    /// Another remote, or other limits. Of `sync`, only the name and the source to show are used.
     #[must_use]
     pub fn with(sync: &SyncConfig, remote: impl Remote, timeouts: Timeouts) -> Self {
+        Self::new(sync, remote, timeouts, Turns::default())
+    }
+
+    fn new(sync: &SyncConfig, remote: impl Remote, timeouts: Timeouts, turns: Turns) -> Self {
         let shared = Shared {
             remote: Box::new(remote),
             thread: format!("git-{}", sync.name),
             url: sync.source.display_url(),
             timeouts,
+            server: server(&sync.source),
+            turns,
+            slow: AtomicBool::new(false),
             turn: Arc::new(Semaphore::new(1)),
             state: Mutex::default(),
         };
@@ -81,14 +108,14 @@ impl Git {
     /// # Errors
     /// As [`Remote::look`]; [`SourceError::Timeout`] and [`SourceError::Busy`].
     pub async fn look(&self) -> Result<Revision, SourceError> {
-        self.call("looking at", self.shared.timeouts.look, Remote::look).await
+        self.call_server("looking at", self.shared.timeouts.look, Remote::look).await
     }
 
     /// # Errors
     /// As [`Remote::fetch`]; [`SourceError::Timeout`] and [`SourceError::Busy`].
     pub async fn fetch(&self, revision: &Revision) -> Result<CommitInfo, SourceError> {
         let revision = revision.clone();
-        self.call("fetching from", self.shared.timeouts.fetch, move |remote| remote.fetch(&revision)).await
+        self.call_server("fetching from", self.shared.timeouts.fetch, move |remote| remote.fetch(&revision)).await
     }
 
     /// # Errors
@@ -106,20 +133,78 @@ impl Git {
         self.call("reading the clone of", self.shared.timeouts.fetch, read).await
     }
 
-    async fn call<T: Send + 'static>(
+    /// Like [`Git::snapshot`], of files with no more bytes than this together, or `None`. It is read once `place` is
+    /// there, which is waited for when this call has its turn, and given back with what was read.
+    ///
+    /// # Errors
+    /// As [`Remote::snapshot`]; [`SourceError::Timeout`] and [`SourceError::Busy`].
+    pub async fn snapshot_up_to<P>(
+        &self,
+        commit: &str,
+        path: &RepoPath,
+        bytes: usize,
+        place: impl Future<Output = P>,
+    ) -> Result<(Option<Snapshot>, P), SourceError> {
+        let (commit, path) = (commit.to_owned(), path.clone());
+        let read = move |remote: &dyn Remote| remote.snapshot_up_to(&commit, &path, bytes);
+        let place = async { Ok(place.await) };
+        self.call_once("reading the clone of", self.shared.timeouts.fetch, place, read).await
+    }
+
+    /// A call for which the server may be asked.
+    async fn call_server<T: Send + 'static>(
         &self,
         action: &'static str,
         limit: Duration,
         work: impl FnOnce(&dyn Remote) -> Result<T, SourceError> + Send + 'static,
     ) -> Result<T, SourceError> {
         let shared = &self.shared;
-        let deadline = Instant::now() + limit;
+        let slow = shared.slow.load(Ordering::Relaxed);
+        let mut began = Instant::now();
+        let turn = async {
+            let turn = timeout(TURN, shared.turns.turn(&shared.server, slow)).await;
+            began = Instant::now();
+            turn.map_err(|_| SourceError::Crowded { url: shared.url.clone(), action, limit: TURN })
+        };
+        let result = self.call_once(action, limit, turn, work).await;
+        match &result {
+            Ok(_) => shared.slow.store(false, Ordering::Relaxed),
+            Err(SourceError::Timeout { .. }) => shared.slow.store(true, Ordering::Relaxed),
+            Err(SourceError::Busy { .. } | SourceError::Crowded { .. }) => {}
+            Err(_) if began.elapsed() >= SLOW => shared.slow.store(true, Ordering::Relaxed),
+            Err(_) => {}
+        }
+        result.map(|(value, _)| value)
+    }
+
+    /// A call that reads the clone.
+    async fn call<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        limit: Duration,
+        work: impl FnOnce(&dyn Remote) -> Result<T, SourceError> + Send + 'static,
+    ) -> Result<T, SourceError> {
+        Ok(self.call_once(action, limit, async { Ok(()) }, work).await?.0)
+    }
+
+    /// Waits for this sync's thread, then for a place among all syncs, and then for the work: in this order, so that
+    /// nobody has a place and waits for something of their own.
+    async fn call_once<T: Send + 'static, P>(
+        &self,
+        action: &'static str,
+        limit: Duration,
+        place: impl Future<Output = Result<P, SourceError>>,
+        work: impl FnOnce(&dyn Remote) -> Result<T, SourceError> + Send + 'static,
+    ) -> Result<(T, P), SourceError> {
+        let shared = &self.shared;
         let busy = || SourceError::Busy { url: shared.url.clone() };
         if shared.state().abandoned {
             return Err(busy());
         }
-        let turn = timeout_at(deadline, Arc::clone(&shared.turn).acquire_owned());
+        let turn = timeout(limit, Arc::clone(&shared.turn).acquire_owned());
         let Ok(Ok(turn)) = turn.await else { return Err(busy()) };
+        let place = place.await?;
+        let deadline = Instant::now() + limit;
         let (answer, answered) = oneshot::channel();
         let call = Call::begin(shared);
         let ending = Ending { shared: Arc::clone(shared), _turn: turn };
@@ -136,7 +221,7 @@ impl Git {
             cause,
         })?;
         match timeout_at(deadline, answered).await {
-            Ok(Ok(result)) => result,
+            Ok(Ok(result)) => result.map(|value| (value, place)),
             // The thread panicked, which takes a fault in libgit2's bindings.
             Ok(Err(_)) => Err(SourceError::Unreachable {
                 url: shared.url.clone(),

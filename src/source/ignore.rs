@@ -8,6 +8,13 @@ use super::error::Refusal;
 /// The name of a file of rules, which hold for its directory and everything below.
 pub(super) const IGNORE_FILE: &str = ".driftlessignore";
 
+/// Rules of one file.
+const MOST_RULES: usize = 10_000;
+/// Bytes of one rule: a path has no more.
+const LONGEST: usize = 4096;
+/// Braces inside of braces.
+const DEEPEST: usize = 16;
+
 /// The rules of one file.
 struct Rules {
     /// Its directory with a `/` at the end; empty for the root.
@@ -30,7 +37,9 @@ impl IgnoreStack {
         let text = std::str::from_utf8(content).map_err(|_| refuse("is not UTF-8".to_owned()))?;
         let mut builder = GitignoreBuilder::new("");
         for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
-            builder.add_line(None, line).map_err(|error| refuse(format!("line {}: {error}", at + 1)))?;
+            let refuse = |detail: String| refuse(format!("line {}: {detail}", at + 1));
+            check(at, line).map_err(refuse)?;
+            builder.add_line(None, line).map_err(|error| refuse(error.to_string()))?;
         }
         let matcher = builder.build().map_err(|error| refuse(error.to_string()))?;
         self.0.push(Rules { directory, matcher });
@@ -61,6 +70,30 @@ impl IgnoreStack {
     }
 }
 
+/// What a rule may be, so that compiling it needs neither much time nor a deep stack.
+fn check(at: usize, rule: &str) -> Result<(), String> {
+    if at >= MOST_RULES {
+        return Err(format!("the file has more than {MOST_RULES} rules; use patterns that cover more"));
+    }
+    if rule.len() > LONGEST {
+        return Err(format!("the rule is longer than {LONGEST} bytes; split it into several lines"));
+    }
+    let mut depth = 0_usize;
+    for character in rule.chars() {
+        match character {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEEPEST {
+            return Err(format!(
+                "braces are nested more than {DEEPEST} deep; write the alternatives as lines of their own"
+            ));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +111,30 @@ mod tests {
         assert!(stack.ignores("docs", true));
         assert!(!stack.ignores("docs", false));
         assert!(!stack.ignores("apps/docs", true));
+    }
+
+    /// The compiler of the rules recurses into braces.
+    #[test]
+    fn a_rule_that_is_too_long_or_nests_too_deeply_is_refused_with_its_line() {
+        let nested = |depth: usize| format!("{}a{}", "{a,".repeat(depth), "}".repeat(depth));
+        let refused = |text: &str| IgnoreStack::default().push("", text.as_bytes()).unwrap_err().to_string();
+        IgnoreStack::default().push("", nested(DEEPEST).as_bytes()).unwrap();
+        let error = refused(&format!("ok\n{}", nested(DEEPEST + 1)));
+        assert!(error.contains("line 2") && error.contains("nested more than 16"), "{error}");
+        for long in
+            [nested(200_000), "{".repeat(200_000), "[".repeat(200_000), "**/".repeat(200_000), "a*".repeat(200_000)]
+        {
+            let error = refused(&long);
+            assert!(error.contains("line 1") && error.contains("longer than 4096 bytes"), "{error}");
+        }
+        for odd in ["{".repeat(16), "[".repeat(4096), "(".repeat(4096), "**/".repeat(1365), "a*".repeat(2048)] {
+            let mut stack = IgnoreStack::default();
+            if stack.push("", odd.as_bytes()).is_ok() {
+                assert!(!stack.ignores("b/c.yaml", false));
+            }
+        }
+        let many = refused(&"*a*b*\n".repeat(MOST_RULES + 1));
+        assert!(many.contains("more than 10000 rules"), "{many}");
     }
 
     #[test]

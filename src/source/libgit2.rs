@@ -280,6 +280,14 @@ impl Remote for GitRemote {
         self.read(commit, |repository, id| tree::read_snapshot(repository, id, path, &self.limits))
     }
 
+    fn snapshot_up_to(&self, commit: &str, path: &RepoPath, bytes: usize) -> Result<Option<Snapshot>, SourceError> {
+        let limits = Limits { total_bytes: bytes.min(self.limits.total_bytes), ..self.limits };
+        self.read(commit, |repository, id| match tree::read_snapshot(repository, id, path, &limits) {
+            Err(ReadError::Refused(Refusal::TotalTooLarge { .. })) if bytes < self.limits.total_bytes => Ok(None),
+            read => read.map(Some),
+        })
+    }
+
     fn tree(&self, commit: &str, path: &RepoPath) -> Result<String, SourceError> {
         self.read(commit, |repository, id| tree::read_key(repository, id, path, &self.limits))
     }

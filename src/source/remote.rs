@@ -52,6 +52,12 @@ pub trait Remote: Send + Sync + 'static {
     /// [`SourceError::Refused`] where the content breaks a rule or a limit.
     fn snapshot(&self, commit: &str, path: &RepoPath) -> Result<Snapshot, SourceError>;
 
+    /// Like [`Remote::snapshot`]; `None` when its files have more bytes than this together.
+    ///
+    /// # Errors
+    /// As [`Remote::snapshot`].
+    fn snapshot_up_to(&self, commit: &str, path: &RepoPath, bytes: usize) -> Result<Option<Snapshot>, SourceError>;
+
     /// What [`Snapshot::tree`] would be, without reading the files.
     ///
     /// # Errors

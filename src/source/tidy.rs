@@ -9,29 +9,34 @@ use super::clone::{CloneDir, DIGITS, LOCK, NEW, all};
 use super::error::SourceError;
 use crate::config::{SyncConfig, SyncName};
 
+/// What became of the clones that no sync uses.
+#[derive(Debug, Default)]
+pub struct Tidied {
+    pub removed: Vec<PathBuf>,
+    /// In use right now: by a sync that is about to end, or by another process.
+    pub busy: Vec<PathBuf>,
+    pub failed: Vec<SourceError>,
+}
+
 /// Removes every clone in a data directory that is none of these syncs', and is not in use right now.
-/// Gives what was removed, and what could not be.
 ///
 /// What is removed is surely ours: it has the name of a clone, and nothing is in it but what a bare
 /// clone has that driftless fetched into. Blocks for as long as the disk takes.
-pub fn remove_unused_clones<'a>(
-    data_dir: &Path,
-    syncs: impl IntoIterator<Item = &'a SyncConfig>,
-) -> (Vec<PathBuf>, Vec<SourceError>) {
+pub fn remove_unused_clones<'a>(data_dir: &Path, syncs: impl IntoIterator<Item = &'a SyncConfig>) -> Tidied {
     let used = |sync: &SyncConfig| CloneDir::new(data_dir, &sync.name, &sync.source).path().to_owned();
     let used: BTreeSet<PathBuf> = syncs.into_iter().map(used).collect();
     // No directory, or one that cannot be read: nothing to remove.
     let entries = fs::read_dir(all(data_dir)).into_iter().flatten().filter_map(Result::ok);
     let found: BTreeSet<PathBuf> = entries.filter_map(|entry| clone_of(&entry.path())).collect();
-    let (mut removed, mut failed) = (Vec::new(), Vec::new());
+    let mut tidied = Tidied::default();
     for path in found.difference(&used).filter(|path| is_ours(path)) {
         match CloneDir::at(path.clone()).remove() {
-            Ok(true) => removed.push(path.clone()),
-            Ok(false) => {}
-            Err(error) => failed.push(error),
+            Ok(true) => tidied.removed.push(path.clone()),
+            Ok(false) => tidied.busy.push(path.clone()),
+            Err(error) => tidied.failed.push(error),
         }
     }
-    (removed, failed)
+    tidied
 }
 
 /// The clone to which an entry belongs, by its name: the clone itself, its lock, its successor.
@@ -57,7 +62,7 @@ fn is_ours(path: &Path) -> bool {
     };
     let lock = fs::symlink_metadata(beside(LOCK));
     nothing_or(path, is_clone)
-        && nothing_or(&beside(NEW), is_bare)
+        && nothing_or(&beside(NEW), may_become_bare)
         && lock.is_ok_and(|lock| lock.is_file() && lock.len() == 0)
 }
 
@@ -65,6 +70,15 @@ fn is_ours(path: &Path) -> bool {
 fn is_clone(path: &Path) -> bool {
     let packed = || fs::read_to_string(path.join("packed-refs")).is_ok_and(|refs| refs.contains(" refs/driftless/"));
     is_bare(path) && (path.join("refs/driftless").is_dir() || packed())
+}
+
+/// The beginning of a bare repository: nothing is in it but what one has.
+fn may_become_bare(path: &Path) -> bool {
+    const PARTS: [&str; 10] =
+        ["FETCH_HEAD", "HEAD", "config", "description", "hooks", "info", "objects", "packed-refs", "refs", "shallow"];
+    let part = |name: &str| PARTS.contains(&name.strip_suffix(".lock").unwrap_or(name));
+    let known = |entry: fs::DirEntry| entry.file_name().to_str().is_some_and(part);
+    fs::read_dir(path).is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(known)))
 }
 
 fn is_bare(path: &Path) -> bool {
@@ -102,7 +116,6 @@ mod tests {
         let other = clone(data.path(), "gone-with-dashes-0123456789abcdef");
         let half = all(data.path()).join("gone-1111111111111111.new");
         fs::create_dir_all(half.join("objects")).unwrap();
-        fs::write(half.join("HEAD"), "").unwrap();
         fs::write(all(data.path()).join("gone-1111111111111111.lock"), "").unwrap();
 
         let strange = ["shop-0123456789abcde", "shop-0123456789ABCDEF", "Shop-0123456789abcdef", "0123456789abcdef"];
@@ -111,26 +124,29 @@ mod tests {
         fs::create_dir_all(&unlike).unwrap();
         fs::write(unlike.join("notes.txt"), "somebody's").unwrap();
         fs::write(all(data.path()).join("shop-2222222222222222.lock"), "").unwrap();
+        let new = all(data.path()).join("shop-5555555555555555.new");
+        fs::create_dir_all(new.join("notes")).unwrap();
+        fs::write(all(data.path()).join("shop-5555555555555555.lock"), "").unwrap();
         let elsewhere = tempfile::tempdir().unwrap();
         let target = clone(elsewhere.path(), "shop-3333333333333333");
         std::os::unix::fs::symlink(&target, all(data.path()).join("shop-3333333333333333")).unwrap();
         let busy = clone(data.path(), "busy-4444444444444444");
         let lock = CloneDir::at(busy.clone()).lock("url", &std::sync::atomic::AtomicBool::new(false)).unwrap();
 
-        let (mut removed, failed) = remove_unused_clones(data.path(), [&**sync]);
+        let Tidied { removed, busy: in_use, failed } = remove_unused_clones(data.path(), [&**sync]);
         assert!(failed.is_empty(), "{failed:?}");
-        removed.sort();
         let half_of = all(data.path()).join("gone-1111111111111111");
         assert_eq!(removed, [half_of, other.clone(), old.clone()]);
+        assert_eq!(in_use, std::slice::from_ref(&busy));
         for gone in [&old, &other, &half] {
             assert!(!gone.exists(), "{}", gone.display());
         }
         assert!(!all(data.path()).join("shop-0123456789abcdef.lock").exists());
-        for stays in strange.iter().chain([&used, &unlike, &target, &busy]) {
+        for stays in strange.iter().chain([&used, &unlike, &new, &target, &busy]) {
             assert!(stays.exists(), "{}", stays.display());
         }
         drop(lock);
-        assert_eq!(remove_unused_clones(data.path(), [&**sync]).0, [busy]);
-        assert!(remove_unused_clones(&data.path().join("nothing"), []).0.is_empty());
+        assert_eq!(remove_unused_clones(data.path(), [&**sync]).removed, [busy]);
+        assert!(remove_unused_clones(&data.path().join("nothing"), []).removed.is_empty());
     }
 }

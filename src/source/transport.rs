@@ -1,6 +1,6 @@
 //! Talking to a git server through libgit2: listing references, fetching packs, and what its errors mean.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use git2::{
     RemoteCallbacks, Repository,
 };
 
-use super::credentials::Credentials;
+use super::credentials::{Credentials, Origin};
 use super::error::SourceError;
 use super::reference::Head;
 use super::scrub::Scrubber;
@@ -41,8 +41,17 @@ pub(super) enum FetchError {
     Damaged(String),
 }
 
-#[derive(Clone, Copy, PartialEq)]
+/// What happened during a call that libgit2's own error does not say.
+#[derive(Default)]
+struct Call {
+    stopped: Cell<Stopped>,
+    /// Another server than that of the URL has asked who we are: its address.
+    asked_elsewhere: RefCell<Option<String>>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
 enum Stopped {
+    #[default]
     No,
     Cancelled,
     TooMuch,
@@ -53,21 +62,22 @@ impl Transport<'_> {
     pub fn list(&self) -> Result<Vec<Head>, SourceError> {
         limit_waiting();
         let action = "looking at";
-        let stopped = Cell::new(Stopped::No);
-        let mut remote = Remote::create_detached(self.url).map_err(|error| self.failed(&error, action))?;
-        let connected = remote.connect_auth(Direction::Fetch, Some(self.callbacks(&stopped)), Some(proxy()));
-        let connection = connected.map_err(|error| self.failed(&error, action))?;
-        let heads = connection.list().map_err(|error| self.failed(&error, action))?;
+        let call = Call::default();
+        let failed = |error: Error| self.failed(&error, action, &call);
+        let mut remote = Remote::create_detached(self.url).map_err(failed)?;
+        let connected = remote.connect_auth(Direction::Fetch, Some(self.callbacks(&call)), Some(proxy()));
+        let connection = connected.map_err(failed)?;
+        let heads = connection.list().map_err(failed)?;
         Ok(heads.iter().map(|head| Head { name: head.name().to_owned(), id: head.oid().to_string() }).collect())
     }
 
     /// Fetches into a repository. `depth` 0 is all of the history.
     pub fn fetch(&self, repository: &Repository, refspecs: &[String], depth: i32) -> Result<(), FetchError> {
         limit_waiting();
-        let stopped = Cell::new(Stopped::No);
+        let call = Call::default();
         let mut options = FetchOptions::new();
         options
-            .remote_callbacks(self.callbacks(&stopped))
+            .remote_callbacks(self.callbacks(&call))
             .proxy_options(proxy())
             .download_tags(AutotagOption::None)
             .update_fetchhead(false)
@@ -76,17 +86,17 @@ impl Transport<'_> {
             .remote_anonymous(self.url)
             .and_then(|mut remote| remote.fetch(refspecs, Some(&mut options), Some("driftless")));
         let Err(error) = fetched else { return Ok(()) };
-        Err(match stopped.get() {
+        Err(match call.stopped.get() {
             Stopped::Cancelled => FetchError::Failed(self.cancelled("fetching from")),
             Stopped::TooMuch => FetchError::Failed(SourceError::TooMuchData {
                 url: self.scrub.display_url().to_owned(),
                 limit_bytes: MOST_BYTES,
             }),
-            Stopped::No => self.fetch_error(&error, depth, repository),
+            Stopped::No => self.fetch_error(&error, depth, repository, &call),
         })
     }
 
-    fn fetch_error(&self, error: &Error, depth: i32, into: &Repository) -> FetchError {
+    fn fetch_error(&self, error: &Error, depth: i32, into: &Repository, call: &Call) -> FetchError {
         // libgit2 has no codes for these; the texts are those of its smart and local transports, and of git itself.
         let message = error.message();
         if depth > 0 && message.contains("shallow") {
@@ -107,19 +117,29 @@ impl Transport<'_> {
         let remote = matches!(error.code(), ErrorCode::Auth | ErrorCode::Certificate | ErrorCode::Timeout)
             || matches!(error.class(), ErrorClass::Net | ErrorClass::Http | ErrorClass::Ssl | ErrorClass::Ssh);
         if remote {
-            FetchError::Failed(self.failed(error, "fetching from"))
+            FetchError::Failed(self.failed(error, "fetching from", call))
         } else {
             FetchError::Damaged(self.scrub.scrub(message))
         }
     }
 
-    fn callbacks<'call>(&'call self, stopped: &'call Cell<Stopped>) -> RemoteCallbacks<'call> {
+    fn callbacks<'call>(&'call self, call: &'call Call) -> RemoteCallbacks<'call> {
         let mut callbacks = RemoteCallbacks::new();
         let mut credentials = Credentials::new(self.url);
-        callbacks.credentials(move |_, user, allowed| credentials.offer(user, allowed));
+        let origin = Origin::of(self.url);
+        // libgit2 follows a redirect of the first request to any server, and asks here for that one as well.
+        callbacks.credentials(move |asked_by, user, allowed| match &origin {
+            Some(origin) if Origin::of(asked_by).as_ref() != Some(origin) => {
+                let elsewhere = without_login(asked_by);
+                *call.asked_elsewhere.borrow_mut() = Some(elsewhere);
+                Err(Error::new(ErrorCode::Auth, ErrorClass::Http, "another server asks for credentials"))
+            }
+            _ => credentials.offer(user, allowed),
+        });
         // https: libgit2 has checked the certificate, and its verdict stands. ssh: it has looked for the host
         // key in $HOME/.ssh/known_hosts, and a miss is an error. Known hosts of our own come with a later issue.
         callbacks.certificate_check(|_, _| Ok(CertificateCheckStatus::CertificatePassthrough));
+        let stopped = &call.stopped;
         callbacks.sideband_progress(|_| self.goes_on(stopped));
         callbacks.transfer_progress(|progress| {
             if progress.received_bytes() > MOST_BYTES {
@@ -143,12 +163,23 @@ impl Transport<'_> {
         SourceError::Cancelled { url: self.scrub.display_url().to_owned(), action }
     }
 
-    fn failed(&self, error: &Error, action: &'static str) -> SourceError {
+    fn failed(&self, error: &Error, action: &'static str, call: &Call) -> SourceError {
         if self.cancel.load(Ordering::Relaxed) {
             return self.cancelled(action);
         }
         let url = self.scrub.display_url().to_owned();
+        if let Some(elsewhere) = call.asked_elsewhere.borrow().as_deref() {
+            let detail =
+                format!("{elsewhere}, which asks for credentials, and those of this URL are sent to no other server");
+            return SourceError::Redirected { url, detail };
+        }
         let detail = self.scrub.scrub(error.message());
+        // libgit2's words for a redirect to a scheme that is less safe.
+        if let Some((_, to)) = detail.split_once("cannot redirect from ").and_then(|(_, rest)| rest.split_once(" to "))
+        {
+            let detail = format!("{to}, which is less safe than the URL and is not followed");
+            return SourceError::Redirected { url, detail };
+        }
         let denied = ["status code: 401", "status code: 403", "authenticat"];
         let denied = denied.iter().any(|text| detail.contains(text)) && !detail.contains("too many redirects");
         match (error.code(), error.class()) {
@@ -164,6 +195,17 @@ impl Transport<'_> {
 /// Whether libgit2 reads the repository from disk by itself, all of the history at once.
 pub(super) fn is_local(url: &str) -> bool {
     url.starts_with("file://") || Path::new(url).is_absolute()
+}
+
+/// The address without what may be secret in it.
+fn without_login(url: &str) -> String {
+    let Ok(mut url) = url::Url::parse(url) else { return "an address that cannot be read".to_owned() };
+    // They fail where there is no host, and then there is no login.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    url.to_string()
 }
 
 /// The proxy of git's configuration, else of the environment.

@@ -58,7 +58,10 @@ fn a_changed_sync_goes_on_with_its_new_settings() {
     changed["path"] = json!("two");
     site.configure(&[changed]);
     eventually("the other path is synced", || check(site.has("configmaps", "b"), format!("{:?}", site.config_maps())));
-    // The one object is all that there was, and not more than five.
+    // The one object is all that there was: few enough for a commit, and not for another path.
+    agent.eventually_is("one", "Held");
+    assert_eq!(site.config_maps(), ["a", "b"]);
+    site.cli(&["approve", "one"]).expect_code(0);
     eventually("what only the old path had is pruned", || {
         let left = site.config_maps();
         check(left == ["b"], format!("{left:?}"))

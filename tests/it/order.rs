@@ -105,6 +105,44 @@ fn an_object_waits_for_the_health_of_what_it_depends_on() {
     assert!(site.has("deployments.apps", "web"));
 }
 
+/// Scenario 28: what waits for the health of one object holds up nobody else
+#[test]
+fn an_object_that_never_gets_healthy_delays_only_what_depends_on_it() {
+    if !cluster().runs_workloads() {
+        return;
+    }
+    let site = Site::with(&[]);
+    let on = |what: &str| format!("config.kubernetes.io/depends-on: {}", what.replace("NS", &site.namespace));
+    let stuck = deployment("db", "postgres")
+        .replace("      containers:\n", "      nodeSelector: {no-such: node}\n      containers:\n");
+    let on_map = annotated(&deployment("cache", "redis"), &on("/namespaces/NS/ConfigMap/settings"));
+    let on_cache = annotated(&deployment("front", "nginx"), &on("apps/namespaces/NS/Deployment/cache"));
+    site.repo.commit(&[
+        ("db.yaml", &stuck),
+        ("web.yaml", &annotated(&deployment("web", "nginx"), &on("apps/namespaces/NS/Deployment/db"))),
+        ("behind.yaml", &annotated(&config_map("behind", "1"), &on("apps/namespaces/NS/Deployment/web"))),
+        ("settings.yaml", &config_map("settings", "1")),
+        ("cache.yaml", &on_map),
+        ("front.yaml", &on_cache),
+    ]);
+    let mut sync = site.sync("shop");
+    sync["timeout"] = json!("10m");
+    site.configure(&[sync]);
+    let agent = Agent::start(&site);
+    eventually("what does not depend on it is applied", || {
+        let there = ["cache", "front"].map(|name| site.has("deployments.apps", name));
+        check(there == [true; 2], format!("{there:?}"))
+    });
+    assert!(!site.has("deployments.apps", "web") && !site.has("configmaps", "behind"));
+    // A newer commit ends the waiting.
+    site.repo.commit(&[("settings.yaml", &config_map("settings", "2"))]);
+    site.eventually_has("settings", "2");
+    assert!(!site.has("deployments.apps", "web") && !site.has("configmaps", "behind"));
+    site.repo.commit(&[("db.yaml", &deployment("db", "postgres"))]);
+    agent.eventually_synced("shop", &site.repo.head());
+    assert!(site.has("deployments.apps", "web") && site.has("configmaps", "behind"));
+}
+
 /// Scenario 28
 #[test]
 fn objects_that_depend_on_each_other_are_refused_with_the_circle_spelled_out() {

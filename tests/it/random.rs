@@ -7,6 +7,7 @@
 
 mod act;
 mod action;
+mod book;
 mod declared;
 mod end;
 mod rules;
@@ -64,8 +65,11 @@ fn tell(seed: u64) -> Result<(), String> {
     let (plot, failure) = shrink::shortest(plot, failure, patience, carry_out);
     let actions: Vec<String> = plot.actions.iter().map(|action| format!("  {action:?}")).collect();
     let last = failure.last[failure.last.len().saturating_sub(TAIL)..].join("\n  ");
-    let (first, actions) = (&plot.first, actions.join("\n"));
-    Err(format!("seed {seed}: {}\n  {first:?}\n{actions}\nwhat was asked, and the log:\n  {last}", failure.what))
+    let (first, syncs, actions) = (&plot.first, &plot.syncs, actions.join("\n"));
+    Err(format!(
+        "seed {seed}: {}\n  {syncs:?}, {first:?}\n{actions}\nwhat was asked, and the log:\n  {last}",
+        failure.what
+    ))
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod clones;
 mod content;
+mod redirects;
 mod references;
 mod servers;
 

@@ -25,6 +25,13 @@ pub enum Behaviour {
     Refuse(&'static str),
     /// Sends everybody to where they are already.
     Redirect,
+    /// Sends everybody elsewhere: to what was asked for, below this.
+    RedirectTo(String),
+    /// Sends whoever asks for a repository without `.git` to the one with it.
+    RedirectToDotGit {
+        /// By a whole URL, and not by its path alone.
+        absolute: bool,
+    },
     /// Answers packs up to so many bytes, and cuts the connection there.
     CutPacksAfter(usize),
     /// Answers packs up to so many bytes, as if that were all.
@@ -44,7 +51,14 @@ struct Shared {
     roots: Mutex<VecDeque<PathBuf>>,
     behaviour: Mutex<Behaviour>,
     login: Mutex<Option<String>>,
+    /// The login is asked for before anything else is done.
+    ask_first: AtomicBool,
+    /// The `Authorization` headers that came, in the order in which they did.
+    logins: Mutex<Vec<String>>,
     requests: AtomicUsize,
+    /// Requests that are being answered, and the most that were at once.
+    under_way: AtomicUsize,
+    most_at_once: AtomicUsize,
     packs: AtomicUsize,
     bytes: AtomicU64,
     /// Packs that were not sent whole.
@@ -68,7 +82,11 @@ impl GitHttp {
             roots: Mutex::new([root.to_owned()].into()),
             behaviour: Mutex::default(),
             login: Mutex::default(),
+            ask_first: AtomicBool::new(false),
+            logins: Mutex::default(),
             requests: AtomicUsize::new(0),
+            under_way: AtomicUsize::new(0),
+            most_at_once: AtomicUsize::new(0),
             packs: AtomicUsize::new(0),
             bytes: AtomicU64::new(0),
             stalled: AtomicUsize::new(0),
@@ -98,6 +116,11 @@ impl GitHttp {
         format!("http://{user}:{password}@{}/repo.git", self.address)
     }
 
+    /// Wants the login before it redirects, and not only before it serves.
+    pub fn ask_before_redirecting(&self) {
+        self.shared.ask_first.store(true, Ordering::SeqCst);
+    }
+
     pub fn behave(&self, behaviour: Behaviour) {
         *self.shared.behaviour.lock().unwrap_or_else(PoisonError::into_inner) = behaviour;
     }
@@ -118,6 +141,16 @@ impl GitHttp {
     /// Requests so far, refused ones too.
     pub fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::SeqCst)
+    }
+
+    /// The most requests that were answered at the same time.
+    pub fn most_at_once(&self) -> usize {
+        self.shared.most_at_once.load(Ordering::SeqCst)
+    }
+
+    /// What came in `Authorization` headers.
+    pub fn logins(&self) -> Vec<String> {
+        self.shared.logins.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Requests so far that asked for a pack.
@@ -155,30 +188,34 @@ impl Shared {
         let mut reader = BufReader::new(stream);
         while let Some(request) = Request::read(&mut reader, &mut answers)? {
             self.requests.fetch_add(1, Ordering::SeqCst);
+            let login = request.header("authorization").map(ToOwned::to_owned);
+            self.logins.lock().unwrap_or_else(PoisonError::into_inner).extend(login);
+            let _under_way = UnderWay::begin(self);
             while self.behaviour() == Behaviour::Hang {
                 if self.stop.load(Ordering::SeqCst) {
                     return Ok(());
                 }
                 thread::sleep(Duration::from_millis(10));
             }
+            let login = self.login.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let unknown = login.is_some() && request.header("authorization") != login.as_deref();
+            let who = || Some(("401 Unauthorized", "WWW-Authenticate: Basic realm=\"git\"\r\n".to_owned()));
             let refusal = match self.behaviour() {
+                _ if unknown && self.ask_first.load(Ordering::SeqCst) => who(),
                 Behaviour::Unavailable => Some(("503 Service Unavailable", String::new())),
                 Behaviour::Refuse(status) => Some((status, "WWW-Authenticate: Basic realm=\"git\"\r\n".to_owned())),
                 Behaviour::Redirect => Some(("302 Found", format!("Location: {}\r\n", request.target))),
+                Behaviour::RedirectTo(base) => Some(("302 Found", format!("Location: {base}{}\r\n", request.target))),
+                Behaviour::RedirectToDotGit { absolute } if !request.target.contains(".git/") => {
+                    let host = request.header("host").filter(|_| absolute).unwrap_or_default();
+                    let base = if absolute { format!("http://{host}") } else { String::new() };
+                    let target = request.target.replacen("/info/", ".git/info/", 1);
+                    Some(("301 Moved Permanently", format!("Location: {base}{target}\r\n")))
+                }
                 _ => None,
             };
-            if let Some((status, headers)) = refusal {
+            if let Some((status, headers)) = refusal.or_else(|| who().filter(|_| unknown)) {
                 respond(&mut answers, status, &headers, b"not now")?;
-                continue;
-            }
-            let login = self.login.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if login.is_some() && request.header("authorization") != login.as_deref() {
-                respond(
-                    &mut answers,
-                    "401 Unauthorized",
-                    "WWW-Authenticate: Basic realm=\"git\"\r\n",
-                    b"who are you?",
-                )?;
                 continue;
             }
             self.serve(&request, &mut answers)?;
@@ -262,6 +299,23 @@ impl Shared {
         let output = child.wait_with_output()?;
         drop(writer.join());
         Ok(output.stdout)
+    }
+}
+
+/// One request that is being answered.
+struct UnderWay<'a>(&'a Shared);
+
+impl<'a> UnderWay<'a> {
+    fn begin(shared: &'a Shared) -> Self {
+        let now = shared.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        shared.most_at_once.fetch_max(now, Ordering::SeqCst);
+        Self(shared)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Finished {
     pub stderr: String,
     /// The most memory that it had at once, in bytes; 0 where the system does not tell.
     pub peak_memory: u64,
+    /// The time that processors spent on it, however long it waited for one.
+    pub computed: Duration,
     pub took: Duration,
 }
 
@@ -47,8 +49,11 @@ pub fn run(command: &mut Command, input: Option<&str>, deadline: Duration) -> Fi
     let stdout = gather(child.stdout.take().expect("a pipe"));
     let stderr = gather(child.stderr.take().expect("a pipe"));
     let began = Instant::now();
-    let mut peak_memory = 0;
-    let ended = wait_watching(&mut child, deadline, |process| peak_memory = peak_memory.max(peak(process)));
+    let (mut peak_memory, mut computed) = (0, Duration::ZERO);
+    let ended = wait_watching(&mut child, deadline, |process| {
+        peak_memory = peak_memory.max(self::peak_memory(process));
+        computed = computed.max(self::computed(process));
+    });
     let took = began.elapsed();
     if ended.is_none() {
         child.kill().expect("the command can be killed");
@@ -61,7 +66,7 @@ pub fn run(command: &mut Command, input: Option<&str>, deadline: Duration) -> Fi
     let ended = ended.unwrap_or_else(|| {
         panic!("{command:?} did not end within {} s; stdout:\n{stdout}\nstderr:\n{stderr}", deadline.as_secs())
     });
-    Finished { code: ended.code(), stdout, stderr, peak_memory, took }
+    Finished { code: ended.code(), stdout, stderr, peak_memory, computed, took }
 }
 
 /// Waits for the end of a process; `None` when the deadline comes first.
@@ -84,10 +89,19 @@ fn wait_watching(child: &mut Child, deadline: Duration, mut watch: impl FnMut(u3
 }
 
 /// The most memory that a process has had in RAM so far, in bytes (`VmHWM`, proc(5)).
-fn peak(process: u32) -> u64 {
+pub fn peak_memory(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default() * 1024
+}
+
+/// The time that processors have spent on a process so far (`utime` and `stime`, proc(5)).
+fn computed(process: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The name before may have spaces in it. The 14th and the 15th field, in hundredths of a second.
+    let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
+    let ticks = fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok());
+    Duration::from_millis(10 * ticks.sum::<u64>())
 }
 
 fn gather(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {

@@ -104,6 +104,21 @@ fn what_a_sync_has_gone_through_and_does_not_have_it_could_not_apply() {
 }
 
 #[test]
+fn of_two_syncs_that_find_an_object_free_the_first_takes_it_until_it_has_gone_through_everything() {
+    let (registry, left, right) = registry(&[]);
+    let x = || BTreeSet::from([id("x")]);
+    registry.declare(&left.name, "c1", true, &what(&["x"]));
+    assert_eq!(registry.take(&left.name, x()), []);
+    assert_eq!(registry.take(&right.name, x()), [("left".into(), id("x"))]);
+    assert_eq!(registry.take(&left.name, x()), [], "it still does");
+    assert!(left_of(&registry, &right).objects[&id("x")].holds);
+    registry.set_phase(&left.name, Phase::Failing);
+    assert!(!left_of(&registry, &right).objects[&id("x")].holds, "it could not");
+    assert_eq!(registry.take(&right.name, x()), []);
+    assert_eq!(registry.take(&left.name, x()), [("right".into(), id("x"))]);
+}
+
+#[test]
 fn what_is_only_named_shelters_no_namespace() {
     let (registry, left, right) = registry(&[]);
     let has = || left_of(&registry, &right).namespaces.contains("shop");

@@ -56,12 +56,13 @@ struct World {
     others: Others,
     source_change: Option<String>,
     cut: BTreeSet<ObjectId>,
+    overdue_since: Timestamp,
     replaceable: Replaceables,
 }
 
 impl World {
-    fn plan(&self) -> Plan {
-        plan(&Facts {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
             set_id: SET,
             commit: COMMIT,
             desired: &self.desired,
@@ -76,8 +77,13 @@ impl World {
             others: &self.others,
             source_change: self.source_change.as_deref(),
             cut: &self.cut,
+            overdue_since: self.overdue_since,
             replaceable: &self.replaceable,
-        })
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        plan(&self.facts())
     }
 
     /// An object that is applied, recorded and live, and declared where `declared` says so.
@@ -308,6 +314,7 @@ fn a_namespace_is_not_pruned_over_the_heads_of_what_is_kept_in_it() {
     assert_eq!((verb(&world, &space), verb(&world, &id("other"))), (Verb::Keep, Verb::Prune));
 }
 
+mod approval;
 mod between;
 mod random;
 mod shelter;

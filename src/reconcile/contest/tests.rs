@@ -59,7 +59,7 @@ fn it_makes_no_difference_who_writes_and_all_of_them_are_named() {
     let mut contests = Contests::default();
     let managers = ["a", "b", "c"];
     let heals = fight(&mut contests, seconds(0), seconds(600), |number| replicas(managers[number % 3]));
-    assert!(heals.len() <= 12, "{heals:?}");
+    assert!(heals.len() <= 13, "{heals:?}");
     let [contested] = &contests.list()[..] else { panic!("one contest") };
     let mut named: Vec<&str> = contested.managers.iter().map(|manager| &**manager).collect();
     named.sort_unstable();
@@ -70,6 +70,20 @@ fn it_makes_no_difference_who_writes_and_all_of_them_are_named() {
     }
     let [contested] = &contests.list()[..] else { panic!("one contest an object") };
     assert!(contested.managers.len() <= MOST_MANAGERS);
+}
+
+#[test]
+fn several_who_edit_a_field_once_each_are_no_contest_yet() {
+    let mut contests = Contests::default();
+    for (second, manager) in (0..).zip(["a", "b", "c", "a"]) {
+        let blame = replicas(manager);
+        let told = contests.healed(&object(), None, way(&blame), &blame, seconds(second));
+        assert_eq!(told.map(|(_, more)| more), (second == 3).then_some(true), "after {second} s");
+    }
+    // It stays one, also when another one joins.
+    let other = by("d", &["spec.replicas", "spec.paused"]);
+    contests.healed(&object(), None, way(&other), &other, seconds(3));
+    assert_eq!(contests.len(), 1);
 }
 
 #[test]

@@ -10,8 +10,8 @@ use crate::plan::Phase;
 use crate::reconcile::{Effect, Input};
 
 /// Where in the log an effect is.
-fn at(world: &World, word: &str) -> Option<usize> {
-    world.log.iter().position(|entry| entry == word)
+fn at(world: &World, wanted: &str) -> Option<usize> {
+    world.log.iter().position(|entry| entry == wanted)
 }
 
 #[test]

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::world::{SET, World, id, key, manifest, moment, print};
-use crate::object::{Blame, Change, FieldChange, Health, HealthStatus, ObjectId, Observed, Scope, Termination};
+use crate::object::{
+    Blame, Change, FieldChange, GroupKind, Health, HealthStatus, ObjectId, Observed, Scope, Termination,
+};
 use crate::plan::{
-    AppliedObject, ApplyResult, Commit, Obstacle, Plan, Problem, PruneResult, PrunedObject, Replaceable, Reserved,
-    Step, Verb, Wave, resolve,
+    AppliedObject, ApplyResult, Commit, Deletions, Obstacle, Plan, Problem, PruneResult, PrunedObject, Reason,
+    Replaceable, Reserved, Schedule, Step, Verb, resolve,
 };
 use crate::reconcile::{Audited, Effect, EffectId, Examined, Input, Observation, RenderedCommit, Unrendered};
 
@@ -39,18 +41,16 @@ impl World {
                 }
                 Input::ParentWritten { id, result }
             }
-            Effect::Apply { id, plan, waves } => {
+            Effect::Apply { id, plan } => {
                 let begun = self.begun(id);
-                let outcomes = self.apply(&plan, &waves, begun);
+                let outcomes = self.apply(&plan, begun);
                 let replaced = outcomes.iter().filter(|outcome| outcome.result == ApplyResult::Replaced);
                 self.spent.extend(replaced.filter(|_| plan.by_approval).map(|outcome| outcome.id.clone()));
                 Input::Applied { id, outcomes }
             }
             Effect::Prune { id, plan } => {
                 let begun = self.begun(id);
-                let steps: Vec<&Step> = plan.steps.iter().filter(|step| step.prunes()).collect();
-                let steps = &steps[..begun.of(steps.len())];
-                let outcomes: Vec<PrunedObject> = steps.iter().map(|step| self.prune_one(step)).collect();
+                let outcomes = self.prune(&plan, begun);
                 let deleted = outcomes.iter().filter(|outcome| plan.by_approval && outcome.gone);
                 self.spent.extend(deleted.map(|outcome| outcome.id.clone()));
                 Input::Pruned { id, outcomes }
@@ -112,16 +112,35 @@ impl World {
             resolved: Arc::new(resolved),
             observed: observed.map(|(id, live)| (id.clone(), live.clone())).collect(),
             unreadable: self.unreadable.clone(),
-            crds: BTreeMap::new(),
+            crds: BTreeMap::from([(GroupKind::new("e.com", "Thing"), "things.e.com".into())]),
             others: self.others.clone(),
         }
     }
 
-    fn apply(&mut self, plan: &Plan, waves: &[Wave], begun: Begun) -> Vec<AppliedObject> {
-        let steps: BTreeMap<&ObjectId, &Step> = plan.steps.iter().map(|step| (&step.id, step)).collect();
-        let ids = waves.iter().flat_map(|wave| &wave.objects);
-        let steps: Vec<&Step> = ids.filter_map(|id| steps.get(id).copied().filter(|step| step.applies())).collect();
-        steps[..begun.of(steps.len())].iter().map(|step| self.apply_one(step)).collect()
+    fn apply(&mut self, plan: &Plan, begun: Begun) -> Vec<AppliedObject> {
+        let most = begun.of(plan.steps.iter().filter(|step| step.applies()).count());
+        let (mut schedule, mut outcomes) = (Schedule::new(plan), Vec::new());
+        while outcomes.len() < most {
+            if let Some((step, why, obstacle)) = schedule.held_back() {
+                let problem = Problem { message: why, ..step.problem() };
+                let (id, result) = (step.id.clone(), ApplyResult::Skipped);
+                let obstacle = Some(obstacle);
+                outcomes.push(AppliedObject { id, uid: None, result, live: None, problem: Some(problem), obstacle });
+            } else if let Some(step) = schedule.begin() {
+                let outcome = self.apply_one(step);
+                schedule.applied(&outcome);
+                outcomes.push(outcome);
+            } else if let Some(step) = schedule.to_await() {
+                // Nothing gets healthy while an apply is under way.
+                let missing = || Health::new(HealthStatus::NotFound, "does not exist");
+                let live = self.live.get(&step.id);
+                let health = live.map_or_else(missing, |live| live.health.clone());
+                schedule.looked(&step.id, &health, live.is_some_and(|live| live.finished), true);
+            } else {
+                panic!("{} of {most} have an outcome", outcomes.len());
+            }
+        }
+        outcomes
     }
 
     /// Whether the server refuses to apply an object.
@@ -196,6 +215,27 @@ impl World {
         AppliedObject { id: step.id.clone(), uid, result, live: Some(live), problem: None, obstacle: None }
     }
 
+    fn prune(&mut self, plan: &Plan, begun: Begun) -> Vec<PrunedObject> {
+        let most = begun.of(plan.steps.iter().filter(|step| step.prunes()).count());
+        let (mut deletions, mut outcomes) = (Deletions::new(plan), Vec::new());
+        while outcomes.len() < most
+            && let Some(step) = deletions.begin()
+        {
+            let outcome = self.prune_one(step);
+            deletions.ended(&outcome);
+            outcomes.push(outcome);
+        }
+        let waits = |(at, reason): (usize, Reason)| PrunedObject {
+            id: plan.steps[at].id.clone(),
+            result: PruneResult::Waiting,
+            gone: false,
+            detail: Some(reason.to_string()),
+        };
+        let waiting = deletions.waiting().into_iter().map(waits);
+        outcomes.extend(waiting.take(most - outcomes.len()));
+        outcomes
+    }
+
     fn prune_one(&mut self, step: &Step) -> PrunedObject {
         let outcome = |result, gone| PrunedObject { id: step.id.clone(), result, gone, detail: None };
         let seen = step.live.as_ref().expect("a prune of something seen");
@@ -213,7 +253,8 @@ impl World {
             return outcome(PruneResult::Detached, true);
         }
         if self.finalized.contains(&*step.id.name) {
-            live.terminating = Some(Termination { finalizers: vec!["example.com/hold".into()] });
+            let since = Some(moment(self.now).wall);
+            live.terminating = Some(Termination { finalizers: vec!["example.com/hold".into()], since });
             self.seen(&step.id);
             return outcome(PruneResult::Deleted, false);
         }

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use super::world::{World, digest, number};
+use super::words::number;
+use super::world::{World, digest};
 use crate::reconcile::{Effect, EffectId};
 
 /// What the world knows of who may write.

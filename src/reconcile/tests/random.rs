@@ -1,127 +1,17 @@
 //! Random stories: commits, drift, faults, kills and approvals in any order.
 
+mod event;
 mod rules;
 
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::world::{SET, World, digest, id};
-use crate::object::{GroupKind, ObjectId, Short, Unreadable};
+use self::event::{Event, NAMES, any_event};
+use super::world::{SET, World, digest, id, print};
+use crate::object::{GroupKind, ObjectId, Observed, Short, Unreadable};
 use crate::plan::{Phase, Step};
 use crate::reconcile::Effect;
-
-const NAMES: u8 = 14;
-
-#[derive(Clone, Debug)]
-enum Event {
-    /// Which objects, by bit; which value they have; whether files are broken; whether it renders.
-    Commit(u16, bool, bool, bool),
-    /// The branch goes back to an earlier commit.
-    Back(u8),
-    LookFails(bool),
-    Edit(u8),
-    Delete(u8),
-    Strip(u8),
-    Recreate(u8),
-    Refuse(u8),
-    /// A commit in which the first object takes the place of the second, and is refused as long as that
-    /// one is there.
-    Rename(u8, u8),
-    Finalize(u8),
-    Release,
-    Ill(u8),
-    ParentRefused(bool),
-    Unobservable(bool),
-    Unreadable(bool),
-    Mend,
-    Kill(u8, bool),
-    /// What is held is approved, or just some commit.
-    Approve(bool),
-    /// The configuration has the commit at hand render to these objects.
-    Path(u16),
-    /// Somebody takes an approval back.
-    Withdraw,
-    Suspend(bool),
-    /// A person asks for a sync.
-    Ask,
-    /// The process ends; another replica stood by for so many seconds and leads now.
-    Succeed(u16),
-    /// Another replica begins to stand by, or the one that does takes over, whatever was stored meanwhile.
-    StandBy,
-    TakeOver,
-    /// The process is told to end, ends in order and starts again.
-    Stop,
-    /// The configured path is another one from now on.
-    Configure(bool),
-    /// For so many fetches, the branch has moved on since it was polled.
-    Move(u8),
-    /// Something happens while an effect of this kind is under way.
-    During(&'static str, Box<Event>),
-    /// So many effects are answered, the newest first where `true`.
-    Some(u8, bool),
-    Pass(u16),
-    /// So many news of the watch are delivered, or lost.
-    News(u8, bool),
-}
-
-fn any_event() -> impl Strategy<Value = Event> {
-    use Event::{
-        Approve, Ask, Back, Commit, Configure, Delete, During, Edit, Finalize, Ill, Kill, LookFails, Mend, Move, News,
-        ParentRefused, Pass, Path, Recreate, Refuse, Release, Rename, Some, StandBy, Stop, Strip, Succeed, Suspend,
-        TakeOver, Unobservable, Unreadable,
-    };
-    let name = 0..NAMES;
-    prop_oneof![
-        4 => (any::<u16>(), any::<bool>(), prop::bool::weighted(0.2), prop::bool::weighted(0.15))
-            .prop_map(|(objects, value, broken, fails)| Commit(objects, value, broken, fails)),
-        1 => any::<u8>().prop_map(Back),
-        1 => any::<bool>().prop_map(LookFails),
-        1 => name.clone().prop_map(Edit),
-        1 => name.clone().prop_map(Delete),
-        1 => name.clone().prop_map(Strip),
-        1 => name.clone().prop_map(Recreate),
-        1 => name.clone().prop_map(Refuse),
-        3 => (name.clone(), name.clone()).prop_map(|(new, old)| Rename(new, old)),
-        1 => name.clone().prop_map(Finalize),
-        1 => Just(Release),
-        1 => name.prop_map(Ill),
-        1 => any::<bool>().prop_map(ParentRefused),
-        1 => any::<bool>().prop_map(Unobservable),
-        1 => any::<bool>().prop_map(Unreadable),
-        2 => Just(Mend),
-        3 => (0..8u8, any::<bool>()).prop_map(|(at, after)| Kill(at, after)),
-        1 => (0..400u16).prop_map(Succeed),
-        3 => prop::bool::weighted(0.8).prop_map(Approve),
-        3 => prop::bool::weighted(0.4).prop_map(Suspend),
-        2 => Just(Ask),
-        1 => Just(StandBy),
-        1 => Just(TakeOver),
-        2 => Just(Stop),
-        1 => any::<bool>().prop_map(Configure),
-        1 => (1..3u8).prop_map(Move),
-        1 => any::<u16>().prop_map(Path),
-        8 => (prop::sample::select(&KINDS[..]), meanwhile()).prop_map(|(kind, what)| During(kind, Box::new(what))),
-        6 => (1..8u8, any::<bool>()).prop_map(|(count, newest)| Some(count, newest)),
-        6 => (1..400u16).prop_map(Pass),
-        6 => (1..12u8, prop::bool::weighted(0.8)).prop_map(|(count, delivered)| News(count, delivered)),
-    ]
-}
-
-/// What may be under way when something happens.
-const KINDS: [&str; 8] = ["Examine", "Heal", "Look", "Render", "Observe", "WriteParent", "Apply", "Prune"];
-
-fn meanwhile() -> impl Strategy<Value = Event> {
-    prop_oneof![
-        4 => Just(Event::Suspend(true)),
-        2 => Just(Event::Ask),
-        3 => Just(Event::Withdraw),
-        4 => (any::<u16>(), any::<bool>()).prop_map(|(objects, value)| Event::Commit(objects, value, false, false)),
-        1 => Just(Event::LookFails(true)),
-        1 => Just(Event::Stop),
-        1 => Just(Event::TakeOver),
-    ]
-}
 
 /// The last ones can only be replaced.
 fn name(n: u8) -> String {
@@ -151,15 +41,13 @@ impl Story {
             }
             _ => {}
         }
-        if let Effect::Apply { plan, .. } = &effect {
-            // Declared, so it is made ours.
-            plan.steps.iter().filter(|step| step.applies()).for_each(|step| {
-                self.foreign.remove(&step.id);
-            });
-        }
-        if let Effect::Heal { step, .. } = &effect {
-            self.foreign.remove(&step.id);
-        }
+        let written: Vec<ObjectId> = match &effect {
+            Effect::Apply { plan, .. } => {
+                plan.steps.iter().filter(|step| step.applies()).map(|step| step.id.clone()).collect()
+            }
+            Effect::Heal { step, .. } => vec![step.id.clone()],
+            _ => Vec::new(),
+        };
         // Whoever goes through everything knows what news were lost before.
         self.world.watched |= matches!(effect, Effect::Observe { .. });
         let despite: Vec<ObjectId> = match &effect {
@@ -171,6 +59,11 @@ impl Story {
         self.world.carry_out(effect);
         let gone = despite.into_iter().filter(|id| !self.world.live.contains_key(id));
         self.world.spent.extend(gone.collect::<Vec<_>>());
+        // What was applied is made ours.
+        let ours = |live: &Observed| live.digest.is_some_and(|digest| live.fingerprint == Some(print(&digest)));
+        for id in written.iter().filter(|id| self.world.live.get(*id).is_some_and(ours)) {
+            self.foreign.remove(id);
+        }
         self.alone();
         self.accounted();
     }
@@ -180,6 +73,12 @@ impl Story {
             self.cut_off = true;
             self.world.restart();
         }
+    }
+
+    fn ask(&mut self) {
+        self.asked += 1;
+        let asked = self.asked.to_string();
+        self.world.mark(|marks| marks.sync_requested = Some(asked));
     }
 
     /// Goes on until an effect of this kind is under way, where that is soon.
@@ -317,10 +216,11 @@ impl Story {
                 self.happen(what);
             }
             Event::Suspend(suspended) => self.world.mark(|marks| marks.suspended = suspended),
-            Event::Ask => {
-                self.asked += 1;
-                let asked = self.asked.to_string();
-                self.world.mark(|marks| marks.sync_requested = Some(asked));
+            Event::Ask => self.ask(),
+            Event::Overtake(objects, value, answers) => {
+                self.commit(objects, value, false, false);
+                self.ask();
+                self.happen(&Event::Some(answers, true));
             }
             Event::StandBy => self.world.stand_by(),
             Event::TakeOver => {

@@ -63,6 +63,21 @@ fn an_object_that_falls_ill_later_has_a_time_of_its_own() {
 }
 
 #[test]
+fn a_cluster_that_cannot_be_read_for_a_moment_gives_nobody_time_anew() {
+    let mut world = hurried();
+    world.ill.insert("slow".into());
+    world.push("first", ["a", "slow"]);
+    world.pass(20);
+    world.unobservable = true;
+    world.push("second", ["a", "slow"]).objects.insert("a".into(), "2".into());
+    world.pass(3);
+    assert_eq!(world.phase(), Phase::Failing);
+    world.unobservable = false;
+    world.pass(12);
+    assert_eq!(world.phase(), Phase::Unhealthy);
+}
+
+#[test]
 fn what_waits_for_its_namespace_is_waited_for_no_longer_than_the_rest() {
     let mut world = hurried();
     world.push("c0000", ["a", "shop"]);

@@ -133,3 +133,21 @@ fn a_renderer_that_answers_with_another_commit_does_not_make_it_spin() {
     }
     assert!(world.now.as_secs() > 60, "{:?}", world.now);
 }
+
+#[test]
+fn polls_come_at_the_interval_or_a_little_sooner_and_not_always_after_the_same_time() {
+    let mut world = World::synced(["a"]);
+    let (mut polls, mut last) = (Vec::new(), world.now);
+    while polls.len() < 30 {
+        world.forget();
+        world.now = world.machine.wake_at().unwrap();
+        world.step(Input::Tick);
+        world.drain();
+        if world.count("Look") > 0 {
+            polls.push(world.now.saturating_sub(std::mem::replace(&mut last, world.now)));
+        }
+    }
+    let (polls, interval) = (&polls[1..], world.config.interval);
+    assert!(polls.iter().all(|poll| *poll <= interval && *poll >= interval.mul_f64(0.9)), "{polls:?}");
+    assert!(polls.iter().any(|poll| *poll < interval.mul_f64(0.97)), "{polls:?}");
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::world::{World, id};
 use crate::config::DriftPolicy;
-use crate::object::{Health, HealthStatus, Termination};
+use crate::object::{Health, HealthStatus, ObjectId, Termination};
 use crate::plan::{Phase, Problem};
 use crate::reconcile::{Input, Notice, Outcome};
 
@@ -379,4 +379,28 @@ fn news_in_a_quiet_time_and_a_new_commit_end_it() {
     world.drain();
     world.pass(5);
     assert_eq!(world.phase(), Phase::Progressing);
+}
+
+#[test]
+fn a_long_chain_that_somebody_deleted_is_healed_in_its_order() {
+    let length = 1_000;
+    let name = |number: usize| format!("c{number:05}");
+    let mut world = World::new();
+    let content = world.push("first", (0..length).map(name));
+    for number in 0..length - 1 {
+        content.objects.insert(name(number), format!("after {}", name(number + 1)));
+    }
+    world.pass(10);
+    assert_eq!(world.phase(), Phase::Synced, "{}", world.machine.status().message);
+    world.forget();
+    let all: Vec<ObjectId> = world.live.keys().cloned().collect();
+    for id in &all {
+        world.gone(id);
+        world.live.remove(id);
+    }
+    world.deliver();
+    world.drain();
+    let healed: Vec<&str> = world.log.iter().filter_map(|word| word.strip_prefix("Heal ")).collect();
+    let expected: Vec<String> = (0..length).rev().map(name).collect();
+    assert_eq!(healed, expected);
 }

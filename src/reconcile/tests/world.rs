@@ -9,21 +9,23 @@ use serde_json::json;
 
 use crate::config::{DriftPolicy, PrunePolicy, Reference, RepoPath, Source, SyncConfig, SyncName};
 use crate::object::{Change, Digest, DigestKey, Fingerprint, Manifest, ObjectId, Observed, Origin, Unreadable};
-use crate::plan::{Inventory, Others, Phase, Plan, Step, SyncStatus};
+use crate::plan::{Inventory, Others, Phase, SyncStatus};
 
 use super::answers::Begun;
 use super::permits::Permits;
+use super::words::{number, word};
 use crate::reconcile::{Effect, EffectId, Input, Machine, Marks, Moment, Notice, Outcome, RenderedCommit};
 
 pub const SET: &str = "applyset-ours-v1";
 
-/// `shop` is the Namespace of all others, `job…` a Job that goes some time after its end, everything
-/// else a `ConfigMap`: `once…` says `mutation: ignore`, `fixed…` cannot be changed in place and asks to be
-/// replaced.
+/// `shop` is the Namespace of all others, `job…` a Job that goes some time after its end, `thing…` a custom
+/// resource, everything else a `ConfigMap`: `once…` says `mutation: ignore`, `fixed…` cannot be changed in
+/// place and asks to be replaced.
 pub fn id(name: &str) -> ObjectId {
     match name {
         "shop" => ObjectId::new("", "Namespace", None, name),
         _ if name.starts_with("job") => ObjectId::new("batch", "Job", Some("shop"), name),
+        _ if name.starts_with("thing") => ObjectId::new("e.com", "Thing", Some("shop"), name),
         _ => ObjectId::new("", "ConfigMap", Some("shop"), name),
     }
 }
@@ -135,11 +137,14 @@ pub fn moment(mono: Duration) -> Moment {
     Moment { mono, wall }
 }
 
+/// `after NAME` is the value of an object that depends on that one.
 pub fn manifest(name: &str, value: &str) -> Arc<Manifest> {
-    let object = match &*id(name).gk.kind {
+    let mut object = match &*id(name).gk.kind {
         "Namespace" => json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}),
         "Job" => json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "namespace": "shop"},
             "spec": {"ttlSecondsAfterFinished": 60, "value": value}}),
+        "Thing" => json!({"apiVersion": "e.com/v1", "kind": "Thing", "metadata": {"name": name, "namespace": "shop"},
+            "spec": {"value": value}}),
         _ if name.starts_with("once") => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name,
             "namespace": "shop", "annotations": {crate::object::names::MUTATION: "ignore"}}, "data": {"value": value}}),
         _ if name.starts_with("fixed") => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name,
@@ -147,6 +152,10 @@ pub fn manifest(name: &str, value: &str) -> Arc<Manifest> {
         _ => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"},
             "data": {"value": value}}),
     };
+    if let Some(on) = value.strip_prefix("after ") {
+        let on = format!("/namespaces/shop/ConfigMap/{on}");
+        object["metadata"]["annotations"] = json!({crate::object::names::DEPENDS_ON: on});
+    }
     Arc::new(Manifest::from_value(object, Origin { file: format!("{name}.yaml").into(), line: 1 }).unwrap())
 }
 
@@ -403,42 +412,4 @@ impl World {
 /// The fingerprint of an object as our apply leaves it.
 pub fn print(digest: &Digest) -> Fingerprint {
     Fingerprint::of(digest.to_string().as_bytes())
-}
-
-fn word(effect: &Effect) -> String {
-    let some = |verbs: &dyn Fn(&Step) -> bool, plan: &Plan| {
-        let names: Vec<&str> = plan.steps.iter().filter(|step| verbs(step)).map(|step| &*step.id.name).collect();
-        names.join(",")
-    };
-    match effect {
-        Effect::Look { .. } => "Look".into(),
-        Effect::Render { commit, .. } => format!("Render {commit}"),
-        Effect::Declare { commit } => format!("Declare {commit}"),
-        Effect::Observe { .. } => "Observe".into(),
-        Effect::WriteParent { inventory, .. } => {
-            let names: Vec<&str> = inventory.keys().map(|id| &*id.name).collect();
-            format!("WriteParent {}", names.join(","))
-        }
-        Effect::Apply { plan, .. } => format!("Apply {}", some(&Step::applies, plan)),
-        Effect::Prune { plan, .. } => format!("Prune {}", some(&Step::prunes, plan)),
-        Effect::Examine { desired, .. } => format!("Examine {}", desired.manifest.id.name),
-        Effect::Heal { step, .. } => format!("Heal {}", step.id.name),
-        Effect::Audit { desired, .. } => format!("Audit {}", desired.manifest.id.name),
-        Effect::Tell(_) | Effect::Interrupt { .. } => unreachable!(),
-    }
-}
-
-pub fn number(effect: &Effect) -> EffectId {
-    match effect {
-        Effect::Look { id }
-        | Effect::Render { id, .. }
-        | Effect::Observe { id, .. }
-        | Effect::WriteParent { id, .. }
-        | Effect::Apply { id, .. }
-        | Effect::Prune { id, .. }
-        | Effect::Examine { id, .. }
-        | Effect::Heal { id, .. }
-        | Effect::Audit { id, .. } => *id,
-        Effect::Declare { .. } | Effect::Tell(_) | Effect::Interrupt { .. } => 0,
-    }
 }

@@ -11,15 +11,18 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::action::{Action, Change, Hand, Spoil, fault};
-use super::declared::{State, Thing};
-use super::rules::Entry;
+use super::declared::{Dir, State, Sync, Thing};
+use super::rules::{Entry, path_of};
 use super::run::World;
 use crate::support::cluster::{cluster, path};
 use crate::support::fault::{Fault, Rule};
 
 const MERGE: &str = "application/merge-patch+json";
+const APPLY: &str = "application/apply-patch+yaml";
 /// So long is waited for what may not come. Who does not end so soon after SIGTERM is killed, as by a kubelet.
 const SOON: Duration = Duration::from_millis(1500);
+/// Longer than an object that is being written goes without a request, also one that meets faults.
+const OVER: Duration = Duration::from_secs(2);
 
 impl World {
     pub(super) fn act(&mut self, action: &Action) {
@@ -41,26 +44,29 @@ impl World {
             Action::Kill => self.bury(),
             Action::Crash(number, side) => {
                 let frozen = self.proxy.freeze_at(*number, *side);
-                soon(|| frozen.is_reached());
+                let _ = soon(|| frozen.is_reached());
                 self.bury();
                 self.proxy.thaw();
             }
             Action::Stop => self.stop(),
-            Action::Suspend => self.annotate("driftless.dev/suspend", &json!("true")),
-            Action::Resume => self.annotate("driftless.dev/suspend", &Value::Null),
-            Action::Approve => self.approve(),
-            Action::Hurry => {
-                self.annotate("driftless.dev/sync-requested-at", &json!(jiff::Timestamp::now().to_string()));
+            Action::Suspend(sync) => self.annotate(*sync, "driftless.dev/suspend", &json!("true")),
+            Action::Still(sync) => self.be_still(*sync),
+            Action::Resume(sync) => self.resume(*sync),
+            Action::Approve(sync) => self.approve(*sync),
+            Action::Hurry(sync) => {
+                let now = jiff::Timestamp::now().to_string();
+                self.annotate(*sync, "driftless.dev/sync-requested-at", &json!(now));
             }
+            Action::Follow(dir) => self.follow(*dir),
             Action::Wait(time) => thread::sleep(*time),
             Action::Requests(more) => {
                 let before = self.proxy.count();
-                soon(|| self.proxy.count() >= before + more);
+                let _ = soon(|| self.proxy.count() >= before + more);
             }
             Action::Settle => {
                 let head = self.site.repo.head();
-                let settled = || self.parent().is_some_and(|parent| is_done(&parent, &head));
-                soon(settled);
+                let settled = || self.parent(Sync::Shop).is_some_and(|parent| is_done(&parent, &head));
+                let _ = soon(settled);
             }
         }
     }
@@ -69,30 +75,65 @@ impl World {
         let Some(agent) = &mut self.agent else { return };
         let told = std::process::Command::new("kill").args(["-TERM", &agent.pid().to_string()]).status();
         assert!(told.expect("kill runs").success());
-        soon(|| agent.has_ended());
+        self.clean = soon(|| agent.has_ended());
+        if self.clean {
+            self.note(Entry::Stopped { calm: self.calm });
+        }
         self.bury();
     }
 
+    /// Waits until a suspended sync says so, and until what it had under way has ended: for so long no
+    /// write has come that it is over, whatever it meets. Then nothing more may be written.
+    fn be_still(&mut self, sync: Sync) {
+        let Some(agent) = &mut self.agent else { return };
+        let said = soon(|| agent.serves() && agent.try_sync(sync.name())["phase"] == "Suspended");
+        let writes = || self.proxy.seen().iter().filter(|one| one.ask.is_write()).count();
+        let (until, mut count, mut since) = (Instant::now() + OVER * 3, writes(), Instant::now());
+        while said && Instant::now() < until {
+            if writes() != count {
+                (count, since) = (writes(), Instant::now());
+            }
+            if since.elapsed() >= OVER {
+                return self.note(Entry::Still(sync));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub(super) fn resume(&self, sync: Sync) {
+        self.note(Entry::Resumed(sync));
+        self.annotate(sync, "driftless.dev/suspend", &Value::Null);
+    }
+
+    fn follow(&mut self, dir: Dir) {
+        self.note(Entry::Follows(dir));
+        self.dir = dir;
+        self.configure();
+    }
+
     /// As the commands of driftless do it, which would have to go through the faults.
-    pub(super) fn annotate(&self, name: &str, value: &Value) {
+    pub(super) fn annotate(&self, sync: Sync, name: &str, value: &Value) {
         let change = json!({"metadata": {"annotations": {name: value}}});
-        let path = format!("{}?fieldManager=driftless-cli", self.places.parent());
+        let path = format!("{}?fieldManager=driftless-cli", self.places.parent(sync));
         let answer = cluster().ask(&Method::PATCH, &path, MERGE, Some(&change));
         assert!(matches!(answer, Ok(_) | Err(404)), "the parent, where there is one, can be annotated: {answer:?}");
     }
 
-    pub(super) fn parent(&self) -> Option<Parent> {
-        Parent::from_live(&cluster().get(&self.places.parent())?, &[]).ok()
+    pub(super) fn parent(&self, sync: Sync) -> Option<Parent> {
+        Parent::from_live(&cluster().get(&self.places.parent(sync))?, &[]).ok()
     }
 
-    pub(super) fn approve(&self) {
-        let Some(held) = self.parent().and_then(|parent| parent.status.held) else { return };
-        self.note(Entry::Approved(held.commit.clone()));
+    /// Approves what is shown as held.
+    pub(super) fn approve(&self, sync: Sync) {
+        let Some(held) = self.parent(sync).and_then(|parent| parent.status.held) else { return };
+        let shown = held.objects.iter().map(path_of).collect();
+        self.note(Entry::Approved { sync, commit: held.commit.clone(), shown });
         let value = Approval::value_for(&held, &jiff::Timestamp::now().to_string());
-        self.annotate("driftless.dev/approve", &json!(value));
+        self.annotate(sync, "driftless.dev/approve", &json!(value));
     }
 
-    fn spoil(&self, spoil: &Spoil) {
+    fn spoil(&mut self, spoil: &Spoil) {
+        self.calm = false;
         match spoil {
             Spoil::Some { fault, verbs, times } => drop(self.proxy.add(Rule::on(fault.clone(), verbs).times(*times))),
             Spoil::Storm { seed, percent } => {
@@ -119,7 +160,8 @@ impl World {
         }
     }
 
-    pub(super) fn calm(&self) {
+    pub(super) fn calm(&mut self) {
+        self.calm = true;
         self.proxy.clear();
         self.proxy.refuse(false);
         self.proxy.catch_up();
@@ -150,6 +192,10 @@ impl World {
                 self.copies += 1;
                 self.foreign_map(&format!("copy{}", self.copies), &live["metadata"]);
             }
+            Hand::Add | Hand::AddWithKubectl => {
+                let manager = if hand == Hand::Add { "somebody" } else { "kubectl" };
+                self.add(thing, manager);
+            }
             Hand::Status => {
                 let _ = cluster().ask(
                     &Method::PATCH,
@@ -159,6 +205,18 @@ impl World {
                 );
             }
         }
+    }
+
+    /// Adds a field to an object that is there, by server-side apply.
+    fn add(&self, thing: Thing, manager: &str) {
+        let (at, mut change) = thing.addition(&self.places, "by hand");
+        let Some(live) = cluster().get(&at) else { return };
+        (change["apiVersion"], change["kind"]) = (live["apiVersion"].clone(), live["kind"].clone());
+        change["metadata"]["name"] = live["metadata"]["name"].clone();
+        // Of the object that was there, and of no other.
+        change["metadata"]["uid"] = live["metadata"]["uid"].clone();
+        let path = format!("{at}?fieldManager={manager}");
+        let _ = cluster().ask(&Method::PATCH, &path, APPLY, Some(&change));
     }
 
     /// Deletes an object and makes another one of its name, if it is one that can be made again.
@@ -205,19 +263,26 @@ fn is_done(parent: &Parent, commit: &str) -> bool {
     }
 }
 
-/// Waits for something that may never come.
-fn soon(mut come: impl FnMut() -> bool) {
+/// Waits for something that may never come; whether it has.
+fn soon(mut come: impl FnMut() -> bool) -> bool {
     let until = Instant::now() + SOON;
-    while Instant::now() < until && !come() {
+    loop {
+        if come() {
+            return true;
+        }
+        if Instant::now() >= until {
+            return false;
+        }
         thread::sleep(Duration::from_millis(2));
     }
 }
 
 fn apply(change: &Change, state: &mut State) {
     match change {
-        Change::Put(thing, number) => drop(state.things.insert(*thing, *number)),
-        Change::Remove(thing) => drop(state.things.remove(thing)),
-        Change::RemoveAllBut(kept) => state.things.retain(|thing, _| Some(*thing) == *kept),
-        Change::Break(broken) => state.broken = *broken,
+        Change::Put(dir, thing, number) => drop(state.within(*dir).things.insert(*thing, *number)),
+        Change::Remove(dir, thing) => drop(state.within(*dir).things.remove(thing)),
+        Change::RemoveAllBut(dir, kept) => state.within(*dir).things.retain(|thing, _| Some(*thing) == *kept),
+        Change::Break(dir, broken) => state.within(*dir).broken = *broken,
+        Change::Copy(from, to) => *state.within(*to) = state.of(*from),
     }
 }

@@ -4,18 +4,20 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::declared::{State, THINGS, Thing};
+use super::declared::{Dir, SHARED, State, Sync, THINGS, Thing};
 use crate::support::fault::{Fault, Side};
 
 /// What a commit does to the one before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    Put(Thing, u32),
-    Remove(Thing),
+    Put(Dir, Thing, u32),
+    Remove(Dir, Thing),
     /// All is removed but one thing, or everything.
-    RemoveAllBut(Option<Thing>),
+    RemoveAllBut(Dir, Option<Thing>),
     /// A file that cannot be parsed comes, or goes.
-    Break(bool),
+    Break(Dir, bool),
+    /// A directory gets what another one has.
+    Copy(Dir, Dir),
 }
 
 /// What somebody else does to an object of the agent.
@@ -35,6 +37,10 @@ pub enum Hand {
     /// Another object gets its labels and annotations.
     Copy,
     Status,
+    /// A field that git does not declare is added.
+    Add,
+    /// The same by somebody whose fields the agent takes over.
+    AddWithKubectl,
 }
 
 /// What happens to requests from now on.
@@ -77,11 +83,15 @@ pub enum Action {
     Crash(usize, Side),
     /// SIGTERM, and SIGKILL for who does not end in time.
     Stop,
-    Suspend,
-    Resume,
-    Approve,
-    /// A look at git now.
-    Hurry,
+    Suspend(Sync),
+    /// Until the sync says that it is suspended and nothing more is written, if that is soon.
+    Still(Sync),
+    Resume(Sync),
+    Approve(Sync),
+    /// A poll of git now.
+    Hurry(Sync),
+    /// The configuration has the sync of the shop follow another directory.
+    Follow(Dir),
     Wait(Duration),
     /// Until so many more requests have come, if they come soon.
     Requests(usize),
@@ -93,6 +103,8 @@ pub enum Action {
 #[derive(Clone, Debug)]
 pub struct Plot {
     pub first: State,
+    /// Only the first one, or all three.
+    pub syncs: Vec<Sync>,
     pub actions: Vec<Action>,
 }
 
@@ -101,38 +113,44 @@ const LONGEST: usize = 20;
 
 impl Plot {
     pub fn of(seed: u64) -> Self {
-        let mut dice = Dice { rng: Rng::with_seed(seed), number: 0 };
+        let mut dice = Dice { rng: Rng::with_seed(seed), number: 0, syncs: vec![Sync::Shop], dir: Dir::Shop };
+        if dice.rng.u8(..3) == 0 {
+            dice.syncs.extend([Sync::Till, Sync::Yard]);
+        }
         let mut first = State::default();
         for thing in THINGS {
             if dice.rng.u8(..3) > 0 {
-                first.things.insert(thing, dice.number());
+                first.within(Dir::Shop).things.insert(thing, dice.number());
+            }
+        }
+        if dice.syncs.len() > 1 {
+            for (dir, thing) in [Dir::Till, Dir::Yard].into_iter().flat_map(|dir| SHARED.map(|thing| (dir, thing))) {
+                if dice.rng.u8(..3) == 0 {
+                    first.within(dir).things.insert(thing, dice.number());
+                }
             }
         }
         let length = dice.rng.usize(SHORTEST..=LONGEST);
         // Some begin in an empty cluster.
         let mut actions = if dice.rng.u8(..4) > 0 { vec![Action::Settle, Action::Settle] } else { Vec::new() };
         while actions.len() < length {
-            let action = dice.action();
-            let hurried = matches!(action, Action::Commit(_) | Action::Revert | Action::Approve) && dice.rng.bool();
-            let held = matches!(&action, Action::Commit(changes) if matches!(changes[..], [Change::RemoveAllBut(_)]));
-            actions.push(action);
-            if hurried || held {
-                // Else the next look may be later than the next action.
-                actions.push(Action::Hurry);
-            }
-            if held && dice.rng.bool() {
-                // A restart must not forget what the guard holds.
-                actions.extend([Action::Settle, Action::Kill, Action::Requests(20)]);
+            match dice.rng.u8(..100) {
+                0..6 => actions.extend(dice.suspension()),
+                6..10 => actions.extend(dice.other_directory()),
+                _ => actions.extend(dice.one_thing()),
             }
             actions.extend(dice.pause());
         }
-        Self { first, actions }
+        Self { first, syncs: dice.syncs, actions }
     }
 }
 
 struct Dice {
     rng: Rng,
     number: u32,
+    syncs: Vec<Sync>,
+    /// What the sync of the shop follows by now.
+    dir: Dir,
 }
 
 impl Dice {
@@ -146,6 +164,11 @@ impl Dice {
         of[self.rng.usize(..of.len())].clone()
     }
 
+    fn sync(&mut self) -> Sync {
+        let syncs = self.syncs.clone();
+        self.one(&syncs)
+    }
+
     /// Most fall into the middle of something.
     fn pause(&mut self) -> Option<Action> {
         match self.rng.u8(..10) {
@@ -156,45 +179,119 @@ impl Dice {
         }
     }
 
+    /// An action, and what has to follow it.
+    fn one_thing(&mut self) -> Vec<Action> {
+        let action = self.action();
+        let mut actions = if action == Action::Stop { self.calm() } else { Vec::new() };
+        let hurried = matches!(action, Action::Commit(_) | Action::Revert | Action::Approve(_)) && self.rng.bool();
+        let held = matches!(&action, Action::Commit(changes) if matches!(changes[..], [Change::RemoveAllBut(..)]));
+        actions.push(action);
+        if hurried || held {
+            // Else the next poll may be later than the next action.
+            actions.push(Action::Hurry(Sync::Shop));
+        }
+        if held && self.rng.bool() {
+            // A restart must not forget what the guard holds.
+            actions.extend([Action::Settle, Action::Kill, Action::Requests(20)]);
+        }
+        actions
+    }
+
+    /// An end of all faults, one time out of two: what comes next is less lenient then.
+    fn calm(&mut self) -> Vec<Action> {
+        if self.rng.bool() { vec![Action::Calm] } else { Vec::new() }
+    }
+
+    /// A suspension around something, to the end of which nothing may be written.
+    fn suspension(&mut self) -> Vec<Action> {
+        let sync = self.sync();
+        let mut actions = self.calm();
+        actions.extend([Action::Suspend(sync), Action::Still(sync)]);
+        for _ in 0..self.rng.usize(1..=3) {
+            actions.push(match self.rng.u8(..8) {
+                0..3 => Action::Commit(self.changes()),
+                3..6 => self.hand(),
+                6 => Action::Stop,
+                _ => Action::Kill,
+            });
+            actions.extend(self.pause());
+        }
+        actions.push(Action::Resume(sync));
+        actions
+    }
+
+    /// The sync of the shop follows another directory, which has about the same.
+    fn other_directory(&mut self) -> Vec<Action> {
+        let (from, to) = if self.dir == Dir::Shop { (Dir::Shop, Dir::Aside) } else { (Dir::Aside, Dir::Shop) };
+        let mut actions = Vec::new();
+        if self.rng.u8(..4) > 0 {
+            let mut changes = vec![Change::Copy(from, to)];
+            self.dir = to;
+            changes.extend((0..self.rng.usize(..3)).map(|_| self.change()));
+            actions.push(Action::Commit(changes));
+        }
+        self.dir = to;
+        actions.push(Action::Follow(to));
+        actions
+    }
+
     fn action(&mut self) -> Action {
         match self.rng.u8(..100) {
             0..28 => Action::Commit(self.changes()),
             28..32 => Action::Revert,
-            32..54 => {
-                let hand = self.hand();
-                Action::Hand(hand, if hand == Hand::Status { Thing::Web } else { self.one(&THINGS) })
-            }
+            32..54 => self.hand(),
             54..71 => Action::Spoil(self.spoil()),
             71..76 => Action::Calm,
             76..80 => Action::Kill,
             80..85 => Action::Crash(self.rng.usize(1..40), self.one(&[Side::Before, Side::After])),
-            85..88 => Action::Stop,
-            88..90 => Action::Suspend,
-            90..92 => Action::Resume,
-            92..94 => Action::Approve,
-            _ => Action::Hurry,
+            85..89 => Action::Stop,
+            89..90 => Action::Suspend(self.sync()),
+            90..92 => Action::Resume(self.sync()),
+            92..94 => Action::Approve(self.sync()),
+            _ => Action::Hurry(self.sync()),
         }
     }
 
     fn changes(&mut self) -> Vec<Change> {
+        let dir = self.dir;
         match self.rng.u8(..20) {
-            0 => return vec![Change::RemoveAllBut(None)],
-            1 => return vec![Change::RemoveAllBut(Some(self.one(&THINGS)))],
-            2 => return vec![Change::Break(true), self.change()],
-            3 => return vec![Change::Put(Thing::Refused, self.number()), self.change()],
-            4..6 => return vec![Change::Break(false), Change::Remove(Thing::Refused), self.change()],
+            0 => return vec![Change::RemoveAllBut(dir, None)],
+            1 => return vec![Change::RemoveAllBut(dir, Some(self.one(&THINGS)))],
+            2 => return vec![Change::Break(self.followed(), true), self.change()],
+            3 => return vec![Change::Put(dir, Thing::Refused, self.number()), self.change()],
+            4..6 => {
+                let mended = [Dir::Till, Dir::Yard, dir].map(|dir| Change::Break(dir, false));
+                let mut changes = mended.to_vec();
+                changes.extend([Change::Remove(dir, Thing::Refused), self.change()]);
+                return changes;
+            }
+            // An object moves from one sync to another.
+            6..11 if self.syncs.len() > 1 => {
+                let (from, to, thing) = (self.followed(), self.followed(), self.one(&SHARED));
+                return vec![Change::Remove(from, thing), Change::Put(to, thing, self.number()), self.change()];
+            }
             _ => {}
         }
         (0..self.rng.usize(1..=4)).map(|_| self.change()).collect()
     }
 
-    fn change(&mut self) -> Change {
-        let thing = self.one(&THINGS);
-        if self.rng.u8(..5) < 2 { Change::Remove(thing) } else { Change::Put(thing, self.number()) }
+    /// A directory that a sync follows.
+    fn followed(&mut self) -> Dir {
+        match self.sync() {
+            Sync::Shop => self.dir,
+            Sync::Till => Dir::Till,
+            Sync::Yard => Dir::Yard,
+        }
     }
 
-    fn hand(&mut self) -> Hand {
-        self.one(&[
+    fn change(&mut self) -> Change {
+        let dir = self.followed();
+        let thing = if dir == self.dir { self.one(&THINGS) } else { self.one(&SHARED) };
+        if self.rng.u8(..5) < 2 { Change::Remove(dir, thing) } else { Change::Put(dir, thing, self.number()) }
+    }
+
+    fn hand(&mut self) -> Action {
+        let hand = self.one(&[
             Hand::Edit,
             Hand::Edit,
             Hand::EditWithKubectl,
@@ -207,7 +304,10 @@ impl Dice {
             Hand::Restore,
             Hand::Copy,
             Hand::Status,
-        ])
+            Hand::Add,
+            Hand::AddWithKubectl,
+        ]);
+        Action::Hand(hand, if hand == Hand::Status { Thing::Web } else { self.one(&THINGS) })
     }
 
     fn spoil(&mut self) -> Spoil {

@@ -1,14 +1,56 @@
-//! What git declares in a random run: a few things of several kinds, each with a number that its
-//! content is made of.
+//! What git declares in a random run: directories with a few things of several kinds, each with a number
+//! that its content is made of; and the syncs that follow them.
 
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use driftless::apply::applyset_id;
 use serde_json::{Value, json};
 
 use crate::support::cluster::path;
 use crate::support::site::Site;
+
+/// One of the syncs of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sync {
+    Shop,
+    Till,
+    Yard,
+}
+
+impl Sync {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Shop => "shop",
+            Self::Till => "till",
+            Self::Yard => "yard",
+        }
+    }
+}
+
+/// A directory of the repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Dir {
+    Shop,
+    /// What the sync of the shop follows after a change of its configuration.
+    Aside,
+    Till,
+    Yard,
+}
+
+pub const DIRS: [Dir; 4] = [Dir::Shop, Dir::Aside, Dir::Till, Dir::Yard];
+
+impl Dir {
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Shop => "shop",
+            Self::Aside => "aside",
+            Self::Till => "till",
+            Self::Yard => "yard",
+        }
+    }
+}
 
 /// Something that a commit adds, changes or removes: one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +82,9 @@ pub const THINGS: [Thing; 12] = [
     Thing::Extra,
 ];
 
+/// What several syncs may declare at once.
+pub const SHARED: [Thing; 4] = [Thing::Map(0), Thing::Map(1), Thing::Map(2), Thing::Secret(0)];
+
 /// Every so many numbers, the object says that it is to be left alone when it leaves git.
 const DETACHED: u32 = 7;
 pub const DELETION: &str = "client.lifecycle.config.k8s.io/deletion";
@@ -58,8 +103,13 @@ impl Places {
         Self { home, namespace, extra: format!("extra-{}", site.id) }
     }
 
-    pub fn parent(&self) -> String {
-        path("configmaps", Some(&self.home), "driftless-shop")
+    pub fn parent(&self, sync: Sync) -> String {
+        path("configmaps", Some(&self.home), &format!("driftless-{}", sync.name()))
+    }
+
+    /// The id of the set of a sync.
+    pub fn set(&self, sync: Sync) -> String {
+        applyset_id(&format!("driftless-{}", sync.name()), &self.home, "ConfigMap", "")
     }
 
     /// Where members of the set can be.
@@ -154,6 +204,23 @@ impl Thing {
     }
 }
 
+impl Thing {
+    /// An apply by somebody else that adds what git does not declare to the object that hands change.
+    pub fn addition(self, places: &Places, value: &str) -> (String, Value) {
+        let (at, _) = self.by_hand(places, value);
+        let change = match self {
+            Self::Map(_) | Self::Extra | Self::Refused => json!({"data": {"added": value}}),
+            Self::Secret(_) => json!({"data": {"added": STANDARD.encode(value)}}),
+            Self::Web => {
+                let main = json!([{"name": "main", "env": [{"name": "ADDED", "value": value}]}]);
+                json!({"spec": {"template": {"spec": {"containers": main}}}})
+            }
+            Self::Job => json!({"metadata": {"annotations": {"added": value}}}),
+        };
+        (at, change)
+    }
+}
+
 fn placed(plural: &str, namespace: &str, object: Value) -> Declared {
     let mut sent = object.clone();
     sent["metadata"]["namespace"] = namespace.into();
@@ -164,12 +231,35 @@ fn placed(plural: &str, namespace: &str, object: Value) -> Declared {
 /// What one commit has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
+    dirs: BTreeMap<Dir, Content>,
+}
+
+/// What is in a directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Content {
     pub things: BTreeMap<Thing, u32>,
     /// With a file that cannot be parsed.
     pub broken: bool,
 }
 
 impl State {
+    pub fn of(&self, dir: Dir) -> Content {
+        self.dirs.get(&dir).cloned().unwrap_or_default()
+    }
+
+    pub fn within(&mut self, dir: Dir) -> &mut Content {
+        self.dirs.entry(dir).or_default()
+    }
+
+    /// Makes the work tree of a repository that holds `before` hold this.
+    pub fn write(&self, before: &Self, site: &Site, places: &Places) {
+        for dir in DIRS {
+            self.of(dir).write(dir, &before.of(dir), site, places);
+        }
+    }
+}
+
+impl Content {
     /// By path, what is to be sent for each object.
     pub fn sent(&self, places: &Places) -> BTreeMap<String, Value> {
         let things = self.things.iter().flat_map(|(thing, number)| thing.objects(*number, places));
@@ -181,19 +271,20 @@ impl State {
         !self.broken && !self.things.contains_key(&Thing::Refused)
     }
 
-    /// Makes the work tree of a repository that holds `before` hold this.
-    pub fn write(&self, before: &Self, site: &Site, places: &Places) {
+    fn write(&self, dir: Dir, before: &Self, site: &Site, places: &Places) {
+        let file = |thing: Thing| format!("{}/{}", dir.path(), thing.file());
         for thing in before.things.keys().filter(|thing| !self.things.contains_key(thing)) {
-            site.repo.remove(&thing.file());
+            site.repo.remove(&file(*thing));
         }
         for (thing, number) in self.things.iter().filter(|(thing, number)| before.things.get(thing) != Some(number)) {
             let documents: Vec<String> =
                 thing.objects(*number, places).iter().map(|object| object.in_git.to_string()).collect();
-            site.repo.write(&thing.file(), documents.join("\n---\n"));
+            site.repo.write(&file(*thing), documents.join("\n---\n"));
         }
+        let broken = format!("{}/broken.yaml", dir.path());
         match (before.broken, self.broken) {
-            (false, true) => site.repo.write("broken.yaml", "kind: [ConfigMap\n"),
-            (true, false) => site.repo.remove("broken.yaml"),
+            (false, true) => site.repo.write(&broken, "kind: [ConfigMap\n"),
+            (true, false) => site.repo.remove(&broken),
             _ => {}
         }
     }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use driftless::apply::applyset_id;
 use serde_json::{Value, json};
 
 use super::action::Plot;
-use super::declared::{Places, State, Thing};
+use super::book::Exchanges;
+use super::declared::{DIRS, Dir, Places, State, Sync, Thing};
 use super::rules::{Entry, Rules};
 use crate::support::agent::Agent;
 use crate::support::cluster::{cluster, path};
@@ -29,8 +29,14 @@ pub struct World {
     pub(super) site: Site,
     pub(super) proxy: Proxy,
     pub(super) places: Places,
-    pub(super) set: String,
+    pub(super) syncs: Vec<Sync>,
+    /// What the sync of the shop follows.
+    pub(super) dir: Dir,
     pub(super) agent: Option<Agent>,
+    /// The last agent ended by itself after SIGTERM, so that nothing of it is under way.
+    pub(super) clean: bool,
+    /// No fault is at work.
+    pub(super) calm: bool,
     /// The logs of agents that are no more.
     pub(super) logs: Vec<String>,
     pub(super) record: Record,
@@ -46,7 +52,7 @@ pub struct World {
 
 /// Carries out a run from the first commit to the end.
 pub fn run(plot: &Plot) -> Result<Checked, Failure> {
-    let mut world = World::new(plot.first.clone());
+    let mut world = World::new(plot);
     let told = world.tell(plot);
     let result = told.map_err(|what| Failure { what, last: world.last() });
     world.end();
@@ -54,8 +60,10 @@ pub fn run(plot: &Plot) -> Result<Checked, Failure> {
 }
 
 impl World {
-    fn new(first: State) -> Self {
-        let site = Site::of_shop(&[("README.md", "a shop\n")]);
+    fn new(plot: &Plot) -> Self {
+        let readmes = DIRS.map(|dir| format!("{}/README.md", dir.path()));
+        // A directory that has nothing else is there all the same.
+        let site = Site::with(&readmes.each_ref().map(|file| (&**file, "a directory\n")));
         let proxy = Proxy::before(&site);
         let places = Places::of(&site);
         let record = Record::default();
@@ -69,13 +77,15 @@ impl World {
             into.lock().expect("the record").push(entry);
         });
         site.cluster_scoped("namespaces", &places.extra);
-        let set = applyset_id("driftless-shop", &site.home, "ConfigMap", "");
         let mut world = Self {
             site,
             proxy,
             places,
-            set,
+            syncs: plot.syncs.clone(),
+            dir: Dir::Shop,
             agent: None,
+            clean: false,
+            calm: true,
             logs: Vec::new(),
             record,
             commits: vec![State::default()],
@@ -84,9 +94,20 @@ impl World {
             replaced: BTreeSet::new(),
             copies: 0,
         };
+        world.configure();
         world.foreign_map("foreign", &json!({}));
-        world.commit(first);
+        world.commit(plot.first.clone());
         world
+    }
+
+    /// Writes the configuration, which an agent that runs takes up.
+    pub(super) fn configure(&self) {
+        let sync = |sync: &Sync| {
+            let mut config = self.site.sync(sync.name());
+            config["path"] = self.dir_of(*sync).path().into();
+            config
+        };
+        self.site.configure(&self.syncs.iter().map(sync).collect::<Vec<_>>());
     }
 
     pub(super) fn note(&self, entry: Entry) {
@@ -108,6 +129,8 @@ impl World {
     }
 
     fn start(&mut self) {
+        let clean = std::mem::take(&mut self.clean);
+        self.note(Entry::Started { clean });
         self.agent = Some(Agent::launch(&self.site, self.site.command(&["run"])));
     }
 
@@ -135,22 +158,42 @@ impl World {
             self.act(action);
         }
         self.calm();
-        self.annotate("driftless.dev/suspend", &Value::Null);
-        let mut last = self.commits.last().cloned().unwrap_or_default();
-        last.broken = false;
-        last.things.remove(&Thing::Refused);
-        self.commit(last);
+        for sync in self.syncs.clone() {
+            self.resume(sync);
+        }
+        self.commit(self.last_state());
         let converged = self.converges();
         self.bury();
         // A request that broke a rule is a better story than what came of it.
-        let seen = self.proxy.seen().into_iter().filter(|exchange| exchange.ask.is_write());
-        let answers = seen.map(|exchange| (exchange.ask.number, exchange.answered())).collect();
-        let mut rules = Rules::new(&self.places, &answers);
+        let exchanges = Exchanges::of(&self.proxy);
+        let mut rules = Rules::new(&self.places, &self.syncs, &exchanges);
         let record = self.record.lock().expect("the record").clone();
         rules.hold(&record)?;
         converged?;
-        self.is_at_rest(&rules.ours)?;
+        self.is_at_rest(&rules.ours())?;
         Ok(rules.counts)
+    }
+
+    /// The newest state without anything that cannot be applied, and with each thing declared once.
+    fn last_state(&self) -> State {
+        let mut last = self.commits.last().cloned().unwrap_or_default();
+        let mut declared = BTreeSet::new();
+        for dir in [self.dir, Dir::Till, Dir::Yard] {
+            let content = last.within(dir);
+            content.broken = false;
+            content.things.remove(&Thing::Refused);
+            content.things.retain(|thing, _| declared.insert(*thing));
+        }
+        last
+    }
+
+    /// Which directory a sync follows.
+    pub(super) fn dir_of(&self, sync: Sync) -> Dir {
+        match sync {
+            Sync::Shop => self.dir,
+            Sync::Till => Dir::Till,
+            Sync::Yard => Dir::Yard,
+        }
     }
 
     /// The last requests and lines of the log.

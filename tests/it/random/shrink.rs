@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn what_is_left_of_a_failing_run_is_what_it_needs() {
-        let needed = [Action::Kill, Action::Resume];
+        let needed = [Action::Kill, Action::Stop];
         let fails = |plot: &Plot| {
             let there = needed.iter().all(|action| plot.actions.contains(action));
             let failure = Failure { what: "lost".into(), last: Vec::new() };
@@ -49,8 +49,8 @@ mod tests {
         };
         let mut actions = vec![Action::Calm; 13];
         actions.insert(4, Action::Kill);
-        actions.insert(9, Action::Resume);
-        let plot = Plot { first: super::super::declared::State::default(), actions };
+        actions.insert(9, Action::Stop);
+        let plot = Plot { first: super::super::declared::State::default(), syncs: Vec::new(), actions };
         let failure = Failure { what: "lost".into(), last: Vec::new() };
         let (plot, _) = shortest(plot, failure, Duration::from_secs(10), fails);
         assert_eq!(plot.actions, needed);

@@ -81,7 +81,7 @@ fn twenty_thousand_objects_read_back_from_several_configmaps_in_any_order() {
 #[test]
 fn the_largest_status_leaves_room_for_new_objects() {
     let mut parent = large(1000);
-    parent.status = largest();
+    parent.status = super::status::largest();
     let mut number = 0;
     let listed = |parent: &Parent| text::encode(&parent.inventory).len();
     while listed(&parent) < MIB - 40 * 1024 {

@@ -1,0 +1,62 @@
+//! Calls to git servers, of all syncs of an agent together. A commit to a repository of a hundred syncs, and the
+//! start of an agent that has as many, are no reason to open a hundred connections to one server.
+
+use crate::config::Source;
+use crate::limit::{Limiter, Place};
+
+/// Calls at once to servers that answer, and those to one server.
+const CALLS: usize = 8;
+const CALLS_TO_ONE: usize = 4;
+/// Calls at once to one server by syncs whose last call took long and gave nothing.
+const SLOW_TO_ONE: usize = 2;
+
+/// Turns to call git servers. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Turns {
+    answered: Limiter,
+    /// They wait among themselves, so that a server or a repository that hangs keeps nobody else waiting for long.
+    slow: Limiter,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { answered: Limiter::new(CALLS, CALLS_TO_ONE), slow: Limiter::new(usize::MAX, SLOW_TO_ONE) }
+    }
+}
+
+impl Turns {
+    pub(super) async fn turn(&self, server: &str, slow: bool) -> Place {
+        let turns = if slow { &self.slow } else { &self.answered };
+        turns.place(server).await
+    }
+}
+
+/// Host and port that a source is read from; nothing where it is read from disk.
+pub(super) fn server(source: &Source) -> String {
+    if let Ok(url) = url::Url::parse(&source.url) {
+        let port = url.port_or_known_default().map(|port| format!(":{port}")).unwrap_or_default();
+        return url.host_str().map(|host| format!("{}{port}", host.to_lowercase())).unwrap_or_default();
+    }
+    // `git@host:path`
+    let host = source.url.split_once('@').and_then(|(_, rest)| Some(rest.split_once(':')?.0));
+    host.map(str::to_lowercase).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Reference;
+
+    #[test]
+    fn repositories_of_one_server_share_its_turns() {
+        let of = |url: &str| server(&Source { url: url.into(), reference: Reference::Branch("main".into()) });
+        for (one, other) in [
+            ("https://git.example.com/a.git", "https://bob:secret@GIT.example.com:443/b.git"),
+            ("git@git.example.com:a.git", "deploy@Git.example.com:b.git"),
+            ("file:///srv/a.git", "file:///srv/b.git"),
+        ] {
+            assert_eq!(of(one), of(other));
+        }
+        assert_ne!(of("http://127.0.0.1:3000/a.git"), of("http://127.0.0.1:3001/a.git"));
+    }
+}
