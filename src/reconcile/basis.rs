@@ -179,8 +179,7 @@ impl Machine {
         self.may_act()?;
         let (basis, of_head) = match act {
             Act::Heal(basis) => (basis, false),
-            Act::Apply(cycle) => (&cycle.basis, true),
-            Act::Prune(cycle) => (&cycle.basis, true),
+            Act::Apply(cycle) | Act::Prune(cycle) => (&cycle.basis, true),
         };
         if basis.epoch != self.standing.epoch {
             return Err(Fallen::Outdated);

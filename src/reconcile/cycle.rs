@@ -22,6 +22,7 @@ pub(super) fn objects_of(gk: &GroupKind, namespace: Option<&Arc<str>>) -> String
 
 /// The pass that is under way.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each says of its own what became of the pass")]
 pub(super) struct Cycle {
     pub rendered: Arc<RenderedCommit>,
     pub basis: Basis,

@@ -362,3 +362,17 @@ fn a_stop_of_a_quiet_agent_writes_nothing() {
         scene.proxy.seen()[before..].iter().filter(|one| one.ask.is_write()).map(ToString::to_string).collect();
     assert_eq!(writes, Vec::<String>::new());
 }
+
+/// What the watch tells of a parent that is gone is read once more, and then it is written again.
+#[test]
+fn an_inventory_that_somebody_deleted_is_written_again() {
+    let scene = four();
+    let at = path("configmaps", Some(&scene.site.home), "driftless-shop");
+    let before = cluster().get(&at).expect("a parent")["metadata"]["uid"].clone();
+    cluster().delete(&at);
+    eventually("there is another one", || {
+        let uid = cluster().get(&at).unwrap_or_default()["metadata"]["uid"].clone();
+        check(!uid.is_null() && uid != before, uid)
+    });
+    assert_eq!(scene.site.config_maps(), FOUR);
+}

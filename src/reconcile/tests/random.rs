@@ -192,14 +192,7 @@ impl Story {
             }
             Event::Mend | Event::Unreadable(false) => self.mend(),
             Event::Kill(at, after) => self.world.kill = Some((usize::from(at), after)),
-            Event::Succeed(seconds) => {
-                self.cut_off = true;
-                self.world.follow();
-                let writes = self.world.writes();
-                self.pass(u64::from(seconds));
-                assert_eq!(self.world.writes(), writes, "a follower writes nothing");
-                self.world.lead();
-            }
+            Event::Succeed(seconds) => self.succeed(u64::from(seconds)),
             Event::Approve(true) if self.world.stored_held().is_some() => self.world.approve_held(),
             Event::Approve(head) => {
                 let commit = if head { self.world.head.clone().unwrap_or_default() } else { "c001".into() };
@@ -271,6 +264,15 @@ impl Story {
         self.world.head = Ok(commit.clone());
         self.world.commits.insert(commit, content);
         self.world.barred.insert(name(new), name(old));
+    }
+
+    fn succeed(&mut self, seconds: u64) {
+        self.cut_off = true;
+        self.world.follow();
+        let writes = self.world.writes();
+        self.pass(seconds);
+        assert_eq!(self.world.writes(), writes, "a follower writes nothing");
+        self.world.lead();
     }
 
     /// Finalizers let go.

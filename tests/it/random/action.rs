@@ -135,8 +135,8 @@ impl Plot {
         let mut actions = if dice.rng.u8(..4) > 0 { vec![Action::Settle, Action::Settle] } else { Vec::new() };
         while actions.len() < length {
             match dice.rng.u8(..100) {
-                0..6 => actions.extend(dice.suspension()),
-                6..10 => actions.extend(dice.other_directory()),
+                0..8 => actions.extend(dice.suspension()),
+                8..12 => actions.extend(dice.other_directory()),
                 _ => actions.extend(dice.one_thing()),
             }
             actions.extend(dice.pause());
@@ -208,16 +208,24 @@ impl Dice {
         let mut actions = self.calm();
         actions.extend([Action::Suspend(sync), Action::Still(sync)]);
         for _ in 0..self.rng.usize(1..=3) {
-            actions.push(match self.rng.u8(..8) {
-                0..3 => Action::Commit(self.changes()),
-                3..6 => self.hand(),
-                6 => Action::Stop,
-                _ => Action::Kill,
-            });
+            match self.rng.u8(..10) {
+                0..2 => actions.push(Action::Commit(self.changes())),
+                2..4 => actions.push(self.hand()),
+                4..8 => actions.extend(self.hotfix(sync)),
+                8 => actions.push(Action::Stop),
+                _ => actions.push(Action::Kill),
+            }
             actions.extend(self.pause());
         }
         actions.push(Action::Resume(sync));
         actions
+    }
+
+    /// What is changed by hand first, and in git then.
+    fn hotfix(&mut self, sync: Sync) -> [Action; 2] {
+        let (dir, thing) = (self.dir_of(sync), self.one(&SHARED));
+        let change = Change::Put(dir, thing, self.number());
+        [Action::Hand(Hand::Edit, thing), Action::Commit(vec![change])]
     }
 
     /// The sync of the shop follows another directory, which has about the same.
@@ -277,7 +285,12 @@ impl Dice {
 
     /// A directory that a sync follows.
     fn followed(&mut self) -> Dir {
-        match self.sync() {
+        let sync = self.sync();
+        self.dir_of(sync)
+    }
+
+    fn dir_of(&self, sync: Sync) -> Dir {
+        match sync {
             Sync::Shop => self.dir,
             Sync::Till => Dir::Till,
             Sync::Yard => Dir::Yard,

@@ -93,7 +93,7 @@ impl Proxy {
 
     /// Whether connections are refused; those that are open are closed.
     pub fn refuse(&self, refuse: bool) {
-        self.state.listening.send_replace(!refuse);
+        self.state.listening.send_if_modified(|listening| std::mem::replace(listening, !refuse) == refuse);
     }
 
     /// Breaks every watch that is open.
