@@ -18,10 +18,8 @@ impl Machine {
     /// Takes in the annotation as it is now. Another value is another approval, so what is left of
     /// the one before is approved no longer.
     pub(super) fn take_approval(&mut self) {
-        // What whoever approves could see: the status as it is stored.
-        let stored = self.stored.as_ref().map_or(&self.status, |(_, stored)| stored);
-        let (known, held) = (self.status.approval.as_ref(), stored.held.as_ref());
-        let approval = Approval::of(self.marks.approved.as_deref(), known, held);
+        let known = self.status.approval.as_ref();
+        let approval = Approval::of(self.marks.approved.as_deref(), known, self.shown.as_ref());
         if approval == self.status.approval {
             return;
         }

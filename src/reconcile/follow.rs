@@ -48,6 +48,7 @@ impl Machine {
         let (inventory, status) = stored.clone().unwrap_or_default();
         self.inventory = inventory;
         self.status = Arc::new(identified(status, &self.config));
+        self.shown = stored.as_ref().and_then(|(_, status)| status.held.clone());
         self.stored = stored.map(|(inventory, status)| (inventory, Arc::new(status)));
         self.marks = marks;
         self.take_approval();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::SyncConfig;
 use crate::object::{Health, ObjectId};
-use crate::plan::{Inventory, Provenance, Replaceables, SyncStatus};
+use crate::plan::{Held, Inventory, Provenance, Replaceables, SyncStatus};
 
 use super::audit::Audit;
 use super::backoff::Backoff;
@@ -125,6 +125,8 @@ pub struct Machine {
     pub(super) prepared: Option<Arc<RenderedCommit>>,
     pub(super) inventory: Inventory,
     pub(super) stored: Option<Stored>,
+    /// What the parent says is held, as of the last write that succeeded: what people can see.
+    pub(super) shown: Option<Held>,
     pub(super) marks: Marks,
     pub(super) waiting_for: Vec<String>,
     pub(super) status: Arc<SyncStatus>,
@@ -201,6 +203,7 @@ impl Machine {
             rendered: None,
             prepared: None,
             inventory,
+            shown: stored.as_ref().and_then(|(_, status)| status.held.clone()),
             stored: stored.map(|(inventory, status)| (inventory, Arc::new(status))),
             marks,
             waiting_for: Vec::new(),

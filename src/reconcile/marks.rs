@@ -12,6 +12,7 @@ impl Machine {
             self.marks = Marks::default();
             return;
         }
+        self.shown = None;
         if self.stored.take().is_some() && matches!(self.work, Work::Idle) {
             self.next_cycle = Some(now.mono);
         }

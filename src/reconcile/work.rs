@@ -234,6 +234,9 @@ impl Machine {
     }
 
     pub(super) fn parent_written(&mut self, id: EffectId, result: Result<(), String>, now: Moment) {
+        if result.is_ok() {
+            self.shown = self.stored.as_ref().and_then(|(_, status)| status.held.clone());
+        }
         if self.flushed(id, &result, now) {
             return;
         }

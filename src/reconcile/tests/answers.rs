@@ -43,7 +43,10 @@ impl World {
             }
             Effect::Apply { id, plan } => {
                 let begun = self.begun(id);
-                Input::Applied { id, outcomes: self.apply(&plan, begun) }
+                let outcomes = self.apply(&plan, begun);
+                let replaced = outcomes.iter().filter(|outcome| outcome.result == ApplyResult::Replaced);
+                self.spent.extend(replaced.filter(|_| plan.by_approval).map(|outcome| outcome.id.clone()));
+                Input::Applied { id, outcomes }
             }
             Effect::Prune { id, plan } => {
                 let begun = self.begun(id);
@@ -140,6 +143,12 @@ impl World {
         outcomes
     }
 
+    /// Whether the server refuses to apply an object.
+    pub fn refuses(&self, object: &ObjectId) -> bool {
+        let bar = self.barred.get(&*object.name);
+        self.refused.contains(&*object.name) || bar.is_some_and(|bar| self.live.contains_key(&id(bar)))
+    }
+
     fn apply_one(&mut self, step: &Step) -> AppliedObject {
         let desired = step.desired.as_ref().expect("an apply of something declared");
         let failed = |obstacle| AppliedObject {
@@ -150,8 +159,7 @@ impl World {
             problem: Some(Problem { message: "refused".into(), ..step.problem() }),
             obstacle: Some(obstacle),
         };
-        let barred = self.barred.get(&*step.id.name).is_some_and(|bar| self.live.contains_key(&id(bar)));
-        if self.refused.contains(&*step.id.name) || barred {
+        if self.refuses(&step.id) {
             return failed(Obstacle::Refused);
         }
         let fixed = step.id.name.starts_with("fixed");

@@ -142,6 +142,8 @@ impl World {
     pub fn change_path(&mut self, names: impl IntoIterator<Item = impl Into<String>>) {
         let commit = self.head.clone().expect("a branch");
         self.push(&commit, names);
+        // A replica that stands by is configured likewise, and begins anew too.
+        self.standby = None;
         self.restart();
     }
 

@@ -13,8 +13,9 @@ use crate::object::{GroupKind, ObjectId, Observed, Short, Unreadable};
 use crate::plan::{Phase, Step};
 use crate::reconcile::Effect;
 
+/// The last ones can only be replaced.
 fn name(n: u8) -> String {
-    format!("o{n:02}")
+    if n < NAMES - 3 { format!("o{n:02}") } else { format!("fixed{n:02}") }
 }
 
 struct Story {
@@ -35,7 +36,7 @@ impl Story {
         match &effect {
             Effect::Observe { .. } => self.refused = false,
             Effect::Apply { plan, .. } => {
-                let is_refused = |step: &Step| step.applies() && self.world.refused.contains(&*step.id.name);
+                let is_refused = |step: &Step| step.applies() && self.world.refuses(&step.id);
                 self.refused = plan.steps.iter().any(is_refused);
             }
             _ => {}
@@ -49,7 +50,15 @@ impl Story {
         };
         // Whoever goes through everything knows what news were lost before.
         self.world.watched |= matches!(effect, Effect::Observe { .. });
+        let despite: Vec<ObjectId> = match &effect {
+            Effect::Prune { plan, .. } if self.refused => {
+                plan.steps.iter().filter(|step| step.prunes()).map(|step| step.id.clone()).collect()
+            }
+            _ => Vec::new(),
+        };
         self.world.carry_out(effect);
+        let gone = despite.into_iter().filter(|id| !self.world.live.contains_key(id));
+        self.world.spent.extend(gone.collect::<Vec<_>>());
         // What was applied is made ours.
         let ours = |live: &Observed| live.digest.is_some_and(|digest| live.fingerprint == Some(print(&digest)));
         for id in written.iter().filter(|id| self.world.live.get(*id).is_some_and(ours)) {
@@ -172,6 +181,7 @@ impl Story {
                 self.world.seen(&id(&name(n)));
             }
             Event::Refuse(n) => drop(self.world.refused.insert(name(n))),
+            Event::Rename(new, old) if new != old && self.commits > 0 => self.rename(new, old),
             Event::Finalize(n) => drop(self.world.finalized.insert(name(n))),
             Event::Release => self.release(),
             Event::Ill(n) => drop(self.world.ill.insert(name(n))),
@@ -189,6 +199,8 @@ impl Story {
                 self.world.approve(&commit);
             }
             Event::Path(objects) if self.world.head.is_ok() && self.commits > 0 => {
+                // It ends without storing what it has learned.
+                self.cut_off = true;
                 self.world.change_path((0..NAMES).filter(|n| objects & (1 << n) != 0).map(name));
             }
             Event::Withdraw => self.world.mark(|marks| marks.approved = None),
@@ -237,8 +249,21 @@ impl Story {
                     self.alone();
                 }
             }
-            Event::Back(_) | Event::LookFails(_) | Event::Edit(_) | Event::Path(_) => {}
+            Event::Back(_) | Event::LookFails(_) | Event::Edit(_) | Event::Path(_) | Event::Rename(..) => {}
         }
+    }
+
+    fn rename(&mut self, new: u8, old: u8) {
+        self.commits += 1;
+        let before = format!("c{:03}", self.commits - 1);
+        let mut content = self.world.commits[&before].clone();
+        (content.broken, content.fails) = (0, false);
+        content.objects.remove(&name(old));
+        content.objects.insert(name(new), "1".into());
+        let commit = format!("c{:03}", self.commits);
+        self.world.head = Ok(commit.clone());
+        self.world.commits.insert(commit, content);
+        self.world.barred.insert(name(new), name(old));
     }
 
     fn succeed(&mut self, seconds: u64) {
@@ -264,6 +289,7 @@ impl Story {
 
     fn mend(&mut self) {
         self.world.refused.clear();
+        self.world.barred.clear();
         self.world.ill.clear();
         self.world.unreadable = Unreadable::default();
         (self.world.parent_refused, self.world.unobservable) = (false, false);

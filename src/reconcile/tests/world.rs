@@ -324,7 +324,7 @@ impl World {
                 Effect::Declare { .. } => self.log.push(word(&effect)),
                 effect => {
                     self.permitted(&effect);
-                    if matches!(effect, Effect::Prune { .. }) {
+                    if matches!(effect, Effect::Apply { .. } | Effect::Prune { .. }) {
                         self.asked = (self.marks.approved.clone(), self.blind);
                     }
                     self.log.push(word(&effect));

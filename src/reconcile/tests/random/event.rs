@@ -17,6 +17,9 @@ pub enum Event {
     Strip(u8),
     Recreate(u8),
     Refuse(u8),
+    /// A commit in which the first object takes the place of the second, and is refused as long as that
+    /// one is there.
+    Rename(u8, u8),
     Finalize(u8),
     Release,
     Ill(u8),
@@ -59,8 +62,8 @@ pub enum Event {
 pub fn any_event() -> impl Strategy<Value = Event> {
     use Event::{
         Approve, Ask, Back, Commit, Configure, Delete, During, Edit, Finalize, Ill, Kill, LookFails, Mend, Move, News,
-        ParentRefused, Pass, Path, Recreate, Refuse, Release, Some, StandBy, Stop, Strip, Succeed, Suspend, TakeOver,
-        Unobservable, Unreadable,
+        ParentRefused, Pass, Path, Recreate, Refuse, Release, Rename, Some, StandBy, Stop, Strip, Succeed, Suspend,
+        TakeOver, Unobservable, Unreadable,
     };
     let name = 0..NAMES;
     prop_oneof![
@@ -73,6 +76,7 @@ pub fn any_event() -> impl Strategy<Value = Event> {
         1 => name.clone().prop_map(Strip),
         1 => name.clone().prop_map(Recreate),
         1 => name.clone().prop_map(Refuse),
+        3 => (name.clone(), name.clone()).prop_map(|(new, old)| Rename(new, old)),
         1 => name.clone().prop_map(Finalize),
         1 => Just(Release),
         1 => name.prop_map(Ill),

@@ -40,9 +40,14 @@ impl Story {
                     assert_eq!(declared, step.desired.as_ref().map(|desired| desired.digest), "{}", step.id);
                     assert!(stored(&step.id), "{} is not in the stored inventory", step.id);
                 }
+                if plan.steps.iter().any(|step| step.verb == Verb::Replace) {
+                    let going = plan.steps.iter().filter(|step| step.deletes()).map(|step| &step.id).collect();
+                    self.passes(&commit.commit.id, &going);
+                }
             }
             Effect::Heal { step, .. } => {
                 assert!(stored(&step.id), "{} is not in the stored inventory", step.id);
+                assert!(step.verb != Verb::Replace, "{} is deleted by its heal", step.id);
             }
             Effect::Prune { plan, .. } => {
                 let commit = world.observed.as_ref().expect("an observation before a prune");
@@ -53,18 +58,29 @@ impl Story {
                     assert!(!content.objects.contains_key(&*step.id.name), "{} is declared", step.id);
                 }
                 assert!(content.broken == 0 && !content.fails && commit.problems.is_empty(), "doubt about the commit");
-                assert!(!self.refused, "an apply of this plan was refused");
                 assert!(!world.asked.1, "doubt about the branch");
+                if self.refused {
+                    let digest = world.asked.0.as_deref().and_then(|approved| approved.split('/').nth(1));
+                    let despite = digest.is_none_or(|digest| digest.starts_with("despite-"));
+                    assert!(despite, "an apply of this plan was refused");
+                    self.approved(&commit.commit.id, &steps.iter().map(|step| &step.id).collect());
+                }
                 let going: BTreeSet<&ObjectId> =
                     steps.iter().filter(|step| step.verb == Verb::Prune).map(|step| &step.id).collect();
-                let (inventory, _) = world.parent.as_ref().unwrap();
-                let total = inventory.values().filter(|recorded| !recorded.fresh).count();
-                let passes = !content.objects.is_empty() && (going.len() <= 5 || going.len() * 100 <= 20 * total);
-                if !passes && !going.is_empty() {
-                    self.approved(&commit.commit.id, &going);
-                }
+                self.passes(&commit.commit.id, &going);
             }
             _ => {}
+        }
+    }
+
+    /// What is deleted, to be made again or not, is little enough to need no approval, or has one.
+    fn passes(&self, commit: &str, going: &BTreeSet<&ObjectId>) {
+        let (inventory, _) = self.world.parent.as_ref().expect("an inventory");
+        let total = inventory.values().filter(|recorded| !recorded.fresh).count();
+        let declared = !self.world.content(commit).objects.is_empty();
+        let passes = declared && (going.len() <= 5 || going.len() * 100 <= 20 * total);
+        if !passes && !going.is_empty() {
+            self.approved(commit, going);
         }
     }
 
@@ -87,7 +103,8 @@ impl Story {
         assert_eq!(parts.next(), Some(commit), "approved is another commit");
         let digest = parts.next();
         let shown = |((of, set), objects): (&(String, String), &BTreeSet<ObjectId>)| {
-            of == commit && digest.is_none_or(|digest| digest == set) && going.iter().all(|id| objects.contains(*id))
+            let same = |digest: &str| digest == set || digest.strip_prefix("despite-") == Some(set);
+            of == commit && digest.is_none_or(same) && going.iter().all(|id| objects.contains(*id))
         };
         assert!(world.shown.iter().any(shown), "{approved} was given for other objects than {going:?}");
         let again = going.iter().find(|id| world.spent.contains(**id));
