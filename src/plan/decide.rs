@@ -121,10 +121,11 @@ fn declare(
     }
 }
 
-/// Whether what a deletion needs proves that the live object is one that this sync has applied.
+/// Whether the object is one of this sync: it has applied one of this name, or the live object carries
+/// what an apply of it leaves. An object that it finds for the first time is nobody's to delete.
 fn is_ours(facts: &Facts<'_>, live: &Observed, recorded: Option<&Recorded>) -> bool {
-    let another = recorded.is_some_and(|recorded| recorded.applied && recorded.uid != Short::of(&live.uid));
-    live.part_of.as_deref() == Some(facts.set_id) && live.fingerprint.is_some() && live.digest.is_some() && !another
+    let proven = live.part_of.as_deref() == Some(facts.set_id) && live.fingerprint.is_some() && live.digest.is_some();
+    proven || recorded.is_some_and(|recorded| recorded.applied)
 }
 
 /// What is to be done with an object that can be changed.
