@@ -39,10 +39,10 @@ pub(super) async fn apply_one(
     desired: &Desired,
     resource: &Resource,
     set_id: &str,
-    stop: &CancellationToken,
+    cancelled: &CancellationToken,
 ) -> Result<(ApplyResult, Observed), ApplyError> {
     if step.verb == Verb::Replace {
-        return replace(cluster, step, desired, resource, set_id, stop).await.map_err(|error| match error {
+        return replace(cluster, step, desired, resource, set_id, cancelled).await.map_err(|error| match error {
             ApplyError::Api(error) => ApplyError::Api(shown(error, desired)),
             other => other,
         });

@@ -87,7 +87,7 @@ pub(super) async fn replace(
     desired: &Desired,
     resource: &Resource,
     set_id: &str,
-    stop: &CancellationToken,
+    cancelled: &CancellationToken,
 ) -> Result<(ApplyResult, Observed), ApplyError> {
     let (Some(planned), Reason::Immutable { fields, takes_claims }) = (&step.live, &step.reason) else {
         return Err(ApplyError::Changed);
@@ -97,7 +97,7 @@ pub(super) async fn replace(
         return Err(ApplyError::Changed);
     }
     // The proof takes a while, and whoever approved or asked for this may have changed their mind.
-    if stop.is_cancelled() {
+    if cancelled.is_cancelled() {
         return Err(ApplyError::Stopped);
     }
     if cluster.delete(&step.id, resource, &planned.uid).await? == Deletion::AnotherUid {
