@@ -128,9 +128,9 @@ impl Standing {
         };
     }
 
-    /// What is known of git is all that can be known now.
-    pub fn settle(&mut self) {
-        if !self.awaits_poll() {
+    /// A commit is rendered, or cannot be used now: what was asked for is known, unless git is `ahead` of it.
+    pub fn settle(&mut self, ahead: bool) {
+        if !ahead && !self.awaits_poll() {
             self.awaited = Awaited::Nothing;
         }
     }
@@ -304,13 +304,14 @@ mod tests {
     fn a_poll_that_is_awaited_ends_with_what_it_shows_rendered_or_unusable() {
         let mut standing = Standing::new();
         standing.polled(true);
-        assert_eq!(standing.awaited, Awaited::Rendering);
-        standing.settle();
+        standing.settle(true);
+        assert_eq!(standing.awaited, Awaited::Rendering, "the answer is about another commit");
+        standing.settle(false);
         assert_eq!(standing.awaited, Awaited::Nothing);
         standing.polled(true);
         assert_eq!(standing.awaited, Awaited::Nothing, "an ordinary poll holds nothing up");
         standing.await_poll();
-        standing.settle();
+        standing.settle(false);
         assert!(standing.awaits_poll(), "a rendering of before is no answer");
         assert!(standing.doubted() && standing.awaits_poll());
         assert!(!standing.doubted(), "replicas that disagree do not hold it up for ever");

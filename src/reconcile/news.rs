@@ -142,7 +142,7 @@ impl Machine {
         let newer =
             self.head.clone().filter(|head| self.rendered.as_ref().is_none_or(|known| known.commit.id != *head));
         if self.is_waiting() {
-            self.standing.settle();
+            self.standing.settle(self.is_behind());
             self.tell_waiting(now);
             self.effects.extend(newer.map(|commit| Effect::Declare { commit }));
             if let Some(rendered) = self.rendered.clone() {
@@ -205,7 +205,7 @@ impl Machine {
         self.prepared = None;
         self.settling.commit = None;
         self.settle_polls = 0;
-        self.standing.settle();
+        self.standing.settle(self.is_behind());
         if self.is_suspended() {
             return;
         }
@@ -234,9 +234,12 @@ impl Machine {
 
     fn unusable(&mut self, commit: String, error: String, began: Duration, now: Moment) {
         self.render_error = Some((commit, error));
-        self.standing.settle();
+        self.standing.settle(self.is_behind());
         if self.is_suspended() || !self.leads {
             return;
+        }
+        if self.is_behind() {
+            return self.replan(Fallen::Overtaken, now);
         }
         if let Some(last_good) = self.rendered.clone() {
             self.observe(last_good, began);

@@ -200,3 +200,21 @@ fn a_heal_writes_what_the_newest_commit_declares_also_when_that_came_during_the_
     world.drain();
     assert!(world.is_as_in("second"), "{:?}", world.log);
 }
+
+/// What is answered late says nothing of the commit that was asked for since.
+#[test]
+fn a_commit_that_was_asked_for_is_awaited_also_when_the_one_before_it_proves_unusable_meanwhile() {
+    let mut world = World::synced(["a", "b"]);
+    world.push("unusable", ["a"]).fails = true;
+    let render = world.until("Render");
+    let render = world.take(render);
+    world.push("third", ["a", "b"]).objects.insert("a".into(), "2".into());
+    world.mark(|marks| marks.sync_requested = Some("now".into()));
+    world.drain();
+    world.edit("a");
+    world.deliver();
+    world.carry_out(render);
+    world.drain();
+    assert_eq!(world.count("Heal"), 0, "{:?}", world.log);
+    assert!(world.is_as_in("third"), "{:?}", world.log);
+}

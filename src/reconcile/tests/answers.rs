@@ -88,6 +88,7 @@ impl World {
     fn render(&mut self, commit: &str) -> Result<Arc<RenderedCommit>, Unrendered> {
         if self.moves > 0 {
             self.moves -= 1;
+            self.permits.gone.insert(commit.into());
             return Err(Unrendered::Moved("the branch moved on".into()));
         }
         let content = self.content(commit);

@@ -26,6 +26,8 @@ pub struct Permits {
     /// What the newest poll has shown, where that was asked for.
     asked: Option<String>,
     requested: bool,
+    /// Commits that were not there any more when they were to be fetched.
+    pub gone: BTreeSet<String>,
 }
 
 impl Permits {
@@ -103,7 +105,8 @@ impl World {
         assert!(!self.permits.unpolled, "git was not polled before: {}", told());
         assert!(self.permits.shown.contains(&commit), "no poll has shown {commit} since: {}", told());
         if let Some(asked) = self.permits.asked.as_ref().filter(|asked| **asked != commit) {
-            assert!(self.content(asked).fails, "{commit} is older than {asked}, which was asked for: {}", told());
+            let unusable = self.content(asked).fails || self.permits.gone.contains(asked);
+            assert!(unusable, "{commit} is older than {asked}, which was asked for: {}", told());
         }
     }
 
