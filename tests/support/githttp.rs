@@ -190,7 +190,7 @@ impl Shared {
             self.requests.fetch_add(1, Ordering::SeqCst);
             let login = request.header("authorization").map(ToOwned::to_owned);
             self.logins.lock().unwrap_or_else(PoisonError::into_inner).extend(login);
-            let _under_way = UnderWay::begin(self);
+            let under_way = UnderWay::begin(self);
             while self.behaviour() == Behaviour::Hang {
                 if self.stop.load(Ordering::SeqCst) {
                     return Ok(());
@@ -215,15 +215,16 @@ impl Shared {
                 _ => None,
             };
             if let Some((status, headers)) = refusal.or_else(|| who().filter(|_| unknown)) {
+                drop(under_way);
                 respond(&mut answers, status, &headers, b"not now")?;
                 continue;
             }
-            self.serve(&request, &mut answers)?;
+            self.serve(&request, under_way, &mut answers)?;
         }
         Ok(())
     }
 
-    fn serve(&self, request: &Request, answers: &mut TcpStream) -> io::Result<()> {
+    fn serve(&self, request: &Request, under_way: UnderWay<'_>, answers: &mut TcpStream) -> io::Result<()> {
         let output = self.run_backend(request)?;
         let end = output.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(output.len());
         let head = String::from_utf8_lossy(&output[..end]).into_owned();
@@ -252,11 +253,13 @@ impl Shared {
                     return answers.shutdown(std::net::Shutdown::Both);
                 }
                 Behaviour::TruncatePacksTo(bytes) => {
+                    drop(under_way);
                     return respond(answers, &status, &headers, &body[..bytes.min(body.len())]);
                 }
                 _ => {}
             }
         }
+        drop(under_way);
         respond(answers, &status, &headers, body)
     }
 
@@ -302,7 +305,8 @@ impl Shared {
     }
 }
 
-/// One request that is being answered.
+/// One request whose answer is being made, or is held back. It ends before the last of the answer is sent: a client
+/// that has received all of it may begin its next request before this thread runs again.
 struct UnderWay<'a>(&'a Shared);
 
 impl<'a> UnderWay<'a> {
