@@ -1,7 +1,7 @@
 # The habits of this repository; `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help build tools test test-chart test-image crash-points fuzz-cluster demo devcluster helm deploy regenerate fuzz lint fmt fmt-check ci clean
+.PHONY: help build tools test test-chart test-image crash-points fuzz-cluster bench demo devcluster helm deploy regenerate fuzz lint fmt fmt-check ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,11 @@ crash-points: devcluster ## kills the agent before and after every request of a 
 
 fuzz-cluster: devcluster ## random runs of commits, hands, faults, crashes; SEEDS=100, FIRST=1
 	DRIFTLESS_SEEDS=$(or $(SEEDS),100) DRIFTLESS_FIRST_SEED=$(or $(FIRST),1) cargo test --locked --test it -- --nocapture random::whatever
+
+bench: devcluster ## first sync, heals and quiet of a release build; DRIFTLESS_BENCH="before=PATH after=PATH" compares two
+	cargo build --release --locked
+	DRIFTLESS_BENCH="$${DRIFTLESS_BENCH:-release=target/release/driftless}" \
+	  cargo test --locked --test it -- --ignored --nocapture bench::
 
 # Run without a shell in between, which would not pass on the signal when somebody stops make.
 demo: export KEEP := $(KEEP)

@@ -3,6 +3,7 @@
 
 mod acts;
 mod approval;
+mod bench;
 mod between;
 mod chain;
 mod cli;

@@ -90,8 +90,17 @@ fn wait_watching(child: &mut Child, deadline: Duration, mut watch: impl FnMut(u3
 
 /// The most memory that a process has had in RAM so far, in bytes (`VmHWM`, proc(5)).
 pub fn peak_memory(process: u32) -> u64 {
+    memory(process, "VmHWM:")
+}
+
+/// The memory that a process has in RAM now, in bytes (`VmRSS`, proc(5)).
+pub fn resident_memory(process: u32) -> u64 {
+    memory(process, "VmRSS:")
+}
+
+fn memory(process: u32, field: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default() * 1024
 }
 
