@@ -17,6 +17,8 @@ use crate::support::process::{peak_memory, resident_memory};
 use crate::support::site::{Site, config_map};
 
 const FILES: usize = 20;
+/// Objects that the second commit adds.
+const ADDED: usize = 10;
 /// `name=path` for each binary, separated by spaces; this build's where it is not set.
 const BINARIES: &str = "DRIFTLESS_BENCH";
 
@@ -45,6 +47,8 @@ struct Run {
     quiet: usize,
     /// Requests for each heal.
     requests: f64,
+    /// Requests for a commit that adds [`ADDED`] objects.
+    commit: usize,
     resident: u64,
     peak: u64,
 }
@@ -115,10 +119,19 @@ fn run(binary: &Path, objects: usize, edits: usize, quiet: Duration) -> Run {
     let asked = asked.filter(|asked| asked.verb != "watch" && !asked.what.starts_with(&own)).count();
     #[expect(clippy::cast_precision_loss, reason = "a few thousand at most")]
     let requests = asked as f64 / edits as f64;
+
+    let start = audit::mark().expect("an audit log");
+    let document = |number: usize| format!("---\n{}", config_map(&format!("new-{number}"), "1"));
+    let added = (0..ADDED).map(document).collect::<Vec<_>>().concat();
+    site.repo.write("new.yaml", added);
+    agent.eventually_synced("shop", &site.repo.commit_all("new"));
+    let asked = site.requests(start).into_iter();
+    let commit = asked.filter(|asked| asked.verb != "watch" && !asked.what.starts_with("leases")).count();
+
     let (resident, peak) = (resident_memory(agent.pid()), peak_memory(agent.pid()));
     drop(agent);
     cluster().delete(&path("namespaces", None, &site.namespace));
-    Run { first_sync, heals, quiet, requests, resident, peak }
+    Run { first_sync, heals, quiet, requests, commit, resident, peak }
 }
 
 /// The value below which so many of a hundred lie.
@@ -137,18 +150,20 @@ fn side_by_side() {
     let (objects, edits) = (number("OBJECTS", 2000), number("EDITS", 200));
     let (rounds, quiet) = (number("ROUNDS", 3), Duration::from_secs(number("QUIET", 30) as u64));
     println!("{objects} objects, {edits} edits, {} s of quiet; heals in ms, memory in MiB", quiet.as_secs());
+    println!("requests: for each heal, for a commit that adds {ADDED} objects, and in the quiet time");
     println!(
-        "{:<12} {:>12} {:>8} {:>8} {:>8} {:>9} {:>6} {:>9} {:>6}",
-        "binary", "first sync s", "heal 50%", "90%", "99%", "requests", "quiet", "resident", "peak"
+        "{:<12} {:>12} {:>8} {:>8} {:>8} {:>9} {:>7} {:>6} {:>9} {:>6}",
+        "binary", "first sync s", "heal 50%", "90%", "99%", "requests", "commit", "quiet", "resident", "peak"
     );
     for _ in 0..rounds {
         for (name, binary) in binaries() {
             let run = run(&binary, objects, edits, quiet);
             let [middle, most, nearly_all] = [50, 90, 99].map(|percent| percentile(&run.heals, percent));
             println!(
-                "{name:<12} {:>12.2} {middle:>8.1} {most:>8.1} {nearly_all:>8.1} {:>9.2} {:>6} {:>9.1} {:>6.1}",
+                "{name:<12} {:>12.2} {middle:>8.1} {most:>8.1} {nearly_all:>8.1} {:>9.2} {:>7} {:>6} {:>9.1} {:>6.1}",
                 run.first_sync.as_secs_f64(),
                 run.requests,
+                run.commit,
                 run.quiet,
                 mebibytes(run.resident),
                 mebibytes(run.peak),
