@@ -17,6 +17,8 @@ pub enum ManifestError {
     NotAManifest(&'static str),
     #[error("{field} must be {expected}")]
     Type { field: &'static str, expected: &'static str },
+    #[error("apiVersion {0:?} is neither VERSION nor GROUP/VERSION, such as v1 or apps/v1")]
+    ApiVersion(String),
     #[error("metadata.name is missing{}", if *.generate_name { " (generateName gives another object at every sync; set a name)" } else { "" })]
     NoName { generate_name: bool },
     #[error("{0} must be text; put numbers and booleans in quotes")]
@@ -69,7 +71,7 @@ impl Manifest {
     pub fn from_value(mut object: Value, origin: Origin) -> Result<Self, ManifestError> {
         let api_version =
             text(&object, "/apiVersion", "apiVersion")?.ok_or(ManifestError::NotAManifest("apiVersion"))?;
-        let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+        let (group, version) = group_version(&api_version)?;
         let kind = text(&object, "/kind", "kind")?.ok_or(ManifestError::NotAManifest("kind"))?;
         let name = text(&object, "/metadata/name", "metadata.name")?.ok_or_else(|| ManifestError::NoName {
             generate_name: object.pointer("/metadata/generateName").is_some_and(|name| !name.is_null()),
@@ -77,9 +79,10 @@ impl Manifest {
         let namespace = text(&object, "/metadata/namespace", "metadata.namespace")?;
         let id = ObjectId::new(group, &kind, namespace.as_deref(), &name);
         let version = version.into();
-        normalise(&mut object)?;
+        normalise(&id.gk, &mut object)?;
         let mut directives = directives(&object)?;
-        directives.expires = id.gk.is("batch", "Job") && object.pointer("/spec/ttlSecondsAfterFinished").is_some();
+        directives.expires = id.gk.is("batch", "Job")
+            && object.pointer("/spec/ttlSecondsAfterFinished").is_some_and(|seconds| !seconds.is_null());
         let canonical = canonical_json(&object).into();
         Ok(Self { id, version, canonical, origin, directives })
     }
@@ -151,6 +154,20 @@ impl Manifest {
         let served = versions.filter(|version| version["served"] == true);
         served.filter_map(|version| version["name"].as_str()).map(ToOwned::to_owned).collect()
     }
+}
+
+/// Splits an `apiVersion`: a version, or a group (RFC 1123 subdomain) and a version (RFC 1035 label). The API
+/// server reads `/v1` as `v1`, so one object would have two names here.
+fn group_version(api_version: &str) -> Result<(&str, &str), ManifestError> {
+    let (group, version) = match api_version.split_once('/') {
+        None => ("", api_version),
+        Some((group, version)) if !group.is_empty() => (group, version),
+        Some(_) => return Err(ManifestError::ApiVersion(api_version.into())),
+    };
+    let is_plain = |sign: char| sign.is_ascii_alphanumeric() || sign == '-';
+    let valid =
+        !version.is_empty() && version.chars().all(is_plain) && group.chars().all(|sign| is_plain(sign) || sign == '.');
+    valid.then_some((group, version)).ok_or_else(|| ManifestError::ApiVersion(api_version.into()))
 }
 
 fn text(object: &Value, pointer: &str, field: &'static str) -> Result<Option<String>, ManifestError> {
@@ -252,6 +269,19 @@ mod tests {
         assert!(refused(marked).contains(names::PART_OF));
         let numeric = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "labels": {"a": 1}}});
         assert!(refused(numeric).contains("metadata.labels"));
+    }
+
+    #[test]
+    fn an_api_version_has_one_spelling() {
+        for wrong in ["/v1", "v1/", "//v1", " v1", "v1 ", "apps//v1", "apps/v1/", "/apps/v1", "v1\n", "a b/v1", "/"] {
+            let secret =
+                json!({"apiVersion": wrong, "kind": "Secret", "metadata": {"name": "s"}, "data": {"a": "aHVudGVy"}});
+            let text = read(secret).unwrap_err().to_string();
+            assert!(text.contains("GROUP/VERSION") && !text.contains("aHVudGVy"), "{text}");
+        }
+        for right in ["v1", "apps/v1", "x.example.com/v1alpha1"] {
+            assert!(read(json!({"apiVersion": right, "kind": "X", "metadata": {"name": "s"}})).is_ok(), "{right}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
+use super::GroupKind;
 use super::manifest::ManifestError;
 
 /// What only a server writes. Manifests exported with `kubectl get -o yaml` carry these, and
@@ -18,28 +19,43 @@ const SERVER_FIELDS: [&str; 7] = [
     "selfLink",
 ];
 
-/// Removes nulls, `status` and server-written metadata, and turns a Secret's `stringData` into
-/// `data`: the API server does that too, but on writing only, so that an edit of `data` would
-/// neither show in the ownership of `stringData` nor be undone.
+/// Removes `status` and server-written metadata, brings nulls into the form in which server-side apply
+/// keeps them, and turns a Secret's `stringData` into `data`: the API server does that too, but on
+/// writing only, so that an edit of `data` would neither show in the ownership of `stringData` nor
+/// be undone. `gk` is what the object is.
 ///
 /// # Errors
 /// A Secret whose `data` or `stringData` holds something other than strings.
-pub fn normalise(object: &mut Value) -> Result<(), ManifestError> {
-    remove_nulls(object);
+pub fn normalise(gk: &GroupKind, object: &mut Value) -> Result<(), ManifestError> {
+    remove_undeclared_nulls(object);
     let Some(fields) = object.as_object_mut() else { return Ok(()) };
     fields.remove("status");
     if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
         for field in SERVER_FIELDS.iter().chain(&["uid"]) {
             metadata.remove(*field);
         }
+        metadata.retain(|_, field| !field.is_null());
+        for map in ["labels", "annotations"] {
+            empty_for_null(metadata.get_mut(map));
+        }
     }
-    if fields.get("apiVersion").is_some_and(|version| version == "v1")
-        && fields.get("kind").is_some_and(|kind| kind == "Secret")
-    {
+    if gk.is("", "Secret") {
+        for map in ["data", "stringData"] {
+            if fields.get(map).is_some_and(Value::is_null) {
+                fields.remove(map);
+            }
+            empty_for_null(fields.get_mut(map));
+        }
         fold_string_data(fields)?;
         check_data(fields)?;
     }
     Ok(())
+}
+
+/// In a map of text to text a key without a value has the empty one, as the API server reads it.
+fn empty_for_null(map: Option<&mut Value>) {
+    let values = map.and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut);
+    values.filter(|value| value.is_null()).for_each(|value| *value = "".into());
 }
 
 /// The API server would refuse it too, with a message that shows what it does not like.
@@ -54,16 +70,34 @@ fn check_data(secret: &Map<String, Value>) -> Result<(), ManifestError> {
     }
 }
 
-/// A null in a manifest means the same as the absence of the field: nothing is declared.
-/// Items of lists keep theirs, where a null has a place of its own.
-fn remove_nulls(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|_, field| !field.is_null());
-            fields.values_mut().for_each(remove_nulls);
+/// A null is a value: server-side apply makes the empty one of it in a map (a selector whose key has no
+/// value selects by the empty one), keeps it in a free-form custom resource, and sets a field to its
+/// default. So nulls stay, but for two whose field is then not declared at all:
+/// - the protocol of a port, which is a key of the list: a null there is no key, and the second apply
+///   adds the port once more (structured-merge-diff, `defaultedKeys`);
+/// - `spec.replicas`, which an autoscaler owns where git leaves it open: a null would set it back to 1.
+fn remove_undeclared_nulls(object: &mut Value) {
+    if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut)
+        && spec.get("replicas").is_some_and(Value::is_null)
+    {
+        spec.remove("replicas");
+    }
+    let mut left = vec![object];
+    while let Some(value) = left.pop() {
+        match value {
+            Value::Object(fields) => {
+                for port in fields.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+                    if let Some(port) = port.as_object_mut()
+                        && port.get("protocol").is_some_and(Value::is_null)
+                    {
+                        port.remove("protocol");
+                    }
+                }
+                left.extend(fields.values_mut());
+            }
+            Value::Array(items) => left.extend(items),
+            _ => {}
         }
-        Value::Array(items) => items.iter_mut().for_each(remove_nulls),
-        _ => {}
     }
 }
 
@@ -90,8 +124,15 @@ mod tests {
 
     use super::*;
 
+    fn try_to(value: &mut Value) -> Result<(), ManifestError> {
+        let text = |field: &str| value[field].as_str().unwrap_or_default().to_owned();
+        let (version, kind) = (text("apiVersion"), text("kind"));
+        let group = version.split_once('/').map_or("", |(group, _)| group);
+        normalise(&GroupKind::new(group, &kind), value)
+    }
+
     fn normalised(mut value: Value) -> Value {
-        normalise(&mut value).unwrap();
+        try_to(&mut value).unwrap();
         value
     }
 
@@ -110,7 +151,7 @@ mod tests {
         let mut secret = json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"port": 5432},
         });
-        let error = normalise(&mut secret).unwrap_err().to_string();
+        let error = try_to(&mut secret).unwrap_err().to_string();
         assert!(error.contains("stringData.port"), "{error}");
         assert!(!error.contains("5432"), "{error}");
     }
@@ -124,7 +165,7 @@ mod tests {
             (json!({"a": {"hunter2": 1}}), "data.a"),
         ] {
             let mut secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": data});
-            let error = normalise(&mut secret).unwrap_err().to_string();
+            let error = try_to(&mut secret).unwrap_err().to_string();
             assert!(error.starts_with(place) && !error.contains("hunter2") && !error.contains("5432"), "{error}");
         }
     }
@@ -138,8 +179,46 @@ mod tests {
         }));
         assert_eq!(
             object,
-            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"b": "1"}})
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": null, "b": "1"}})
         );
+    }
+
+    #[test]
+    fn nulls_stay_where_server_side_apply_makes_something_of_them() {
+        for object in [
+            json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "n"},
+                "spec": {"podSelector": {"matchLabels": {"a": null}}, "ingress": [null]}}),
+            json!({"apiVersion": "e.com/v1", "kind": "Release", "metadata": {"name": "r"},
+                "spec": {"values": {"probe": null, "list": [{"a": null}]}}}),
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
+                "spec": {"strategy": {"type": "Recreate", "rollingUpdate": null}}}),
+        ] {
+            assert_eq!(normalised(object.clone()), object);
+        }
+    }
+
+    #[test]
+    fn a_null_in_a_map_of_text_is_the_empty_text_and_metadata_without_a_value_is_not_declared() {
+        let object = normalised(json!({"apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": "s", "labels": {"a": null}, "annotations": null, "finalizers": null},
+            "data": {"x": null}, "stringData": {"y": null}}));
+        let wanted = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "labels": {"a": ""}},
+            "data": {"x": "", "y": ""}});
+        assert_eq!(object, wanted);
+        let empty = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}});
+        let nothing =
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": null, "stringData": null});
+        assert_eq!(normalised(nothing), empty);
+    }
+
+    #[test]
+    fn neither_a_key_of_a_list_nor_what_an_autoscaler_owns_is_declared_by_a_null() {
+        let service = normalised(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
+            "spec": {"ports": [{"port": 80, "protocol": null, "nodePort": null}]}}));
+        assert_eq!(service["spec"]["ports"], json!([{"port": 80, "nodePort": null}]));
+        let deployment = normalised(json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
+            "spec": {"replicas": null, "paused": null}}));
+        assert_eq!(deployment["spec"], json!({"paused": null}));
     }
 
     #[test]

@@ -36,6 +36,8 @@ fn field(live: &Value, declared: &Value, name: &str, parent: &str) -> Value {
             Value::Object(kept)
         }
         (Value::Array(live), Value::Array(declared)) => Value::Array(items(live, declared, name)),
+        // What the server makes of a null, the empty value or the default, only its schema says.
+        (_, Value::Null) => Value::Null,
         (live, declared) if is_quantity(name, parent) && quantity::same(live, declared) => declared.clone(),
         (Value::Number(one), Value::Number(other))
             if one.as_f64() == other.as_f64() && (one.is_f64() || other.is_f64()) =>

@@ -32,6 +32,7 @@ mod inventory;
 mod leader;
 mod load;
 mod migrate;
+mod nulls;
 mod observability;
 mod order;
 mod own_objects;
