@@ -260,12 +260,12 @@ impl Book {
         !declared.is_empty() && (count <= ALWAYS_ALLOWED || count * 100 <= PERCENT * total)
     }
 
-    /// Whether it may be known to declare an object no longer: by a commit that can be used whole, and of
-    /// which it could hear.
+    /// Whether it may be known to declare an object no longer: by a commit of which it could hear and whose files
+    /// can all be read. What the API server refuses of them is declared all the same.
     pub fn lets_go(&self, path: &str, facts: &Facts<'_>) -> bool {
         let heard = |commit: usize| self.still.is_none_or(|newest| commit <= newest);
         self.open(facts).any(|((_, commit), _, content)| {
-            heard(commit) && content.is_good() && !content.sent(facts.places).contains_key(path)
+            heard(commit) && !content.broken && !content.sent(facts.places).contains_key(path)
         })
     }
 
