@@ -11,6 +11,7 @@ mod owners;
 mod preflight;
 mod prune;
 mod replace;
+mod shown;
 mod wait;
 
 pub use applyset::{additional_namespaces, applyset_id, contains_group_kinds, tooling, tooling_name};

@@ -67,9 +67,9 @@ pub struct Rendered {
 pub struct RenderError {
     /// Path relative to the repository's root.
     pub file: Arc<str>,
-    /// Counted from 1.
+    /// Counted from 1; 0 where the error is about the whole file.
     pub line: u32,
-    /// In characters, counted from 1.
+    /// In characters, counted from 1; 0 where the error is about the whole document or file.
     pub column: u32,
     /// For people: on one line, without control characters, and without any value of a Secret.
     pub message: String,
@@ -77,10 +77,14 @@ pub struct RenderError {
     pub object: Option<ObjectId>,
 }
 
-/// `file:line:column: message`.
+/// `file:line:column: message`, without what is 0.
 impl fmt::Display for RenderError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}:{}:{}: {}", Readable(&self.file), self.line, self.column, self.message)
+        Readable(&self.file).fmt(out)?;
+        for place in [self.line, self.column].into_iter().filter(|place| *place > 0) {
+            write!(out, ":{place}")?;
+        }
+        write!(out, ": {}", self.message)
     }
 }
 
@@ -98,7 +102,7 @@ impl std::error::Error for RenderError {}
 pub fn render(snapshot: &Snapshot, settings: &Settings) -> Rendered {
     let mut collector = Collector::default();
     for Refused { path, refusal } in &snapshot.refused {
-        collector.refuse(path, Place { line: 1, column: 1 }, &refusal.to_string(), None);
+        collector.refuse(path, Place::FILE, &refusal.to_string(), None);
     }
     for source in &snapshot.files {
         file::read(source, &mut collector);

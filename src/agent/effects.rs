@@ -382,6 +382,9 @@ fn unrendered(error: SourceError) -> Unrendered {
 #[must_use]
 pub fn rendering_problem(error: &RenderError) -> Problem {
     let origin = crate::object::Origin { file: Arc::clone(&error.file), line: error.line };
-    let message = format!("column {}: {}", error.column, error.message);
+    let message = match error.column {
+        0 => error.message.clone(),
+        column => format!("column {column}: {}", error.message),
+    };
     Problem { object: error.object.clone(), origin: Some(origin), message }
 }

@@ -53,6 +53,7 @@ pub(super) fn notice(sync: &Arc<str>, notice: Notice) -> Vec<Event> {
             prune: plan.count(Verb::Prune),
             refuse: plan.count(Verb::Refuse),
         }],
+        Notice::NotApplied { note } => vec![Event::NotApplied { sync, note }],
         Notice::Drift { drift, uid, missed } => {
             let Drift { object, at: _, reason, blame, healed } = drift;
             vec![Event::DriftDetected { sync, object, uid, reason, blame, healed, missed }]

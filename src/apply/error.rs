@@ -3,16 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
-
 use crate::cluster::ApiError;
 use crate::object::{FieldPath, names};
-use crate::plan::{Desired, NotReplaced, Obstacle, Replaceable};
-
-/// In place of a Secret's value.
-const HIDDEN: &str = "<hidden>";
+use crate::plan::{NotReplaced, Obstacle, Replaceable};
 
 #[derive(Debug)]
 pub(super) enum ApplyError {
@@ -132,58 +125,9 @@ impl fmt::Display for ApplyError {
     }
 }
 
-/// The error in the form in which it may be shown: the server repeats values that it does not like,
-/// so the message about a Secret goes through a sieve that knows them.
-pub(super) fn shown(error: ApiError, desired: &Desired) -> ApiError {
-    if !desired.manifest.is_secret() {
-        return error;
-    }
-    let secrets = values(&desired.manifest.to_value());
-    error.map_messages(|message| hide(message, &secrets))
-}
-
-/// Every text in a Secret's data, as it stands there and decoded, the longest first.
-fn values(secret: &Value) -> Vec<String> {
-    let mut values = Vec::new();
-    for value in secret.get("data").and_then(Value::as_object).into_iter().flatten().map(|(_, value)| value) {
-        let text = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-        if let Some(plain) = STANDARD.decode(&text).ok().and_then(|bytes| String::from_utf8(bytes).ok()) {
-            values.push(plain);
-        }
-        values.push(text);
-    }
-    values.retain(|value| !value.trim().is_empty());
-    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-    values
-}
-
-fn hide(message: &str, secrets: &[String]) -> String {
-    secrets.iter().fold(message.to_owned(), |text, secret| text.replace(secret.as_str(), HIDDEN))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use serde_json::json;
-
     use super::*;
-    use crate::object::{Digest, Manifest, Origin};
-
-    #[test]
-    fn a_refused_secret_shows_no_value() {
-        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"},
-            "data": {"password": "aHVudGVyMg==", "port": "5432"}});
-        let manifest = Manifest::from_value(secret, Origin { file: "a.yaml".into(), line: 1 }).unwrap();
-        let wanted = Desired { digest: Digest::of(&manifest.canonical), manifest: Arc::new(manifest) };
-        let answer = ApiError::Refused {
-            code: 422,
-            reason: "Invalid".into(),
-            message: "got aHVudGVyMg== and hunter2 and Value:5432".into(),
-            causes: Vec::new(),
-        };
-        assert_eq!(shown(answer, &wanted).to_string(), "got <hidden> and <hidden> and Value:<hidden>");
-    }
 
     /// What is told when the server refuses to change a field.
     fn immutable(field: &str, against: Option<NotReplaced>) -> String {

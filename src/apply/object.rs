@@ -8,10 +8,11 @@ use crate::config::PrunePolicy;
 use crate::object::{Observed, names};
 use crate::plan::{ApplyResult, Desired, Replaceable, Step, Verb, may_replace};
 
-use super::error::{ApplyError, shown};
+use super::error::ApplyError;
 use super::ignored::ignored;
 use super::owners::{may_be_adopted, write};
 use super::replace::{prove, replace, takes_claims};
+use super::shown::shown;
 
 /// What is sent for an object: the manifest with our label and digest, and where it exists,
 /// without the fields that are left to others.

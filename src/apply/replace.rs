@@ -13,9 +13,10 @@ use crate::object::{GroupKind, Observed};
 use crate::plan::{ApplyResult, Desired, Reason, Replaceable, Step};
 
 use super::body;
-use super::error::{ApplyError, shown};
+use super::error::ApplyError;
 use super::ignored::write;
 use super::prune::is_as_ours;
+use super::shown::shown;
 
 /// How long a replaced object may take to be gone.
 const GONE: Duration = Duration::from_mins(1);

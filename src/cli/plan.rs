@@ -222,6 +222,7 @@ impl Survey {
             reference: sync.source.reference.to_string(),
             path: sync.path.to_string(),
             problems,
+            notes: resolved.notes.iter().map(ToString::to_string).collect(),
             ..SyncPlan::default()
         };
         keep_what_waits(&mut decided, &answers, &facts);

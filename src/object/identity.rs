@@ -102,10 +102,14 @@ pub struct Origin {
     pub line: u32,
 }
 
-/// `apps/web.yaml:12`. A file name may hold anything but a slash and a zero byte.
+/// `apps/web.yaml:12`, or `apps/web.yaml` for the whole of it. A file name may hold anything but a slash and a
+/// zero byte.
 impl fmt::Display for Origin {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}:{}", Readable(&self.file), self.line)
+        match self.line {
+            0 => Readable(&self.file).fmt(out),
+            line => write!(out, "{}:{line}", Readable(&self.file)),
+        }
     }
 }
 

@@ -22,7 +22,7 @@ pub enum ManifestError {
     #[error("metadata.name is missing{}", if *.generate_name { " (generateName gives another object at every sync; set a name)" } else { "" })]
     NoName { generate_name: bool },
     #[error("{0} must be text; put numbers and booleans in quotes")]
-    StringData(String),
+    NotText(String),
     #[error("it carries {0}, which driftless sets itself; remove it from the manifest")]
     Reserved(&'static str),
     #[error(
@@ -61,6 +61,8 @@ pub struct Manifest {
     pub canonical: Arc<[u8]>,
     pub origin: Origin,
     pub directives: Directives,
+    /// What git declares of it and what is not applied, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 impl Manifest {
@@ -79,12 +81,12 @@ impl Manifest {
         let namespace = text(&object, "/metadata/namespace", "metadata.namespace")?;
         let id = ObjectId::new(group, &kind, namespace.as_deref(), &name);
         let version = version.into();
-        normalise(&id.gk, &mut object)?;
+        let warnings = normalise(&id.gk, &mut object)?;
         let mut directives = directives(&object)?;
         directives.expires = id.gk.is("batch", "Job")
             && object.pointer("/spec/ttlSecondsAfterFinished").is_some_and(|seconds| !seconds.is_null());
         let canonical = canonical_json(&object).into();
-        Ok(Self { id, version, canonical, origin, directives })
+        Ok(Self { id, version, canonical, origin, directives, warnings })
     }
 
     /// The object as a tree of values; null should the canonical form ever not be JSON.
@@ -182,7 +184,10 @@ fn text(object: &Value, pointer: &str, field: &'static str) -> Result<Option<Str
 fn directives(object: &Value) -> Result<Directives, ManifestError> {
     let strings = |pointer: &str, field: &'static str| match object.pointer(pointer) {
         None => Ok(None),
-        Some(Value::Object(fields)) if fields.values().all(Value::is_string) => Ok(Some(fields)),
+        Some(Value::Object(fields)) => match fields.iter().find(|(_, value)| !value.is_string()) {
+            Some((key, _)) => Err(ManifestError::NotText(format!("{field}.{key}"))),
+            None => Ok(Some(fields)),
+        },
         Some(_) => Err(ManifestError::Type { field, expected: "a map of text to text" }),
     };
     let labels = strings("/metadata/labels", "metadata.labels")?;
@@ -268,7 +273,7 @@ mod tests {
             json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "labels": {names::PART_OF: "y"}}});
         assert!(refused(marked).contains(names::PART_OF));
         let numeric = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "labels": {"a": 1}}});
-        assert!(refused(numeric).contains("metadata.labels"));
+        assert_eq!(refused(numeric), "metadata.labels.a must be text; put numbers and booleans in quotes");
     }
 
     #[test]

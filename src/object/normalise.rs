@@ -19,16 +19,37 @@ const SERVER_FIELDS: [&str; 7] = [
     "selfLink",
 ];
 
+/// Annotations that controllers of Kubernetes write of their own accord, and that exports carry. Declared, they are
+/// fought over for ever.
+const CONTROLLERS_ANNOTATIONS: [&str; 14] = [
+    "autoscaling.alpha.kubernetes.io/behavior",
+    "autoscaling.alpha.kubernetes.io/conditions",
+    "autoscaling.alpha.kubernetes.io/current-metrics",
+    "control-plane.alpha.kubernetes.io/leader",
+    "deployment.kubernetes.io/desired-replicas",
+    "deployment.kubernetes.io/max-replicas",
+    "deployment.kubernetes.io/revision",
+    "deployment.kubernetes.io/revision-history",
+    "deprecated.daemonset.template.generation",
+    "endpoints.kubernetes.io/last-change-trigger-time",
+    "kubectl.kubernetes.io/last-applied-configuration",
+    "pv.kubernetes.io/bind-completed",
+    "pv.kubernetes.io/bound-by-controller",
+    "volume.kubernetes.io/selected-node",
+];
+
 /// Removes `status` and server-written metadata, brings nulls into the form in which server-side apply
 /// keeps them, and turns a Secret's `stringData` into `data`: the API server does that too, but on
 /// writing only, so that an edit of `data` would neither show in the ownership of `stringData` nor
-/// be undone. `gk` is what the object is.
+/// be undone. `gk` is what the object is. Gives a sentence for each thing that git declares and that is left
+/// out since only others may say it.
 ///
 /// # Errors
 /// A Secret whose `data` or `stringData` holds something other than strings.
-pub fn normalise(gk: &GroupKind, object: &mut Value) -> Result<(), ManifestError> {
+pub fn normalise(gk: &GroupKind, object: &mut Value) -> Result<Vec<String>, ManifestError> {
     remove_undeclared_nulls(object);
-    let Some(fields) = object.as_object_mut() else { return Ok(()) };
+    let Some(fields) = object.as_object_mut() else { return Ok(Vec::new()) };
+    let mut warnings = Vec::new();
     fields.remove("status");
     if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
         for field in SERVER_FIELDS.iter().chain(&["uid"]) {
@@ -38,6 +59,10 @@ pub fn normalise(gk: &GroupKind, object: &mut Value) -> Result<(), ManifestError
         for map in ["labels", "annotations"] {
             empty_for_null(metadata.get_mut(map));
         }
+        leave_to_controllers(metadata, &mut warnings);
+    }
+    if gk.is("rbac.authorization.k8s.io", "ClusterRole") && fields.contains_key("aggregationRule") {
+        aggregated(fields, &mut warnings);
     }
     if gk.is("", "Secret") {
         for map in ["data", "stringData"] {
@@ -49,7 +74,42 @@ pub fn normalise(gk: &GroupKind, object: &mut Value) -> Result<(), ManifestError
         fold_string_data(fields)?;
         check_data(fields)?;
     }
-    Ok(())
+    Ok(warnings)
+}
+
+/// Leaves out what controllers write, and owners: a UID in git is that of another cluster's object, and the
+/// garbage collector deletes what names an owner that does not exist, as often as it is made again.
+fn leave_to_controllers(metadata: &mut Map<String, Value>, warnings: &mut Vec<String>) {
+    if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+        for name in CONTROLLERS_ANNOTATIONS {
+            if annotations.remove(name).is_some() {
+                warnings.push(format!(
+                    "the annotation {name} is not applied, since it is written by Kubernetes or kubectl; remove it from the manifest"
+                ));
+            }
+        }
+    }
+    if metadata.remove("ownerReferences").is_some_and(|owners| owners != Value::Array(Vec::new())) {
+        warnings.push(
+            "metadata.ownerReferences is not applied, since it names an owner by the UID of one cluster, and Kubernetes deletes \
+             what names an owner that does not exist; remove it from the manifest"
+                .into(),
+        );
+    }
+}
+
+/// The rules of an aggregated `ClusterRole` are the aggregation controller's (rbac/v1, `AggregationRule`).
+fn aggregated(role: &mut Map<String, Value>, warnings: &mut Vec<String>) {
+    if role
+        .remove("rules")
+        .is_some_and(|rules| rules.as_array().is_none_or(|rules| !rules.is_empty()) && !rules.is_null())
+    {
+        warnings.push(
+            "rules are not applied, since Kubernetes fills in those of a ClusterRole with an aggregationRule; put them into a \
+             ClusterRole that it selects"
+                .into(),
+        );
+    }
 }
 
 /// In a map of text to text a key without a value has the empty one, as the API server reads it.
@@ -63,7 +123,7 @@ fn check_data(secret: &Map<String, Value>) -> Result<(), ManifestError> {
     match secret.get("data") {
         None => Ok(()),
         Some(Value::Object(data)) => match data.iter().find(|(_, value)| !value.is_string()) {
-            Some((key, _)) => Err(ManifestError::StringData(format!("data.{key}"))),
+            Some((key, _)) => Err(ManifestError::NotText(format!("data.{key}"))),
             None => Ok(()),
         },
         Some(_) => Err(ManifestError::Type { field: "data", expected: "a map of text to text" }),
@@ -103,15 +163,15 @@ fn remove_undeclared_nulls(object: &mut Value) {
 
 fn fold_string_data(secret: &mut Map<String, Value>) -> Result<(), ManifestError> {
     let Some(plain) = secret.remove("stringData") else { return Ok(()) };
-    let Value::Object(plain) = plain else { return Err(ManifestError::StringData("stringData".into())) };
+    let Value::Object(plain) = plain else { return Err(ManifestError::NotText("stringData".into())) };
     if plain.is_empty() {
         return Ok(());
     }
     let data = secret.entry("data").or_insert_with(|| Value::Object(Map::new()));
-    let Value::Object(data) = data else { return Err(ManifestError::StringData("data".into())) };
+    let Value::Object(data) = data else { return Err(ManifestError::NotText("data".into())) };
     for (key, value) in plain {
         let Value::String(text) = value else {
-            return Err(ManifestError::StringData(format!("stringData.{key}")));
+            return Err(ManifestError::NotText(format!("stringData.{key}")));
         };
         data.insert(key, Value::String(STANDARD.encode(text)));
     }
@@ -124,7 +184,7 @@ mod tests {
 
     use super::*;
 
-    fn try_to(value: &mut Value) -> Result<(), ManifestError> {
+    fn try_to(value: &mut Value) -> Result<Vec<String>, ManifestError> {
         let text = |field: &str| value[field].as_str().unwrap_or_default().to_owned();
         let (version, kind) = (text("apiVersion"), text("kind"));
         let group = version.split_once('/').map_or("", |(group, _)| group);
@@ -209,6 +269,28 @@ mod tests {
         let nothing =
             json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": null, "stringData": null});
         assert_eq!(normalised(nothing), empty);
+    }
+
+    #[test]
+    fn what_only_others_may_say_is_left_out_with_a_warning() {
+        let mut object = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": {"name": "a", "annotations": {"deployment.kubernetes.io/revision": "7", "mine": "x"},
+                "ownerReferences": [{"uid": "u"}]},
+            "aggregationRule": {}, "rules": [{"verbs": ["get"]}]});
+        let warnings = try_to(&mut object).unwrap();
+        assert_eq!(
+            object,
+            json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": {"name": "a", "annotations": {"mine": "x"}}, "aggregationRule": {}})
+        );
+        for (warning, names) in warnings.iter().zip(["deployment.kubernetes.io/revision", "ownerReferences", "rules"]) {
+            assert!(warning.contains(names) && warning.contains("not applied"), "{warning}");
+        }
+        assert_eq!(warnings.len(), 3);
+        let mut empty = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": {"name": "a", "ownerReferences": []}, "aggregationRule": {}, "rules": []});
+        assert_eq!(try_to(&mut empty).unwrap(), [] as [String; 0]);
+        assert!(empty.get("rules").is_none());
     }
 
     #[test]

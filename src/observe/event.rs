@@ -109,6 +109,11 @@ pub enum Event {
         prune: usize,
         refuse: usize,
     },
+    /// Something that git declares is not applied, though the rest of its object is.
+    NotApplied {
+        sync: Arc<str>,
+        note: Problem,
+    },
     /// An object was applied or could not be.
     Applied {
         sync: Arc<str>,

@@ -59,6 +59,7 @@ pub(super) fn level(event: &Event) -> Option<Level> {
         | Event::DriftDetected { .. }
         | Event::Contested { .. }
         | Event::Warning { .. }
+        | Event::NotApplied { .. }
         | Event::PruneHeld { .. }
         | Event::EventsDropped { .. }
         | Event::SyncEnded { result: SyncResult::Unhealthy | SyncResult::Held, .. } => Level::WARN,
@@ -95,6 +96,9 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
                 (*unchanged, "unchanged"),
             ]);
             Line { changed: Some(create + configure + replace + prune), ..said(sync, plan) }
+        }
+        Event::NotApplied { sync, note } => {
+            Line { object: note.object.as_ref().map(ToString::to_string), ..said(sync, note.to_string()) }
         }
         Event::Applied { sync, object, uid: _, result, error, again: _ } => {
             applied(sync, object, *result, error.as_ref())

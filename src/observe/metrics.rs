@@ -147,6 +147,7 @@ impl Metrics {
             | Event::Contested { .. }
             | Event::Uncontested { .. }
             | Event::Planned { .. }
+            | Event::NotApplied { .. }
             | Event::Problem { .. }
             | Event::Note { .. }
             | Event::Warning { .. }

@@ -21,6 +21,8 @@ pub struct Resolved {
     pub desired: Vec<Desired>,
     /// Manifests that have no place. As long as there is one, nothing may be pruned.
     pub problems: Vec<Problem>,
+    /// What git declares and what is not applied, though the rest of the object is.
+    pub notes: Vec<Problem>,
 }
 
 /// Gives every manifest its namespace: its own, else `target`, else `default`; none where the
@@ -59,6 +61,7 @@ pub fn resolve(
                     continue;
                 }
                 seen.insert(placed.id.clone(), Arc::clone(&placed));
+                resolved.notes.extend(placed.warnings.iter().map(|warning| problem(&placed, warning.clone())));
                 let digest = placed.digest(key);
                 resolved.desired.push(Desired { manifest: placed, digest });
             }
@@ -75,10 +78,15 @@ fn place(manifest: &Arc<Manifest>, target: Option<&str>, scope: &Scope) -> Resul
     match (scope, &manifest.id.namespace) {
         (Scope::Namespaced, Some(_)) | (Scope::Cluster, None) => Ok(Arc::clone(manifest)),
         (Scope::Namespaced, None) => Ok(Arc::new(manifest.in_namespace(Some(target.unwrap_or("default"))))),
-        (Scope::Cluster, Some(namespace)) => Err(format!(
-            "names the namespace {namespace}, but {} is a cluster-scoped kind; remove metadata.namespace",
-            manifest.id.gk
-        )),
+        // Charts do this all the time, and kubectl takes it: nobody can mean anything else by it.
+        (Scope::Cluster, Some(namespace)) => {
+            let mut placed = manifest.in_namespace(None);
+            placed.warnings.push(format!(
+                "metadata.namespace {namespace} is not applied, since {} is a cluster-scoped kind; remove it from the manifest",
+                manifest.id.gk
+            ));
+            Ok(Arc::new(placed))
+        }
         (Scope::Missing, _) => Err(format!(
             "the cluster has no kind {} in {}; install its CRD, or put it into this commit, or correct apiVersion",
             manifest.id.gk.kind,
@@ -143,12 +151,14 @@ mod tests {
                 json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "shop"}}),
             ),
         ]);
-        assert_eq!(all.desired.len(), 1);
+        let ids: Vec<String> = all.desired.iter().map(|desired| desired.manifest.id.to_string()).collect();
+        assert_eq!(ids, ["ClusterRole a", "ConfigMap shop/a"]);
+        let note = all.notes[0].to_string();
+        assert!(note.contains("a.yaml:1") && note.contains("cluster-scoped"), "{note}");
         let messages: Vec<String> = all.problems.iter().map(ToString::to_string).collect();
-        assert!(messages[0].contains("a.yaml:1") && messages[0].contains("cluster-scoped"), "{messages:?}");
-        assert!(messages[1].contains("no kind Nothing in e.com/v1"), "{messages:?}");
-        assert!(messages[2].contains("does not answer: 503"), "{messages:?}");
-        assert!(messages[3].contains("a.yaml:5") && messages[3].contains("a.yaml:4"), "{messages:?}");
+        assert!(messages[0].contains("no kind Nothing in e.com/v1"), "{messages:?}");
+        assert!(messages[1].contains("does not answer: 503"), "{messages:?}");
+        assert!(messages[2].contains("a.yaml:5") && messages[2].contains("a.yaml:4"), "{messages:?}");
     }
 
     #[test]

@@ -98,6 +98,7 @@ impl Cycle {
     pub fn adopt(&mut self, mut plan: Plan, observation: &Observation) {
         self.problems.extend(self.rendered.problems.iter().cloned());
         self.problems.extend(observation.resolved.problems.iter().cloned());
+        self.notes.extend(observation.resolved.notes.iter().cloned());
         let refused = plan.steps.iter().filter(|step| matches!(step.reason, Reason::Unreadable { .. }));
         let told: BTreeSet<(&GroupKind, Option<&Arc<str>>)> =
             refused.flat_map(|step| [(&step.id.gk, None), (&step.id.gk, step.id.namespace.as_ref())]).collect();

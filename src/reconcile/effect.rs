@@ -234,6 +234,10 @@ pub enum Notice {
     Planned {
         plan: Arc<Plan>,
     },
+    /// Something that git declares is not applied, though the rest of its object is.
+    NotApplied {
+        note: Problem,
+    },
     Drift {
         drift: Drift,
         /// UID of the object as it is now; `None` when it does not exist.

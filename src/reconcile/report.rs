@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::plan::{Commit, Held, Phase, Problem, Provenance, SyncStatus, collect};
+use crate::plan::{Commit, Held, Phase, Problem, Provenance, Resolved, SyncStatus, collect};
 
 use super::cycle::Cycle;
 use super::lane::Running;
@@ -246,7 +246,10 @@ impl Machine {
         self.set_status(status);
     }
 
-    pub(super) fn tell_plan(&mut self, cycle: &Cycle) {
+    pub(super) fn tell_plan(&mut self, cycle: &Cycle, resolved: &Resolved) {
+        for note in bounded(&resolved.notes).into_iter().filter(|note| !self.status.notes.contains(note)) {
+            self.effects.push(Effect::Tell(Notice::NotApplied { note }));
+        }
         if cycle.plan.changes() {
             self.effects.push(Effect::Tell(Notice::Planned { plan: Arc::clone(&cycle.plan) }));
         }

@@ -72,7 +72,7 @@ impl Machine {
             cycle.write_all_or_nothing(&observation);
         }
         cycle.awaits.extend(cycle.writes.iter().filter(|id| self.lane.is_running(id)).cloned());
-        self.tell_plan(&cycle);
+        self.tell_plan(&cycle, &observation.resolved);
         self.work = Work::Healing { cycle };
         self.go_on(now);
     }

@@ -45,20 +45,18 @@ impl Collector {
         if !self.count_object(file, place) {
             return;
         }
-        if !object.is_object() {
+        if !object.is_object() && naming::of_another_tool(file, &object).is_none() {
             let found = if object.is_array() { "a list" } else { "a single value" };
             let message = format!(
                 "not a Kubernetes manifest: the document is {found}; if this file is something else, name it in .driftlessignore"
             );
-            return self.push(file, place, &message, None);
+            return self.push(file, place.document(), &message, None);
         }
         let id = naming::identity(&object);
-        if id.as_ref().is_some_and(|id| &*id.gk.group == "kustomize.config.k8s.io") || naming::is_kustomization(&object)
-        {
-            let message = "a kustomization, which driftless does not build: commit what it renders to, and name this \
-                           file in .driftlessignore";
-            return self.push(file, place, message, id);
+        if let Some(message) = naming::of_another_tool(file, &object) {
+            return self.push(file, Place::FILE, message, None);
         }
+        let place = place.document();
         match Manifest::from_value(object, Origin { file: file.clone(), line: place.line }) {
             Err(error) => self.push(file, place, &error.to_string(), id),
             Ok(manifest) => match naming::check(&manifest) {
@@ -66,6 +64,11 @@ impl Collector {
                 Ok(()) => self.manifests.push(Arc::new(manifest)),
             },
         }
+    }
+
+    /// Counts one that is no object: to read millions of them takes time, too.
+    pub fn skip(&mut self, file: &Arc<str>, place: Place) {
+        self.count_object(file, place);
     }
 
     /// Notes a document that cannot be read.

@@ -54,12 +54,15 @@ fn read_json(path: &Arc<str>, text: &str, into: &mut Collector) {
         if into.is_full() {
             return;
         }
-        match found {
+        let shift = |item: Place| match item.line {
+            1 => Place { line: place.line, column: item.column.saturating_add(place.column - 1) },
+            line => Place { line: line.saturating_add(place.line - 1), ..item },
+        };
+        match found.and_then(|(node, text)| match yaml::exact(node, text) {
+            Ok(node) => Ok((node, text)),
+            Err(fault) => Err(yaml::Fault { place: fault.place.map(shift), ..fault }),
+        }) {
             Ok((node, text)) => {
-                let shift = |item: Place| match item.line {
-                    1 => Place { line: place.line, column: item.column.saturating_add(place.column - 1) },
-                    line => Place { line: line.saturating_add(place.line - 1), ..item },
-                };
                 // JSON is almost YAML: enough so to tell lines.
                 let items = || yaml::item_places(text).into_iter().map(shift).collect();
                 take(node, path, place, items, into);
@@ -93,7 +96,9 @@ fn take_nested(value: Value, path: &Arc<str>, place: Place, lists: usize, into: 
 
 fn take_object(object: Value, path: &Arc<str>, place: Place, into: &mut Collector) {
     // A document that says nothing, such as `null`, is skipped by kubectl too.
-    if !object.is_null() && !is_local(&object) && !into.is_full() {
+    if object.is_null() || is_local(&object) {
+        into.skip(path, place);
+    } else if !into.is_full() {
         into.take(object, path, place);
     }
 }

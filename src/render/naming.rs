@@ -56,8 +56,24 @@ fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.len() <= 317 && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// A file of kustomize, which need not have a name.
-pub fn is_kustomization(object: &Value) -> bool {
-    let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
-    text("apiVersion").starts_with("kustomize.config.k8s.io/")
+/// What a file is that belongs to another tool, whose names and content need not say that they are Kubernetes'.
+pub fn of_another_tool(path: &str, object: &Value) -> Option<&'static str> {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let version = object.get("apiVersion").and_then(Value::as_str);
+    let is_kustomize = version.is_some_and(|version| version.starts_with("kustomize.config.k8s.io/"));
+    // `apiVersion` and `kind` may be left out of the first (kustomize, `KustomizationFileNames`).
+    if is_kustomize || version.is_none() && ["kustomization.yaml", "kustomization.yml", "Kustomization"].contains(&name)
+    {
+        return Some(
+            "a kustomization, which driftless does not build: commit what it renders to, and name this file in \
+             .driftlessignore",
+        );
+    }
+    if name == "Chart.yaml" && object.get("kind").is_none() {
+        return Some(
+            "a Helm chart, which driftless does not render: commit the output of helm template, and name the chart's \
+             directory in .driftlessignore",
+        );
+    }
+    None
 }

@@ -47,7 +47,7 @@ impl Tally {
             return Ok(());
         }
         Err(E::custom(format_args!(
-            "the document is too large: more than {} MiB, aliases written out",
+            "the document is too large: more than {} MiB, aliases written out; split it into several documents",
             MAX_BYTES >> 20
         )))
     }

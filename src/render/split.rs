@@ -13,41 +13,57 @@ pub struct Document<'a> {
     pub content: Place,
 }
 
-/// Line and column, both counted from 1.
+/// Line and column, both counted from 1; 0 where an error is about more than one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     pub line: u32,
     pub column: u32,
 }
 
-/// The documents of a stream; empty ones and those of comments alone are none.
-pub fn documents(text: &str) -> Vec<Document<'_>> {
-    let mut found = Vec::new();
-    let mut open = Open::at(0, 1);
+impl Place {
+    /// The whole file.
+    pub const FILE: Self = Self { line: 0, column: 0 };
+
+    /// The whole document that begins here.
+    pub fn document(self) -> Self {
+        Self { column: 0, ..self }
+    }
+}
+
+/// The documents of a stream, one after the other, since a file may hold millions; empty ones and those of
+/// comments alone are none.
+pub fn documents(text: &str) -> impl Iterator<Item = Document<'_>> {
+    let mut open = Some(Open::at(0, 1));
     let mut line = 0;
     let mut offset = 0;
-    while offset < text.len() {
-        line += 1;
-        let (body, length) = next_line(&text[offset..]);
-        if let Some(rest) = marker(body, "---") {
-            if open.content.is_some() || open.marked || !open.directives {
-                open.close(text, offset, &mut found);
-                open = Open::at(offset, line);
+    std::iter::from_fn(move || {
+        while offset < text.len() {
+            let reading = open.as_mut()?;
+            let mut found = None;
+            line += 1;
+            let (body, length) = next_line(&text[offset..]);
+            if let Some(rest) = marker(body, "---") {
+                if reading.content.is_some() || reading.marked || !reading.directives {
+                    found = reading.close(text, offset);
+                    *reading = Open::at(offset, line);
+                }
+                reading.marked = true;
+                reading.note(rest, line, 4);
+            } else if marker(body, "...").is_some() {
+                found = reading.close(text, offset);
+                *reading = Open::at(offset + length, line + 1);
+            } else if !reading.marked && reading.content.is_none() && body.starts_with('%') {
+                reading.directives = true;
+            } else {
+                reading.note(body, line, 1);
             }
-            open.marked = true;
-            open.note(rest, line, 4);
-        } else if marker(body, "...").is_some() {
-            open.close(text, offset, &mut found);
-            open = Open::at(offset + length, line + 1);
-        } else if !open.marked && open.content.is_none() && body.starts_with('%') {
-            open.directives = true;
-        } else {
-            open.note(body, line, 1);
+            offset += length;
+            if found.is_some() {
+                return found;
+            }
         }
-        offset += length;
-    }
-    open.close(text, text.len(), &mut found);
-    found
+        open.take()?.close(text, text.len())
+    })
 }
 
 /// The document that is being read.
@@ -76,10 +92,9 @@ impl Open {
         }
     }
 
-    fn close<'a>(&self, text: &'a str, end: usize, found: &mut Vec<Document<'a>>) {
-        if let Some(content) = self.content {
-            found.push(Document { text: &text[self.start..end], first_line: self.first_line, content });
-        }
+    fn close<'a>(&self, text: &'a str, end: usize) -> Option<Document<'a>> {
+        let content = self.content?;
+        Some(Document { text: &text[self.start..end], first_line: self.first_line, content })
     }
 }
 
@@ -101,7 +116,7 @@ mod tests {
     use super::*;
 
     fn split(text: &str) -> Vec<(&str, u32, u32)> {
-        documents(text).into_iter().map(|found| (found.text, found.first_line, found.content.line)).collect()
+        documents(text).map(|found| (found.text, found.first_line, found.content.line)).collect()
     }
 
     #[test]
@@ -141,7 +156,7 @@ mod tests {
 
     #[test]
     fn the_column_of_content_is_known() {
-        assert_eq!(documents("---  {}\n")[0].content, Place { line: 1, column: 6 });
-        assert_eq!(documents("\n  a: 1\n")[0].content, Place { line: 2, column: 3 });
+        assert_eq!(documents("---  {}\n").next().unwrap().content, Place { line: 1, column: 6 });
+        assert_eq!(documents("\n  a: 1\n").next().unwrap().content, Place { line: 2, column: 3 });
     }
 }

@@ -73,11 +73,29 @@ fn errors_tell_file_line_and_column() {
 fn what_is_no_manifest_is_an_error_that_names_the_ignore_file() {
     for text in ["replicas: 3", "- a\n- b", "just text", "kind: X\nmetadata: {name: x}"] {
         let found = errors(&yaml(text));
-        assert!(found[0].starts_with("a.yaml:1:1: not a Kubernetes manifest"), "{found:?}");
+        assert!(found[0].starts_with("a.yaml:1: not a Kubernetes manifest"), "{found:?}");
         assert!(found[0].contains(".driftlessignore"), "{found:?}");
     }
     let found = errors(&yaml("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [a]\n"));
-    assert!(found[0].contains("a kustomization"), "{found:?}");
+    assert!(found[0].starts_with("a.yaml: a kustomization"), "{found:?}");
+}
+
+#[test]
+fn files_of_kustomize_and_helm_are_recognised_by_their_names() {
+    let kustomization = file("base/kustomization.yaml", "resources: [a.yaml]\n");
+    let chart = file("chart/Chart.yaml", "apiVersion: v2\nname: shop\nversion: 1.0.0\n");
+    let found = errors(&render_files(vec![kustomization, chart]));
+    assert!(found[0].starts_with("base/kustomization.yaml: a kustomization"), "{found:?}");
+    assert!(found[1].starts_with("chart/Chart.yaml: a Helm chart"), "{found:?}");
+}
+
+#[test]
+fn a_number_that_json_would_round_is_an_error_with_its_place() {
+    let text = "{\"apiVersion\": \"e.com/v1\", \"kind\": \"X\", \"metadata\": {\"name\": \"x\"},\n \"spec\": {\"n\": 18446744073709551616}}";
+    let found = errors(&render_files(vec![file("a.json", text)]));
+    assert_eq!(found, ["a.json:2:16: a whole number beyond 64 bits would lose digits; put it in quotes if it is text"]);
+    let float = text.replace("18446744073709551616", "1e30");
+    assert_eq!(errors(&render_files(vec![file("a.json", &float)])), [""; 0]);
 }
 
 #[test]

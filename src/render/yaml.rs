@@ -26,6 +26,14 @@ pub struct Fault {
 /// It is no YAML, or goes beyond a bound.
 pub fn parse(text: &str) -> Result<Node, Fault> {
     let node: Node = serde_saphyr::from_str_with_options(text, options(text)).map_err(|error| fault(&error, text))?;
+    exact(node, text)
+}
+
+/// The document again, unless a number in it has lost digits. `text` is YAML, or JSON, which is almost YAML.
+///
+/// # Errors
+/// A whole number beyond 64 bits.
+pub fn exact(node: Node, text: &str) -> Result<Node, Fault> {
     match node.wide.then(|| integer_beyond_64_bits(text)).flatten() {
         Some(place) => {
             let message = "a whole number beyond 64 bits would lose digits; put it in quotes if it is text".into();

@@ -136,7 +136,7 @@ pub enum Refusal {
     Submodule { path: String },
 
     #[error(
-        "file {} has {bytes} bytes, and {limit} are allowed; if it is no manifest, name it in .driftlessignore",
+        "file {} has {bytes} bytes, and {limit} are allowed; split it, or, if it is no manifest, name it in .driftlessignore",
         Readable(.path)
     )]
     FileTooLarge { path: String, bytes: u64, limit: usize },

@@ -62,9 +62,9 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 impl Default for Limits {
-    /// 4 MiB a file (an object in etcd is at most 1.5 MiB, but a file may hold a list), 20,000 files, and
+    /// 32 MiB a file (an object in etcd is at most 1.5 MiB, but a file may hold many), 20,000 files, and
     /// 128 MiB in all, which are in memory twice while they are rendered: as files and as manifests.
     fn default() -> Self {
-        Self { file_bytes: 4 << 20, files: 20_000, total_bytes: 128 << 20 }
+        Self { file_bytes: 32 << 20, files: 20_000, total_bytes: 128 << 20 }
     }
 }

@@ -114,12 +114,10 @@ fn two_files_that_declare_one_object_are_an_error_that_names_both() {
 
 /// Scenario 16
 #[test]
-fn a_namespace_on_a_cluster_scoped_kind_is_an_error_of_that_object() {
-    let role = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: odd, namespace: shop}\n";
+fn a_kind_that_the_cluster_does_not_have_is_an_error_of_that_object() {
     let unknown = "apiVersion: nowhere.example.com/v1\nkind: Nothing\nmetadata: {name: odd}\n";
-    let site = Site::of_shop(&[("a.yaml", &config_map("a", "1")), ("role.yaml", role), ("unknown.yaml", unknown)]);
+    let site = Site::of_shop(&[("a.yaml", &config_map("a", "1")), ("unknown.yaml", unknown)]);
     let text = site.once().expect_code(1).all();
-    assert!(text.contains("role.yaml:1") && text.contains("cluster-scoped"), "{text}");
     assert!(text.contains("unknown.yaml:1") && text.contains("no kind Nothing"), "{text}");
     assert_eq!(site.config_maps(), ["a"]);
 }

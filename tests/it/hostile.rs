@@ -159,7 +159,7 @@ fn a_file_of_a_gibibyte_is_not_read() {
     let work = repo.work();
     let local = ["--sync", "shop", "--local"].map(OsStr::new).into_iter().chain([work.as_os_str()]);
     let done = render_with(&repo, &local.collect::<Vec<_>>()).expect_code(1);
-    says(&done, &["huge.yaml", "has 1073741824 bytes, and 4194304 are allowed", ".driftlessignore"]);
+    says(&done, &["huge.yaml", "has 1073741824 bytes, and 33554432 are allowed", ".driftlessignore"]);
     assert_eq!(names(&done), ["good"]);
     assert!(done.peak_memory < 128 << 20, "{} MiB", done.peak_memory >> 20);
 }
@@ -246,11 +246,22 @@ fn a_path_that_is_longer_than_any_system_takes_is_left_out() {
 #[test]
 fn documents_without_number_are_too_many() {
     let repo = TestRepo::with(&[("good.yaml", &config_map("good", "1"))]);
-    repo.commit(&[("million.yaml", &"--- 1\n".repeat(1_000_000)), ("z.yaml", &"--- 1\n".repeat(690_000))]);
+    repo.commit(&[("large.yaml", &"--- 1\n".repeat(6_000_000)), ("z.yaml", &"--- 1\n".repeat(5_000_000))]);
     let done = render(&repo).expect_code(1);
-    says(&done, &["million.yaml", "has 6000000 bytes, and 4194304 are allowed"]);
+    says(&done, &["large.yaml", "has 36000000 bytes, and 33554432 are allowed; split it"]);
     says(&done, &["z.yaml:", "more than 50000 objects", "several syncs"]);
     assert_eq!(names(&done), ["good"]);
+    assert!(done.peak_memory < 192 << 20, "{} MiB", done.peak_memory >> 20);
+}
+
+#[test]
+fn empty_documents_without_number_are_too_many() {
+    let repo = TestRepo::with(&[("a.yaml", &config_map("good", "1"))]);
+    repo.commit(&[("empty.yaml", &"--- ~\n".repeat(5_000_000))]);
+    let done = render(&repo).expect_code(1);
+    says(&done, &["empty.yaml:", "more than 50000 objects", "several syncs"]);
+    assert_eq!(names(&done), ["good"]);
+    assert!(done.peak_memory < 192 << 20, "{} MiB", done.peak_memory >> 20);
 }
 
 #[test]
@@ -277,7 +288,7 @@ fn a_hostile_commit_prunes_nothing_and_its_healthy_files_are_applied() {
     site.repo.commit(&[
         ("a.yaml", &config_map("a", "two")),
         ("annotated.yaml", &annotated),
-        ("huge.yaml", &"x".repeat(5 << 20)),
+        ("huge.yaml", &"x".repeat(40 << 20)),
         ("large.yaml", &format!("# A comment.\n{}", config_map("large", &"x".repeat(1_700_000)))),
         ("larger.yaml", &config_map("larger", &"x".repeat(3_500_000))),
         ("steer.yaml", &config_map("\"\\e[2Jx\"", "1")),
@@ -287,7 +298,7 @@ fn a_hostile_commit_prunes_nothing_and_its_healthy_files_are_applied() {
         &["loop.yaml", "leads back to it", ".driftlessignore"][..],
         &["out.yaml", "outside of the path", ".driftlessignore"],
         &["vendored is a submodule", ".driftlessignore"],
-        &["huge.yaml", "5242880 bytes", ".driftlessignore"],
+        &["huge.yaml", "41943040 bytes", ".driftlessignore"],
         &["ConfigMap", "annotated", "annotated.yaml:1", "annotations"],
         &["ConfigMap", "large", "large.yaml:2", "large"],
         &["ConfigMap", "larger", "larger.yaml:1", "large"],

@@ -58,6 +58,7 @@ mod sources;
 mod support;
 mod sync;
 mod traces;
+mod warnings;
 mod watch;
 mod watched;
 mod watched_adopt;

@@ -18,7 +18,7 @@ fn names_that_cannot_stand_in_a_path_are_refused_and_shown_escaped() {
     assert!(errors(&yaml("apiVersion: a/b/c\nkind: ConfigMap\nmetadata: {name: c}"))[0].contains("apiVersion"));
     assert!(errors(&yaml("apiVersion: v1\nkind: 'Config Map'\nmetadata: {name: c}"))[0].contains("kind"));
     let odd = render_files(vec![file("a\u{1b}[2J\n.yaml", "x")]);
-    assert!(odd.errors[0].to_string().starts_with(r"a\u{1b}[2J\n.yaml:1:1: "));
+    assert!(odd.errors[0].to_string().starts_with(r"a\u{1b}[2J\n.yaml:1: "));
 }
 
 #[test]
