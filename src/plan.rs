@@ -32,7 +32,7 @@ pub use outcome::{AppliedObject, ApplyResult, Obstacle, PruneResult, PrunedObjec
 pub use provenance::Provenance;
 pub use replace::{NotReplaced, Replaceable, Replaceables, may_replace};
 pub use reserved::{Own, Reserved};
-pub use resolve::{Desired, Resolved, resolve};
+pub use resolve::{Definitions, Desired, Resolved, resolve};
 pub use schedule::Schedule;
 pub use status::{Commit, Contest, Drift, Held, Phase, Problem, SyncStatus};
 pub use step::{Awaited, Inventory, Plan, Reason, Recorded, Step, Verb};

@@ -14,8 +14,8 @@ use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session};
 use crate::cluster::{Access, ApiError, Cluster, Discovery, Resource};
 use crate::config::SyncConfig;
-use crate::object::{DigestKey, GroupKind, Harmless, ObjectId, Scope};
-use crate::plan::{Reserved, resolve, unorderable};
+use crate::object::{DigestKey, GroupKind, Harmless, ObjectId};
+use crate::plan::{Definitions, Reserved, resolve, unorderable};
 use crate::reconcile::RenderedCommit;
 use permissions::{Missing, Needed, table};
 
@@ -124,7 +124,7 @@ fn manifests(
     sync: &SyncConfig,
     rendered: &RenderedCommit,
     discovery: Option<&Discovery>,
-    defined: &BTreeMap<GroupKind, Scope>,
+    defined: &Definitions,
     reserved: &Reserved,
 ) -> Vec<Finding> {
     let mut problems = rendered.problems.clone();

@@ -24,8 +24,8 @@ use crate::cluster::{ApiError, Cluster, Discovery, DryRun, Taking, Wanted};
 use crate::config::{Config, DriftPolicy, SyncConfig};
 use crate::object::{Addition, DigestKey, GroupKind, Scope, additions, blame, owned_siblings, project};
 use crate::plan::{
-    Approved, Declaration, Facts, Inventory, ObjectDiff, Others, Problem, Provenance, Replaceables, Reserved, Resolved,
-    Step, Unsettled, diff, plan as decide, resolve, unorderable,
+    Approved, Declaration, Definitions, Facts, Inventory, ObjectDiff, Others, Problem, Provenance, Replaceables,
+    Reserved, Resolved, Step, Unsettled, diff, plan as decide, resolve, unorderable,
 };
 use crate::reconcile::RenderedCommit;
 
@@ -34,9 +34,13 @@ pub(super) struct PlanArguments {
     /// Only this sync
     #[arg(long, value_name = "NAME")]
     sync: Option<String>,
-    /// A checkout on disk in place of the repository: what would change if it were pushed
-    #[arg(long, value_name = "DIR", requires = "sync")]
+    /// A checkout on disk in place of the repository: what would change if it were pushed. Needs --sync where there
+    /// are several
+    #[arg(long, value_name = "DIR")]
     local: Option<PathBuf>,
+    /// Show every line of every change
+    #[arg(long)]
+    full: bool,
 }
 
 /// Dry-runs that are under way at once.
@@ -56,7 +60,7 @@ struct Survey {
 pub(super) async fn plan(common: &Common, options: &PlanArguments) -> Result<u8, CliError> {
     let session = Session::open(common)?;
     let cluster = session.connect(None).await?;
-    let syncs = session.syncs(options.sync.as_deref())?;
+    let syncs = session.syncs_for(options.sync.as_deref(), options.local.as_deref())?;
     let mut parents = BTreeMap::new();
     for parent in read_parents(&cluster, &session.namespace).await.map_err(CliError::Text)? {
         let parent = parent.map_err(CliError::Text)?;
@@ -92,33 +96,35 @@ pub(super) async fn plan(common: &Common, options: &PlanArguments) -> Result<u8,
         plans.push(survey.plan(sync, rendered, placed, others).await?);
     }
     let text = match common.output {
-        Output::Text => plan_text::text(&plans),
-        Output::Markdown => plan_text::markdown(&plans),
+        Output::Text => plan_text::text(&plans, options.full),
+        Output::Markdown => plan_text::markdown(&plans, options.full),
         Output::Json => json(&plans)?,
         Output::Yaml => yaml(&plans)?,
     };
     print(&text)?;
-    let failed = plans.iter().any(|plan| !plan.problems.is_empty());
-    Ok(if failed { 1 } else { u8::from(plans.iter().any(SyncPlan::changes)) * 2 })
+    Ok(code(&plans))
+}
+
+/// 1: something cannot be used; 4: a prune would be held; 2: something changes, or could not be compared; 0.
+fn code(plans: &[SyncPlan]) -> u8 {
+    let any = |is: fn(&SyncPlan) -> bool| plans.iter().any(is);
+    if any(|plan| !plan.problems.is_empty()) {
+        1
+    } else if any(|plan| plan.held.is_some()) {
+        4
+    } else {
+        2 * u8::from(any(|plan| plan.changes() || plan.unread > 0))
+    }
 }
 
 /// The kinds that CRDs among the manifests define.
-pub(super) fn defined<'a>(renderings: impl Iterator<Item = &'a RenderedCommit>) -> BTreeMap<GroupKind, Scope> {
-    let kinds = renderings.flat_map(|rendered| &rendered.manifests).filter_map(|manifest| manifest.defines());
-    kinds.map(|(gk, namespaced)| (gk, if namespaced { Scope::Namespaced } else { Scope::Cluster })).collect()
+pub(super) fn defined<'a>(renderings: impl Iterator<Item = &'a RenderedCommit>) -> Definitions {
+    Definitions::of(renderings.flat_map(|rendered| &rendered.manifests))
 }
 
 /// The scope of a kind that is there, or is going to be.
-pub(super) fn scope(
-    discovery: &Discovery,
-    defined: &BTreeMap<GroupKind, Scope>,
-    gk: &GroupKind,
-    version: &str,
-) -> Scope {
-    match discovery.scope(gk, version) {
-        Scope::Missing => defined.get(gk).cloned().unwrap_or(Scope::Missing),
-        known => known,
-    }
+pub(super) fn scope(discovery: &Discovery, defined: &Definitions, gk: &GroupKind, version: &str) -> Scope {
+    defined.scope(gk, version, discovery.scope(gk, version))
 }
 
 type Placed = (Arc<SyncConfig>, RenderedCommit, Resolved);

@@ -21,8 +21,8 @@ pub(super) struct RenderArguments {
     /// Only this sync
     #[arg(long, value_name = "NAME")]
     sync: Option<String>,
-    /// A checkout on disk in place of the repository
-    #[arg(long, value_name = "DIR", requires = "sync")]
+    /// A checkout on disk in place of the repository. Needs --sync where there are several
+    #[arg(long, value_name = "DIR")]
     local: Option<PathBuf>,
     /// Print the values of Secrets, which are hidden otherwise
     #[arg(long)]
@@ -58,7 +58,7 @@ pub(super) async fn render(common: &Common, options: &RenderArguments) -> Result
     let mut code = 0;
     let mut text = String::new();
     let mut objects = Vec::new();
-    for sync in session.syncs(options.sync.as_deref())? {
+    for sync in session.syncs_for(options.sync.as_deref(), options.local.as_deref())? {
         let rendered = read(&session, &sync, options.local.as_deref()).await?;
         for problem in &rendered.problems {
             eprintln!("error: sync {}: {problem}", sync.name);

@@ -1,7 +1,7 @@
 //! What most commands need: the configuration, the cluster, a place for clones, and printing.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -91,6 +91,20 @@ impl Session {
             )));
         }
         Ok(found)
+    }
+
+    /// The same; with a checkout in place of the repository the one sync that it is of.
+    pub fn syncs_for(&self, only: Option<&str>, local: Option<&Path>) -> Result<Vec<Arc<SyncConfig>>, CliError> {
+        let syncs = self.syncs(only)?;
+        if local.is_none() || syncs.len() == 1 {
+            return Ok(syncs);
+        }
+        let known: Vec<&str> = syncs.iter().map(|sync| sync.name.as_str()).collect();
+        Err(CliError::Text(format!(
+            "--local stands for the repository of one sync, and {} has {}; name one by --sync",
+            self.file.display(),
+            if known.is_empty() { "none".into() } else { known.join(", ") }
+        )))
     }
 
     /// The agent's own objects. `more` are syncs that left the configuration.

@@ -113,7 +113,10 @@ impl Discovery {
             None if self.stale.contains(&(gk.group.to_string(), version.to_owned())) => {
                 Scope::Unreachable(format!("the APIService {version}.{} is not available", gk.group))
             }
-            None => Scope::Missing,
+            None => match self.kinds.get(gk) {
+                Some(served) => Scope::OtherVersions(served.iter().map(|one| one.version.clone()).collect()),
+                None => Scope::Missing,
+            },
         }
     }
 

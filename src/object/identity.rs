@@ -118,8 +118,10 @@ impl fmt::Display for Origin {
 pub enum Scope {
     Namespaced,
     Cluster,
-    /// No such kind, in this version.
+    /// No such kind.
     Missing,
+    /// The kind is served, in these versions, and not in this one.
+    OtherVersions(Vec<String>),
     /// The API that serves the kind does not answer, so nothing is known of it.
     Unreachable(String),
 }

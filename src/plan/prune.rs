@@ -206,13 +206,14 @@ pub(super) fn guard(facts: &Facts<'_>, plan: &mut Plan) {
     };
     // What the commit adds must not hide how much it removes.
     let settled = facts.inventory.values().filter(|recorded| !recorded.fresh).count();
-    let unsettled = going.iter().filter(|id| facts.inventory.get(**id).is_some_and(|recorded| recorded.fresh)).count();
+    // What goes counts in any case: also what is replaced and was never applied by the sync.
+    let unsettled = going.iter().filter(|id| facts.inventory.get(**id).is_none_or(|recorded| recorded.fresh)).count();
     let total = settled + unsettled;
     let percent = usize::from(facts.prune.max_percent);
     let mut reason = if prune == 0 {
         return;
     } else if facts.desired.is_empty() {
-        format!("the commit declares no object at all; all {prune} of this sync would be deleted")
+        format!("the commit declares no object at all, and would delete {prune} of {total} objects")
     } else if prune > ALWAYS_ALLOWED && prune * 100 > percent * settled {
         let of = if unsettled == 0 { String::new() } else { format!(" of the {settled} that were there before") };
         format!(

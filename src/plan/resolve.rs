@@ -25,6 +25,44 @@ pub struct Resolved {
     pub notes: Vec<Problem>,
 }
 
+/// The kinds that CRDs among manifests define.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Definitions(BTreeMap<GroupKind, Definition>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Definition {
+    namespaced: bool,
+    /// Empty where it does not say.
+    versions: Vec<String>,
+}
+
+impl Definitions {
+    #[must_use]
+    pub fn of<'a>(manifests: impl IntoIterator<Item = &'a Arc<Manifest>>) -> Self {
+        let defines = |manifest: &Arc<Manifest>| {
+            let (gk, namespaced) = manifest.defines()?;
+            Some((gk, Definition { namespaced, versions: manifest.serves() }))
+        };
+        Self(manifests.into_iter().filter_map(defines).collect())
+    }
+
+    /// The scope of a kind in a version once they are applied; `served` is what the API server says now.
+    #[must_use]
+    pub fn scope(&self, gk: &GroupKind, version: &str, served: Scope) -> Scope {
+        match self.0.get(gk) {
+            None => served,
+            Some(Definition { versions, .. }) if !versions.is_empty() && !versions.iter().any(|one| one == version) => {
+                Scope::OtherVersions(versions.clone())
+            }
+            Some(Definition { namespaced, .. }) => match served {
+                Scope::Missing | Scope::OtherVersions(_) if *namespaced => Scope::Namespaced,
+                Scope::Missing | Scope::OtherVersions(_) => Scope::Cluster,
+                served => served,
+            },
+        }
+    }
+}
+
 /// Gives every manifest its namespace: its own, else `target`, else `default`; none where the
 /// kind is cluster-scoped. `scope` answers for a kind in a version. What is the agent's own is refused.
 #[must_use]
@@ -35,16 +73,12 @@ pub fn resolve(
     reserved: &Reserved,
     scope: &dyn Fn(&GroupKind, &str) -> Scope,
 ) -> Resolved {
-    let defined: BTreeMap<GroupKind, bool> = manifests.iter().filter_map(|manifest| manifest.defines()).collect();
+    let defined = Definitions::of(manifests);
     let mut resolved = Resolved::default();
     let mut seen: BTreeMap<ObjectId, Arc<Manifest>> = BTreeMap::new();
     for manifest in manifests {
         let gk = &manifest.id.gk;
-        let answer = match (scope(gk, &manifest.version), defined.get(gk)) {
-            (Scope::Missing, Some(true)) => Scope::Namespaced,
-            (Scope::Missing, Some(false)) => Scope::Cluster,
-            (answer, _) => answer,
-        };
+        let answer = defined.scope(gk, &manifest.version, scope(gk, &manifest.version));
         match place(manifest, target, &answer) {
             Err(message) => resolved.problems.push(problem(manifest, message)),
             Ok(placed) => {
@@ -91,6 +125,12 @@ fn place(manifest: &Arc<Manifest>, target: Option<&str>, scope: &Scope) -> Resul
             "the cluster has no kind {} in {}; install its CRD, or put it into this commit, or correct apiVersion",
             manifest.id.gk.kind,
             manifest.api_version()
+        )),
+        (Scope::OtherVersions(served), _) => Err(format!(
+            "the kind {} is not served in version {}, but in {}; correct apiVersion, or the versions of its CRD",
+            manifest.id.gk,
+            manifest.version,
+            served.join(", ")
         )),
         (Scope::Unreachable(why), _) => Err(format!("the API of {} does not answer: {why}", manifest.api_version())),
     }
@@ -187,5 +227,32 @@ mod tests {
         ]);
         assert_eq!(all.problems, []);
         assert_eq!(all.desired[0].manifest.id.namespace.as_deref(), Some("shop"));
+    }
+
+    #[test]
+    fn a_version_that_is_not_served_is_an_error_that_names_those_which_are() {
+        let crd = manifest(
+            2,
+            json!({
+                "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "xs.e.com"},
+                "spec": {"group": "e.com", "names": {"kind": "X"}, "scope": "Namespaced", "versions": [
+                    {"name": "v1", "served": false}, {"name": "v2", "served": true}, {"name": "v3", "served": true}]},
+            }),
+        );
+        let of = |version: &str| {
+            manifest(1, json!({"apiVersion": format!("e.com/{version}"), "kind": "X", "metadata": {"name": version}}))
+        };
+        let all = resolved(&[of("v1"), of("v2"), crd]);
+        assert_eq!(all.desired.len(), 2);
+        let text = all.problems[0].to_string();
+        assert!(text.contains("X.e.com is not served in version v1, but in v2, v3"), "{text}");
+        // The API server has only an older one yet.
+        let served = |_: &GroupKind, version: &str| match version {
+            "v1" => Scope::Namespaced,
+            _ => Scope::OtherVersions(vec!["v1".into()]),
+        };
+        let reserved = Reserved::new("shop".into(), []);
+        let alone = resolve(&[of("v1"), of("v2")], None, &DigestKey::new([0; 32]), &reserved, &served);
+        assert_eq!((alone.desired.len(), alone.problems.len()), (1, 1));
     }
 }

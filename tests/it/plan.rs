@@ -79,7 +79,7 @@ fn a_plan_tells_that_the_guard_would_hold() {
         site.repo.remove(&format!("{number}.yaml"));
     }
     site.repo.commit_all("seven less");
-    let plan = site.cli(&["plan"]).expect_code(2);
+    let plan = site.cli(&["plan"]).expect_code(4);
     assert!(plan.stdout.contains("7 of 8") && plan.stdout.contains("driftless approve shop"), "{}", plan.stdout);
 }
 

@@ -22,6 +22,8 @@ pub(in crate::cli) struct SyncPlan {
     pub replace: usize,
     pub prune: usize,
     pub unchanged: usize,
+    /// Objects that could not be read, so that nothing is known of them.
+    pub unread: usize,
     /// Steps that change something, or refuse to.
     pub steps: Vec<PlannedStep>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,6 +97,7 @@ impl SyncPlan {
                 }
                 Verb::Refuse => match &step.reason {
                     Reason::Unreadable { why } => {
+                        self.unread += 1;
                         self.notes.push(format!("{} was not compared: {why}", step.id));
                         continue;
                     }
