@@ -121,11 +121,13 @@ pub struct Managers {
 }
 
 impl Managers {
-    /// Whose a field manager is: by the configuration before the lists that ship, and in either by
-    /// controllers before people, since what a controller adds is left alone.
+    /// Whose a field manager is: by the configuration before the lists that ship, and there by its
+    /// controllers first, since what these add is left alone.
     #[must_use]
     pub fn client(&self, name: &str) -> Client {
-        if name == names::FIELD_MANAGER || self.controllers.iter().any(|pattern| pattern.matches(name)) {
+        // Whatever anybody configures, what is ours, and what nobody recorded, is no person's.
+        let fixed = name == names::UNRECORDED || name == names::FIELD_MANAGER || name == names::INITIAL_MANAGER;
+        if fixed || self.controllers.iter().any(|pattern| pattern.matches(name)) {
             Client::Controller
         } else if self.people.iter().any(|pattern| pattern.matches(name)) || shipped(&PEOPLE, name) {
             Client::Person
@@ -218,6 +220,9 @@ mod tests {
         assert_eq!(managers.client("my-operator"), Client::Person);
         assert_eq!(managers.client("node-fetch"), Client::Controller);
         assert_eq!(managers.client("x"), Client::Controller);
-        assert_eq!(managers.client("driftless"), Client::Controller, "whatever anybody writes");
+        let everybody = Managers { people: patterns(&["*"]), ..Managers::default() };
+        for name in ["driftless", "driftless-initial", "before-first-apply"] {
+            assert_eq!(everybody.client(name), Client::Controller, "{name}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What people add by hand and git does not declare: drift like any other, seen from the watch. The cycles of
 //! these syncs come once a day.
 
+mod kubectl;
 mod policy;
 mod siblings;
 mod told;
