@@ -20,4 +20,5 @@ pub use ignored::{trial, without_ignored};
 pub use inventory::{Parent, ParentError, Piece, Stored, TooLarge};
 pub use leftover::leftovers;
 pub use object::{body, explain};
+pub use owners::taking;
 pub use prune::{Patience, prune};

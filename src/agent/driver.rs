@@ -73,7 +73,12 @@ impl Driver {
             Ok(parent) => parent,
             Err(ending) => return ending,
         };
-        let cluster = match self.context.cluster.impersonating(self.config.service_account.as_ref()) {
+        let cluster = match self
+            .context
+            .cluster
+            .knowing(&self.config.managers)
+            .impersonating(self.config.service_account.as_ref())
+        {
             Ok(cluster) => cluster,
             Err(error) => return Some(self.fail(&name, &error.to_string(), led)),
         };

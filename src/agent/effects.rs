@@ -327,6 +327,7 @@ impl Worker {
             cluster: &cluster,
             discovery: &self.discovery,
             set_id: &self.set_id,
+            drift: self.config.drift,
             atomic: self.config.atomic,
             timeout: self.config.timeout,
             stop: interrupt,

@@ -9,7 +9,7 @@ use super::effects::Worker;
 use super::translate;
 use crate::apply::{Job, body};
 use crate::cluster::{DryRun, Resource, reduce};
-use crate::object::blame;
+use crate::object::{Observed, additions, blame, names};
 use crate::plan::{AppliedObject, ApplyResult, Desired, Obstacle, Plan, Problem, Step};
 use crate::reconcile::{Audited, Examined};
 
@@ -21,14 +21,21 @@ impl Worker {
         let live = match self.resource(desired).await {
             Some(resource) => {
                 let live = self.cluster.read(id, &resource).await.map_err(|error| error.to_string())?;
-                live.map(|live| (reduce(&id.gk, resource.namespaced, &live, jiff::Timestamp::now()), live))
+                let now = jiff::Timestamp::now();
+                let managers = self.cluster.managers();
+                live.map(|live| (reduce(&id.gk, resource.namespaced, &live, managers, now), live))
             }
             // A kind that is not served has no objects.
             None => None,
         };
         let wanted = body(desired, &self.set_id, live.as_ref().map(|(_, live)| live));
         let blame = blame(&wanted, live.as_ref().map(|(_, live)| live), secret);
-        Ok(Examined { live: live.and_then(|(observed, _)| observed), blame })
+        let Some((observed, live)) = live else { return Ok(Examined { live: None, blame }) };
+        let additions = additions(&id.gk, &live, self.cluster.managers(), Some(&wanted));
+        // What is declared, an apply takes by itself. What is shared goes with the next commit.
+        let takeover = !additions.is_empty() || names::is_in_no_set(&live);
+        let live_now = observed.map(|observed| Observed { takeover: observed.takeover && takeover, ..observed });
+        Ok(Examined { live: live_now, blame: blame.with(&additions, &live, secret) })
     }
 
     /// Applies one object, as a commit would. What it depends on was healthy when it was applied first, so
@@ -43,6 +50,7 @@ impl Worker {
             cluster: &cluster,
             discovery: &self.discovery,
             set_id: &self.set_id,
+            drift: self.config.drift,
             atomic: false,
             timeout: self.config.timeout,
             stop: interrupt,
@@ -54,7 +62,15 @@ impl Worker {
                 || Problem { object: Some(id.clone()), ..Problem::general("nothing was declared to be applied") };
             let problem = (!interrupt.is_cancelled()).then(nothing);
             let obstacle = problem.as_ref().map(|_| Obstacle::Other);
-            return AppliedObject { id, uid: None, result: ApplyResult::Skipped, live: None, problem, obstacle };
+            return AppliedObject {
+                id,
+                uid: None,
+                result: ApplyResult::Skipped,
+                live: None,
+                problem,
+                obstacle,
+                removed: Vec::new(),
+            };
         };
         if !outcome.result.succeeded() {
             self.doubt_discovery();
@@ -79,7 +95,8 @@ impl Worker {
         if version(&live) != version(&asked.object) {
             return Audited::Unknown;
         }
-        if same_content(&live, &asked.object) { Audited::Same } else { Audited::Differs }
+        let added = || !additions(&id.gk, &live, self.cluster.managers(), Some(&wanted)).is_empty();
+        if same_content(&live, &asked.object) && !added() { Audited::Same } else { Audited::Differs }
     }
 
     /// Tells what became of an object, and lets the watches know it before they see it.

@@ -23,6 +23,7 @@ pub(super) fn applied(sync: &Arc<str>, outcome: &AppliedObject, again: bool) -> 
         result: outcome.result,
         error: outcome.problem.clone(),
         again,
+        drifted: outcome.live.as_ref().is_some_and(|live| live.added().is_some()),
     }
 }
 

@@ -13,11 +13,12 @@ use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{ApiError, Cluster, Discovery, Resource};
+use crate::config::DriftPolicy;
 use crate::object::{Health, ObjectId};
 use crate::plan::{AppliedObject, ApplyResult, Obstacle, Plan, Problem, Schedule, Step};
 
 use super::error::ApplyError;
-use super::object::apply_one;
+use super::object::{Written, apply_one};
 use super::wait::{Looked, Looks};
 
 /// Objects that are applied at once.
@@ -30,6 +31,8 @@ pub struct Job<'a> {
     pub discovery: &'a RwLock<Arc<Discovery>>,
     /// The sync's `ApplySet` id.
     pub set_id: &'a str,
+    /// Whether an apply removes what people have added.
+    pub drift: DriftPolicy,
     /// Ask about every object first, and write nothing if any is refused.
     pub atomic: bool,
     /// How long to wait for what an object depends on.
@@ -156,12 +159,13 @@ impl Job<'_> {
             let why = format!("the cluster has no kind {kind} in {}", desired.manifest.api_version());
             return Some(failed(step, why));
         };
-        let outcome = apply_one(self.cluster, step, desired, &resource, self.set_id, self.stop).await;
+        let outcome = apply_one(self, step, desired, &resource).await;
         Some(match outcome {
             Err(ApplyError::Stopped) => return None,
-            Ok((result, live)) => {
+            Ok(Written { result, live, removed }) => {
                 let uid = Some(Arc::clone(&live.uid));
-                AppliedObject { id: step.id.clone(), uid, result, live: Some(live), problem: None, obstacle: None }
+                let (id, live) = (step.id.clone(), Some(live));
+                AppliedObject { id, uid, result, live, problem: None, obstacle: None, removed }
             }
             Err(error) => {
                 if matches!(error.cause(), Some(ApiError::Unreachable(_) | ApiError::Timeout(_))) {
@@ -191,7 +195,15 @@ fn outcome(step: &Step, result: ApplyResult, message: String) -> AppliedObject {
     let problem = Problem { message, ..step.problem() }.clipped();
     let uid = step.live.as_ref().map(|live| Arc::clone(&live.uid));
     let obstacle = Some(Obstacle::Other);
-    AppliedObject { id: step.id.clone(), uid, result, live: None, problem: Some(problem), obstacle }
+    AppliedObject {
+        id: step.id.clone(),
+        uid,
+        result,
+        live: None,
+        problem: Some(problem),
+        obstacle,
+        removed: Vec::new(),
+    }
 }
 
 pub(super) fn failed(step: &Step, message: String) -> AppliedObject {

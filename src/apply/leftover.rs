@@ -3,19 +3,25 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::cluster::{taken, unite};
-use crate::object::{GroupKind, names};
+use crate::cluster::{Taking, taken};
+use crate::object::{GroupKind, Managers, is_leaf, unite};
 
-/// Takes out of the answer to a dry-run apply what only those managers own whose entries are taken
-/// over before a real one. Gives the JSON patch that makes the live object so, whose dry-run then
-/// shows what the server puts in place of it (defaults); `None` when there is nothing of that kind.
+/// Takes out of the answer to a dry-run apply what only those managers own whose fields are taken over
+/// before a real one. Gives the JSON patch that makes the live object so, whose dry-run then shows what
+/// the server puts in place of it (defaults); `None` when there is nothing of that kind.
 #[must_use]
-pub fn leftovers(gk: &GroupKind, before: &Value, after: &mut Value) -> Option<Value> {
-    let adopted = names::is_in_no_set(before);
+pub fn leftovers(
+    gk: &GroupKind,
+    before: &Value,
+    after: &mut Value,
+    managers: &Managers,
+    taking: Taking,
+) -> Option<Value> {
     let (mut goes, mut kept) = (json!({}), json!({}));
-    for entry in after.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten() {
+    let metadata = after["metadata"].clone();
+    for entry in metadata.get("managedFields").and_then(Value::as_array).into_iter().flatten() {
         let mut entry = entry.clone();
-        unite(&mut goes, &taken(gk, &mut entry, adopted));
+        unite(&mut goes, &taken(gk, &metadata, &mut entry, managers, taking));
         unite(&mut kept, &entry["fieldsV1"]);
     }
     let whole = after.clone();
@@ -69,10 +75,6 @@ fn prune(value: &mut Value, taken: &Value, kept: Option<&Value>) {
     }
 }
 
-fn is_leaf(set: &Value) -> bool {
-    set.as_object().is_none_or(|fields| fields.keys().all(|key| key == "."))
-}
-
 fn is_bare(value: &Value) -> bool {
     value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty)
 }
@@ -118,6 +120,13 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::names;
+
+    fn leftovers(gk: &GroupKind, before: &Value, after: &mut Value) -> Option<Value> {
+        let ours = before.pointer("/metadata/labels").is_some_and(|labels| labels.get(names::PART_OF).is_some());
+        let taking = if ours { Taking::Additions } else { Taking::Adopt };
+        super::leftovers(gk, before, after, &Managers::default(), taking)
+    }
 
     fn any() -> GroupKind {
         GroupKind { group: "example.com".into(), kind: "Thing".into() }

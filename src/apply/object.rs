@@ -1,16 +1,16 @@
 //! Applying one object: what is sent, and what becomes of a refusal.
 
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{ApiError, Cluster, Resource};
 use crate::config::PrunePolicy;
-use crate::object::{Observed, names};
+use crate::object::{FieldChange, Observed, names};
 use crate::plan::{ApplyResult, Desired, Replaceable, Step, Verb, may_replace};
 
+use super::Job;
 use super::error::ApplyError;
 use super::ignored::ignored;
-use super::owners::{may_be_adopted, write};
+use super::owners::{may_yet_be_applied, write};
 use super::replace::{prove, replace, takes_claims};
 use super::shown::shown;
 
@@ -33,24 +33,34 @@ pub fn body(desired: &Desired, set_id: &str, live: Option<&Value>) -> Value {
     object
 }
 
-/// Applies one object. The result tells whether the live object is another than before.
+/// One object that was applied.
+pub(super) struct Written {
+    /// Whether the live object is another than before.
+    pub result: ApplyResult,
+    pub live: Observed,
+    /// What others had added and the apply removed.
+    pub removed: Vec<FieldChange>,
+}
+
+/// Applies one object.
 pub(super) async fn apply_one(
-    cluster: &Cluster,
+    job: &Job<'_>,
     step: &Step,
     desired: &Desired,
     resource: &Resource,
-    set_id: &str,
-    cancelled: &CancellationToken,
-) -> Result<(ApplyResult, Observed), ApplyError> {
+) -> Result<Written, ApplyError> {
+    let Job { cluster, set_id, drift, stop, .. } = *job;
     if step.verb == Verb::Replace {
-        return replace(cluster, step, desired, resource, set_id, cancelled).await.map_err(|error| match error {
+        let replaced = replace(cluster, step, desired, resource, set_id, stop).await;
+        let (result, live) = replaced.map_err(|error| match error {
             ApplyError::Api(error) => ApplyError::Api(shown(error, desired)),
             other => other,
-        });
+        })?;
+        return Ok(Written { result, live, removed: Vec::new() });
     }
     let refusal = |error| refusal(cluster, step, desired, resource, set_id, error);
-    match write(cluster, step, desired, resource, set_id).await {
-        Ok(applied) => Ok((compare(step, &applied.live), applied.live)),
+    match write(cluster, step, desired, resource, set_id, drift).await {
+        Ok((applied, removed)) => Ok(Written { result: compare(step, &applied.live), live: applied.live, removed }),
         Err(ApplyError::Api(error)) => Err(refusal(error).await),
         Err(ApplyError::CoOwned { cause, error }) => {
             let cause = match *cause {
@@ -111,7 +121,7 @@ pub async fn explain(
     set_id: &str,
     error: ApiError,
 ) -> Result<Option<Replaceable>, String> {
-    if may_be_adopted(cluster, step, desired, resource, set_id, &error).await {
+    if may_yet_be_applied(cluster, step, desired, resource, set_id, &error).await {
         return Ok(None);
     }
     match refusal(cluster, step, desired, resource, set_id, error).await {

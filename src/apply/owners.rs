@@ -2,58 +2,71 @@
 //! only what its own manager owned before (KEP-555), so these fields become ours first. If the apply
 //! then fails, everybody owns again what they owned before: an object that git does not get is not ours.
 
-use crate::cluster::{ApiError, Applied, Cluster, DryRun, Resource, Taken};
+use crate::cluster::{ApiError, Applied, Cluster, DryRun, Resource, Taken, Taking};
+use crate::config::DriftPolicy;
+use crate::object::{FieldChange, Observed};
 use crate::plan::{Desired, Step};
 
 use super::body;
 use super::error::ApplyError;
 use super::ignored::{trial, write as write_alone};
 
-/// Applies an object, and takes over of it what an apply takes over.
+/// Which fields of others an apply of a live object takes over first, where there may be such. Additions go
+/// where drift is healed; what stands in the way of git goes in any case, once the server refuses it.
+#[must_use]
+pub fn taking(live: &Observed, is_drift: bool, drift: DriftPolicy) -> Option<Taking> {
+    match (&live.part_of, live.added()) {
+        _ if !live.takeover => None,
+        (None, _) => Some(if is_drift { Taking::Again } else { Taking::Adopt }),
+        (Some(_), Some(_)) if drift == DriftPolicy::Heal => Some(Taking::Additions),
+        (Some(_), _) => Some(Taking::Shared),
+    }
+}
+
+/// Applies an object, and takes over of it what an apply takes over. With what others had added to it,
+/// and what is removed by that.
 pub(super) async fn write(
     cluster: &Cluster,
     step: &Step,
     desired: &Desired,
     resource: &Resource,
     set_id: &str,
-) -> Result<Applied, ApplyError> {
+    drift: DriftPolicy,
+) -> Result<(Applied, Vec<FieldChange>), ApplyError> {
     let mut taken = None;
-    if let Some(live) = step.live.as_ref().filter(|live| live.takeover) {
-        // An object that is ours already is drift, which is not to wait for one more request.
-        if live.part_of.is_none() {
-            try_to_adopt(cluster, step, desired, resource, set_id).await?;
-        }
-        taken = take_over(cluster, step, resource).await?;
+    let declared = || body(desired, set_id, None);
+    if let Some(taking) = step.live.as_ref().and_then(|live| taking(live, step.reason.is_drift(), drift)) {
+        try_to_apply(cluster, step, desired, resource, set_id).await?;
+        taken = cluster.take_over(&step.id, resource, taking, &declared()).await?;
     }
     let mut outcome = write_alone(cluster, desired, resource, set_id).await;
-    if step.live.is_some() && matches!(&outcome, Err(ApplyError::Api(error)) if error.is_about_port_names()) {
-        match cluster.take_over_ports(&step.id, resource).await {
-            Ok(ports) => {
-                taken = match taken {
-                    Some(before) => Some(before.and(ports)),
-                    None => ports,
-                };
-                outcome = write_alone(cluster, desired, resource, set_id).await;
+    if let Err(ApplyError::Api(error)) = &outcome
+        && step.live.is_some()
+        && error.immutable_fields().is_none()
+    {
+        let objections = error.objections();
+        if !objections.is_empty() {
+            match cluster.take_over_what_excludes(&step.id, resource, &declared(), &objections).await {
+                Ok(None) => {}
+                Ok(Some(more)) => {
+                    taken = Some(match taken {
+                        Some(before) => before.and(Some(more)),
+                        None => more,
+                    });
+                    outcome = write_alone(cluster, desired, resource, set_id).await;
+                }
+                Err(error) => outcome = Err(error.into()),
             }
-            Err(error) => outcome = Err(error.into()),
         }
     }
     match (outcome, taken) {
         (Err(cause), Some(taken)) => Err(given_back(cluster, step, desired, resource, &taken, cause).await),
-        (outcome, _) => outcome,
+        (outcome, taken) => Ok((outcome?, taken.map(|taken| taken.removed).unwrap_or_default())),
     }
 }
 
-async fn take_over(cluster: &Cluster, step: &Step, resource: &Resource) -> Result<Option<Taken>, ApplyError> {
-    match cluster.take_over(&step.id, resource).await {
-        // Somebody wrote in between; once more on what they wrote.
-        Err(error) if error.is_conflict() => Ok(cluster.take_over(&step.id, resource).await?),
-        other => Ok(other?),
-    }
-}
-
-/// Finds out whether an object that is in no set yet can be adopted.
-async fn try_to_adopt(
+/// Finds out whether an object can be applied of which others own fields that are to be ours first.
+async fn try_to_apply(
     cluster: &Cluster,
     step: &Step,
     desired: &Desired,
@@ -64,17 +77,17 @@ async fn try_to_adopt(
     let live = if ignores { cluster.read(&step.id, resource).await? } else { None };
     let tried = trial(desired, set_id, live.as_ref());
     match cluster.apply(&step.id, resource, &tried, DryRun::Yes).await {
-        Err(refused) if !may_be_adopted(cluster, step, desired, resource, set_id, &refused).await => {
+        Err(refused) if !may_yet_be_applied(cluster, step, desired, resource, set_id, &refused).await => {
             Err(refused.into())
         }
         _ => Ok(()),
     }
 }
 
-/// Whether an object may be adopted although a dry run of its apply is refused. That cannot show a
-/// takeover with the apply after it: what is refused may be a field that goes with the takeover, where
-/// the object as git has it would be admitted.
-pub(super) async fn may_be_adopted(
+/// Whether an object may be applied although a dry run of that is refused. It cannot show a takeover with
+/// the apply after it: what is refused may be a field that goes with the takeover, where the object as git
+/// has it would be admitted.
+pub(super) async fn may_yet_be_applied(
     cluster: &Cluster,
     step: &Step,
     desired: &Desired,
@@ -82,7 +95,7 @@ pub(super) async fn may_be_adopted(
     set_id: &str,
     refused: &ApiError,
 ) -> bool {
-    let takes = step.live.as_ref().is_some_and(|live| live.takeover && live.part_of.is_none());
+    let takes = step.live.as_ref().is_some_and(|live| live.takeover || !refused.objections().is_empty());
     if !takes || !refused.is_definite() || refused.denied().is_some() || refused.immutable_fields().is_some() {
         return false;
     }

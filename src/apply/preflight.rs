@@ -12,7 +12,7 @@ use super::carry_out::{AT_ONCE, Job, refused_by, skipped};
 use super::error::ApplyError;
 use super::ignored::trial;
 use super::object::refusal;
-use super::owners::may_be_adopted;
+use super::owners::may_yet_be_applied;
 use super::replace::prove;
 
 impl Job<'_> {
@@ -39,7 +39,9 @@ impl Job<'_> {
         let object = trial(desired, self.set_id, live.as_ref());
         match self.cluster.apply(&step.id, resource, &object, DryRun::Yes).await {
             Ok(_) => Ok(()),
-            Err(error) if may_be_adopted(self.cluster, step, desired, resource, self.set_id, &error).await => Ok(()),
+            Err(error) if may_yet_be_applied(self.cluster, step, desired, resource, self.set_id, &error).await => {
+                Ok(())
+            }
             Err(error) => Err(refusal(self.cluster, step, desired, resource, self.set_id, error).await),
         }
     }

@@ -36,7 +36,8 @@ pub(super) async fn prove(
 ) -> Result<(Replaceable, Observed), ApplyError> {
     let id = &desired.manifest.id;
     let Some(live) = cluster.read(id, resource).await? else { return Err(ApplyError::Changed) };
-    let now = reduce(&id.gk, resource.namespaced, &live, Timestamp::now()).ok_or(ApplyError::Changed)?;
+    let now =
+        reduce(&id.gk, resource.namespaced, &live, cluster.managers(), Timestamp::now()).ok_or(ApplyError::Changed)?;
     let object = without_own_addresses(&id.gk, body(desired, set_id, None), &live);
     match cluster.try_create(resource, id.namespace.as_deref(), &object).await {
         Err(error) if error.is_already_exists() => {

@@ -20,7 +20,10 @@ use crate::agent::read_parents;
 use crate::apply::Parent;
 use crate::cluster::{Cluster, Discovery, reduce, with_causes};
 use crate::config::SyncConfig;
-use crate::object::{DigestKey, Entry, Health, HealthStatus, ObjectId, Observed, Origin, entries};
+use crate::object::{
+    DigestKey, Entry, FieldChange, Health, HealthStatus, Managers, ObjectId, Observed, Origin, additions, blame,
+    entries,
+};
 use crate::plan::{Commit, Contest, Desired, Drift, Phase, resolve};
 use state::State;
 
@@ -46,6 +49,9 @@ struct Explained {
     exists: Option<bool>,
     health: Health,
     managers: Vec<Manager>,
+    /// What people have added to it, which git does not declare.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    added: Vec<FieldChange>,
     /// The syncs that have it in their inventory: one, but for a moment in which it moves.
     syncs: Vec<Holder>,
 }
@@ -62,6 +68,10 @@ struct Manager {
     time: Option<Timestamp>,
     /// How many fields it owns.
     fields: usize,
+    /// It owns fields that git does not declare, and is known neither as a person's client nor as a
+    /// controller: they are left alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unknown: bool,
 }
 
 /// What one sync knows of the object.
@@ -82,6 +92,9 @@ struct Holder {
     state: State,
     /// The state, as a clause.
     reason: String,
+    /// What git declares.
+    #[serde(skip)]
+    declared: Option<Value>,
     /// Drift of this object, the newest last.
     drift: Vec<Drift>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,11 +141,15 @@ pub(super) async fn explain(common: &Common, options: &ExplainArguments) -> Resu
         let others = problems.iter().map(|problem| text::safe(problem));
         CliError::Text(std::iter::once(error).chain(others).collect::<Vec<_>>().join("; not looked at: "))
     })?;
-    let live = live(&cluster, &discovery, &id).await;
+    let holder_of =
+        |sync: &SyncConfig| parents.iter().any(|one| one.sync == sync.name && one.inventory.contains_key(&id));
+    let managers = session.config.syncs.iter().find(|sync| holder_of(sync)).map(|sync| Arc::clone(&sync.managers));
+    let managers = managers.unwrap_or_default();
+    let live = live(&cluster.knowing(&managers), &discovery, &id).await;
     let mut syncs = Vec::new();
     for parent in parents {
         if parent.inventory.contains_key(&id) {
-            syncs.push(holder(&session, &discovery, parent, &id, live.as_ref().ok()).await);
+            syncs.push(holder(&session, &discovery, parent, &id, live.as_ref().ok(), &managers).await);
         }
     }
     let (exists, health) = match &live {
@@ -145,9 +162,22 @@ pub(super) async fn explain(common: &Common, options: &ExplainArguments) -> Resu
     if let Err(why) = &live {
         problems.push(format!("cannot read the live {id}: {why}"));
     }
-    let whole = live.ok().and_then(|live| live.whole);
-    let managers = whole.iter().flat_map(entries).map(|entry| Manager::of(&entry)).collect();
-    let explained = Explained { object: id, exists, health, managers, syncs };
+    let live = live.ok();
+    let unknown: Vec<Arc<str>> =
+        live.iter().filter_map(|live| live.observed.as_ref()).flat_map(Observed::unknown_managers).cloned().collect();
+    let whole = live.and_then(|live| live.whole);
+    let is_unknown =
+        |entry: &Entry<'_>| entry.subresource.is_empty() && unknown.iter().any(|name| **name == *entry.manager);
+    let row = |entry: Entry<'_>| Manager { unknown: is_unknown(&entry), ..Manager::of(&entry) };
+    let rows = whole.iter().flat_map(entries).map(row).collect();
+    let secret = id.gk.is("", "Secret");
+    let added = whole.iter().flat_map(|live| {
+        let declared = syncs.iter().find_map(|holder| holder.declared.as_ref());
+        let added = additions(&id.gk, live, &managers, declared);
+        added.into_iter().map(|addition| addition.change(live, secret))
+    });
+    let added = added.collect();
+    let explained = Explained { object: id, exists, health, managers: rows, added, syncs };
     match common.output {
         Output::Json => print(&json(&explained)?)?,
         Output::Yaml => print(&yaml(&explained)?)?,
@@ -168,6 +198,7 @@ impl Manager {
             subresource: text::safe(entry.subresource),
             time: entry.time,
             fields: entry.count(),
+            unknown: false,
         }
     }
 }
@@ -179,7 +210,9 @@ async fn live(cluster: &Cluster, discovery: &Discovery, id: &ObjectId) -> Result
         return discovery.unreachable(&id.gk).map_or(Ok(none), Err);
     };
     let whole = cluster.read(id, resource).await.map_err(|error| with_causes(&error))?;
-    let observed = whole.as_ref().and_then(|object| reduce(&id.gk, resource.namespaced, object, Timestamp::now()));
+    let observed = whole
+        .as_ref()
+        .and_then(|object| reduce(&id.gk, resource.namespaced, object, cluster.managers(), Timestamp::now()));
     Ok(LiveObject { whole, observed })
 }
 
@@ -189,6 +222,7 @@ async fn holder(
     parent: Parent,
     id: &ObjectId,
     live: Option<&LiveObject>,
+    managers: &Managers,
 ) -> Holder {
     let config = session.config.syncs.iter().find(|sync| sync.name == parent.sync);
     let declared = match config {
@@ -200,10 +234,20 @@ async fn holder(
     };
     let recorded = parent.inventory.get(id).copied().unwrap_or_default();
     let desired = declared.as_ref().ok().and_then(|(_, desired)| desired.as_ref());
-    let (state, reason) = match live {
+    let (state, mut reason) = match live {
         Some(live) => state::state(&parent.id(), &recorded, live, desired),
         None => (State::Unknown, "the live object could not be read".into()),
     };
+    let value = desired.map(|desired| desired.manifest.to_value());
+    let whole = live.and_then(|live| live.whole.as_ref()).filter(|_| state == State::Drifted);
+    if let (Some(value), Some(whole)) = (&value, whole) {
+        let secret = id.gk.is("", "Secret");
+        let additions = additions(&id.gk, whole, managers, Some(value));
+        let blame = blame(value, Some(whole), secret).with(&additions, whole, secret);
+        if !blame.fields.is_empty() {
+            reason = format!("{reason}: {blame}");
+        }
+    }
     let manifest = match declared {
         Ok((commit, Some(desired))) => Declared::At { origin: desired.manifest.origin.clone(), commit },
         Ok((commit, None)) => Declared::Nowhere { commit },
@@ -228,6 +272,7 @@ async fn holder(
         manifest,
         state,
         reason,
+        declared: value,
         drift,
         contested: status.contested.into_iter().find(|contest| contest.object == *id),
     }

@@ -19,13 +19,13 @@ use super::render::read;
 use super::session::{json, others, overdue_since, print, yaml};
 use super::{CliError, Common, Output, Session};
 use crate::agent::{Takeable, bar_without_right, find_digest_key, read_parents};
-use crate::apply::{Parent, applyset_id, body, explain, leftovers, trial, without_ignored};
-use crate::cluster::{Cluster, Discovery, DryRun, Wanted};
-use crate::config::{Config, SyncConfig};
-use crate::object::{DigestKey, GroupKind, Scope, project};
+use crate::apply::{Parent, applyset_id, body, explain, leftovers, taking, trial, without_ignored};
+use crate::cluster::{ApiError, Cluster, Discovery, DryRun, Taking, Wanted};
+use crate::config::{Config, DriftPolicy, SyncConfig};
+use crate::object::{Addition, DigestKey, GroupKind, Scope, additions, blame, owned_siblings, project};
 use crate::plan::{
-    Approved, Declaration, Definitions, Facts, Inventory, Others, Problem, Provenance, Replaceables, Reserved,
-    Resolved, Step, Unsettled, diff, plan as decide, resolve, unorderable,
+    Approved, Declaration, Definitions, Facts, Inventory, ObjectDiff, Others, Problem, Provenance, Replaceables,
+    Reserved, Resolved, Step, Unsettled, diff, plan as decide, resolve, unorderable,
 };
 use crate::reconcile::RenderedCommit;
 
@@ -166,7 +166,7 @@ impl Survey {
         resolved: &Resolved,
         mut others: Others,
     ) -> Result<SyncPlan, CliError> {
-        let cluster = self.cluster.impersonating(sync.service_account.as_ref())?;
+        let cluster = self.cluster.knowing(&sync.managers).impersonating(sync.service_account.as_ref())?;
         let parent = self.parents.get(sync.name.as_str());
         let empty = Inventory::new();
         let inventory = parent.map_or(&empty, |parent| &parent.inventory);
@@ -214,7 +214,7 @@ impl Survey {
         let before = decide(&facts);
         let mut asked = Vec::new();
         for step in before.steps.iter().filter(|step| step.applies()) {
-            asked.push(self.ask(&cluster, step, &set_id));
+            asked.push(self.ask(&cluster, step, &set_id, sync.drift));
         }
         let mut answers: Vec<Answer<'_>> = futures::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
         // What can only be replaced shows with the answers, and the guard counts it.
@@ -238,8 +238,9 @@ impl Survey {
     }
 
     /// Finds out what applying one object would change.
-    async fn ask<'a>(&self, cluster: &Cluster, step: &'a Step, set_id: &str) -> Answer<'a> {
-        let answer = |difference, by_declaration| Answer { step, difference, by_declaration, replaceable: None };
+    async fn ask<'a>(&self, cluster: &Cluster, step: &'a Step, set_id: &str, drift: DriftPolicy) -> Answer<'a> {
+        let answer =
+            |difference, by_declaration| Answer { step, difference, by_declaration, replaceable: None, blame: None };
         let Some(desired) = &step.desired else { return answer(Ok(None), false) };
         let secret = desired.manifest.is_secret();
         let made = |by_declaration| answer(Ok(diff(None, Some(&body(desired, set_id, None)), secret)), by_declaration);
@@ -259,18 +260,43 @@ impl Survey {
         if let Some(before) = &mut before {
             without_ignored(desired, live.as_ref(), before);
         }
-        let by_content = |by_declaration| match &before {
-            Some(live) => answer(Ok(diff(Some(&project(live, &declared)), Some(&declared), secret)), by_declaration),
-            None => made(by_declaration),
+        let (gk, managers) = (&step.id.gk, cluster.managers());
+        let taking = step.live.as_ref().and_then(|live| taking(live, step.reason.is_drift(), drift));
+        let whole = live.as_ref().or(before.as_ref());
+        let added = |live| match taking {
+            Some(Taking::Additions) => additions(gk, live, managers, Some(&declared)),
+            _ => Vec::new(),
         };
-        let explained = async |error| match explain(cluster, step, desired, resource, set_id, error).await {
-            Ok(replaceable) => Answer { replaceable, ..by_content(false) },
-            Err(why) => answer(Err(why), false),
+        let blame = whole.filter(|_| step.reason.is_drift()).map(|live| {
+            let additions = additions(gk, live, managers, Some(&declared));
+            blame(&declared, Some(live), secret).with(&additions, live, secret)
+        });
+        let blame = blame.filter(|blame| !blame.fields.is_empty()).map(|blame| blame.to_string());
+        let answer = |difference, by_declaration| Answer { blame: blame.clone(), ..answer(difference, by_declaration) };
+        let by_content = |by_declaration, more: Vec<Addition>| match (&before, whole) {
+            (Some(live), Some(whole)) => {
+                let changed = diff(Some(&project(live, &declared)), Some(&declared), secret);
+                let mut without = whole.clone();
+                for addition in added(whole).iter().chain(&more) {
+                    addition.path.remove(&mut without);
+                }
+                let removed = diff(Some(whole), Some(&without), secret);
+                answer(Ok(both(changed, removed)), by_declaration)
+            }
+            _ => made(by_declaration),
+        };
+        let explained = async |error: ApiError| {
+            let siblings = whole.map(|live| owned_siblings(live, &declared, &error.objections())).unwrap_or_default();
+            match explain(cluster, step, desired, resource, set_id, error).await {
+                Ok(replaceable) => Answer { replaceable, ..by_content(false, siblings) },
+                Err(why) => answer(Err(why), false),
+            }
         };
         match cluster.apply(&step.id, resource, &asked, DryRun::Yes).await {
             Ok(mut applied) => {
-                let whole = live.as_ref().or(before.as_ref());
-                if let Some(change) = whole.and_then(|whole| leftovers(&step.id.gk, whole, &mut applied.object)) {
+                let takes = whole.zip(taking);
+                let left = takes.and_then(|(live, taking)| leftovers(gk, live, &mut applied.object, managers, taking));
+                if let Some(change) = left {
                     match cluster.try_change(&step.id, resource, &change).await {
                         Ok(object) => applied.object = object,
                         Err(error) => return explained(error).await,
@@ -279,10 +305,18 @@ impl Survey {
                 without_ignored(desired, live.as_ref(), &mut applied.object);
                 answer(Ok(diff(before.as_ref(), Some(&applied.object), secret)), false)
             }
-            Err(error) if error.denied().is_some() => by_content(true),
+            Err(error) if error.denied().is_some() => by_content(true, Vec::new()),
             // Its Namespace is created by the same commit.
-            Err(error) if error.is_not_found() => by_content(false),
+            Err(error) if error.is_not_found() => by_content(false, Vec::new()),
             Err(error) => explained(error).await,
         }
     }
+}
+
+/// What one change and another one make of an object.
+fn both(one: Option<ObjectDiff>, other: Option<ObjectDiff>) -> Option<ObjectDiff> {
+    let (Some(mut both), Some(other)) = (one.clone(), &other) else { return one.or(other) };
+    both.lines.extend(other.lines.iter().cloned());
+    both.fields.extend(other.fields.iter().cloned());
+    Some(both)
 }

@@ -22,6 +22,7 @@ use super::renew::{Connected, connected};
 use super::{ApiError, History, Leadership};
 use crate::config::ServiceAccount;
 use crate::limit::Limiter;
+use crate::object::Managers;
 
 /// Called after every answered or failed request: verb, HTTP status (`None`: no answer), time.
 pub type RequestHook = Arc<dyn Fn(&'static str, Option<u16>, Duration) + Send + Sync>;
@@ -80,6 +81,8 @@ pub struct Cluster {
     history: History,
     /// Clones share it, whoever they impersonate.
     lists: Limiter,
+    /// Who of those that write objects are people.
+    managers: Arc<Managers>,
 }
 
 /// As whom requests are made, other than as whoever the kubeconfig says.
@@ -122,7 +125,20 @@ impl Cluster {
             given_up: None,
             history: options.history.clone(),
             lists: Limiter::new(LISTS, LISTS_OF_ONE),
+            managers: Arc::default(),
         })
+    }
+
+    /// The same for a sync that tells people and controllers apart by these lists.
+    #[must_use]
+    pub fn knowing(&self, managers: &Arc<Managers>) -> Self {
+        Self { managers: Arc::clone(managers), ..self.clone() }
+    }
+
+    /// Who of those that write objects are people.
+    #[must_use]
+    pub fn managers(&self) -> &Managers {
+        &self.managers
     }
 
     /// The same server as another user: requests of a sync that names a service account. The API

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::Denied;
 use super::leadership::NotLeader;
+use crate::object::Objection;
 
 /// One field that the API server objects to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -170,15 +171,19 @@ impl ApiError {
         matches!(self, Self::Refused { code: 422, causes, .. } if causes.iter().any(|cause| cause.field == field))
     }
 
-    /// Whether two ports have the same name, or none where there are several: that of git beside one
-    /// that somebody else has set.
+    /// The fields that the server does not admit as the object has them (422): another field may be what
+    /// excludes them.
     #[must_use]
-    pub fn is_about_port_names(&self) -> bool {
-        let is_name = |field: &str| {
-            let list = field.strip_suffix("].name").and_then(|field| Some(field.rsplit_once('[')?.0));
-            list.and_then(|list| list.rsplit('.').next()) == Some("ports")
+    pub fn objections(&self) -> Vec<Objection> {
+        let Self::Refused { code: 422, causes, .. } = self else { return Vec::new() };
+        let excludes = |message: &str| {
+            ["may not", "more than", "one of", "exclusive", "must not"].iter().any(|words| message.contains(words))
         };
-        matches!(self, Self::Refused { code: 422, causes, .. } if causes.iter().any(|cause| is_name(&cause.field)))
+        let objection = |cause: &Cause| Objection {
+            field: cause.field.clone(),
+            exclusive: cause.reason == "FieldValueForbidden" || excludes(&cause.message),
+        };
+        causes.iter().filter(|cause| !cause.field.is_empty()).map(objection).collect()
     }
 
     /// The server would answer the same request in the same way again, as long as neither the object
@@ -247,13 +252,12 @@ mod tests {
     }
 
     #[test]
-    fn port_names_that_clash_are_told_from_other_refusals() {
-        for field in ["spec.ports[0].name", "spec.template.spec.containers[0].ports[1].name"] {
-            assert!(answer(422, "Duplicate value: \"http\"", field).is_about_port_names(), "{field}");
-        }
-        for field in ["spec.containers[0].name", "spec.ports[0].port", "metadata.name", "spec.ports"] {
-            assert!(!answer(422, "Duplicate value: \"http\"", field).is_about_port_names(), "{field}");
-        }
+    fn what_the_server_objects_to_tells_whether_another_field_excludes_it() {
+        let objections = |message| answer(422, message, "spec.a").objections();
+        let objection = |exclusive| [Objection { field: "spec.a".into(), exclusive }];
+        assert_eq!(objections("may not be specified when `value` is not empty"), objection(true));
+        assert_eq!(objections("Required value"), objection(false));
+        assert_eq!(answer(409, "may not", "spec.a").objections(), []);
     }
 
     #[test]

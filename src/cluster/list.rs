@@ -53,7 +53,7 @@ impl Cluster {
             };
             let now = Timestamp::now();
             let items = page.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-            objects.extend(items.iter().filter_map(|item| reduce(gk, resource.namespaced, item, now)));
+            objects.extend(items.iter().filter_map(|item| reduce(gk, resource.namespaced, item, self.managers(), now)));
             let metadata = |field: &str| page.get("metadata")?.get(field)?.as_str();
             match metadata("continue") {
                 Some(token) if !token.is_empty() => next = format!("&continue={}", query(token)),

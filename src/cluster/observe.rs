@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::client::Call;
 use super::health::health_of;
 use super::{ApiError, Cluster, Discovery, Followed, Live, Resource, has_health};
-use crate::object::{GroupKind, Health, ObjectId, Observed, Unreadable, names};
+use crate::object::{GroupKind, Health, Managers, ObjectId, Observed, Unreadable, names};
 
 pub(super) const JSON: &str = "application/json";
 pub(super) const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
@@ -234,7 +234,7 @@ impl Cluster {
         let accept = if has_health(&id.gk) { JSON } else { METADATA };
         let call = Call { verb: "get", method: Method::GET, path: resource.path(id), accept, body: None };
         match self.call(&call).await {
-            Ok(object) => Ok(reduce(&id.gk, resource.namespaced, &object, Timestamp::now())),
+            Ok(object) => Ok(reduce(&id.gk, resource.namespaced, &object, self.managers(), Timestamp::now())),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
@@ -302,14 +302,20 @@ fn missing<'a>(
 
 /// Reduces a live object, or its metadata alone, to what is kept of it.
 #[must_use]
-pub fn reduce(gk: &GroupKind, namespaced: bool, object: &Value, now: Timestamp) -> Option<Observed> {
+pub fn reduce(
+    gk: &GroupKind,
+    namespaced: bool,
+    object: &Value,
+    managers: &Managers,
+    now: Timestamp,
+) -> Option<Observed> {
     let metadata = object.get("metadata")?;
     let text = |field: &str| metadata.get(field).and_then(Value::as_str);
     let namespace = text("namespace").filter(|_| namespaced).map(Into::into);
     let id = ObjectId { gk: gk.clone(), namespace, name: text("name")?.into() };
     let state = if has_health(gk) { health_of(gk, object, now) } else { metadata_health(gk, object, now) };
     let finished = gk.is("batch", "Job") && is_finished(object);
-    Some(Observed { finished, ..Observed::from_metadata(id, metadata, state)? })
+    Some(Observed { finished, ..Observed::from_metadata(id, metadata, state, managers)? })
 }
 
 /// Whether a Job has run to its end (batch/v1: the conditions Complete and Failed are final).

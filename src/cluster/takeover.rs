@@ -4,20 +4,37 @@
 mod left;
 
 use http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::client::Call;
 use super::observe::JSON;
 use super::{ApiError, Cluster, Resource};
-use crate::object::{GroupKind, ObjectId, names};
+use crate::object::{
+    Addition, Client, FieldChange, FieldPath, GroupKind, Managers, ObjectId, Objection, additions, is_empty, names,
+    owned_siblings, released, take_paths, unite,
+};
 
 pub(super) const JSON_PATCH: &str = "application/json-patch+json";
 
-/// How often to try to give fields back while others write the object.
-const RETURNS: usize = 5;
+/// How often to try while others write the object.
+const ATTEMPTS: usize = 5;
+
+/// Which fields of others become ours before an apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taking {
+    /// The object is in no `ApplySet` yet: those of whoever kept it equal to a file before, and what
+    /// people have added.
+    Adopt,
+    /// It was in ours, and somebody took the label off: the same, but for the labels and annotations of people.
+    Again,
+    /// Of an object that is ours: what people have added, and what they share with us.
+    Additions,
+    /// Of an object that is ours: only what people share with us, so that it goes when it leaves git.
+    Shared,
+}
 
 /// Takes out of an entry of `managedFields` the fields that are to be ours.
-type Take = fn(&GroupKind, &mut Value) -> Value;
+type Take<'a> = &'a (dyn Fn(&mut Value) -> Value + Sync);
 
 /// Fields of others that have become ours, with what is needed to give them back.
 #[derive(Clone, Debug)]
@@ -26,27 +43,63 @@ pub struct Taken {
     before: Vec<Value>,
     /// The object's resource version afterwards.
     version: Value,
+    /// What the apply that follows removes of the object.
+    pub removed: Vec<FieldChange>,
 }
 
 impl Taken {
     /// Both takeovers of one object as one, of which `later` came second.
     #[must_use]
-    pub fn and(self, later: Option<Self>) -> Self {
-        let version = later.map_or(self.version, |later| later.version);
-        Self { version, ..self }
+    pub fn and(mut self, later: Option<Self>) -> Self {
+        if let Some(later) = later {
+            self.version = later.version;
+            self.removed.extend(later.removed);
+        }
+        self
     }
 }
 
 impl Cluster {
-    /// Makes the fields ours that `kubectl` owns of a live object, and if that is not in any `ApplySet`
-    /// yet, those of other agents too. Guarded by the resource version: if somebody writes in between,
-    /// nothing happens (409). `None`: there was nothing to take.
+    /// Makes fields of others ours, so that the apply of `declared` that follows removes what that does not
+    /// hold. Guarded by UID and resource version: if somebody writes in between, nothing happens (409).
+    /// `None`: there was nothing to take.
     ///
     /// # Errors
     /// The request fails, or is refused.
-    pub async fn take_over(&self, id: &ObjectId, resource: &Resource) -> Result<Option<Taken>, ApiError> {
+    pub async fn take_over(
+        &self,
+        id: &ObjectId,
+        resource: &Resource,
+        taking: Taking,
+        declared: &Value,
+    ) -> Result<Option<Taken>, ApiError> {
+        let mut tried = 1;
+        loop {
+            // Somebody may write in between, a controller its status for one: then once more on what they wrote.
+            match self.take_over_once(id, resource, taking, declared).await {
+                Err(error) if error.is_conflict() && tried < ATTEMPTS => tried += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn take_over_once(
+        &self,
+        id: &ObjectId,
+        resource: &Resource,
+        taking: Taking,
+        declared: &Value,
+    ) -> Result<Option<Taken>, ApiError> {
         let Some(live) = self.read(id, resource).await? else { return Ok(None) };
-        self.take_from(&live, id, resource, if names::is_in_no_set(&live) { of_agents } else { of_kubectl }).await
+        let (gk, managers) = (&id.gk, self.managers());
+        let metadata = live["metadata"].clone();
+        let take = |entry: &mut Value| taken(gk, &metadata, entry, managers, taking);
+        // What an adoption removes is shown by a plan; it is no drift.
+        let removed = match taking {
+            Taking::Additions => additions(gk, &live, managers, Some(declared)),
+            Taking::Adopt | Taking::Again | Taking::Shared => Vec::new(),
+        };
+        self.take_from(&live, id, resource, &take, &removed).await
     }
 
     /// Makes the fields ours again that were ignored once, guarded likewise.
@@ -54,17 +107,47 @@ impl Cluster {
     /// # Errors
     /// The request fails, or is refused.
     pub async fn take_back(&self, id: &ObjectId, resource: &Resource) -> Result<(), ApiError> {
-        self.take(id, resource, of_initial).await.map(drop)
+        let Some(live) = self.read(id, resource).await? else { return Ok(()) };
+        self.take_from(&live, id, resource, &of_initial, &[]).await.map(drop)
     }
 
-    /// Makes ports ours that others have set, guarded likewise. A port whose number or protocol
-    /// somebody changed is another list item, which is not ours. Beside the one that git declares
-    /// it has the same name, or none, and so the server refuses both.
+    /// Makes what stands in the way of declared fields ours, whoever owns it, guarded likewise: fields
+    /// that `declared` does not hold beside one of its own, where the server admits but one of them
+    /// (`value` and `valueFrom`), or that clash with it by name (ports, of which somebody has changed the
+    /// number, so that they are other items). `refused` are the fields to which the server objects, as
+    /// it writes them.
     ///
     /// # Errors
     /// The request fails, or is refused.
-    pub async fn take_over_ports(&self, id: &ObjectId, resource: &Resource) -> Result<Option<Taken>, ApiError> {
-        self.take(id, resource, ports).await
+    pub async fn take_over_what_excludes(
+        &self,
+        id: &ObjectId,
+        resource: &Resource,
+        declared: &Value,
+        refused: &[Objection],
+    ) -> Result<Option<Taken>, ApiError> {
+        let mut tried = 1;
+        loop {
+            // Somebody may write in between, a controller its status for one: then once more on what they wrote.
+            match self.take_siblings_once(id, resource, declared, refused).await {
+                Err(error) if error.is_conflict() && tried < ATTEMPTS => tried += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn take_siblings_once(
+        &self,
+        id: &ObjectId,
+        resource: &Resource,
+        declared: &Value,
+        refused: &[Objection],
+    ) -> Result<Option<Taken>, ApiError> {
+        let Some(live) = self.read(id, resource).await? else { return Ok(None) };
+        let removed = owned_siblings(&live, declared, refused);
+        let paths: Vec<&FieldPath> = removed.iter().map(|one| &one.path).collect();
+        let take = |entry: &mut Value| take_paths(entry, &paths);
+        self.take_from(&live, id, resource, &take, &removed).await
     }
 
     /// Gives back what was taken for an apply that did not succeed, so that everybody owns what they
@@ -73,21 +156,22 @@ impl Cluster {
     /// # Errors
     /// The request fails, or is refused.
     pub async fn give_back(&self, id: &ObjectId, resource: &Resource, taken: &Taken) -> Result<(), ApiError> {
-        let mut tried = 0;
+        let mut tried = 1;
         loop {
-            let Some(live) = self.read(id, resource).await? else { return Ok(()) };
-            let Some(change) = return_of(&live, taken) else { return Ok(()) };
-            tried += 1;
-            match self.change_owners(id, resource, &change).await {
-                Err(error) if error.is_conflict() && tried < RETURNS => {}
-                other => return other.map(drop),
+            // Somebody may write in between, a controller its status for one: then once more on what they wrote.
+            match self.give_back_once(id, resource, taken).await {
+                Err(error) if error.is_conflict() && tried < ATTEMPTS => tried += 1,
+                outcome => return outcome,
             }
         }
     }
 
-    async fn take(&self, id: &ObjectId, resource: &Resource, take: Take) -> Result<Option<Taken>, ApiError> {
-        let Some(live) = self.read(id, resource).await? else { return Ok(None) };
-        self.take_from(&live, id, resource, take).await
+    async fn give_back_once(&self, id: &ObjectId, resource: &Resource, taken: &Taken) -> Result<(), ApiError> {
+        let Some(live) = self.read(id, resource).await? else { return Ok(()) };
+        match return_of(&live, taken) {
+            Some(change) => self.change_owners(id, resource, &change).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     async fn take_from(
@@ -95,12 +179,15 @@ impl Cluster {
         live: &Value,
         id: &ObjectId,
         resource: &Resource,
-        take: Take,
+        take: Take<'_>,
+        removed: &[Addition],
     ) -> Result<Option<Taken>, ApiError> {
-        let Some(change) = takeover(&id.gk, live, take) else { return Ok(None) };
+        let Some(change) = takeover(live, take) else { return Ok(None) };
         let after = self.change_owners(id, resource, &change).await?;
         let version = after["metadata"]["resourceVersion"].clone();
-        Ok(Some(Taken { before: entries(live).cloned().collect(), version }))
+        let secret = id.gk.is("", "Secret");
+        let removed = removed.iter().map(|addition| addition.change(live, secret)).collect();
+        Ok(Some(Taken { before: entries(live).cloned().collect(), version, removed }))
     }
 
     async fn change_owners(&self, id: &ObjectId, resource: &Resource, change: &Value) -> Result<Value, ApiError> {
@@ -151,7 +238,7 @@ fn owners(live: &Value, entries: &[Value]) -> Value {
 }
 
 /// The JSON patch that moves fields of others into our own Apply entry.
-fn takeover(gk: &GroupKind, live: &Value, take: Take) -> Option<Value> {
+fn takeover(live: &Value, take: Take<'_>) -> Option<Value> {
     let metadata = live.get("metadata")?;
     let mut ours = None;
     let (mut kept, mut taken) = (Vec::new(), Vec::new());
@@ -161,7 +248,7 @@ fn takeover(gk: &GroupKind, live: &Value, take: Take) -> Option<Value> {
             ours = Some(entry);
             continue;
         }
-        let fields = take(gk, &mut entry);
+        let fields = take(&mut entry);
         if !is_empty(&fields) {
             taken.push((entry["apiVersion"].clone(), fields));
         }
@@ -185,67 +272,28 @@ fn is_ours(entry: &Value) -> bool {
     entry["manager"] == names::FIELD_MANAGER && entry["operation"] == "Apply" && entry.get("subresource").is_none()
 }
 
-fn is_empty(fields: &Value) -> bool {
-    fields.as_object().is_none_or(Map::is_empty)
-}
-
-/// Takes out of an entry of `managedFields` what is taken over when the object is applied.
-/// `adopted`: it is not in any `ApplySet` yet.
-pub(crate) fn taken(gk: &GroupKind, entry: &mut Value, adopted: bool) -> Value {
-    match names::is_taken_over(entry, adopted) {
-        true if entry["manager"] == left::UNRECORDED => left::split(gk, &mut entry["fieldsV1"]),
-        true => entry["fieldsV1"].take(),
-        false => Value::Null,
-    }
-}
-
-fn of_kubectl(gk: &GroupKind, entry: &mut Value) -> Value {
-    taken(gk, entry, false)
-}
-
-fn of_agents(gk: &GroupKind, entry: &mut Value) -> Value {
-    taken(gk, entry, true)
-}
-
-fn of_initial(_: &GroupKind, entry: &mut Value) -> Value {
-    if names::is_initial(entry) { entry["fieldsV1"].take() } else { Value::Null }
-}
-
-/// What another manager applies is declared somewhere, too, and stays its own.
-fn ports(_: &GroupKind, entry: &mut Value) -> Value {
-    let edited = entry["operation"] == "Update" && entry.get("subresource").is_none();
-    if edited { split_ports(&mut entry["fieldsV1"]) } else { Value::Null }
-}
-
-/// Takes the items of every list `ports` out of a field set.
-fn split_ports(fields: &mut Value) -> Value {
-    let Some(fields) = fields.as_object_mut() else { return Value::Null };
-    let mut taken = Map::new();
-    for (key, below) in fields.iter_mut() {
-        let part = if key == "f:ports" { split_items(below) } else { split_ports(below) };
-        if !is_empty(&part) {
-            taken.insert(key.clone(), part);
+/// Takes out of an entry of `managedFields` what is taken over when the object is applied. `metadata`: that of
+/// the live object, which holds the entry.
+pub(crate) fn taken(gk: &GroupKind, metadata: &Value, entry: &mut Value, managers: &Managers, taking: Taking) -> Value {
+    match taking {
+        Taking::Adopt if names::is_taken_over(entry) && entry["manager"] == names::UNRECORDED => {
+            left::split(gk, &mut entry["fieldsV1"])
         }
+        Taking::Adopt if names::is_taken_over(entry) => entry["fieldsV1"].take(),
+        Taking::Again if names::is_taken_over(entry) && !is_of_a_person(entry, managers) => {
+            taken(gk, metadata, entry, managers, Taking::Adopt)
+        }
+        Taking::Adopt | Taking::Again | Taking::Additions => released(gk, metadata, entry, managers, true),
+        Taking::Shared => released(gk, metadata, entry, managers, false),
     }
-    // An empty set would say that the field itself is owned.
-    fields.retain(|key, below| !(taken.contains_key(key) && is_empty(below)));
-    Value::Object(taken)
 }
 
-fn split_items(list: &mut Value) -> Value {
-    let Some(list) = list.as_object_mut() else { return Value::Null };
-    let (items, rest) = std::mem::take(list).into_iter().partition(|(key, _)| key.starts_with("k:"));
-    *list = rest;
-    Value::Object(items)
+fn is_of_a_person(entry: &Value, managers: &Managers) -> bool {
+    entry["manager"].as_str().is_some_and(|manager| managers.client(manager) == Client::Person)
 }
 
-/// The union of two field sets (`FieldsV1`, structured-merge-diff): nested objects whose keys are
-/// path elements.
-pub(crate) fn unite(into: &mut Value, from: &Value) {
-    let (Some(into), Some(from)) = (into.as_object_mut(), from.as_object()) else { return };
-    for (key, below) in from {
-        unite(into.entry(key).or_insert_with(|| json!({})), below);
-    }
+fn of_initial(entry: &mut Value) -> Value {
+    if names::is_initial(entry) { entry["fieldsV1"].take() } else { Value::Null }
 }
 
 #[cfg(test)]
@@ -257,22 +305,28 @@ mod tests {
             "fieldsV1": fields})
     }
 
-    fn any() -> GroupKind {
-        GroupKind { group: "".into(), kind: "ConfigMap".into() }
-    }
-
     fn live(entries: &[Value]) -> Value {
         json!({"metadata": {"uid": "u", "resourceVersion": "7", "managedFields": entries}})
     }
 
+    fn config_map() -> GroupKind {
+        GroupKind::new("", "ConfigMap")
+    }
+
+    /// The patch of a takeover.
+    fn patch(live: &Value, taking: Taking) -> Option<Value> {
+        let managers = Managers::default();
+        takeover(live, &|entry| super::taken(&config_map(), &live["metadata"], entry, &managers, taking))
+    }
+
     #[test]
-    fn a_takeover_unites_the_entries_of_kubectl_with_ours() {
+    fn an_adoption_unites_the_entries_of_kubectl_with_ours() {
         let live = live(&[
             entry("kubectl-client-side-apply", "Update", &json!({"f:data": {"f:a": {}, "f:b": {}}})),
             entry("driftless", "Apply", &json!({"f:data": {"f:a": {}, "f:c": {}}})),
             entry("kube-controller-manager", "Update", &json!({"f:status": {}})),
         ]);
-        let patch = takeover(&any(), &live, of_kubectl).unwrap();
+        let patch = patch(&live, Taking::Adopt).unwrap();
         let entries = patch[1]["value"].as_array().unwrap();
         assert_eq!(entries.len(), 2);
         assert_eq!(entries[1]["manager"], "driftless");
@@ -281,14 +335,28 @@ mod tests {
     }
 
     #[test]
+    fn of_an_object_that_is_ours_labels_of_people_stay_theirs() {
+        let data = json!({"f:metadata": {"f:annotations": {"f:note": {}}}, "f:data": {"f:a": {}}});
+        let live = live(&[
+            entry("kubectl-edit", "Update", &data),
+            entry("driftless", "Apply", &json!({"f:data": {"f:c": {}}})),
+        ]);
+        let patch = patch(&live, Taking::Additions).unwrap();
+        assert_eq!(patch[1]["value"][0]["fieldsV1"], json!({"f:metadata": {"f:annotations": {"f:note": {}}}}));
+        assert_eq!(patch[1]["value"][1]["fieldsV1"], json!({"f:data": {"f:a": {}, "f:c": {}}}));
+        assert_eq!(self::patch(&live, Taking::Shared), None);
+    }
+
+    #[test]
     fn there_is_nothing_to_take_over_from_controllers() {
-        let live = live(&[entry("kubectl-rollout", "Update", &json!({"f:spec": {}}))]);
-        assert_eq!(takeover(&any(), &live, of_kubectl), None);
-        assert_eq!(takeover(&any(), &live, ports), None);
+        let live = live(&[entry("my-controller", "Update", &json!({"f:spec": {}}))]);
+        for taking in [Taking::Adopt, Taking::Again, Taking::Additions, Taking::Shared] {
+            assert_eq!(patch(&live, taking), None);
+        }
     }
 
     fn taken(before: &Value, version: &str) -> Taken {
-        Taken { before: entries(before).cloned().collect(), version: version.into() }
+        Taken { before: entries(before).cloned().collect(), version: version.into(), removed: Vec::new() }
     }
 
     #[test]
@@ -315,24 +383,5 @@ mod tests {
         let patch = return_of(&live(&since), &taken(&before, "5")).unwrap();
         let both = flux(&json!({"f:data": {"f:a": {}, "f:b": {}}}));
         assert_eq!(patch[1]["value"], json!([both, since[2], ours]));
-    }
-
-    #[test]
-    fn ports_are_taken_over_from_whoever_edited_them_and_nothing_else_is() {
-        let port = |number: u16| format!("k:{{\"port\":{number},\"protocol\":\"TCP\"}}");
-        let item = json!({".": {}, "f:port": {}});
-        let live = live(&[
-            entry("driftless", "Apply", &json!({"f:spec": {"f:selector": {}}})),
-            entry("only-ports", "Update", &json!({"f:spec": {"f:ports": {port(81): item}}})),
-            entry("more", "Update", &json!({"f:spec": {"f:ports": {".": {}, port(82): item}, "f:type": {}}})),
-            entry("applied", "Apply", &json!({"f:spec": {"f:ports": {port(83): item}}})),
-        ]);
-        let patch = takeover(&any(), &live, ports).unwrap();
-        let entries = patch[1]["value"].as_array().unwrap();
-        let fields: Vec<_> = entries.iter().map(|entry| (&entry["manager"], &entry["fieldsV1"])).collect();
-        let rest = json!({"f:spec": {"f:ports": {".": {}}, "f:type": {}}});
-        let applied = json!({"f:spec": {"f:ports": {port(83): item}}});
-        let ours = json!({"f:spec": {"f:selector": {}, "f:ports": {port(81): item, port(82): item}}});
-        assert_eq!(fields, [(&json!("more"), &rest), (&json!("applied"), &applied), (&json!("driftless"), &ours)]);
     }
 }

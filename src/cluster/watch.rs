@@ -306,8 +306,13 @@ impl Stream<'_> {
             let version: Option<Arc<str>> = version.filter(|version| !version.is_empty()).map(Into::into);
             if event.what == "BOOKMARK" {
                 self.bookmarks = true;
-            } else if let Some(live) = reduce(&sink.gk, self.watch.resource.namespaced, &event.object, Timestamp::now())
-            {
+            } else if let Some(live) = reduce(
+                &sink.gk,
+                self.watch.resource.namespaced,
+                &event.object,
+                self.watch.cluster.managers(),
+                Timestamp::now(),
+            ) {
                 self.news = true;
                 if event.what == "DELETED" { sink.gone(live) } else { sink.seen(live) }
             }

@@ -76,7 +76,7 @@ impl Cluster {
         let body = Some((APPLY, object.to_string().into_bytes()));
         let call = Call { verb: "patch", method: Method::PATCH, path, accept: JSON, body };
         let object = self.call(&call).await?;
-        let live = reduce(&id.gk, resource.namespaced, &object, Timestamp::now())
+        let live = reduce(&id.gk, resource.namespaced, &object, self.managers(), Timestamp::now())
             .ok_or_else(|| ApiError::Garbled("an applied object without name or UID".into()))?;
         Ok(Applied { live, object })
     }

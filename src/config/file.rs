@@ -3,10 +3,14 @@
 
 #![expect(clippy::doc_markdown, reason = "editors show these comments as plain text")]
 
+use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::Deserialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::duration::{self, format_duration};
 use super::names::{KIND_PATTERN, LABEL_PATTERN, NAMESPACE_MAX, REF_PATTERN, SERVICE_ACCOUNT_PATTERN};
@@ -102,8 +106,8 @@ pub(super) struct RawSync {
 
     /// What to do about changes that somebody else made in the cluster: put back (heal), only tell (report), ignore
     /// (off).
-    #[schemars(extend("default" = "heal", "enum" = ["heal", "report", "off", null]))]
-    pub drift: Option<At<String>>,
+    #[schemars(extend("default" = "heal"))]
+    pub drift: Option<At<RawDrift>>,
 
     /// Dry-run the whole changed part of a commit first, and write nothing if any object is refused.
     #[schemars(extend("default" = false))]
@@ -184,4 +188,74 @@ pub(super) struct RawPrune {
     /// CustomResourceDefinition. Others are written Kind.group.
     #[schemars(extend("default" = [], "uniqueItems" = true), inner(regex(pattern = KIND_PATTERN)))]
     pub include: Option<Vec<At<String>>>,
+}
+
+/// A policy alone, or with whose additions are drift.
+pub(super) enum RawDrift {
+    Policy(String),
+    Full(RawDriftOptions),
+}
+
+impl<'de> Deserialize<'de> for RawDrift {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DriftVisitor)
+    }
+}
+
+struct DriftVisitor;
+
+impl<'de> Visitor<'de> for DriftVisitor {
+    type Value = RawDrift;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("heal, report or off, or a mapping of policy, people and controllers")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<RawDrift, E> {
+        Ok(RawDrift::Policy(text.to_owned()))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<RawDrift, E> {
+        Ok(RawDrift::Policy(value.to_string()))
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<RawDrift, M::Error> {
+        RawDriftOptions::deserialize(MapAccessDeserializer::new(map)).map(RawDrift::Full)
+    }
+}
+
+impl JsonSchema for RawDrift {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "DriftOrPolicy".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let full = generator.subschema_for::<RawDriftOptions>();
+        json_schema!({"anyOf": [{"type": "string", "enum": ["heal", "report", "off"]}, full]})
+    }
+}
+
+/// What to do about drift, and whose additions are drift: fields that somebody else set and that the repository does
+/// not declare. Those of people's clients (kubectl, k9s, Lens, browsers, curl, …) are, those of controllers are not.
+/// Field managers that are on neither list are named in the status, and left alone.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "Drift")]
+pub(super) struct RawDriftOptions {
+    /// Put back (heal), only tell (report), ignore (off).
+    #[schemars(extend("default" = "heal", "enum" = ["heal", "report", "off", null]))]
+    pub policy: Option<At<String>>,
+
+    /// Field managers that are people's clients beside those that are known as such. `*` stands for any number of
+    /// characters, `?` for one.
+    #[schemars(extend("default" = [], "uniqueItems" = true), inner(length(min = 1, max = 128)))]
+    pub people: Option<Vec<At<String>>>,
+
+    /// Field managers whose additions are left alone, whatever the other lists say of them. Patterns likewise.
+    #[schemars(extend("default" = [], "uniqueItems" = true), inner(length(min = 1, max = 128)))]
+    pub controllers: Option<Vec<At<String>>>,
 }

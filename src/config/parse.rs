@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::object::GroupKind;
+use crate::object::{GroupKind, ManagerPattern, Managers};
 
 use super::dependencies::{self, Declared};
 use super::duration::{format_duration, parse_duration};
 use super::error::{ConfigError, Located, shown};
-use super::file::{self, RawAudit, RawConfig, RawPrune, RawSource, RawSync};
+use super::file::{self, RawAudit, RawConfig, RawDrift, RawPrune, RawSource, RawSync};
 use super::types::{
     AuditPolicy, Config, DriftPolicy, PrunePolicy, Reference, RepoPath, ServiceAccount, Source, SyncConfig, SyncName,
 };
@@ -117,18 +117,23 @@ fn sync(raw: &RawSync, problems: &mut Problems) -> Option<SyncConfig> {
         Some(raw) => prune(raw, problems),
         None => Some(PrunePolicy::default()),
     };
-    let drift = problems.text(raw.drift.as_ref(), DriftPolicy::default(), drift);
+    let drift = match &raw.drift {
+        Some(raw) => drift(raw, problems),
+        None => Some((DriftPolicy::default(), Managers::default())),
+    };
     let timeout = problems.text(raw.timeout.as_ref(), file::TIMEOUT, duration);
     let depends_on = problems.list(raw.depends_on.as_ref(), sync_name);
     let service_account = problems.text(raw.service_account.as_ref(), None, |text| service_account(text).map(Some));
     let target_namespace = problems.text(raw.target_namespace.as_ref(), None, |text| namespace(text).map(Some));
+    let (drift, managers) = drift?;
     Some(SyncConfig {
         name: name?,
         source: source?,
         path: path?,
         interval: interval?,
         prune: prune?,
-        drift: drift?,
+        drift,
+        managers: managers.into(),
         atomic: raw.atomic.unwrap_or(false),
         wait: raw.wait.unwrap_or(true),
         timeout: timeout?,
@@ -252,7 +257,22 @@ fn duration(text: &str) -> Result<Duration, String> {
     Err(format!("{} is out of bounds; from {shortest} to {longest}", shown(text)))
 }
 
-fn drift(text: &str) -> Result<DriftPolicy, String> {
+fn drift(at: &At<RawDrift>, problems: &mut Problems) -> Option<(DriftPolicy, Managers)> {
+    match &at.value {
+        RawDrift::Policy(text) => {
+            let policy = drift_policy(text).map_err(|message| problems.0.push(at.problem(message))).ok();
+            policy.map(|policy| (policy, Managers::default()))
+        }
+        RawDrift::Full(raw) => {
+            let policy = problems.text(raw.policy.as_ref(), DriftPolicy::default(), drift_policy);
+            let people = problems.list(raw.people.as_ref(), manager_pattern);
+            let controllers = problems.list(raw.controllers.as_ref(), manager_pattern);
+            Some((policy?, Managers { people: people?, controllers: controllers? }))
+        }
+    }
+}
+
+fn drift_policy(text: &str) -> Result<DriftPolicy, String> {
     match text {
         "heal" => Ok(DriftPolicy::Heal),
         "report" => Ok(DriftPolicy::Report),
@@ -261,6 +281,16 @@ fn drift(text: &str) -> Result<DriftPolicy, String> {
         "false" => Err("`false` is no drift policy; write \"off\" in quotes".to_owned()),
         _ => Err(format!("{} is no drift policy; write heal, report or off", shown(text))),
     }
+}
+
+fn manager_pattern(text: &str) -> Result<ManagerPattern, String> {
+    ManagerPattern::parse(text).ok_or_else(|| {
+        format!(
+            "{} is no pattern for a field manager; it has 1 to {} characters, of which * stands for any number and ? for one",
+            shown(text),
+            ManagerPattern::MAX,
+        )
+    })
 }
 
 /// `Kind.group`, or one of the three kinds that are kept by default, whose group is known.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::object::GroupKind;
+use crate::object::{GroupKind, Managers};
 
 use super::RepositoryKey;
 use super::names::is_dns_label;
@@ -84,6 +84,8 @@ pub struct SyncConfig {
     pub interval: Duration,
     pub prune: PrunePolicy,
     pub drift: DriftPolicy,
+    /// Whose additions are drift, and whose are left alone.
+    pub managers: Arc<Managers>,
     /// Dry-run the whole changed part first, and write nothing if any object is refused.
     pub atomic: bool,
     /// A revision is synced when its objects are healthy.

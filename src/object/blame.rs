@@ -1,5 +1,6 @@
 //! Who drifted an object, and in which fields.
 
+mod added;
 mod differ;
 mod shown;
 mod trace;
@@ -27,7 +28,8 @@ pub struct Blame {
     /// When that manager wrote last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
-    /// What differs, the first [`Blame::MOST`] of it, in the order of the manifest's fields.
+    /// What differs, the first [`Blame::MOST`] of it, in the order of the manifest's fields; then what was
+    /// added, the first [`Blame::MOST_ADDED`] of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldChange>,
     /// How many more there are.
@@ -51,11 +53,16 @@ pub struct FieldChange {
     /// As it was found, likewise; `None` also where there was nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found: Option<String>,
+    /// Git does not declare it: somebody added it by hand.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub added: bool,
 }
 
 impl Blame {
-    /// How many fields are listed.
+    /// How many changed fields are listed.
     pub const MOST: usize = 20;
+    /// How many additions are: a heal says what it removes.
+    pub const MOST_ADDED: usize = 100;
 }
 
 impl FieldChange {
@@ -83,7 +90,16 @@ impl fmt::Display for Blame {
             }
             _ => write!(out, " {first}")?,
         }
-        match others.len() + self.more {
+        // What was added is named in full: a heal removes it.
+        let added: Vec<&FieldChange> = others.iter().filter(|other| other.added).collect();
+        for (index, other) in added.iter().enumerate() {
+            out.write_str(if index > 0 || first.added { ", " } else { "; added " })?;
+            out.write_str(&other.path)?;
+            if let Some(manager) = &other.manager {
+                write!(out, " by {manager}")?;
+            }
+        }
+        match others.len() - added.len() + self.more {
             0 => Ok(()),
             1 => out.write_str(" and 1 more field"),
             more => write!(out, " and {more} more fields"),
@@ -96,6 +112,12 @@ impl fmt::Display for FieldChange {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = &self.path;
         let text = |value: &str| if value.is_empty() { "\"\"".to_owned() } else { value.to_owned() };
+        if self.added {
+            return match self.found.as_deref().map(text) {
+                Some(found) => write!(out, "added {path} ({found})"),
+                None => write!(out, "added {path}"),
+            };
+        }
         match (self.wanted.as_deref().map(text), self.found.as_deref().map(text)) {
             (Some(wanted), Some(found)) if wanted == found => {
                 write!(out, "took over {path} with the same value ({found})")

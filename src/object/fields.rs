@@ -6,15 +6,23 @@
 //! says that the path which ends there is in the set itself. Whoever may write the object may
 //! write anything there, so nothing here trusts its form, its depth or its size.
 
+mod additions;
 mod lost;
+mod set;
+mod siblings;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::names;
 use super::path::{FieldPath, Step, is_scalar, same_scalar};
+pub(crate) use additions::released;
+pub use additions::{Addition, Foreign, additions, foreign};
 pub use lost::lost;
 pub(super) use lost::{Lost, Place, Trail, is_identity, lost_places};
+pub(crate) use set::{is_empty, is_leaf, unite};
+pub(crate) use siblings::take_paths;
+pub use siblings::{Objection, owned_siblings};
 
 /// How many items of one list are looked through for a key in another notation than the server's.
 const SEARCHED: usize = 100;

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::{Digest, DigestKey, FieldPath, GroupKind, ObjectId, Origin, canonical_json, names, normalise};
 pub use ignored::IgnoreFieldsError;
+pub(super) use ignored::read as ignored_paths;
 
 /// A document that cannot be a desired object.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -58,29 +58,31 @@ pub const MUTATION: &str = "client.lifecycle.config.k8s.io/mutation";
 /// The value of [`MUTATION`] that leaves an object as it is.
 pub const IGNORE: &str = "ignore";
 
-/// Managers whose fields become ours when an object is applied: those of a person at a keyboard
-/// (`kubectl apply`, `edit`, …), so that no field they set outlives its removal from git.
-/// `kubectl rollout` and `scale` are not among them: what they set is meant to stay.
-const TAKEN_OVER: [&str; 12] = [
-    "before-first-apply",
+/// Owns, as the server has it, everything that an object held at its first apply when nobody's
+/// ownership was recorded: it is older than server-side apply, was restored without its
+/// `managedFields`, or somebody reset them. So what controllers wrote is among it.
+pub const UNRECORDED: &str = "before-first-apply";
+
+/// Managers whose fields become ours when an object is adopted: those by which a person kept it equal
+/// to a file before, what nobody recorded, and the other agents and Helm, which kept it equal to the
+/// same manifests (docs/adr/0017). Of an object that is ours, what any person adds is drift.
+const TAKEN_OVER: [&str; 15] = [
+    UNRECORDED,
     "kubectl",
-    "kubectl-annotate",
     "kubectl-client-side-apply",
     "kubectl-create",
     "kubectl-edit",
     "kubectl-expose",
-    "kubectl-label",
     "kubectl-last-applied",
     "kubectl-patch",
     "kubectl-replace",
     "kubectl-set",
+    "argocd-application-controller",
+    "argocd-controller",
+    "helm",
+    "helm-controller",
+    "kustomize-controller",
 ];
-
-/// Managers whose fields become ours when an object is adopted, and only then: the other agents and
-/// Helm, which kept it equal to the same manifests before. One of them that writes it afterwards is
-/// still at work, and is told of like everybody else (docs/adr/0017).
-const TAKEN_OVER_ONCE: [&str; 5] =
-    ["argocd-application-controller", "argocd-controller", "helm", "helm-controller", "kustomize-controller"];
 
 /// Whether a live object is in no `ApplySet` yet, so that to apply it is to adopt it.
 #[must_use]
@@ -88,14 +90,11 @@ pub fn is_in_no_set(live: &serde_json::Value) -> bool {
     live.pointer("/metadata/labels").is_none_or(|labels| labels.get(PART_OF).is_none())
 }
 
-/// Whether an entry of `managedFields` is one that an apply takes over. `adopted`: the object is not
-/// in any `ApplySet` yet.
+/// Whether an entry of `managedFields` is one that is taken over whole when an object is adopted.
 #[must_use]
-pub fn is_taken_over(entry: &serde_json::Value, adopted: bool) -> bool {
+pub fn is_taken_over(entry: &serde_json::Value) -> bool {
     let text = |field: &str| entry.get(field).and_then(serde_json::Value::as_str).unwrap_or_default();
-    let manager = text("manager");
-    let taken = TAKEN_OVER.contains(&manager) || adopted && TAKEN_OVER_ONCE.contains(&manager);
-    taken && text("subresource").is_empty()
+    TAKEN_OVER.contains(&text("manager")) && text("subresource").is_empty()
 }
 
 /// Whether an entry of `managedFields` holds what [`IGNORE_FIELDS`] named.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::manifest::dependency;
-use super::{Digest, Entry, Fingerprint, Health, ObjectId, canonical_json, names};
+use super::{Digest, Entry, Fingerprint, Foreign, Health, Managers, ObjectId, Short, canonical_json, foreign, names};
 
 /// A deletion that was asked for and has not ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,15 +29,16 @@ pub struct Observed {
     pub digest: Option<Digest>,
     /// `None` when our field manager has no Apply entry.
     pub fingerprint: Option<Fingerprint>,
-    pub terminating: Option<Termination>,
+    pub terminating: Option<Box<Termination>>,
     /// An owner reference says `controller: true`: another object answers for this one.
     pub controlled: bool,
     /// Annotation `client.lifecycle.config.k8s.io/deletion: detach`.
     pub detach: bool,
     /// Annotation `config.kubernetes.io/depends-on`, as far as it can be read.
     pub depends_on: Box<[ObjectId]>,
-    /// Others own fields whose entries an apply takes over first: `kubectl`, and before an object is
-    /// adopted, other agents.
+    /// What others own of it; `None` where that is nothing to remember, as of most objects.
+    pub foreign: Option<Box<Foreign>>,
+    /// There may be fields of others that an apply takes over first.
     pub takeover: bool,
     /// A Job that has run to its end, well or not: its time to live counts from there.
     pub finished: bool,
@@ -82,6 +83,7 @@ impl Observed {
             controlled,
             detach,
             depends_on,
+            foreign,
             takeover,
             finished,
             health,
@@ -95,17 +97,33 @@ impl Observed {
             && *controlled == other.controlled
             && *detach == other.detach
             && *depends_on == other.depends_on
+            && *foreign == other.foreign
             && *takeover == other.takeover
             && *finished == other.finished
             && *health == other.health
     }
 
+    /// Stands for all that people have added to it; `None` where they have added nothing.
+    #[must_use]
+    pub fn added(&self) -> Option<Short> {
+        self.foreign.as_ref().and_then(|foreign| foreign.added)
+    }
+
+    /// Managers that are neither known as people's clients nor as controllers, and own fields of it.
+    #[must_use]
+    pub fn unknown_managers(&self) -> &[Arc<str>] {
+        self.foreign.as_ref().map(|foreign| &*foreign.unknown).unwrap_or_default()
+    }
+
     /// Reduces a live object's metadata; `None` when the server left out name or UID.
     #[must_use]
-    pub fn from_metadata(id: ObjectId, metadata: &Value, health: Health) -> Option<Self> {
+    pub fn from_metadata(id: ObjectId, metadata: &Value, health: Health, managers: &Managers) -> Option<Self> {
         let text = |pointer: &str| metadata.pointer(pointer).and_then(Value::as_str);
         let entry = |map: &str, key: &str| metadata.get(map)?.get(key)?.as_str();
         let owners = metadata.get("ownerReferences").and_then(Value::as_array);
+        let adopted = entry("labels", names::PART_OF).is_none();
+        let foreign = Some(foreign(&id.gk, metadata, managers)).filter(|foreign| *foreign != Foreign::default());
+        let takes = |foreign: &Foreign| foreign.added.is_some() || foreign.shared;
         Some(Self {
             id,
             uid: text("/uid")?.into(),
@@ -114,21 +132,19 @@ impl Observed {
             digest: entry("annotations", names::DIGEST).and_then(|text| text.parse().ok()),
             fingerprint: fingerprint(metadata.get("managedFields")),
             terminating: text("/deletionTimestamp")
-                .map(|since| Termination { finalizers: finalizers(metadata), since: since.parse().ok() }),
+                .map(|since| Box::new(Termination { finalizers: finalizers(metadata), since: since.parse().ok() })),
             controlled: owners.is_some_and(|owners| owners.iter().any(|owner| owner["controller"] == true)),
             detach: entry("annotations", names::DELETION) == Some(names::DETACH),
             depends_on: entry("annotations", names::DEPENDS_ON).map(dependencies).unwrap_or_default(),
-            takeover: {
-                let adopted = entry("labels", names::PART_OF).is_none();
-                managers(metadata).any(|entry| names::is_taken_over(entry, adopted))
-            },
+            takeover: foreign.as_ref().is_some_and(takes) || adopted && entries(metadata).any(names::is_taken_over),
+            foreign: foreign.map(Box::new),
             finished: false,
             health,
         })
     }
 }
 
-fn managers(metadata: &Value) -> impl Iterator<Item = &Value> {
+fn entries(metadata: &Value) -> impl Iterator<Item = &Value> {
     metadata.get("managedFields").and_then(Value::as_array).into_iter().flatten()
 }
 
@@ -156,7 +172,13 @@ mod tests {
     use super::*;
 
     fn observed(metadata: &Value) -> Observed {
-        Observed::from_metadata(ObjectId::new("", "ConfigMap", Some("shop"), "c"), metadata, Health::current()).unwrap()
+        Observed::from_metadata(
+            ObjectId::new("", "ConfigMap", Some("shop"), "c"),
+            metadata,
+            Health::current(),
+            &Managers::default(),
+        )
+        .unwrap()
     }
 
     fn managed(time: &str, fields: &Value, operation: &str) -> Value {
@@ -195,7 +217,7 @@ mod tests {
         assert_eq!(live.digest, Some(Digest::of(b"x")));
         assert!(live.controlled && live.detach);
         let since = "2026-01-01T00:00:00Z".parse().ok();
-        assert_eq!(live.terminating, Some(Termination { finalizers: vec!["a/b".into()], since }));
+        assert_eq!(live.terminating.as_deref(), Some(&Termination { finalizers: vec!["a/b".into()], since }));
         assert!(!observed(&json!({"uid": "u", "ownerReferences": [{"kind": "A"}]})).controlled);
     }
 }

@@ -124,7 +124,7 @@ pub(super) fn same_scalar(left: &Value, right: &Value) -> bool {
 }
 
 impl Step {
-    fn get<'a>(&self, value: &'a Value) -> Option<&'a Value> {
+    pub(super) fn get<'a>(&self, value: &'a Value) -> Option<&'a Value> {
         match (self, value) {
             (Self::Field(key), Value::Object(fields)) => fields.get(key),
             (step, Value::Array(items)) => items.get(step.place(items)?),

@@ -124,6 +124,8 @@ pub enum Event {
         error: Option<Problem>,
         /// The same error was told of another object of this kind and namespace just before.
         again: bool,
+        /// What people have added to it is still there.
+        drifted: bool,
     },
     /// A live object was no longer what had been applied.
     DriftDetected {

@@ -82,7 +82,7 @@ impl KubeEvents {
                 let note = "contested no longer: nobody else has changed it for a while".to_owned();
                 Some(normal(said(sync, about(object, uid.as_ref()), "ContestEnded", "Heal", note)))
             }
-            Event::Applied { sync, object, uid, result: ApplyResult::Failed, error, again: _ } => {
+            Event::Applied { sync, object, uid, result: ApplyResult::Failed, error, again: _, drifted: _ } => {
                 let origin = error.as_ref().and_then(|error| error.origin.as_ref());
                 let message = error.as_ref().map_or("no reason was given", |error| &error.message);
                 let note = match origin {
@@ -224,7 +224,12 @@ mod tests {
     }
 
     fn change(path: &str, wanted: &str, found: &str) -> FieldChange {
-        FieldChange { path: path.into(), wanted: Some(wanted.into()), found: Some(found.into()), manager: None }
+        FieldChange {
+            path: path.into(),
+            wanted: Some(wanted.into()),
+            found: Some(found.into()),
+            ..FieldChange::default()
+        }
     }
 
     fn drifted(fields: Vec<FieldChange>, seconds: i64, healed: bool) -> Event {
@@ -270,7 +275,15 @@ mod tests {
     fn what_does_not_exist_is_told_on_the_parent_by_its_name() {
         let error = Some(Problem::general("refused"));
         let (sync, object) = ("shop".into(), sample::web());
-        let told = of(&Event::Applied { sync, object, uid: None, result: ApplyResult::Failed, error, again: false });
+        let told = of(&Event::Applied {
+            sync,
+            object,
+            uid: None,
+            result: ApplyResult::Failed,
+            error,
+            again: false,
+            drifted: false,
+        });
         assert_eq!(told.about, About::Missing(sample::web()));
         assert_eq!(told.note, "Deployment shop/web: cannot be applied: refused");
     }

@@ -100,7 +100,7 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
         Event::NotApplied { sync, note } => {
             Line { object: note.object.as_ref().map(ToString::to_string), ..said(sync, note.to_string()) }
         }
-        Event::Applied { sync, object, uid: _, result, error, again: _ } => {
+        Event::Applied { sync, object, uid: _, result, error, again: _, drifted: _ } => {
             applied(sync, object, *result, error.as_ref())
         }
         Event::DriftDetected { sync, object, uid: _, reason: why, blame, healed: _, missed } => {

@@ -183,7 +183,15 @@ mod tests {
     fn failed(message: &str) -> Event {
         let object = ObjectId::new("apps", "Deployment", Some("shop"), "web");
         let error = Some(Problem { object: Some(object.clone()), origin: None, message: message.to_owned() });
-        Event::Applied { sync: "shop".into(), object, uid: None, result: ApplyResult::Failed, error, again: false }
+        Event::Applied {
+            sync: "shop".into(),
+            object,
+            uid: None,
+            result: ApplyResult::Failed,
+            error,
+            again: false,
+            drifted: false,
+        }
     }
 
     #[test]

@@ -79,9 +79,9 @@ impl Metrics {
             Event::Looked { sync, result, .. } => {
                 families.git_fetch_total.with_label_values(&[&**sync, result.as_str()]).inc();
             }
-            Event::Applied { sync, object, result, .. } => {
+            Event::Applied { sync, object, result, drifted, .. } => {
                 families.apply_total.with_label_values(&[&**sync, self.kind(object), result.as_str()]).inc();
-                if !matches!(result, ApplyResult::Failed | ApplyResult::Skipped) {
+                if !(*drifted || matches!(result, ApplyResult::Failed | ApplyResult::Skipped)) {
                     self.no_longer_drifted(sync, object);
                 }
             }

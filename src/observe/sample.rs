@@ -52,7 +52,7 @@ pub(super) fn looked(sync: &Arc<str>, result: LookResult) -> Event {
 
 pub(super) fn applied(sync: &Arc<str>, result: ApplyResult) -> Event {
     let error = (result == ApplyResult::Failed).then(|| Problem::general("refused"));
-    Event::Applied { sync: sync.clone(), object: web(), uid: Some(uid()), result, error, again: false }
+    Event::Applied { sync: sync.clone(), object: web(), uid: Some(uid()), result, error, again: false, drifted: false }
 }
 
 pub(super) fn drifted(sync: &Arc<str>, object: ObjectId, manager: Option<&str>) -> Event {

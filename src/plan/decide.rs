@@ -184,7 +184,10 @@ fn difference(desired: &Desired, live: &Observed, recorded: &Recorded, marked: b
     if !marked || live.digest != Some(desired.digest) {
         return Some(Reason::Marks);
     }
-    (live.fingerprint.as_ref().map(Fingerprint::short) != Some(recorded.fingerprint)).then_some(Reason::Fields)
+    if live.fingerprint.as_ref().map(Fingerprint::short) != Some(recorded.fingerprint) {
+        return Some(Reason::Fields);
+    }
+    live.added().is_some().then_some(Reason::Added)
 }
 
 fn drifted(policy: DriftPolicy, heal: Verb) -> Verb {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::object::{ObjectId, Observed};
+use crate::object::{FieldChange, ObjectId, Observed};
 
 use super::{Problem, Replaceable};
 
@@ -100,6 +100,8 @@ pub struct AppliedObject {
     pub problem: Option<Problem>,
     /// The same, as far as anything is decided by it; `None` where it succeeded.
     pub obstacle: Option<Obstacle>,
+    /// What others had added and the apply removed.
+    pub removed: Vec<FieldChange>,
 }
 
 /// The outcome of pruning one object.

@@ -155,6 +155,7 @@ mod tests {
             controlled: false,
             detach: false,
             depends_on: Box::default(),
+            foreign: None,
             takeover: false,
             finished: false,
             health: Health::current(),

@@ -113,6 +113,8 @@ pub enum Reason {
     Recreated,
     Marks,
     Fields,
+    /// People have added fields that git does not declare.
+    Added,
     /// An orphan.
     RemovedFromGit,
     Gone,
@@ -223,7 +225,7 @@ impl Reason {
     /// Whether a live object was no longer what had been applied.
     #[must_use]
     pub fn is_drift(&self) -> bool {
-        matches!(self, Self::Deleted | Self::Recreated | Self::Marks | Self::Fields | Self::Content)
+        matches!(self, Self::Deleted | Self::Recreated | Self::Marks | Self::Fields | Self::Added | Self::Content)
     }
 }
 
@@ -240,6 +242,7 @@ impl fmt::Display for Reason {
             Self::Recreated => out.write_str("was deleted and created again by somebody"),
             Self::Marks => out.write_str("lost driftless's label or annotation"),
             Self::Fields => out.write_str("fields that git declares were changed by somebody"),
+            Self::Added => out.write_str("fields that git does not declare were added by hand"),
             Self::RemovedFromGit => out.write_str("removed from git"),
             Self::Gone => out.write_str("removed from git, and gone already"),
             Self::OtherSet { owner } => write!(out, "belongs to {owner}; remove it there first, or here"),

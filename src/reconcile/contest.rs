@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::object::{Blame, Fingerprint, ObjectId, Observed, Short};
+use crate::object::{Blame, Digest, Fingerprint, ObjectId, Observed, Short};
+use crate::plan::Recorded;
 
 /// So many heals in a row make a contest with one manager.
 const CONTESTED: u32 = 3;
@@ -34,19 +35,28 @@ pub(super) enum Way {
     Gone,
     Recreated,
     Content,
+    /// Nothing but what people have added to it.
+    Added([u8; 16]),
     /// What was left of our label, annotation and fields.
     Left([u8; 16]),
 }
 
 impl Way {
     /// The way in which a live object differs from what was applied.
-    pub fn of(live: Option<&Observed>, recorded_uid: Short) -> Self {
+    pub fn of(live: Option<&Observed>, recorded: &Recorded) -> Self {
         let Some(live) = live else { return Self::Gone };
-        if Short::of(&live.uid) != recorded_uid {
+        if Short::of(&live.uid) != recorded.uid {
             return Self::Recreated;
         }
         let fields = live.fingerprint.as_ref().map(Fingerprint::short).unwrap_or_default();
-        let marks = format!("{:?} {:?} {:?}", live.part_of, live.digest, fields.0);
+        let digest = live.digest.as_ref().map(Digest::short).unwrap_or_default();
+        if let Some(added) = live.added()
+            && (fields, digest) == (recorded.fingerprint, recorded.digest)
+            && live.part_of.is_some()
+        {
+            return Self::Added(added.0);
+        }
+        let marks = format!("{:?} {:?} {:?} {:?}", live.part_of, live.digest, fields.0, live.added());
         Self::Left(Short::of(&marks).0)
     }
 }

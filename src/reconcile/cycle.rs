@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::object::{GroupKind, Health, HealthStatus, ObjectId, Short};
+use crate::object::{GroupKind, Harmless, Health, HealthStatus, ObjectId, Observed, Short};
 use crate::plan::{
     AppliedObject, Inventory, Obstacle, Plan, Problem, PruneResult, PrunedObject, Reason, Recorded, Replaceables, Step,
     Verb, unorderable,
@@ -285,6 +285,33 @@ impl Cycle {
                 }
             }
         }
+    }
+
+    /// Notes, once for each, who owns fields of declared objects and is on neither list. The names.
+    pub fn note_unknown_managers(&mut self) -> BTreeSet<Arc<str>> {
+        let mut found: BTreeMap<&Arc<str>, (&Step, usize)> = BTreeMap::new();
+        for step in self.plan.steps.iter().filter(|step| step.desired.is_some()) {
+            for name in step.live.iter().flat_map(Observed::unknown_managers) {
+                found.entry(name).or_insert((step, 0)).1 += 1;
+            }
+        }
+        let note = |(name, (step, objects)): (&&Arc<str>, &(&Step, usize))| {
+            let others = match objects - 1 {
+                0 => String::new(),
+                1 => " and of another object".to_owned(),
+                more => format!(" and of {more} other objects"),
+            };
+            let message = format!(
+                "{} owns fields of it{others} that git does not declare, and is known neither as a person's client \
+                 nor as a controller, so they are left alone; name it in drift.people or in drift.controllers",
+                Harmless(name)
+            );
+            Problem { message, ..step.problem() }
+        };
+        let notes: Vec<Problem> = found.iter().map(note).collect();
+        let names = found.into_keys().cloned().collect();
+        self.notes.extend(notes);
+        names
     }
 
     /// The inventory as it is at the end: without what is gone or another's, and exact (nothing

@@ -2,6 +2,7 @@
 //! being as git declares it, with a name to who changed it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::DriftPolicy;
 use crate::object::{Blame, Change, ObjectId};
@@ -131,7 +132,14 @@ impl Machine {
             self.lane.put_back(&running);
             return self.written(&running.object, None, now);
         }
-        let Running { object, noticed, found, content, desired: applied, .. } = running;
+        let Running { object, noticed, mut found, content, desired: applied, .. } = running;
+        if let Some(found) = &mut found
+            && outcome.result.succeeded()
+            && found.removes(&outcome.removed)
+        {
+            // Also where the drift itself was told before, when the heal failed.
+            self.lane.told.remove(&object);
+        }
         let known = outcome.live.as_ref().map(|live| live.resource_version.clone());
         if let (Some(live), true) = (&outcome.live, outcome.result.succeeded()) {
             // What was applied, whatever git declares by now: its UID is what proves it to be ours.
@@ -182,6 +190,7 @@ impl Machine {
             }
         }
         self.written(&object, known.as_deref(), now);
+        self.weigh_answer(outcome.live.as_ref(), now);
     }
 
     fn failed_to_heal(&mut self, desired: &Desired, message: String, refused: bool, waiting: Waiting, now: Moment) {
@@ -223,6 +232,20 @@ impl Machine {
         self.record_drift(drift, new, now);
     }
 
+    /// Says what others had added to an object, and the apply of a commit has removed.
+    pub(super) fn tell_removed(&mut self, outcome: &AppliedObject, began: Duration, now: Moment) {
+        if outcome.removed.is_empty() {
+            return;
+        }
+        let blame = Blame::of_removed(outcome.removed.clone());
+        let (uid, way, reason) = (outcome.uid.clone(), Way::Added(Default::default()), clause(&Reason::Added, &blame));
+        self.lane.told.remove(&outcome.id);
+        self.tell_drift(&outcome.id, &Found { uid, way, reason, blame }, true, now);
+        self.lane.told.remove(&outcome.id);
+        let after = now.mono.saturating_sub(began);
+        self.effects.push(Effect::Tell(Notice::Healed { object: outcome.id.clone(), after }));
+    }
+
     /// The writing of an object has ended: news that came meanwhile are weighed, unless they are older
     /// than the answer, and whoever waited for the object goes on.
     pub(super) fn written(&mut self, object: &ObjectId, known: Option<&str>, now: Moment) {
@@ -258,7 +281,7 @@ impl Machine {
 /// What was found, and who is to blame, in one clause.
 fn clause(reason: &Reason, blame: &Blame) -> String {
     match reason {
-        Reason::Fields | Reason::Marks if !blame.fields.is_empty() => blame.to_string(),
+        Reason::Fields | Reason::Marks | Reason::Added if !blame.fields.is_empty() => blame.to_string(),
         reason if blame.fields.is_empty() => reason.to_string(),
         reason => format!("{reason}; {blame}"),
     }

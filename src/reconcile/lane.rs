@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::object::{Blame, Change, ObjectId};
+use crate::object::{Blame, Change, FieldChange, ObjectId};
 use crate::plan::{Desired, Problem, Stage};
 
 use super::EffectId;
@@ -48,6 +48,25 @@ pub(super) struct Found {
     pub way: Way,
     pub reason: String,
     pub blame: Blame,
+}
+
+impl Found {
+    /// The heal has removed this. Whether it is more than was seen before: what the server did not admit
+    /// beside what git declares.
+    pub fn removes(&mut self, removed: &[FieldChange]) -> bool {
+        let known = |change: &&FieldChange| !self.blame.fields.iter().any(|known| known.path == change.path);
+        let more: Vec<FieldChange> = removed.iter().filter(known).cloned().collect();
+        // Beyond the bound, they are among those that are counted already.
+        if self.blame.more > 0 || more.is_empty() {
+            return false;
+        }
+        let many = more.len();
+        // Who has put something in the place of a field has removed that.
+        self.blame.manager = self.blame.manager.take().or_else(|| more.first()?.manager.clone());
+        self.blame.add(more, many);
+        self.reason = self.blame.to_string();
+        true
+    }
 }
 
 /// An object that waits.

@@ -143,6 +143,8 @@ pub struct Machine {
     /// What the API server does not let be changed in place, and would let be created again: what the
     /// next plan is to know.
     pub(super) replaceable: Replaceables,
+    /// Managers of which it is said that they are on neither list.
+    pub(super) unknown: BTreeSet<Arc<str>>,
     /// Declared objects that are not healthy.
     pub(super) ill: BTreeMap<ObjectId, Health>,
     /// When something that is being deleted ceases to hold back the deletion of others.
@@ -215,6 +217,7 @@ impl Machine {
             audit: Audit::new(config.audit),
             cut: BTreeSet::new(),
             replaceable: Replaceables::new(),
+            unknown: BTreeSet::new(),
             ill: BTreeMap::new(),
             overdue_at: None,
             stirred: false,

@@ -2,6 +2,7 @@
 //! not at all, and time that is a number.
 
 mod acts;
+mod additions;
 mod answers;
 mod approval;
 mod beside;

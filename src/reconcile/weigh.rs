@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::DriftPolicy;
-use crate::object::{Blame, Change, HealthStatus, ObjectId, Observed, Short, Unreadable};
+use crate::object::{Blame, Change, HealthStatus, ObjectId, Observed, Unreadable};
 use crate::plan::{Desired, Facts, Reason, Step, Verb, judge};
 
 use super::contest::Way;
@@ -37,6 +37,14 @@ impl Machine {
         }
     }
 
+    /// The answer to an apply may show what somebody has added meanwhile. What the watches know of that is
+    /// older than the answer, so that they do not tell it.
+    pub(super) fn weigh_answer(&mut self, live: Option<&Observed>, now: Moment) {
+        if let Some(live) = live.filter(|live| live.added().is_some() && !self.is_being_written(&live.id)) {
+            self.weigh(&Change::Seen(live.clone()), now);
+        }
+    }
+
     /// Decides what news of one object mean.
     pub(super) fn weigh(&mut self, change: &Change, now: Moment) {
         let (id, live) = match change {
@@ -59,6 +67,10 @@ impl Machine {
             return;
         };
         let step = self.judge(&desired, live);
+        if live.is_some_and(|live| live.unknown_managers().iter().any(|name| !self.unknown.contains(name))) {
+            // Only a cycle writes notes.
+            self.stir();
+        }
         if step.reason.is_drift() && step.verb != Verb::Unchanged {
             self.put_in_lane(id, self.way(id, live), now);
         }
@@ -101,7 +113,7 @@ impl Machine {
     }
 
     pub(super) fn way(&self, id: &ObjectId, live: Option<&Observed>) -> Way {
-        Way::of(live, self.inventory.get(id).map_or_else(Short::default, |recorded| recorded.uid))
+        Way::of(live, &self.inventory.get(id).copied().unwrap_or_default())
     }
 
     /// Lines up a drifted object, unless it has to wait.
@@ -189,8 +201,10 @@ impl Machine {
 
     /// Lines up what a plan found to be drifted. The result is what its cycle waits for: what is
     /// going to be healed now, and not what is contested, failed lately or lacks its namespace.
-    pub(super) fn line_up(&mut self, drifted: &[Step], now: Moment) -> BTreeSet<ObjectId> {
-        let ids: BTreeSet<&ObjectId> = drifted.iter().map(|step| &step.id).collect();
+    ///
+    /// `added`: objects to which people have added something, which is drift although a commit writes them.
+    pub(super) fn line_up(&mut self, drifted: &[Step], added: &BTreeSet<ObjectId>, now: Moment) -> BTreeSet<ObjectId> {
+        let ids: BTreeSet<&ObjectId> = drifted.iter().map(|step| &step.id).chain(added).collect();
         for id in self.lane.known() {
             if !ids.contains(&id) && !self.is_being_written(&id) {
                 self.is_clean(&id);

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::object::ObjectId;
+use crate::config::DriftPolicy;
+use crate::object::{ObjectId, Observed};
 use crate::plan::{AppliedObject, Facts, Plan, Problem, Provenance, PrunedObject, Recorded, Step, plan};
 
 use super::basis::Act;
@@ -67,7 +68,11 @@ impl Machine {
         self.begin_approved(&decided);
         self.unblock();
         cycle.adopt(decided, &observation);
-        cycle.awaits = self.line_up(&cycle.drifted(), now);
+        self.unknown = cycle.note_unknown_managers();
+        let reports = self.config.drift == DriftPolicy::Report;
+        let is_added = |step: &&Step| reports && step.live.as_ref().is_some_and(|live| live.added().is_some());
+        let added = cycle.plan.steps.iter().filter(is_added).map(|step| step.id.clone()).collect();
+        cycle.awaits = self.line_up(&cycle.drifted(), &added, now);
         if self.config.atomic {
             cycle.write_all_or_nothing(&observation);
         }
@@ -169,10 +174,19 @@ impl Machine {
 
     pub(super) fn applied(&mut self, id: EffectId, outcomes: Vec<AppliedObject>, now: Moment) {
         let Some(mut cycle) = self.take(id, |work| matches!(work, Work::Applying { .. })) else { return };
+        for outcome in outcomes.iter().filter(|outcome| !cycle.noted.contains(&outcome.id)) {
+            self.tell_removed(outcome, cycle.began, now);
+        }
         let written: Vec<_> = outcomes.iter().map(|one| (one.id.clone(), version(one))).collect();
+        let has_more = |live: &&Observed| live.added().is_some();
+        let added: Vec<Observed> =
+            outcomes.iter().filter_map(|one| one.live.as_ref()).filter(has_more).cloned().collect();
         let proved = cycle.applied(outcomes, &mut self.inventory);
         for (object, known) in written {
             self.written(&object, known.as_deref(), now);
+        }
+        for live in added {
+            self.weigh_answer(Some(&live), now);
         }
         if !proved.is_empty() {
             self.replaceable.extend(proved);
@@ -189,9 +203,12 @@ impl Machine {
         if *expected != id {
             return;
         }
+        let began = cycle.began;
         cycle.applied_one(outcome, &mut self.inventory);
         self.view.learn(&outcome.id, outcome.live.as_ref());
+        self.tell_removed(outcome, began, now);
         self.written(&outcome.id, version(outcome).as_deref(), now);
+        self.weigh_answer(outcome.live.as_ref(), now);
     }
 
     /// Prunes only when everything before succeeded and still stands.

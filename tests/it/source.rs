@@ -28,6 +28,7 @@ fn sync(url: &str, reference: Reference, path: &str) -> SyncConfig {
         interval: Duration::from_mins(1),
         prune: PrunePolicy::default(),
         drift: DriftPolicy::default(),
+        managers: Arc::default(),
         atomic: false,
         wait: true,
         timeout: Duration::from_mins(1),

@@ -45,7 +45,10 @@ fn difference(set: &str, recorded: &Recorded, live: &Observed) -> Option<Reason>
     if live.part_of.as_deref() != Some(set) || live.digest.as_ref().map(Digest::short) != Some(recorded.digest) {
         return Some(Reason::Marks);
     }
-    (live.fingerprint.as_ref().map(Fingerprint::short) != Some(recorded.fingerprint)).then_some(Reason::Fields)
+    if live.fingerprint.as_ref().map(Fingerprint::short) != Some(recorded.fingerprint) {
+        return Some(Reason::Fields);
+    }
+    live.added().is_some().then_some(Reason::Added)
 }
 
 #[cfg(test)]
@@ -53,7 +56,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::object::{Health, ObjectId};
+    use crate::object::{Health, Managers, ObjectId};
 
     type Case = (fn(&mut Value), Reason);
 
@@ -65,7 +68,7 @@ mod tests {
         }});
         change(&mut whole);
         let id = ObjectId::new("", "ConfigMap", Some("shop"), "a");
-        let observed = Observed::from_metadata(id, &whole["metadata"], Health::current());
+        let observed = Observed::from_metadata(id, &whole["metadata"], Health::current(), &Managers::default());
         LiveObject { whole: Some(whole), observed }
     }
 

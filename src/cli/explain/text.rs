@@ -98,6 +98,19 @@ fn drift(drift: &Drift, now: Timestamp) -> String {
     safe(&out)
 }
 
+/// What others own of the object that git does not declare.
+fn foreign(one: &Explained) -> Vec<(&'static str, String)> {
+    let added = one.added.iter().map(|change| {
+        let by = change.manager.as_deref().unwrap_or("somebody");
+        ("added", safe(&format!("by {by}: {}", change.to_string().trim_start_matches("added "))))
+    });
+    let unknown = one.managers.iter().filter(|manager| manager.unknown).map(|manager| {
+        let name = &manager.name;
+        ("unknown", safe(&format!("{name} is known neither as a person's client nor as a controller, so what it adds is left alone; name it in drift.people or in drift.controllers")))
+    });
+    added.chain(unknown).collect()
+}
+
 fn contest(contest: &Contest) -> String {
     let rival = contest.rivals().unwrap_or_else(|| "somebody who leaves no name".into());
     let until = contest.until.round(Unit::Second).unwrap_or(contest.until);
@@ -130,6 +143,9 @@ pub fn text(one: &Explained, now: Timestamp, paint: Paint) -> String {
         if let Some(contested) = &holder.contested {
             out += &format!("{}  {}\n", paint.dim("contested"), paint.red(&contest(contested)));
         }
+        for (label, text) in foreign(one) {
+            out += &format!("{}  {}\n", paint.dim(&format!("{label:<9}")), paint.yellow(&text));
+        }
     }
     if one.managers.is_empty() {
         return out;
@@ -158,7 +174,7 @@ pub fn markdown(one: &Explained, now: Timestamp) -> String {
         out += "\n| | |\n| --- | --- |\n";
         let drift = holder.drift.iter().map(|told| ("drift", drift(told, now)));
         let contested = holder.contested.iter().map(|contested| ("contested", contest(contested)));
-        for (label, text) in facts(one, holder, now).into_iter().chain(drift).chain(contested) {
+        for (label, text) in facts(one, holder, now).into_iter().chain(drift).chain(contested).chain(foreign(one)) {
             out += &format!("| {label} | {} |\n", cell(&text));
         }
     }

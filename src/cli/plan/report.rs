@@ -58,6 +58,8 @@ pub(super) struct Answer<'a> {
     pub difference: Result<Option<ObjectDiff>, String>,
     /// The server was not asked, for want of permission.
     pub by_declaration: bool,
+    /// Who drifted the object, and how.
+    pub blame: Option<String>,
     /// It cannot be changed in place, and could be created again.
     pub replaceable: Option<Replaceable>,
 }
@@ -66,9 +68,11 @@ impl SyncPlan {
     pub(super) fn fill(&mut self, steps: &[Step], answers: Vec<Answer<'_>>) {
         let mut unasked = 0;
         let mut same: BTreeSet<&ObjectId> = BTreeSet::new();
+        let mut blames: BTreeMap<&ObjectId, String> = BTreeMap::new();
         let mut differences: BTreeMap<&ObjectId, ObjectDiff> = BTreeMap::new();
         for answer in answers {
             unasked += usize::from(answer.by_declaration);
+            blames.extend(answer.blame.map(|blame| (&answer.step.id, blame)));
             match answer.difference {
                 Ok(Some(difference)) => drop(differences.insert(&answer.step.id, difference)),
                 Ok(None) => drop(same.insert(&answer.step.id)),
@@ -106,7 +110,10 @@ impl SyncPlan {
             self.steps.push(PlannedStep {
                 verb: step.verb.as_str(),
                 object: step.id.clone(),
-                reason: step.reason.to_string(),
+                reason: match blames.get(&step.id) {
+                    Some(blame) => format!("{}: {blame}", step.reason),
+                    None => step.reason.to_string(),
+                },
                 origin: step.desired.as_ref().map(|desired| desired.manifest.origin.clone()),
                 fields: difference.fields,
                 diff: difference.lines.iter().map(|line| format!("{}{}", sign(line.kind), line.text)).collect(),

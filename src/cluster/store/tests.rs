@@ -1,5 +1,5 @@
 use super::*;
-use crate::object::{Digest, Health, HealthStatus, Termination};
+use crate::object::{Digest, Health, HealthStatus};
 
 const SET: &str = "applyset-of-this-test-v1";
 
@@ -56,6 +56,7 @@ fn object(name: &str, uid: &str, version: &str) -> Observed {
         controlled: false,
         detach: false,
         depends_on: Box::default(),
+        foreign: None,
         takeover: false,
         finished: false,
         health: Health::current(),
@@ -78,7 +79,7 @@ fn a_new_object_and_a_changed_one_are_news() {
     assert_eq!(story.see(a("u", "10", "y")), Some(Change::Seen(a("u", "10", "y"))));
     let ill = Observed { health: Health::new(HealthStatus::Failed, "it crashes"), ..a("u", "11", "y") };
     assert_eq!(story.see(ill.clone()), Some(Change::Seen(ill)));
-    let ending = Observed { terminating: Some(Termination::default()), ..a("u", "12", "y") };
+    let ending = Observed { terminating: Some(Box::default()), ..a("u", "12", "y") };
     assert_eq!(story.see(ending.clone()), Some(Change::Seen(ending)));
 }
 
@@ -188,7 +189,7 @@ fn our_own_deletion_is_no_news_whichever_comes_first() {
     story.see(a("u", "5", "x"));
     assert!(story.removed("u"));
     assert_eq!(story.known(), ("", ""));
-    let ending = Observed { terminating: Some(Termination::default()), ..a("u", "6", "x") };
+    let ending = Observed { terminating: Some(Box::default()), ..a("u", "6", "x") };
     assert_eq!(story.see(ending.clone()), None, "an event that was under way");
     assert!(!story.note(&ending));
     assert_eq!(story.gone(a("u", "7", "x")), None);

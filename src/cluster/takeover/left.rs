@@ -1,16 +1,13 @@
-//! What a takeover leaves where it is: fields that the server and its controllers have written.
+//! What a takeover leaves where it is of what nobody recorded ([`names::UNRECORDED`]): fields that the
+//! server and its controllers have written. An apply that owned these and does not declare them would
+//! remove them: the server refuses (`spec.selector` of a Job), or somebody loses what they need (the
+//! finalizer of a volume claim, the replicas that an autoscaler chose).
+//!
+//! [`names::UNRECORDED`]: crate::object::names::UNRECORDED
 
 use serde_json::{Map, Value};
 
 use crate::object::GroupKind;
-
-/// Owns, as the server has it, everything that an object held at its first apply when nobody's
-/// ownership was recorded: it is older than server-side apply, was restored without its
-/// `managedFields`, or somebody reset them. So what controllers wrote is among it. An apply that
-/// owned that and does not declare it would remove it: the server refuses (`spec.selector` of a
-/// Job), or somebody loses what he needs (the finalizer of a volume claim, the replicas that an
-/// autoscaler chose).
-pub(super) const UNRECORDED: &str = "before-first-apply";
 
 /// Fields of any object.
 const ALWAYS: [&[&str]; 4] =
@@ -37,7 +34,7 @@ const KEYS: [&str; 8] = [
     "volume.kubernetes.io/",
 ];
 
-/// Takes out of a field set of [`UNRECORDED`] what may become ours.
+/// Takes out of a field set what may become ours.
 pub(super) fn split(gk: &GroupKind, fields: &mut Value) -> Value {
     below(gk, &mut Vec::new(), fields)
 }

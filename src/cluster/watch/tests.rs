@@ -12,7 +12,7 @@ use super::scene::{
 use super::script::{Feed, Piece, Reply, stream};
 use super::{Followed, Limits};
 use crate::cluster::{Live, Resource};
-use crate::object::ObjectId;
+use crate::object::{Managers, ObjectId};
 
 #[tokio::test]
 async fn a_list_and_then_a_watch_from_there() {
@@ -51,8 +51,15 @@ async fn changes_of_one_object_are_told_as_one() {
 async fn our_own_writes_are_no_news() {
     let (scene, feed) = watching(limits(), []).await;
     let known = scene.live.members(&kind()).unwrap().remove(0);
-    let ours =
-        |version: &str| crate::cluster::observe::reduce(&kind(), true, &object("a", version), jiff::Timestamp::now());
+    let ours = |version: &str| {
+        crate::cluster::observe::reduce(
+            &kind(),
+            true,
+            &object("a", version),
+            &Managers::default(),
+            jiff::Timestamp::now(),
+        )
+    };
     scene.live.note(&ours("11").unwrap());
     feed.event("MODIFIED", &object("a", "11"));
     feed.event("MODIFIED", &object("a", "12"));

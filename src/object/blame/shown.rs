@@ -24,6 +24,11 @@ pub fn path(text: &str) -> String {
     cut(text.chars(), LONGEST_PATH)
 }
 
+/// A value, shortened.
+pub fn value(value: &Value) -> String {
+    cut(plain(value).chars(), FieldChange::LONGEST)
+}
+
 /// Both values, shortened so that they do not look the same unless they are.
 pub fn values(wanted: &Value, found: Option<&Value>) -> (String, Option<String>) {
     let (wanted, found) = (plain(wanted), found.map(plain));

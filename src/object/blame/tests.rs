@@ -185,7 +185,7 @@ fn a_line_reads_well_whatever_is_known() {
         path: "spec.x".into(),
         wanted: wanted.map(Into::into),
         found: found.map(Into::into),
-        manager: None,
+        ..FieldChange::default()
     };
     for (manager, subresource, fields, more, line) in [
         (None, None, vec![], 0, "somebody changed it"),

@@ -49,7 +49,7 @@ pub fn blame(desired: &Value, live: Option<&Value>, secret: bool) -> Blame {
         let other = if owners().any(is_blamed) { None } else { owners().max_by_key(|entry| entry.time) };
         let (wanted, found) = if secret { (None, None) } else { seen.shown(lost) };
         let manager = other.and_then(|entry| shown::name(entry.manager));
-        FieldChange { path: shown::path(&lost.path.to_string()), manager, wanted, found }
+        FieldChange { path: shown::path(&lost.path.to_string()), manager, wanted, found, added: false }
     });
     Blame {
         manager: blamed.and_then(|entry| shown::name(entry.manager)),

@@ -25,7 +25,7 @@ const OUR_ANNOTATIONS: [&str; 6] =
     [names::DIGEST, names::IGNORE_FIELDS, names::REPLACE, names::DEPENDS_ON, names::DELETION, names::MUTATION];
 
 /// Reads a list of paths between commas.
-pub(super) fn read(text: &str) -> Result<Vec<FieldPath>, IgnoreFieldsError> {
+pub(in crate::object) fn read(text: &str) -> Result<Vec<FieldPath>, IgnoreFieldsError> {
     let mut paths = Vec::new();
     for part in split(text).into_iter().map(str::trim).filter(|part| !part.is_empty()) {
         let path: FieldPath = part.parse()?;

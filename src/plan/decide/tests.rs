@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::*;
-use crate::object::{Digest, Health, Manifest, Origin, Termination, Unreadable};
+use crate::object::{Digest, Foreign, Health, Manifest, Origin, Unreadable};
 use crate::plan::{Neighbour, Reserved, Stake, Unsettled};
 
 const SET: &str = "applyset-ours-v1";
@@ -34,6 +34,7 @@ fn applied(desired: &Desired) -> Observed {
         controlled: false,
         detach: false,
         depends_on: Box::default(),
+        foreign: None,
         takeover: false,
         finished: false,
         health: Health::current(),
@@ -196,7 +197,7 @@ fn an_orphan_is_pruned_only_with_every_proof() {
     assert_eq!(let_go(true, false), Verb::Forget);
     assert_eq!(let_go(true, true), Verb::Keep);
     assert_eq!(let_go(false, false), Verb::Keep);
-    assert_eq!(kept(&|world| world.live("a").terminating = Some(Termination::default())), Verb::Wait);
+    assert_eq!(kept(&|world| world.live("a").terminating = Some(Box::default())), Verb::Wait);
     assert_eq!(kept(&|world| world.prune.enabled = false), Verb::Keep);
     assert_eq!(kept(&|world| world.doubt = Some("a file cannot be parsed".into())), Verb::Keep);
     assert_eq!(kept(&|world| drop(world.observed.remove(&id("a")))), Verb::Forget);
@@ -325,7 +326,7 @@ fn what_is_new_in_a_namespace_that_is_being_deleted_waits_and_nothing_is_pruned_
     let manifest = Manifest::from_value(value, Origin { file: "shop.yaml".into(), line: 1 }).unwrap();
     let shop = Desired { digest: Digest::of(&manifest.canonical), manifest: Arc::new(manifest) };
     let mut live = applied(&shop);
-    live.terminating = Some(Termination::default());
+    live.terminating = Some(Box::default());
     let mut world = World::default().with("orphan", false).with("drifted", true);
     world.inventory.insert(live.id.clone(), Recorded::of(&live, &shop, false));
     world.observed.insert(live.id.clone(), live);
@@ -348,4 +349,20 @@ fn what_cannot_be_read_in_one_namespace_is_refused_there_alone() {
     assert_eq!(world.verdict("a").0, Verb::Create);
     world.unreadable.insert(kind, Some("shop".into()), "forbidden".into());
     assert_eq!(world.verdict("a").0, Verb::Refuse);
+}
+
+#[test]
+fn what_people_have_added_is_drift_under_the_policy_of_drift() {
+    for (drift, verb) in
+        [(DriftPolicy::Heal, Verb::Configure), (DriftPolicy::Report, Verb::Report), (DriftPolicy::Off, Verb::Unchanged)]
+    {
+        let mut world = World { drift, ..World::default().with("a", true) };
+        let foreign = Foreign { added: Some(Short::of("x")), ..Foreign::default() };
+        world.live("a").foreign = Some(Box::new(foreign));
+        let plan = world.plan();
+        assert_eq!((plan.steps[0].verb, &plan.steps[0].reason), (verb, &Reason::Added));
+        let unknown = Foreign { unknown: ["tuner".into()].into(), shared: true, ..Foreign::default() };
+        world.live("a").foreign = Some(Box::new(unknown));
+        assert_eq!((world.plan().steps[0].verb, &world.plan().steps[0].reason), (Verb::Unchanged, &Reason::Same));
+    }
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::object::{Health, Observed, Termination};
+use crate::object::{Health, Managers, Observed, Termination};
 
 const HOOK: &str = "admissionregistration.k8s.io/ValidatingWebhookConfiguration";
 const CRD: &str = "apiextensions.k8s.io/CustomResourceDefinition";
@@ -20,7 +20,8 @@ fn id(text: &str) -> ObjectId {
 }
 
 fn orphan(text: &str, depends_on: &[&str]) -> Step {
-    let mut live = Observed::from_metadata(id(text), &json!({"uid": "u"}), Health::current()).unwrap();
+    let mut live =
+        Observed::from_metadata(id(text), &json!({"uid": "u"}), Health::current(), &Managers::default()).unwrap();
     live.depends_on = depends_on.iter().map(|text| id(text)).collect();
     Step { id: id(text), verb: Verb::Prune, reason: Reason::RemovedFromGit, desired: None, live: Some(live) }
 }
@@ -29,7 +30,8 @@ fn orphan(text: &str, depends_on: &[&str]) -> Step {
 fn terminating(text: &str, depends_on: &[&str]) -> Step {
     let mut step = orphan(text, depends_on);
     let finalizers = vec!["e.com/hold".to_owned()];
-    step.live.as_mut().unwrap().terminating = Some(Termination { finalizers: finalizers.clone(), since: None });
+    step.live.as_mut().unwrap().terminating =
+        Some(Box::new(Termination { finalizers: finalizers.clone(), since: None }));
     Step { verb: Verb::Wait, reason: Reason::Terminating { finalizers }, ..step }
 }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::object::{Digest, Manifest, Origin, names};
+use crate::object::{Digest, Managers, Manifest, Origin, names};
 use crate::plan::{ApplyResult, Desired};
 
 const CRD: &str = "apiextensions.k8s.io/v1/CustomResourceDefinition";
@@ -32,7 +32,7 @@ fn step(verb: Verb, desired: Desired, health: Option<Health>) -> Step {
 }
 
 fn live(id: &ObjectId, health: Health) -> Observed {
-    Observed::from_metadata(id.clone(), &json!({"uid": "u"}), health).unwrap()
+    Observed::from_metadata(id.clone(), &json!({"uid": "u"}), health, &Managers::default()).unwrap()
 }
 
 fn new(kind: &str, name: &str, depends_on: &str) -> Step {
@@ -56,7 +56,7 @@ fn starting() -> Health {
 
 fn outcome(step: &Step, result: ApplyResult, health: Health) -> AppliedObject {
     let live = result.succeeded().then(|| live(&step.id, health));
-    AppliedObject { id: step.id.clone(), uid: None, result, live, problem: None, obstacle: None }
+    AppliedObject { id: step.id.clone(), uid: None, result, live, problem: None, obstacle: None, removed: Vec::new() }
 }
 
 /// A schedule, and what was said by it.

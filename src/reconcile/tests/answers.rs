@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::world::{SET, World, id, key, manifest, moment, print};
+use crate::config::DriftPolicy;
 use crate::object::{
     Blame, Change, FieldChange, GroupKind, Health, HealthStatus, ObjectId, Observed, Scope, Termination,
 };
@@ -59,7 +60,10 @@ impl World {
                 let live = self.live.get(&desired.manifest.id).cloned();
                 let lost = self.lost.get(&desired.manifest.id).into_iter().flatten().cloned();
                 let fields = lost.map(|path| FieldChange { path, ..FieldChange::default() }).collect();
-                let blame = Blame { manager: self.culprit.clone(), fields, ..Blame::default() };
+                let mut blame = Blame { manager: self.culprit.clone(), fields, ..Blame::default() };
+                if live.as_ref().is_some_and(|live| live.added().is_some()) {
+                    blame.fields.push(added());
+                }
                 let failed = || Err("the API server cannot be reached".into());
                 Input::Examined { id, result: if self.unobservable { failed() } else { Ok(Examined { live, blame }) } }
             }
@@ -68,7 +72,9 @@ impl World {
                 Input::Healed { id, outcome: if begun { self.apply_one(&step) } else { not_begun(&step) } }
             }
             Effect::Audit { id, desired } => {
-                let differs = self.tampered.contains(&*desired.manifest.id.name);
+                let id_of = &desired.manifest.id;
+                let added = self.live.get(id_of).is_some_and(|live| live.added().is_some());
+                let differs = added || self.tampered.contains(&*id_of.name);
                 Input::Audited { id, result: if differs { Audited::Differs } else { Audited::Same } }
             }
             Effect::Declare { .. } | Effect::Tell(_) | Effect::Interrupt { .. } => unreachable!(),
@@ -126,7 +132,15 @@ impl World {
                 let problem = Problem { message: why, ..step.problem() };
                 let (id, result) = (step.id.clone(), ApplyResult::Skipped);
                 let obstacle = Some(obstacle);
-                outcomes.push(AppliedObject { id, uid: None, result, live: None, problem: Some(problem), obstacle });
+                outcomes.push(AppliedObject {
+                    id,
+                    uid: None,
+                    result,
+                    live: None,
+                    problem: Some(problem),
+                    obstacle,
+                    removed: Vec::new(),
+                });
             } else if let Some(step) = schedule.begin() {
                 let outcome = self.apply_one(step);
                 schedule.applied(&outcome);
@@ -159,6 +173,7 @@ impl World {
             live: None,
             problem: Some(Problem { message: "refused".into(), ..step.problem() }),
             obstacle: Some(obstacle),
+            removed: Vec::new(),
         };
         if self.refuses(&step.id) {
             return failed(Obstacle::Refused);
@@ -197,10 +212,16 @@ impl World {
             controlled: false,
             detach: false,
             depends_on: Box::default(),
+            foreign: before.as_ref().and_then(|live| live.foreign.clone()),
             takeover: false,
             finished: false,
             health,
         };
+        let added =
+            before.as_ref().and_then(Observed::added).filter(|_| self.machine.config().drift == DriftPolicy::Heal);
+        if let (Some(_), Some(foreign)) = (added, &mut live.foreign) {
+            foreign.added = None;
+        }
         let result = match &before {
             None if step.verb == Verb::Replace => ApplyResult::Replaced,
             None => ApplyResult::Created,
@@ -213,7 +234,15 @@ impl World {
         self.live.insert(step.id.clone(), live.clone());
         self.news.push_back(Change::Seen(live.clone()));
         let uid = Some(Arc::clone(&live.uid));
-        AppliedObject { id: step.id.clone(), uid, result, live: Some(live), problem: None, obstacle: None }
+        AppliedObject {
+            id: step.id.clone(),
+            uid,
+            result,
+            live: Some(live),
+            problem: None,
+            obstacle: None,
+            removed: added.map(|_| self::added()).into_iter().collect(),
+        }
     }
 
     fn prune(&mut self, plan: &Plan, begun: Begun) -> Vec<PrunedObject> {
@@ -255,7 +284,7 @@ impl World {
         }
         if self.finalized.contains(&*step.id.name) {
             let since = Some(moment(self.now).wall);
-            live.terminating = Some(Termination { finalizers: vec!["example.com/hold".into()], since });
+            live.terminating = Some(Box::new(Termination { finalizers: vec!["example.com/hold".into()], since }));
             self.seen(&step.id);
             return outcome(PruneResult::Deleted, false);
         }
@@ -292,9 +321,20 @@ fn not_begun(step: &Step) -> AppliedObject {
         live: None,
         problem: None,
         obstacle: None,
+        removed: Vec::new(),
     }
 }
 
 fn scope(gk: &crate::object::GroupKind, _: &str) -> Scope {
     if gk.is("", "Namespace") { Scope::Cluster } else { Scope::Namespaced }
+}
+
+/// What people add in this world.
+pub fn added() -> FieldChange {
+    FieldChange {
+        path: "data.extra".into(),
+        manager: Some("kubectl-edit".into()),
+        added: true,
+        ..FieldChange::default()
+    }
 }

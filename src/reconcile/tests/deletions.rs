@@ -94,7 +94,7 @@ fn the_guard_counts_what_waits_for_others() {
         world.live(&names[number]).depends_on = [id(&names[number + 1])].into();
     }
     world.finalized.extend(names.clone());
-    world.live("o00").terminating = Some(crate::object::Termination::default());
+    world.live("o00").terminating = Some(Box::default());
     world.push("second", ["new"]);
     world.pass(600);
     assert_eq!((world.phase(), world.count("Prune")), (Phase::Held, 0));

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::world::{SET, World, id, moment};
-use crate::object::{Change, Fingerprint, ObjectId};
+use crate::object::{Change, Fingerprint, Foreign, ObjectId, Short};
 use crate::plan::{Approval, Held};
 use crate::reconcile::{Effect, Input, Machine, Marks, Notice};
 
@@ -174,6 +174,24 @@ impl World {
         let live = self.live(name);
         live.fingerprint = Some(Fingerprint::of(b"edited"));
         live.resource_version = version;
+        self.seen(&id(name));
+    }
+
+    /// What people have added to an object is this from now on.
+    pub fn add(&mut self, name: &str, addition: Option<&str>) {
+        self.change_foreign(name, |foreign| foreign.added = addition.map(Short::of));
+    }
+
+    /// A manager that is on neither list owns fields of an object.
+    pub fn write_as(&mut self, name: &str, manager: &str) {
+        self.change_foreign(name, |foreign| foreign.unknown = [manager.into()].into());
+    }
+
+    fn change_foreign(&mut self, name: &str, change: impl FnOnce(&mut Foreign)) {
+        let version = self.version();
+        let live = self.live(name);
+        live.resource_version = version;
+        change(live.foreign.get_or_insert_default());
         self.seen(&id(name));
     }
 

@@ -83,7 +83,7 @@ fn what_waits_for_its_namespace_is_waited_for_no_longer_than_the_rest() {
     world.push("c0000", ["a", "shop"]);
     world.pass(5);
     assert_eq!(world.phase(), Phase::Synced);
-    world.live("shop").terminating = Some(crate::object::Termination::default());
+    world.live("shop").terminating = Some(Box::default());
     for number in 1..60 {
         let content = world.push(&format!("c{number:04}"), ["a", "b", "shop"]);
         content.objects.insert("a".into(), number.to_string());

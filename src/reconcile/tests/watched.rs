@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::world::{World, id};
 use crate::config::DriftPolicy;
-use crate::object::{Health, HealthStatus, ObjectId, Termination};
+use crate::object::{Health, HealthStatus, ObjectId};
 use crate::plan::{Phase, Problem};
 use crate::reconcile::{Input, Notice, Outcome};
 
@@ -210,7 +210,7 @@ fn a_manager_that_never_rests_is_answered_less_and_less_often_and_peace_is_told(
 #[test]
 fn a_deleted_namespace_comes_back_before_what_is_in_it() {
     let mut world = watched(&["a", "b", "shop"]);
-    world.live("shop").terminating = Some(Termination::default());
+    world.live("shop").terminating = Some(Box::default());
     world.seen(&id("shop"));
     world.delete("a");
     world.delete("b");
@@ -232,7 +232,7 @@ fn what_a_commit_adds_to_a_namespace_under_deletion_waits_and_is_made_when_it_is
     world.push("first", ["a", "shop"]);
     world.pass(10);
     assert_eq!(world.phase(), Phase::Synced, "{}", world.machine.status().message);
-    world.live("shop").terminating = Some(Termination::default());
+    world.live("shop").terminating = Some(Box::default());
     world.push("second", ["b", "shop"]);
     world.pass(100);
     assert_eq!((world.names(), world.count("Prune")), (vec!["a", "shop"], 0));
@@ -251,7 +251,7 @@ fn what_a_commit_adds_to_a_namespace_under_deletion_waits_and_is_made_when_it_is
 fn what_was_refused_is_not_tried_again_with_every_piece_of_news() {
     let mut world = watched(&["a", "stuck"]);
     world.refused.insert("bad".into());
-    world.live("stuck").terminating = Some(Termination::default());
+    world.live("stuck").terminating = Some(Box::default());
     world.push("second", ["a", "bad", "stuck"]);
     world.mark(|marks| marks.sync_requested = Some("now".into()));
     world.pass(400);

@@ -119,6 +119,7 @@ fn config(change: impl FnOnce(&mut SyncConfig)) -> Arc<SyncConfig> {
         interval: Duration::from_mins(1),
         prune: PrunePolicy::default(),
         drift: DriftPolicy::Heal,
+        managers: Arc::default(),
         atomic: false,
         wait: true,
         timeout: Duration::from_mins(5),

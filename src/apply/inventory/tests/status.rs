@@ -37,6 +37,7 @@ pub(super) fn largest() -> SyncStatus {
         manager: Some(long(128).into()),
         wanted: Some(long(500)),
         found: Some(long(500)),
+        added: true,
     };
     let blame = Blame { manager: Some(long(128).into()), fields: vec![field; Blame::MOST], ..Blame::default() };
     let at: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();

@@ -13,7 +13,7 @@ fn explained() -> Explained {
         path: path.into(),
         wanted: Some(wanted.into()),
         found: Some(found.into()),
-        manager: None,
+        ..FieldChange::default()
     };
     let blame = Blame {
         manager: Some("tuner".into()),
@@ -34,6 +34,7 @@ fn explained() -> Explained {
         synced_at: Some(at("14:10:00")),
         state: State::AsApplied,
         reason: "as last applied".into(),
+        declared: None,
         drift: vec![Drift {
             object: object.clone(),
             at: at("14:19:00"),
@@ -56,9 +57,17 @@ fn explained() -> Explained {
         subresource: subresource.into(),
         time,
         fields,
+        unknown: false,
     };
     let managers = vec![manager("driftless", "", Some(at("14:19:30")), 12), manager("a\u{1b}[31m\n", "scale", None, 1)];
-    Explained { object, exists: Some(true), health: Health::current(), managers, syncs: vec![holder] }
+    Explained {
+        object,
+        exists: Some(true),
+        health: Health::current(),
+        managers,
+        added: Vec::new(),
+        syncs: vec![holder],
+    }
 }
 
 #[test]

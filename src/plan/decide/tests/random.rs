@@ -33,7 +33,7 @@ fn world_of(objects: &[Object], flags: (bool, bool, bool, u8)) -> World {
                 part_of: [None, Some(SET.into()), Some("applyset-theirs-v1".into())][usize::from(set)].clone(),
                 digest: digest.then_some(wanted.digest),
                 fingerprint: entry.then(|| Fingerprint::of(b"fields")),
-                terminating: terminating.then(Termination::default),
+                terminating: terminating.then(Box::default),
                 controlled,
                 detach,
                 uid: format!("uid-{uid}").into(),

@@ -1,0 +1,242 @@
+//! What stands in the way of a field that git declares: fields of others beside it, of which the server
+//! admits but one (`value` and `valueFrom`), and list items that clash with ours by name.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::additions::{beyond, paths, same_step};
+use super::set::{is_empty, is_leaf, unite};
+use super::{Addition, Entry, entries};
+use crate::object::GroupKind;
+use crate::object::path::{FieldPath, Step};
+
+/// A field to which the server objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Objection {
+    /// As the server writes it: `spec.template.spec.containers[0].env[0].valueFrom`.
+    pub field: String,
+    /// It may be one of several that exclude each other, and the field a declared one.
+    pub exclusive: bool,
+}
+
+/// The fields of others that `declared` does not hold, and that the server objects to beside what it holds.
+/// Each as a whole, once for each manager.
+#[must_use]
+pub fn owned_siblings(live: &Value, declared: &Value, objections: &[Objection]) -> Vec<Addition> {
+    let all = entries(live);
+    let ours = all.iter().find(|entry| entry.is_ours()).and_then(|entry| entry.fields);
+    let objections: Vec<(Vec<&str>, bool)> = objections.iter().map(|one| (names(&one.field), one.exclusive)).collect();
+    let any = GroupKind::new("", "");
+    let mut found: Vec<Addition> = Vec::new();
+    for entry in all.iter().filter(|entry| !entry.is_ours() && entry.subresource.is_empty()) {
+        let Some(fields) = entry.fields else { continue };
+        let theirs = Value::Object(beyond(&any, &mut Vec::new(), fields, ours));
+        for path in paths(&theirs) {
+            let Some(sibling) = sibling(&path, live, declared, &objections, entry) else { continue };
+            if !found.iter().any(|known| *known.manager == *entry.manager && known.path == sibling) {
+                found.push(Addition { path: sibling, manager: Arc::from(entry.manager), at: entry.time });
+            }
+        }
+    }
+    found
+}
+
+/// The field or item in which `path` leaves what is declared, where the server objects to it.
+fn sibling(
+    path: &FieldPath,
+    live: &Value,
+    declared: &Value,
+    objections: &[(Vec<&str>, bool)],
+    entry: &Entry<'_>,
+) -> Option<FieldPath> {
+    let steps = path.steps();
+    let (mut above, mut depth) = (declared, 0);
+    while let Some(below) = steps.get(depth)?.get(above).filter(|below| !below.is_null()) {
+        above = below;
+        depth += 1;
+    }
+    let sibling = FieldPath::new(steps.get(..=depth)?.to_vec())?;
+    let here: Vec<&str> = fields(steps.get(..=depth)?).collect();
+    let above_it: Vec<&str> = fields(steps.get(..depth)?).collect();
+    let objected = match steps.get(depth)? {
+        Step::Field(_) => {
+            let is_object = || sibling.get(live).is_some_and(Value::is_object);
+            objections.iter().any(|(field, exclusive)| {
+                let declared = || {
+                    let (last, before) = field.split_last()?;
+                    (before == above_it).then(|| above.get(*last).filter(|value| !value.is_null()))?
+                };
+                field.starts_with(&here) || *exclusive && is_object() && (*field == above_it || declared().is_some())
+            })
+        }
+        // What another manager applies is declared somewhere, too, and stays its own.
+        Step::Item(_) if entry.operation == "Update" => objections.iter().any(|(field, _)| {
+            matches!(field.split_last(), Some((name, list)) if *name == "name" && list == above_it)
+                && above_it.last() == Some(&"ports")
+        }),
+        _ => false,
+    };
+    objected.then_some(sibling)
+}
+
+fn fields(steps: &[Step]) -> impl Iterator<Item = &str> {
+    steps.iter().filter_map(|step| match step {
+        Step::Field(name) => Some(name.as_str()),
+        _ => None,
+    })
+}
+
+/// The names of the fields in a path of the server's (`field.Path` of apimachinery), without places and keys.
+fn names(field: &str) -> Vec<&str> {
+    let (mut names, mut depth, mut from) = (Vec::new(), 0_usize, 0);
+    for (at, byte) in field.bytes().enumerate() {
+        match byte {
+            b'[' => {
+                if depth == 0 {
+                    names.push(&field[from..at]);
+                }
+                depth += 1;
+            }
+            b']' => {
+                depth = depth.saturating_sub(1);
+                from = at + 1;
+            }
+            b'.' if depth == 0 => {
+                names.push(&field[from..at]);
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    names.push(field.get(from..).unwrap_or_default());
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+/// Takes these fields out of an entry that is not ours, with all that is in them.
+pub(crate) fn take_paths(entry: &mut Value, wanted: &[&FieldPath]) -> Value {
+    let theirs = Entry::of(entry);
+    if theirs.is_ours() || !theirs.subresource.is_empty() {
+        return Value::Null;
+    }
+    let mut taken = json!({});
+    if let Some(set) = entry.get_mut("fieldsV1") {
+        for path in wanted {
+            if let Some(part) = take(set, path.steps()) {
+                unite(&mut taken, &part);
+            }
+        }
+    }
+    taken
+}
+
+fn take(set: &mut Value, steps: &[Step]) -> Option<Value> {
+    let (first, rest) = steps.split_first()?;
+    let fields = set.as_object_mut()?;
+    let key = fields.keys().find(|key| same_step(key, first)).cloned()?;
+    let part = if rest.is_empty() {
+        fields.remove(&key)?
+    } else {
+        let below = fields.get_mut(&key).filter(|below| !is_leaf(below))?;
+        let part = take(below, rest)?;
+        if is_empty(below) {
+            fields.remove(&key);
+        }
+        part
+    };
+    Some(Value::Object(Map::from_iter([(key, part)])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(manager: &str, operation: &str, fields: &Value) -> Value {
+        json!({"manager": manager, "operation": operation, "apiVersion": "v1", "fieldsV1": fields})
+    }
+
+    fn live(object: Value, entries: &[Value]) -> Value {
+        let mut live = object;
+        live["metadata"] = json!({"managedFields": entries});
+        live
+    }
+
+    fn objection(field: &str, exclusive: bool) -> Objection {
+        Objection { field: field.into(), exclusive }
+    }
+
+    fn found(live: &Value, declared: &Value, objection: Objection) -> Vec<String> {
+        owned_siblings(live, declared, &[objection])
+            .iter()
+            .map(|one| format!("{}: {}", one.manager, one.path))
+            .collect()
+    }
+
+    #[test]
+    fn the_sibling_that_the_server_names_is_found_whoever_owns_it() {
+        let (a, b) = (r#"k:{"name":"A"}"#, r#"k:{"name":"B"}"#);
+        let from = json!({".": {}, "f:fieldRef": {}});
+        let live = live(
+            json!({"env": [{"name": "A", "valueFrom": {"fieldRef": {}}}, {"name": "B", "valueFrom": {"fieldRef": {}}}]}),
+            &[
+                entry("driftless", "Apply", &json!({"f:env": {a: {".": {}, "f:name": {}}}})),
+                entry(
+                    "injector",
+                    "Apply",
+                    &json!({"f:env": {a: {"f:valueFrom": from}, b: {".": {}, "f:name": {}, "f:valueFrom": from}}}),
+                ),
+            ],
+        );
+        let declared = json!({"env": [{"name": "A", "value": "1"}]});
+        assert_eq!(found(&live, &declared, objection("env[0].valueFrom", false)), ["injector: env[name=A].valueFrom"]);
+        assert_eq!(found(&live, &declared, objection("env[0].name", false)), [""; 0]);
+        let mut theirs = live["metadata"]["managedFields"][1].clone();
+        let path = "env[name=A].valueFrom".parse().unwrap();
+        assert_eq!(take_paths(&mut theirs, &[&path]), json!({"f:env": {a: {"f:valueFrom": from}}}));
+        assert_eq!(theirs["fieldsV1"], json!({"f:env": {b: {".": {}, "f:name": {}, "f:valueFrom": from}}}));
+    }
+
+    #[test]
+    fn where_the_server_names_the_declared_field_its_siblings_are_found() {
+        let live = live(
+            json!({"probe": {"exec": {"command": ["x"]}, "periodSeconds": 3}}),
+            &[
+                entry("driftless", "Apply", &json!({"f:probe": {}})),
+                entry(
+                    "node-fetch",
+                    "Update",
+                    &json!({"f:probe": {"f:exec": {".": {}, "f:command": {}}, "f:periodSeconds": {}}}),
+                ),
+            ],
+        );
+        let declared = json!({"probe": {"httpGet": {"port": 80}}});
+        assert_eq!(found(&live, &declared, objection("probe.httpGet", true)), ["node-fetch: probe.exec"]);
+        assert_eq!(found(&live, &declared, objection("probe.httpGet", false)), [""; 0]);
+        assert_eq!(found(&live, &declared, objection("probe", true)), ["node-fetch: probe.exec"]);
+    }
+
+    #[test]
+    fn ports_that_clash_by_name_are_found_unless_somebody_applies_them() {
+        let item = json!({".": {}, "f:port": {}});
+        let port = |number: u16| format!("k:{{\"port\":{number},\"protocol\":\"TCP\"}}");
+        let live = live(
+            json!({"spec": {"ports": [{"port": 81, "protocol": "TCP"}, {"port": 83, "protocol": "TCP"}]}}),
+            &[
+                entry("driftless", "Apply", &json!({"f:spec": {"f:selector": {}}})),
+                entry("only-ports", "Update", &json!({"f:spec": {"f:ports": {port(81): item}, "f:type": {}}})),
+                entry("applied", "Apply", &json!({"f:spec": {"f:ports": {port(83): item}}})),
+            ],
+        );
+        let declared = json!({"spec": {"ports": [{"port": 80}], "selector": {}}});
+        let clash = objection("spec.ports[1].name", false);
+        assert_eq!(found(&live, &declared, clash), ["only-ports: spec.ports[port=81,protocol=TCP]"]);
+    }
+
+    #[test]
+    fn the_names_in_a_path_of_the_server_are_told_from_its_keys() {
+        assert_eq!(names("spec.a[0].b[x.y/z].c"), ["spec", "a", "b", "c"]);
+        assert_eq!(names("metadata.annotations[a.b/c]"), ["metadata", "annotations"]);
+        assert_eq!(names(""), [""; 0]);
+    }
+}
