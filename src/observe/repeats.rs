@@ -121,7 +121,8 @@ mod tests {
 
     fn applied(message: &str) -> Event {
         let (object, error) = (ObjectId::new("", "ConfigMap", Some("shop"), "a"), Some(problem(message)));
-        Event::Applied { sync: "shop".into(), object, uid: None, result: ApplyResult::Failed, error, again: false }
+        let (uid, result) = (None, ApplyResult::Failed);
+        Event::Applied { sync: "shop".into(), object, uid, result, error, again: false, drifted: false }
     }
 
     fn ended(result: SyncResult, message: &str) -> Event {
