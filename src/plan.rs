@@ -30,7 +30,7 @@ pub use diff::{DiffKind, DiffLine, ObjectDiff, diff};
 pub use order::{Stage, unorderable};
 pub use outcome::{AppliedObject, ApplyResult, Obstacle, PruneResult, PrunedObject};
 pub use provenance::Provenance;
-pub use replace::{NotReplaced, Replaceable, Replaceables, may_replace};
+pub use replace::{NotReplaced, Replaceable, Replaceables, may_replace, never_changes};
 pub use reserved::{Own, Reserved};
 pub use resolve::{Definitions, Desired, Resolved, resolve};
 pub use schedule::Schedule;

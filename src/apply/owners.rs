@@ -5,7 +5,7 @@
 use crate::cluster::{ApiError, Applied, Cluster, DryRun, Resource, Taken, Taking};
 use crate::config::DriftPolicy;
 use crate::object::{FieldChange, Observed};
-use crate::plan::{Desired, Step};
+use crate::plan::{Desired, Step, never_changes};
 
 use super::body;
 use super::error::ApplyError;
@@ -33,6 +33,9 @@ pub(super) async fn write(
     set_id: &str,
     drift: DriftPolicy,
 ) -> Result<(Applied, Vec<FieldChange>), ApplyError> {
+    if let Some(field) = step.live.as_ref().and_then(|live| never_changes(desired, live)) {
+        return Err(ApiError::immutable(field).into());
+    }
     let mut taken = None;
     let declared = || body(desired, set_id, None);
     if let Some(taking) = step.live.as_ref().and_then(|live| taking(live, step.reason.is_drift(), drift)) {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use futures::StreamExt as _;
 
-use crate::cluster::{DryRun, Resource};
+use crate::cluster::{ApiError, DryRun, Resource};
 use crate::object::ObjectId;
-use crate::plan::{AppliedObject, Desired, Obstacle, Plan, Reason, Step, Verb};
+use crate::plan::{AppliedObject, Desired, Obstacle, Plan, Reason, Step, Verb, never_changes};
 
 use super::carry_out::{AT_ONCE, Job, refused_by, skipped};
 use super::error::ApplyError;
@@ -33,6 +33,9 @@ impl Job<'_> {
     async fn ask_server(&self, step: &Step, desired: &Desired, resource: &Resource) -> Result<(), ApplyError> {
         if let (Verb::Replace, Reason::Immutable { fields, .. }) = (step.verb, &step.reason) {
             return prove(self.cluster, desired, resource, self.set_id, fields.to_vec()).await.map(drop);
+        }
+        if let Some(field) = step.live.as_ref().and_then(|live| never_changes(desired, live)) {
+            return Err(refusal(self.cluster, step, desired, resource, self.set_id, ApiError::immutable(field)).await);
         }
         let ignores = step.live.is_some() && !desired.manifest.directives.ignore_fields.is_empty();
         let live = if ignores { self.cluster.read(&step.id, resource).await? } else { None };

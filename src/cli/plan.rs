@@ -22,10 +22,12 @@ use crate::agent::{Takeable, bar_without_right, find_digest_key, read_parents};
 use crate::apply::{Parent, applyset_id, body, explain, leftovers, taking, trial, without_ignored};
 use crate::cluster::{ApiError, Cluster, Discovery, DryRun, Taking, Wanted};
 use crate::config::{Config, DriftPolicy, SyncConfig};
-use crate::object::{Addition, DigestKey, GroupKind, Scope, additions, blame, owned_siblings, project};
+use crate::object::{
+    Addition, DigestKey, GroupKind, Scope, additions, blame, owned_siblings, project, unowned_siblings,
+};
 use crate::plan::{
     Approved, Declaration, Definitions, Facts, Inventory, ObjectDiff, Others, Problem, Provenance, Replaceables,
-    Reserved, Resolved, Step, Unsettled, diff, plan as decide, resolve, unorderable,
+    Reserved, Resolved, Step, Unsettled, diff, never_changes, plan as decide, resolve, unorderable,
 };
 use crate::reconcile::RenderedCommit;
 
@@ -286,12 +288,18 @@ impl Survey {
             _ => made(by_declaration),
         };
         let explained = async |error: ApiError| {
-            let siblings = whole.map(|live| owned_siblings(live, &declared, &error.objections())).unwrap_or_default();
+            let objections = error.objections();
+            let mut siblings = whole.map(|live| owned_siblings(live, &declared, &objections)).unwrap_or_default();
+            let unowned = whole.map(|live| unowned_siblings(live, &declared, &objections)).unwrap_or_default();
+            siblings.extend(unowned.into_iter().map(|path| Addition { path, manager: "".into(), at: None }));
             match explain(cluster, step, desired, resource, set_id, error).await {
                 Ok(replaceable) => Answer { replaceable, ..by_content(false, siblings) },
                 Err(why) => answer(Err(why), false),
             }
         };
+        if let Some(field) = step.live.as_ref().and_then(|live| never_changes(desired, live)) {
+            return explained(ApiError::immutable(field)).await;
+        }
         match cluster.apply(&step.id, resource, &asked, DryRun::Yes).await {
             Ok(mut applied) => {
                 let takes = whole.zip(taking);

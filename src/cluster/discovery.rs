@@ -205,7 +205,10 @@ mod tests {
     fn a_kind_of_an_api_that_is_down_is_not_gone() {
         let discovery = discovery();
         assert_eq!(discovery.scope(&GroupKind::new("apps", "Deployment"), "v1"), Scope::Namespaced);
-        assert_eq!(discovery.scope(&GroupKind::new("apps", "Deployment"), "v1beta1"), Scope::Missing);
+        assert_eq!(
+            discovery.scope(&GroupKind::new("apps", "Deployment"), "v1beta1"),
+            Scope::OtherVersions(vec!["v1".into()])
+        );
         let down = GroupKind::new("metrics.k8s.io", "PodMetrics");
         assert!(matches!(discovery.scope(&down, "v1beta1"), Scope::Unreachable(_)));
         assert!(discovery.unreachable(&down).is_some());

@@ -208,6 +208,15 @@ impl ApiError {
         }
     }
 
+    /// What the API server says of a field that cannot be changed in place, where it says nothing itself.
+    #[must_use]
+    pub fn immutable(field: &str) -> Self {
+        let words = "may not change once set";
+        let cause =
+            Cause { reason: "FieldValueForbidden".into(), field: field.into(), message: format!("Forbidden: {words}") };
+        Self::Refused { code: 422, reason: "Invalid".into(), message: format!("{field}: {words}"), causes: vec![cause] }
+    }
+
     /// The same error with every message put through `change`.
     #[must_use]
     pub fn map_messages(self, change: impl Fn(&str) -> String) -> Self {

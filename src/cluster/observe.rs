@@ -315,7 +315,8 @@ pub fn reduce(
     let id = ObjectId { gk: gk.clone(), namespace, name: text("name")?.into() };
     let state = if has_health(gk) { health_of(gk, object, now) } else { metadata_health(gk, object, now) };
     let finished = gk.is("batch", "Job") && is_finished(object);
-    Some(Observed { finished, ..Observed::from_metadata(id, metadata, state, managers)? })
+    let headless = gk.is("", "Service") && object.pointer("/spec/clusterIP").is_some_and(|address| address == "None");
+    Some(Observed { finished, headless, ..Observed::from_metadata(id, metadata, state, managers)? })
 }
 
 /// Whether a Job has run to its end (batch/v1: the conditions Complete and Failed are final).

@@ -11,7 +11,7 @@ use super::observe::JSON;
 use super::{ApiError, Cluster, Resource};
 use crate::object::{
     Addition, Client, FieldChange, FieldPath, GroupKind, Managers, ObjectId, Objection, additions, is_empty, names,
-    owned_siblings, released, take_paths, unite,
+    owned_siblings, released, set_of, take_paths, unite, unowned_siblings,
 };
 
 pub(super) const JSON_PATCH: &str = "application/json-patch+json";
@@ -147,7 +147,9 @@ impl Cluster {
         let removed = owned_siblings(&live, declared, refused);
         let paths: Vec<&FieldPath> = removed.iter().map(|one| &one.path).collect();
         let take = |entry: &mut Value| take_paths(entry, &paths);
-        self.take_from(&live, id, resource, &take, &removed).await
+        let unowned = set_of(&unowned_siblings(&live, declared, refused));
+        let Some(change) = takeover(&live, &take, &unowned) else { return Ok(None) };
+        self.take_by(&live, id, resource, &change, &removed).await
     }
 
     /// Gives back what was taken for an apply that did not succeed, so that everybody owns what they
@@ -182,8 +184,19 @@ impl Cluster {
         take: Take<'_>,
         removed: &[Addition],
     ) -> Result<Option<Taken>, ApiError> {
-        let Some(change) = takeover(live, take) else { return Ok(None) };
-        let after = self.change_owners(id, resource, &change).await?;
+        let Some(change) = takeover(live, take, &Value::Null) else { return Ok(None) };
+        self.take_by(live, id, resource, &change, removed).await
+    }
+
+    async fn take_by(
+        &self,
+        live: &Value,
+        id: &ObjectId,
+        resource: &Resource,
+        change: &Value,
+        removed: &[Addition],
+    ) -> Result<Option<Taken>, ApiError> {
+        let after = self.change_owners(id, resource, change).await?;
         let version = after["metadata"]["resourceVersion"].clone();
         let secret = id.gk.is("", "Secret");
         let removed = removed.iter().map(|addition| addition.change(live, secret)).collect();
@@ -237,8 +250,8 @@ fn owners(live: &Value, entries: &[Value]) -> Value {
     ])
 }
 
-/// The JSON patch that moves fields of others into our own Apply entry.
-fn takeover(live: &Value, take: Take<'_>) -> Option<Value> {
+/// The JSON patch that moves fields of others into our own Apply entry, and those that nobody owns.
+fn takeover(live: &Value, take: Take<'_>, unowned: &Value) -> Option<Value> {
     let metadata = live.get("metadata")?;
     let mut ours = None;
     let (mut kept, mut taken) = (Vec::new(), Vec::new());
@@ -255,6 +268,9 @@ fn takeover(live: &Value, take: Take<'_>) -> Option<Value> {
         if !is_empty(&entry["fieldsV1"]) {
             kept.push(entry);
         }
+    }
+    if !is_empty(unowned) {
+        taken.push((live["apiVersion"].clone(), unowned.clone()));
     }
     let version = &taken.first()?.0;
     let mut entry = ours.unwrap_or_else(|| {
@@ -316,7 +332,7 @@ mod tests {
     /// The patch of a takeover.
     fn patch(live: &Value, taking: Taking) -> Option<Value> {
         let managers = Managers::default();
-        takeover(live, &|entry| super::taken(&config_map(), &live["metadata"], entry, &managers, taking))
+        takeover(live, &|entry| super::taken(&config_map(), &live["metadata"], entry, &managers, taking), &Value::Null)
     }
 
     #[test]

@@ -21,8 +21,9 @@ pub use additions::{Addition, Foreign, additions, foreign};
 pub use lost::lost;
 pub(super) use lost::{Lost, Place, Trail, is_identity, lost_places};
 pub(crate) use set::{is_empty, is_leaf, unite};
-pub(crate) use siblings::take_paths;
-pub use siblings::{Objection, owned_siblings};
+
+pub use siblings::{Objection, owned_siblings, unowned_siblings};
+pub(crate) use siblings::{set_of, take_paths};
 
 /// How many items of one list are looked through for a key in another notation than the server's.
 const SEARCHED: usize = 100;

@@ -42,6 +42,8 @@ pub struct Observed {
     pub takeover: bool,
     /// A Job that has run to its end, well or not: its time to live counts from there.
     pub finished: bool,
+    /// A Service without an address (`clusterIP: None`), which no client can give it.
+    pub headless: bool,
     pub health: Health,
 }
 
@@ -86,6 +88,7 @@ impl Observed {
             foreign,
             takeover,
             finished,
+            headless,
             health,
         } = self;
         *id == other.id
@@ -100,6 +103,7 @@ impl Observed {
             && *foreign == other.foreign
             && *takeover == other.takeover
             && *finished == other.finished
+            && *headless == other.headless
             && *health == other.health
     }
 
@@ -139,6 +143,7 @@ impl Observed {
             takeover: foreign.as_ref().is_some_and(takes) || adopted && entries(metadata).any(names::is_taken_over),
             foreign: foreign.map(Box::new),
             finished: false,
+            headless: false,
             health,
         })
     }

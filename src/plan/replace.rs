@@ -44,6 +44,19 @@ pub enum NotReplaced {
     TakesClaims,
 }
 
+/// The field in which a live object can never become what git declares, although the API server takes an apply of
+/// that without a word: a headless Service stays headless (registry/core/service, `patchAllocatedValues`).
+#[must_use]
+pub fn never_changes(desired: &Desired, live: &Observed) -> Option<&'static str> {
+    if !live.headless {
+        return None;
+    }
+    let spec = desired.manifest.to_value();
+    let is = |pointer: &str, wanted: &str| spec.pointer(pointer).is_some_and(|value| value == wanted);
+    let fits = is("/spec/clusterIP", "None") || is("/spec/type", "ExternalName");
+    (!fits).then_some("spec.clusterIP")
+}
+
 impl NotReplaced {
     /// What would be lost, or is against it, as a clause.
     #[must_use]
@@ -158,6 +171,7 @@ mod tests {
             foreign: None,
             takeover: false,
             finished: false,
+            headless: false,
             health: Health::current(),
         };
         (Desired { manifest: Arc::new(manifest), digest }, live)

@@ -59,6 +59,7 @@ mod sources;
 mod support;
 mod sync;
 mod traces;
+mod unions;
 mod warnings;
 mod watch;
 mod watched;

@@ -59,6 +59,7 @@ fn object(name: &str, uid: &str, version: &str) -> Observed {
         foreign: None,
         takeover: false,
         finished: false,
+        headless: false,
         health: Health::current(),
     }
 }

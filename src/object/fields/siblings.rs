@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use super::additions::{beyond, paths, same_step};
 use super::set::{is_empty, is_leaf, unite};
 use super::{Addition, Entry, entries};
-use crate::object::GroupKind;
 use crate::object::path::{FieldPath, Step};
+use crate::object::{GroupKind, lists};
 
 /// A field to which the server objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +78,83 @@ fn sibling(
         _ => false,
     };
     objected.then_some(sibling)
+}
+
+/// The fields that nobody owns, such as defaults of the server, that `declared` does not hold, and that the server
+/// objects to beside what it holds.
+#[must_use]
+pub fn unowned_siblings(live: &Value, declared: &Value, objections: &[Objection]) -> Vec<FieldPath> {
+    let all = entries(live);
+    let mut found = Vec::new();
+    for objection in objections {
+        let names = names(&objection.field);
+        let Some((last, above)) = names.split_last() else { continue };
+        let mut places = vec![(live, declared, Vec::new())];
+        for name in above {
+            places =
+                places.into_iter().flat_map(|(live, declared, steps)| below(live, declared, &steps, name)).collect();
+        }
+        for (live, declared, steps) in places {
+            let (Some(fields), true) = (live.as_object(), declared.is_object()) else { continue };
+            let is_declared = |name: &str| declared.get(name).is_some_and(|value| !value.is_null());
+            let excluded = objection.exclusive && is_declared(last);
+            for (name, value) in fields.iter().filter(|(name, _)| !is_declared(name)) {
+                let mut steps = steps.clone();
+                steps.push(Step::Field(name.clone()));
+                let Some(path) = FieldPath::new(steps) else { continue };
+                let objected = name == last || excluded && value.is_object();
+                if objected && !found.contains(&path) && !all.iter().any(|entry| entry.owns_within(&path)) {
+                    found.push(path);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Places in a live and in a declared object that stand for the same, and the way to them.
+type Pair<'a> = (&'a Value, &'a Value, Vec<Step>);
+
+/// The field of this name on both sides; of a list, its items that are on both.
+fn below<'a>(live: &'a Value, declared: &'a Value, steps: &[Step], name: &str) -> Vec<Pair<'a>> {
+    let (Some(live), Some(declared)) = (live.get(name), declared.get(name)) else { return Vec::new() };
+    let mut steps = steps.to_vec();
+    steps.push(Step::Field(name.to_owned()));
+    let (Some(items), Some(wanted)) = (live.as_array(), declared.as_array()) else {
+        return vec![(live, declared, steps)];
+    };
+    let Some(key) = lists::merge_key(items, wanted) else { return Vec::new() };
+    let places = lists::places(items, key);
+    let pair = |wanted: &'a Value| {
+        let identity = lists::identity(wanted, key)?;
+        let item = &items[*places.get(&identity)?];
+        let mut keys: Vec<(String, Value)> =
+            key.iter().map(|field| ((*field).to_owned(), item.get(*field).cloned().unwrap_or_default())).collect();
+        keys.sort_by(|left, right| left.0.cmp(&right.0));
+        let mut steps = steps.clone();
+        steps.push(Step::Item(keys));
+        Some((item, wanted, steps))
+    };
+    wanted.iter().filter_map(pair).collect()
+}
+
+/// The set (`fieldsV1`) that holds these fields alone.
+pub(crate) fn set_of(paths: &[FieldPath]) -> Value {
+    let mut set = json!({});
+    paths.iter().for_each(|path| unite(&mut set, &set_of_one(path.steps())));
+    set
+}
+
+fn set_of_one(steps: &[Step]) -> Value {
+    steps.iter().rev().fold(json!({}), |below, step| {
+        let key = match step {
+            Step::Field(name) => format!("f:{name}"),
+            Step::Item(keys) => format!("k:{}", Value::Object(keys.iter().cloned().collect())),
+            Step::Index(index) => format!("i:{index}"),
+            Step::Member(member) => format!("v:{member}"),
+        };
+        json!({key: below})
+    })
 }
 
 fn fields(steps: &[Step]) -> impl Iterator<Item = &str> {
@@ -171,6 +248,38 @@ mod tests {
             .iter()
             .map(|one| format!("{}: {}", one.manager, one.path))
             .collect()
+    }
+
+    #[test]
+    fn what_nobody_owns_goes_where_the_server_objects_and_nothing_else_does() {
+        let strategy = json!({"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}});
+        let recreate = json!({"strategy": {"type": "Recreate"}});
+        let texts = |live: &Value, declared: &Value, one: Objection| -> Vec<String> {
+            unowned_siblings(live, declared, &[one]).iter().map(ToString::to_string).collect()
+        };
+        let refused = || objection("strategy.rollingUpdate", true);
+        assert_eq!(texts(&live(strategy.clone(), &[]), &recreate, refused()), ["strategy.rollingUpdate"]);
+        // Whoever owns it, it is not this that removes it.
+        let owned = live(
+            strategy.clone(),
+            &[entry("x", "Update", &json!({"f:strategy": {"f:rollingUpdate": {"f:maxSurge": {}}}}))],
+        );
+        assert_eq!(texts(&owned, &recreate, refused()), [""; 0]);
+        // A field that git declares stays, and one to which nobody objects.
+        assert_eq!(texts(&live(strategy.clone(), &[]), &strategy, refused()), [""; 0]);
+        assert_eq!(
+            texts(&live(strategy, &[]), &recreate, objection("strategy.type", true)),
+            ["strategy.rollingUpdate"]
+        );
+
+        let volumes =
+            live(json!({"volumes": [{"name": "a", "emptyDir": {}}, {"name": "b", "emptyDir": {}, "x": 1}]}), &[]);
+        let wanted = json!({"volumes": [{"name": "b", "configMap": {}}]});
+        let one = || objection("volumes[1].configMap", true);
+        assert_eq!(texts(&volumes, &wanted, one()), ["volumes[name=b].emptyDir"]);
+        let set = set_of(&unowned_siblings(&volumes, &wanted, &[one()]));
+        assert_eq!(set, json!({"f:volumes": {r#"k:{"name":"b"}"#: {"f:emptyDir": {}}}}));
+        assert_eq!(texts(&volumes, &wanted, objection("volumes[1].configMap", false)), [""; 0]);
     }
 
     #[test]

@@ -37,6 +37,7 @@ fn applied(desired: &Desired) -> Observed {
         foreign: None,
         takeover: false,
         finished: false,
+        headless: false,
         health: Health::current(),
     }
 }

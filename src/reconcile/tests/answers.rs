@@ -215,6 +215,7 @@ impl World {
             foreign: before.as_ref().and_then(|live| live.foreign.clone()),
             takeover: false,
             finished: false,
+            headless: false,
             health,
         };
         let added =
