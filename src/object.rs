@@ -27,7 +27,7 @@ pub use canonical::canonical_json;
 pub use characters::{Harmless, Readable, is_deceptive};
 pub use digest::{Digest, DigestKey, Fingerprint, ParseDigestError, Short};
 pub use fields::{Addition, Entry, Foreign, Objection, additions, entries, foreign, lost, owned_siblings, owners};
-pub(crate) use fields::{is_empty, is_leaf, released, take_paths, unite};
+pub(crate) use fields::{Released, is_empty, is_leaf, take_paths, unite};
 pub use health::{Health, HealthStatus};
 pub use identity::{GroupKind, ObjectId, Origin, Scope};
 pub use managers::{Client, ManagerPattern, Managers};
