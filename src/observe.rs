@@ -8,6 +8,7 @@ mod kubernetes;
 mod line;
 mod log;
 mod metrics;
+mod repeats;
 #[cfg(test)]
 mod sample;
 mod status;
@@ -22,6 +23,8 @@ pub use metrics::{Metrics, MetricsError};
 pub use status::Board;
 pub use trace::Traces;
 
+use repeats::Repeats;
+
 /// Everything that hears events. Cheap to clone; every clone tells the same log, metrics, board and
 /// traces.
 #[derive(Clone, Debug)]
@@ -30,6 +33,7 @@ pub struct Observer {
     pub board: Board,
     /// Where the environment asks for them.
     pub traces: Option<Traces>,
+    repeats: Repeats,
 }
 
 impl Observer {
@@ -38,13 +42,18 @@ impl Observer {
     /// # Errors
     /// When the metrics cannot be registered, which is a defect of the program.
     pub fn new() -> Result<Self, MetricsError> {
-        Ok(Self { metrics: Metrics::new()?, board: Board::new(env!("CARGO_PKG_VERSION")), traces: None })
+        let (metrics, board) = (Metrics::new()?, Board::new(env!("CARGO_PKG_VERSION")));
+        Ok(Self { metrics, board, traces: None, repeats: Repeats::default() })
     }
 
     /// Passes an event on to the log, the metrics, the board and the traces. Never waits for anything but
     /// short locks and the write to stderr.
     pub fn tell(&self, event: &Event) {
-        write(event);
+        let heard = self.repeats.hear(event);
+        log::write_as(event, heard.repeated);
+        if let Some(message) = heard.ended {
+            write(&Event::Note { message });
+        }
         self.metrics.record(event);
         self.board.record(event);
         if let Some(traces) = &self.traces {

@@ -11,6 +11,10 @@ const HIDDEN: &str = "<hidden>";
 /// The shortest value of a Secret that is looked for in the whole message. A shorter one would be found in the
 /// server's own words, where a hole tells what it is.
 const SHORTEST: usize = 6;
+/// Bytes of a message that nobody reads to its end.
+const LONG: usize = 600;
+/// Bytes of a cause that may be shown with its value.
+const SHORT: usize = 160;
 /// How Go prints a value where another type was wanted (structured-merge-diff, `valueUnstructured`).
 const OF_ANOTHER_TYPE: &str = ", got &value.valueUnstructured{Value:";
 
@@ -18,6 +22,7 @@ const OF_ANOTHER_TYPE: &str = ", got &value.valueUnstructured{Value:";
 /// Secret, without any value: the server repeats those that it does not like.
 pub(super) fn shown(error: ApiError, desired: &Desired) -> ApiError {
     let name = &*desired.manifest.id.name;
+    let error = shortened(error);
     let secrets = desired.manifest.is_secret().then(|| values(&desired.manifest.to_value()));
     error.map_messages(|message| {
         let message = without_name(message, name);
@@ -26,6 +31,25 @@ pub(super) fn shown(error: ApiError, desired: &Desired) -> ApiError {
             None => advised(message),
         }
     })
+}
+
+/// A long message put together anew from its causes, without the values that the server repeats: of a Job's template it
+/// prints all that it knows.
+fn shortened(error: ApiError) -> ApiError {
+    match error {
+        ApiError::Refused { code, reason, message, causes } if message.len() > LONG && !causes.is_empty() => {
+            let short = |message: &str| match message.split_once(": ").zip(message.rsplit_once(": ")) {
+                Some(((what, _), (_, words))) if message.len() > SHORT && what != words => {
+                    format!("{what}: …: {words}")
+                }
+                _ => message.to_owned(),
+            };
+            let listed = causes.iter().map(|cause| format!("{}: {}", cause.field, short(&cause.message)));
+            let message = listed.collect::<Vec<_>>().join(", ");
+            ApiError::Refused { code, reason, message, causes }
+        }
+        other => other,
+    }
 }
 
 /// The message without its beginning `ConfigMap "name" is invalid: ` (apimachinery, `NewInvalid`).
@@ -144,6 +168,21 @@ mod tests {
         assert_eq!(secret(&json!({}), "got \"hunter"), "got \"<hidden>");
         assert_eq!(secret(&json!({}), "got {hunter"), "got {<hidden>");
         assert_eq!(secret(&json!({}), "Secret \"s\": got \"\""), "Secret \"s\": got \"\"");
+    }
+
+    #[test]
+    fn a_long_refusal_keeps_its_fields_and_words_and_loses_the_values() {
+        let value = format!("{{\"ObjectMeta\": \"{}\"}}", "x: y, ".repeat(300));
+        let message = format!("Invalid value: {value}: field is immutable");
+        let answer = serde_json::json!({"kind": "Status", "reason": "Invalid",
+            "message": format!("Job.batch \"j\" is invalid: spec.template: {message}"),
+            "details": {"causes": [{"reason": "FieldValueInvalid", "message": message, "field": "spec.template"},
+                {"reason": "FieldValueRequired", "message": "Required value", "field": "spec.x"}]}});
+        let error = ApiError::from_answer(422, answer.to_string().as_bytes());
+        assert_eq!(
+            shortened(error).to_string(),
+            "spec.template: Invalid value: …: field is immutable, spec.x: Required value"
+        );
     }
 
     #[test]

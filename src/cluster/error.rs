@@ -99,7 +99,7 @@ struct Details {
 
 impl ApiError {
     /// Reads an answer whose HTTP status is no success.
-    pub(super) fn from_answer(code: u16, body: &[u8]) -> Self {
+    pub(crate) fn from_answer(code: u16, body: &[u8]) -> Self {
         let status: Status = serde_json::from_slice(body).unwrap_or_default();
         let details = status.details.unwrap_or_default();
         // A path that is not served (a version or a CRD that is gone, a server that is starting) is

@@ -91,6 +91,11 @@ fn colour_wanted() -> bool {
 
 /// Logs an event. Costs next to nothing when its level is filtered out.
 pub fn write(event: &Event) {
+    write_as(event, false);
+}
+
+/// The same of an error that may stand already, which is of no interest but for who looks for it.
+pub(super) fn write_as(event: &Event, repeated: bool) {
     // The macros need the level as a constant.
     macro_rules! record {
         ($level:expr) => {
@@ -115,7 +120,7 @@ pub fn write(event: &Event) {
             }
         };
     }
-    match level(event) {
+    match level(event).map(|level| if repeated { Level::DEBUG } else { level }) {
         Some(Level::ERROR) => record!(Level::ERROR),
         Some(Level::WARN) => record!(Level::WARN),
         Some(Level::INFO) => record!(Level::INFO),

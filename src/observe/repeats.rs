@@ -1,0 +1,188 @@
+//! Which errors stand: an error is logged when it appears, when it changes and when it ends, and only counted
+//! meanwhile. What is tried again every few seconds would fill a log with the same line otherwise.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::event::{Event, LookResult, SyncResult};
+use crate::plan::{ApplyResult, Problem, PruneResult};
+
+/// Errors of one sync that are known as standing. What goes beyond is not logged: `status` lists no more either.
+const MOST: usize = 1_000;
+
+/// What of an event is to be logged.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Heard {
+    /// It is an error that stands already.
+    pub repeated: bool,
+    /// What has ended with it, as a line of its own.
+    pub ended: Option<String>,
+}
+
+/// The errors that stand, of all syncs. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Repeats(Arc<Mutex<BTreeMap<Arc<str>, Standing>>>);
+
+#[derive(Debug, Default)]
+struct Standing {
+    /// Hashes of what was logged.
+    known: BTreeSet<u64>,
+    /// Those that were heard since the last cycle ended.
+    heard: BTreeSet<u64>,
+    /// Cycles that failed, one after the other.
+    failed: u64,
+    /// Polls of git that failed, one after the other, and why the last one did.
+    polls: u64,
+    poll_error: Option<String>,
+}
+
+impl Standing {
+    /// Whether it stands already; it does from now on.
+    fn stands(&mut self, what: impl Hash) -> bool {
+        let mut hasher = DefaultHasher::new();
+        what.hash(&mut hasher);
+        let hash = hasher.finish();
+        if self.known.len() >= MOST && !self.known.contains(&hash) {
+            return true;
+        }
+        self.heard.insert(hash);
+        !self.known.insert(hash)
+    }
+}
+
+impl Repeats {
+    /// Takes note of an event.
+    pub(super) fn hear(&self, event: &Event) -> Heard {
+        let mut syncs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let syncs = &mut *syncs;
+        let repeated = |repeated| Heard { repeated, ended: None };
+        let about = |problem: &Problem| problem.to_string();
+        match event {
+            Event::Looked { sync, result: LookResult::Failed, error, .. } => {
+                let standing = of(syncs, sync);
+                standing.polls += 1;
+                let same = standing.polls > 1 && standing.poll_error == *error;
+                standing.poll_error.clone_from(error);
+                repeated(same)
+            }
+            Event::Looked { sync, .. } => {
+                let polls = std::mem::take(&mut of(syncs, sync).polls);
+                let ended = || format!("{sync}: the git repository can be read again, after {}", attempts(polls));
+                Heard { repeated: false, ended: (polls > 0).then(ended) }
+            }
+            Event::Applied { sync, object, result: ApplyResult::Failed, error: Some(problem), .. } => {
+                let problem = Problem { object: Some(object.clone()), ..problem.clone() };
+                repeated(of(syncs, sync).stands(about(&problem)))
+            }
+            Event::Pruned { sync, object, result: PruneResult::Failed, detail } => {
+                repeated(of(syncs, sync).stands(("prune", object, detail)))
+            }
+            Event::Problem { sync, problem } => repeated(of(syncs, sync).stands(about(problem))),
+            Event::SyncEnded { sync, result, message, .. } => {
+                let standing = of(syncs, sync);
+                let failed = *result == SyncResult::Failed;
+                let again = failed && standing.stands(("cycle", message));
+                let heard = std::mem::take(&mut standing.heard);
+                standing.known.retain(|hash| heard.contains(hash));
+                if failed {
+                    standing.failed += 1;
+                    return repeated(again);
+                }
+                let before = std::mem::take(&mut standing.failed);
+                let ended = || format!("{sync}: fails no longer, after {}", attempts(before));
+                Heard { repeated: false, ended: (before > 0).then(ended) }
+            }
+            Event::SyncForgotten { sync } => {
+                syncs.remove(sync);
+                Heard::default()
+            }
+            _ => Heard::default(),
+        }
+    }
+}
+
+fn of<'a>(syncs: &'a mut BTreeMap<Arc<str>, Standing>, sync: &Arc<str>) -> &'a mut Standing {
+    syncs.entry(Arc::clone(sync)).or_default()
+}
+
+fn attempts(number: u64) -> String {
+    format!("{number} attempt{} that failed", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::ObjectId;
+
+    fn problem(message: &str) -> Problem {
+        Problem { object: Some(ObjectId::new("", "ConfigMap", Some("shop"), "a")), ..Problem::general(message) }
+    }
+
+    fn applied(message: &str) -> Event {
+        let (object, error) = (ObjectId::new("", "ConfigMap", Some("shop"), "a"), Some(problem(message)));
+        let (uid, result) = (None, ApplyResult::Failed);
+        Event::Applied { sync: "shop".into(), object, uid, result, error, again: false, drifted: false }
+    }
+
+    fn ended(result: SyncResult, message: &str) -> Event {
+        Event::SyncEnded {
+            sync: "shop".into(),
+            result,
+            commit: "c".into(),
+            changed: 0,
+            message: message.into(),
+            lag: None,
+            retry_in: None,
+            again: false,
+        }
+    }
+
+    fn poll(result: LookResult) -> Event {
+        let error = (result == LookResult::Failed).then(|| "refused".into());
+        Event::Looked { sync: "shop".into(), result, commit: None, error, retry_in: None }
+    }
+
+    #[test]
+    fn an_error_is_news_when_it_appears_and_when_it_changes_and_its_end_is_said_once() {
+        let repeats = Repeats::default();
+        let news = |event: &Event| !repeats.hear(event).repeated;
+        let again = Event::Problem { sync: "shop".into(), problem: problem("invalid") };
+        assert!(news(&applied("invalid")) && !news(&again), "the same at its attempt and at the end of the cycle");
+        assert!(news(&ended(SyncResult::Failed, "one")));
+        for _ in 0..3 {
+            assert!(!news(&applied("invalid")) && !news(&again) && !news(&ended(SyncResult::Failed, "one")));
+        }
+        assert!(news(&applied("forbidden")) && news(&ended(SyncResult::Failed, "two")));
+        assert!(news(&applied("invalid")), "it had ended meanwhile");
+        let end = repeats.hear(&ended(SyncResult::Synced, ""));
+        assert_eq!(end.ended.as_deref(), Some("shop: fails no longer, after 5 attempts that failed"));
+        assert_eq!(repeats.hear(&ended(SyncResult::Synced, "")), Heard::default());
+    }
+
+    #[test]
+    fn a_git_server_that_cannot_be_read_is_told_once_and_its_return_too() {
+        let repeats = Repeats::default();
+        assert!(!repeats.hear(&poll(LookResult::Failed)).repeated);
+        // Cycles go on meanwhile.
+        repeats.hear(&ended(SyncResult::Synced, ""));
+        assert!(repeats.hear(&poll(LookResult::Failed)).repeated && repeats.hear(&poll(LookResult::Failed)).repeated);
+        let back = repeats.hear(&poll(LookResult::Unchanged));
+        assert_eq!(
+            back.ended.as_deref(),
+            Some("shop: the git repository can be read again, after 3 attempts that failed")
+        );
+        assert_eq!(repeats.hear(&poll(LookResult::Unchanged)), Heard::default());
+    }
+
+    #[test]
+    fn no_more_than_so_many_are_remembered_of_a_sync() {
+        let repeats = Repeats::default();
+        for number in 0..2 * MOST {
+            repeats.hear(&applied(&number.to_string()));
+        }
+        assert_eq!(repeats.0.lock().unwrap()["shop"].known.len(), MOST);
+        repeats.hear(&Event::SyncForgotten { sync: "shop".into() });
+        assert!(repeats.0.lock().unwrap().is_empty());
+    }
+}
