@@ -31,6 +31,6 @@ pub use leadership::{Instants, LEASE, Leadership, NotLeader, RENEW_WITHIN, RETRY
 pub use lease::{Candidate, LEASE_NAME, Record, Step, leases};
 pub use live::{Followed, Live};
 pub use observe::{Seen, Wanted, reduce};
-pub(crate) use takeover::taken;
+pub(crate) use takeover::Takes;
 pub use takeover::{Taken, Taking};
 pub use write::{Applied, Deletion, DryRun};

@@ -29,7 +29,7 @@ pub use digest::{Digest, DigestKey, Fingerprint, ParseDigestError, Short};
 pub use fields::{
     Addition, Entry, Foreign, Objection, additions, entries, foreign, lost, owned_siblings, owners, unowned_siblings,
 };
-pub(crate) use fields::{is_empty, is_leaf, released, set_of, take_paths, unite};
+pub(crate) use fields::{Released, is_empty, is_leaf, set_of, take_paths, unite};
 pub use health::{Health, HealthStatus};
 pub use identity::{GroupKind, ObjectId, Origin, Scope};
 pub use managers::{Client, ManagerPattern, Managers};

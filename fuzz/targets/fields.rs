@@ -4,7 +4,8 @@
 
 use driftless::cluster::{health, health_of};
 use driftless::object::{
-    Blame, FieldPath, GroupKind, Health, ObjectId, Observed, blame, entries, lost, only, owners, project,
+    Blame, FieldPath, GroupKind, Health, Managers, ObjectId, Objection, Observed, additions, blame, entries, lost, only,
+    owned_siblings, owners, project,
 };
 use driftless_fuzz::assert_readable;
 use libfuzzer_sys::fuzz_target;
@@ -50,7 +51,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(project(&projected, desired), projected);
 
     let id = ObjectId::new("apps", "Deployment", Some("a"), "b");
-    let seen = |metadata: &Value| Observed::from_metadata(id.clone(), metadata, Health::current());
+    let seen = |metadata: &Value| Observed::from_metadata(id.clone(), metadata, Health::current(), &Managers::default());
     let observed = seen(&live["metadata"]);
     // The time of an entry says nothing of what it owns.
     let mut later = live["metadata"].clone();
@@ -59,7 +60,25 @@ fuzz_target!(|data: &[u8]| {
             entry["time"] = json!("2030-01-01T00:00:00Z");
         }
     }
-    assert_eq!(seen(&later).map(|seen| seen.fingerprint), observed.map(|seen| seen.fingerprint));
+    let later = seen(&later);
+    assert_eq!(later.as_ref().map(|seen| seen.fingerprint), observed.as_ref().map(|seen| seen.fingerprint));
+    assert_eq!(later.map(|seen| seen.foreign), observed.as_ref().map(|seen| seen.foreign.clone()));
+
+    let added = additions(&id.gk, live, &Managers::default(), None);
+    if let Some(observed) = &observed {
+        assert_eq!(added.is_empty(), observed.added().is_none());
+    }
+    let objections = added.iter().map(|one| Objection { field: one.path.to_string(), exclusive: true });
+    let siblings = owned_siblings(live, desired, &objections.take(5).collect::<Vec<_>>());
+    for secret in [false, true] {
+        let blame = blame(desired, Some(live), secret).with(&added, live, secret);
+        assert!(blame.fields.len() <= Blame::MOST + Blame::MOST_ADDED);
+        assert_readable(&blame.to_string(), 30_000);
+        for change in siblings.iter().take(50).map(|one| one.change(live, secret)) {
+            assert_readable(&change.to_string(), 2_000);
+            assert!(!secret || change.found.is_none());
+        }
+    }
 
     let now = "2026-01-01T00:00:00Z".parse().unwrap();
     assert!(!health(live, now).to_string().is_empty());

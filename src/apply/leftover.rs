@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::cluster::{Taking, taken};
+use crate::cluster::{Takes, Taking};
 use crate::object::{GroupKind, Managers, is_leaf, unite};
 
 /// Takes out of the answer to a dry-run apply what only those managers own whose fields are taken over
@@ -18,10 +18,10 @@ pub fn leftovers(
     taking: Taking,
 ) -> Option<Value> {
     let (mut goes, mut kept) = (json!({}), json!({}));
-    let metadata = after["metadata"].clone();
-    for entry in metadata.get("managedFields").and_then(Value::as_array).into_iter().flatten() {
+    let takes = Takes::new(gk, &after["metadata"], managers, taking);
+    for entry in after.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten() {
         let mut entry = entry.clone();
-        unite(&mut goes, &taken(gk, &metadata, &mut entry, managers, taking));
+        unite(&mut goes, &takes.take(&mut entry));
         unite(&mut kept, &entry["fieldsV1"]);
     }
     let whole = after.clone();

@@ -10,8 +10,8 @@ use super::client::Call;
 use super::observe::JSON;
 use super::{ApiError, Cluster, Resource};
 use crate::object::{
-    Addition, Client, FieldChange, FieldPath, GroupKind, Managers, ObjectId, Objection, additions, is_empty, names,
-    owned_siblings, released, set_of, take_paths, unite, unowned_siblings,
+    Addition, Client, FieldChange, FieldPath, GroupKind, Managers, ObjectId, Objection, Released, additions, is_empty,
+    names, owned_siblings, set_of, take_paths, unite, unowned_siblings,
 };
 
 pub(super) const JSON_PATCH: &str = "application/json-patch+json";
@@ -92,8 +92,8 @@ impl Cluster {
     ) -> Result<Option<Taken>, ApiError> {
         let Some(live) = self.read(id, resource).await? else { return Ok(None) };
         let (gk, managers) = (&id.gk, self.managers());
-        let metadata = live["metadata"].clone();
-        let take = |entry: &mut Value| taken(gk, &metadata, entry, managers, taking);
+        let takes = Takes::new(gk, &live["metadata"], managers, taking);
+        let take = |entry: &mut Value| takes.take(entry);
         // What an adoption removes is shown by a plan; it is no drift.
         let removed = match taking {
             Taking::Additions => additions(gk, &live, managers, Some(declared)),
@@ -288,24 +288,38 @@ fn is_ours(entry: &Value) -> bool {
     entry["manager"] == names::FIELD_MANAGER && entry["operation"] == "Apply" && entry.get("subresource").is_none()
 }
 
-/// Takes out of an entry of `managedFields` what is taken over when the object is applied. `metadata`: that of
-/// the live object, which holds the entry.
-pub(crate) fn taken(gk: &GroupKind, metadata: &Value, entry: &mut Value, managers: &Managers, taking: Taking) -> Value {
-    match taking {
-        Taking::Adopt if names::is_taken_over(entry) && entry["manager"] == names::UNRECORDED => {
-            left::split(gk, &mut entry["fieldsV1"])
-        }
-        Taking::Adopt if names::is_taken_over(entry) => entry["fieldsV1"].take(),
-        Taking::Again if names::is_taken_over(entry) && !is_of_a_person(entry, managers) => {
-            taken(gk, metadata, entry, managers, Taking::Adopt)
-        }
-        Taking::Adopt | Taking::Again | Taking::Additions => released(gk, metadata, entry, managers, true),
-        Taking::Shared => released(gk, metadata, entry, managers, false),
-    }
+/// What is taken over of others when an object is applied.
+pub(crate) struct Takes<'m> {
+    gk: &'m GroupKind,
+    managers: &'m Managers,
+    taking: Taking,
+    released: Released<'m>,
 }
 
-fn is_of_a_person(entry: &Value, managers: &Managers) -> bool {
-    entry["manager"].as_str().is_some_and(|manager| managers.client(manager) == Client::Person)
+impl<'m> Takes<'m> {
+    /// `metadata`: that of the live object.
+    pub fn new(gk: &'m GroupKind, metadata: &Value, managers: &'m Managers, taking: Taking) -> Self {
+        let released = Released::new(gk, metadata, managers, taking != Taking::Shared);
+        Self { gk, managers, taking, released }
+    }
+
+    /// Takes it out of an entry of the object's `managedFields`.
+    pub fn take(&self, entry: &mut Value) -> Value {
+        let person = || {
+            let manager = entry["manager"].as_str();
+            manager.is_some_and(|manager| self.managers.client(manager) == Client::Person)
+        };
+        let whole = match self.taking {
+            Taking::Adopt => names::is_taken_over(entry),
+            Taking::Again => names::is_taken_over(entry) && !person(),
+            Taking::Additions | Taking::Shared => false,
+        };
+        match whole {
+            true if entry["manager"] == names::UNRECORDED => left::split(self.gk, &mut entry["fieldsV1"]),
+            true => entry["fieldsV1"].take(),
+            false => self.released.take(entry),
+        }
+    }
 }
 
 fn of_initial(entry: &mut Value) -> Value {
@@ -332,7 +346,9 @@ mod tests {
     /// The patch of a takeover.
     fn patch(live: &Value, taking: Taking) -> Option<Value> {
         let managers = Managers::default();
-        takeover(live, &|entry| super::taken(&config_map(), &live["metadata"], entry, &managers, taking), &Value::Null)
+        let gk = config_map();
+        let takes = Takes::new(&gk, &live["metadata"], &managers, taking);
+        takeover(live, &|entry| takes.take(entry), &Value::Null)
     }
 
     #[test]

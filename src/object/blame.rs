@@ -58,6 +58,9 @@ pub struct FieldChange {
     pub added: bool,
 }
 
+/// How much of the paths of additions is named in one line, in bytes.
+const LONGEST_LIST: usize = 1000;
+
 impl Blame {
     /// How many changed fields are listed.
     pub const MOST: usize = 20;
@@ -90,16 +93,22 @@ impl fmt::Display for Blame {
             }
             _ => write!(out, " {first}")?,
         }
-        // What was added is named in full: a heal removes it.
-        let added: Vec<&FieldChange> = others.iter().filter(|other| other.added).collect();
-        for (index, other) in added.iter().enumerate() {
-            out.write_str(if index > 0 || first.added { ", " } else { "; added " })?;
+        // What was added is named, as far as anybody reads: a heal removes it.
+        let added = others.iter().filter(|other| other.added);
+        let (mut named, mut length) = (0, 0);
+        for other in added {
+            length += other.path.len();
+            if length > LONGEST_LIST {
+                break;
+            }
+            out.write_str(if named > 0 || first.added { ", " } else { "; added " })?;
             out.write_str(&other.path)?;
             if let Some(manager) = &other.manager {
                 write!(out, " by {manager}")?;
             }
+            named += 1;
         }
-        match others.len() - added.len() + self.more {
+        match others.len() - named + self.more {
             0 => Ok(()),
             1 => out.write_str(" and 1 more field"),
             more => write!(out, " and {more} more fields"),

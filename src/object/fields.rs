@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use super::names;
 use super::path::{FieldPath, Step, is_scalar, same_scalar};
-pub(crate) use additions::released;
+pub(crate) use additions::Released;
 pub use additions::{Addition, Foreign, additions, foreign};
 pub use lost::lost;
 pub(super) use lost::{Lost, Place, Trail, is_identity, lost_places};

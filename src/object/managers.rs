@@ -53,9 +53,11 @@ const PEOPLE: [&str; 41] = [
 ];
 
 /// Programs that write for a reason of their own. What they add is theirs.
-const CONTROLLERS: [&str; 22] = [
+/// `ancient-changes` is what the API server makes of the oldest where too many have written.
+const CONTROLLERS: [&str; 23] = [
     "driftless*",
     "before-first-apply",
+    "ancient-changes",
     "kube-*",
     "kubelet",
     "cloud-controller-manager",

@@ -106,37 +106,41 @@ pub fn additions(gk: &GroupKind, live: &Value, managers: &Managers, declared: Op
     additions
 }
 
-/// Takes out of an entry of another manager what an apply of our own object takes over, and gives it: what
-/// it shares with us, so that it goes when it leaves git; and with `additions`, what a person has added.
-pub(crate) fn released(
-    gk: &GroupKind,
-    metadata: &Value,
-    entry: &mut Value,
-    managers: &Managers,
-    additions: bool,
-) -> Value {
-    let all = entries_of(metadata);
-    let mut taken = json!({});
-    {
-        let theirs = Entry::of(entry);
-        if theirs.is_ours() || !theirs.subresource.is_empty() || !is_released(&theirs, managers) {
-            return Value::Null;
-        }
+/// What an apply of an object of ours takes over of others: what they share with us, so that it goes when it
+/// leaves git, and where asked for, what people have added.
+pub(crate) struct Released<'m> {
+    managers: &'m Managers,
+    ours: Value,
+    added: Value,
+}
+
+impl<'m> Released<'m> {
+    /// `metadata`: that of the live object.
+    pub fn new(gk: &GroupKind, metadata: &Value, managers: &'m Managers, additions: bool) -> Self {
+        let all = entries_of(metadata);
+        let mut added = json!({});
         if additions {
-            let own = |beyond: &Beyond<'_>| beyond.client == Client::Person && beyond.entry == theirs;
-            for beyond in beyond_ours(gk, metadata, &all, managers).into_iter().filter(own) {
-                unite(&mut taken, &beyond.fields);
+            let of_people = |beyond: &Beyond<'_>| beyond.client == Client::Person;
+            for beyond in beyond_ours(gk, metadata, &all, managers).into_iter().filter(of_people) {
+                unite(&mut added, &beyond.fields);
             }
         }
+        let ours = all.iter().find(|entry| entry.is_ours()).and_then(|entry| entry.fields);
+        Self { managers, ours: ours.cloned().unwrap_or_default(), added }
     }
-    let fields = entry.get_mut("fieldsV1");
-    let Some(fields) = fields else { return Value::Null };
-    let added = taken;
-    let mut taken = split_off(fields, &added);
-    if let Some(ours) = all.iter().find(|entry| entry.is_ours()).and_then(|entry| entry.fields) {
-        unite(&mut taken, &split_off(fields, ours));
+
+    /// Takes it out of an entry of the object.
+    pub fn take(&self, entry: &mut Value) -> Value {
+        let theirs = Entry::of(entry);
+        if theirs.is_ours() || !theirs.subresource.is_empty() || !is_released(&theirs, self.managers) {
+            return Value::Null;
+        }
+        let is_person = self.managers.client(theirs.manager) == Client::Person;
+        let Some(fields) = entry.get_mut("fieldsV1") else { return Value::Null };
+        let mut taken = if is_person { split_off(fields, &self.added) } else { json!({}) };
+        unite(&mut taken, &split_off(fields, &self.ours));
+        taken
     }
-    taken
 }
 
 /// Whether an entry holds nothing on purpose against us: that of a person, and what nobody recorded.
@@ -164,6 +168,9 @@ fn beyond_ours<'a>(gk: &GroupKind, metadata: &Value, all: &[Entry<'a>], managers
         }
         kept
     };
+    // Once each, however many entries somebody forges.
+    let (mut from_people, mut from_unknown) = (None, None);
+    let ignored = ignored(metadata);
     let mut found = Vec::new();
     for (entry, client) in all.iter().zip(&clients) {
         let applies = matches!(entry.operation, "Apply" | "Update") && entry.subresource.is_empty();
@@ -171,11 +178,14 @@ fn beyond_ours<'a>(gk: &GroupKind, metadata: &Value, all: &[Entry<'a>], managers
             continue;
         }
         let Some(fields) = entry.fields else { continue };
-        let mut fields = Value::Object(beyond(gk, &mut Vec::new(), fields, Some(&kept_from(*client))));
-        for path in ignored(metadata) {
+        let kept = if *client == Client::Person { &mut from_people } else { &mut from_unknown };
+        let kept = kept.get_or_insert_with(|| kept_from(*client));
+        let mut fields = Value::Object(beyond(gk, &mut Vec::new(), fields, Some(kept)));
+        for path in &ignored {
             remove(&mut fields, path.steps());
         }
-        if !super::set::is_empty(&fields) {
+        // What cannot be read as a path can neither be told nor removed.
+        if !paths(&fields).is_empty() {
             found.push(Beyond { entry: *entry, client: *client, fields });
         }
     }

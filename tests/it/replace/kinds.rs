@@ -152,7 +152,7 @@ fn every_kind_of_immutable_field_is_replaced_on_request_and_the_guard_counts_it(
     let before = uids(&places);
 
     site.repo.commit(&[("all.yaml", &manifests(&site, true))]);
-    let plan = site.cli(&["plan"]).expect_code(2);
+    let plan = site.cli(&["plan"]).expect_code(4);
     let number = KINDS.len();
     let named = plan.stdout.matches("cannot be changed in place; replacing it deletes it").count();
     assert_eq!(named, number, "{}", plan.stdout);

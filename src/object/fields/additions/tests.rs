@@ -151,7 +151,8 @@ fn an_apply_takes_what_was_added_and_what_is_shared_and_leaves_labels() {
     let take = |additions| {
         let mut entry = live["metadata"]["managedFields"][1].clone();
         let managers = Managers::default();
-        (released(&gk("", "ConfigMap"), &live["metadata"], &mut entry, &managers, additions), entry["fieldsV1"].clone())
+        let released = Released::new(&gk("", "ConfigMap"), &live["metadata"], &managers, additions);
+        (released.take(&mut entry), entry["fieldsV1"].clone())
     };
     let labels = json!({"f:labels": {"f:team": {}}});
     let (taken, left) = take(true);
