@@ -141,7 +141,9 @@ fn below<'a>(live: &'a Value, declared: &'a Value, steps: &[Step], name: &str) -
 /// The set (`fieldsV1`) that holds these fields alone.
 pub(crate) fn set_of(paths: &[FieldPath]) -> Value {
     let mut set = json!({});
-    paths.iter().for_each(|path| unite(&mut set, &set_of_one(path.steps())));
+    for path in paths {
+        unite(&mut set, &set_of_one(path.steps()));
+    }
     set
 }
 
