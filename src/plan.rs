@@ -2,6 +2,7 @@
 //! refuse, each with its reason. A pure function: no I/O, no clock.
 
 mod approval;
+mod brought;
 mod claims;
 mod collect;
 mod dead_end;
@@ -21,6 +22,7 @@ mod status;
 mod step;
 
 pub use approval::{Approval, Approved, digest_of};
+pub use brought::brought_along;
 pub use claims::{Declaration, Neighbour, Others, Stake, Unsettled};
 pub use collect::collect;
 pub use dead_end::dead_end;

@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 
 use crate::cluster::{ApiError, DryRun, Resource};
 use crate::object::ObjectId;
-use crate::plan::{AppliedObject, Desired, Obstacle, Plan, Reason, Step, Verb, never_changes};
+use crate::plan::{AppliedObject, Desired, Obstacle, Plan, Reason, Step, Verb, brought_along, never_changes};
 
 use super::carry_out::{AT_ONCE, Job, refused_by, skipped};
 use super::error::ApplyError;
@@ -22,15 +22,22 @@ impl Job<'_> {
         step: &'p Step,
         desired: &Desired,
         resource: Resource,
+        plan: &Plan,
     ) -> (&'p Step, Option<AppliedObject>) {
         if self.stop.is_cancelled() {
             return (step, None);
         }
-        let asked = self.ask_server(step, desired, &resource).await;
+        let asked = self.ask_server(step, desired, &resource, plan).await;
         (step, asked.err().map(|error| refused_by(step, &error)))
     }
 
-    async fn ask_server(&self, step: &Step, desired: &Desired, resource: &Resource) -> Result<(), ApplyError> {
+    async fn ask_server(
+        &self,
+        step: &Step,
+        desired: &Desired,
+        resource: &Resource,
+        plan: &Plan,
+    ) -> Result<(), ApplyError> {
         if let (Verb::Replace, Reason::Immutable { fields, .. }) = (step.verb, &step.reason) {
             return prove(self.cluster, desired, resource, self.set_id, fields.to_vec()).await.map(drop);
         }
@@ -42,6 +49,7 @@ impl Job<'_> {
         let object = trial(desired, self.set_id, live.as_ref());
         match self.cluster.apply(&step.id, resource, &object, DryRun::Yes).await {
             Ok(_) => Ok(()),
+            Err(error) if brought_along(&error.to_string(), &step.id, &plan.steps).is_some() => Ok(()),
             Err(error) if may_yet_be_applied(self.cluster, step, desired, resource, self.set_id, &error).await => {
                 Ok(())
             }
@@ -50,7 +58,8 @@ impl Job<'_> {
     }
 
     /// Asks about everything and writes nothing. `None`: all of it would be admitted. What lives in
-    /// a Namespace, or is of a kind, that the same commit creates cannot be asked about before.
+    /// a Namespace, or is of a kind, that the same commit creates cannot be asked about before, and what is refused for
+    /// want of something that it brings along is not refused by that.
     pub(super) async fn preflight(&self, plan: &Plan) -> Option<Vec<AppliedObject>> {
         let applies: Vec<&Step> = plan.steps.iter().filter(|step| step.applies()).collect();
         let created = |gk: (&str, &str), name: &str| {
@@ -62,7 +71,7 @@ impl Job<'_> {
             let resource = self.resource_of(&step.id, Some(&desired.manifest.version)).await;
             let homeless = step.id.namespace.as_deref().is_some_and(|name| created(("", "Namespace"), name));
             if let Some(resource) = resource.filter(|_| !homeless) {
-                asked.push(self.ask(step, desired, resource));
+                asked.push(self.ask(step, desired, resource, plan));
             }
         }
         let answers: Vec<_> = futures::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;

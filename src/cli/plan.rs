@@ -27,7 +27,7 @@ use crate::object::{
 };
 use crate::plan::{
     Approved, Declaration, Definitions, Facts, Inventory, ObjectDiff, Others, Problem, Provenance, Replaceables,
-    Reserved, Resolved, Step, Unsettled, diff, never_changes, plan as decide, resolve, unorderable,
+    Reserved, Resolved, Step, Unsettled, brought_along, diff, never_changes, plan as decide, resolve, unorderable,
 };
 use crate::reconcile::RenderedCommit;
 
@@ -216,7 +216,7 @@ impl Survey {
         let before = decide(&facts);
         let mut asked = Vec::new();
         for step in before.steps.iter().filter(|step| step.applies()) {
-            asked.push(self.ask(&cluster, step, &set_id, sync.drift));
+            asked.push(self.ask(&cluster, step, &before.steps, &set_id, sync.drift));
         }
         let mut answers: Vec<Answer<'_>> = futures::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
         // What can only be replaced shows with the answers, and the guard counts it.
@@ -240,9 +240,22 @@ impl Survey {
     }
 
     /// Finds out what applying one object would change.
-    async fn ask<'a>(&self, cluster: &Cluster, step: &'a Step, set_id: &str, drift: DriftPolicy) -> Answer<'a> {
-        let answer =
-            |difference, by_declaration| Answer { step, difference, by_declaration, replaceable: None, blame: None };
+    async fn ask<'a>(
+        &self,
+        cluster: &Cluster,
+        step: &'a Step,
+        steps: &[Step],
+        set_id: &str,
+        drift: DriftPolicy,
+    ) -> Answer<'a> {
+        let answer = |difference, by_declaration| Answer {
+            step,
+            difference,
+            by_declaration,
+            replaceable: None,
+            blame: None,
+            brought: None,
+        };
         let Some(desired) = &step.desired else { return answer(Ok(None), false) };
         let secret = desired.manifest.is_secret();
         let made = |by_declaration| answer(Ok(diff(None, Some(&body(desired, set_id, None)), secret)), by_declaration);
@@ -288,6 +301,9 @@ impl Survey {
             _ => made(by_declaration),
         };
         let explained = async |error: ApiError| {
+            if let Some(brought) = brought_along(&error.to_string(), &step.id, steps) {
+                return Answer { brought: Some(brought.clone()), ..by_content(false, Vec::new()) };
+            }
             let objections = error.objections();
             let mut siblings = whole.map(|live| owned_siblings(live, &declared, &objections)).unwrap_or_default();
             let unowned = whole.map(|live| unowned_siblings(live, &declared, &objections)).unwrap_or_default();
@@ -315,7 +331,9 @@ impl Survey {
             }
             Err(error) if error.denied().is_some() => by_content(true, Vec::new()),
             // Its Namespace is created by the same commit.
-            Err(error) if error.is_not_found() => by_content(false, Vec::new()),
+            Err(error) if error.is_not_found() && brought_along(&error.to_string(), &step.id, steps).is_none() => {
+                by_content(false, Vec::new())
+            }
             Err(error) => explained(error).await,
         }
     }

@@ -6,6 +6,7 @@ mod additions;
 mod approval;
 mod bench;
 mod between;
+mod brought;
 mod chain;
 mod cli;
 mod clock;

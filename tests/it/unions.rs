@@ -116,7 +116,9 @@ fn what_is_refused_for_another_reason_changes_nobodys_ownership() {
         let mut live = site.get(DEPLOYMENTS, "web").expect("it exists");
         let entries = live["metadata"]["managedFields"].as_array_mut().expect("entries");
         entries.retain(|entry| entry["manager"] == "driftless");
-        entries.iter_mut().for_each(|entry| _ = entry.as_object_mut().expect("an entry").remove("time"));
+        for entry in entries.iter_mut() {
+            entry.as_object_mut().expect("an entry").remove("time");
+        }
         Value::from(entries.clone())
     };
     let known = owners();

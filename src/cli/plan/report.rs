@@ -62,6 +62,8 @@ pub(super) struct Answer<'a> {
     pub blame: Option<String>,
     /// It cannot be changed in place, and could be created again.
     pub replaceable: Option<Replaceable>,
+    /// It could not be asked about, since the same commit brings this along for it.
+    pub brought: Option<ObjectId>,
 }
 
 impl SyncPlan {
@@ -72,6 +74,12 @@ impl SyncPlan {
         let mut differences: BTreeMap<&ObjectId, ObjectDiff> = BTreeMap::new();
         for answer in answers {
             unasked += usize::from(answer.by_declaration);
+            if let Some(brought) = &answer.brought {
+                self.notes.push(format!(
+                    "{} was compared by what git declares, since the API server cannot be asked about it before it has the {brought} of the same commit",
+                    answer.step.id
+                ));
+            }
             blames.extend(answer.blame.map(|blame| (&answer.step.id, blame)));
             match answer.difference {
                 Ok(Some(difference)) => drop(differences.insert(&answer.step.id, difference)),

@@ -8,8 +8,9 @@ use crate::object::Health;
 /// What the Deployment controller reads as "no deadline" (`deployment_util.go`, `HasProgressDeadline`).
 const NO_DEADLINE: i64 = i32::MAX as i64;
 
-/// The rules of kstatus. The message adds what they leave to be found out: a pause, and what the
-/// API server said when it refused a pod (a quota, an admission policy).
+/// The rules of kstatus, apart from a pause: while `spec.paused` is true the controller neither rolls out nor tells of
+/// progress, so that what runs is all that there is to wait for, and kstatus would wait until the timeout. The
+/// message adds what the API server said when it refused a pod (a quota, an admission policy).
 pub(super) fn deployment(object: &Value) -> Health {
     let refused = condition(object, "ReplicaFailure").filter(|found| found.is("True")).and_then(|found| found.words());
     let with_refusal = |message: String| match &refused {
@@ -29,6 +30,17 @@ pub(super) fn deployment(object: &Value) -> Health {
     let [replicas, updated, ready, availables] =
         ["/status/replicas", "/status/updatedReplicas", "/status/readyReplicas", "/status/availableReplicas"]
             .map(|pointer| count(object, pointer));
+    if object.pointer("/spec/paused") == Some(&Value::Bool(true)) {
+        let lack = fewer(replicas, wanted, "exist")
+            .or_else(|| fewer(availables, wanted, "are available"))
+            .or_else(|| fewer(ready, wanted, "are ready"));
+        let paused = "its rollout does not go on while spec.paused is true";
+        return match lack {
+            Some(lack) => in_progress(format!("{}; {paused}", with_refusal(lack))),
+            None if updated < wanted => current(format!("{updated} of {wanted} replicas are updated; {paused}")),
+            None => Health::current(),
+        };
+    }
     let lack = fewer(replicas, wanted, "exist")
         .or_else(|| fewer(updated, wanted, "are updated"))
         .or_else(|| more(replicas, wanted))
@@ -36,18 +48,13 @@ pub(super) fn deployment(object: &Value) -> Health {
         .or_else(|| fewer(ready, wanted, "are ready"))
         .or_else(|| (!progressed).then(|| "its new ReplicaSet is not available yet".into()))
         .or_else(|| (!available).then(|| "it is not available yet".into()));
-    let paused = object.pointer("/spec/paused") == Some(&Value::Bool(true));
-    settled(lack.map(with_refusal).map(|lack| {
-        if paused { format!("{lack}; its rollout does not go on while spec.paused is true") } else { lack }
-    }))
+    settled(lack.map(with_refusal))
 }
 
-/// The rules of kstatus: with `OnDelete` it is a person who replaces the pods, so there is nothing
-/// to wait for; with a partition only the pods above it are replaced.
+/// The rules of kstatus, apart from `OnDelete`: a person replaces the pods then, so there is no update to wait
+/// for, but the pods that there are have to be ready all the same. With a partition only the pods above
+/// it are replaced.
 pub(super) fn stateful_set(object: &Value) -> Health {
-    if on_delete(object) {
-        return current("its pods are replaced when somebody deletes them (update strategy OnDelete)");
-    }
     let wanted = wanted(object);
     let [replicas, ready, at_current, updated] =
         ["/status/replicas", "/status/readyReplicas", "/status/currentReplicas", "/status/updatedReplicas"]
@@ -55,6 +62,10 @@ pub(super) fn stateful_set(object: &Value) -> Health {
     let lack = fewer(replicas, wanted, "exist")
         .or_else(|| fewer(ready, wanted, "are ready"))
         .or_else(|| more(replicas, wanted));
+    if on_delete(object) {
+        let words = "its pods are replaced when somebody deletes them (update strategy OnDelete)";
+        return lack.map_or_else(|| current(words), in_progress);
+    }
     let lack = lack.or_else(|| match integer(object, "/spec/updateStrategy/rollingUpdate/partition") {
         Some(partition) => fewer(updated, wanted.saturating_sub(partition), "are updated"),
         None => fewer(at_current, wanted, "are current").or_else(|| {
@@ -216,9 +227,22 @@ mod tests {
                 ),
                 (
                     "a pause is told of while something lacks",
-                    json!({"spec": {"paused": true}, "status": {"updatedReplicas": 0}}),
+                    json!({"spec": {"paused": true}, "status": {"availableReplicas": 2}}),
                     InProgress,
-                    "spec.paused",
+                    "2 of 3 replicas are available; its rollout does not go on while spec.paused is true",
+                ),
+                (
+                    "a paused one that is available is current, though its controller tells of no progress",
+                    json!({"spec": {"paused": true},
+                        "status": {"conditions": [progressing("Unknown", "DeploymentPaused"), done[1].clone()]}}),
+                    Current,
+                    "",
+                ),
+                (
+                    "a paused one with old replicas is as git says, and that is told",
+                    json!({"spec": {"paused": true}, "status": {"updatedReplicas": 1}}),
+                    Current,
+                    "1 of 3 replicas are updated",
                 ),
                 (
                     "a Deployment of no replicas is current",
@@ -271,7 +295,13 @@ mod tests {
                     Current,
                     "",
                 ),
-                ("OnDelete leaves nothing to wait for", strategy(json!({"type": "OnDelete"})), Current, "OnDelete"),
+                ("OnDelete has no update to wait for", strategy(json!({"type": "OnDelete"})), Current, "OnDelete"),
+                (
+                    "with OnDelete pods have to be ready, too",
+                    json!({"spec": {"updateStrategy": {"type": "OnDelete"}}, "status": {"readyReplicas": 0}}),
+                    InProgress,
+                    "0 of 3 replicas are ready",
+                ),
             ],
         );
     }
