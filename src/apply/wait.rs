@@ -1,12 +1,14 @@
 //! Looking at objects that others wait for, until they are as those need them.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use serde_json::{Map, Value};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::cluster::Discovery;
-use crate::object::{GroupKind, Health, HealthStatus};
+use crate::object::{GroupKind, Health, HealthStatus, ObjectId};
 use crate::plan::{Stage, Step};
 
 use super::carry_out::Job;
@@ -17,6 +19,10 @@ const AT_ONCE: usize = 16;
 const FOUNDATIONS: Duration = Duration::from_mins(1);
 /// How long discovery may lag behind the establishment of a CRD. After that it is tried without.
 const DISCOVERY: Duration = Duration::from_secs(15);
+/// How long a custom resource without a status is waited for, where its definition has conditions: its controller has
+/// not seen it yet. After that nobody reports on it (many definitions have conditions that nobody writes), and it
+/// counts as it is, as in kstatus.
+const UNREPORTED: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// The longest pause grows with the number of objects that are waited for: 50 looks a second at most.
@@ -30,6 +36,8 @@ pub(super) struct Looks<'a> {
     permits: Semaphore,
     /// When the newest discovery began.
     discovered: Mutex<Option<Instant>>,
+    /// By kind, whether its definition has conditions.
+    reports: Mutex<BTreeMap<GroupKind, bool>>,
 }
 
 /// An object that is waited for.
@@ -54,7 +62,13 @@ pub(super) struct Looked<'p> {
 
 impl<'a> Looks<'a> {
     pub fn new(job: &'a Job<'a>, unreachable: &'a AtomicBool) -> Self {
-        Self { job, unreachable, permits: Semaphore::new(AT_ONCE), discovered: Mutex::new(None) }
+        Self {
+            job,
+            unreachable,
+            permits: Semaphore::new(AT_ONCE),
+            discovered: Mutex::new(None),
+            reports: Mutex::default(),
+        }
     }
 
     pub fn begin<'p>(&self, step: &'p Step) -> Wait<'p> {
@@ -94,7 +108,41 @@ impl<'a> Looks<'a> {
         if health.is_current() && !self.is_served(&mut wait, begun).await {
             health = Health::new(HealthStatus::InProgress, "the API server does not serve yet what it defines");
         }
+        if health.is_current() && wait.since.elapsed() < UNREPORTED && self.is_unreported(id).await {
+            health = Health::new(HealthStatus::InProgress, "its controller has not reported on it yet");
+        }
         Looked { wait, health, ended }
+    }
+
+    /// Whether it is a custom resource without a status whose definition has conditions. What cannot be read counts as
+    /// reported: to wait for it is a courtesy.
+    async fn is_unreported(&self, id: &ObjectId) -> bool {
+        if !id.gk.group.contains('.') {
+            return false;
+        }
+        let Some(resource) = self.job.resource_of(id, None).await else { return false };
+        if !self.has_conditions(&id.gk, &resource.plural).await {
+            return false;
+        }
+        let live = self.job.cluster.read(id, &resource).await.ok().flatten();
+        live.is_some_and(|live| live.get("status").and_then(Value::as_object).is_none_or(Map::is_empty))
+    }
+
+    /// Whether the definition of a kind has conditions; asked once.
+    async fn has_conditions(&self, gk: &GroupKind, plural: &str) -> bool {
+        let mut reports = self.reports.lock().await;
+        if let Some(known) = reports.get(gk) {
+            return *known;
+        }
+        let name = format!("{plural}.{}", gk.group);
+        let crd = ObjectId::new("apiextensions.k8s.io", "CustomResourceDefinition", None, &name);
+        let live = match self.job.resource_of(&crd, None).await {
+            Some(crds) => self.job.cluster.read(&crd, &crds).await.ok().flatten(),
+            None => None,
+        };
+        let found = live.is_some_and(|live| declares_conditions(&live));
+        reports.insert(gk.clone(), found);
+        found
     }
 
     /// Discovery lags a moment behind the establishment of a CRD, so it is asked until it knows.
@@ -121,4 +169,11 @@ impl<'a> Looks<'a> {
         let served = discovered.is_some_and(|at| at >= wait.since) && known(&*self.job.discovery.read().await);
         served || established.elapsed() > DISCOVERY
     }
+}
+
+/// Whether a version of a `CustomResourceDefinition` has `status.conditions` in its schema.
+fn declares_conditions(crd: &Value) -> bool {
+    const CONDITIONS: &str = "/schema/openAPIV3Schema/properties/status/properties/conditions";
+    let versions = crd.pointer("/spec/versions").and_then(Value::as_array);
+    versions.into_iter().flatten().any(|version| version.pointer(CONDITIONS).is_some())
 }

@@ -13,7 +13,10 @@ use crate::agent::list_parents;
 use crate::apply::Parent;
 use crate::cluster::{Cluster, Discovery, Wanted};
 use crate::object::{Harmless, Health, HealthStatus, ObjectId};
-use crate::plan::{Phase, SyncStatus};
+use crate::plan::{Contest, Phase, SyncStatus};
+
+/// Drifts of a sync that are shown as text, the newest first.
+const DRIFTS: usize = 5;
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArguments {
@@ -120,14 +123,27 @@ async fn standing(
         };
         (id, health)
     });
-    let live = live.collect();
+    let mut live: Vec<(ObjectId, Health)> = live.collect();
     let mut status = parent.status;
+    for (id, health) in &mut live {
+        if is_over(id, health, &status) {
+            *health = Health::new(HealthStatus::Current, "has ended, and was removed after its time to live");
+        }
+    }
     status.sync = parent.sync.to_string();
     if parent.suspended {
         status.phase = Phase::Suspended;
         status.message = "suspended by driftless suspend".into();
     }
     Ok(Standing { status, configured, live, unread })
+}
+
+/// Whether a Job that is gone is as it should be: the agent, which knows its manifest and watches it, does not miss it.
+fn is_over(id: &ObjectId, health: &Health, status: &SyncStatus) -> bool {
+    id.gk.is("batch", "Job")
+        && health.status == HealthStatus::NotFound
+        && status.phase == Phase::Synced
+        && !status.unhealthy.iter().any(|(other, _)| other == id)
 }
 
 fn commit(status: &SyncStatus) -> String {
@@ -201,6 +217,24 @@ fn details(one: &Standing, objects: bool, paint: Paint) -> String {
             Harmless(&held.reason)
         );
     }
+    for contest in &one.status.contested {
+        out += &format!("  {} {} {}\n", paint.red("contested:"), contest.object, contest_text(contest));
+    }
+    let now = Timestamp::now();
+    for drift in one.status.drift.iter().rev().take(DRIFTS) {
+        let done = if drift.healed { "healed" } else { "reported only" };
+        let blame = if drift.blame.manager.is_some() || !drift.blame.fields.is_empty() {
+            format!("; {}", drift.blame)
+        } else {
+            String::new()
+        };
+        let text = format!("{}, {done} {} ago: {}{blame}", drift.object, age(Some(drift.at), now), drift.reason);
+        out += &format!("  {} {}\n", paint.yellow("drift:"), Harmless(&text));
+    }
+    if one.status.drift.len() > DRIFTS {
+        let more = one.status.drift.len() - DRIFTS;
+        out += &format!("  {} {more} older drifts are in --output json\n", paint.dim("note:"));
+    }
     if let Some(shortened) = &one.status.shortened {
         out += &format!("  {} {shortened}\n", paint.dim("note:"));
     }
@@ -208,6 +242,12 @@ fn details(one: &Standing, objects: bool, paint: Paint) -> String {
         out += &format!("  {} {note}\n", paint.dim("note:"));
     }
     if out.is_empty() { out } else { format!("\n{}\n{out}", paint.bold(&one.status.sync)) }
+}
+
+fn contest_text(contest: &Contest) -> String {
+    let rival = contest.rivals().unwrap_or_else(|| "somebody who leaves no name".into());
+    let fields = if contest.fields.is_empty() { "unknown fields".into() } else { contest.fields.join(", ") };
+    Harmless(&format!("with {rival} over {fields}; healed {} times in a row", contest.heals)).to_string()
 }
 
 fn markdown(all: &[Standing]) -> String {
@@ -224,4 +264,60 @@ fn markdown(all: &[Standing]) -> String {
         );
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::Blame;
+    use crate::plan::Drift;
+
+    #[test]
+    fn contests_and_the_newest_drifts_are_shown() {
+        let object = ObjectId::new("apps", "Deployment", Some("shop"), "web");
+        let blame = Blame { manager: Some("kubectl-edit".into()), ..Blame::default() };
+        let drift = |reason: usize| Drift {
+            object: object.clone(),
+            at: Timestamp::now(),
+            reason: format!("reason {reason}"),
+            blame: blame.clone(),
+            healed: true,
+        };
+        let contest = Contest {
+            object: object.clone(),
+            manager: Some("other".into()),
+            managers: Vec::new(),
+            fields: vec!["spec.paused".into()],
+            heals: 7,
+            until: Timestamp::now(),
+        };
+        let status = SyncStatus {
+            sync: "shop".into(),
+            drift: (0..DRIFTS + 2).map(drift).collect(),
+            contested: vec![contest],
+            ..SyncStatus::default()
+        };
+        let one = Standing { status, configured: true, live: Vec::new(), unread: BTreeSet::new() };
+        let text = details(&one, false, Paint::off());
+        assert!(text.contains("contested: Deployment shop/web with other over spec.paused; healed 7 times"), "{text}");
+        assert!(text.contains("drift: Deployment shop/web, healed 0s ago: reason 6; "), "{text}");
+        assert!(
+            text.contains("kubectl-edit") && text.contains("2 older drifts") && !text.contains("reason 1"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_job_that_the_agent_does_not_miss_is_over() {
+        let id = |kind: &str| ObjectId::new(if kind == "Job" { "batch" } else { "" }, kind, Some("shop"), "a");
+        let gone = Health::new(HealthStatus::NotFound, "does not exist");
+        let synced = SyncStatus { phase: Phase::Synced, ..SyncStatus::default() };
+        assert!(is_over(&id("Job"), &gone, &synced) && !is_over(&id("ConfigMap"), &gone, &synced));
+        assert!(!is_over(
+            &id("Job"),
+            &gone,
+            &SyncStatus { unhealthy: vec![(id("Job"), gone.clone())], ..synced.clone() }
+        ));
+        assert!(!is_over(&id("Job"), &gone, &SyncStatus { phase: Phase::Failing, ..synced }));
+    }
 }

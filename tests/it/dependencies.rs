@@ -4,6 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::support::agent::Agent;
+use crate::support::audit;
 use crate::support::cluster::{cluster, path};
 use crate::support::site::{Site, config_map, crd, deployment, thing};
 use crate::support::wait::{check, eventually};
@@ -127,4 +128,42 @@ fn a_namespace_and_a_crd_that_depend_on_something_still_come_before_what_needs_t
     site.once().expect_code(0);
     let live: Option<Value> = cluster().get(&path(&format!("things.{group}"), Some(&place), "one"));
     assert!(live.is_some());
+}
+
+/// kstatus calls a custom resource without a status current.
+#[test]
+fn a_custom_resource_whose_definition_has_conditions_is_waited_for_until_its_controller_reports() {
+    let site = Site::with(&[]);
+    let group = format!("{}.example.com", site.id);
+    let plural = format!("things.{group}");
+    site.cluster_scoped(CRDS, &plural);
+    let status = "            status: {type: object, properties: {conditions: {type: array, items: {type: object, \
+                  x-kubernetes-preserve-unknown-fields: true}}}}\n";
+    let definition =
+        crd(&group).replace("      schema:\n", "      subresources: {status: {}}\n      schema:\n") + status;
+    let dependent = config_map("after", "1").replacen(
+        "metadata:\n",
+        &format!(
+            "metadata:\n  annotations: {{config.kubernetes.io/depends-on: {group}/namespaces/{}/Thing/one}}\n",
+            site.namespace
+        ),
+        1,
+    );
+    site.repo.commit(&[("crd.yaml", &definition), ("one.yaml", &thing(&group, "one")), ("after.yaml", &dependent)]);
+    site.configure(&[site.sync("shop")]);
+    let mark = audit::mark();
+    let agent = Agent::start(&site);
+    eventually("it is there, and was asked about", || {
+        let Some(mark) = mark else { return check(site.has(&plural, "one"), "not there") };
+        let what = format!("things {}/one", site.namespace);
+        let asked = site.requests(mark).into_iter().filter(|asked| asked.verb == "get" && asked.what == what);
+        let asked = asked.filter(|asked| asked.code == 200).count();
+        check(asked > 2, asked)
+    });
+    assert!(!site.has("configmaps", "after"), "{}", agent.log().join("\n"));
+    let path = path(&plural, Some(&site.namespace), "one") + "/status";
+    let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+    cluster().merge(&path, "its-controller", &ready);
+    agent.eventually_synced("shop", &site.repo.head());
+    assert!(site.has("configmaps", "after"));
 }

@@ -144,6 +144,42 @@ mod tests {
     use crate::object::HealthStatus::{Current, Failed, InProgress};
 
     #[test]
+    fn a_paused_deployment_has_nothing_to_wait_for_but_what_runs() {
+        let progressing = |status, reason| says("Progressing", status, reason, "");
+        let done = [progressing("True", "NewReplicaSetAvailable"), says("Available", "True", "", "")];
+        let deployment = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "generation": 1},
+            "spec": {"replicas": 3, "progressDeadlineSeconds": 600},
+            "status": {"observedGeneration": 1, "replicas": 3, "updatedReplicas": 3, "readyReplicas": 3,
+                "availableReplicas": 3, "conditions": done},
+        });
+        check(
+            &deployment,
+            &[
+                (
+                    "a pause is told of while something lacks",
+                    json!({"spec": {"paused": true}, "status": {"availableReplicas": 2}}),
+                    InProgress,
+                    "2 of 3 replicas are available; its rollout does not go on while spec.paused is true",
+                ),
+                (
+                    "a paused one that is available is current, though its controller tells of no progress",
+                    json!({"spec": {"paused": true},
+                        "status": {"conditions": [progressing("Unknown", "DeploymentPaused"), done[1].clone()]}}),
+                    Current,
+                    "",
+                ),
+                (
+                    "a paused one with old replicas is as git says, and that is told",
+                    json!({"spec": {"paused": true}, "status": {"updatedReplicas": 1}}),
+                    Current,
+                    "1 of 3 replicas are updated",
+                ),
+            ],
+        );
+    }
+
+    #[test]
     fn a_deployment_is_current_when_its_rollout_is_done() {
         let progressing = |status, reason| says("Progressing", status, reason, "");
         let done = [progressing("True", "NewReplicaSetAvailable"), says("Available", "True", "", "")];
@@ -224,25 +260,6 @@ mod tests {
                     status(json!({"conditions": [late, refused]})),
                     Failed,
                     "timed out; pods are refused: exceeded quota",
-                ),
-                (
-                    "a pause is told of while something lacks",
-                    json!({"spec": {"paused": true}, "status": {"availableReplicas": 2}}),
-                    InProgress,
-                    "2 of 3 replicas are available; its rollout does not go on while spec.paused is true",
-                ),
-                (
-                    "a paused one that is available is current, though its controller tells of no progress",
-                    json!({"spec": {"paused": true},
-                        "status": {"conditions": [progressing("Unknown", "DeploymentPaused"), done[1].clone()]}}),
-                    Current,
-                    "",
-                ),
-                (
-                    "a paused one with old replicas is as git says, and that is told",
-                    json!({"spec": {"paused": true}, "status": {"updatedReplicas": 1}}),
-                    Current,
-                    "1 of 3 replicas are updated",
                 ),
                 (
                     "a Deployment of no replicas is current",
