@@ -11,6 +11,9 @@ use super::body;
 use super::error::ApplyError;
 use super::ignored::{trial, write as write_alone};
 
+/// Versions of one kind that were dropped since the object was written in them.
+const STALE_VERSIONS: usize = 4;
+
 /// Which fields of others an apply of a live object takes over first, where there may be such. Additions go
 /// where drift is healed; what stands in the way of git goes in any case, once the server refuses it.
 #[must_use]
@@ -43,6 +46,12 @@ pub(super) async fn write(
         taken = cluster.take_over(&step.id, resource, taking, &declared()).await?;
     }
     let mut outcome = write_alone(cluster, desired, resource, set_id).await;
+    for _ in 0..STALE_VERSIONS {
+        let Err(ApplyError::Api(error)) = &outcome else { break };
+        let Some(version) = error.stale_version() else { break };
+        cluster.drop_stale_owners(&step.id, resource, version).await?;
+        outcome = write_alone(cluster, desired, resource, set_id).await;
+    }
     if let Err(ApplyError::Api(error)) = &outcome
         && step.live.is_some()
         && error.immutable_fields().is_none()
@@ -98,6 +107,10 @@ pub(super) async fn may_yet_be_applied(
     set_id: &str,
     refused: &ApiError,
 ) -> bool {
+    // Its entries in a version that is gone are dropped first.
+    if refused.stale_version().is_some() {
+        return true;
+    }
     let takes = step.live.as_ref().is_some_and(|live| live.takeover || !refused.objections().is_empty());
     if !takes || !refused.is_definite() || refused.denied().is_some() || refused.immutable_fields().is_some() {
         return false;

@@ -186,6 +186,15 @@ impl ApiError {
         causes.iter().filter(|cause| !cause.field.is_empty()).map(objection).collect()
     }
 
+    /// The group and version, `e.com/v1alpha1`, in which `managedFields` of the object has entries and which its CRD does
+    /// not have any more: every apply of it fails on them (apiextensions, `nopConverter`).
+    #[must_use]
+    pub fn stale_version(&self) -> Option<&str> {
+        let Self::Refused { code: 500, message, .. } = self else { return None };
+        let version = message.split_once("request to convert CR to an invalid group/version: ")?.1;
+        version.split([' ', ',', ';']).next().filter(|version| !version.is_empty())
+    }
+
     /// The server would answer the same request in the same way again, as long as neither the object
     /// nor the cluster is another: validation, admission (a webhook that does not answer included), a
     /// missing permission. A server that is busy, a conflict and a kind that is not served are not that.
@@ -202,7 +211,7 @@ impl ApiError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Refused { code, .. } => matches!(code, 429 | 500 | 502 | 503 | 504),
+            Self::Refused { code, .. } => matches!(code, 429 | 500 | 502 | 503 | 504) && self.stale_version().is_none(),
             Self::Unreachable(_) | Self::Timeout(_) | Self::Garbled(_) => true,
             Self::NotLeader(_) | Self::Configuration(_) => false,
         }

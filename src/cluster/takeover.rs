@@ -152,6 +152,24 @@ impl Cluster {
         self.take_by(&live, id, resource, &change, &removed).await
     }
 
+    /// Takes the entries of a version that the kind does not have any more out of an object's `managedFields`, guarded
+    /// likewise. Ours becomes one of the version that is served, so that what left git still goes; what others owned
+    /// by theirs is nobody's then.
+    ///
+    /// # Errors
+    /// The request fails, or is refused.
+    pub async fn drop_stale_owners(&self, id: &ObjectId, resource: &Resource, version: &str) -> Result<(), ApiError> {
+        let mut tried = 1;
+        loop {
+            let Some(live) = self.read(id, resource).await? else { return Ok(()) };
+            let Some(change) = without_stale(&live, version) else { return Ok(()) };
+            match self.change_owners(id, resource, &change).await {
+                Err(error) if error.is_conflict() && tried < ATTEMPTS => tried += 1,
+                outcome => return outcome.map(drop),
+            }
+        }
+    }
+
     /// Gives back what was taken for an apply that did not succeed, so that everybody owns what they
     /// owned before. Where somebody has written since, their changes stay.
     ///
@@ -233,6 +251,25 @@ fn return_of(live: &Value, taken: &Taken) -> Option<Value> {
     };
     let same = entries(live).eq(&returned);
     (!same).then(|| owners(live, &returned))
+}
+
+/// The JSON patch that takes the entries of a version out of `managedFields`; ours becomes one of the live version.
+fn without_stale(live: &Value, version: &str) -> Option<Value> {
+    let is_stale = |entry: &&Value| entry["apiVersion"] == version;
+    let mut kept: Vec<Value> = entries(live).filter(|entry| !is_stale(entry)).cloned().collect();
+    if kept.len() == entries(live).count() {
+        return None;
+    }
+    if let Some(ours) = entries(live).find(|entry| is_stale(entry) && is_ours(entry)) {
+        if let Some(entry) = kept.iter_mut().find(|entry| is_ours(entry)) {
+            unite(&mut entry["fieldsV1"], &ours["fieldsV1"]);
+        } else {
+            let mut ours = ours.clone();
+            ours["apiVersion"] = live["apiVersion"].clone();
+            kept.push(ours);
+        }
+    }
+    Some(owners(live, &kept))
 }
 
 /// Entries are told apart by these (KEP-555).
@@ -400,6 +437,24 @@ mod tests {
         assert_eq!(patch[1]["value"], before["metadata"]["managedFields"]);
         assert_eq!(patch[2]["value"], "7");
         assert_eq!(return_of(&before, &taken(&before, "7")), None, "nothing to give back");
+    }
+
+    #[test]
+    fn entries_of_a_version_that_is_gone_are_dropped_and_ours_goes_over_to_the_one_that_is_served() {
+        let of = |manager: &str, operation: &str, version: &str, field: &str| json!({"manager": manager, "operation": operation, "apiVersion": version, "fieldsV1": {field: {}}});
+        let live = |entries: &[Value]| json!({"apiVersion": "e.com/v1", "metadata": {"uid": "u", "resourceVersion": "7", "managedFields": entries}});
+        let entries = [
+            of("driftless", "Apply", "e.com/v1alpha1", "f:a"),
+            of("other", "Update", "e.com/v1alpha1", "f:b"),
+            of("third", "Update", "e.com/v1", "f:c"),
+        ];
+        let patch = without_stale(&live(&entries), "e.com/v1alpha1").unwrap();
+        let kept = json!([of("third", "Update", "e.com/v1", "f:c"), of("driftless", "Apply", "e.com/v1", "f:a")]);
+        assert_eq!((&patch[1]["value"], &patch[2]["value"]), (&kept, &json!("7")));
+        assert_eq!(without_stale(&live(&entries), "e.com/v2"), None);
+        let both = [entries[0].clone(), of("driftless", "Apply", "e.com/v1", "f:d")];
+        let patch = without_stale(&live(&both), "e.com/v1alpha1").unwrap();
+        assert_eq!(patch[1]["value"][0]["fieldsV1"], json!({"f:a": {}, "f:d": {}}));
     }
 
     #[test]

@@ -61,6 +61,7 @@ mod support;
 mod sync;
 mod traces;
 mod unions;
+mod versions;
 mod warnings;
 mod watch;
 mod watched;
