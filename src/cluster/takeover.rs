@@ -351,12 +351,23 @@ impl<'m> Takes<'m> {
             Taking::Again => names::is_taken_over(entry) && !person(),
             Taking::Additions | Taking::Shared => false,
         };
-        match whole {
+        let mut taken = match whole {
             true if entry["manager"] == names::UNRECORDED => left::split(self.gk, &mut entry["fieldsV1"]),
             true => entry["fieldsV1"].take(),
             false => self.released.take(entry),
+        };
+        if self.gk.is("", "Secret") {
+            as_data(&mut taken);
         }
+        taken
     }
+}
+
+/// Whoever wrote a Secret's `stringData` owns that, and not what the server made of it in `data` (core/v1, write-only):
+/// so the keys are taken there.
+fn as_data(taken: &mut Value) {
+    let Some(keys) = taken.as_object_mut().and_then(|fields| fields.remove("f:stringData")) else { return };
+    unite(taken, &json!({"f:data": keys}));
 }
 
 fn of_initial(entry: &mut Value) -> Value {

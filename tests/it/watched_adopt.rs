@@ -151,3 +151,17 @@ fn a_named_port_of_a_container_that_was_changed_ends_as_it_is_in_git() {
     let ports = &live["spec"]["template"]["spec"]["containers"][0]["ports"];
     assert_eq!(*ports, json!([{"containerPort": 80, "name": "http", "protocol": "TCP"}]));
 }
+
+#[test]
+fn a_secret_of_which_string_data_was_applied_loses_the_keys_that_git_lacks_when_it_is_adopted() {
+    let secret =
+        |keys: &str| format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: login}}\nstringData: {{{keys}}}\n");
+    let site = Site::of_shop(&[("login.yaml", &secret("kept: one"))]);
+    let arguments = ["apply", "-n", &site.namespace, "--server-side", "-f", "-"];
+    cluster().kubectl_with(&arguments, Some(&secret("kept: zero, gone: two")), &[]).expect_code(0);
+    let plan = site.cli(&["plan"]).expect_code(2).stdout;
+    assert!(plan.contains("-    gone: <hidden>") || plan.contains("-  gone: <hidden>"), "{plan}");
+    site.once().expect_code(0);
+    assert_eq!(site.get("secrets", "login").expect("it exists")["data"], json!({"kept": "b25l"}));
+    site.cli(&["plan"]).expect_code(0);
+}
