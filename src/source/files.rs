@@ -77,7 +77,7 @@ pub(super) fn locate<F: Files>(files: &F, path: &RepoPath) -> Result<Located<F::
         if found.kind != Kind::Directory {
             return Err(missing().into());
         }
-        if let Some(entry) = files.find(&found.node, IGNORE_FILE)?.filter(|entry| entry.kind == Kind::File) {
+        if let Some(entry) = rules_file(files, &found.node, &directory)? {
             found.above.push((directory.clone(), entry.node));
         }
         let entry = files.find(&found.node, part)?.ok_or_else(missing)?;
@@ -114,6 +114,21 @@ pub(super) fn rules_above<F: Files>(
         }
     }
     Ok(stack)
+}
+
+/// The file of rules in a directory.
+pub(super) fn rules_file<F: Files>(
+    files: &F,
+    node: &F::Node,
+    directory: &str,
+) -> Result<Option<Entry<F::Node>>, ReadError> {
+    let found = files.find(node, IGNORE_FILE)?;
+    if found.as_ref().is_some_and(|entry| entry.kind == Kind::Link) {
+        // Not followed, it would silently ignore nothing.
+        let detail = "is a symbolic link, and rules are read from files only; put the file itself there".to_owned();
+        return Err(Refusal::IgnoreFile { path: joined(directory, IGNORE_FILE), detail }.into());
+    }
+    Ok(found.filter(|entry| entry.kind == Kind::File))
 }
 
 pub(super) fn read_rules<F: Files>(

@@ -78,6 +78,9 @@ fn check(at: usize, rule: &str) -> Result<(), String> {
     if rule.len() > LONGEST {
         return Err(format!("the rule is longer than {LONGEST} bytes; split it into several lines"));
     }
+    if rule.trim() == "!" {
+        return Err("a ! without a pattern would take everything back in; write the pattern behind it".into());
+    }
     let mut depth = 0_usize;
     for character in rule.chars() {
         match character {

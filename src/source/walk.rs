@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::error::Refusal;
-use super::files::{Entry, Files, Kind, Located, ReadError, joined, read_rules, rules_above};
-use super::ignore::{IGNORE_FILE, IgnoreStack};
+use super::files::{Entry, Files, Kind, Located, ReadError, joined, read_rules, rules_above, rules_file};
+use super::ignore::IgnoreStack;
 use super::links::{Link, Resolved, read_target, resolve};
 use super::snapshot::{Limits, Refused, SourceFile};
 use crate::config::RepoPath;
@@ -41,13 +41,31 @@ pub(super) fn collect<F: Files>(
     if located.kind == Kind::Directory {
         walk.directory(&located.node, path.as_str(), &[])?;
     } else if is_manifest(path.as_str().as_bytes()) {
-        walk.file(&located.node, path.as_str())?;
+        walk.file(&located.node, path.as_str(), String::new())?;
     } else {
         return Err(Refusal::PathIsNoManifest { path: path.to_string() }.into());
     }
-    walk.found.sort_by(|a, b| a.path.cmp(&b.path));
     walk.refused.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok((walk.found, walk.refused))
+    Ok((each_once(walk.found), walk.refused))
+}
+
+/// In byte order of the paths, each file once, by its own path where a link leads to it as well: its objects would be
+/// declared twice otherwise.
+fn each_once(mut found: Vec<Found>) -> Vec<SourceFile> {
+    found.sort_by(|a, b| (&a.real, a.linked, &a.file.path).cmp(&(&b.real, b.linked, &b.file.path)));
+    found.dedup_by(|later, first| later.real == first.real);
+    let mut files: Vec<SourceFile> = found.into_iter().map(|found| found.file).collect();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files
+}
+
+/// A file that was read.
+struct Found {
+    file: SourceFile,
+    /// Where it really is, below the base.
+    real: String,
+    /// The walk came to it by a link.
+    linked: bool,
 }
 
 struct Walk<'a, F: Files> {
@@ -60,7 +78,7 @@ struct Walk<'a, F: Files> {
     ancestors: Vec<Vec<String>>,
     entries: usize,
     bytes: usize,
-    found: Vec<SourceFile>,
+    found: Vec<Found>,
     refused: Vec<Refused>,
 }
 
@@ -72,7 +90,7 @@ impl<F: Files> Walk<'_, F> {
             return Err(Refusal::TooDeep { path: path.to_owned(), limit: DEEPEST }.into());
         }
         let rules = self.ignored.len();
-        if let Some(entry) = self.files.find(node, IGNORE_FILE)?.filter(|entry| entry.kind == Kind::File) {
+        if let Some(entry) = rules_file(self.files, node, path)? {
             let content = read_rules(self.files, &entry.node, path, self.limits.file_bytes)?;
             self.ignored.push(path, &content)?;
         }
@@ -116,7 +134,10 @@ impl<F: Files> Walk<'_, F> {
             return Ok(());
         }
         match entry.kind {
-            Kind::File => self.file(&entry.node, &path),
+            Kind::File => {
+                let real: Vec<&str> = real.iter().map(String::as_str).chain([name]).collect();
+                self.file(&entry.node, &path, real.join("/"))
+            }
             Kind::Directory => {
                 let real: Vec<String> = real.iter().cloned().chain([name.to_owned()]).collect();
                 self.directory(&entry.node, &path, &real)
@@ -132,7 +153,7 @@ impl<F: Files> Walk<'_, F> {
         let link = Link { path, target: &target, inside };
         let Resolved { parts, kind, node } = resolve(self.files, self.base, self.base_path, &link)?;
         if kind == Kind::File {
-            return if is_manifest(path.as_bytes()) { self.file(&node, path) } else { Ok(()) };
+            return if is_manifest(path.as_bytes()) { self.file(&node, path, parts.join("/")) } else { Ok(()) };
         }
         if self.ancestors.contains(&parts) {
             return Err(Refusal::LinkLoop { link: path.to_owned(), target }.into());
@@ -140,7 +161,8 @@ impl<F: Files> Walk<'_, F> {
         self.directory(&node, path, &parts)
     }
 
-    fn file(&mut self, node: &F::Node, path: &str) -> Result<(), ReadError> {
+    /// `real`: where it really is, below the base.
+    fn file(&mut self, node: &F::Node, path: &str, real: String) -> Result<(), ReadError> {
         let Limits { file_bytes, files, total_bytes } = *self.limits;
         let bytes = self.files.size(node)?;
         if bytes > file_bytes as u64 {
@@ -154,7 +176,8 @@ impl<F: Files> Walk<'_, F> {
         if self.bytes > total_bytes {
             return Err(Refusal::TotalTooLarge { path: self.shown_base(), limit: total_bytes }.into());
         }
-        self.found.push(SourceFile { path: path.into(), bytes: Arc::from(content) });
+        let linked = !real.is_empty() && path != joined(self.base_path, &real);
+        self.found.push(Found { file: SourceFile { path: path.into(), bytes: Arc::from(content) }, real, linked });
         Ok(())
     }
 

@@ -44,14 +44,36 @@ fn links_inside_the_path_are_followed() {
     repo.link("apps/again", "all/../all");
     repo.link("apps/README", ".shared/one.yaml");
     repo.commit_all("links");
-    let expected =
-        ["apps/again/one.yaml", "apps/again/two.yaml", "apps/all/one.yaml", "apps/all/two.yaml", "apps/shop/one.yaml"];
+    // Each file once, however many links lead to it.
+    let expected = ["apps/again/one.yaml", "apps/again/two.yaml"];
     let (_, snapshot) = Agent::new(&repo.url(), branch("main"), "apps").pull().unwrap();
     assert_eq!(paths(&snapshot), expected);
-    assert_eq!(content(&snapshot, "apps/shop/one.yaml"), "1");
+    assert_eq!(content(&snapshot, "apps/again/one.yaml"), "1");
     let local = read_directory(&repo.work(), &RepoPath::parse("apps").unwrap(), &Limits::default()).unwrap();
     assert_eq!(local.files, snapshot.files);
     assert!(local.tree.starts_with("local-"), "{}", local.tree);
+}
+
+#[test]
+fn a_file_and_a_link_to_its_directory_are_one() {
+    let repo = TestRepo::with(&[("zoo/a.yaml", "a")]);
+    repo.link("also", "zoo");
+    repo.link("b.yaml", "zoo/a.yaml");
+    repo.commit_all("links");
+    let (_, snapshot) = Agent::of(&repo).pull().unwrap();
+    assert_eq!(paths(&snapshot), ["zoo/a.yaml"]);
+}
+
+#[test]
+fn rules_that_are_a_link_are_refused_and_so_is_a_lone_exclamation_mark() {
+    let repo = TestRepo::with(&[("a.yaml", "a"), ("rules", "a.yaml")]);
+    repo.link(".driftlessignore", "rules");
+    repo.commit_all("a link");
+    let refusal = Agent::of(&repo).refusal().to_string();
+    assert!(refusal.contains(".driftlessignore") && refusal.contains("symbolic link"), "{refusal}");
+    let repo = TestRepo::with(&[("a.yaml", "a"), (".driftlessignore", "*.json\n! \n")]);
+    let refusal = Agent::of(&repo).refusal().to_string();
+    assert!(refusal.contains("line 2: a ! without a pattern"), "{refusal}");
 }
 
 #[test]
@@ -108,7 +130,7 @@ fn two_links_that_hold_each_other_end() {
     let found = snapshot.refused.iter();
     let found = found.map(|left| (left.path.to_string(), matches!(left.refusal, Refusal::LinkLoop { .. })));
     assert!(found.eq(loops), "{:?}", snapshot.refused);
-    assert_eq!(paths(&snapshot), ["a/b/y.yaml", "a/x.yaml", "b/a/x.yaml", "b/y.yaml"]);
+    assert_eq!(paths(&snapshot), ["a/x.yaml", "b/y.yaml"]);
 }
 
 #[test]
