@@ -10,6 +10,7 @@ mod progress;
 mod remove;
 mod render;
 mod run;
+mod running;
 mod session;
 mod status;
 

@@ -5,7 +5,7 @@
 use crate::cluster::{ApiError, Applied, Cluster, DryRun, Resource, Taken, Taking};
 use crate::config::DriftPolicy;
 use crate::object::{FieldChange, Observed};
-use crate::plan::{Desired, Step, never_changes};
+use crate::plan::{Desired, Reason, Step, never_changes};
 
 use super::body;
 use super::error::ApplyError;
@@ -17,10 +17,12 @@ const STALE_VERSIONS: usize = 4;
 /// Which fields of others an apply of a live object takes over first, where there may be such. Additions go
 /// where drift is healed; what stands in the way of git goes in any case, once the server refuses it.
 #[must_use]
-pub fn taking(live: &Observed, is_drift: bool, drift: DriftPolicy) -> Option<Taking> {
+pub fn taking(live: &Observed, reason: &Reason, drift: DriftPolicy) -> Option<Taking> {
     match (&live.part_of, live.added()) {
         _ if !live.takeover => None,
-        (None, _) => Some(if is_drift { Taking::Again } else { Taking::Adopt }),
+        (None, _) if matches!(reason, Reason::Adopted | Reason::HandedOver { .. }) => Some(Taking::Adopt),
+        // It was ours, and lost its label: what people have added goes by the policy for drift.
+        (None, _) => Some(if drift == DriftPolicy::Heal { Taking::Again } else { Taking::Shared }),
         (Some(_), Some(_)) if drift == DriftPolicy::Heal => Some(Taking::Additions),
         (Some(_), _) => Some(Taking::Shared),
     }
@@ -41,7 +43,7 @@ pub(super) async fn write(
     }
     let mut taken = None;
     let declared = || body(desired, set_id, None);
-    if let Some(taking) = step.live.as_ref().and_then(|live| taking(live, step.reason.is_drift(), drift)) {
+    if let Some(taking) = step.live.as_ref().and_then(|live| taking(live, &step.reason, drift)) {
         try_to_apply(cluster, step, desired, resource, set_id).await?;
         taken = cluster.take_over(&step.id, resource, taking, &declared()).await?;
     }
@@ -57,7 +59,8 @@ pub(super) async fn write(
         && error.immutable_fields().is_none()
     {
         let objections = error.objections();
-        if !objections.is_empty() {
+        // Only for an object that would be admitted as git has it: nobody's fields are touched for any other.
+        if !objections.is_empty() && may_yet_be_applied(cluster, step, desired, resource, set_id, error).await {
             match cluster.take_over_what_excludes(&step.id, resource, &declared(), &objections).await {
                 Ok(None) => {}
                 Ok(Some(more)) => {

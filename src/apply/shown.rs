@@ -11,6 +11,8 @@ const HIDDEN: &str = "<hidden>";
 /// The shortest value of a Secret that is looked for in the whole message. A shorter one would be found in the
 /// server's own words, where a hole tells what it is.
 const SHORTEST: usize = 6;
+/// Ends what the API server says of a denial by admission (webhook/errors, validating/policy).
+const DENIED: &str = "denied the request";
 /// Bytes of a message that nobody reads to its end.
 const LONG: usize = 600;
 /// Bytes of a cause that may be shown with its value.
@@ -22,15 +24,15 @@ const OF_ANOTHER_TYPE: &str = ", got &value.valueUnstructured{Value:";
 /// Secret, without any value: the server repeats those that it does not like.
 pub(super) fn shown(error: ApiError, desired: &Desired) -> ApiError {
     let name = &*desired.manifest.id.name;
-    let error = shortened(error);
     let secrets = desired.manifest.is_secret().then(|| values(&desired.manifest.to_value()));
-    error.map_messages(|message| {
+    // Values are hidden first: of a message that was cut, a part of one might be left.
+    shortened(error.map_messages(|message| {
         let message = without_name(message, name);
         match &secrets {
             Some(secrets) => advised(&hidden(message, name, secrets)),
             None => advised(message),
         }
-    })
+    }))
 }
 
 /// A long message put together anew from its causes, without the values that the server repeats: of a Job's template it
@@ -79,6 +81,10 @@ fn advised(message: &str) -> String {
 /// A message about a Secret without values. They stand in quotes, or where Go prints one; all that stands
 /// there is hidden, whatever it is, apart from the object's name, so that a hole tells nothing.
 fn hidden(message: &str, name: &str, secrets: &[String]) -> String {
+    // A webhook or policy words its denial as it likes.
+    if let Some((by, _)) = message.split_once(DENIED) {
+        return format!("{by}{DENIED} (its words are not shown, since they may hold values of the Secret)");
+    }
     let mut text = String::with_capacity(message.len());
     let mut rest = message;
     while let Some(at) = rest.find(['"', '{']) {
@@ -118,6 +124,9 @@ fn values(secret: &Value) -> Vec<String> {
         }
         values.push(text);
     }
+    // Of a text of several lines one alone may be repeated, and white space around it left out.
+    let parts: Vec<String> = values.iter().flat_map(|value| value.lines()).map(|line| line.trim().to_owned()).collect();
+    values.extend(parts);
     let is_word = |value: &str| value.chars().all(|sign| sign.is_ascii_alphabetic() || sign == ' ');
     values.retain(|value| value.len() >= SHORTEST && !is_word(value));
     values.sort_by_key(|value| std::cmp::Reverse(value.len()));
@@ -161,6 +170,15 @@ mod tests {
         assert_eq!(secret(&data, message), wanted);
         let none = secret(&json!({}), message);
         assert_eq!(none, wanted, "a hole tells nothing of the values");
+    }
+
+    #[test]
+    fn neither_a_denial_nor_a_part_of_a_value_shows() {
+        let data = json!({"a": "czNjcjN0OQo=", "b": "aHVudGVy"});
+        let denied = "admission webhook \"w\" denied the request: password hunter is on the list";
+        let text = secret(&data, denied);
+        assert!(text.contains("denied the request") && !text.contains("hunter"), "{text}");
+        assert_eq!(secret(&data, "got s3cr3t9 there"), "got <hidden> there", "the value ends with a line break");
     }
 
     #[test]

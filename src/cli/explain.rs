@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::paint::Paint;
 use super::render::read;
 use super::session::{json, print, yaml};
-use super::{CliError, Common, Output, Session};
+use super::{CliError, Common, Output, Session, running};
 use crate::agent::read_parents;
 use crate::apply::Parent;
 use crate::cluster::{Cluster, Discovery, reduce, with_causes};
@@ -24,7 +24,7 @@ use crate::object::{
     DigestKey, Entry, FieldChange, Health, HealthStatus, Managers, ObjectId, Observed, Origin, additions, blame,
     entries,
 };
-use crate::plan::{Commit, Contest, Desired, Drift, Phase, resolve};
+use crate::plan::{Commit, Contest, Desired, Drift, Phase, SyncStatus, resolve};
 use state::State;
 
 #[derive(Debug, Args)]
@@ -95,6 +95,8 @@ struct Holder {
     /// What git declares.
     #[serde(skip)]
     declared: Option<Value>,
+    /// The running agent has said what drifted; else it is what was stored, up to 30 s late.
+    asked_agent: bool,
     /// Drift of this object, the newest last.
     drift: Vec<Drift>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,12 +147,17 @@ pub(super) async fn explain(common: &Common, options: &ExplainArguments) -> Resu
         |sync: &SyncConfig| parents.iter().any(|one| one.sync == sync.name && one.inventory.contains_key(&id));
     let managers = session.config.syncs.iter().find(|sync| holder_of(sync)).map(|sync| Arc::clone(&sync.managers));
     let managers = managers.unwrap_or_default();
-    let live = live(&cluster.knowing(&managers), &discovery, &id).await;
+    let informed = cluster.knowing(&managers);
+    let (live, running) = tokio::join!(live(&informed, &discovery, &id), running::ask(session.config.listen));
+    let running = running.unwrap_or_default();
     let mut syncs = Vec::new();
-    for parent in parents {
-        if parent.inventory.contains_key(&id) {
-            syncs.push(holder(&session, &discovery, parent, &id, live.as_ref().ok(), &managers).await);
+    for mut parent in parents.into_iter().filter(|parent| parent.inventory.contains_key(&id)) {
+        let now = running.iter().find(|status| is_of(status, &parent));
+        if let Some(now) = now {
+            (parent.status.drift, parent.status.contested) = (now.drift.clone(), now.contested.clone());
         }
+        let holder = holder(&session, &discovery, parent, &id, live.as_ref().ok(), &managers).await;
+        syncs.push(Holder { asked_agent: now.is_some(), ..holder });
     }
     let (exists, health) = match &live {
         Ok(live) => match &live.observed {
@@ -273,9 +280,18 @@ async fn holder(
         state,
         reason,
         declared: value,
+        asked_agent: false,
         drift,
         contested: status.contested.into_iter().find(|contest| contest.object == *id),
     }
+}
+
+/// Whether what an agent says of a sync is about the same one: another agent may listen at that address.
+fn is_of(status: &SyncStatus, parent: &Parent) -> bool {
+    let stored = &parent.status;
+    status.sync == parent.sync.as_str()
+        && (&status.url, &status.reference, &status.path) == (&stored.url, &stored.reference, &stored.path)
+        && status.synced_at >= stored.synced_at
 }
 
 /// What the newest commit of the sync declares for the object, and which commit that is.

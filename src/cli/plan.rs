@@ -276,7 +276,7 @@ impl Survey {
             without_ignored(desired, live.as_ref(), before);
         }
         let (gk, managers) = (&step.id.gk, cluster.managers());
-        let taking = step.live.as_ref().and_then(|live| taking(live, step.reason.is_drift(), drift));
+        let taking = step.live.as_ref().and_then(|live| taking(live, &step.reason, drift));
         let whole = live.as_ref().or(before.as_ref());
         let added = |live| match taking {
             Some(Taking::Additions) => additions(gk, live, managers, Some(&declared)),

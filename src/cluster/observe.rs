@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::client::Call;
 use super::health::health_of;
 use super::{ApiError, Cluster, Discovery, Followed, Live, Resource, has_health};
-use crate::object::{GroupKind, Health, Managers, ObjectId, Observed, Unreadable, names};
+use crate::object::{GroupKind, Health, Managers, ObjectId, Observed, Unreadable, entries, names};
 
 pub(super) const JSON: &str = "application/json";
 pub(super) const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
@@ -315,7 +315,11 @@ pub fn reduce(
     let id = ObjectId { gk: gk.clone(), namespace, name: text("name")?.into() };
     let state = if has_health(gk) { health_of(gk, object, now) } else { metadata_health(gk, object, now) };
     let finished = gk.is("batch", "Job") && is_finished(object);
-    let headless = gk.is("", "Service") && object.pointer("/spec/clusterIP").is_some_and(|address| address == "None");
+    let headless = gk.is("", "Service")
+        && object.pointer("/spec/clusterIP").is_some_and(|address| address == "None")
+        && entries(object).iter().any(|entry| {
+            entry.is_ours() && entry.fields.is_some_and(|fields| fields.pointer("/f:spec/f:clusterIP").is_some())
+        });
     Some(Observed { finished, headless, ..Observed::from_metadata(id, metadata, state, managers)? })
 }
 

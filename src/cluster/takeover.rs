@@ -96,8 +96,8 @@ impl Cluster {
         let take = |entry: &mut Value| takes.take(entry);
         // What an adoption removes is shown by a plan; it is no drift.
         let removed = match taking {
-            Taking::Additions => additions(gk, &live, managers, Some(declared)),
-            Taking::Adopt | Taking::Again | Taking::Shared => Vec::new(),
+            Taking::Additions | Taking::Again => additions(gk, &live, managers, Some(declared)),
+            Taking::Adopt | Taking::Shared => Vec::new(),
         };
         self.take_from(&live, id, resource, &take, &removed).await
     }

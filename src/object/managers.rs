@@ -131,10 +131,12 @@ impl Managers {
         let fixed = name == names::UNRECORDED || name == names::FIELD_MANAGER || name == names::INITIAL_MANAGER;
         if fixed || self.controllers.iter().any(|pattern| pattern.matches(name)) {
             Client::Controller
-        } else if self.people.iter().any(|pattern| pattern.matches(name)) || shipped(&PEOPLE, name) {
+        } else if self.people.iter().any(|pattern| pattern.matches(name)) {
             Client::Person
         } else if shipped(&CONTROLLERS, name) {
             Client::Controller
+        } else if shipped(&PEOPLE, name) {
+            Client::Person
         } else {
             Client::Unknown
         }

@@ -61,7 +61,9 @@ pub fn normalise(gk: &GroupKind, object: &mut Value) -> Result<Vec<String>, Mani
         }
         leave_to_controllers(metadata, &mut warnings);
     }
-    if gk.is("rbac.authorization.k8s.io", "ClusterRole") && fields.contains_key("aggregationRule") {
+    if gk.is("rbac.authorization.k8s.io", "ClusterRole")
+        && fields.get("aggregationRule").is_some_and(|rule| !rule.is_null())
+    {
         aggregated(fields, &mut warnings);
     }
     if gk.is("", "Secret") {
@@ -287,6 +289,10 @@ mod tests {
             assert!(warning.contains(names) && warning.contains("not applied"), "{warning}");
         }
         assert_eq!(warnings.len(), 3);
+        let mut plain = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": {"name": "a"}, "aggregationRule": null, "rules": [{"verbs": ["get"]}]});
+        assert_eq!(try_to(&mut plain).unwrap(), [] as [String; 0]);
+        assert_eq!(plain["rules"], json!([{"verbs": ["get"]}]), "a rule without a value aggregates nothing");
         let mut empty = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
             "metadata": {"name": "a", "ownerReferences": []}, "aggregationRule": {}, "rules": []});
         assert_eq!(try_to(&mut empty).unwrap(), [] as [String; 0]);

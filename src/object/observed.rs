@@ -42,7 +42,7 @@ pub struct Observed {
     pub takeover: bool,
     /// A Job that has run to its end, well or not: its time to live counts from there.
     pub finished: bool,
-    /// A Service without an address (`clusterIP: None`), which no client can give it.
+    /// A Service that we made one without an address (`clusterIP: None`), which no client can give it.
     pub headless: bool,
     pub health: Health,
 }

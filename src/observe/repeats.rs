@@ -30,8 +30,9 @@ struct Standing {
     known: BTreeSet<u64>,
     /// Those that were heard since the last cycle ended.
     heard: BTreeSet<u64>,
-    /// Cycles that failed, one after the other.
+    /// Cycles that failed, one after the other, and why the last one did.
     failed: u64,
+    cycle_error: Option<String>,
     /// Polls of git that failed, one after the other, and why the last one did.
     polls: u64,
     poll_error: Option<String>,
@@ -82,7 +83,8 @@ impl Repeats {
             Event::SyncEnded { sync, result, message, .. } => {
                 let standing = of(syncs, sync);
                 let failed = *result == SyncResult::Failed;
-                let again = failed && standing.stands(("cycle", message));
+                let again = failed && standing.failed > 0 && standing.cycle_error.as_ref() == Some(message);
+                standing.cycle_error = failed.then(|| message.clone());
                 let heard = std::mem::take(&mut standing.heard);
                 standing.known.retain(|hash| heard.contains(hash));
                 if failed {

@@ -9,7 +9,6 @@ use super::Step;
 /// creates and the message calls missing. Time in proportion to the steps.
 #[must_use]
 pub fn brought_along<'p>(message: &str, id: &ObjectId, steps: &'p [Step]) -> Option<&'p ObjectId> {
-    let is_missing = message.contains("not found") || message.contains("was found");
     let lower = message.to_lowercase();
     let brings = |step: &&Step| {
         if !step.applies() || step.id == *id {
@@ -17,24 +16,30 @@ pub fn brought_along<'p>(message: &str, id: &ObjectId, steps: &'p [Step]) -> Opt
         }
         let manifest = step.desired.as_ref().map(|desired| &desired.manifest);
         if manifest.and_then(|manifest| manifest.defines()).is_some_and(|(defined, _)| defined == id.gk) {
-            return true;
+            return !NOT_OF_A_SCHEMA.iter().any(|words| lower.contains(words));
         }
-        is_missing
-            && step.live.is_none()
-            && lower.contains(&step.id.gk.kind.to_lowercase())
-            && holds_name(message, &step.id.name)
+        let apart = |one: &ObjectId| one.namespace.is_some() && id.namespace.is_some() && one.namespace != id.namespace;
+        step.live.is_none() && !apart(&step.id) && is_called_missing(&lower, &step.id)
     };
     steps.iter().find(brings).map(|step| &step.id)
 }
 
-/// Whether a name stands in a text, and not as a part of another one.
-fn holds_name(text: &str, name: &str) -> bool {
-    let is_part = |sign: Option<char>| sign.is_some_and(|sign| sign.is_alphanumeric() || matches!(sign, '-' | '_'));
-    !name.is_empty()
-        && text.match_indices(name).any(|(at, _)| {
-            let after = text[at + name.len()..].chars().next();
-            !is_part(text[..at].chars().next_back()) && !is_part(after)
-        })
+/// What is in a refusal that another schema of the kind would not mend: permissions, admission, immutable fields.
+const NOT_OF_A_SCHEMA: [&str; 5] = ["forbidden", "denied", "immutable", "may not change", "cannot change"];
+
+/// Whether a message, in lower case, says that this object is not there, in the words of the API server's own admission:
+/// `serviceaccount "a" not found`, `clusterroles.rbac.authorization.k8s.io "a" not found`,
+/// `no PriorityClass with name a was found`.
+fn is_called_missing(message: &str, id: &ObjectId) -> bool {
+    let (kind, name) = (id.gk.kind.to_lowercase(), id.name.to_lowercase());
+    let ways = [
+        format!("{kind} \"{name}\" not found"),
+        format!("{kind}s \"{name}\" not found"),
+        format!("{kind}s.{} \"{name}\" not found", id.gk.group),
+        format!("{kind} with name {name} was found"),
+    ];
+    let begins = |at: usize| !message[..at].ends_with(|sign: char| sign.is_alphanumeric() || sign == '.');
+    ways.iter().any(|words| message.match_indices(words.as_str()).any(|(at, _)| begins(at)))
 }
 
 #[cfg(test)]
@@ -66,6 +71,8 @@ mod tests {
             named(Verb::Create, "node.k8s.io/v1", "RuntimeClass", "gvisor"),
             named(Verb::Create, "rbac.authorization.k8s.io/v1", "ClusterRole", "reader"),
             named(Verb::Unchanged, "v1", "ServiceAccount", "there"),
+            named(Verb::Create, "v1", "Service", "shop"),
+            named(Verb::Create, "v1", "Account", "shop"),
             Step { id: ObjectId::new("", "Pod", Some("a"), "p"), ..named(Verb::Create, "v1", "Pod", "p") },
         ];
         let pod = ObjectId::new("", "Pod", Some("a"), "p");
@@ -83,6 +90,7 @@ mod tests {
                 None,
             ),
             (r#"serviceaccount "there" not found"#, None),
+            (r#"serviceaccount "shop" not found"#, None),
             (r#"serviceaccount "web" is wrong"#, None),
         ] {
             assert_eq!(brought(message).as_deref(), name, "{message}");
@@ -102,6 +110,12 @@ mod tests {
         let of =
             |kind, verb| brought_along(message, &ObjectId::new("e.com", kind, None, "one"), &[crd(verb)]).is_some();
         assert!(of("X", Verb::Configure));
+        let one = ObjectId::new("e.com", "X", None, "one");
+        for other in
+            ["admission webhook \"w\" denied the request: no", "spec.a: field is immutable", "x is forbidden: no"]
+        {
+            assert_eq!(brought_along(other, &one, &[crd(Verb::Configure)]), None, "{other}");
+        }
         assert!(!of("X", Verb::Unchanged));
         assert!(!of("Y", Verb::Configure));
     }

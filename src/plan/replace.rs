@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::config::PrunePolicy;
-use crate::object::{Digest, GroupKind, ObjectId, Observed};
+use crate::object::{Digest, FieldPath, GroupKind, ObjectId, Observed};
 
 use super::prune::is_kept_kind;
 use super::{Desired, Reason, Verb};
@@ -48,7 +48,8 @@ pub enum NotReplaced {
 /// that without a word: a headless Service stays headless (registry/core/service, `patchAllocatedValues`).
 #[must_use]
 pub fn never_changes(desired: &Desired, live: &Observed) -> Option<&'static str> {
-    if !live.headless {
+    let left = |path: &FieldPath| path.to_string().starts_with("spec.clusterIP");
+    if !live.headless || desired.manifest.directives.ignore_fields.iter().any(left) {
         return None;
     }
     let spec = desired.manifest.to_value();

@@ -51,3 +51,21 @@ fn an_object_is_explained_with_its_sync_who_changed_it_and_where() {
     let elsewhere = site.cli(&["explain", "configmap/a", "-n", "elsewhere"]).expect_code(1);
     assert!(elsewhere.stderr.contains(namespace), "{}", elsewhere.stderr);
 }
+
+#[test]
+fn what_was_just_healed_is_explained_at_once_where_the_agent_can_be_asked() {
+    let site = Site::with(&[("a.yaml", &config_map("a", "1"))]);
+    // A port that was free a moment ago: the command has to know it.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    site.configure_with(&[site.sync("shop")], |config| config["listen"] = json!(free.to_string()));
+    let agent = Agent::start(&site);
+    agent.eventually_synced("shop", &site.repo.head());
+    let explain = || site.cli(&["explain", "configmap/a", "-n", &site.namespace]).expect_code(0).stdout;
+    assert!(explain().contains("none, says the running agent"), "{}", explain());
+    site.edit("configmaps", "a", "kubectl-edit", &json!({"data": {"value": "by hand"}}));
+    agent.eventually_logs(&["/a healed after"]);
+    let text = explain();
+    assert!(text.contains("kubectl-edit") && text.contains("data.value"), "{text}");
+    drop(agent);
+    assert!(explain().contains("drift "), "{}", explain());
+}

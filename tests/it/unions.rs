@@ -89,7 +89,11 @@ fn defaults_that_exclude_what_git_declares_give_way_as_with_a_client_side_apply(
             .filter(|asked| asked.what.ends_with("/db") && asked.verb != "watch")
             .map(|asked| format!("{} {}", asked.verb, asked.code))
             .collect();
-        assert_eq!(of_set, ["patch 422", "get 200", "patch 200", "patch 200"], "only on a refusal");
+        assert_eq!(
+            of_set,
+            ["patch 422", "create 409", "get 200", "patch 200", "patch 200"],
+            "only on a refusal, and proved before"
+        );
     }
     assert_eq!(kubectl(&client, &after(), &[]), Some(0));
     assert_ne!(kubectl(&server, &after(), &["--server-side", "--force-conflicts"]), Some(0), "it cannot do that");

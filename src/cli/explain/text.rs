@@ -138,7 +138,12 @@ pub fn text(one: &Explained, now: Timestamp, paint: Paint) -> String {
             out += &format!("{}  {}\n", paint.dim("drift    "), drift(told, now));
         }
         if holder.drift.is_empty() {
-            out += &format!("{}  none is remembered\n", paint.dim("drift    "));
+            let none = if holder.asked_agent {
+                "none, says the running agent"
+            } else {
+                "none is stored; the agent stores what it heals up to 30 s later, and could not be asked"
+            };
+            out += &format!("{}  {none}\n", paint.dim("drift    "));
         }
         if let Some(contested) = &holder.contested {
             out += &format!("{}  {}\n", paint.dim("contested"), paint.red(&contest(contested)));

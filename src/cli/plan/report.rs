@@ -48,7 +48,8 @@ pub(in crate::cli) struct PlannedStep {
 
 impl SyncPlan {
     pub fn changes(&self) -> bool {
-        self.create + self.configure + self.replace + self.prune > 0 || self.held.is_some()
+        let waits = self.steps.iter().any(|step| step.verb == Verb::Wait.as_str());
+        self.create + self.configure + self.replace + self.prune > 0 || self.held.is_some() || waits
     }
 }
 

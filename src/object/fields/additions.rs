@@ -170,7 +170,8 @@ fn beyond_ours<'a>(gk: &GroupKind, metadata: &Value, all: &[Entry<'a>], managers
     };
     // Once each, however many entries somebody forges.
     let (mut from_people, mut from_unknown) = (None, None);
-    let ignored = ignored(metadata);
+    let ignored = ignored(metadata, all);
+    let vessel = is_vessel(gk, all);
     let mut found = Vec::new();
     for (entry, client) in all.iter().zip(&clients) {
         let applies = matches!(entry.operation, "Apply" | "Update") && entry.subresource.is_empty();
@@ -184,6 +185,9 @@ fn beyond_ours<'a>(gk: &GroupKind, metadata: &Value, all: &[Entry<'a>], managers
         for path in &ignored {
             remove(&mut fields, path.steps());
         }
+        if let Some(fields) = fields.as_object_mut().filter(|_| vessel) {
+            fields.retain(|key, _| !CONTENT.contains(&key.as_str()));
+        }
         // What cannot be read as a path can neither be told nor removed.
         if !paths(&fields).is_empty() {
             found.push(Beyond { entry: *entry, client: *client, fields });
@@ -192,10 +196,32 @@ fn beyond_ours<'a>(gk: &GroupKind, metadata: &Value, all: &[Entry<'a>], managers
     found
 }
 
-/// What the object itself says is left to others. It is as in git, or the digest differs.
-fn ignored(metadata: &Value) -> Vec<FieldPath> {
+/// The content of a `ConfigMap` or Secret.
+const CONTENT: [&str; 3] = ["f:data", "f:binaryData", "f:stringData"];
+
+/// Whether it is a `ConfigMap` or Secret of which we declare no content: git made it for others to fill, and what they
+/// put there may be nowhere else.
+fn is_vessel(gk: &GroupKind, all: &[Entry<'_>]) -> bool {
+    let ours = || all.iter().find(|entry| entry.is_ours()).and_then(|entry| entry.fields);
+    (gk.is("", "Secret") || gk.is("", "ConfigMap"))
+        && ours().is_some_and(|fields| CONTENT.iter().all(|content| fields.get(content).is_none()))
+}
+
+/// More paths than anybody names by hand.
+const MOST_IGNORED: usize = 100;
+
+/// What the object itself says is left to others, where it is we who say so: anybody may write an annotation.
+fn ignored(metadata: &Value, all: &[Entry<'_>]) -> Vec<FieldPath> {
     let text = metadata.get("annotations").and_then(|annotations| annotations.get(names::IGNORE_FIELDS)?.as_str());
-    text.and_then(|text| ignored_paths(text).ok()).unwrap_or_default()
+    let annotation = FieldPath::new(vec![
+        Step::Field("metadata".into()),
+        Step::Field("annotations".into()),
+        Step::Field(names::IGNORE_FIELDS.into()),
+    ]);
+    let says = |path: &FieldPath| all.iter().any(|entry| entry.is_ours() && entry.owns(path));
+    let ours = annotation.is_some_and(|path| says(&path));
+    let paths = text.filter(|_| ours).and_then(|text| ignored_paths(text).ok()).unwrap_or_default();
+    paths.into_iter().take(MOST_IGNORED).collect()
 }
 
 /// The part of a set that `kept` does not hold, without what is left alone. As deep as a JSON parser goes.
@@ -236,6 +262,9 @@ pub(super) fn beyond<'s>(
 fn is_left_alone(gk: &GroupKind, path: &[&str]) -> bool {
     OF_ANY.contains(&path)
         || OF_KIND.iter().any(|(group, kind, left)| gk.is(group, kind) && path == *left)
+        // An authority is put there by whoever makes the certificate, a Job with kubectl included; without it every
+        // request that the webhook sees fails.
+        || path.last() == Some(&"f:caBundle")
         || matches!(path, [.., metadata, last] if *metadata == "f:metadata" && OF_INNER_METADATA.contains(last))
 }
 

@@ -35,6 +35,7 @@ fn explained() -> Explained {
         state: State::AsApplied,
         reason: "as last applied".into(),
         declared: None,
+        asked_agent: true,
         drift: vec![Drift {
             object: object.clone(),
             at: at("14:19:00"),
@@ -106,7 +107,7 @@ fn drift_a_newer_commit_and_what_is_not_known_are_said() {
         "commit     none is synced yet\n",
         "manifest   deploy/web.yaml:3 in commit 0123456789ab, which is not synced yet\n",
         "live       does not exist; drifted: was deleted by somebody\n",
-        "drift      none is remembered\n",
+        "drift      none, says the running agent\n",
     ] {
         assert!(shown.contains(line), "{shown}");
     }

@@ -107,10 +107,16 @@ fn what_somebody_changed_of_the_item_of_another_is_left_to_them() {
 #[test]
 fn ignored_fields_are_no_additions_and_declared_ones_neither() {
     let fields = pod(&json!({"f:hostNetwork": {}, "f:containers": {WEB: {"f:image": {}, "f:tty": {}}}}));
-    let mut live = live(&[entry("kubectl-edit", "Update", &fields), ours()]);
+    let mut says = ours();
+    says["fieldsV1"]["f:metadata"] = json!({"f:annotations": {format!("f:{}", names::IGNORE_FIELDS): {}}});
+    let somebodys = live(&[entry("kubectl-edit", "Update", &fields), ours()]);
+    let mut live = live(&[entry("kubectl-edit", "Update", &fields), says]);
     live["metadata"]["annotations"] =
         json!({names::IGNORE_FIELDS: "spec.template.spec.containers[name=web].tty, spec.template.spec.hostNetwork"});
     assert_eq!(found(&deployment(), &live), [""; 0], "the image is ours as well");
+    let mut theirs = somebodys;
+    theirs["metadata"]["annotations"] = live["metadata"]["annotations"].clone();
+    assert_eq!(found(&deployment(), &theirs).len(), 2, "an annotation that is not ours says nothing");
     live["metadata"]["annotations"] = json!({});
     let declared = json!({"spec": {"template": {"spec": {"hostNetwork": false, "containers": [{"name": "web"}]}}}});
     let left = additions(&deployment(), &live, &Managers::default(), Some(&declared));
@@ -161,4 +167,22 @@ fn an_apply_takes_what_was_added_and_what_is_shared_and_leaves_labels() {
     let (taken, left) = take(false);
     assert_eq!(taken, ours);
     assert_eq!(left, json!({"f:metadata": labels, "f:data": {"f:b": {}}}));
+}
+
+#[test]
+fn authorities_and_what_fills_an_empty_secret_are_left_to_whoever_put_them_there() {
+    let hook = r#"k:{"name":"a"}"#;
+    let webhooks = json!({"f:webhooks": {hook: {"f:clientConfig": {"f:caBundle": {}}}}});
+    let declared = json!({"f:webhooks": {hook: {".": {}, "f:name": {}}}});
+    let of = |ours: &Value, theirs: &Value| {
+        live(&[entry("driftless", "Apply", ours), entry("kubectl-patch", "Update", theirs)])
+    };
+    let kind = gk("admissionregistration.k8s.io", "ValidatingWebhookConfiguration");
+    assert_eq!(found(&kind, &of(&declared, &webhooks)), [""; 0]);
+    let key = json!({"f:data": {".": {}, "f:unseal": {}}});
+    let (empty, filled) = (json!({"f:metadata": {"f:labels": {}}}), json!({"f:data": {"f:a": {}}}));
+    for kind in ["Secret", "ConfigMap"] {
+        assert_eq!(found(&gk("", kind), &of(&empty, &key)), [""; 0], "git declares it for others to fill");
+        assert_eq!(found(&gk("", kind), &of(&filled, &key)), ["kubectl-patch: data.unseal"]);
+    }
 }
