@@ -2,6 +2,7 @@
 //! file, lists, each with the place where it stands. Errors belong to documents; the healthy
 //! rest is returned. A function of the snapshot alone: no cluster, no clock, no disk.
 
+mod ambiguous;
 mod cache;
 mod collect;
 mod configuration;

@@ -48,6 +48,11 @@ pub(super) fn repository_url(text: &str) -> Result<Arc<str>, String> {
     if rest.contains("://") {
         return Err("this URL has another one in it; leave one of them".to_owned());
     }
+    // Some readers take what is behind the first one for the host, and others what is behind the last.
+    let authority = rest.split('/').next().unwrap_or_default();
+    if authority.matches('@').count() > 1 {
+        return Err("the user or password of this URL has an @ in it; write it as %40".to_owned());
+    }
     let url = Url::parse(text).map_err(|error| match (scheme, error) {
         ("ssh", url::ParseError::InvalidPort) => {
             "what follows the host of an ssh:// URL is a port; write ssh://git@host/path or git@host:path".to_owned()
@@ -139,6 +144,8 @@ mod tests {
             ("git@-oProxyCommand=x:shop", "no repository URL"),
             ("", "no repository URL"),
             ("https://https://bob:s3cret@git.example.com/shop.git", "another one in it"),
+            ("https://bob:s3@cret@git.example.com/shop.git", "%40"),
+            ("ssh://git:s3@cret@git.example.com/shop.git", "%40"),
             ("https://proxy.example.com:/https://bob:s3cret@git.example.com/shop.git", "another one in it"),
             ("file:///https://bob:s3cret@git.example.com/shop.git", "another one in it"),
             ("https://", "cannot be read"),

@@ -8,6 +8,7 @@ use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle};
 use serde_saphyr::{DuplicateKeyPolicy, Error, Location, Options, Spanned};
 
+use super::ambiguous;
 use super::node::{self, Node};
 use super::split::Place;
 use crate::object::Readable;
@@ -26,7 +27,10 @@ pub struct Fault {
 /// It is no YAML, or goes beyond a bound.
 pub fn parse(text: &str) -> Result<Node, Fault> {
     let node: Node = serde_saphyr::from_str_with_options(text, options(text)).map_err(|error| fault(&error, text))?;
-    exact(node, text)
+    match ambiguous::find(text) {
+        Some((place, message)) => Err(Fault { place: Some(place), message }),
+        None => exact(node, text),
+    }
 }
 
 /// The document again, unless a number in it has lost digits. `text` is YAML, or JSON, which is almost YAML.

@@ -1,0 +1,96 @@
+//! Scalars that two readers of YAML take for two things. kubectl reads with go-yaml 2, and so does whoever copies a manifest
+//! from here to there: what that would read otherwise is refused, with its place, instead of guessed.
+
+use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle};
+
+use super::split::Place;
+
+/// Words that YAML 1.1 takes for booleans and nulls in three spellings: `true`, `True`, `TRUE`.
+const WORDS: [&str; 7] = ["true", "false", "yes", "no", "on", "off", "null"];
+
+/// The first scalar of a document that is ambiguous, relative to its text, and why. Time in proportion to the text; most
+/// documents are not even parsed for it.
+pub fn find(text: &str) -> Option<(Place, String)> {
+    if !is_suspicious(text) {
+        return None;
+    }
+    for event in Parser::new_from_str(text) {
+        let Ok((Event::Scalar(scalar, ScalarStyle::Plain, ..), span)) = event else { continue };
+        let Some(why) = why(&scalar) else { continue };
+        let place = Place {
+            line: u32::try_from(span.start.line()).unwrap_or(u32::MAX),
+            column: u32::try_from(span.start.col()).unwrap_or(u32::MAX).saturating_add(1),
+        };
+        return Some((place, format!("{why}; put it in quotes if it is text, and write it plainly if it is not")));
+    }
+    None
+}
+
+/// Whether one may be in it.
+fn is_suspicious(text: &str) -> bool {
+    let is_word = |sign: char| sign.is_alphanumeric() || matches!(sign, '_' | '.' | '-' | '+');
+    text.split(|sign: char| !is_word(sign)).any(|word| why(word).is_some())
+}
+
+fn why(scalar: &str) -> Option<&'static str> {
+    if scalar.len() > 64 {
+        return None;
+    }
+    if WORDS.iter().any(|word| scalar.eq_ignore_ascii_case(word)) {
+        let mut rest = scalar.chars().skip(1);
+        let same = scalar.chars().all(char::is_uppercase) || scalar.chars().all(char::is_lowercase);
+        return (!same && !rest.all(char::is_lowercase))
+            .then_some("this is a boolean or a null to some readers of YAML, and text to others");
+    }
+    let digits = scalar.trim_start_matches(['-', '+']);
+    let is_number = digits.starts_with(|sign: char| sign.is_ascii_digit())
+        && digits.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'_' | b'.'))
+        && digits.bytes().filter(|byte| *byte == b'.').count() <= 1;
+    let odd = digits.contains("__") || digits.ends_with('_') || digits.contains('_') && digits.contains('.');
+    (is_number && odd).then_some("this is a number to some readers of YAML, and text to others")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_two_readers_take_for_two_things_is_found_with_its_place() {
+        for odd in ["tRue", "yES", "oN", "nULL", "FaLSE", "1__000", "1_", "1_0.5", "-1__0"] {
+            let (place, why) = find(&format!("a: 1\nb:\n  c: {odd}\n")).unwrap_or_else(|| panic!("{odd}"));
+            assert_eq!((place.line, place.column), (3, 6), "{odd}");
+            assert!(why.contains("in quotes"), "{why}");
+            assert!(find(&format!("{odd}: 1\n")).is_some(), "as a key: {odd}");
+            assert_eq!(find(&format!("a: '{odd}'\nb: \"{odd}\"\n")), None, "{odd} in quotes");
+        }
+    }
+
+    #[test]
+    fn what_everybody_reads_alike_is_left() {
+        for plain in [
+            "true",
+            "True",
+            "TRUE",
+            "no",
+            "On",
+            "null",
+            "Null",
+            "1_000",
+            "1.5",
+            "1_000_000",
+            "a__b",
+            "_1",
+            "v1_0.5",
+            "1.2.3",
+            "trUe-ish",
+            "http://e.com/?a=1",
+            "is it?",
+            "# tRue\na: 1",
+            "10.0.0.1",
+            "x_",
+        ] {
+            assert_eq!(find(&format!("a: {plain}\n")), None, "{plain}");
+        }
+        assert_eq!(find("a: |\n  tRue\n  1__0\n"), None, "a block is text");
+    }
+}
