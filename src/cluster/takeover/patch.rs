@@ -1,0 +1,169 @@
+//! JSON patches of `metadata.managedFields` (KEP-555), as pure functions of the live object. Each is guarded by the
+//! object's UID and resource version.
+
+use serde_json::{Value, json};
+
+use crate::object::{is_empty, names, unite};
+
+/// Takes out of an entry of `managedFields` the fields that are to be ours.
+pub(super) type Take<'a> = &'a (dyn Fn(&mut Value) -> Value + Sync);
+
+pub(super) fn entries(live: &Value) -> impl Iterator<Item = &Value> {
+    live.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten()
+}
+
+/// The JSON patch that makes `managedFields` what they were `before` a takeover, and keeps what others have done
+/// since. `version`: the object's resource version after the takeover.
+pub(super) fn return_of(live: &Value, before: &[Value], version: &Value) -> Option<Value> {
+    let ours = before.iter().find(|entry| is_ours(entry));
+    let returned = if live["metadata"]["resourceVersion"] == *version {
+        before.to_vec()
+    } else {
+        let mut now: Vec<Value> = entries(live).filter(|entry| !is_ours(entry)).cloned().collect();
+        for before in before.iter().filter(|entry| !is_ours(entry)) {
+            match now.iter_mut().find(|entry| is_same_owner(entry, before)) {
+                Some(entry) => unite(&mut entry["fieldsV1"], &before["fieldsV1"]),
+                None => now.push(before.clone()),
+            }
+        }
+        now.extend(ours.cloned());
+        now
+    };
+    let same = entries(live).eq(&returned);
+    (!same).then(|| owners(live, &returned))
+}
+
+/// The JSON patch that takes the entries of a version out of `managedFields`; ours becomes one of the live version.
+pub(super) fn without_stale(live: &Value, version: &str) -> Option<Value> {
+    let is_stale = |entry: &&Value| entry["apiVersion"] == version;
+    let mut kept: Vec<Value> = entries(live).filter(|entry| !is_stale(entry)).cloned().collect();
+    if kept.len() == entries(live).count() {
+        return None;
+    }
+    if let Some(ours) = entries(live).find(|entry| is_stale(entry) && is_ours(entry)) {
+        if let Some(entry) = kept.iter_mut().find(|entry| is_ours(entry)) {
+            unite(&mut entry["fieldsV1"], &ours["fieldsV1"]);
+        } else {
+            let mut ours = ours.clone();
+            ours["apiVersion"] = live["apiVersion"].clone();
+            kept.push(ours);
+        }
+    }
+    Some(owners(live, &kept))
+}
+
+/// Entries are told apart by these (KEP-555).
+fn is_same_owner(one: &Value, other: &Value) -> bool {
+    ["manager", "operation", "apiVersion", "subresource"].iter().all(|key| one.get(key) == other.get(key))
+}
+
+/// The JSON patch that sets `managedFields`, if nobody has written the object since it was read.
+fn owners(live: &Value, entries: &[Value]) -> Value {
+    let metadata = &live["metadata"];
+    json!([
+        {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
+        {"op": "replace", "path": "/metadata/managedFields", "value": entries},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+    ])
+}
+
+/// The JSON patch that moves fields of others into our own Apply entry, and those that nobody owns.
+pub(super) fn takeover(live: &Value, take: Take<'_>, unowned: &Value) -> Option<Value> {
+    let metadata = live.get("metadata")?;
+    let mut ours = None;
+    let (mut kept, mut taken) = (Vec::new(), Vec::new());
+    for entry in metadata.get("managedFields")?.as_array()? {
+        let mut entry = entry.clone();
+        if is_ours(&entry) {
+            ours = Some(entry);
+            continue;
+        }
+        let fields = take(&mut entry);
+        if !is_empty(&fields) {
+            taken.push((entry["apiVersion"].clone(), fields));
+        }
+        if !is_empty(&entry["fieldsV1"]) {
+            kept.push(entry);
+        }
+    }
+    if !is_empty(unowned) {
+        taken.push((live["apiVersion"].clone(), unowned.clone()));
+    }
+    let version = &taken.first()?.0;
+    let mut entry = ours.unwrap_or_else(|| {
+        json!({"manager": names::FIELD_MANAGER, "operation": "Apply", "apiVersion": version,
+            "fieldsType": "FieldsV1", "fieldsV1": {}})
+    });
+    for (_, fields) in &taken {
+        unite(&mut entry["fieldsV1"], fields);
+    }
+    kept.push(entry);
+    Some(owners(live, &kept))
+}
+
+fn is_ours(entry: &Value) -> bool {
+    entry["manager"] == names::FIELD_MANAGER && entry["operation"] == "Apply" && entry.get("subresource").is_none()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub fn entry(manager: &str, operation: &str, fields: &Value) -> Value {
+        json!({"manager": manager, "operation": operation, "apiVersion": "v1", "fieldsType": "FieldsV1",
+            "fieldsV1": fields})
+    }
+
+    pub fn live(entries: &[Value]) -> Value {
+        json!({"metadata": {"uid": "u", "resourceVersion": "7", "managedFields": entries}})
+    }
+
+    fn returned(live: &Value, before: &Value, version: &str) -> Option<Value> {
+        let before: Vec<Value> = entries(before).cloned().collect();
+        return_of(live, &before, &version.into())
+    }
+
+    #[test]
+    fn what_was_taken_is_given_back_as_it_was() {
+        let kubectl = entry("kubectl", "Update", &json!({"f:data": {"f:a": {}}}));
+        let before = live(&[kubectl]);
+        let after = live(&[entry("driftless", "Apply", &json!({"f:data": {"f:a": {}}}))]);
+        let patch = returned(&after, &before, "7").unwrap();
+        assert_eq!(patch[1]["value"], before["metadata"]["managedFields"]);
+        assert_eq!(patch[2]["value"], "7");
+        assert_eq!(returned(&before, &before, "7"), None, "nothing to give back");
+    }
+
+    #[test]
+    fn entries_of_a_version_that_is_gone_are_dropped_and_ours_goes_over_to_the_one_that_is_served() {
+        let of = |manager: &str, operation: &str, version: &str, field: &str| json!({"manager": manager, "operation": operation, "apiVersion": version, "fieldsV1": {field: {}}});
+        let live = |entries: &[Value]| json!({"apiVersion": "e.com/v1", "metadata": {"uid": "u", "resourceVersion": "7", "managedFields": entries}});
+        let entries = [
+            of("driftless", "Apply", "e.com/v1alpha1", "f:a"),
+            of("other", "Update", "e.com/v1alpha1", "f:b"),
+            of("third", "Update", "e.com/v1", "f:c"),
+        ];
+        let patch = without_stale(&live(&entries), "e.com/v1alpha1").unwrap();
+        let kept = json!([of("third", "Update", "e.com/v1", "f:c"), of("driftless", "Apply", "e.com/v1", "f:a")]);
+        assert_eq!((&patch[1]["value"], &patch[2]["value"]), (&kept, &json!("7")));
+        assert_eq!(without_stale(&live(&entries), "e.com/v2"), None);
+        let both = [entries[0].clone(), of("driftless", "Apply", "e.com/v1", "f:d")];
+        let patch = without_stale(&live(&both), "e.com/v1alpha1").unwrap();
+        assert_eq!(patch[1]["value"][0]["fieldsV1"], json!({"f:a": {}, "f:d": {}}));
+    }
+
+    #[test]
+    fn what_others_did_since_stays_when_fields_are_given_back() {
+        let ours = entry("driftless", "Apply", &json!({"f:data": {"f:ours": {}}}));
+        let flux = |fields: &Value| entry("kustomize-controller", "Apply", fields);
+        let before = live(&[ours.clone(), flux(&json!({"f:data": {"f:a": {}}}))]);
+        let since = [
+            entry("driftless", "Apply", &json!({"f:data": {"f:ours": {}, "f:a": {}}})),
+            flux(&json!({"f:data": {"f:b": {}}})),
+            entry("somebody", "Update", &json!({"f:data": {"f:c": {}}})),
+        ];
+        let patch = returned(&live(&since), &before, "5").unwrap();
+        let both = flux(&json!({"f:data": {"f:a": {}, "f:b": {}}}));
+        assert_eq!(patch[1]["value"], json!([both, since[2], ours]));
+    }
+}
