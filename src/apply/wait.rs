@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio::sync::{Mutex, Semaphore};
 
-use crate::cluster::Discovery;
-use crate::object::{GroupKind, Health, HealthStatus, ObjectId};
+use crate::cluster::{ApiError, Discovery, Resource, reduce};
+use crate::object::{GroupKind, Health, HealthStatus, ObjectId, Observed};
 use crate::plan::{Stage, Step};
 
 use super::carry_out::Job;
@@ -96,7 +97,13 @@ impl<'a> Looks<'a> {
         let begun = Instant::now();
         let (mut health, mut ended) = (Health::new(HealthStatus::NotFound, "its kind does not exist"), false);
         if let Some(resource) = self.job.resource_of(id, None).await {
-            health = match self.job.cluster.look_at(id, &resource).await {
+            let may_be_unreported = id.gk.may_be_custom() && wait.since.elapsed() < UNREPORTED;
+            let seen = if may_be_unreported {
+                self.seen_whole(id, &resource).await
+            } else {
+                self.job.cluster.look_at(id, &resource).await
+            };
+            health = match seen {
                 Ok(Some(live)) => {
                     ended = live.finished;
                     live.health
@@ -108,27 +115,28 @@ impl<'a> Looks<'a> {
         if health.is_current() && !self.is_served(&mut wait, begun).await {
             health = Health::new(HealthStatus::InProgress, "the API server does not serve yet what it defines");
         }
-        if health.is_current() && wait.since.elapsed() < UNREPORTED && self.is_unreported(id).await {
-            health = Health::new(HealthStatus::InProgress, "its controller has not reported on it yet");
-        }
         Looked { wait, health, ended }
     }
 
-    /// Whether it is a custom resource without a status whose definition has conditions. What cannot be read counts as
-    /// reported: to wait for it is a courtesy.
-    async fn is_unreported(&self, id: &ObjectId) -> bool {
-        if !id.gk.group.contains('.') {
-            return false;
-        }
-        let Some(resource) = self.job.resource_of(id, None).await else { return false };
-        if !self.has_conditions(&id.gk, &resource.plural).await {
-            return false;
-        }
-        let live = self.job.cluster.read(id, &resource).await.ok().flatten();
-        live.is_some_and(|live| live.get("status").and_then(Value::as_object).is_none_or(Map::is_empty))
+    /// A custom resource, which is in progress as long as it has no status although its definition has conditions.
+    async fn seen_whole(&self, id: &ObjectId, resource: &Resource) -> Result<Option<Observed>, ApiError> {
+        let cluster = self.job.cluster;
+        let Some(live) = cluster.read(id, resource).await? else { return Ok(None) };
+        let seen = reduce(&id.gk, resource.namespaced, &live, cluster.managers(), Timestamp::now());
+        let is_silent = live.get("status").and_then(Value::as_object).is_none_or(Map::is_empty);
+        Ok(match seen {
+            Some(seen)
+                if seen.health.is_current() && is_silent && self.has_conditions(&id.gk, &resource.plural).await =>
+            {
+                let health = Health::new(HealthStatus::InProgress, "its controller has not reported on it yet");
+                Some(Observed { health, ..seen })
+            }
+            seen => seen,
+        })
     }
 
-    /// Whether the definition of a kind has conditions; asked once.
+    /// Whether the definition of a kind has conditions; asked once. One that cannot be read counts as having none: to
+    /// wait for them is a courtesy.
     async fn has_conditions(&self, gk: &GroupKind, plural: &str) -> bool {
         let mut reports = self.reports.lock().await;
         if let Some(known) = reports.get(gk) {

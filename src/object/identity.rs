@@ -15,6 +15,28 @@ pub struct GroupKind {
     pub kind: Arc<str>,
 }
 
+/// Groups with a dot that Kubernetes itself serves.
+const BUILT_IN: [&str; 18] = [
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "internal.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "rbac.authorization.k8s.io",
+    "resource.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+    "storagemigration.k8s.io",
+];
+
 impl GroupKind {
     #[must_use]
     pub fn new(group: &str, kind: &str) -> Self {
@@ -32,6 +54,12 @@ impl GroupKind {
     #[must_use]
     pub fn is(&self, group: &str, kind: &str) -> bool {
         &*self.group == group && &*self.kind == kind
+    }
+
+    /// Whether a `CustomResourceDefinition` may define it: its group has a dot, and is none of Kubernetes itself.
+    #[must_use]
+    pub fn may_be_custom(&self) -> bool {
+        self.group.contains('.') && !BUILT_IN.contains(&&*self.group)
     }
 }
 

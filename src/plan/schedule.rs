@@ -233,7 +233,7 @@ impl<'a> Schedule<'a> {
         // What a CRD defines is there when discovery shows it, and a custom resource as it should be when its controller
         // has seen it.
         let needed = !self.nodes[at].dependents.is_empty();
-        let later = is_definition(&outcome.id.gk) || needed && may_be_unreported(&outcome.id.gk);
+        let later = is_definition(&outcome.id.gk) || needed && outcome.id.gk.may_be_custom();
         if healthy && !(changed && later) {
             self.release(at);
         } else if changed && is_foundation(&outcome.id.gk) || !self.nodes[at].dependents.is_empty() {
@@ -363,34 +363,6 @@ fn is_met(live: &Observed) -> bool {
 
 fn is_job(gk: &GroupKind) -> bool {
     gk.is("batch", "Job")
-}
-
-/// Groups with a dot that Kubernetes itself serves.
-const BUILT_IN: [&str; 18] = [
-    "admissionregistration.k8s.io",
-    "apiextensions.k8s.io",
-    "apiregistration.k8s.io",
-    "authentication.k8s.io",
-    "authorization.k8s.io",
-    "certificates.k8s.io",
-    "coordination.k8s.io",
-    "discovery.k8s.io",
-    "events.k8s.io",
-    "flowcontrol.apiserver.k8s.io",
-    "internal.apiserver.k8s.io",
-    "networking.k8s.io",
-    "node.k8s.io",
-    "rbac.authorization.k8s.io",
-    "resource.k8s.io",
-    "scheduling.k8s.io",
-    "storage.k8s.io",
-    "storagemigration.k8s.io",
-];
-
-/// Whether it is a custom resource, which is healthy while nothing has reported on it yet: whoever looks at it knows
-/// its definition.
-fn may_be_unreported(gk: &GroupKind) -> bool {
-    gk.group.contains('.') && !BUILT_IN.contains(&&*gk.group)
 }
 
 fn is_definition(gk: &GroupKind) -> bool {
