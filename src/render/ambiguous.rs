@@ -14,16 +14,35 @@ pub fn find(text: &str) -> Option<(Place, String)> {
     if !is_suspicious(text) {
         return None;
     }
-    for event in Parser::new_from_str(text) {
-        let Ok((Event::Scalar(scalar, ScalarStyle::Plain, ..), span)) = event else { continue };
-        let Some(why) = why(&scalar) else { continue };
+    let (place, why) = first_plain(text, why)?;
+    Some((place, format!("{why}; put it in quotes if it is text, and write it plainly if it is not")))
+}
+
+/// The first plain scalar of a text of which `what` says something, with its place. In time with the text.
+fn first_plain<T>(text: &str, what: impl Fn(&str) -> Option<T>) -> Option<(Place, T)> {
+    Parser::new_from_str(text).find_map(|event| {
+        let Ok((Event::Scalar(scalar, ScalarStyle::Plain, ..), span)) = event else { return None };
         let place = Place {
             line: u32::try_from(span.start.line()).unwrap_or(u32::MAX),
             column: u32::try_from(span.start.col()).unwrap_or(u32::MAX).saturating_add(1),
         };
-        return Some((place, format!("{why}; put it in quotes if it is text, and write it plainly if it is not")));
-    }
-    None
+        what(&scalar).map(|found| (place, found))
+    })
+}
+
+/// The first plain scalar that is a whole number of more than 64 bits.
+pub fn integer_beyond_64_bits(text: &str) -> Option<Place> {
+    let beyond = |scalar: &str| {
+        let digits = scalar.trim_start_matches(['+', '-']).replace('_', "");
+        let whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let fits = if scalar.starts_with('-') {
+            format!("-{digits}").parse::<i64>().is_ok()
+        } else {
+            digits.parse::<u64>().is_ok()
+        };
+        (whole && !fits).then_some(())
+    };
+    first_plain(text, beyond).map(|(place, ())| place)
 }
 
 /// Whether one may be in it.

@@ -58,10 +58,12 @@ fn read_json(path: &Arc<str>, text: &str, into: &mut Collector) {
             1 => Place { line: place.line, column: item.column.saturating_add(place.column - 1) },
             line => Place { line: line.saturating_add(place.line - 1), ..item },
         };
-        match found.and_then(|(node, text)| match yaml::exact(node, text) {
-            Ok(node) => Ok((node, text)),
-            Err(fault) => Err(yaml::Fault { place: fault.place.map(shift), ..fault }),
-        }) {
+        let exact = |(node, text)| {
+            let node =
+                yaml::exact(node, text).map_err(|fault| yaml::Fault { place: fault.place.map(shift), ..fault })?;
+            Ok((node, text))
+        };
+        match found.and_then(exact) {
             Ok((node, text)) => {
                 // JSON is almost YAML: enough so to tell lines.
                 let items = || yaml::item_places(text).into_iter().map(shift).collect();

@@ -5,7 +5,6 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_saphyr::budget::BudgetBreach;
-use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle};
 use serde_saphyr::{DuplicateKeyPolicy, Error, Location, Options, Spanned};
 
 use super::ambiguous;
@@ -38,7 +37,7 @@ pub fn parse(text: &str) -> Result<Node, Fault> {
 /// # Errors
 /// A whole number beyond 64 bits.
 pub fn exact(node: Node, text: &str) -> Result<Node, Fault> {
-    match node.wide.then(|| integer_beyond_64_bits(text)).flatten() {
+    match node.wide.then(|| ambiguous::integer_beyond_64_bits(text)).flatten() {
         Some(place) => {
             let message = "a whole number beyond 64 bits would lose digits; put it in quotes if it is text".into();
             Err(Fault { place: Some(place), message })
@@ -155,25 +154,4 @@ fn message(error: &Error) -> String {
         _ => "not valid YAML",
     };
     text.into()
-}
-
-/// The first plain scalar that is a whole number of more than 64 bits.
-fn integer_beyond_64_bits(text: &str) -> Option<Place> {
-    for event in Parser::new_from_str(text) {
-        let Ok((Event::Scalar(scalar, ScalarStyle::Plain, ..), span)) = event else { continue };
-        let digits = scalar.trim_start_matches(['+', '-']).replace('_', "");
-        let whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        let fits = if scalar.starts_with('-') {
-            format!("-{digits}").parse::<i64>().is_ok()
-        } else {
-            digits.parse::<u64>().is_ok()
-        };
-        if whole && !fits {
-            return Some(Place {
-                line: u32::try_from(span.start.line()).unwrap_or(u32::MAX),
-                column: u32::try_from(span.start.col()).unwrap_or(u32::MAX).saturating_add(1),
-            });
-        }
-    }
-    None
 }
