@@ -1,10 +1,14 @@
 //! What a running agent says at its `listen` address, where it can be reached from here: in its pod, on the same
-//! machine, or by `kubectl port-forward`. It knows at once what the cluster is told only every 30 s.
+//! machine, or by `kubectl port-forward`. It knows at once what is written to the cluster every 30 s at most.
 
-use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use http::StatusCode;
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::Bytes;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 
 use crate::plan::SyncStatus;
@@ -12,7 +16,7 @@ use crate::plan::SyncStatus;
 /// For all of it; without an answer what is stored has to do.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// More than any agent says.
-const MOST_BYTES: u64 = 64 << 20;
+const MOST_BYTES: usize = 64 << 20;
 
 #[derive(Debug, Deserialize)]
 struct Status {
@@ -30,27 +34,16 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 }
 
 async fn answer(address: SocketAddr) -> Option<Vec<SyncStatus>> {
-    tokio::task::spawn_blocking(move || exchange(address)).await.ok()?
+    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+    let answer = client.get(format!("http://{address}/status").parse().ok()?).await.ok()?;
+    let code = answer.status();
+    let body = Limited::new(answer.into_body(), MOST_BYTES).collect().await.ok()?.to_bytes();
+    parse(code, &body)
 }
 
-fn exchange(address: SocketAddr) -> Option<Vec<SyncStatus>> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    stream.set_write_timeout(Some(PATIENCE)).ok()?;
-    write!(stream, "GET /status HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
-    let mut bytes = Vec::new();
-    stream.take(MOST_BYTES).read_to_end(&mut bytes).ok()?;
-    parse(&bytes)
-}
-
-/// The body of an HTTP/1.0 answer, which ends with the connection.
-fn parse(answer: &[u8]) -> Option<Vec<SyncStatus>> {
-    let text = std::str::from_utf8(answer).ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    if head.split(' ').nth(1) != Some("200") {
-        return None;
-    }
-    Some(serde_json::from_str::<Status>(body).ok()?.syncs)
+fn parse(code: StatusCode, body: &[u8]) -> Option<Vec<SyncStatus>> {
+    let status: Status = serde_json::from_slice(body).ok().filter(|_| code.is_success())?;
+    Some(status.syncs)
 }
 
 #[cfg(test)]
@@ -59,10 +52,11 @@ mod tests {
 
     #[test]
     fn whoever_answers_otherwise_is_no_agent() {
-        let good = "HTTP/1.0 200 OK\r\ncontent-type: application/json\r\n\r\n{\"syncs\": [{\"sync\": \"shop\"}]}";
-        assert_eq!(parse(good.as_bytes()).unwrap()[0].sync, "shop");
-        for bad in ["", "HTTP/1.0 404 Not Found\r\n\r\n{\"syncs\": []}", "HTTP/1.0 200 OK\r\n\r\n<html>", "\u{0}"] {
-            assert!(parse(bad.as_bytes()).is_none(), "{bad}");
+        let good = "{\"syncs\": [{\"sync\": \"shop\"}]}";
+        assert_eq!(parse(StatusCode::OK, good.as_bytes()).unwrap()[0].sync, "shop");
+        assert!(parse(StatusCode::NOT_FOUND, good.as_bytes()).is_none());
+        for bad in ["", "<html>", "{}", "\u{0}"] {
+            assert!(parse(StatusCode::OK, bad.as_bytes()).is_none(), "{bad}");
         }
     }
 

@@ -13,7 +13,7 @@ use crate::agent::list_parents;
 use crate::apply::Parent;
 use crate::cluster::{Cluster, Discovery, Wanted};
 use crate::object::{Harmless, Health, HealthStatus, ObjectId};
-use crate::plan::{Contest, Phase, SyncStatus};
+use crate::plan::{Phase, SyncStatus};
 
 /// Drifts of a sync that are shown as text, the newest first.
 const DRIFTS: usize = 5;
@@ -218,17 +218,13 @@ fn details(one: &Standing, objects: bool, paint: Paint) -> String {
         );
     }
     for contest in &one.status.contested {
-        out += &format!("  {} {} {}\n", paint.red("contested:"), contest.object, contest_text(contest));
+        out += &format!("  {} {} {}\n", paint.red("contested:"), contest.object, Harmless(&contest.words()));
     }
     let now = Timestamp::now();
     for drift in one.status.drift.iter().rev().take(DRIFTS) {
         let done = if drift.healed { "healed" } else { "reported only" };
-        let blame = if drift.blame.manager.is_some() || !drift.blame.fields.is_empty() {
-            format!("; {}", drift.blame)
-        } else {
-            String::new()
-        };
-        let text = format!("{}, {done} {} ago: {}{blame}", drift.object, age(Some(drift.at), now), drift.reason);
+        let age = age(Some(drift.at), now);
+        let text = format!("{}, {done} {age} ago: {}", drift.object, drift.cause());
         out += &format!("  {} {}\n", paint.yellow("drift:"), Harmless(&text));
     }
     if one.status.drift.len() > DRIFTS {
@@ -242,12 +238,6 @@ fn details(one: &Standing, objects: bool, paint: Paint) -> String {
         out += &format!("  {} {note}\n", paint.dim("note:"));
     }
     if out.is_empty() { out } else { format!("\n{}\n{out}", paint.bold(&one.status.sync)) }
-}
-
-fn contest_text(contest: &Contest) -> String {
-    let rival = contest.rivals().unwrap_or_else(|| "somebody who leaves no name".into());
-    let fields = if contest.fields.is_empty() { "unknown fields".into() } else { contest.fields.join(", ") };
-    Harmless(&format!("with {rival} over {fields}; healed {} times in a row", contest.heals)).to_string()
 }
 
 fn markdown(all: &[Standing]) -> String {
@@ -270,7 +260,7 @@ fn markdown(all: &[Standing]) -> String {
 mod tests {
     use super::*;
     use crate::object::Blame;
-    use crate::plan::Drift;
+    use crate::plan::{Contest, Drift};
 
     #[test]
     fn contests_and_the_newest_drifts_are_shown() {

@@ -156,6 +156,15 @@ pub struct Drift {
     pub healed: bool,
 }
 
+impl Drift {
+    /// What was found, and who did it where that is known.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        let is_known = self.blame.manager.is_some() || !self.blame.fields.is_empty();
+        if is_known { format!("{}; {}", self.reason, self.blame) } else { self.reason.clone() }
+    }
+}
+
 /// An object of which others change some fields again and again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -176,6 +185,14 @@ pub struct Contest {
 }
 
 impl Contest {
+    /// Who contests what, and how often it was healed, as people say it.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let rival = self.rivals().unwrap_or_else(|| "somebody who leaves no name".into());
+        let fields = if self.fields.is_empty() { "unknown fields".into() } else { self.fields.join(", ") };
+        format!("with {rival} over {fields}; healed {} times in a row", self.heals)
+    }
+
     /// The others as people name them: `a`, `a and b`, `a, b and c`; `None` where nobody left a name.
     #[must_use]
     pub fn rivals(&self) -> Option<String> {

@@ -86,12 +86,8 @@ fn row(manager: &Manager, now: Timestamp) -> [String; 5] {
 
 fn drift(drift: &Drift, now: Timestamp) -> String {
     let done = if drift.healed { "healed" } else { "told only" };
-    let mut out = format!("{}, {done}: {}", when(Some(drift.at), now), drift.reason);
-    let blame = &drift.blame;
-    if blame.manager.is_some() || !blame.fields.is_empty() {
-        out += &format!("; {blame}");
-    }
-    let others: Vec<&str> = blame.fields.iter().skip(1).map(|field| field.path.as_str()).collect();
+    let mut out = format!("{}, {done}: {}", when(Some(drift.at), now), drift.cause());
+    let others: Vec<&str> = drift.blame.fields.iter().skip(1).map(|field| field.path.as_str()).collect();
     if !others.is_empty() {
         out += &format!(" ({})", others.join(", "));
     }
@@ -112,13 +108,8 @@ fn foreign(one: &Explained) -> Vec<(&'static str, String)> {
 }
 
 fn contest(contest: &Contest) -> String {
-    let rival = contest.rivals().unwrap_or_else(|| "somebody who leaves no name".into());
     let until = contest.until.round(Unit::Second).unwrap_or(contest.until);
-    safe(&format!(
-        "with {rival} over {}; healed {} times in a row, and not again before {until}",
-        if contest.fields.is_empty() { "unknown fields".into() } else { contest.fields.join(", ") },
-        contest.heals
-    ))
+    safe(&format!("{}, and not again before {until}", contest.words()))
 }
 
 pub fn text(one: &Explained, now: Timestamp, paint: Paint) -> String {
