@@ -38,7 +38,7 @@ pub(super) async fn write(
     set_id: &str,
     drift: DriftPolicy,
 ) -> Result<(Applied, Vec<FieldChange>), ApplyError> {
-    if let Some(field) = step.live.as_ref().and_then(|live| never_changes(desired, live)) {
+    if let Some(field) = never_changes(step) {
         return Err(ApiError::immutable(field).into());
     }
     let mut taken = None;

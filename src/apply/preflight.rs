@@ -41,7 +41,7 @@ impl Job<'_> {
         if let (Verb::Replace, Reason::Immutable { fields, .. }) = (step.verb, &step.reason) {
             return prove(self.cluster, desired, resource, self.set_id, fields.to_vec()).await.map(drop);
         }
-        if let Some(field) = step.live.as_ref().and_then(|live| never_changes(desired, live)) {
+        if let Some(field) = never_changes(step) {
             return Err(refusal(self.cluster, step, desired, resource, self.set_id, ApiError::immutable(field)).await);
         }
         let ignores = step.live.is_some() && !desired.manifest.directives.ignore_fields.is_empty();

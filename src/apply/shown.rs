@@ -5,11 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::cluster::ApiError;
+use crate::object::HIDDEN;
 use crate::plan::Desired;
 
-const HIDDEN: &str = "<hidden>";
 /// The shortest value of a Secret that is looked for in the whole message. A shorter one would be found in the
-/// server's own words, where a hole tells what it is.
+/// server's own words, where a hole shows what it is.
 const SHORTEST: usize = 6;
 /// Ends what the API server says of a denial by admission (webhook/errors, validating/policy).
 const DENIED: &str = "denied the request";
@@ -20,7 +20,7 @@ const SHORT: usize = 160;
 /// How Go prints a value where another type was wanted (structured-merge-diff, `valueUnstructured`).
 const OF_ANOTHER_TYPE: &str = ", got &value.valueUnstructured{Value:";
 
-/// The error without the name of the object, which is told anyway, with advice where the server has none, and, of a
+/// The error without the name of the object, which is reported anyway, with advice where the server has none, and, of a
 /// Secret, without any value: the server repeats those that it does not like.
 pub(super) fn shown(error: ApiError, desired: &Desired) -> ApiError {
     let name = &*desired.manifest.id.name;
@@ -79,7 +79,7 @@ fn advised(message: &str) -> String {
 }
 
 /// A message about a Secret without values. They stand in quotes, or where Go prints one; all that stands
-/// there is hidden, whatever it is, apart from the object's name, so that a hole tells nothing.
+/// there is hidden, whatever it is, apart from the object's name, so that a hole shows nothing.
 fn hidden(message: &str, name: &str, secrets: &[String]) -> String {
     // A webhook or policy words its denial as it likes.
     if let Some((by, _)) = message.split_once(DENIED) {
@@ -169,7 +169,7 @@ mod tests {
         let wanted = r#"type: Invalid value: "<hidden>": field is immutable when `immutable` is set"#;
         assert_eq!(secret(&data, message), wanted);
         let none = secret(&json!({}), message);
-        assert_eq!(none, wanted, "a hole tells nothing of the values");
+        assert_eq!(none, wanted, "a hole shows nothing of the values");
     }
 
     #[test]

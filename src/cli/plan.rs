@@ -313,7 +313,7 @@ impl Survey {
                 Err(why) => answer(Err(why), false),
             }
         };
-        if let Some(field) = step.live.as_ref().and_then(|live| never_changes(desired, live)) {
+        if let Some(field) = never_changes(step) {
             return explained(ApiError::immutable(field)).await;
         }
         match cluster.apply(&step.id, resource, &asked, DryRun::Yes).await {

@@ -21,7 +21,6 @@ pub use additions::{Addition, Foreign, additions, foreign};
 pub use lost::lost;
 pub(super) use lost::{Lost, Place, Trail, is_identity, lost_places};
 pub(crate) use set::{is_empty, is_leaf, unite};
-
 pub use siblings::{Objection, owned_siblings, unowned_siblings};
 pub(crate) use siblings::{set_of, take_paths};
 
@@ -132,6 +131,16 @@ pub fn owners<'e, 'a>(entries: &'e [Entry<'a>], path: &FieldPath) -> impl Iterat
     entries.iter().filter(|entry| entry.owns_within(path))
 }
 
+/// A step as `fieldsV1` writes it.
+fn written(step: &Step) -> String {
+    match step {
+        Step::Field(name) => format!("f:{name}"),
+        Step::Item(keys) => format!("k:{}", Value::Object(keys.iter().cloned().collect())),
+        Step::Index(index) => format!("i:{index}"),
+        Step::Member(member) => format!("v:{member}"),
+    }
+}
+
 /// A place in `fieldsV1`.
 #[derive(Clone, Copy, Debug)]
 struct Node<'a>(&'a Value);
@@ -139,10 +148,6 @@ struct Node<'a>(&'a Value);
 impl<'a> Node<'a> {
     fn child(self, key: &str) -> Option<Self> {
         self.0.get(key).map(Self)
-    }
-
-    fn field(self, name: &str) -> Option<Self> {
-        self.child(&format!("f:{name}"))
     }
 
     /// Nothing is below it.
@@ -169,21 +174,17 @@ impl<'a> Node<'a> {
 
     fn step(self, step: &Step) -> Option<Self> {
         match step {
-            Step::Field(name) => self.field(name),
-            Step::Index(index) => self.child(&format!("i:{index}")),
+            Step::Field(_) | Step::Index(_) => self.child(&written(step)),
             Step::Member(member) => self.member(member),
-            Step::Item(keys) => {
-                let object: Map<String, Value> = keys.iter().cloned().collect();
-                self.child(&format!("k:{}", Value::Object(object))).or_else(|| {
-                    self.children().take(SEARCHED).find_map(|(key, child)| {
-                        let theirs = item_keys(key)?;
-                        let has = |(field, value): &(String, Value)| {
-                            theirs.iter().any(|(name, other)| name == field && same_scalar(value, other))
-                        };
-                        keys.iter().all(has).then_some(child)
-                    })
+            Step::Item(keys) => self.child(&written(step)).or_else(|| {
+                self.children().take(SEARCHED).find_map(|(key, child)| {
+                    let theirs = item_keys(key)?;
+                    let has = |(field, value): &(String, Value)| {
+                        theirs.iter().any(|(name, other)| name == field && same_scalar(value, other))
+                    };
+                    keys.iter().all(has).then_some(child)
                 })
-            }
+            }),
         }
     }
 

@@ -49,6 +49,14 @@ pub fn identity(item: &Value, key: &[&str]) -> Option<Identity> {
         .collect()
 }
 
+/// An item's merge key as the step of a path has it: each field with its value, sorted by field.
+pub fn keys(key: &[&str], identity: &[String]) -> Vec<(String, Value)> {
+    let value = |json: &String| serde_json::from_str(json).unwrap_or_else(|_| Value::from(json.as_str()));
+    let mut keys: Vec<_> = key.iter().zip(identity).map(|(field, json)| ((*field).to_owned(), value(json))).collect();
+    keys.sort_by(|left, right| left.0.cmp(&right.0));
+    keys
+}
+
 fn is_unique(items: &[Value], key: &[&str]) -> bool {
     let mut seen = HashSet::with_capacity(items.len());
     items.iter().all(|item| identity(item, key).is_some_and(|identity| seen.insert(identity)))

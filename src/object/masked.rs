@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Stands for every value of a Secret, of whatever length.
-const HIDDEN: &str = "<hidden>";
+pub const HIDDEN: &str = "<hidden>";
 /// The fields of a Secret that hold none of its values (core/v1 `Secret`).
 const OPEN: [&str; 5] = ["apiVersion", "immutable", "kind", "metadata", "type"];
 /// The whole object as kubectl applied it once, with its values: also in manifests that were exported.

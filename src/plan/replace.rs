@@ -10,7 +10,7 @@ use crate::config::PrunePolicy;
 use crate::object::{Digest, FieldPath, GroupKind, ObjectId, Observed};
 
 use super::prune::is_kept_kind;
-use super::{Desired, Reason, Verb};
+use super::{Desired, Reason, Step, Verb};
 
 /// What the API server has shown of an object that asks to be replaced: every cause of its refusal is a
 /// field that cannot be changed in place, and it would let the object be created as git declares it.
@@ -47,7 +47,8 @@ pub enum NotReplaced {
 /// The field in which a live object can never become what git declares, although the API server takes an apply of
 /// that without a word: a headless Service stays headless (registry/core/service, `patchAllocatedValues`).
 #[must_use]
-pub fn never_changes(desired: &Desired, live: &Observed) -> Option<&'static str> {
+pub fn never_changes(step: &Step) -> Option<&'static str> {
+    let (live, desired) = (step.live.as_ref()?, step.desired.as_ref()?);
     let left = |path: &FieldPath| path.to_string().starts_with("spec.clusterIP");
     if !live.headless || desired.manifest.directives.ignore_fields.iter().any(left) {
         return None;

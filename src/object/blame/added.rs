@@ -1,5 +1,6 @@
 //! What people have added, as a part of the blame.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -8,7 +9,7 @@ use super::{Blame, FieldChange, shown};
 use crate::object::Addition;
 
 impl Addition {
-    /// The addition as something to tell, with the manager's name. `live`: the object whole. With `secret`,
+    /// The addition as something to report, with the manager's name. `live`: the object whole. With `secret`,
     /// its value is not among it.
     #[must_use]
     pub fn change(&self, live: &Value, secret: bool) -> FieldChange {
@@ -26,8 +27,11 @@ impl Blame {
             return self;
         }
         if self.manager.is_none() || self.fields.is_empty() {
-            let of = |name: &Arc<str>| additions.iter().filter(|other| other.manager == *name).count();
-            let most = additions.iter().max_by_key(|one| (of(&one.manager), one.at));
+            let mut counts: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
+            for one in additions {
+                *counts.entry(&one.manager).or_default() += 1;
+            }
+            let most = additions.iter().max_by_key(|one| (counts.get(&one.manager), one.at));
             self.manager = most.and_then(|one| shown::name(&one.manager));
             self.at = most.and_then(|one| one.at);
             self.subresource = None;
@@ -72,14 +76,14 @@ mod tests {
     }
 
     #[test]
-    fn additions_are_told_with_their_values_and_whoever_made_most_of_them_is_blamed() {
+    fn additions_are_shown_with_their_values_and_whoever_made_most_of_them_is_blamed() {
         let live = json!({"data": {"a": "1", "b": "2"}, "spec": {"hostNetwork": true}});
         let additions =
             [addition("curl", "data.a"), addition("kubectl", "data.b"), addition("kubectl", "spec.hostNetwork")];
         let blame = Blame::default().with(&additions, &live, false);
         assert_eq!(blame.manager.as_deref(), Some("kubectl"));
-        let told: Vec<String> = blame.fields.iter().map(ToString::to_string).collect();
-        assert_eq!(told, ["added data.a (1)", "added data.b (2)", "added spec.hostNetwork (true)"]);
+        let shown: Vec<String> = blame.fields.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["added data.a (1)", "added data.b (2)", "added spec.hostNetwork (true)"]);
         assert_eq!(blame.fields[0].manager.as_deref(), Some("curl"));
         assert_eq!(blame.fields[1].manager, None);
         assert_eq!(Blame::default().with(&additions, &live, true).fields[0].to_string(), "added data.a");
@@ -93,8 +97,8 @@ mod tests {
         let base = Blame { manager: Some("kubectl-edit".into()), fields, ..Blame::default() };
         let additions = [addition("kubectl-edit", "data.a"), addition("curl", "data.b")];
         let blame = base.clone().with(&additions, &json!({}), false);
-        let told = "kubectl-edit removed data.x (wanted 1); added data.a, data.b by curl and 1 more field";
-        assert_eq!(blame.to_string(), told);
+        let line = "kubectl-edit removed data.x (wanted 1); added data.a, data.b by curl and 1 more field";
+        assert_eq!(blame.to_string(), line);
         let additions: Vec<Addition> = (0..130).map(|number| addition("curl", &format!("data.k{number}"))).collect();
         let blame = base.with(&additions, &json!({}), false);
         assert_eq!((blame.fields.len(), blame.more), (2 + Blame::MOST_ADDED, 30));

@@ -46,7 +46,8 @@ fn walk_items<'a>(trail: &mut Trail<'a>, list: &'a Value, items: &'a [Value], fo
         for (index, item) in items.iter().enumerate() {
             let Some(identity) = lists::identity(item, key) else { continue };
             let other = places.get(&identity).map(|place| &found[*place]);
-            trail.within(Step::Item(keys(key, &identity)), Place::Index(index), |trail| walk(trail, item, other));
+            trail
+                .within(Step::Item(lists::keys(key, &identity)), Place::Index(index), |trail| walk(trail, item, other));
         }
     } else if items.len() == found.len() && items.iter().chain(found).all(Value::is_object) {
         for (index, (item, other)) in items.iter().zip(found).enumerate() {
@@ -55,12 +56,4 @@ fn walk_items<'a>(trail: &mut Trail<'a>, list: &'a Value, items: &'a [Value], fo
     } else {
         trail.note(list);
     }
-}
-
-fn keys(fields: &[&str], identity: &[String]) -> Vec<(String, Value)> {
-    let value = |json: &String| serde_json::from_str(json).unwrap_or_else(|_| Value::from(json.as_str()));
-    let mut keys: Vec<_> =
-        fields.iter().zip(identity).map(|(field, json)| ((*field).to_owned(), value(json))).collect();
-    keys.sort_by(|left, right| left.0.cmp(&right.0));
-    keys
 }

@@ -188,7 +188,7 @@ fn beyond_ours<'a>(gk: &GroupKind, metadata: &Value, all: &[Entry<'a>], managers
         if let Some(fields) = fields.as_object_mut().filter(|_| vessel) {
             fields.retain(|key, _| !CONTENT.contains(&key.as_str()));
         }
-        // What cannot be read as a path can neither be told nor removed.
+        // What cannot be read as a path can neither be reported nor removed.
         if !paths(&fields).is_empty() {
             found.push(Beyond { entry: *entry, client: *client, fields });
         }
@@ -213,14 +213,12 @@ const MOST_IGNORED: usize = 100;
 /// What the object itself says is left to others, where it is we who say so: anybody may write an annotation.
 fn ignored(metadata: &Value, all: &[Entry<'_>]) -> Vec<FieldPath> {
     let text = metadata.get("annotations").and_then(|annotations| annotations.get(names::IGNORE_FIELDS)?.as_str());
-    let annotation = FieldPath::new(vec![
-        Step::Field("metadata".into()),
-        Step::Field("annotations".into()),
-        Step::Field(names::IGNORE_FIELDS.into()),
-    ]);
-    let says = |path: &FieldPath| all.iter().any(|entry| entry.is_ours() && entry.owns(path));
-    let ours = annotation.is_some_and(|path| says(&path));
-    let paths = text.filter(|_| ours).and_then(|text| ignored_paths(text).ok()).unwrap_or_default();
+    // Almost no object has it, and this is done for each event of a watch.
+    let Some(text) = text else { return Vec::new() };
+    let steps = ["metadata", "annotations", names::IGNORE_FIELDS].map(|name| Step::Field(name.into()));
+    let is_ours =
+        FieldPath::new(steps.into()).is_some_and(|path| all.iter().any(|entry| entry.is_ours() && entry.owns(&path)));
+    let paths = if is_ours { ignored_paths(text).unwrap_or_default() } else { Vec::new() };
     paths.into_iter().take(MOST_IGNORED).collect()
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::additions::{beyond, paths, same_step};
 use super::set::{is_empty, is_leaf, unite};
-use super::{Addition, Entry, entries};
+use super::{Addition, Entry, entries, written};
 use crate::object::path::{FieldPath, Step};
 use crate::object::{GroupKind, lists};
 
@@ -128,11 +128,8 @@ fn below<'a>(live: &'a Value, declared: &'a Value, steps: &[Step], name: &str) -
     let pair = |wanted: &'a Value| {
         let identity = lists::identity(wanted, key)?;
         let item = &items[*places.get(&identity)?];
-        let mut keys: Vec<(String, Value)> =
-            key.iter().map(|field| ((*field).to_owned(), item.get(*field).cloned().unwrap_or_default())).collect();
-        keys.sort_by(|left, right| left.0.cmp(&right.0));
         let mut steps = steps.clone();
-        steps.push(Step::Item(keys));
+        steps.push(Step::Item(lists::keys(key, &identity)));
         Some((item, wanted, steps))
     };
     wanted.iter().filter_map(pair).collect()
@@ -148,15 +145,7 @@ pub(crate) fn set_of(paths: &[FieldPath]) -> Value {
 }
 
 fn set_of_one(steps: &[Step]) -> Value {
-    steps.iter().rev().fold(json!({}), |below, step| {
-        let key = match step {
-            Step::Field(name) => format!("f:{name}"),
-            Step::Item(keys) => format!("k:{}", Value::Object(keys.iter().cloned().collect())),
-            Step::Index(index) => format!("i:{index}"),
-            Step::Member(member) => format!("v:{member}"),
-        };
-        json!({key: below})
-    })
+    steps.iter().rev().fold(json!({}), |below, step| json!({written(step): below}))
 }
 
 fn fields(steps: &[Step]) -> impl Iterator<Item = &str> {
