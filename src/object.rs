@@ -34,7 +34,7 @@ pub use health::{Health, HealthStatus};
 pub use identity::{GroupKind, ObjectId, Origin, Scope};
 pub use managers::{Client, ManagerPattern, Managers};
 pub use manifest::{Directives, IgnoreFieldsError, Manifest, ManifestError};
-pub use masked::masked;
+pub use masked::{HIDDEN, masked};
 pub use normalise::normalise;
 pub use observed::{Change, Observed, Termination};
 pub use path::{FieldPath, ParsePathError, only};

@@ -129,7 +129,7 @@ impl Cluster {
         })
     }
 
-    /// The same for a sync that tells people and controllers apart by these lists.
+    /// The same for a sync that distinguishes people and controllers by these lists.
     #[must_use]
     pub fn knowing(&self, managers: &Arc<Managers>) -> Self {
         Self { managers: Arc::clone(managers), ..self.clone() }

@@ -273,19 +273,9 @@ mod tests {
 
     #[test]
     fn what_does_not_exist_is_told_on_the_parent_by_its_name() {
-        let error = Some(Problem::general("refused"));
-        let (sync, object) = ("shop".into(), sample::web());
-        let told = of(&Event::Applied {
-            sync,
-            object,
-            uid: None,
-            result: ApplyResult::Failed,
-            error,
-            again: false,
-            drifted: false,
-        });
-        assert_eq!(told.about, About::Missing(sample::web()));
-        assert_eq!(told.note, "Deployment shop/web: cannot be applied: refused");
+        let shown = of(&sample::refused(sample::web(), Problem::general("refused")));
+        assert_eq!(shown.about, About::Missing(sample::web()));
+        assert_eq!(shown.note, "Deployment shop/web: cannot be applied: refused");
     }
 
     #[test]

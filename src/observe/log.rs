@@ -140,7 +140,6 @@ mod tests {
     use super::*;
     use crate::object::ObjectId;
     use crate::observe::sample;
-    use crate::plan::ApplyResult;
     use crate::plan::Problem;
 
     #[derive(Clone, Default)]
@@ -182,16 +181,8 @@ mod tests {
 
     fn failed(message: &str) -> Event {
         let object = ObjectId::new("apps", "Deployment", Some("shop"), "web");
-        let error = Some(Problem { object: Some(object.clone()), origin: None, message: message.to_owned() });
-        Event::Applied {
-            sync: "shop".into(),
-            object,
-            uid: None,
-            result: ApplyResult::Failed,
-            error,
-            again: false,
-            drifted: false,
-        }
+        let problem = Problem { object: Some(object.clone()), origin: None, message: message.to_owned() };
+        sample::refused(object, problem)
     }
 
     #[test]

@@ -116,15 +116,14 @@ fn attempts(number: u64) -> String {
 mod tests {
     use super::*;
     use crate::object::ObjectId;
+    use crate::observe::sample;
 
     fn problem(message: &str) -> Problem {
         Problem { object: Some(ObjectId::new("", "ConfigMap", Some("shop"), "a")), ..Problem::general(message) }
     }
 
     fn applied(message: &str) -> Event {
-        let (object, error) = (ObjectId::new("", "ConfigMap", Some("shop"), "a"), Some(problem(message)));
-        let (uid, result) = (None, ApplyResult::Failed);
-        Event::Applied { sync: "shop".into(), object, uid, result, error, again: false, drifted: false }
+        sample::refused(ObjectId::new("", "ConfigMap", Some("shop"), "a"), problem(message))
     }
 
     fn ended(result: SyncResult, message: &str) -> Event {

@@ -55,6 +55,12 @@ pub(super) fn applied(sync: &Arc<str>, result: ApplyResult) -> Event {
     Event::Applied { sync: sync.clone(), object: web(), uid: Some(uid()), result, error, again: false, drifted: false }
 }
 
+/// An object of the sync `shop` that could not be applied.
+pub(super) fn refused(object: ObjectId, problem: Problem) -> Event {
+    let (uid, result, error) = (None, ApplyResult::Failed, Some(problem));
+    Event::Applied { sync: "shop".into(), object, uid, result, error, again: false, drifted: false }
+}
+
 pub(super) fn drifted(sync: &Arc<str>, object: ObjectId, manager: Option<&str>) -> Event {
     let change = FieldChange { path: "spec.replicas".into(), ..FieldChange::default() };
     let blame = Blame { manager: manager.map(Into::into), fields: vec![change], ..Blame::default() };

@@ -137,7 +137,7 @@ impl Machine {
             && outcome.result.succeeded()
             && found.removes(&outcome.removed)
         {
-            // Also where the drift itself was told before, when the heal failed.
+            // Also where the drift itself was reported before, when the heal failed.
             self.lane.told.remove(&object);
         }
         let known = outcome.live.as_ref().map(|live| live.resource_version.clone());

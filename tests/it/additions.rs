@@ -3,8 +3,8 @@
 
 mod kubectl;
 mod policy;
+mod reported;
 mod siblings;
-mod told;
 
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ fn detected(agent: &Agent) -> Option<f64> {
 }
 
 #[test]
-fn what_kubectl_adds_to_a_deployment_is_removed_at_once_and_told_with_its_name() {
+fn what_kubectl_adds_to_a_deployment_is_removed_at_once_and_reported_with_its_name() {
     let (site, agent) = watched(&[("web.yaml", &deployment("web", "nginx"))]);
     let before = pod(&site);
     kubectl(&site, &["set", "env", "deployment/web", "A=1"]);
@@ -203,8 +203,12 @@ fn an_addition_that_comes_back_again_and_again_is_contested() {
     let (site, agent) = watched(&[("a.yaml", &config_map("a", "1"))]);
     for number in 0..60 {
         site.edit("configmaps", "a", "curl", &json!({"data": {"extra": number.to_string()}}));
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        if agent.logged(&["/a is contested"]).is_some() {
+        let is_contested = || agent.logged(&["/a is contested"]).is_some();
+        eventually("it is removed, or contested", || {
+            let live = site.get("configmaps", "a").expect("it exists")["data"].clone();
+            check(is_contested() || live.get("extra").is_none(), live)
+        });
+        if is_contested() {
             break;
         }
     }

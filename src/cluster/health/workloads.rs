@@ -8,7 +8,7 @@ use crate::object::Health;
 /// What the Deployment controller reads as "no deadline" (`deployment_util.go`, `HasProgressDeadline`).
 const NO_DEADLINE: i64 = i32::MAX as i64;
 
-/// The rules of kstatus, apart from a pause: while `spec.paused` is true the controller neither rolls out nor tells of
+/// The rules of kstatus, apart from a pause: while `spec.paused` is true the controller neither rolls out nor reports
 /// progress, so that what runs is all that there is to wait for, and kstatus would wait until the timeout. The
 /// message adds what the API server said when it refused a pod (a quota, an admission policy).
 pub(super) fn deployment(object: &Value) -> Health {
@@ -138,14 +138,17 @@ fn more(have: i64, wanted: i64) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::super::tests::{check, says};
     use crate::object::HealthStatus::{Current, Failed, InProgress};
 
-    #[test]
-    fn a_paused_deployment_has_nothing_to_wait_for_but_what_runs() {
-        let progressing = |status, reason| says("Progressing", status, reason, "");
+    fn progressing(status: &str, reason: &str) -> Value {
+        says("Progressing", status, reason, "")
+    }
+
+    /// A Deployment whose rollout is done, and its conditions.
+    fn rolled_out() -> (Value, [Value; 2]) {
         let done = [progressing("True", "NewReplicaSetAvailable"), says("Available", "True", "", "")];
         let deployment = json!({
             "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "generation": 1},
@@ -153,24 +156,30 @@ mod tests {
             "status": {"observedGeneration": 1, "replicas": 3, "updatedReplicas": 3, "readyReplicas": 3,
                 "availableReplicas": 3, "conditions": done},
         });
+        (deployment, done)
+    }
+
+    #[test]
+    fn a_paused_deployment_has_nothing_to_wait_for_but_what_runs() {
+        let (deployment, done) = rolled_out();
         check(
             &deployment,
             &[
                 (
-                    "a pause is told of while something lacks",
+                    "a pause is reported while something lacks",
                     json!({"spec": {"paused": true}, "status": {"availableReplicas": 2}}),
                     InProgress,
                     "2 of 3 replicas are available; its rollout does not go on while spec.paused is true",
                 ),
                 (
-                    "a paused one that is available is current, though its controller tells of no progress",
+                    "a paused one that is available is current, though its controller reports no progress",
                     json!({"spec": {"paused": true},
                         "status": {"conditions": [progressing("Unknown", "DeploymentPaused"), done[1].clone()]}}),
                     Current,
                     "",
                 ),
                 (
-                    "a paused one with old replicas is as git says, and that is told",
+                    "a paused one with old replicas is as git says, and that is reported",
                     json!({"spec": {"paused": true}, "status": {"updatedReplicas": 1}}),
                     Current,
                     "1 of 3 replicas are updated",
@@ -181,14 +190,7 @@ mod tests {
 
     #[test]
     fn a_deployment_is_current_when_its_rollout_is_done() {
-        let progressing = |status, reason| says("Progressing", status, reason, "");
-        let done = [progressing("True", "NewReplicaSetAvailable"), says("Available", "True", "", "")];
-        let deployment = json!({
-            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "generation": 1},
-            "spec": {"replicas": 3, "progressDeadlineSeconds": 600},
-            "status": {"observedGeneration": 1, "replicas": 3, "updatedReplicas": 3, "readyReplicas": 3,
-                "availableReplicas": 3, "conditions": done},
-        });
+        let (deployment, done) = rolled_out();
         let late = says("Progressing", "False", "ProgressDeadlineExceeded", "ReplicaSet web-1 has timed out");
         let refused = says("ReplicaFailure", "True", "FailedCreate", "exceeded quota: pods");
         let status = |status| json!({"status": status});

@@ -23,7 +23,7 @@ fn under(policy: DriftPolicy) -> World {
 }
 
 #[test]
-fn an_addition_is_healed_alone_and_told_with_what_is_removed() {
+fn an_addition_is_healed_alone_and_reported_with_what_is_removed() {
     let mut world = watched(&["a", "b"]);
     world.add("a", Some("extra"));
     world.deliver();
@@ -47,7 +47,7 @@ fn an_addition_is_found_after_a_restart() {
 }
 
 #[test]
-fn an_addition_is_told_once_where_drift_is_only_reported_and_told_gone_with_its_end() {
+fn an_addition_is_reported_once_where_the_policy_is_report_and_so_is_its_end() {
     let mut world = under(DriftPolicy::Report);
     world.add("a", Some("extra"));
     world.deliver();
@@ -58,7 +58,7 @@ fn an_addition_is_told_once_where_drift_is_only_reported_and_told_gone_with_its_
     world.add("a", Some("another"));
     world.deliver();
     world.drain();
-    assert_eq!(world.drifts(), 2, "another one is told, too");
+    assert_eq!(world.drifts(), 2, "another one is reported, too");
     world.add("a", None);
     world.deliver();
     world.drain();
@@ -95,7 +95,7 @@ fn additions_are_nobodys_business_where_drift_is_switched_off() {
 }
 
 #[test]
-fn what_the_apply_of_a_commit_removes_is_told() {
+fn what_the_apply_of_a_commit_removes_is_reported() {
     let mut world = watched(&["a", "b"]);
     world.add("a", Some("extra"));
     world.push("second", ["a", "b"]);

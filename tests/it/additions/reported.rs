@@ -42,7 +42,7 @@ fn a_heal_of_a_declared_field_costs_one_read_and_one_write_and_quiet_additions_c
 }
 
 #[test]
-fn additions_made_while_the_agent_was_away_are_found_and_told_at_its_start() {
+fn additions_made_while_the_agent_was_away_are_found_and_reported_at_its_start() {
     let (site, agent) = watched(&[("a.yaml", &config_map("a", "1")), ("web.yaml", &deployment("web", "nginx"))]);
     let before = pod(&site);
     agent.stop();
@@ -101,7 +101,7 @@ fn a_commit_removes_additions_along_with_what_it_changes_and_tells_them() {
 }
 
 #[test]
-fn a_key_added_to_a_secret_is_told_without_its_value() {
+fn a_key_added_to_a_secret_is_reported_without_its_value() {
     let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: canary-wanted}\n";
     let (site, agent) = watched(&[("s.yaml", secret)]);
     let change = json!({"stringData": {"extra": "canary-found"}});
@@ -120,9 +120,9 @@ fn a_key_added_to_a_secret_is_told_without_its_value() {
     assert!(explained.contains("by kubectl-edit: data.extra"), "{explained}");
     let agent = Agent::start(&site);
     agent.eventually_logs(&["Secret", "/s healed after"]);
-    let told = format!("{plan}{explained}{}{}{}", agent.log().join("\n"), agent.status(), agent.metrics());
+    let shown = format!("{plan}{explained}{}{}{}", agent.log().join("\n"), agent.status(), agent.metrics());
     for canary in ["canary", "Y2FuYXJ5"] {
-        assert!(!told.contains(canary), "{told}");
+        assert!(!shown.contains(canary), "{shown}");
     }
 }
 

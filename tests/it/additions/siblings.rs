@@ -67,8 +67,8 @@ fn what_a_persons_client_put_in_the_place_of_a_declared_field_is_removed_with_th
         eventually_pod(&site, &before);
     }
     agent.eventually_logs(&["drift in Deployment", "node-fetch", "value"]);
-    let told = agent.sync("shop")["drift"].to_string();
-    assert!(told.contains("valueFrom") && told.contains("tcpSocket") && told.contains("hostPath"), "{told}");
+    let shown = agent.sync("shop")["drift"].to_string();
+    assert!(shown.contains("valueFrom") && shown.contains("tcpSocket") && shown.contains("hostPath"), "{shown}");
 }
 
 #[test]
@@ -83,8 +83,8 @@ fn what_a_controller_put_in_the_place_of_a_declared_field_is_removed_once_the_se
         });
         eventually_pod(&site, &before);
     }
-    let told = agent.sync("shop")["drift"].to_string();
-    assert!(told.contains("valueFrom") && told.contains("tcpSocket") && told.contains("hostPath"), "{told}");
+    let shown = agent.sync("shop")["drift"].to_string();
+    assert!(shown.contains("valueFrom") && shown.contains("tcpSocket") && shown.contains("hostPath"), "{shown}");
     agent.eventually_logs(&["injector-controller removed", "env[name=A].value (wanted 1); added", "valueFrom"]);
     agent.eventually_is("shop", "Synced");
 }
