@@ -12,6 +12,7 @@ mod json;
 mod naming;
 mod node;
 mod split;
+mod structure;
 mod yaml;
 
 use std::fmt;

@@ -65,12 +65,12 @@ impl Budget {
         path: &RepoPath,
         settings: &Settings,
     ) -> Result<Rendered, ReadError> {
-        let small = git.snapshot_up_to(commit, path, SMALL_BYTES, place(&self.small)).await?;
+        let small = git.snapshot_up_to(commit, path, SMALL_BYTES, || place(&self.small)).await?;
         let (snapshot, place) = match small {
             (Some(snapshot), place) => (snapshot, place),
             (None, small) => {
                 drop(small);
-                match git.snapshot_up_to(commit, path, usize::MAX, place(&self.large)).await? {
+                match git.snapshot_up_to(commit, path, usize::MAX, || place(&self.large)).await? {
                     (Some(snapshot), place) => (snapshot, place),
                     // Whatever is larger is refused with the reason.
                     (None, place) => (git.snapshot(commit, path).await?, place),

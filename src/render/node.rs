@@ -114,8 +114,11 @@ impl<'de> Visitor<'de> for Tree<'_> {
         self.leaf(value)
     }
 
+    /// The API server has signed integers of 64 bits, and takes larger numbers for floating-point ones.
     fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
-        self.leaf(value)
+        #[expect(clippy::cast_precision_loss, reason = "the API server loses the same digits")]
+        let floating = value as f64;
+        if let Ok(whole) = i64::try_from(value) { self.leaf(whole) } else { self.leaf(floating) }
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
@@ -163,6 +166,8 @@ pub fn twice(key: &str) -> String {
     format!("the key \"{}\" is given twice in one mapping", Readable(key))
 }
 
+const AMBIGUOUS_NUMBER: &str = "a key is a number that readers of YAML write in different ways; put it in quotes";
+
 /// A key as text. Numbers and booleans become the text that sigs.k8s.io/yaml makes of them,
 /// so that `1: x` and `on: x` mean what they mean to kubectl.
 struct Key;
@@ -199,11 +204,15 @@ impl<'de> Visitor<'de> for Key {
     }
 
     fn visit_u64<E: Error>(self, key: u64) -> Result<String, E> {
-        Ok(key.to_string())
+        if i64::try_from(key).is_ok() { Ok(key.to_string()) } else { Err(E::custom(AMBIGUOUS_NUMBER)) }
     }
 
+    /// sigs.k8s.io/yaml writes it with the digits of a 32-bit number, and with an exponent where Go's `%g` has one.
     fn visit_f64<E: Error>(self, key: f64) -> Result<String, E> {
-        Ok(key.to_string())
+        #[expect(clippy::cast_possible_truncation, reason = "this is what is compared")]
+        let short = (key as f32).to_string();
+        let plain = key == 0.0 || (1e-4..1e6).contains(&key.abs());
+        if plain && short == key.to_string() { Ok(short) } else { Err(E::custom(AMBIGUOUS_NUMBER)) }
     }
 
     fn visit_unit<E: Error>(self) -> Result<String, E> {

@@ -10,6 +10,7 @@ use serde_saphyr::{DuplicateKeyPolicy, Error, Location, Options, Spanned};
 use super::ambiguous;
 use super::node::{self, Node};
 use super::split::Place;
+use super::structure;
 use crate::object::Readable;
 
 /// Why a document cannot be read. The place is relative to the document's text, and missing
@@ -26,7 +27,7 @@ pub struct Fault {
 /// It is no YAML, or goes beyond a bound.
 pub fn parse(text: &str) -> Result<Node, Fault> {
     let node: Node = serde_saphyr::from_str_with_options(text, options(text)).map_err(|error| fault(&error, text))?;
-    match ambiguous::find(text) {
+    match ambiguous::find(text).or_else(|| structure::find(text)) {
         Some((place, message)) => Err(Fault { place: Some(place), message }),
         None => exact(node, text),
     }

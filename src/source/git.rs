@@ -137,18 +137,27 @@ impl Git {
     /// there, which is waited for when this call has its turn, and given back with what was read.
     ///
     /// # Errors
-    /// As [`Remote::snapshot`]; [`SourceError::Timeout`] and [`SourceError::Busy`].
-    pub async fn snapshot_up_to<P>(
+    /// As [`Remote::snapshot`]; [`SourceError::Timeout`] and [`SourceError::Busy`]. `place` is asked for a place among all
+    /// syncs, for as long as it takes: meanwhile the server can be polled as ever.
+    pub async fn snapshot_up_to<P, F: Future<Output = P>>(
         &self,
         commit: &str,
         path: &RepoPath,
         bytes: usize,
-        place: impl Future<Output = P>,
+        mut place: impl FnMut() -> F,
     ) -> Result<(Option<Snapshot>, P), SourceError> {
-        let (commit, path) = (commit.to_owned(), path.clone());
-        let read = move |remote: &dyn Remote| remote.snapshot_up_to(&commit, &path, bytes);
-        let place = async { Ok(place.await) };
-        self.call_once("reading the clone of", self.shared.timeouts.fetch, place, read).await
+        loop {
+            let placed = place().await;
+            // Nobody has a place and waits for something of their own.
+            if let Ok(turn) = Arc::clone(&self.shared.turn).try_acquire_owned() {
+                let (commit, path) = (commit.to_owned(), path.clone());
+                let read = move |remote: &dyn Remote| remote.snapshot_up_to(&commit, &path, bytes);
+                let limit = self.shared.timeouts.fetch;
+                return self.call_with(turn, "reading the clone of", limit, async { Ok(placed) }, read).await;
+            }
+            drop(placed);
+            drop(self.turn(self.shared.timeouts.fetch).await?);
+        }
     }
 
     /// A call for which the server may be asked.
@@ -196,6 +205,12 @@ impl Git {
         place: impl Future<Output = Result<P, SourceError>>,
         work: impl FnOnce(&dyn Remote) -> Result<T, SourceError> + Send + 'static,
     ) -> Result<(T, P), SourceError> {
+        let turn = self.turn(limit).await?;
+        self.call_with(turn, action, limit, place, work).await
+    }
+
+    /// Waits for this sync's thread.
+    async fn turn(&self, limit: Duration) -> Result<OwnedSemaphorePermit, SourceError> {
         let shared = &self.shared;
         let busy = || SourceError::Busy { url: shared.url.clone() };
         if shared.state().abandoned {
@@ -203,6 +218,18 @@ impl Git {
         }
         let turn = timeout(limit, Arc::clone(&shared.turn).acquire_owned());
         let Ok(Ok(turn)) = turn.await else { return Err(busy()) };
+        Ok(turn)
+    }
+
+    async fn call_with<T: Send + 'static, P>(
+        &self,
+        turn: OwnedSemaphorePermit,
+        action: &'static str,
+        limit: Duration,
+        place: impl Future<Output = Result<P, SourceError>>,
+        work: impl FnOnce(&dyn Remote) -> Result<T, SourceError> + Send + 'static,
+    ) -> Result<(T, P), SourceError> {
+        let shared = &self.shared;
         let place = place.await?;
         let deadline = Instant::now() + limit;
         let (answer, answered) = oneshot::channel();
@@ -312,7 +339,7 @@ mod tests {
         }
 
         fn snapshot_up_to(&self, _: &str, _: &RepoPath, _: usize) -> Result<Option<Snapshot>, SourceError> {
-            Err(SourceError::Busy { url: String::new() })
+            Ok(None)
         }
 
         fn tree(&self, _: &str, _: &RepoPath) -> Result<String, SourceError> {
@@ -335,6 +362,25 @@ mod tests {
         while !matches!(git.look().await, Err(SourceError::Timeout { .. })) {
             tokio::task::yield_now().await;
         }
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_place_among_all_syncs_can_be_polled_meanwhile() {
+        let git = of_one_server(false, &Turns::default(), Duration::from_millis(200));
+        let (place, given) = tokio::sync::watch::channel(false);
+        let path = RepoPath::default();
+        let read = git.snapshot_up_to("1", &path, 1, || {
+            let mut given = given.clone();
+            async move { given.wait_for(|given| *given).await.map(|_| ()) }
+        });
+        let polls = async {
+            for _ in 0..3 {
+                assert!(git.look().await.is_ok());
+            }
+            place.send(true).unwrap();
+        };
+        let (read, ()) = futures::join!(read, polls);
+        assert!(matches!(read, Ok((None, Ok(())))));
     }
 
     #[tokio::test]

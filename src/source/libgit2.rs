@@ -2,14 +2,14 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use git2::{Oid, Repository};
 
 use super::clone::{CloneDir, CloneLock};
 use super::error::{Refusal, SourceError};
 use super::files::ReadError;
-use super::reference::{choose, name_at};
+use super::reference::{Head, choose, name_at};
 use super::remote::{CommitInfo, Remote, Revision};
 use super::scrub::Scrubber;
 use super::snapshot::{Limits, Snapshot};
@@ -35,6 +35,8 @@ pub struct GitRemote {
     cancel: AtomicBool,
     /// The last revision that was fetched, to clone it anew by its name when the clone breaks.
     fetched: Mutex<Option<Revision>>,
+    /// What a reference to a commit means, once that is known: nobody can move it.
+    pinned: OnceLock<Revision>,
 }
 
 enum PullError {
@@ -61,6 +63,7 @@ impl GitRemote {
             limits,
             cancel: AtomicBool::new(false),
             fetched: Mutex::new(None),
+            pinned: OnceLock::new(),
         }
     }
 
@@ -79,6 +82,15 @@ impl GitRemote {
 
     fn oid(&self, commit: &str) -> Result<Oid, SourceError> {
         Oid::from_str(commit).ok().filter(|_| commit.len() == 40).ok_or_else(|| self.not_found(commit))
+    }
+
+    /// The commit that an id means, be it its own or that of an annotated tag; `None` where the clone does not have it.
+    fn peeled(&self, id: &str) -> Result<Option<String>, SourceError> {
+        let id = self.oid(id)?;
+        let lock = self.lock()?;
+        let Some(clone) = self.clone.open(&lock) else { return Ok(None) };
+        let commit = clone.find_object(id, None).and_then(|object| object.peel_to_commit());
+        Ok(commit.ok().map(|commit| commit.id().to_string()))
     }
 
     fn not_found(&self, commit: &str) -> SourceError {
@@ -253,14 +265,20 @@ fn pull_error(error: FetchError) -> PullError {
 }
 
 impl Remote for GitRemote {
-    /// A commit named by its id is not looked at: nobody can move it.
+    /// For a commit named by its id the server is asked only while the clone does not have it, since the id may be that of
+    /// an annotated tag.
     fn look(&self) -> Result<Revision, SourceError> {
         self.cancel.store(false, Ordering::Relaxed);
-        let heads = match self.source.reference {
-            Reference::Commit(_) => Vec::new(),
-            _ => self.transport().list()?,
+        let choose = |heads: &[Head]| choose(heads, &self.source.reference, self.scrub.display_url());
+        let Reference::Commit(id) = &self.source.reference else { return choose(&self.transport().list()?) };
+        if let Some(pinned) = self.pinned.get() {
+            return Ok(pinned.clone());
+        }
+        let revision = match self.peeled(id)? {
+            Some(commit) => Revision { name: commit.clone(), commit },
+            None => choose(&self.transport().list()?)?,
         };
-        choose(&heads, &self.source.reference, self.scrub.display_url())
+        Ok(self.pinned.get_or_init(|| revision).clone())
     }
 
     fn fetch(&self, revision: &Revision) -> Result<CommitInfo, SourceError> {

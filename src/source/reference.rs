@@ -26,8 +26,12 @@ pub(super) fn choose(heads: &[Head], reference: &Reference, url: &str) -> Result
                 .and_then(|name| peeled(heads, name))
                 .ok_or_else(|| SourceError::NoMatchingTag { url: url.to_owned(), range: range.to_string() });
         }
-        // ls-remote says nothing of a commit, and nobody can move it.
-        Reference::Commit(id) => Some(Revision { commit: id.to_string(), name: id.to_string() }),
+        // Of a commit itself ls-remote says nothing, and nobody can move it.
+        Reference::Commit(id) => {
+            let id = id.to_string();
+            let commit = tagged_by(heads, &id).unwrap_or(id);
+            Some(Revision { name: commit.clone(), commit })
+        }
     };
     found.ok_or_else(|| SourceError::NotFound { url: url.to_owned(), reference: reference.to_string() })
 }
@@ -36,6 +40,15 @@ pub(super) fn choose(heads: &[Head], reference: &Reference, url: &str) -> Result
 pub(super) fn name_at<'heads>(heads: &'heads [Head], commit: &str) -> Option<&'heads str> {
     let at = heads.iter().filter(|head| head.id == commit).map(|head| head.name.trim_end_matches("^{}"));
     at.clone().find(|name| name.starts_with("refs/heads/")).or_else(|| at.clone().find(|n| n.starts_with("refs/tags/")))
+}
+
+/// The commit that an annotated tag finally points to, the tag being known by the id of its own object.
+fn tagged_by(heads: &[Head], id: &str) -> Option<String> {
+    heads
+        .iter()
+        .filter(|head| head.id == id && head.name.starts_with("refs/tags/"))
+        .find_map(|tag| heads.iter().find(|head| head.name.strip_suffix("^{}") == Some(&tag.name)))
+        .map(|head| head.id.clone())
 }
 
 fn peeled(heads: &[Head], name: &str) -> Option<Revision> {
@@ -86,6 +99,17 @@ mod tests {
         let heads = heads(&["refs/tags/v1", "refs/tags/v1^{}"]);
         let found = choose(&heads, &Reference::Tag("v1".into()), "u").unwrap();
         assert_eq!((found.name.as_str(), found.commit), ("refs/tags/v1", heads[1].id.clone()));
+    }
+
+    #[test]
+    fn the_id_of_an_annotated_tag_means_the_commit_it_points_to() {
+        let heads = heads(&["refs/heads/main", "refs/tags/v1", "refs/tags/v1^{}", "refs/tags/light"]);
+        let commit = |at: usize| {
+            let reference = Reference::Commit(heads[at].id.as_str().into());
+            choose(&heads, &reference, "u").unwrap().commit
+        };
+        assert_eq!(commit(1), heads[2].id);
+        assert_eq!([commit(0), commit(2), commit(3)], [&heads[0].id, &heads[2].id, &heads[3].id].map(Clone::clone));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod chain;
 mod cli;
 mod clock;
 mod config;
+mod corpus;
 mod crash;
 mod deadends;
 mod dependencies;

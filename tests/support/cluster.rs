@@ -176,12 +176,16 @@ impl Cluster {
 
     /// One request; the error is the HTTP status.
     pub fn ask(&self, method: &Method, path: &str, kind: &str, body: Option<&Value>) -> Result<Value, u16> {
+        self.send(method, path, kind, body.map(|body| body.to_string().into_bytes()).unwrap_or_default())
+    }
+
+    /// The same with a body in any notation.
+    pub fn send(&self, method: &Method, path: &str, kind: &str, body: Vec<u8>) -> Result<Value, u16> {
         let mut request = Request::builder().method(method).uri(path).header("user-agent", "it");
         if !kind.is_empty() {
             request = request.header("content-type", kind);
         }
-        let bytes = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
-        let request = request.body(Body::from(bytes)).expect("a request");
+        let request = request.body(Body::from(body)).expect("a request");
         self.runtime.block_on(async {
             let answer = self.client.send(request).await.expect("the API server answers");
             let (parts, body) = answer.into_parts();

@@ -367,3 +367,33 @@ fn what_people_have_added_is_drift_under_the_policy_of_drift() {
         assert_eq!((world.plan().steps[0].verb, &world.plan().steps[0].reason), (Verb::Unchanged, &Reason::Same));
     }
 }
+
+#[test]
+fn only_what_the_sync_has_applied_is_replaced() {
+    let value = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "shop",
+        "annotations": {crate::object::names::REPLACE: "true"}}, "data": {"a": "2"}});
+    let manifest = Manifest::from_value(value, Origin { file: "a.yaml".into(), line: 1 }).unwrap();
+    let wanted = Desired { digest: Digest::of(&manifest.canonical), manifest: Arc::new(manifest) };
+    let mut world = World::default().with("a", false);
+    let live = world.live("a").clone();
+    let proof = crate::plan::Replaceable {
+        uid: Arc::clone(&live.uid),
+        digest: wanted.digest,
+        fields: vec!["data".to_owned()].into(),
+        takes_claims: false,
+    };
+    world.replaceable.insert(live.id.clone(), proof);
+    world.desired.push(wanted);
+    assert_eq!(world.verdict("a").0, Verb::Replace);
+
+    let record = world.inventory.remove(&live.id).unwrap();
+    assert_eq!(world.verdict("a").0, Verb::Replace, "the live object says it");
+    world.live("a").fingerprint = None;
+    assert_ne!(world.verdict("a").0, Verb::Replace, "its label alone proves nothing");
+    *world.live("a") = Observed { part_of: None, ..live.clone() };
+    assert_ne!(world.verdict("a").0, Verb::Replace, "it is nobody's");
+    world.inventory.insert(live.id.clone(), Recorded { applied: false, ..record });
+    assert_ne!(world.verdict("a").0, Verb::Replace, "an apply was announced only");
+    world.inventory.insert(live.id, record);
+    assert_eq!(world.verdict("a").0, Verb::Replace, "the inventory says it");
+}

@@ -327,7 +327,8 @@ fn not_begun(step: &Step) -> AppliedObject {
 }
 
 fn scope(gk: &crate::object::GroupKind, _: &str) -> Scope {
-    if gk.is("", "Namespace") { Scope::Cluster } else { Scope::Namespaced }
+    let in_none = gk.is("", "Namespace") || gk.is("node.k8s.io", "RuntimeClass");
+    if in_none { Scope::Cluster } else { Scope::Namespaced }
 }
 
 /// What people add in this world.

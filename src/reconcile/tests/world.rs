@@ -19,13 +19,14 @@ use crate::reconcile::{Effect, EffectId, Input, Machine, Marks, Moment, Notice, 
 pub const SET: &str = "applyset-ours-v1";
 
 /// `shop` is the Namespace of all others, `job…` a Job that goes some time after its end, `thing…` a custom
-/// resource, everything else a `ConfigMap`: `once…` says `mutation: ignore`, `fixed…` cannot be changed in
+/// resource, `class…` is in no namespace, everything else is a `ConfigMap`: `once…` says `mutation: ignore`, `fixed…` cannot be changed in
 /// place and asks to be replaced.
 pub fn id(name: &str) -> ObjectId {
     match name {
         "shop" => ObjectId::new("", "Namespace", None, name),
         _ if name.starts_with("job") => ObjectId::new("batch", "Job", Some("shop"), name),
         _ if name.starts_with("thing") => ObjectId::new("e.com", "Thing", Some("shop"), name),
+        _ if name.starts_with("class") => ObjectId::new("node.k8s.io", "RuntimeClass", None, name),
         _ => ObjectId::new("", "ConfigMap", Some("shop"), name),
     }
 }
@@ -146,6 +147,8 @@ pub fn manifest(name: &str, value: &str) -> Arc<Manifest> {
             "spec": {"ttlSecondsAfterFinished": 60, "value": value}}),
         "Thing" => json!({"apiVersion": "e.com/v1", "kind": "Thing", "metadata": {"name": name, "namespace": "shop"},
             "spec": {"value": value}}),
+        _ if name.starts_with("class") => json!({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass",
+            "metadata": {"name": name}, "handler": value}),
         _ if name.starts_with("once") => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name,
             "namespace": "shop", "annotations": {crate::object::names::MUTATION: "ignore"}}, "data": {"value": value}}),
         _ if name.starts_with("fixed") => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name,

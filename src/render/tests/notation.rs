@@ -44,7 +44,9 @@ fn numbers_that_json_cannot_hold_are_errors() {
         assert!(found[0].starts_with("a.yaml:5:6: "), "{number}: {found:?}");
     }
     // As controller-gen writes bounds into definitions.
-    assert_eq!(data("  a: 1.8446744073709552e+19\n  b: 18446744073709551615")["b"], u64::MAX);
+    let bounds = data("  a: 1.8446744073709552e+19\n  b: 18446744073709551615\n  c: 9223372036854775807");
+    assert_eq!(bounds["a"], bounds["b"], "as the API server reads it");
+    assert_eq!(bounds["c"], i64::MAX);
 }
 
 #[test]

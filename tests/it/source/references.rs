@@ -58,6 +58,23 @@ fn tags_are_followed_to_their_commits_whatever_their_kind() {
 }
 
 #[test]
+fn the_id_of_an_annotated_tag_is_followed_to_its_commit() {
+    let repo = TestRepo::with(&[("a.yaml", "1")]);
+    let first = repo.head();
+    repo.annotated_tag("v1");
+    let tag = repo.git(&["rev-parse", "v1"]);
+    assert_ne!(tag, first);
+    repo.commit(&[("a.yaml", "2")]);
+    let server = GitHttp::start(repo.root());
+    for url in [repo.url(), server.url()] {
+        let agent = Agent::new(&url, Reference::Commit(tag.as_str().into()), "");
+        let (info, _) = agent.pull().unwrap();
+        assert_eq!(info.id, first);
+        assert_eq!(agent.remote.look().unwrap().commit, first, "from then on");
+    }
+}
+
+#[test]
 fn a_tag_of_something_that_is_no_commit_is_an_error() {
     let repo = TestRepo::with(&[("a.yaml", "1")]);
     repo.git(&["tag", "tree", "HEAD^{tree}"]);
