@@ -51,7 +51,7 @@ impl Observer {
     pub fn tell(&self, event: &Event) {
         let heard = self.repeats.hear(event);
         log::write_as(event, heard.repeated);
-        if let Some(message) = heard.ended {
+        if let Some(message) = heard.line {
             write(&Event::Note { message });
         }
         self.metrics.record(event);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::cluster::{ApiError, Discovery, Resource, reduce};
@@ -118,12 +118,12 @@ impl<'a> Looks<'a> {
         Looked { wait, health, ended }
     }
 
-    /// A custom resource, which is in progress as long as it has no status although its definition has conditions.
+    /// A custom resource, which is in progress as long as nothing is reported of it although its definition has conditions.
     async fn seen_whole(&self, id: &ObjectId, resource: &Resource) -> Result<Option<Observed>, ApiError> {
         let cluster = self.job.cluster;
         let Some(live) = cluster.read(id, resource).await? else { return Ok(None) };
         let seen = reduce(&id.gk, resource.namespaced, &live, cluster.managers(), Timestamp::now());
-        let is_silent = live.get("status").and_then(Value::as_object).is_none_or(Map::is_empty);
+        let is_silent = is_silent(&live);
         Ok(match seen {
             Some(seen)
                 if seen.health.is_current() && is_silent && self.has_conditions(&id.gk, &resource.plural).await =>
@@ -184,4 +184,31 @@ fn declares_conditions(crd: &Value) -> bool {
     const CONDITIONS: &str = "/schema/openAPIV3Schema/properties/status/properties/conditions";
     let versions = crd.pointer("/spec/versions").and_then(Value::as_array);
     versions.into_iter().flatten().any(|version| version.pointer(CONDITIONS).is_some())
+}
+
+/// Whether no controller has reported on a custom resource: it has no status, or only conditions that are all unknown, as
+/// the definitions of the Gateway API set them by default.
+fn is_silent(live: &Value) -> bool {
+    let Some(status) = live.get("status").and_then(Value::as_object) else { return true };
+    let unknown = |conditions: &Vec<Value>| conditions.iter().all(|condition| condition["status"] == "Unknown");
+    status.iter().all(|(field, value)| field == "conditions" && value.as_array().is_some_and(unknown))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_status_of_unknown_conditions_is_no_report() {
+        let unknown = json!({"type": "Accepted", "status": "Unknown", "reason": "Pending"});
+        for silent in [json!({}), json!({"status": {}}), json!({"status": {"conditions": [unknown, unknown]}})] {
+            assert!(is_silent(&silent), "{silent}");
+        }
+        let known = json!({"type": "Ready", "status": "False"});
+        for reported in [json!({"conditions": [unknown, known]}), json!({"conditions": [unknown], "replicas": 1})] {
+            assert!(!is_silent(&json!({"status": reported})), "{reported}");
+        }
+    }
 }

@@ -163,7 +163,8 @@ pub(super) fn markdown(plans: &[SyncPlan], full: bool) -> String {
 }
 
 /// Text in a line of Markdown, in which nothing is a link, an image, a mention, a reference or of another form (GitHub
-/// Flavored Markdown: any ASCII punctuation may be escaped; `@`, `#` and addresses by a character reference).
+/// Flavored Markdown: any ASCII punctuation may be escaped; addresses by a character reference). Mentions and references are
+/// found in the finished page, so `@` and `#` are followed by a space of no width.
 fn inline(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for sign in text.chars() {
@@ -171,8 +172,7 @@ fn inline(text: &str) -> String {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
-            '@' => out.push_str("&#64;"),
-            '#' => out.push_str("&#35;"),
+            '@' | '#' => out.extend([sign, '\u{200b}']),
             '\n' | '\r' => out.push(' '),
             '\\' | '`' | '*' | '_' | '[' | ']' | '(' | ')' | '!' | '|' | '~' | '$' => out.extend(['\\', sign]),
             sign => out.push(sign),
@@ -183,7 +183,7 @@ fn inline(text: &str) -> String {
 }
 
 fn html(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('@', "&#64;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('@', "@\u{200b}")
 }
 
 #[cfg(test)]
@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn a_line_of_markdown_holds_text_and_nothing_else() {
         let odd = "@team [x](https://e.com) ![i](u) #1 <b> *a* www.e.com `c` | _d_";
-        let wanted = "&#64;team \\[x\\]\\(https:&#47;&#47;e.com\\) \\!\\[i\\]\\(u\\) &#35;1 &lt;b&gt; \\*a\\* www&#46;e.com \\`c\\` \\| \\_d\\_";
+        let wanted = "@\u{200b}team \\[x\\]\\(https:&#47;&#47;e.com\\) \\!\\[i\\]\\(u\\) #\u{200b}1 &lt;b&gt; \\*a\\* www&#46;e.com \\`c\\` \\| \\_d\\_";
         assert_eq!(inline(odd), wanted);
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::event::{Event, LookResult, SyncResult};
 use crate::plan::{ApplyResult, Problem, PruneResult};
 
-/// Errors of one sync that are known as standing. What goes beyond is not logged: `status` lists no more either.
+/// Errors of one sync that are known as standing. That there are more is logged once; `status` lists no more either.
 const MOST: usize = 1_000;
 
 /// What of an event is to be logged.
@@ -16,8 +16,8 @@ const MOST: usize = 1_000;
 pub(super) struct Heard {
     /// It is an error that stands already.
     pub repeated: bool,
-    /// What has ended with it, as a line of its own.
-    pub ended: Option<String>,
+    /// A line of its own: what has ended with it, or is not logged from now on.
+    pub line: Option<String>,
 }
 
 /// The errors that stand, of all syncs. Cheap to clone.
@@ -30,6 +30,8 @@ struct Standing {
     known: BTreeSet<u64>,
     /// Those that were heard since the last cycle ended.
     heard: BTreeSet<u64>,
+    /// It was said that further ones are not logged.
+    full: bool,
     /// Cycles that failed, one after the other, and why the last one did.
     failed: u64,
     cycle_error: Option<String>,
@@ -39,16 +41,18 @@ struct Standing {
 }
 
 impl Standing {
-    /// Whether it stands already; it does from now on.
-    fn stands(&mut self, what: impl Hash) -> bool {
+    /// An error, which stands from now on.
+    fn hear(&mut self, sync: &str, what: impl Hash) -> Heard {
         let mut hasher = DefaultHasher::new();
         what.hash(&mut hasher);
         let hash = hasher.finish();
         if self.known.len() >= MOST && !self.known.contains(&hash) {
-            return true;
+            let first = !std::mem::replace(&mut self.full, true);
+            let line = || format!("{sync}: more than {MOST} different errors; further ones are counted and not logged");
+            return Heard { repeated: true, line: first.then(line) };
         }
         self.heard.insert(hash);
-        !self.known.insert(hash)
+        Heard { repeated: !self.known.insert(hash), line: None }
     }
 }
 
@@ -57,7 +61,7 @@ impl Repeats {
     pub(super) fn hear(&self, event: &Event) -> Heard {
         let mut syncs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let syncs = &mut *syncs;
-        let repeated = |repeated| Heard { repeated, ended: None };
+        let repeated = |repeated| Heard { repeated, line: None };
         let about = |problem: &Problem| problem.to_string();
         match event {
             Event::Looked { sync, result: LookResult::Failed, error, .. } => {
@@ -70,16 +74,16 @@ impl Repeats {
             Event::Looked { sync, .. } => {
                 let polls = std::mem::take(&mut of(syncs, sync).polls);
                 let ended = || format!("{sync}: the git repository can be read again, after {}", attempts(polls));
-                Heard { repeated: false, ended: (polls > 0).then(ended) }
+                Heard { repeated: false, line: (polls > 0).then(ended) }
             }
             Event::Applied { sync, object, result: ApplyResult::Failed, error: Some(problem), .. } => {
                 let problem = Problem { object: Some(object.clone()), ..problem.clone() };
-                repeated(of(syncs, sync).stands(about(&problem)))
+                of(syncs, sync).hear(sync, about(&problem))
             }
             Event::Pruned { sync, object, result: PruneResult::Failed, detail } => {
-                repeated(of(syncs, sync).stands(("prune", object, detail)))
+                of(syncs, sync).hear(sync, ("prune", object, detail))
             }
-            Event::Problem { sync, problem } => repeated(of(syncs, sync).stands(about(problem))),
+            Event::Problem { sync, problem } => of(syncs, sync).hear(sync, about(problem)),
             Event::SyncEnded { sync, result, message, .. } => {
                 let standing = of(syncs, sync);
                 let failed = *result == SyncResult::Failed;
@@ -87,13 +91,14 @@ impl Repeats {
                 standing.cycle_error = failed.then(|| message.clone());
                 let heard = std::mem::take(&mut standing.heard);
                 standing.known.retain(|hash| heard.contains(hash));
+                standing.full &= standing.known.len() >= MOST;
                 if failed {
                     standing.failed += 1;
                     return repeated(again);
                 }
                 let before = std::mem::take(&mut standing.failed);
                 let ended = || format!("{sync}: fails no longer, after {}", attempts(before));
-                Heard { repeated: false, ended: (before > 0).then(ended) }
+                Heard { repeated: false, line: (before > 0).then(ended) }
             }
             Event::SyncForgotten { sync } => {
                 syncs.remove(sync);
@@ -157,7 +162,7 @@ mod tests {
         assert!(news(&applied("forbidden")) && news(&ended(SyncResult::Failed, "two")));
         assert!(news(&applied("invalid")), "it had ended meanwhile");
         let end = repeats.hear(&ended(SyncResult::Synced, ""));
-        assert_eq!(end.ended.as_deref(), Some("shop: fails no longer, after 5 attempts that failed"));
+        assert_eq!(end.line.as_deref(), Some("shop: fails no longer, after 5 attempts that failed"));
         assert_eq!(repeats.hear(&ended(SyncResult::Synced, "")), Heard::default());
     }
 
@@ -170,7 +175,7 @@ mod tests {
         assert!(repeats.hear(&poll(LookResult::Failed)).repeated && repeats.hear(&poll(LookResult::Failed)).repeated);
         let back = repeats.hear(&poll(LookResult::Unchanged));
         assert_eq!(
-            back.ended.as_deref(),
+            back.line.as_deref(),
             Some("shop: the git repository can be read again, after 3 attempts that failed")
         );
         assert_eq!(repeats.hear(&poll(LookResult::Unchanged)), Heard::default());
@@ -179,9 +184,9 @@ mod tests {
     #[test]
     fn no_more_than_so_many_are_remembered_of_a_sync() {
         let repeats = Repeats::default();
-        for number in 0..2 * MOST {
-            repeats.hear(&applied(&number.to_string()));
-        }
+        let lines: Vec<_> =
+            (0..2 * MOST).filter_map(|number| repeats.hear(&applied(&number.to_string())).line).collect();
+        assert_eq!(lines, ["shop: more than 1000 different errors; further ones are counted and not logged"]);
         assert_eq!(repeats.0.lock().unwrap()["shop"].known.len(), MOST);
         repeats.hear(&Event::SyncForgotten { sync: "shop".into() });
         assert!(repeats.0.lock().unwrap().is_empty());

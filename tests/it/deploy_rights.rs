@@ -92,7 +92,7 @@ fn site(text: &str) -> Site {
 }
 
 /// One object of each kind; the parts are those in a namespace, the others, and what is never applied.
-fn kinds(site_id: &str) -> [String; 3] {
+pub(super) fn kinds(site_id: &str) -> [String; 3] {
     let parts: Vec<String> = KINDS.replace("ID", site_id).split("---\n# ").map(ToOwned::to_owned).collect();
     let [namespaced, cluster, api] = parts.try_into().expect("three parts");
     [format!("# {namespaced}"), format!("# {cluster}"), format!("# {api}")]

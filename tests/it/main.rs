@@ -23,6 +23,7 @@ mod docs;
 mod drift;
 mod errors;
 mod events;
+mod every_kind;
 mod explain;
 mod faults;
 mod gitfaults;
