@@ -9,7 +9,7 @@ use crate::support::audit;
 use crate::support::cluster::cluster;
 use crate::support::site::Site;
 
-/// Beside those that the chart's ClusterRole names. ID is to be replaced.
+/// Beside those that the chart's `ClusterRole` names. ID is to be replaced.
 const OTHERS: &str = "
 apiVersion: v1
 kind: Endpoints
