@@ -1,40 +1,40 @@
 //! Carries out what `reconcile` asks for: one task a sync, and the daemon around them.
 
 mod apart;
+mod bootstrap;
 mod budget;
 mod context;
 mod daemon;
 mod declared;
 mod descriptors;
-mod driver;
 mod effects;
 mod election;
+mod error_deduplication;
 mod events;
-mod foundation;
-mod front;
 mod handover;
 mod heal;
+mod http_server;
 mod once;
 mod parents;
 mod registry;
 mod restored;
 mod store;
-mod told;
+mod sync_task;
 mod translate;
 
 pub use apart::Apart;
+pub use bootstrap::{AGENT_NAMESPACE, FoundationError, digest_key, ensure_namespace, find_digest_key, namespace};
 pub use budget::Budget;
-pub use context::{Context, Sink};
+pub use context::{Context, EventSink};
 pub use daemon::{Daemon, DaemonError, HEARTBEAT, run};
 pub use descriptors::take_descriptors;
-pub use driver::{Driver, Ending};
 pub use effects::rendering_problem;
 pub use election::{Election, Holder, Tenure};
 pub use events::{Events, Publisher, Publishing};
-pub use foundation::{AGENT_NAMESPACE, FoundationError, digest_key, ensure_namespace, find_digest_key, namespace};
-pub use front::Front;
 pub use handover::{Takeable, bar_without_right};
+pub use http_server::HttpServer;
 pub use once::{Once, once};
 pub use parents::{config_maps, list_parents, read_parent, read_parents};
 pub use registry::Registry;
 pub use store::ParentStore;
+pub use sync_task::{Ending, SyncTask};

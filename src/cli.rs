@@ -1,11 +1,10 @@
 //! The commands. Arguments become validated values here, once; exit codes are part of the contract.
 
-mod act;
+mod annotate;
 mod check;
 mod explain;
 mod paint;
 mod plan;
-mod plan_text;
 mod progress;
 mod remove;
 mod render;
@@ -79,13 +78,13 @@ enum Command {
     /// Show where an object comes from, who changed it, and what was healed
     Explain(explain::ExplainArguments),
     /// Approve the prune that the guard holds: for that commit, and for the objects that it shows
-    Approve(act::ApproveArguments),
-    /// Ask the running agent to look at git and at the cluster now
-    Sync(act::SyncArguments),
+    Approve(annotate::ApproveArguments),
+    /// Ask the running agent to polls git and at the cluster now
+    Sync(annotate::SyncArguments),
     /// Stop a sync: nothing is applied, healed or pruned until it is resumed
-    Suspend(act::SyncArguments),
+    Suspend(annotate::SyncArguments),
     /// Let a suspended sync go on
-    Resume(act::SyncArguments),
+    Resume(annotate::SyncArguments),
     /// End a sync that is no longer in the configuration: delete its objects, after showing them
     Remove(remove::RemoveArguments),
     /// About the configuration file
@@ -146,10 +145,10 @@ async fn dispatch(arguments: Arguments) -> Result<u8, CliError> {
         Command::Check => check::check(&common).await,
         Command::Status(options) => status::status(&common, &options).await,
         Command::Explain(options) => explain::explain(&common, &options).await,
-        Command::Approve(options) => act::approve(&common, &options).await,
-        Command::Sync(options) => act::sync(&common, &options).await,
-        Command::Suspend(options) => act::suspend(&common, &options).await,
-        Command::Resume(options) => act::resume(&common, &options).await,
+        Command::Approve(options) => annotate::approve(&common, &options).await,
+        Command::Sync(options) => annotate::sync(&common, &options).await,
+        Command::Suspend(options) => annotate::suspend(&common, &options).await,
+        Command::Resume(options) => annotate::resume(&common, &options).await,
         Command::Remove(options) => remove::remove(&common, &options).await,
         Command::Config(ConfigCommand::Schema) => session::print(&format!("{:#}\n", crate::config::schema())),
     }

@@ -2,6 +2,7 @@
 //! that notices when it changes.
 
 mod address;
+mod defaults;
 mod dependencies;
 mod duration;
 mod error;

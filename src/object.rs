@@ -6,6 +6,7 @@ mod blame;
 mod canonical;
 mod characters;
 mod digest;
+mod error;
 mod fields;
 mod health;
 mod identity;
@@ -26,6 +27,7 @@ pub use blame::{Blame, FieldChange, blame};
 pub use canonical::canonical_json;
 pub use characters::{Harmless, Readable, is_deceptive};
 pub use digest::{Digest, DigestKey, Fingerprint, ParseDigestError, Short};
+pub use error::{IgnoreFieldsError, ManifestError};
 pub use fields::{
     Addition, Entry, Foreign, Objection, additions, entries, foreign, lost, owned_siblings, owners, unowned_siblings,
 };
@@ -33,7 +35,7 @@ pub(crate) use fields::{Released, is_empty, is_leaf, set_of, take_paths, unite};
 pub use health::{Health, HealthStatus};
 pub use identity::{GroupKind, ObjectId, Origin, Scope};
 pub use managers::{Client, ManagerPattern, Managers};
-pub use manifest::{Directives, IgnoreFieldsError, Manifest, ManifestError};
+pub use manifest::{Directives, Manifest};
 pub use masked::{HIDDEN, masked};
 pub use normalise::normalise;
 pub use observed::{Change, Observed, Termination};

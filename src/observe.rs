@@ -15,7 +15,7 @@ mod status;
 mod text;
 mod trace;
 
-pub use event::{Event, LookResult, SyncResult, Work};
+pub use event::{Event, PollResult, SyncResult, Work};
 pub use http::serve;
 pub use kubernetes::{About, KubeEvent, KubeEvents, Severity};
 pub use log::{LogError, LogFormat, init, write};

@@ -6,18 +6,19 @@ mod approval;
 mod audit;
 mod backoff;
 mod basis;
+mod classify;
 mod contest;
 mod cycle;
 mod effect;
 mod finish;
 mod follow;
+mod git_state;
 mod heal;
-mod lane;
+mod heal_queue;
 mod machine;
-mod marks;
-mod news;
 mod obstacles;
 mod overdue;
+mod owners;
 mod quiet;
 mod record;
 mod report;
@@ -25,11 +26,12 @@ mod settling;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod user_requests;
 mod view;
-mod weigh;
 mod work;
 
 pub use effect::{
-    Audited, Effect, EffectId, Examined, Input, Marks, Moment, Notice, Observation, Outcome, RenderedCommit, Unrendered,
+    Audited, Effect, EffectId, Examined, Input, Moment, Notice, Observation, Outcome, RenderedCommit, Unrendered,
+    UserRequests,
 };
 pub use machine::Machine;

@@ -10,9 +10,9 @@ mod duplicates;
 mod file;
 mod json;
 mod naming;
-mod node;
 mod split;
 mod structure;
+mod value;
 mod yaml;
 
 use std::fmt;

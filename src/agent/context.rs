@@ -14,7 +14,7 @@ use crate::observe::Event;
 use crate::reconcile::Moment;
 
 /// Hears every event.
-pub type Sink = Arc<dyn Fn(&Event) + Send + Sync>;
+pub type EventSink = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// The cluster, what is known of it, and who hears of what happens. Cheap to clone.
 #[derive(Clone)]
@@ -31,7 +31,7 @@ pub struct Context {
     pub data_dir: Arc<PathBuf>,
     /// What all syncs together may do at once.
     pub budget: Budget,
-    pub tell: Sink,
+    pub emit: EventSink,
     /// The zero of monotonic time.
     pub started: Instant,
 }

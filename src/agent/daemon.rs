@@ -1,4 +1,4 @@
-//! The daemon: one driver a sync, the watch on the configuration, and the HTTP server; each a
+//! The daemon: one sync task a sync, the watch on the configuration, and the HTTP server; each a
 //! task whose end somebody notices.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::election::Election;
 use super::parents::{AllMarks, watch_marks};
 use super::restored::Restored;
-use super::{Apart, Context, Driver, Ending, Front, Publisher};
+use super::{Apart, Context, Ending, HttpServer, Publisher, SyncTask};
 use crate::config::{Config, ConfigError, Loaded, SyncConfig, SyncName, Watch};
 use crate::observe::{Event, Observer};
 use crate::source::remove_unused_clones;
@@ -33,7 +33,7 @@ pub struct Daemon {
     pub events: Publisher,
     /// With the thread on which its connection lives; `None`: there is no election, and this agent leads.
     pub election: Option<(Election, Apart)>,
-    pub front: Front,
+    pub front: HttpServer,
     pub stop: CancellationToken,
 }
 
@@ -56,13 +56,13 @@ pub enum DaemonError {
 
 /// How often the main loop shows that it is alive.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
-/// How long drivers may take to end what is under way when the daemon stops.
+/// How long supervisor may take to end what is under way when the daemon stops.
 const FAREWELL: Duration = Duration::from_secs(25);
 /// How long the Lease may take to be given up; if it takes longer, others wait for its end.
 const RELEASE: Duration = Duration::from_secs(3);
-/// A driver that ended by a defect is started again after this.
+/// A sync task that panicked is started again after this.
 const RESPAWN: Duration = Duration::from_secs(10);
-/// Of drivers that start together, each begins this much later than the one before; the last one not
+/// Of supervisor that start together, each begins this much later than the one before; the last one not
 /// later than the second one.
 const APART: Duration = Duration::from_millis(10);
 const LAST_BEGINS: Duration = Duration::from_secs(5);
@@ -71,19 +71,19 @@ const LAST_BEGINS: Duration = Duration::from_secs(5);
 const STILL_USED: Duration = Duration::from_secs(10);
 const TIDYING: usize = 40;
 
-/// One running driver.
+/// One running sync task.
 struct Running {
     config: Arc<SyncConfig>,
     stop: CancellationToken,
     task: Id,
 }
 
-struct Drivers {
+struct Supervisor {
     context: Context,
     running: BTreeMap<SyncName, Running>,
     tasks: JoinSet<(SyncName, Option<Ending>)>,
-    marks: watch::Sender<Option<AllMarks>>,
-    /// What is to run; a changed sync starts anew when its old driver has ended.
+    requests: watch::Sender<Option<AllMarks>>,
+    /// What is to run; a changed sync starts anew when its old sync task has ended.
     wanted: BTreeMap<SyncName, Arc<SyncConfig>>,
     /// Removes clones that are not used any more.
     tidying: Option<AbortOnDropHandle<()>>,
@@ -101,27 +101,27 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
     let mut events = events.start(&context);
     let mut written = true;
     // The watch on the parents lasts as long as somebody could hear of it: also before the first
-    // driver does, and while there is none.
-    let (marks, _heard) = watch::channel(None);
-    let tell = Arc::clone(&context.tell);
+    // sync task does, and while there is none.
+    let (requests, _heard) = watch::channel(None);
+    let emit = Arc::clone(&context.emit);
     let mut watcher =
-        tokio::spawn(watch_marks(context.cluster.clone(), Arc::clone(&context.namespace), marks.clone(), tell));
-    let tell = Arc::clone(&context.tell);
-    let mut drivers = Drivers {
+        tokio::spawn(watch_marks(context.cluster.clone(), Arc::clone(&context.namespace), requests.clone(), emit));
+    let emit = Arc::clone(&context.emit);
+    let mut supervisor = Supervisor {
         context,
         running: BTreeMap::new(),
         tasks: JoinSet::new(),
-        marks,
+        requests,
         wanted: BTreeMap::new(),
         tidying: None,
     };
-    tell(&Event::ConfigLoaded { syncs: config.syncs.len(), reloaded: false });
-    // It holds the Lease until the last driver has ended.
+    emit(&Event::ConfigLoaded { syncs: config.syncs.len(), reloaded: false });
+    // It holds the Lease until the last sync task has ended.
     let over = CancellationToken::new();
     let (losing, mut losses) = mpsc::channel(1);
-    let mut restored = Restored::of(&drivers.context.cluster);
-    let mut elector = elect(election, &drivers.context, losing, &over);
-    drivers.adopt(&config);
+    let mut restored = Restored::of(&supervisor.context.cluster);
+    let mut elector = elect(election, &supervisor.context, losing, &over);
+    supervisor.adopt(&config);
     observer.board.set_ready(true);
     let mut current = config;
     let mut lost = None;
@@ -132,31 +132,31 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
             _ = heartbeat.tick() => observer.board.beat(),
             Some(changed) = next_config(&mut watch) => match changed {
                 Ok(Loaded { config, .. }) => {
-                    tell(&Event::ConfigLoaded { syncs: config.syncs.len(), reloaded: true });
+                    emit(&Event::ConfigLoaded { syncs: config.syncs.len(), reloaded: true });
                     if let Some(message) = needs_restart(&current, &config) {
-                        tell(&Event::Note { message });
+                        emit(&Event::Note { message });
                     }
-                    drivers.adopt(&config);
+                    supervisor.adopt(&config);
                     current = config;
                 }
-                Err(error) => tell(&Event::ConfigRejected { error: error.to_string() }),
+                Err(error) => emit(&Event::ConfigRejected { error: error.to_string() }),
             },
             Some(begun_anew) = losses.recv() => {
-                drivers.begin_anew().await;
+                supervisor.begin_anew().await;
                 // Who waits for it may have been told to end.
                 let _: Result<(), ()> = oneshot::Sender::send(begun_anew, ());
             }
             went_back = restored.proven() => {
-                tell(&Event::Trouble { message: format!("{went_back}; all syncs begin anew from what is there") });
-                drivers.begin_anew().await;
+                emit(&Event::Trouble { message: format!("{went_back}; all syncs begin anew from what is there") });
+                supervisor.begin_anew().await;
             }
             ended = &mut elector => {
                 lost = Some(format!("the leader election{}", if ended.is_err() { ": by a defect" } else { "" }));
                 break;
             }
-            Some(ended) = drivers.tasks.join_next_with_id() => {
+            Some(ended) = supervisor.tasks.join_next_with_id() => {
                 let task = ended.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
-                drivers.ended(task, &stop);
+                supervisor.ended(task, &stop);
             }
             why = front.ended() => {
                 lost = Some(format!("the HTTP server: {why}"));
@@ -165,7 +165,7 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
             () = events.ended(), if written => {
                 written = false;
                 let message = "the writing of Kubernetes Events ended by a defect; everything else goes on".into();
-                tell(&Event::Trouble { message });
+                emit(&Event::Trouble { message });
             }
             _ = &mut watcher => {
                 lost = Some("the watch on the inventories".into());
@@ -174,16 +174,16 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
         }
     }
     stop.cancel();
-    tell(&Event::Note {
+    emit(&Event::Note {
         message: "stopping: no further object is begun, what is under way is ended and recorded".into(),
     });
-    for running in drivers.running.values() {
+    for running in supervisor.running.values() {
         running.stop.cancel();
     }
-    let all = async { while drivers.tasks.join_next().await.is_some() {} };
+    let all = async { while supervisor.tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(FAREWELL, all).await.is_err() {
         let message = format!("some syncs did not end within {} s and are given up", FAREWELL.as_secs());
-        tell(&Event::Trouble { message });
+        emit(&Event::Trouble { message });
     }
     // Before the Lease is given up, since only a leader writes.
     if written {
@@ -207,7 +207,7 @@ fn elect(
 ) -> JoinHandle<()> {
     let Some((election, thread)) = election else {
         let why = "leads: leader election is turned off".into();
-        (context.tell)(&Event::Leadership { leads: true, holder: None, why });
+        (context.emit)(&Event::Leadership { leads: true, holder: None, why });
         return tokio::spawn(over.clone().cancelled_owned());
     };
     let running = thread.spawn(election.run(context.leadership.clone(), losing, over.clone()));
@@ -222,9 +222,10 @@ fn elect(
     })
 }
 
-/// When each of so many drivers that start together begins.
-fn begins(drivers: usize) -> impl Iterator<Item = Duration> {
-    let step = u32::try_from(drivers).map_or(Duration::ZERO, |drivers| APART.min(LAST_BEGINS / drivers.max(1)));
+/// When each of so many supervisor that start together begins.
+fn begins(supervisor: usize) -> impl Iterator<Item = Duration> {
+    let step =
+        u32::try_from(supervisor).map_or(Duration::ZERO, |supervisor| APART.min(LAST_BEGINS / supervisor.max(1)));
     (0..).map(move |number: u32| {
         // The first one at once: whoever has one sync waits for nothing.
         let jitter = if number == 0 { 0.0 } else { fastrand::f64() };
@@ -261,8 +262,8 @@ fn needs_restart(old: &Config, new: &Config) -> Option<String> {
     (!keys.is_empty()).then(|| format!("the change of {keys} takes effect at the next start"))
 }
 
-impl Drivers {
-    /// Makes the running drivers those of a configuration.
+impl Supervisor {
+    /// Makes the running supervisor those of a configuration.
     fn adopt(&mut self, config: &Config) {
         self.wanted = config.syncs.iter().map(|sync| (sync.name.clone(), Arc::clone(sync))).collect();
         for (name, running) in &self.running {
@@ -283,43 +284,43 @@ impl Drivers {
         }
     }
 
-    /// Starts a driver after a while, which then begins some time later.
+    /// Starts a sync task after a while, which then begins some time later.
     fn start(&mut self, name: &SyncName, after: Duration, begins: Duration) {
         let Some(config) = self.wanted.get(name) else { return };
         let stop = CancellationToken::new();
-        let mut driver = Driver::new(self.context.clone(), Arc::clone(config), stop.clone());
-        driver.marks = Some(self.marks.subscribe());
-        driver.begin_after = begins;
+        let mut sync_task = SyncTask::new(self.context.clone(), Arc::clone(config), stop.clone());
+        sync_task.requests = Some(self.requests.subscribe());
+        sync_task.begin_after = begins;
         let (sync, delayed) = (name.clone(), stop.clone());
         let task = self.tasks.spawn(async move {
             tokio::select! {
                 () = tokio::time::sleep(after) => {}
                 () = delayed.cancelled() => return (sync, None),
             }
-            let ending = driver.run().await;
+            let ending = sync_task.run().await;
             (sync, ending)
         });
         self.running.insert(name.clone(), Running { config: Arc::clone(config), stop, task: task.id() });
     }
 
-    /// Ends all drivers where they are, as a crash would, and starts them again: they have to learn
+    /// Ends all supervisor where they are, as a crash would, and starts them again: they have to learn
     /// everything anew, since what they assume is another's to change from now on.
     async fn begin_anew(&mut self) {
         self.tasks.shutdown().await;
         for name in std::mem::take(&mut self.running).into_keys() {
             self.context.registry.leave(&name);
             if !self.wanted.contains_key(&name) {
-                (self.context.tell)(&Event::SyncForgotten { sync: name.as_str().into() });
+                (self.context.emit)(&Event::SyncForgotten { sync: name.as_str().into() });
             }
         }
         let wanted: Vec<_> = self.wanted.keys().cloned().collect();
         self.start_all(&wanted);
     }
 
-    /// Removes the clones of syncs and repositories that are not configured any more. What a driver of
+    /// Removes the clones of syncs and repositories that are not configured any more. What a sync task of
     /// before still uses is tried again.
     fn tidy(&mut self) {
-        let (data, tell) = (Arc::clone(&self.context.data_dir), Arc::clone(&self.context.tell));
+        let (data, emit) = (Arc::clone(&self.context.data_dir), Arc::clone(&self.context.emit));
         let syncs: Vec<Arc<SyncConfig>> = self.wanted.values().cloned().collect();
         let task = async move {
             for _ in 0..TIDYING {
@@ -328,10 +329,10 @@ impl Drivers {
                 let Ok(tidied) = tokio::task::spawn_blocking(tidy).await else { return };
                 for path in tidied.removed {
                     let message = format!("removed the clone {}, which no sync uses any more", path.display());
-                    tell(&Event::Note { message });
+                    emit(&Event::Note { message });
                 }
                 for error in tidied.failed {
-                    tell(&Event::Trouble { message: format!("a clone that no sync uses any more stays: {error}") });
+                    emit(&Event::Trouble { message: format!("a clone that no sync uses any more stays: {error}") });
                 }
                 if tidied.busy.is_empty() {
                     return;
@@ -343,7 +344,7 @@ impl Drivers {
         self.tidying = Some(AbortOnDropHandle::new(tokio::spawn(task)));
     }
 
-    /// A driver ended: because it was told to, or by a defect.
+    /// A sync task ended: because it was reported to, or by a defect.
     fn ended(&mut self, task: Id, stop: &CancellationToken) {
         let Some(name) = self.running.iter().find(|(_, running)| running.task == task).map(|(name, _)| name.clone())
         else {
@@ -358,12 +359,12 @@ impl Drivers {
         }
         if !self.wanted.contains_key(&name) {
             self.context.registry.leave(&name);
-            (self.context.tell)(&Event::SyncForgotten { sync: name.as_str().into() });
+            (self.context.emit)(&Event::SyncForgotten { sync: name.as_str().into() });
             return;
         }
         if !told {
-            let message = format!("the task of sync {name} ended by a defect and is started again");
-            (self.context.tell)(&Event::Trouble { message });
+            let message = format!("the task of sync {name} panicked; restarting");
+            (self.context.emit)(&Event::Trouble { message });
         }
         self.start(&name, if told { Duration::ZERO } else { RESPAWN }, Duration::ZERO);
     }
@@ -375,11 +376,15 @@ mod tests {
 
     #[test]
     fn one_sync_begins_at_once_and_many_are_spread_over_a_time_that_grows_with_their_number_up_to_a_bound() {
-        for (drivers, all_within) in [(1, Duration::ZERO), (2, APART), (100, APART * 99), (100_000, LAST_BEGINS)] {
-            let begins: Vec<Duration> = begins(drivers).take(drivers).collect();
+        for (supervisor, all_within) in [(1, Duration::ZERO), (2, APART), (100, APART * 99), (100_000, LAST_BEGINS)] {
+            let begins: Vec<Duration> = begins(supervisor).take(supervisor).collect();
             assert_eq!(begins[0], Duration::ZERO);
-            assert!(begins.is_sorted() && begins[drivers - 1] <= all_within, "{drivers}: {:?}", begins[drivers - 1]);
-            assert!(begins[drivers - 1] >= all_within.mul_f64(0.9) || drivers < 100);
+            assert!(
+                begins.is_sorted() && begins[supervisor - 1] <= all_within,
+                "{supervisor}: {:?}",
+                begins[supervisor - 1]
+            );
+            assert!(begins[supervisor - 1] >= all_within.mul_f64(0.9) || supervisor < 100);
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::budget::Panicked;
-use super::effects::{Unobserved, Worker};
+use super::effects::{EffectRunner, Unobserved};
 use crate::cluster::Discovery;
 use crate::object::{Manifest, ObjectId};
 use crate::plan::{Declaration, Reserved, Resolved, resolve};
@@ -20,14 +20,14 @@ pub(super) struct Placed {
     resolved: Arc<Resolved>,
 }
 
-impl Worker {
+impl EffectRunner {
     /// Says what a commit declares that the sync does not enforce yet, since it waits for others: what
     /// it owns stays its own only if it declares that, and those for which it waits may declare it, too.
     pub(super) async fn declare_next(&self, commit: &str) {
         if self.context.registry.knows(&self.config.name, commit) {
             return;
         }
-        // What goes wrong here was told, and is tried again with the next look.
+        // What goes wrong here was reported, and is tried again with the next look.
         let Ok(rendered) = self.render(commit).await else { return };
         let Ok(discovery) = self.discovery_for(&rendered, &[], false).await else { return };
         let configured = self.context.registry.reserved(&self.context.namespace, []);

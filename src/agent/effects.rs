@@ -12,14 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::budget::{Panicked, ReadError};
 use super::declared::Placed;
+use super::error_deduplication::RecentErrors;
 use super::handover::Takeable;
-use super::told::Told;
 use super::{Context, ParentStore, translate};
-use crate::apply::{Job, Patience, prune};
+use crate::apply::{Applier, Patience, prune};
 use crate::cluster::{ApiError, Cluster, Discovery, Live, Wanted};
 use crate::config::SyncConfig;
 use crate::object::{ObjectId, Scope};
-use crate::observe::{Event, LookResult, Work};
+use crate::observe::{Event, PollResult, Work};
 use crate::plan::{AppliedObject, Commit, Inventory, Plan, Problem, PruneResult, SyncStatus};
 use crate::reconcile::{Effect, EffectId, Input, Observation, RenderedCommit, Unrendered};
 use crate::render::{Cache, RenderError, Settings};
@@ -38,7 +38,7 @@ pub(super) enum Unobserved {
 }
 
 /// What carrying out the effects of one sync needs.
-pub(super) struct Worker {
+pub(super) struct EffectRunner {
     pub context: Context,
     pub config: Arc<SyncConfig>,
     pub name: Arc<str>,
@@ -53,8 +53,8 @@ pub(super) struct Worker {
     /// Of what writes and is under way: once cancelled, it begins no further object.
     pub interrupts: std::sync::Mutex<BTreeMap<EffectId, CancellationToken>>,
     pub cache: Mutex<Cache>,
-    /// Which errors were told lately.
-    pub told: Told,
+    /// Which errors were reported lately.
+    pub recent_errors: RecentErrors,
     /// What is known of the server's kinds may be outdated.
     pub rediscover: AtomicBool,
     pub stop: CancellationToken,
@@ -70,7 +70,7 @@ pub(super) struct Worker {
     pub applied_one: mpsc::UnboundedSender<Input>,
 }
 
-impl Worker {
+impl EffectRunner {
     /// Begins to carry out one effect. From here on it can be interrupted, whoever runs first.
     pub fn carry_out(&self, effect: Effect) -> Option<BoxFuture<'_, Option<Input>>> {
         let id = match effect {
@@ -102,9 +102,9 @@ impl Worker {
     /// the agent stops: a server that hangs must not keep it from ending.
     async fn run(&self, effect: Effect, interrupt: &CancellationToken) -> Option<Input> {
         Some(match effect {
-            Effect::Look { id } => {
-                let result = self.unless_stopped(self.look()).await?;
-                Input::Looked { id, result, watched: self.live.as_ref().is_some_and(Live::is_complete) }
+            Effect::Poll { id } => {
+                let result = self.unless_stopped(self.poll()).await?;
+                Input::Polled { id, result, watched: self.live.as_ref().is_some_and(Live::is_complete) }
             }
             Effect::Render { id, commit } => {
                 Input::Rendered { id, result: self.unless_stopped(self.render(&commit)).await? }
@@ -132,9 +132,9 @@ impl Worker {
                 Input::Audited { id, result: self.unless_stopped(self.audit(&desired)).await? }
             }
             Effect::Prune { id, plan } => Input::Pruned { id, outcomes: self.prune(&plan, interrupt).await },
-            Effect::Tell(notice) => {
+            Effect::Emit(notice) => {
                 for event in translate::notice(&self.name, notice) {
-                    (self.context.tell)(&event);
+                    (self.context.emit)(&event);
                 }
                 return None;
             }
@@ -157,23 +157,23 @@ impl Worker {
     }
 
     fn worked(&self, work: Work, since: Instant) {
-        (self.context.tell)(&Event::Worked { sync: Arc::clone(&self.name), work, took: since.elapsed() });
+        (self.context.emit)(&Event::Worked { sync: Arc::clone(&self.name), work, took: since.elapsed() });
     }
 
-    fn looked(&self, result: LookResult, commit: Option<String>, error: Option<&str>) {
+    fn polled(&self, result: PollResult, commit: Option<String>, error: Option<&str>) {
         let error = error.map(ToOwned::to_owned);
-        (self.context.tell)(&Event::Looked { sync: Arc::clone(&self.name), result, commit, error, retry_in: None });
+        (self.context.emit)(&Event::Polled { sync: Arc::clone(&self.name), result, commit, error, retry_in: None });
     }
 
-    async fn look(&self) -> Result<String, String> {
+    async fn poll(&self) -> Result<String, String> {
         let began = Instant::now();
-        let looked = self.git.look().await;
+        let looked = self.git.poll().await;
         self.worked(Work::Look, began);
         match looked {
             Ok(revision) => {
                 let mut known = self.revision.lock().await;
                 if known.as_ref().is_some_and(|known| known.commit == revision.commit) {
-                    self.looked(LookResult::Unchanged, Some(revision.commit.clone()), None);
+                    self.polled(PollResult::Unchanged, Some(revision.commit.clone()), None);
                 }
                 let commit = revision.commit.clone();
                 *known = Some(revision);
@@ -181,7 +181,7 @@ impl Worker {
             }
             Err(error) => {
                 let error = error.to_string();
-                self.looked(LookResult::Failed, None, Some(&error));
+                self.polled(PollResult::Failed, None, Some(&error));
                 Err(error)
             }
         }
@@ -202,11 +202,11 @@ impl Worker {
             revision.ok_or_else(|| Unrendered::Moved("another poll has shown another commit since".into()))?;
         let began = Instant::now();
         let fetched = self.git.fetch(&revision).await.inspect_err(|error| {
-            self.looked(LookResult::Failed, None, Some(&error.to_string()));
+            self.polled(PollResult::Failed, None, Some(&error.to_string()));
         });
         let fetched = fetched.map_err(unrendered)?;
         self.worked(Work::Fetch, began);
-        self.looked(LookResult::Fetched, Some(commit.to_owned()), None);
+        self.polled(PollResult::Fetched, Some(commit.to_owned()), None);
 
         let began = Instant::now();
         let path = &self.config.path;
@@ -298,7 +298,7 @@ impl Worker {
         let fresh = Arc::new(self.cluster.discover().await?);
         *self.discovery.write().await = Arc::clone(&fresh);
         if let Some(watches) = &self.live {
-            watches.poke();
+            watches.retry_now();
         }
         Ok(fresh)
     }
@@ -310,7 +310,7 @@ impl Worker {
         registry.holds(name, holding);
         registry.has_parent(name, &stored.uid);
         for message in stored.trouble {
-            (self.context.tell)(&Event::Trouble { message });
+            (self.context.emit)(&Event::Trouble { message });
         }
         Ok(())
     }
@@ -323,7 +323,7 @@ impl Worker {
             let _ = self.applied_one.send(Input::AppliedOne { id, outcome: outcome.clone() });
         };
         let cluster = self.cluster.repeating_until(interrupt);
-        let job = Job {
+        let applier = Applier {
             cluster: &cluster,
             discovery: &self.discovery,
             set_id: &self.set_id,
@@ -333,7 +333,7 @@ impl Worker {
             stop: interrupt,
             report: &report,
         };
-        let outcomes = job.carry_out(plan).await;
+        let outcomes = applier.carry_out(plan).await;
         // Kinds come and go while the agent runs; an apply that failed may have gone to an old address.
         let failed = outcomes.iter().any(|outcome| !outcome.result.succeeded());
         if failed {
@@ -351,7 +351,7 @@ impl Worker {
     async fn prune(&self, plan: &Plan, interrupt: &CancellationToken) -> Vec<crate::plan::PrunedObject> {
         let began = Instant::now();
         let discovery = Arc::clone(&*self.discovery.read().await);
-        let report = |outcome: &crate::plan::PrunedObject| (self.context.tell)(&translate::pruned(&self.name, outcome));
+        let report = |outcome: &crate::plan::PrunedObject| (self.context.emit)(&translate::pruned(&self.name, outcome));
         let cluster = self.cluster.repeating_until(interrupt);
         // The watches hear of the end of what others wait for.
         let patience = match self.live {

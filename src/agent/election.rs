@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::Sink;
+use super::EventSink;
 use crate::cluster::{
     ApiError, Candidate, Cluster, Instants, LEASE, LEASE_NAME, Leadership, RENEW_WITHIN, RETRY, Record, Step,
 };
@@ -21,11 +21,11 @@ pub struct Election {
     cluster: Cluster,
     namespace: Arc<str>,
     me: Arc<str>,
-    tell: Sink,
+    emit: EventSink,
     candidate: Candidate,
     started: Instant,
-    /// The last that was told of others, so that it is told once.
-    told: Option<String>,
+    /// The last that was told of others, so that it is reported once.
+    reported: Option<String>,
 }
 
 /// Another one that holds the Lease.
@@ -48,10 +48,10 @@ pub enum Tenure {
 
 impl Election {
     #[must_use]
-    pub fn new(cluster: Cluster, namespace: Arc<str>, tell: Sink) -> Self {
+    pub fn new(cluster: Cluster, namespace: Arc<str>, emit: EventSink) -> Self {
         let me = identity();
         let candidate = Candidate::new(Arc::clone(&me), LEASE);
-        Self { cluster, namespace, me, tell, candidate, started: Instant::now(), told: None }
+        Self { cluster, namespace, me, emit, candidate, started: Instant::now(), reported: None }
     }
 
     /// Wins, keeps and loses the Lease until `over`, and gives it up then. After a loss it stands
@@ -68,7 +68,7 @@ impl Election {
                 () = over.cancelled() => return,
             }
             let why = format!("leads: holds the Lease {} as {}", self.lease(), self.me);
-            (self.tell)(&Event::Leadership { leads: true, holder: Some(Arc::clone(&self.me)), why });
+            (self.emit)(&Event::Leadership { leads: true, holder: Some(Arc::clone(&self.me)), why });
             let lost = tokio::select! {
                 lost = self.keep(&leadership) => lost,
                 () = over.cancelled() => return self.release(&leadership).await,
@@ -76,7 +76,7 @@ impl Election {
             leadership.give_up();
             let holder = self.other();
             let why = format!("leads no more, and stands by: {lost}");
-            (self.tell)(&Event::Leadership { leads: false, holder, why });
+            (self.emit)(&Event::Leadership { leads: false, holder, why });
             let (done, begun_anew) = oneshot::channel();
             let settled = async { losses.send(done).await.is_ok() && begun_anew.await.is_ok() };
             tokio::select! {
@@ -105,7 +105,7 @@ impl Election {
                     if first.is_none() {
                         let message =
                             format!("{holder} holds the Lease {}; waits to see whether it is alive", self.lease());
-                        (self.tell)(&Event::Note { message });
+                        (self.emit)(&Event::Note { message });
                     }
                     first.get_or_insert(record);
                 }
@@ -123,7 +123,7 @@ impl Election {
             lost = self.keep(&leadership) => {
                 leadership.give_up();
                 let message = format!("writes nothing any more: {lost}");
-                (self.tell)(&Event::Trouble { message });
+                (self.emit)(&Event::Trouble { message });
             }
             () = over.cancelled() => self.release(&leadership).await,
         }
@@ -134,13 +134,13 @@ impl Election {
         loop {
             match self.attempt(leadership).await {
                 Ok(Step::Take(_)) => {
-                    self.told = None;
+                    self.reported = None;
                     return;
                 }
                 Ok(Step::Wait { holder, .. }) => {
                     let why = format!("stands by: {holder} holds the Lease {}", self.lease());
                     if self.is_new(&why) {
-                        (self.tell)(&Event::Leadership { leads: false, holder: Some(holder), why });
+                        (self.emit)(&Event::Leadership { leads: false, holder: Some(holder), why });
                     }
                 }
                 // Somebody was faster: the next look tells who.
@@ -149,8 +149,8 @@ impl Election {
                     let message = self.explain(&error);
                     if self.is_new(&message) {
                         let why = format!("does not lead: {message}");
-                        (self.tell)(&Event::Leadership { leads: false, holder: self.other(), why });
-                        (self.tell)(&Event::Trouble { message });
+                        (self.emit)(&Event::Leadership { leads: false, holder: self.other(), why });
+                        (self.emit)(&Event::Trouble { message });
                     }
                 }
             }
@@ -198,14 +198,14 @@ impl Election {
                 Ok(()) => {
                     if error.take().is_some() {
                         let message = format!("renewed the Lease {} again", self.lease());
-                        (self.tell)(&Event::Note { message });
+                        (self.emit)(&Event::Note { message });
                     }
                 }
                 Err(Failed::Taken(holder)) => return format!("{holder} holds the Lease {}", self.lease()),
                 Err(Failed::Request(failure)) => {
                     let message = self.explain(&failure);
                     if error.as_ref() != Some(&message) {
-                        (self.tell)(&Event::Trouble { message: format!("{message}; still leads for a few seconds") });
+                        (self.emit)(&Event::Trouble { message: format!("{message}; still leads for a few seconds") });
                     }
                     error = Some(message);
                 }
@@ -244,7 +244,7 @@ impl Election {
                 format!("could not give up the Lease {}, which ends in {} s: {error}", self.lease(), LEASE.as_secs())
             }
         };
-        (self.tell)(&Event::Note { message });
+        (self.emit)(&Event::Note { message });
     }
 
     fn lease(&self) -> String {
@@ -258,8 +258,8 @@ impl Election {
     }
 
     fn is_new(&mut self, message: &str) -> bool {
-        let new = self.told.as_deref() != Some(message);
-        self.told = Some(message.to_owned());
+        let new = self.reported.as_deref() != Some(message);
+        self.reported = Some(message.to_owned());
         new
     }
 

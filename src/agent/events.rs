@@ -62,7 +62,7 @@ impl Shared {
     }
 }
 
-/// Where Events are told. Cheap to clone.
+/// Where Events are reported. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Events {
     queue: mpsc::Sender<KubeEvent>,
@@ -84,7 +84,7 @@ pub struct Publishing {
 }
 
 impl Events {
-    /// Both ends of the queue. What is told is kept in it until the publisher starts.
+    /// Both ends of the queue. What is reported is kept in it until the publisher starts.
     #[must_use]
     pub fn new() -> (Self, Publisher) {
         let (sender, receiver) = mpsc::channel(QUEUE);

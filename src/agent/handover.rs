@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 
 use super::budget::ReadError;
-use super::effects::Worker;
+use super::effects::EffectRunner;
 use super::parents::parent_names;
 use crate::apply::{Parent, applyset_id};
 use crate::cluster::{ApiError, Cluster, Discovery};
@@ -32,7 +32,7 @@ const REMEMBERED: Duration = Duration::from_mins(10);
 /// Orphans that other syncs may take over, by the time at which the API server said so.
 pub type Takeable = BTreeMap<(Arc<str>, ObjectId), Instant>;
 
-impl Worker {
+impl EffectRunner {
     /// What the other syncs have to say about what this one declares and what it has.
     pub(super) async fn others(
         &self,

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::effects::Worker;
+use super::effects::EffectRunner;
 use super::translate;
-use crate::apply::{Job, body};
+use crate::apply::{Applier, body};
 use crate::cluster::{DryRun, Resource, reduce};
 use crate::object::{Observed, additions, blame, names};
 use crate::plan::{AppliedObject, ApplyResult, Desired, Obstacle, Plan, Problem, Step};
 use crate::reconcile::{Audited, Examined};
 
-impl Worker {
+impl EffectRunner {
     /// Reads a drifted object, and finds out from its `managedFields` who changed what.
     pub(super) async fn examine(&self, desired: &Desired) -> Result<Examined, String> {
         let id = &desired.manifest.id;
@@ -39,14 +39,14 @@ impl Worker {
     }
 
     /// Applies one object, as a commit would. What it depends on was healthy when it was applied first, so
-    /// it waits only for that to be back, which the lane sees to. Skipped without a problem: it was
+    /// it waits only for that to be back, which the heal queue sees to. Skipped without a problem: it was
     /// interrupted before it began.
     pub(super) async fn heal(&self, step: Step, interrupt: &CancellationToken) -> AppliedObject {
         let id = step.id.clone();
         let plan = Plan { steps: vec![step], ..Plan::default() };
         let report = |outcome: &AppliedObject| self.applied(outcome);
         let cluster = self.cluster.repeating_until(interrupt);
-        let job = Job {
+        let applier = Applier {
             cluster: &cluster,
             discovery: &self.discovery,
             set_id: &self.set_id,
@@ -56,7 +56,7 @@ impl Worker {
             stop: interrupt,
             report: &report,
         };
-        let outcome = job.carry_out(&plan).await.pop();
+        let outcome = applier.carry_out(&plan).await.pop();
         let Some(outcome) = outcome else {
             let nothing =
                 || Problem { object: Some(id.clone()), ..Problem::general("nothing was declared to be applied") };
@@ -104,8 +104,9 @@ impl Worker {
         if let (Some(watches), Some(live)) = (&self.live, &outcome.live) {
             watches.note(live);
         }
-        let again = outcome.problem.as_ref().is_some_and(|problem| self.told.again(&outcome.id, &problem.message));
-        (self.context.tell)(&translate::applied(&self.name, outcome, again));
+        let again =
+            outcome.problem.as_ref().is_some_and(|problem| self.recent_errors.again(&outcome.id, &problem.message));
+        (self.context.emit)(&translate::applied(&self.name, outcome, again));
     }
 
     async fn resource(&self, desired: &Desired) -> Option<Resource> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, Driver, Ending};
+use super::{Context, Ending, SyncTask};
 use crate::config::{Config, SyncName};
 use crate::observe::SyncResult;
 use crate::plan::Phase;
@@ -25,11 +25,11 @@ pub async fn once(context: &Context, config: &Config, options: &Once) -> BTreeMa
     for sync in &config.syncs {
         let stop = options.stop.child_token();
         stops.insert(sync.name.clone(), stop.clone());
-        let mut driver = Driver::new(context.clone(), sync.clone(), stop);
-        driver.allow_prune = options.allow_prune;
-        driver.once = true;
+        let mut sync_task = SyncTask::new(context.clone(), sync.clone(), stop);
+        sync_task.allow_prune = options.allow_prune;
+        sync_task.once = true;
         let name = sync.name.clone();
-        let task = tasks.spawn(async move { driver.run().await });
+        let task = tasks.spawn(async move { sync_task.run().await });
         names.insert(task.id(), name);
     }
     let mut endings = BTreeMap::new();

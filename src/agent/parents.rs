@@ -12,13 +12,13 @@ use kube::runtime::watcher::{self, Event as WatchEvent};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::Sink;
+use super::EventSink;
 use crate::apply::Parent;
 use crate::cluster::{ApiError, Cluster, Resource, version_of};
 use crate::config::SyncName;
 use crate::object::{GroupKind, ObjectId, names};
 use crate::observe::Event;
-use crate::reconcile::Marks;
+use crate::reconcile::UserRequests;
 
 /// Where parents are: the resource of `ConfigMap`s.
 #[must_use]
@@ -55,7 +55,7 @@ pub async fn read_parents(cluster: &Cluster, namespace: &str) -> Result<Vec<Resu
 }
 
 /// Like [`read_parents`], for those who want to know which objects there are and not what was
-/// recorded of them: of an inventory that has pieces, nothing is.
+/// recorded of them: of an inventory that has shards, nothing is.
 ///
 /// # Errors
 /// They cannot be listed.
@@ -85,14 +85,14 @@ async fn read_config_map(cluster: &Cluster, namespace: &str, name: &str) -> Resu
     live.map_err(|error| format!("cannot read the inventory in {id}: {error}"))
 }
 
-/// Reads the pieces of a live parent, if it has any. `None`: it was deleted meanwhile.
+/// Reads the shards of a live parent, if it has any. `None`: it was deleted meanwhile.
 async fn with_pieces(cluster: &Cluster, namespace: &str, mut live: Value) -> Result<Option<Parent>, String> {
     for _ in 1..READS {
         let (parent, complete) = assemble(cluster, namespace, &live).await?;
         if complete {
             return Ok(Some(parent));
         }
-        // Either a piece is lost, or the agent has replaced it and the parent since that was read.
+        // Either a shard is lost, or the agent has replaced it and the parent since that was read.
         match read_config_map(cluster, namespace, &Parent::name(&parent.sync)).await? {
             Some(again) if again["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"] => {
                 return Ok(Some(parent));
@@ -104,20 +104,20 @@ async fn with_pieces(cluster: &Cluster, namespace: &str, mut live: Value) -> Res
     Ok(Some(assemble(cluster, namespace, &live).await?.0))
 }
 
-/// The parent, and whether all pieces that it names are there.
+/// The parent, and whether all shards that it names are there.
 async fn assemble(cluster: &Cluster, namespace: &str, live: &Value) -> Result<(Parent, bool), String> {
-    let names = Parent::pieces(live);
+    let names = Parent::shards(live);
     let reads = names.iter().map(|name| read_config_map(cluster, namespace, name));
-    let pieces: Vec<Value> = futures::future::try_join_all(reads).await?.into_iter().flatten().collect();
-    let parent = Parent::from_live(live, &pieces).map_err(|error| error.to_string())?;
-    Ok((parent, pieces.len() == names.len()))
+    let shards: Vec<Value> = futures::future::try_join_all(reads).await?.into_iter().flatten().collect();
+    let parent = Parent::from_live(live, &shards).map_err(|error| error.to_string())?;
+    Ok((parent, shards.len() == names.len()))
 }
 
 /// What people asked for by annotating a parent, as of one of its resource versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Annotated {
     pub version: String,
-    pub marks: Marks,
+    pub requests: UserRequests,
 }
 
 /// By the name of the parent; parents that do not exist are not in it.
@@ -128,8 +128,8 @@ pub(super) type AllMarks = Arc<BTreeMap<String, Annotated>>;
 pub(super) async fn watch_marks(
     cluster: Cluster,
     namespace: Arc<str>,
-    marks: watch::Sender<Option<AllMarks>>,
-    tell: Sink,
+    requests: watch::Sender<Option<AllMarks>>,
+    emit: EventSink,
 ) {
     let api: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(cluster.client(), &namespace);
     let selected = watcher::Config::default().labels(names::SYNC_LABEL);
@@ -141,7 +141,7 @@ pub(super) async fn watch_marks(
     loop {
         let event = tokio::select! {
             event = events.next() => event,
-            () = marks.closed() => return,
+            () = requests.closed() => return,
             // It goes on from a version that may be of the future by now, where it would hear nothing.
             Ok(()) = suspicions.changed() => {
                 events = begun();
@@ -153,7 +153,7 @@ pub(super) async fn watch_marks(
                 let Some(next) = known.hear(event) else { continue };
                 troubled = false;
                 let next = Arc::new(next.clone());
-                marks.send_if_modified(|told| {
+                requests.send_if_modified(|told| {
                     let changed = told.as_ref() != Some(&next);
                     *told = Some(next);
                     changed
@@ -164,7 +164,7 @@ pub(super) async fn watch_marks(
                     let message = format!(
                         "cannot watch the inventories in namespace {namespace}, so approve, sync, suspend and resume are not heard: {error}"
                     );
-                    tell(&Event::Trouble { message });
+                    emit(&Event::Trouble { message });
                 }
             }
             // The stream restarts by itself and never ends; should it, this keeps the task from spinning.
@@ -209,11 +209,14 @@ fn name_of(parent: &PartialObjectMeta<ConfigMap>) -> String {
 
 fn annotated(parent: &PartialObjectMeta<ConfigMap>) -> Annotated {
     let annotation = |name: &str| parent.metadata.annotations.as_ref()?.get(name).cloned();
-    Annotated { version: parent.metadata.resource_version.clone().unwrap_or_default(), marks: marks_in(annotation) }
+    Annotated {
+        version: parent.metadata.resource_version.clone().unwrap_or_default(),
+        requests: requests_in(annotation),
+    }
 }
 
-fn marks_in(annotation: impl Fn(&str) -> Option<String>) -> Marks {
-    Marks {
+fn requests_in(annotation: impl Fn(&str) -> Option<String>) -> UserRequests {
+    UserRequests {
         approved: annotation(names::APPROVE),
         sync_requested: annotation(names::SYNC_REQUESTED),
         suspended: annotation(names::SUSPEND).as_deref() == Some("true"),
@@ -233,7 +236,7 @@ pub(super) async fn read_annotated(
     let live = cluster.read_own(&parent_id(namespace, sync), &config_maps()).await?;
     Ok(live.map(|live| Annotated {
         version: version_of(&live).unwrap_or_default().into(),
-        marks: marks_in(|name| annotation(&live, name)),
+        requests: requests_in(|name| annotation(&live, name)),
     }))
 }
 
@@ -243,8 +246,8 @@ pub(super) fn parent_id(namespace: &str, sync: &SyncName) -> ObjectId {
 }
 
 /// What a parent, read whole, says that people asked for.
-pub(super) fn marks(parent: &Parent) -> Marks {
-    Marks {
+pub(super) fn requests(parent: &Parent) -> UserRequests {
+    UserRequests {
         approved: parent.approved.clone(),
         sync_requested: parent.sync_requested.clone(),
         suspended: parent.suspended,
@@ -266,18 +269,19 @@ mod tests {
     #[test]
     fn a_list_counts_when_it_is_complete() {
         let mut known = Known::default();
-        let names =
-            |known: Option<&BTreeMap<String, Annotated>>| known.map(|marks| marks.keys().cloned().collect::<Vec<_>>());
+        let names = |known: Option<&BTreeMap<String, Annotated>>| {
+            known.map(|requests| requests.keys().cloned().collect::<Vec<_>>())
+        };
         assert_eq!(names(known.hear(WatchEvent::Init)), None);
         assert_eq!(names(known.hear(WatchEvent::InitApply(parent("a", true)))), None);
         assert_eq!(names(known.hear(WatchEvent::InitApply(parent("b", true)))), None);
         assert_eq!(names(known.hear(WatchEvent::InitDone)), Some(vec!["a".into(), "b".into()]));
-        assert!(known.current["a"].marks.suspended);
+        assert!(known.current["a"].requests.suspended);
         // A second list that is cut off takes nothing away.
         assert_eq!(names(known.hear(WatchEvent::Init)), None);
         assert_eq!(names(known.hear(WatchEvent::InitApply(parent("b", true)))), None);
         assert_eq!(names(known.hear(WatchEvent::Apply(parent("b", false)))), Some(vec!["a".into(), "b".into()]));
-        assert!(known.current["a"].marks.suspended && !known.current["b"].marks.suspended);
+        assert!(known.current["a"].requests.suspended && !known.current["b"].requests.suspended);
         assert_eq!(names(known.hear(WatchEvent::Delete(parent("a", true)))), Some(vec!["b".into()]));
     }
 }

@@ -1,9 +1,9 @@
 //! Storing the inventory of one sync: its parent and, where that has no room for all of it, the
-//! pieces around it.
+//! shards around it.
 //!
 //! The order is what keeps the stored inventory right when the agent dies between two writes:
-//! first the pieces, which nobody refers to yet; then the parent, which switches from the old
-//! inventory to the new one at once; last the deletion of pieces that nobody refers to any more.
+//! first the shards, which nobody refers to yet; then the parent, which switches from the old
+//! inventory to the new one at once; last the deletion of shards that nobody refers to any more.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::config_maps;
-use crate::apply::{Parent, Piece, Stored};
+use crate::apply::{Parent, Shard, Stored};
 use crate::cluster::{Applied, Cluster, DryRun, version_of};
 use crate::config::SyncName;
 use crate::object::version::is_older;
@@ -37,7 +37,7 @@ pub struct ParentStore {
 pub struct ParentWritten {
     /// Of the parent.
     pub uid: String,
-    /// For people: pieces that could not be deleted. They do no harm but take room, and the next
+    /// For people: shards that could not be deleted. They do no harm but take room, and the next
     /// write tries again.
     pub trouble: Vec<String>,
 }
@@ -46,8 +46,8 @@ pub struct ParentWritten {
 struct Known {
     /// UID of the parent.
     parent: Option<String>,
-    /// Names and UIDs of the pieces that exist. Those of the last inventory have the parent as owner.
-    pieces: BTreeMap<String, String>,
+    /// Names and UIDs of the shards that exist. Those of the last inventory have the parent as owner.
+    shards: BTreeMap<String, String>,
 }
 
 impl ParentStore {
@@ -65,7 +65,7 @@ impl ParentStore {
     }
 
     /// Stores inventory and status. One request (and a LIST at the first time), unless the inventory
-    /// needs pieces or needed some before; of those, only the changed ones are written.
+    /// needs shards or needed some before; of those, only the changed ones are written.
     ///
     /// # Errors
     /// The inventory is not stored, or not known to be; the text is for people.
@@ -83,27 +83,27 @@ impl ParentStore {
             Some(known) => known,
             None => self.ask(&stored).await?,
         };
-        self.write_pieces(&stored.pieces, &mut known).await?;
+        self.write_pieces(&stored.shards, &mut known).await?;
         let uid = self.apply_parent(&stored.parent).await?.live.uid.to_string();
         if known.parent.as_ref() != Some(&uid) {
-            // Only now has the parent its UID, or somebody deleted the old one, and its pieces with it.
+            // Only now has the parent its UID, or somebody deleted the old one, and its shards with it.
             known.parent = Some(uid.clone());
-            known.pieces.retain(|name, _| !stored.pieces.iter().any(|piece| piece.name == *name));
-            self.write_pieces(&stored.pieces, &mut known).await?;
+            known.shards.retain(|name, _| !stored.shards.iter().any(|shard| shard.name == *name));
+            self.write_pieces(&stored.shards, &mut known).await?;
         }
-        let trouble = self.delete_others(&stored.pieces, &mut known).await;
+        let trouble = self.delete_others(&stored.shards, &mut known).await;
         *slot = Some(known);
         Ok(ParentWritten { uid, trouble })
     }
 
-    /// What exists. Pieces are told from other `ConfigMap`s by label and name, and those that are
+    /// What exists. Shards are told from other `ConfigMap`s by label and name, and those that are
     /// not what they should be (edited, or of another parent) count as not written.
     async fn ask(&self, stored: &Stored) -> Result<Known, String> {
         let label = format!("{}={}", names::OBSERVED_OF, self.sync);
         let live = self.cluster.list_whole(&config_maps(), Some(&self.namespace), &label).await;
         let live = live.map_err(|error| format!("cannot list the ConfigMaps with the label {label}: {error}"))?;
         let mut known = Known::default();
-        if !stored.pieces.is_empty() {
+        if !stored.shards.is_empty() {
             let id = self.id(&Parent::name(&self.sync));
             let parent = self.cluster.look_at(&id, &config_maps()).await.map_err(|error| format!("{id}: {error}"))?;
             known.parent = parent.map(|parent| parent.uid.to_string());
@@ -111,38 +111,38 @@ impl ParentStore {
         for object in &live {
             let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
             let name = text("name");
-            let wanted = stored.pieces.iter().find(|piece| piece.name == name);
-            let good = wanted.is_none_or(|piece| piece.is(object, known.parent.as_deref()));
-            if good && Piece::is_name_of(&self.sync, name) {
-                known.pieces.insert(name.into(), text("uid").into());
+            let wanted = stored.shards.iter().find(|shard| shard.name == name);
+            let good = wanted.is_none_or(|shard| shard.is(object, known.parent.as_deref()));
+            if good && Shard::is_name_of(&self.sync, name) {
+                known.shards.insert(name.into(), text("uid").into());
             }
         }
         Ok(known)
     }
 
-    async fn write_pieces(&self, pieces: &[Piece], known: &mut Known) -> Result<(), String> {
-        for piece in pieces {
-            if !known.pieces.contains_key(&piece.name) {
-                let object = piece.to_apply(known.parent.as_deref());
-                let applied = self.apply(&piece.name, &object).await?;
-                known.pieces.insert(piece.name.clone(), applied.live.uid.to_string());
+    async fn write_pieces(&self, shards: &[Shard], known: &mut Known) -> Result<(), String> {
+        for shard in shards {
+            if !known.shards.contains_key(&shard.name) {
+                let object = shard.to_apply(known.parent.as_deref());
+                let applied = self.apply(&shard.name, &object).await?;
+                known.shards.insert(shard.name.clone(), applied.live.uid.to_string());
             }
         }
         Ok(())
     }
 
-    async fn delete_others(&self, pieces: &[Piece], known: &mut Known) -> Vec<String> {
-        let others = known.pieces.extract_if(.., |name, _| !pieces.iter().any(|piece| piece.name == *name));
+    async fn delete_others(&self, shards: &[Shard], known: &mut Known) -> Vec<String> {
+        let others = known.shards.extract_if(.., |name, _| !shards.iter().any(|shard| shard.name == *name));
         let others: Vec<(String, String)> = others.collect();
         let mut trouble = Vec::new();
         for (name, uid) in others {
             let id = self.id(&name);
             if let Err(error) = self.cluster.delete(&id, &config_maps(), &uid).await {
                 trouble.push(format!(
-                    "cannot delete {id}, a piece of an inventory that sync {} no longer has (`driftless check` tells whether the permission is missing): {error}",
+                    "cannot delete {id}, a shard of an inventory that sync {} no longer has (`driftless check` tells whether the permission is missing): {error}",
                     self.sync
                 ));
-                known.pieces.insert(name, uid);
+                known.shards.insert(name, uid);
             }
         }
         trouble

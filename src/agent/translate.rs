@@ -44,7 +44,7 @@ pub(super) fn notice(sync: &Arc<str>, notice: Notice) -> Vec<Event> {
             vec![Event::SyncStarted { sync, commit }]
         }
         // The effect itself tells of the look, with the same words.
-        Notice::LookFailed { .. } => Vec::new(),
+        Notice::PollFailed { .. } => Vec::new(),
         Notice::Planned { plan } => vec![Event::Planned {
             sync,
             create: plan.count(Verb::Create),

@@ -129,7 +129,7 @@ impl fmt::Display for ApplyError {
 mod tests {
     use super::*;
 
-    /// What is told when the server refuses to change a field.
+    /// What is reported when the server refuses to change a field.
     fn immutable(field: &str, against: Option<NotReplaced>) -> String {
         let error = ApiError::Refused {
             code: 422,

@@ -12,27 +12,13 @@ use crate::cluster::{Applied, Cluster, DryRun, Resource};
 use crate::object::{Entry, FieldPath, entries, names, only};
 use crate::plan::Desired;
 
-use super::body;
 use super::error::ApplyError;
+use super::payload::body;
 
 /// How often to begin anew when somebody writes in between.
 const ATTEMPTS: usize = 8;
 /// The creation, one of list items that came in between, and the apply without the fields.
 const ROUNDS: usize = 3;
-
-/// The fields of an object that are not applied now: all that are to be ignored, save those of list
-/// items that the live object has yet to get.
-pub(super) fn ignored<'a>(desired: &'a Desired, live: &Value) -> impl Iterator<Item = &'a FieldPath> {
-    let paths = desired.manifest.directives.ignore_fields.iter();
-    paths.filter(|path| path.item().is_none_or(|item| item.get(live).is_some()))
-}
-
-/// Takes the fields that are left to others out of a state of the live object that is to be compared.
-pub fn without_ignored(desired: &Desired, live: Option<&Value>, state: &mut Value) {
-    for path in live.into_iter().flat_map(|live| ignored(desired, live)) {
-        path.remove(state);
-    }
-}
 
 /// What to ask about in a dry-run. Where a field has yet to be handed over, leaving it out would
 /// remove it, so it is asked about with the value of git.

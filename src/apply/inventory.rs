@@ -2,13 +2,13 @@
 //! nothing here sends a request.
 
 mod parent;
-mod pieces;
 mod rows;
+mod shards;
 mod status;
 mod text;
 
 pub use parent::{Parent, ParentError, TooLarge};
-pub use pieces::{Piece, Stored};
+pub use shards::{Shard, Stored};
 
 #[cfg(test)]
 mod tests;

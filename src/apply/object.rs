@@ -1,37 +1,15 @@
 //! Applying one object: what is sent, and what becomes of a refusal.
 
-use serde_json::{Value, json};
-
 use crate::cluster::{ApiError, Cluster, Resource};
 use crate::config::PrunePolicy;
-use crate::object::{FieldChange, Observed, names};
+use crate::object::{FieldChange, Observed};
 use crate::plan::{ApplyResult, Desired, Replaceable, Step, Verb, may_replace};
 
-use super::Job;
+use super::Applier;
 use super::error::ApplyError;
-use super::ignored::ignored;
 use super::owners::{may_yet_be_applied, write};
 use super::replace::{prove, replace, takes_claims};
 use super::shown::shown;
-
-/// What is sent for an object: the manifest with our label and digest, and where it exists,
-/// without the fields that are left to others.
-#[must_use]
-pub fn body(desired: &Desired, set_id: &str, live: Option<&Value>) -> Value {
-    let mut object = desired.manifest.to_value();
-    for path in live.into_iter().flat_map(|live| ignored(desired, live)) {
-        path.remove(&mut object);
-    }
-    for (map, key, value) in
-        [("labels", names::PART_OF, set_id.to_owned()), ("annotations", names::DIGEST, desired.digest.to_string())]
-    {
-        if !object["metadata"][map].is_object() {
-            object["metadata"][map] = json!({});
-        }
-        object["metadata"][map][key] = value.into();
-    }
-    object
-}
 
 /// One object that was applied.
 pub(super) struct Written {
@@ -44,12 +22,12 @@ pub(super) struct Written {
 
 /// Applies one object.
 pub(super) async fn apply_one(
-    job: &Job<'_>,
+    applier: &Applier<'_>,
     step: &Step,
     desired: &Desired,
     resource: &Resource,
 ) -> Result<Written, ApplyError> {
-    let Job { cluster, set_id, drift, stop, .. } = *job;
+    let Applier { cluster, set_id, drift, stop, .. } = *applier;
     if step.verb == Verb::Replace {
         let replaced = replace(cluster, step, desired, resource, set_id, stop).await;
         let (result, live) = replaced.map_err(|error| match error {
@@ -60,7 +38,7 @@ pub(super) async fn apply_one(
     }
     let refusal = |error| refusal(cluster, step, desired, resource, set_id, error);
     match write(cluster, step, desired, resource, set_id, drift).await {
-        Ok((applied, removed)) => Ok(Written { result: compare(step, &applied.live), live: applied.live, removed }),
+        Ok((written, removed)) => Ok(Written { result: compare(step, &written.live), live: written.live, removed }),
         Err(ApplyError::Api(error)) => Err(refusal(error).await),
         Err(ApplyError::CoOwned { cause, error }) => {
             let cause = match *cause {
@@ -127,43 +105,5 @@ pub async fn explain(
     match refusal(cluster, step, desired, resource, set_id, error).await {
         ApplyError::Replaceable(proof) => Ok(Some(proof)),
         other => Err(other.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::object::{Digest, Manifest, Origin};
-
-    fn desired(value: Value) -> Desired {
-        let manifest = Manifest::from_value(value, Origin { file: "a.yaml".into(), line: 1 }).unwrap();
-        Desired { digest: Digest::of(&manifest.canonical), manifest: Arc::new(manifest) }
-    }
-
-    #[test]
-    fn what_is_sent_carries_label_and_digest() {
-        let wanted =
-            desired(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "labels": {"a": "b"}}}));
-        let object = body(&wanted, "applyset-x-v1", None);
-        assert_eq!(object["metadata"]["labels"], json!({"a": "b", names::PART_OF: "applyset-x-v1"}));
-        assert_eq!(object["metadata"]["annotations"][names::DIGEST], wanted.digest.to_string());
-    }
-
-    #[test]
-    fn what_is_left_to_others_is_sent_only_where_it_is_not_there_yet() {
-        let paths = "spec.replicas,spec.template.spec.containers[name=web].image";
-        let wanted = desired(json!({"apiVersion": "apps/v1", "kind": "Deployment",
-            "metadata": {"name": "d", "annotations": {names::IGNORE_FIELDS: paths}},
-            "spec": {"replicas": 2, "template": {"spec": {"containers": [{"name": "web", "image": "i", "tty": true}]}}}}));
-        let spec = |live: Option<&Value>| body(&wanted, "set", live)["spec"].clone();
-        let whole = wanted.manifest.to_value()["spec"].clone();
-        assert_eq!(spec(None), whole);
-        let live = json!({"spec": {"template": {"spec": {"containers": [{"name": "web"}]}}}});
-        let rest = json!({"template": {"spec": {"containers": [{"name": "web", "tty": true}]}}});
-        assert_eq!(spec(Some(&live)), rest);
-        let without_item = json!({"spec": {"template": {"spec": {"containers": [{"name": "other"}]}}}});
-        assert_eq!(spec(Some(&without_item)), json!({"template": whole["template"]}));
     }
 }

@@ -8,14 +8,14 @@ use crate::cluster::{ApiError, DryRun, Resource};
 use crate::object::ObjectId;
 use crate::plan::{AppliedObject, Desired, Obstacle, Plan, Reason, Step, Verb, brought_along, never_changes};
 
-use super::carry_out::{AT_ONCE, Job, refused_by, skipped};
+use super::applier::{AT_ONCE, Applier, refused_by, skipped};
 use super::error::ApplyError;
 use super::ignored::trial;
 use super::object::refusal;
 use super::owners::may_yet_be_applied;
 use super::replace::prove;
 
-impl Job<'_> {
+impl Applier<'_> {
     /// Asks about one object; the answer is why it would not be applied.
     async fn ask<'p>(
         &self,
@@ -69,8 +69,8 @@ impl Job<'_> {
         for step in &applies {
             let Some(desired) = &step.desired else { continue };
             let resource = self.resource_of(&step.id, Some(&desired.manifest.version)).await;
-            let homeless = step.id.namespace.as_deref().is_some_and(|name| created(("", "Namespace"), name));
-            if let Some(resource) = resource.filter(|_| !homeless) {
+            let lacks_namespace = step.id.namespace.as_deref().is_some_and(|name| created(("", "Namespace"), name));
+            if let Some(resource) = resource.filter(|_| !lacks_namespace) {
                 asked.push(self.ask(step, desired, resource, plan));
             }
         }

@@ -12,7 +12,7 @@ use crate::cluster::{ApiError, Discovery, Resource, reduce};
 use crate::object::{GroupKind, Health, HealthStatus, ObjectId, Observed};
 use crate::plan::{Stage, Step};
 
-use super::carry_out::Job;
+use super::applier::Applier;
 
 /// Objects that are looked at at once.
 const AT_ONCE: usize = 16;
@@ -31,7 +31,7 @@ const PAUSE_EACH: Duration = Duration::from_millis(20);
 
 /// The looks at what one apply waits for.
 pub(super) struct Looks<'a> {
-    job: &'a Job<'a>,
+    applier: &'a Applier<'a>,
     /// The API server cannot be reached, so there is nothing to wait for.
     unreachable: &'a AtomicBool,
     permits: Semaphore,
@@ -62,9 +62,9 @@ pub(super) struct Looked<'p> {
 }
 
 impl<'a> Looks<'a> {
-    pub fn new(job: &'a Job<'a>, unreachable: &'a AtomicBool) -> Self {
+    pub fn new(applier: &'a Applier<'a>, unreachable: &'a AtomicBool) -> Self {
         Self {
-            job,
+            applier,
             unreachable,
             permits: Semaphore::new(AT_ONCE),
             discovered: Mutex::new(None),
@@ -75,7 +75,7 @@ impl<'a> Looks<'a> {
     pub fn begin<'p>(&self, step: &'p Step) -> Wait<'p> {
         let since = Instant::now();
         let is_foundation = Stage::of(&step.id.gk) == Stage::Foundations;
-        let patience = if is_foundation { FOUNDATIONS } else { self.job.timeout };
+        let patience = if is_foundation { FOUNDATIONS } else { self.applier.timeout };
         // One that is not applied is as established as it was.
         let manifest = step.desired.as_ref().filter(|_| step.applies()).map(|desired| &desired.manifest);
         let defines = manifest.and_then(|manifest| Some((manifest.defines()?.0, manifest.serves())));
@@ -89,19 +89,19 @@ impl<'a> Looks<'a> {
 
     /// Pauses, and looks; `others` are waited for, too.
     pub async fn look<'p>(&self, mut wait: Wait<'p>, others: u32) -> Looked<'p> {
-        self.job.rest(wait.pause.min(wait.until.saturating_duration_since(Instant::now()))).await;
+        self.applier.rest(wait.pause.min(wait.until.saturating_duration_since(Instant::now()))).await;
         wait.pause = (wait.pause * 2).min(LONGEST_PAUSE.max(PAUSE_EACH * others));
         // It is never closed; a look without a permit would do no harm.
         let _permit = self.permits.acquire().await;
         let id = &wait.step.id;
         let begun = Instant::now();
         let (mut health, mut ended) = (Health::new(HealthStatus::NotFound, "its kind does not exist"), false);
-        if let Some(resource) = self.job.resource_of(id, None).await {
+        if let Some(resource) = self.applier.resource_of(id, None).await {
             let may_be_unreported = id.gk.may_be_custom() && wait.since.elapsed() < UNREPORTED;
             let seen = if may_be_unreported {
                 self.seen_whole(id, &resource).await
             } else {
-                self.job.cluster.look_at(id, &resource).await
+                self.applier.cluster.look_at(id, &resource).await
             };
             health = match seen {
                 Ok(Some(live)) => {
@@ -120,7 +120,7 @@ impl<'a> Looks<'a> {
 
     /// A custom resource, which is in progress as long as nothing is reported of it although its definition has conditions.
     async fn seen_whole(&self, id: &ObjectId, resource: &Resource) -> Result<Option<Observed>, ApiError> {
-        let cluster = self.job.cluster;
+        let cluster = self.applier.cluster;
         let Some(live) = cluster.read(id, resource).await? else { return Ok(None) };
         let seen = reduce(&id.gk, resource.namespaced, &live, cluster.managers(), Timestamp::now());
         let is_silent = is_silent(&live);
@@ -144,8 +144,8 @@ impl<'a> Looks<'a> {
         }
         let name = format!("{plural}.{}", gk.group);
         let crd = ObjectId::new("apiextensions.k8s.io", "CustomResourceDefinition", None, &name);
-        let live = match self.job.resource_of(&crd, None).await {
-            Some(crds) => self.job.cluster.read(&crd, &crds).await.ok().flatten(),
+        let live = match self.applier.resource_of(&crd, None).await {
+            Some(crds) => self.applier.cluster.read(&crd, &crds).await.ok().flatten(),
             None => None,
         };
         let found = live.is_some_and(|live| declares_conditions(&live));
@@ -163,18 +163,18 @@ impl<'a> Looks<'a> {
         };
         // What was discovered before it was applied may be of a CRD that was called the same.
         let fresh = discovered.is_some_and(|at| at >= wait.since);
-        if fresh && known(&*self.job.discovery.read().await) {
+        if fresh && known(&*self.applier.discovery.read().await) {
             return true;
         }
         let established = *wait.established.get_or_insert(begun);
         if discovered.is_none_or(|at| at < begun) {
             let at = Instant::now();
-            if let Ok(discovery) = self.job.cluster.discover().await {
+            if let Ok(discovery) = self.applier.cluster.discover().await {
                 *discovered = Some(at);
-                *self.job.discovery.write().await = std::sync::Arc::new(discovery);
+                *self.applier.discovery.write().await = std::sync::Arc::new(discovery);
             }
         }
-        let served = discovered.is_some_and(|at| at >= wait.since) && known(&*self.job.discovery.read().await);
+        let served = discovered.is_some_and(|at| at >= wait.since) && known(&*self.applier.discovery.read().await);
         served || established.elapsed() > DISCOVERY
     }
 }

@@ -2,6 +2,7 @@
 //! is declared where the permission for that is missing.
 
 mod report;
+mod text;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,9 +13,8 @@ use clap::Args;
 use futures::StreamExt as _;
 
 use self::report::Answer;
-pub(super) use self::report::{PlannedStep, SyncPlan};
+use self::report::SyncPlan;
 use self::waiting::keep_what_waits;
-use super::plan_text;
 use super::render::read;
 use super::session::{json, others, overdue_since, print, yaml};
 use super::{CliError, Common, Output, Session};
@@ -26,7 +26,7 @@ use crate::object::{
     Addition, DigestKey, GroupKind, Scope, additions, blame, owned_siblings, project, unowned_siblings,
 };
 use crate::plan::{
-    Approved, Declaration, Definitions, Facts, Inventory, ObjectDiff, Others, Problem, Provenance, Replaceables,
+    Approved, Declaration, Definitions, Inventory, ObjectDiff, Others, PlanInput, Problem, Provenance, Replaceables,
     Reserved, Resolved, Step, Unsettled, brought_along, diff, never_changes, plan as decide, resolve, unorderable,
 };
 use crate::reconcile::RenderedCommit;
@@ -98,8 +98,8 @@ pub(super) async fn plan(common: &Common, options: &PlanArguments) -> Result<u8,
         plans.push(survey.plan(sync, rendered, placed, others).await?);
     }
     let text = match common.output {
-        Output::Text => plan_text::text(&plans, options.full),
-        Output::Markdown => plan_text::markdown(&plans, options.full),
+        Output::Text => text::text(&plans, options.full),
+        Output::Markdown => text::markdown(&plans, options.full),
         Output::Json => json(&plans)?,
         Output::Yaml => yaml(&plans)?,
     };
@@ -190,16 +190,16 @@ impl Survey {
         bar_without_right(cluster_of_all, &self.discovery, &mut others, orphans, account, known).await;
         let mut problems: Vec<Problem> = rendered.problems.iter().chain(&resolved.problems).cloned().collect();
         problems.extend(unorderable(&resolved.desired));
-        let doubt = (!problems.is_empty()).then(|| format!("{} of the manifests cannot be used", problems.len()));
+        let incomplete = (!problems.is_empty()).then(|| format!("{} of the manifests cannot be used", problems.len()));
         let approval = parent.and_then(Parent::approval);
         let approved = approval.as_ref().map_or(Approved::Nothing, |approval| approval.at(&rendered.commit.id));
         let origin = parent.and_then(|parent| Provenance::stored(&parent.status));
         let source_change = origin.and_then(|origin| origin.change_to(&Provenance::of(sync)));
-        let facts = Facts {
+        let input = PlanInput {
             set_id: &set_id,
             commit: &rendered.commit.id,
             desired: &resolved.desired,
-            doubt: doubt.as_deref(),
+            incomplete: incomplete.as_deref(),
             observed: &seen.observed,
             unreadable: &seen.unreadable,
             crds: &self.discovery.crds(),
@@ -209,11 +209,11 @@ impl Survey {
             approved,
             others: &others,
             source_change: source_change.as_deref(),
-            cut: &BTreeSet::new(),
+            deleted_early: &BTreeSet::new(),
             overdue_since: overdue_since(sync.timeout),
             replaceable: &Replaceables::new(),
         };
-        let before = decide(&facts);
+        let before = decide(&input);
         let mut asked = Vec::new();
         for step in before.steps.iter().filter(|step| step.applies()) {
             asked.push(self.ask(&cluster, step, &before.steps, &set_id, sync.drift));
@@ -222,7 +222,7 @@ impl Survey {
         // What can only be replaced shows with the answers, and the guard counts it.
         let proved = answers.iter_mut().filter_map(|answer| Some((answer.step.id.clone(), answer.replaceable.take()?)));
         let replaceable: Replaceables = proved.collect();
-        let mut decided = decide(&Facts { replaceable: &replaceable, ..facts });
+        let mut decided = decide(&PlanInput { replaceable: &replaceable, ..input });
         let mut report = SyncPlan {
             sync: sync.name.to_string(),
             commit: rendered.commit.short().to_owned(),
@@ -233,7 +233,7 @@ impl Survey {
             notes: resolved.notes.iter().map(ToString::to_string).collect(),
             ..SyncPlan::default()
         };
-        keep_what_waits(&mut decided, &answers, &facts);
+        keep_what_waits(&mut decided, &answers, &input);
         report.held.clone_from(&decided.held);
         report.fill(&decided.steps, answers);
         Ok(report)

@@ -12,11 +12,13 @@ use tokio_util::sync::CancellationToken;
 use super::session::{others, overdue_since, parent_of, print, sync_name};
 use super::{CliError, Common, Session};
 use crate::agent::{config_maps, read_parents};
-use crate::apply::{Parent, Patience, Piece, prune};
+use crate::apply::{Parent, Patience, Shard, prune};
 use crate::cluster::{Cluster, Discovery, Wanted};
 use crate::config::{DriftPolicy, PrunePolicy};
 use crate::object::{ObjectId, names};
-use crate::plan::{Approved, Facts, Plan, PruneResult, PrunedObject, Reason, Replaceables, Step, Verb, plan as decide};
+use crate::plan::{
+    Approved, Plan, PlanInput, PruneResult, PrunedObject, Reason, Replaceables, Step, Verb, plan as decide,
+};
 
 /// How long to wait for what has to be gone before other objects are deleted. After that a person is
 /// told to try again.
@@ -102,11 +104,11 @@ async fn ending(
     let seen = cluster.see(discovery, &wanted, &set_id, None).await?;
     let mut others = others(&session.config, parents, &parent.sync);
     others.reserved = session.reserved(parents.iter().map(|parent| parent.sync.as_str().into()));
-    let mut plan = decide(&Facts {
+    let mut plan = decide(&PlanInput {
         set_id: &set_id,
         commit: "",
         desired: &[],
-        doubt: None,
+        incomplete: None,
         observed: &seen.observed,
         unreadable: &seen.unreadable,
         crds: &discovery.crds(),
@@ -117,7 +119,7 @@ async fn ending(
         approved: Approved::Everything,
         others: &others,
         source_change: None,
-        cut: &BTreeSet::new(),
+        deleted_early: &BTreeSet::new(),
         overdue_since: overdue_since(HELD_BACK),
         replaceable: &Replaceables::new(),
     });
@@ -235,9 +237,9 @@ fn confirmed() -> Result<bool, CliError> {
 /// that was cut off.
 async fn delete_pieces(cluster: &Cluster, parent: &Parent) -> Result<(), CliError> {
     let label = format!("{}={}", names::OBSERVED_OF, parent.sync);
-    for piece in cluster.list_whole(&config_maps(), Some(&parent.namespace), &label).await? {
-        let text = |field: &str| piece["metadata"][field].as_str().unwrap_or_default();
-        if Piece::is_name_of(&parent.sync, text("name")) {
+    for shard in cluster.list_whole(&config_maps(), Some(&parent.namespace), &label).await? {
+        let text = |field: &str| shard["metadata"][field].as_str().unwrap_or_default();
+        if Shard::is_name_of(&parent.sync, text("name")) {
             let id = ObjectId::new("", "ConfigMap", Some(&parent.namespace), text("name"));
             cluster.delete(&id, &config_maps(), text("uid")).await?;
         }

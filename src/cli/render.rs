@@ -43,7 +43,7 @@ pub(super) async fn read(
     } else {
         let data = session.data_dir()?;
         let git = Git::open(sync, &data.path);
-        let revision = git.look().await?;
+        let revision = git.poll().await?;
         let info = git.fetch(&revision).await?;
         let snapshot = git.snapshot(&info.id, &sync.path).await?;
         (Commit { id: info.id, time: info.time, subject: info.subject }, snapshot)

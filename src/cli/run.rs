@@ -15,7 +15,7 @@ use super::progress::Progress;
 use super::session::{DataDir, print};
 use super::{CliError, Command, Common, Session};
 use crate::agent::{
-    Apart, Budget, Context, Daemon, Election, Events, Front, HEARTBEAT, Holder, Once, Registry, Sink, Tenure,
+    Apart, Budget, Context, Daemon, Election, EventSink, Events, HEARTBEAT, Holder, HttpServer, Once, Registry, Tenure,
     digest_key, ensure_namespace, once, run as run_daemon, take_descriptors,
 };
 use crate::cluster::{Cluster, Connect, Discovery, LEASE_NAME, Leadership, RequestHook};
@@ -93,7 +93,7 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
     let progress = if options.once { Progress::on_terminal() } else { None };
     let (hearing, bars) = (observer.clone(), progress.clone());
     let (events, publisher) = Events::new();
-    let tell: Sink = Arc::new(move |event: &Event| {
+    let emit: EventSink = Arc::new(move |event: &Event| {
         match &bars {
             Some(bars) => bars.around(event, || hearing.tell(event)),
             None => hearing.tell(event),
@@ -101,19 +101,19 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
         events.hear(event);
     });
     match &traces {
-        Ok(Some(traces)) => tell(&Event::Note { message: format!("sending traces to {}", traces.target()) }),
+        Ok(Some(traces)) => emit(&Event::Note { message: format!("sending traces to {}", traces.target()) }),
         Ok(None) => {}
-        Err(error) => tell(&Event::Warning { message: format!("no traces are sent: {error}") }),
+        Err(error) => emit(&Event::Warning { message: format!("no traces are sent: {error}") }),
     }
     let traces = traces.ok().flatten();
     if session.config.syncs.is_empty() {
-        tell(&Event::Note { message: "the configuration has no syncs, so there is nothing to do".into() });
+        emit(&Event::Note { message: "the configuration has no syncs, so there is nothing to do".into() });
     }
     let data = if options.once { Some(session.data_dir()?) } else { None };
     let front =
-        if options.once { None } else { Some(Front::open(session.config.listen, observer.clone(), &tell).await?) };
+        if options.once { None } else { Some(HttpServer::open(session.config.listen, observer.clone(), &emit).await?) };
     let prepared = tokio::select! {
-        prepared = prepare(&session, hook.clone(), Arc::clone(&tell), data.as_ref(), &stop) => prepared?,
+        prepared = prepare(&session, hook.clone(), Arc::clone(&emit), data.as_ref(), &stop) => prepared?,
         never = beat(&observer) => match never {},
     };
     let Some(mut context) = prepared else { return Ok(0) };
@@ -124,7 +124,7 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
         let history = context.cluster.history().clone();
         let connect = Connect { hook: Some(hook.clone()), tries: Some(1), history, ..Connect::default() };
         let cluster = session.connect_apart(&thread, connect).await?;
-        Some((Election::new(cluster, Arc::clone(&session.namespace), tell), thread))
+        Some((Election::new(cluster, Arc::clone(&session.namespace), emit), thread))
     } else {
         None
     };
@@ -172,7 +172,7 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
 /// Sends the traces that are left, for a while.
 async fn send_last(traces: Option<Traces>) {
     let Some(traces) = traces else { return };
-    // What is not taken by then is lost, which was told when it was not taken.
+    // What is not taken by then is lost, which was reported when it was not taken.
     let _ = tokio::task::spawn_blocking(move || traces.end(LAST_TRACES)).await;
 }
 
@@ -213,7 +213,7 @@ async fn hold(
         }
         Tenure::Forbidden(why) => {
             let message = format!("runs without knowing whether a daemon runs as well: {why}");
-            (context.tell)(&Event::Warning { message });
+            (context.emit)(&Event::Warning { message });
             context.leadership = Leadership::unopposed();
             let hook = context.cluster.hook();
             context.cluster = session.connect_with(Connect { hook, ..Connect::default() }).await?;
@@ -236,7 +236,7 @@ async fn hold(
 async fn prepare(
     session: &Session,
     hook: RequestHook,
-    tell: Sink,
+    emit: EventSink,
     data: Option<&DataDir>,
     stop: &CancellationToken,
 ) -> Result<Option<Context>, CliError> {
@@ -252,7 +252,7 @@ async fn prepare(
             Err(error) if data.is_some() => return Err(error),
             Err(error) => {
                 let message = format!("cannot begin yet, and try again in about {} s: {error}", pause.as_secs());
-                tell(&Event::Trouble { message });
+                emit(&Event::Trouble { message });
             }
         }
         tokio::select! {
@@ -271,7 +271,7 @@ async fn prepare(
         leadership: Leadership::unopposed(),
         data_dir: Arc::new(data_dir),
         budget: Budget::default(),
-        tell,
+        emit,
         started: Instant::now(),
     }))
 }

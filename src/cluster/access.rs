@@ -61,7 +61,7 @@ impl fmt::Display for Access {
     }
 }
 
-/// Since Kubernetes 1.36, a refused impersonation is told as one of a single request
+/// Since Kubernetes 1.36, a refused impersonation is reported as one of a single request
 /// (`impersonate-on:serviceaccount:get`, KEP-5284), without the account. This puts it the way it was
 /// before, which is also what has to be granted: it works in all versions.
 pub(super) fn name_the_account(message: &str, namespace: &str, name: &str) -> String {
@@ -112,7 +112,7 @@ impl Denied {
     }
 }
 
-/// The same for every object of a kind in a namespace, so that many can be told in one line.
+/// The same for every object of a kind in a namespace, so that many can be reported in one line.
 impl fmt::Display for Denied {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { user, access } = self;

@@ -49,7 +49,7 @@ const REQUEST: Duration = Duration::from_secs(30);
 const LIST: Duration = Duration::from_secs(90);
 /// A request is sent at most this often.
 const TRIES: u32 = 6;
-/// The server's own wish for a pause is honoured up to here.
+/// The server's own requested pause for a pause is honoured up to here.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// The largest answer that is read, in bytes.
 const LARGEST_ANSWER: usize = 512 << 20;
@@ -213,8 +213,10 @@ impl Cluster {
             }
             match outcome {
                 Ok(value) => return Ok(value),
-                Err((error, wish)) if error.is_transient() && error.code() != Some(500) && tried < self.tries => {
-                    if !self.rests(pause(tried, wish)).await {
+                Err((error, retry_after))
+                    if error.is_transient() && error.code() != Some(500) && tried < self.tries =>
+                {
+                    if !self.rests(pause(tried, retry_after)).await {
                         return Err(error);
                     }
                 }
@@ -315,7 +317,7 @@ impl Cluster {
         if !parts.status.is_success() {
             return Err((self.refusal(parts.status.as_u16(), &body), retry_after(&parts.headers)));
         }
-        // The position in the answer is told, its text never: it may be a Secret.
+        // The position in the answer is reported, its text never: it may be a Secret.
         let garbled = |error: serde_json::Error| {
             let place = format!("no JSON at line {}, column {}", error.line(), error.column());
             (ApiError::Garbled(place), None)
@@ -360,8 +362,8 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// 0.2 s, 0.4 s, 0.8 s, … or what the server wished for, each with up to half as much on top,
 /// so that many clients do not come back at once.
-fn pause(tried: u32, wish: Option<Duration>) -> Duration {
-    let base = wish.unwrap_or_else(|| Duration::from_millis(100 << tried.min(8))).min(LONGEST_PAUSE);
+fn pause(tried: u32, retry_after: Option<Duration>) -> Duration {
+    let base = retry_after.unwrap_or_else(|| Duration::from_millis(100 << tried.min(8))).min(LONGEST_PAUSE);
     base.mul_f64(1.0 + fastrand::f64() / 2.0)
 }
 

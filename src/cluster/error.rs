@@ -67,7 +67,7 @@ impl fmt::Display for Refusal<'_> {
     }
 }
 
-/// An error with its causes, each told once: many errors repeat what lies below them.
+/// An error with its causes, each reported once: many errors repeat what lies below them.
 #[must_use]
 pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

@@ -14,7 +14,7 @@ pub use super::watch::Followed;
 
 /// The watches of one sync, one a kind, selected by the label of its set. They end with this.
 ///
-/// What changes is told by [`Live::changed`], except what the caller knows anyway: what the first
+/// What changes is reported by [`Live::changed`], except what the caller knows anyway: what the first
 /// LIST of a kind shows while [`Live::follow`] waits for it, and its own writes, of which it tells
 /// by [`Live::note`] and [`Live::removed`].
 pub struct Live {
@@ -95,8 +95,8 @@ impl Live {
     }
 
     /// Tries broken and refused watches at once: what the server has, or allows, may have changed.
-    pub fn poke(&self) {
-        self.shared.poke();
+    pub fn retry_now(&self) {
+        self.shared.retry_now();
     }
 
     /// The next changes, at least one, in the order in which they came; of each object the last

@@ -2,9 +2,9 @@
 //! It brings what it learns to a [`Sink`], and never asks twice without a pause unless the first
 //! answer was worth it.
 
+mod backoff;
 mod kind;
 mod lines;
-mod pace;
 mod pending;
 mod position;
 mod shared;
@@ -25,10 +25,10 @@ use super::client::{Call, Unanswered, query};
 use super::observe::{JSON, METADATA, reduce};
 use super::{ApiError, Cluster, Resource, has_health, with_causes};
 use crate::object::names;
+use backoff::Backoff;
+pub(super) use backoff::Limits;
 pub(super) use kind::keep;
 use lines::Lines;
-pub(super) use pace::Limits;
-use pace::Pace;
 use position::Progress;
 pub use shared::Followed;
 pub(super) use shared::{Place, Shared, Tell};
@@ -62,8 +62,8 @@ struct Trouble {
     error: String,
     /// The version to go on from; `None`: what is known is to be listed anew.
     from: Option<Arc<str>>,
-    /// The server's wish for a pause.
-    wish: Option<Duration>,
+    /// The server's requested pause for a pause.
+    retry_after: Option<Duration>,
     /// It was up for a while, or brought something, before.
     worked: bool,
     kind: TroubleKind,
@@ -101,7 +101,7 @@ impl Watch {
     async fn run(&self) -> ApiError {
         let limits = self.sink.limits();
         let mut pokes = self.sink.pokes();
-        let mut pace = Pace::new(limits.pauses);
+        let mut backoff = Backoff::new(limits.pauses);
         let mut from: Option<Arc<str>> = None;
         let mut progress = Progress::default();
         let mut failures = 0;
@@ -123,16 +123,16 @@ impl Watch {
             };
             progress.unsure |= trouble.kind.is_of_the_connection();
             if trouble.worked {
-                // A poke was about the attempt that has since gone well.
+                // A retry was about the attempt that has since gone well.
                 pokes.mark_unchanged();
-                pace.reset();
+                backoff.reset();
                 (failures, since) = (0, None);
             }
             failures += 1;
             from = trouble.from.filter(|_| failures % DOUBT_AFTER != 0);
             let began = *since.get_or_insert_with(Instant::now);
             match trouble.kind {
-                TroubleKind::Unserved => pace.slow_down(limits.unserved),
+                TroubleKind::Unserved => backoff.slow_down(limits.unserved),
                 TroubleKind::Answer | TroubleKind::Broken if began.elapsed() >= limits.told_after => {
                     let gk = &self.sink.gk;
                     self.sink.trouble(|| {
@@ -144,11 +144,11 @@ impl Watch {
                 }
                 TroubleKind::Answer | TroubleKind::Broken | TroubleKind::Unreachable => {}
             }
-            let wish = trouble.wish.unwrap_or_default().min(limits.longest_wish);
+            let retry_after = trouble.retry_after.unwrap_or_default().min(limits.longest_retry_after);
             tokio::select! {
-                () = sleep(pace.pause(wish)) => {}
+                () = sleep(backoff.pause(retry_after)) => {}
                 // The sender lives as long as the sink.
-                Ok(()) = pokes.changed() => pace.reset(),
+                Ok(()) = pokes.changed() => backoff.reset(),
             }
         }
     }
@@ -197,7 +197,7 @@ impl Watch {
         let early = matches!(end, End::Over) && began.elapsed() + SLACK < Duration::from_secs(seconds);
         progress.watched(&stream, early);
         let version = Some(stream.version);
-        let badly = |error: String, from, kind| Ended::Badly(Trouble { error, from, wish: None, worked, kind });
+        let badly = |error: String, from, kind| Ended::Badly(Trouble { error, from, retry_after: None, worked, kind });
         match (end, version) {
             (End::Over, version) if lived => Ended::Well(version),
             (End::Over, version) => badly("the API server ended it at once".into(), version, TroubleKind::Broken),
@@ -215,8 +215,9 @@ impl Watch {
     }
 
     /// What a failed request means: whether to ask again, and for what.
-    fn failed(&self, (error, wish): Unanswered, version: Option<Arc<str>>) -> Ended {
-        let trouble = |from, kind| Ended::Badly(Trouble { error: error.to_string(), from, wish, worked: false, kind });
+    fn failed(&self, (error, retry_after): Unanswered, version: Option<Arc<str>>) -> Ended {
+        let trouble =
+            |from, kind| Ended::Badly(Trouble { error: error.to_string(), from, retry_after, worked: false, kind });
         match error.code() {
             // Not 401: credentials that are renewed any moment do not change what is allowed.
             Some(403 | 405) => Ended::Refused(error),
@@ -241,7 +242,7 @@ struct Stream<'a> {
     /// Up to where everything was heard.
     version: Arc<str>,
     bookmarks: bool,
-    /// An object was heard of.
+    /// An object was received of.
     news: bool,
 }
 
@@ -294,7 +295,7 @@ impl Stream<'_> {
                 Ok(None) => return Ok(()),
                 Err(lines::TooLong) => return Err(End::Garbled("an event is too long to be read".into())),
             };
-            // The position is told, the text never: it may be a Secret.
+            // The position is reported, the text never: it may be a Secret.
             let event: Event = serde_json::from_slice(line)
                 .map_err(|error| End::Garbled(format!("an event is no JSON at column {}", error.column())))?;
             if event.what == "ERROR" {
@@ -329,9 +330,9 @@ fn lost() -> ApiError {
 }
 
 #[cfg(test)]
-mod history_tests;
+mod fixture;
 #[cfg(test)]
-mod scene;
+mod history_tests;
 #[cfg(test)]
 mod script;
 #[cfg(test)]

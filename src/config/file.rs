@@ -5,25 +5,17 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::defaults::{DATA_DIR, INTERVAL, LISTEN, MAX_PER_SECOND, MAX_PERCENT, PERIOD, TIMEOUT};
 use super::duration::{self, format_duration};
 use super::names::{KIND_PATTERN, LABEL_PATTERN, NAMESPACE_MAX, REF_PATTERN, SERVICE_ACCOUNT_PATTERN};
 use super::types::SyncName;
 use super::{address, yaml::At};
-
-pub(super) const LISTEN: &str = "0.0.0.0:8080";
-pub(super) const DATA_DIR: &str = "/var/lib/driftless";
-pub(super) const INTERVAL: Duration = Duration::from_mins(1);
-pub(super) const TIMEOUT: Duration = Duration::from_mins(5);
-pub(super) const MAX_PERCENT: u8 = 20;
-pub(super) const PERIOD: Duration = Duration::from_hours(1);
-pub(super) const MAX_PER_SECOND: u16 = 10;
 
 /// The configuration of a driftless agent. Read again whenever the file changes.
 #[derive(Deserialize, JsonSchema)]

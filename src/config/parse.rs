@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use crate::object::{GroupKind, ManagerPattern, Managers};
 
+use super::defaults;
 use super::dependencies::{self, Declared};
 use super::duration::{format_duration, parse_duration};
 use super::error::{ConfigError, Located, shown};
-use super::file::{self, RawAudit, RawConfig, RawDrift, RawPrune, RawSource, RawSync};
+use super::file::{RawAudit, RawConfig, RawDrift, RawPrune, RawSource, RawSync};
 use super::types::{
     AuditPolicy, Config, DriftPolicy, PrunePolicy, Reference, RepoPath, ServiceAccount, Source, SyncConfig, SyncName,
 };
@@ -77,10 +78,10 @@ fn declared(sync: &RawSync) -> Declared<'_> {
 fn config(raw: &RawConfig, problems: &mut Problems) -> Option<Config> {
     let listen = match &raw.listen {
         Some(at) => problems.check(at, |text| address::listen(text)),
-        None => address::listen(file::LISTEN).ok(),
+        None => address::listen(defaults::LISTEN).ok(),
     };
     let namespace = problems.text(raw.namespace.as_ref(), None, |text| namespace(text).map(Some));
-    let data_dir = problems.text(raw.data_dir.as_ref(), PathBuf::from(file::DATA_DIR), data_dir);
+    let data_dir = problems.text(raw.data_dir.as_ref(), PathBuf::from(defaults::DATA_DIR), data_dir);
     let audit = match &raw.audit {
         Some(raw) => audit(raw, problems),
         None => Some(AuditPolicy::default()),
@@ -97,12 +98,12 @@ fn config(raw: &RawConfig, problems: &mut Problems) -> Option<Config> {
 }
 
 fn audit(raw: &RawAudit, problems: &mut Problems) -> Option<AuditPolicy> {
-    let period = problems.text(raw.period.as_ref(), file::PERIOD, duration);
+    let period = problems.text(raw.period.as_ref(), defaults::PERIOD, duration);
     let max_per_second = match &raw.max_per_second {
         Some(at) => problems.check(at, |rate| {
             if (1..=1000).contains(rate) { Ok(*rate) } else { Err("maxPerSecond must be 1 to 1000".to_owned()) }
         }),
-        None => Some(file::MAX_PER_SECOND),
+        None => Some(defaults::MAX_PER_SECOND),
     };
     let period = if raw.enabled == Some(false) { Duration::ZERO } else { period? };
     Some(AuditPolicy { period, max_per_second: max_per_second? })
@@ -112,7 +113,7 @@ fn sync(raw: &RawSync, problems: &mut Problems) -> Option<SyncConfig> {
     let name = problems.check(&raw.name, |text| sync_name(text));
     let source = source(&raw.source, problems);
     let path = problems.text(raw.path.as_ref(), RepoPath::default(), repo_path);
-    let interval = problems.text(raw.interval.as_ref(), file::INTERVAL, duration);
+    let interval = problems.text(raw.interval.as_ref(), defaults::INTERVAL, duration);
     let prune = match &raw.prune {
         Some(raw) => prune(raw, problems),
         None => Some(PrunePolicy::default()),
@@ -121,7 +122,7 @@ fn sync(raw: &RawSync, problems: &mut Problems) -> Option<SyncConfig> {
         Some(raw) => drift(raw, problems),
         None => Some((DriftPolicy::default(), Managers::default())),
     };
-    let timeout = problems.text(raw.timeout.as_ref(), file::TIMEOUT, duration);
+    let timeout = problems.text(raw.timeout.as_ref(), defaults::TIMEOUT, duration);
     let depends_on = problems.list(raw.depends_on.as_ref(), sync_name);
     let service_account = problems.text(raw.service_account.as_ref(), None, |text| service_account(text).map(Some));
     let target_namespace = problems.text(raw.target_namespace.as_ref(), None, |text| namespace(text).map(Some));
@@ -193,7 +194,7 @@ fn prune(raw: &RawPrune, problems: &mut Problems) -> Option<PrunePolicy> {
     };
     let max_percent = match &raw.max_percent {
         Some(at) => problems.check(at, percent),
-        None => Some(file::MAX_PERCENT),
+        None => Some(defaults::MAX_PERCENT),
     };
     let include = problems.list(raw.include.as_ref(), kind);
     Some(PrunePolicy { enabled: raw.enabled.unwrap_or(true), max_percent: max_percent?, include: include? })

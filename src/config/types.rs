@@ -37,7 +37,7 @@ pub struct AuditPolicy {
 
 impl Default for AuditPolicy {
     fn default() -> Self {
-        Self { period: super::file::PERIOD, max_per_second: super::file::MAX_PER_SECOND }
+        Self { period: super::defaults::PERIOD, max_per_second: super::defaults::MAX_PER_SECOND }
     }
 }
 

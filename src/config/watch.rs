@@ -32,7 +32,7 @@ pub struct Watch {
 
 impl Watch {
     /// Waits for the next change of the content, and gives the newest, read and parsed. An error is
-    /// a change too: a broken file and a missing one are told once each, and so is the recovery,
+    /// a change too: a broken file and a missing one are reported once each, and so is the recovery,
     /// even to the content that was there before. `None`: the watching ended with its runtime.
     ///
     /// Cancel safe: a change that was not received is received by the next call.
@@ -46,7 +46,7 @@ impl Watch {
 /// logged and polling remains.
 ///
 /// What the file holds at this call counts as known. So watch first and load after: then a change
-/// between the two is told, at worst once too often.
+/// between the two is reported, at worst once too often.
 ///
 /// # Errors
 /// [`ConfigError::Watch`] when the path names no file, or outside of a tokio runtime.
@@ -65,7 +65,7 @@ pub fn watch(path: PathBuf, poll: Duration) -> Result<Watch, ConfigError> {
     Ok(Watch { changes })
 }
 
-/// What was told last.
+/// What was reported last.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
     Content(Digest),
@@ -121,7 +121,7 @@ async fn follow(mut follow: Follow) {
 struct WatchedDirectory {
     directory: PathBuf,
     debouncer: Option<Debouncer<RecommendedWatcher, RecommendedCache>>,
-    /// Whether a warning is out, so that it is told once and not with every poll.
+    /// Whether a warning is out, so that it is reported once and not with every poll.
     warned: bool,
 }
 

@@ -25,7 +25,7 @@ fn started() -> (TempDir, PathBuf) {
 
 /// The namespace in the next change, or the next error.
 async fn next(watch: &mut Watch) -> Result<String, ConfigError> {
-    let change = timeout(DEADLINE, watch.changed()).await.expect("no change was told").expect("the watching ended");
+    let change = timeout(DEADLINE, watch.changed()).await.expect("no change was reported").expect("the watching ended");
     change.map(|loaded| loaded.config.namespace.unwrap().to_string())
 }
 
@@ -79,7 +79,7 @@ async fn a_broken_file_is_told_once_and_so_is_its_recovery_to_the_same_content()
     fs::write(&path, "syncs: 1\n").unwrap();
     let error = next(&mut watch).await.unwrap_err();
     assert_eq!(error.problems().len(), 1);
-    // The same again is no change; what is told next is the recovery.
+    // The same again is no change; what is reported next is the recovery.
     fs::write(&path, "syncs: 1\n").unwrap();
     fs::write(&path, with_namespace("zero")).unwrap();
     assert_eq!(next(&mut watch).await.unwrap(), "zero");

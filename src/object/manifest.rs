@@ -5,34 +5,10 @@ mod ignored;
 use std::sync::Arc;
 
 use serde_json::Value;
-use thiserror::Error;
 
+use super::error::ManifestError;
 use super::{Digest, DigestKey, FieldPath, GroupKind, ObjectId, Origin, canonical_json, names, normalise};
-pub use ignored::IgnoreFieldsError;
 pub(super) use ignored::read as ignored_paths;
-
-/// A document that cannot be a desired object.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum ManifestError {
-    #[error("not a Kubernetes manifest: {0} is missing; if this file is something else, name it in .driftlessignore")]
-    NotAManifest(&'static str),
-    #[error("{field} must be {expected}")]
-    Type { field: &'static str, expected: &'static str },
-    #[error("apiVersion {0:?} is neither VERSION nor GROUP/VERSION, such as v1 or apps/v1")]
-    ApiVersion(String),
-    #[error("metadata.name is missing{}", if *.generate_name { " (generateName gives another object at every sync; set a name)" } else { "" })]
-    NoName { generate_name: bool },
-    #[error("{0} must be text; put numbers and booleans in quotes")]
-    NotText(String),
-    #[error("it carries {0}, which driftless sets itself; remove it from the manifest")]
-    Reserved(&'static str),
-    #[error(
-        "the annotation config.kubernetes.io/depends-on names {0:?}; write group/namespaces/NAMESPACE/Kind/name or group/Kind/name"
-    )]
-    DependsOn(String),
-    #[error("the annotation driftless.dev/ignore-fields: {0}")]
-    IgnoreFields(IgnoreFieldsError),
-}
 
 /// What a manifest tells the agent, mostly by its annotations.
 #[allow(clippy::struct_excessive_bools, reason = "each is a wish of its own")]

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::GroupKind;
-use super::manifest::ManifestError;
+use super::error::ManifestError;
 
 /// What only a server writes. Manifests exported with `kubectl get -o yaml` carry these, and
 /// an apply would be refused for some of them (`managedFields`) or conflict (`resourceVersion`).

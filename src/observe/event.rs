@@ -19,7 +19,7 @@ pub enum Work {
     Apply,
     Prune,
     Settle,
-    /// From the look that found the commit to the end, all of the above included.
+    /// From the poll that found the commit to the end, all of the above included.
     Total,
 }
 
@@ -44,13 +44,13 @@ impl Work {
 
 /// How looking at the remote, or fetching from it, ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum LookResult {
+pub enum PollResult {
     Unchanged,
     Fetched,
     Failed,
 }
 
-impl LookResult {
+impl PollResult {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -86,9 +86,9 @@ impl SyncResult {
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The remote was asked; `Unchanged` is the quiet case and only logged at debug level.
-    Looked {
+    Polled {
         sync: Arc<str>,
-        result: LookResult,
+        result: PollResult,
         commit: Option<String>,
         error: Option<String>,
         retry_in: Option<Duration>,

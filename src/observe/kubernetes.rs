@@ -59,14 +59,14 @@ impl KubeEvent {
 }
 
 /// Makes Kubernetes Events of events. It remembers which syncs are in trouble, so that their
-/// recovery is told also where nothing had to be changed for it.
+/// recovery is reported also where nothing had to be changed for it.
 #[derive(Debug, Default)]
 pub struct KubeEvents {
     troubled: BTreeSet<Arc<str>>,
 }
 
 impl KubeEvents {
-    /// `None` for an event that no object is told of: the quiet ones, what a later one says again,
+    /// `None` for an event that is about no object: the quiet ones, what a later one says again,
     /// and those of the agent itself.
     pub fn of(&mut self, event: &Event) -> Option<KubeEvent> {
         match event {
@@ -138,7 +138,7 @@ impl KubeEvents {
                 self.troubled.insert(Arc::clone(sync));
                 (!again).then(|| about("Unhealthy"))
             }
-            // What is held was told when it was found, with the way to approve it.
+            // What is held was reported when it was found, with the way to approve it.
             SyncResult::Held => {
                 self.troubled.remove(sync);
                 None

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use super::event::{Event, LookResult, SyncResult};
+use super::event::{Event, PollResult, SyncResult};
 use crate::object::ObjectId;
 use crate::plan::{ApplyResult, PruneResult};
 use crate::plan::{Contest, Problem};
@@ -28,7 +28,7 @@ pub(super) struct Line<'a> {
 pub(super) fn level(event: &Event) -> Option<Level> {
     Some(match event {
         Event::Status { .. } | Event::ContestedNow { .. } => return None,
-        Event::Looked { result: LookResult::Unchanged | LookResult::Fetched, .. }
+        Event::Polled { result: PollResult::Unchanged | PollResult::Fetched, .. }
         // The end of the cycle says of all that are skipped, in few words, why.
         | Event::Applied { result: ApplyResult::Unchanged | ApplyResult::Skipped, .. }
         | Event::Applied { again: true, .. }
@@ -55,7 +55,7 @@ pub(super) fn level(event: &Event) -> Option<Level> {
         | Event::Leadership { .. }
         | Event::ConfigLoaded { .. }
         | Event::Note { .. } => Level::INFO,
-        Event::Looked { result: LookResult::Failed, .. }
+        Event::Polled { result: PollResult::Failed, .. }
         | Event::DriftDetected { .. }
         | Event::Contested { .. }
         | Event::Warning { .. }
@@ -76,7 +76,7 @@ pub(super) fn level(event: &Event) -> Option<Level> {
 pub(super) fn line(event: &Event) -> Option<Line<'_>> {
     Some(match event {
         Event::Status { .. } | Event::ContestedNow { .. } => return None,
-        Event::Looked { sync, result, commit, error, retry_in } => {
+        Event::Polled { sync, result, commit, error, retry_in } => {
             let commit = commit.as_deref().map(short);
             let message = looked(*result, commit, error.as_deref(), *retry_in);
             let line = Line { commit, error: error.clone(), retry_seconds: seconds(*retry_in), ..said(sync, message) };
@@ -174,12 +174,12 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
     })
 }
 
-fn looked(result: LookResult, commit: Option<&str>, error: Option<&str>, retry_in: Option<Duration>) -> String {
+fn looked(result: PollResult, commit: Option<&str>, error: Option<&str>, retry_in: Option<Duration>) -> String {
     match (result, commit) {
-        (LookResult::Unchanged, _) => "nothing new in git".to_owned(),
-        (LookResult::Fetched, Some(commit)) => format!("fetched {commit}"),
-        (LookResult::Fetched, None) => "fetched".to_owned(),
-        (LookResult::Failed, _) => {
+        (PollResult::Unchanged, _) => "nothing new in git".to_owned(),
+        (PollResult::Fetched, Some(commit)) => format!("fetched {commit}"),
+        (PollResult::Fetched, None) => "fetched".to_owned(),
+        (PollResult::Failed, _) => {
             let error = error.unwrap_or("no reason given");
             format!("cannot read the git repository: {error}{}", again(retry_in))
         }
@@ -293,9 +293,9 @@ mod tests {
         assert_eq!(message(&drift), "drift in Deployment shop/web: kubectl-edit changed spec.replicas");
         let healed = Event::DriftHealed { sync: sync.clone(), object, after: Duration::from_micros(2_800) };
         assert_eq!(message(&healed), "Deployment shop/web healed after 2.8 ms");
-        let looked = Event::Looked {
+        let looked = Event::Polled {
             sync,
-            result: LookResult::Failed,
+            result: PollResult::Failed,
             commit: None,
             error: Some("the host does not answer".to_owned()),
             retry_in: Some(Duration::from_secs(30)),

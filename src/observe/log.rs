@@ -17,7 +17,7 @@ use super::text::{Clock, TARGET, Text};
 /// `debug`, `info,driftless=debug`.
 const FILTER: &str = "DRIFTLESS_LOG";
 /// Stands before every filter: libraries are heard from `warn` up unless they are named.
-/// The client of the API server, and its watch, log every error that they also return: those are told
+/// The client of the API server, and its watch, log every error that they also return: those are reported
 /// once, with what was attempted.
 const QUIET: &str =
     "h2=warn,hyper=warn,kube=warn,kube_client=off,kube_runtime=off,log=warn,notify=warn,rustls=warn,tower=warn";

@@ -76,7 +76,7 @@ impl Metrics {
     pub fn record(&self, event: &Event) {
         let families = &self.inner.families;
         match event {
-            Event::Looked { sync, result, .. } => {
+            Event::Polled { sync, result, .. } => {
                 families.git_fetch_total.with_label_values(&[&**sync, result.as_str()]).inc();
             }
             Event::Applied { sync, object, result, drifted, .. } => {

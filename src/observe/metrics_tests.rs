@@ -1,5 +1,5 @@
 use super::*;
-use crate::observe::{LookResult, SyncResult, sample};
+use crate::observe::{PollResult, SyncResult, sample};
 use crate::plan::Problem;
 
 fn recorded(events: &[Event]) -> Metrics {
@@ -123,8 +123,8 @@ fn much_happens(metrics: &Metrics, sync: &Arc<str>, round: &str) {
     }
     for number in 0..1_000_u16 {
         let words = format!("needle {round} {number}");
-        let mut looked = sample::looked(sync, LookResult::Failed);
-        if let Event::Looked { commit, error, .. } = &mut looked {
+        let mut looked = sample::looked(sync, PollResult::Failed);
+        if let Event::Polled { commit, error, .. } = &mut looked {
             (*commit, *error) = (Some(words.clone()), Some(words.clone()));
         }
         metrics.record(&looked);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::event::{Event, LookResult, SyncResult};
+use super::event::{Event, PollResult, SyncResult};
 use crate::plan::{ApplyResult, Problem, PruneResult};
 
 /// Errors of one sync that are known as standing. That there are more is logged once; `status` lists no more either.
@@ -64,14 +64,14 @@ impl Repeats {
         let repeated = |repeated| Heard { repeated, line: None };
         let about = |problem: &Problem| problem.to_string();
         match event {
-            Event::Looked { sync, result: LookResult::Failed, error, .. } => {
+            Event::Polled { sync, result: PollResult::Failed, error, .. } => {
                 let standing = of(syncs, sync);
                 standing.polls += 1;
                 let same = standing.polls > 1 && standing.poll_error == *error;
                 standing.poll_error.clone_from(error);
                 repeated(same)
             }
-            Event::Looked { sync, .. } => {
+            Event::Polled { sync, .. } => {
                 let polls = std::mem::take(&mut of(syncs, sync).polls);
                 let ended = || format!("{sync}: the git repository can be read again, after {}", attempts(polls));
                 Heard { repeated: false, line: (polls > 0).then(ended) }
@@ -144,9 +144,9 @@ mod tests {
         }
     }
 
-    fn poll(result: LookResult) -> Event {
-        let error = (result == LookResult::Failed).then(|| "refused".into());
-        Event::Looked { sync: "shop".into(), result, commit: None, error, retry_in: None }
+    fn poll(result: PollResult) -> Event {
+        let error = (result == PollResult::Failed).then(|| "refused".into());
+        Event::Polled { sync: "shop".into(), result, commit: None, error, retry_in: None }
     }
 
     #[test]
@@ -169,16 +169,16 @@ mod tests {
     #[test]
     fn a_git_server_that_cannot_be_read_is_told_once_and_its_return_too() {
         let repeats = Repeats::default();
-        assert!(!repeats.hear(&poll(LookResult::Failed)).repeated);
+        assert!(!repeats.hear(&poll(PollResult::Failed)).repeated);
         // Cycles go on meanwhile.
         repeats.hear(&ended(SyncResult::Synced, ""));
-        assert!(repeats.hear(&poll(LookResult::Failed)).repeated && repeats.hear(&poll(LookResult::Failed)).repeated);
-        let back = repeats.hear(&poll(LookResult::Unchanged));
+        assert!(repeats.hear(&poll(PollResult::Failed)).repeated && repeats.hear(&poll(PollResult::Failed)).repeated);
+        let back = repeats.hear(&poll(PollResult::Unchanged));
         assert_eq!(
             back.line.as_deref(),
             Some("shop: the git repository can be read again, after 3 attempts that failed")
         );
-        assert_eq!(repeats.hear(&poll(LookResult::Unchanged)), Heard::default());
+        assert_eq!(repeats.hear(&poll(PollResult::Unchanged)), Heard::default());
     }
 
     #[test]

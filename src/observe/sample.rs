@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Event, LookResult, SyncResult, Work};
+use super::{Event, PollResult, SyncResult, Work};
 use crate::object::{Blame, FieldChange, HealthStatus, ObjectId};
 use crate::plan::{ApplyResult, PruneResult};
 use crate::plan::{Commit, Contest, Held, Phase, Problem, SyncStatus};
@@ -39,9 +39,9 @@ pub(super) fn status(sync: &str, phase: Phase) -> SyncStatus {
     }
 }
 
-pub(super) fn looked(sync: &Arc<str>, result: LookResult) -> Event {
-    let failed = result == LookResult::Failed;
-    Event::Looked {
+pub(super) fn looked(sync: &Arc<str>, result: PollResult) -> Event {
+    let failed = result == PollResult::Failed;
+    Event::Polled {
         sync: sync.clone(),
         result,
         commit: (!failed).then(|| COMMIT.to_owned()),
@@ -122,7 +122,7 @@ pub(super) fn every_event() -> Vec<Event> {
         Event::Suspended { sync: sync.clone(), by: "the configuration" },
         Event::Resumed { sync: sync.clone() },
     ];
-    events.extend([LookResult::Unchanged, LookResult::Fetched, LookResult::Failed].map(|result| looked(sync, result)));
+    events.extend([PollResult::Unchanged, PollResult::Fetched, PollResult::Failed].map(|result| looked(sync, result)));
     events.extend(
         [
             ApplyResult::Created,
@@ -156,11 +156,11 @@ pub(super) fn every_event() -> Vec<Event> {
     events
 }
 
-/// What is told when nothing changed anywhere.
+/// What is reported when nothing changed anywhere.
 pub(super) fn quiet_cycle() -> Vec<Event> {
     let sync: &Arc<str> = &"shop".into();
     vec![
-        looked(sync, LookResult::Unchanged),
+        looked(sync, PollResult::Unchanged),
         Event::Worked { sync: sync.clone(), work: Work::Look, took: Duration::from_millis(20) },
         Event::Planned { sync: sync.clone(), create: 0, configure: 0, replace: 0, unchanged: 5, prune: 0, refuse: 0 },
         applied(sync, ApplyResult::Unchanged),

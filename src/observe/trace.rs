@@ -1,7 +1,7 @@
-//! Traces: one of each commit that a sync takes up, from the look that found it to its end, built of
+//! Traces: one of each commit that a sync takes up, from the poll that found it to its end, built of
 //! the events that log and metrics hear as well. Where a trace goes is not known here.
 
-mod course;
+mod builder;
 mod export;
 #[cfg(test)]
 mod tests;
@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
-use super::event::{Event, LookResult, SyncResult};
-use course::{Course, End};
+use super::event::{Event, PollResult, SyncResult};
+use builder::{Course, End};
 
 /// In every span: which program and version made it.
 const SCOPE: &str = "driftless";
@@ -61,7 +61,7 @@ impl Traces {
         let mut syncs = self.0.syncs.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Worked { sync, work, took } => of(&mut syncs, sync).worked(*work, *took, now),
-            Event::Looked { sync, result: LookResult::Failed, error, .. } => {
+            Event::Polled { sync, result: PollResult::Failed, error, .. } => {
                 of(&mut syncs, sync).note("look failed", error.as_deref(), now);
             }
             Event::SyncStarted { sync, commit } => of(&mut syncs, sync).start(commit),

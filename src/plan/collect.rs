@@ -1,4 +1,4 @@
-//! Many problems in few words: what is said of many objects in the same words is told once.
+//! Many problems in few words: what is said of many objects in the same words is reported once.
 
 use std::collections::BTreeMap;
 

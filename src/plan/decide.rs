@@ -8,13 +8,13 @@ use jiff::Timestamp;
 use crate::config::{DriftPolicy, PrunePolicy};
 use crate::object::{Fingerprint, GroupKind, ObjectId, Observed, Short, Unreadable};
 
-use super::prune::{Users, await_deletions, guard, orphan, shelter};
+use super::prune::{Users, await_deletions, guard, orphan, protect_containers};
 use super::replace::{Replaceables, replace};
 use super::{Approved, Desired, Inventory, Others, Plan, Reason, Recorded, Step, Verb};
 
 /// Everything that a plan depends on.
 #[derive(Clone, Copy)]
-pub struct Facts<'a> {
+pub struct PlanInput<'a> {
     /// The sync's own `ApplySet` id.
     pub set_id: &'a str,
     /// 40 hexadecimal digits.
@@ -22,7 +22,7 @@ pub struct Facts<'a> {
     /// What the commit declares, as far as it could be rendered and placed.
     pub desired: &'a [Desired],
     /// Why it is not known in full what the commit declares: then nothing is pruned.
-    pub doubt: Option<&'a str>,
+    pub incomplete: Option<&'a str>,
     pub observed: &'a BTreeMap<ObjectId, Observed>,
     pub unreadable: &'a Unreadable,
     /// The name of the CRD that defines a kind, for kinds that one defines: `plural.group`.
@@ -37,7 +37,7 @@ pub struct Facts<'a> {
     /// exact.
     pub source_change: Option<&'a str>,
     /// Jobs that were seen to be deleted before they had ended.
-    pub cut: &'a BTreeSet<ObjectId>,
+    pub deleted_early: &'a BTreeSet<ObjectId>,
     /// What is being deleted since then or longer holds back nothing any more but what it depends on.
     pub overdue_since: Timestamp,
     /// What cannot be changed in place, and could be created again.
@@ -46,55 +46,58 @@ pub struct Facts<'a> {
 
 /// Decides about one declared object: as [`plan`] does, for an object of which there is news.
 #[must_use]
-pub fn judge(facts: &Facts<'_>, desired: &Desired, live: Option<&Observed>) -> Step {
+pub fn plan_one(input: &PlanInput<'_>, desired: &Desired, live: Option<&Observed>) -> Step {
     let id = &desired.manifest.id;
-    let (verb, reason) = declare(facts, desired, live, facts.inventory.get(id));
+    let (verb, reason) = declare(input, desired, live, input.inventory.get(id));
     Step { id: id.clone(), verb, reason, desired: Some(desired.clone()), live: live.cloned() }
 }
 
 /// Decides what is to happen to every object that is declared or in the inventory.
 #[must_use]
-pub fn plan(facts: &Facts<'_>) -> Plan {
-    let declared: BTreeSet<&ObjectId> = facts.desired.iter().map(|desired| &desired.manifest.id).collect();
+pub fn plan(input: &PlanInput<'_>) -> Plan {
+    let declared: BTreeSet<&ObjectId> = input.desired.iter().map(|desired| &desired.manifest.id).collect();
     let mut steps: BTreeMap<&ObjectId, Step> = BTreeMap::new();
-    for desired in facts.desired {
+    for desired in input.desired {
         let id = &desired.manifest.id;
-        let live = facts.observed.get(id);
-        let (verb, reason) = declare(facts, desired, live, facts.inventory.get(id));
+        let live = input.observed.get(id);
+        let (verb, reason) = declare(input, desired, live, input.inventory.get(id));
         let step = Step { id: id.clone(), verb, reason, desired: Some(desired.clone()), live: live.cloned() };
         steps.insert(id, step);
     }
-    let users = Users::of(facts);
-    for (id, recorded) in facts.inventory {
+    let users = Users::of(input);
+    for (id, recorded) in input.inventory {
         if !declared.contains(id) {
-            let live = facts.observed.get(id);
-            let (verb, reason) = orphan(facts, &users, id, live, recorded);
+            let live = input.observed.get(id);
+            let (verb, reason) = orphan(input, &users, id, live, recorded);
             steps.insert(id, Step { id: id.clone(), verb, reason, desired: None, live: live.cloned() });
         }
     }
-    let mut plan =
-        Plan { steps: steps.into_values().collect(), blocked: facts.doubt.map(ToOwned::to_owned), ..Plan::default() };
+    let mut plan = Plan {
+        steps: steps.into_values().collect(),
+        blocked: input.incomplete.map(ToOwned::to_owned),
+        ..Plan::default()
+    };
     wait_for_namespaces(&mut plan);
     if let Some(step) = plan.steps.iter().find(|step| matches!(step.reason, Reason::Unsure { .. })) {
         plan.blocked = Some(step.reason.to_string());
     }
-    shelter(facts, &mut plan);
-    guard(facts, &mut plan);
-    await_deletions(facts, &mut plan);
+    protect_containers(input, &mut plan);
+    guard(input, &mut plan);
+    await_deletions(input, &mut plan);
     plan
 }
 
 /// Puts off what cannot be made, since its Namespace is being deleted. Until that is done, nothing is
 /// pruned: what is put off may be what an orphan was renamed to. What drifted in it waits elsewhere.
 fn wait_for_namespaces(plan: &mut Plan) {
-    let leaving = plan.leaving();
-    if leaving.is_empty() {
+    let terminating = plan.terminating_namespaces();
+    if terminating.is_empty() {
         return;
     }
     for step in plan.steps.iter_mut().filter(|step| step.applies() && !step.reason.is_drift()) {
-        if let Some(namespace) = step.id.namespace.as_ref().and_then(|name| leaving.get(name)) {
+        if let Some(namespace) = step.id.namespace.as_ref().and_then(|name| terminating.get(name)) {
             step.verb = Verb::Wait;
-            step.reason = Reason::Homeless { namespace: Arc::clone(namespace) };
+            step.reason = Reason::NamespaceTerminating { namespace: Arc::clone(namespace) };
             plan.blocked.get_or_insert_with(|| format!("{} {}", step.id, step.reason));
         }
     }
@@ -107,15 +110,15 @@ fn wait_for_namespaces(plan: &mut Plan) {
 }
 
 fn declare(
-    facts: &Facts<'_>,
+    input: &PlanInput<'_>,
     desired: &Desired,
     live: Option<&Observed>,
     recorded: Option<&Recorded>,
 ) -> (Verb, Reason) {
-    match (in_place(facts, desired, live, recorded), live) {
+    match (in_place(input, desired, live, recorded), live) {
         ((Verb::Configure, reason), Some(live)) => {
-            let ours = is_ours(facts, live, recorded);
-            replace(facts.replaceable, facts.prune, desired, live, ours).unwrap_or((Verb::Configure, reason))
+            let ours = is_ours(input, live, recorded);
+            replace(input.replaceable, input.prune, desired, live, ours).unwrap_or((Verb::Configure, reason))
         }
         (decision, _) => decision,
     }
@@ -123,14 +126,14 @@ fn declare(
 
 /// Whether the object is one of this sync: it has applied one of this name, or the live object carries
 /// what an apply of it leaves. An object that it finds for the first time is nobody's to delete.
-fn is_ours(facts: &Facts<'_>, live: &Observed, recorded: Option<&Recorded>) -> bool {
-    let proven = live.part_of.as_deref() == Some(facts.set_id) && live.fingerprint.is_some() && live.digest.is_some();
+fn is_ours(input: &PlanInput<'_>, live: &Observed, recorded: Option<&Recorded>) -> bool {
+    let proven = live.part_of.as_deref() == Some(input.set_id) && live.fingerprint.is_some() && live.digest.is_some();
     proven || recorded.is_some_and(|recorded| recorded.applied)
 }
 
 /// What is to be done with an object that can be changed.
 fn in_place(
-    facts: &Facts<'_>,
+    input: &PlanInput<'_>,
     desired: &Desired,
     live: Option<&Observed>,
     recorded: Option<&Recorded>,
@@ -138,26 +141,26 @@ fn in_place(
     let id = &desired.manifest.id;
     let recorded = recorded.filter(|recorded| recorded.applied);
     let Some(live) = live else {
-        if let Some(why) = facts.unreadable.of(id) {
+        if let Some(why) = input.unreadable.of(id) {
             return (Verb::Refuse, Reason::Unreadable { why: why.to_owned() });
         }
-        if let Some(claimed) = facts.others.claim(id, None, facts.set_id, recorded.is_some()) {
+        if let Some(claimed) = input.others.claim(id, None, input.set_id, recorded.is_some()) {
             return claimed;
         }
         return match recorded {
             None => (Verb::Create, Reason::NotFound),
             Some(recorded) if recorded.digest != desired.digest.short() => (Verb::Create, Reason::GitChanged),
             // To run a Job again because it has ended is worse than to miss that somebody deleted it.
-            Some(_) if desired.manifest.directives.expires && !facts.cut.contains(id) => {
+            Some(_) if desired.manifest.directives.expires && !input.deleted_early.contains(id) => {
                 (Verb::Unchanged, Reason::Finished)
             }
-            Some(_) => (drifted(facts.drift, Verb::Create), Reason::Deleted),
+            Some(_) => (drifted(input.drift, Verb::Create), Reason::Deleted),
         };
     };
     if desired.manifest.directives.create_only {
         return (Verb::Unchanged, Reason::CreateOnly);
     }
-    if let Some(claimed) = facts.others.claim(id, live.part_of.as_deref(), facts.set_id, recorded.is_some()) {
+    if let Some(claimed) = input.others.claim(id, live.part_of.as_deref(), input.set_id, recorded.is_some()) {
         return claimed;
     }
     if let Some(termination) = &live.terminating {
@@ -168,7 +171,7 @@ fn in_place(
         (None, Some(_)) => (Verb::Configure, Reason::Unrecorded),
         (Some(recorded), mark) => match difference(desired, live, recorded, mark.is_some()) {
             None => (Verb::Unchanged, Reason::Same),
-            Some(reason) if reason.is_drift() => (drifted(facts.drift, Verb::Configure), reason),
+            Some(reason) if reason.is_drift() => (drifted(input.drift, Verb::Configure), reason),
             Some(reason) => (Verb::Configure, reason),
         },
     }
@@ -182,7 +185,7 @@ fn difference(desired: &Desired, live: &Observed, recorded: &Recorded, marked: b
         return Some(Reason::Recreated);
     }
     if !marked || live.digest != Some(desired.digest) {
-        return Some(Reason::Marks);
+        return Some(Reason::MetadataLost);
     }
     if live.fingerprint.as_ref().map(Fingerprint::short) != Some(recorded.fingerprint) {
         return Some(Reason::Fields);

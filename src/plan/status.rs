@@ -152,7 +152,7 @@ pub struct Drift {
     /// What was found, as a clause.
     pub reason: String,
     pub blame: Blame,
-    /// `false`: told only, as `drift: report` says.
+    /// `false`: reported only, as `drift: report` says.
     pub healed: bool,
 }
 

@@ -22,7 +22,7 @@ pub struct Recorded {
     pub detach: bool,
     /// Added since the inventory was last exact. The guard counts without these, or a commit
     /// that adds much could hide how much it removes.
-    pub fresh: bool,
+    pub unconfirmed: bool,
     /// It is no longer declared, and a person approved its deletion ([`super::Approval`]).
     pub approved: bool,
 }
@@ -30,14 +30,14 @@ pub struct Recorded {
 impl Recorded {
     /// What to remember after an apply whose response was `live`.
     #[must_use]
-    pub fn of(live: &Observed, desired: &Desired, fresh: bool) -> Self {
+    pub fn of(live: &Observed, desired: &Desired, unconfirmed: bool) -> Self {
         Self {
             uid: Short::of(&live.uid),
             digest: desired.digest.short(),
             fingerprint: live.fingerprint.as_ref().map(Fingerprint::short).unwrap_or_default(),
             applied: live.fingerprint.is_some(),
             detach: desired.manifest.directives.detach,
-            fresh,
+            unconfirmed,
             approved: false,
         }
     }
@@ -111,7 +111,7 @@ pub enum Reason {
     /// Drift.
     Deleted,
     Recreated,
-    Marks,
+    MetadataLost,
     Fields,
     /// People have added fields that git does not declare.
     Added,
@@ -156,7 +156,7 @@ pub enum Reason {
         by: ObjectId,
     },
     /// A Namespace or CRD whose deletion would take along what is kept, or is another sync's.
-    Shelters {
+    Contains {
         what: String,
     },
     Terminating {
@@ -170,7 +170,7 @@ pub enum Reason {
         why: Awaited,
     },
     /// Its Namespace is being deleted, so that nothing can be made in it.
-    Homeless {
+    NamespaceTerminating {
         namespace: Arc<str>,
     },
     Held,
@@ -225,7 +225,10 @@ impl Reason {
     /// Whether a live object was no longer what had been applied.
     #[must_use]
     pub fn is_drift(&self) -> bool {
-        matches!(self, Self::Deleted | Self::Recreated | Self::Marks | Self::Fields | Self::Added | Self::Content)
+        matches!(
+            self,
+            Self::Deleted | Self::Recreated | Self::MetadataLost | Self::Fields | Self::Added | Self::Content
+        )
     }
 }
 
@@ -240,7 +243,7 @@ impl fmt::Display for Reason {
             Self::Unrecorded => out.write_str("no record of the last apply"),
             Self::Deleted => out.write_str("was deleted by somebody"),
             Self::Recreated => out.write_str("was deleted and created again by somebody"),
-            Self::Marks => out.write_str("lost driftless's label or annotation"),
+            Self::MetadataLost => out.write_str("lost driftless's label or annotation"),
             Self::Fields => out.write_str("fields that git declares were changed by somebody"),
             Self::Added => out.write_str("fields that git does not declare were added by hand"),
             Self::RemovedFromGit => out.write_str("removed from git"),
@@ -271,7 +274,7 @@ impl fmt::Display for Reason {
             Self::PruneDisabled => out.write_str("removed from git, and kept, since prune.enabled is false"),
             Self::DetachMark => out.write_str("removed from git, and left alone, since it says deletion: detach"),
             Self::StillUsed { by } => write!(out, "removed from git while {by} is still declared; remove that as well, or put this back"),
-            Self::Shelters { what } => {
+            Self::Contains { what } => {
                 write!(out, "removed from git, and kept, since {what} would be deleted along with it")
             }
             Self::Terminating { finalizers } if finalizers.is_empty() => out.write_str("is being deleted"),
@@ -291,7 +294,7 @@ impl fmt::Display for Reason {
                 }
                 write!(out, " (finalizers of {}: {})", object.name, finalizers.join(", "))
             }
-            Self::Homeless { namespace } => {
+            Self::NamespaceTerminating { namespace } => {
                 write!(out, "waits for namespace {namespace}, which is being deleted, to be made again")
             }
             Self::Held => out.write_str("removed from git, and held by the prune guard"),
@@ -410,10 +413,10 @@ impl Plan {
 
     /// The Namespaces that are being deleted: nothing can be made in them.
     #[must_use]
-    pub fn leaving(&self) -> BTreeSet<Arc<str>> {
-        let leaving =
+    pub fn terminating_namespaces(&self) -> BTreeSet<Arc<str>> {
+        let terminating =
             |step: &&Step| step.id.gk.is("", "Namespace") && matches!(step.reason, Reason::Terminating { .. });
-        self.steps.iter().filter(leaving).map(|step| Arc::clone(&step.id.name)).collect()
+        self.steps.iter().filter(terminating).map(|step| Arc::clone(&step.id.name)).collect()
     }
 
     /// Whether carrying it out changes the cluster. What is held or blocked does not.

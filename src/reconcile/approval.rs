@@ -18,20 +18,20 @@ impl Machine {
     /// Takes in the annotation as it is now. Another value is another approval, so what is left of
     /// the one before is approved no longer.
     pub(super) fn take_approval(&mut self) {
-        let known = self.status.approval.as_ref();
-        let approval = Approval::of(self.marks.approved.as_deref(), known, self.shown.as_ref());
-        if approval == self.status.approval {
+        let known = self.report.status.approval.as_ref();
+        let approval = Approval::of(self.requests.approved.as_deref(), known, self.store.shown.as_ref());
+        if approval == self.report.status.approval {
             return;
         }
-        for recorded in self.inventory.values_mut() {
+        for recorded in self.store.inventory.values_mut() {
             recorded.approved = false;
         }
-        self.status = Arc::new(SyncStatus { approval, ..(*self.status).clone() });
+        self.report.status = Arc::new(SyncStatus { approval, ..(*self.report.status).clone() });
     }
 
     /// What a person lets this commit prune although the guard would hold it.
     pub(super) fn approved(&self, commit: &str) -> Approved<'_> {
-        match &self.status.approval {
+        match &self.report.status.approval {
             _ if self.allow_prune => Approved::Everything,
             Some(approval) => approval.at(commit),
             None => Approved::Nothing,
@@ -41,24 +41,24 @@ impl Machine {
     /// Begins the approval by which a plan passed the guard: the inventory says from now on of which
     /// objects it is. It is stored before the first of them is deleted.
     pub(super) fn begin_approved(&mut self, plan: &Plan) {
-        if self.inventory.values().any(|recorded| recorded.approved) {
+        if self.store.inventory.values().any(|recorded| recorded.approved) {
             for step in plan.steps.iter().filter(|step| step.desired.is_some() && !step.may_replace()) {
-                if let Some(recorded) = self.inventory.get_mut(&step.id) {
+                if let Some(recorded) = self.store.inventory.get_mut(&step.id) {
                     recorded.approved = false;
                 }
             }
         }
-        let Some(approval) = self.status.approval.as_ref().filter(|approval| !approval.begun) else { return };
+        let Some(approval) = self.report.status.approval.as_ref().filter(|approval| !approval.begun) else { return };
         if !plan.by_approval || self.allow_prune {
             return;
         }
         let approval = Some(Approval { begun: true, ..approval.clone() });
         for step in plan.steps.iter().filter(|step| goes(step)) {
-            if let Some(recorded) = self.inventory.get_mut(&step.id) {
+            if let Some(recorded) = self.store.inventory.get_mut(&step.id) {
                 recorded.approved = true;
             }
         }
-        self.status = Arc::new(SyncStatus { approval, ..(*self.status).clone() });
+        self.report.status = Arc::new(SyncStatus { approval, ..(*self.report.status).clone() });
     }
 
     /// Whether what a cycle deletes with this verb may go as far as approval is concerned: it needs none,
@@ -76,6 +76,6 @@ impl Machine {
             // Another one than that of the plan.
             return false;
         }
-        approved.covers(&going, &self.inventory)
+        approved.covers(&going, &self.store.inventory)
     }
 }

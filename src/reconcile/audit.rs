@@ -12,7 +12,7 @@ use super::contest::Way;
 use super::{Audited, Effect, EffectId, Machine, Moment};
 
 /// How far the audit of one sync is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Audit {
     pub policy: AuditPolicy,
     /// The object that was asked about last.
@@ -52,43 +52,43 @@ impl Machine {
     /// Asks about the next object when it is due. The first round begins after a whole period, since
     /// what was just applied or compared needs no audit.
     pub(super) fn audit(&mut self, now: Moment) {
-        let off = self.audit.policy.period.is_zero() || self.config.drift == DriftPolicy::Off;
-        if off || self.view.len() == 0 || self.audit.is_running() {
+        let off = self.drift.audit.policy.period.is_zero() || self.config.drift == DriftPolicy::Off;
+        if off || self.view.len() == 0 || self.drift.audit.is_running() {
             return;
         }
-        let Some(due) = self.audit.next else {
-            self.audit.next = Some(now.mono + self.audit.policy.period);
+        let Some(due) = self.drift.audit.next else {
+            self.drift.audit.next = Some(now.mono + self.drift.audit.policy.period);
             return;
         };
         if now.mono < due {
             return;
         }
         let Some(basis) = self.basis_of_heals() else { return };
-        let Some(desired) = self.view.after(self.audit.cursor.as_ref()).cloned() else { return };
+        let Some(desired) = self.view.after(self.drift.audit.cursor.as_ref()).cloned() else { return };
         let object = desired.manifest.id.clone();
-        self.audit.cursor = Some(object.clone());
-        self.audit.next = Some(now.mono + self.audit.pace(self.view.len()));
-        let applied = self.inventory.get(&object).is_some_and(|recorded| recorded.applied);
+        self.drift.audit.cursor = Some(object.clone());
+        self.drift.audit.next = Some(now.mono + self.drift.audit.pace(self.view.len()));
+        let applied = self.store.inventory.get(&object).is_some_and(|recorded| recorded.applied);
         if !applied || desired.manifest.directives.create_only || self.is_being_written(&object) {
             return;
         }
         let id = self.number();
-        self.audit.running = Some((id, object, basis));
+        self.drift.audit.running = Some((id, object, basis));
         self.effects.push(Effect::Audit { id, desired: Box::new(desired) });
     }
 
     /// What the server said. A difference is drift that the fast path did not see: it is examined
     /// like any other.
     pub(super) fn audited(&mut self, id: EffectId, result: &Audited, now: Moment) {
-        let Some((_, object, basis)) = self.audit.running.take_if(|(running, ..)| *running == id) else { return };
+        let Some((_, object, basis)) = self.drift.audit.running.take_if(|(running, ..)| *running == id) else { return };
         if self.stands(Act::Heal(&basis)).is_err() || self.is_being_written(&object) {
             return;
         }
         match result {
-            Audited::Same => self.is_harmless(&object),
+            Audited::Same => self.is_ownership_only(&object),
             Audited::Differs => {
-                self.lane.harmless.remove(&object);
-                self.put_in_lane(&object, Way::Content, now);
+                self.drift.heal_queue.ownership_only.remove(&object);
+                self.enqueue_heal(&object, Way::Content, now);
             }
             Audited::Unknown => {}
         }

@@ -72,7 +72,7 @@ enum Awaited {
 const OVERTAKEN: u8 = 3;
 
 /// What all decisions of a sync rest on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Standing {
     /// Counts how often the sync began anew. What was decided before then is not carried out.
     pub epoch: u64,
@@ -184,7 +184,7 @@ impl Machine {
         if basis.epoch != self.standing.epoch {
             return Err(Fallen::Outdated);
         }
-        let newest = self.rendered.as_ref().is_some_and(|rendered| rendered.commit.id == basis.commit);
+        let newest = self.git.rendered.as_ref().is_some_and(|rendered| rendered.commit.id == basis.commit);
         if !newest || (of_head && self.is_behind()) {
             return Err(Fallen::Overtaken);
         }
@@ -192,7 +192,7 @@ impl Machine {
             return Err(Fallen::Unpolled);
         }
         if let Act::Prune(cycle) = act {
-            if self.head.as_ref() != Some(&basis.commit) || !self.source_problems().is_empty() {
+            if self.git.head.as_ref() != Some(&basis.commit) || !self.source_problems().is_empty() {
                 return Err(Fallen::Doubtful);
             }
             // An approval can be taken back until the last moment.
@@ -210,9 +210,9 @@ impl Machine {
 
     /// Whether git has a newer commit than the rendered one, as far as that one can be used now.
     pub(super) fn is_behind(&self) -> bool {
-        let Some(head) = &self.head else { return false };
-        let unusable = self.render_error.as_ref().is_some_and(|(commit, _)| commit == head);
-        let known = self.rendered.as_ref().is_some_and(|rendered| rendered.commit.id == *head);
+        let Some(head) = &self.git.head else { return false };
+        let unusable = self.git.render_error.as_ref().is_some_and(|(commit, _)| commit == head);
+        let known = self.git.rendered.as_ref().is_some_and(|rendered| rendered.commit.id == *head);
         !known && !unusable && !self.is_waiting()
     }
 
@@ -236,7 +236,7 @@ impl Machine {
             self.standing.count_overtaken();
         }
         if self.may_act().is_ok() {
-            self.next_cycle = Some(now.mono);
+            self.schedule.next_cycle = Some(now.mono);
         }
     }
 
@@ -258,11 +258,12 @@ impl Machine {
             }
             _ => {}
         }
-        let heals = self.lane.running.iter().filter(|(_, running)| running.is_heal() && !running.interrupted);
+        let heals =
+            self.drift.heal_queue.running.iter().filter(|(_, running)| running.is_heal() && !running.interrupted);
         let fallen: Vec<EffectId> =
             heals.filter(|(_, running)| self.stands(Act::Heal(&running.basis)).is_err()).map(|(id, _)| *id).collect();
         for id in fallen {
-            if let Some(running) = self.lane.running.get_mut(&id) {
+            if let Some(running) = self.drift.heal_queue.running.get_mut(&id) {
                 running.interrupted = true;
             }
             self.effects.push(Effect::Interrupt { id });
@@ -273,17 +274,17 @@ impl Machine {
     /// What is under way comes to its end, and what was decided from it is not carried out.
     pub(super) fn begin_anew(&mut self, why: Anew, now: Moment) {
         self.standing.begin_anew(why);
-        self.before = self.head.take().or(self.before.take());
-        self.prepared = self.rendered.take().or(self.prepared.take());
-        (self.returning, self.render_error, self.look_error) = (None, None, None);
+        self.git.before = self.git.head.take().or(self.git.before.take());
+        self.git.prepared = self.git.rendered.take().or(self.git.prepared.take());
+        (self.git.returning, self.git.render_error, self.git.poll_error) = (None, None, None);
         self.view = super::view::View::default();
-        self.lane.clear();
+        self.drift.heal_queue.clear();
         self.discard_look();
-        self.next_look = now.mono;
-        self.look_backoff.reset();
-        self.backoff.reset();
-        self.next_cycle = None;
-        (self.asked, self.stirred) = (false, false);
+        self.git.next_poll = now.mono;
+        self.git.poll_backoff.reset();
+        self.schedule.backoff.reset();
+        self.schedule.next_cycle = None;
+        (self.schedule.asked, self.schedule.reconcile_requested) = (false, false);
     }
 
     /// What stands between git and the knowledge of what to enforce, where nothing is enforced.

@@ -56,8 +56,8 @@ impl Way {
         {
             return Self::Added(added.0);
         }
-        let marks = format!("{:?} {:?} {:?} {:?}", live.part_of, live.digest, fields.0, live.added());
-        Self::Left(Short::of(&marks).0)
+        let requests = format!("{:?} {:?} {:?} {:?}", live.part_of, live.digest, fields.0, live.added());
+        Self::Left(Short::of(&requests).0)
     }
 }
 
@@ -203,7 +203,7 @@ pub(super) struct Contested {
 }
 
 /// The contests of one sync. Times are monotonic.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Contests {
     objects: BTreeMap<ObjectId, Object>,
     /// How many fields are counted.

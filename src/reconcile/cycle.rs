@@ -21,7 +21,7 @@ pub(super) fn objects_of(gk: &GroupKind, namespace: Option<&Arc<str>>) -> String
 }
 
 /// The pass that is under way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each says of its own what became of the pass")]
 pub(super) struct Cycle {
     pub rendered: Arc<RenderedCommit>,
@@ -36,7 +36,7 @@ pub(super) struct Cycle {
     /// Objects that drifted and are left as they are, by `drift: report`.
     pub reported: usize,
     /// Objects that wait for their Namespace, which is being deleted.
-    pub homeless: usize,
+    pub namespace_terminating: usize,
     pub health: BTreeMap<ObjectId, Health>,
     /// A request was sent that may have changed something.
     pub wrote: bool,
@@ -72,7 +72,7 @@ impl Cycle {
             notes: Vec::new(),
             changed: 0,
             reported: 0,
-            homeless: 0,
+            namespace_terminating: 0,
             health: BTreeMap::new(),
             wrote: false,
             writes: BTreeSet::new(),
@@ -116,7 +116,7 @@ impl Cycle {
                 step.reason = Reason::Unorderable { why: (*why).to_owned() };
             }
         }
-        let leaving = plan.leaving();
+        let terminating = plan.terminating_namespaces();
         for step in &plan.steps {
             match step.verb {
                 Verb::Refuse => {
@@ -129,7 +129,8 @@ impl Cycle {
                     self.notes.push(step.problem());
                 }
                 Verb::Wait => {
-                    self.homeless += usize::from(matches!(step.reason, Reason::Homeless { .. }));
+                    self.namespace_terminating +=
+                        usize::from(matches!(step.reason, Reason::NamespaceTerminating { .. }));
                     self.notes.push(step.problem());
                 }
                 Verb::Keep if !matches!(step.reason, Reason::Held | Reason::Blocked { .. }) => {
@@ -137,10 +138,11 @@ impl Cycle {
                 }
                 _ => {}
             }
-            if let Some(namespace) = step.id.namespace.as_ref().filter(|name| step.applies() && leaving.contains(*name))
+            if let Some(namespace) =
+                step.id.namespace.as_ref().filter(|name| step.applies() && terminating.contains(*name))
             {
                 // It drifted, and is healed as soon as the Namespace is there again.
-                let reason = Reason::Homeless { namespace: Arc::clone(namespace) };
+                let reason = Reason::NamespaceTerminating { namespace: Arc::clone(namespace) };
                 self.notes.push(Problem { message: reason.to_string(), ..step.problem() });
             }
             if step.applies() || step.prunes() {
@@ -163,7 +165,7 @@ impl Cycle {
     pub fn superset(&self, inventory: &Inventory) -> Inventory {
         let mut superset = inventory.clone();
         for step in self.plan.steps.iter().filter(|step| step.applies()) {
-            superset.entry(step.id.clone()).or_insert(Recorded { fresh: true, ..Recorded::default() });
+            superset.entry(step.id.clone()).or_insert(Recorded { unconfirmed: true, ..Recorded::default() });
         }
         superset
     }
@@ -222,8 +224,8 @@ impl Cycle {
         self.writes.remove(&outcome.id);
         let (Some(live), Some(step)) = (&outcome.live, self.plan.step(&outcome.id)) else { return };
         if let Some(desired) = step.desired.as_ref().filter(|_| outcome.result.succeeded()) {
-            let fresh = inventory.get(&outcome.id).is_none_or(|recorded| recorded.fresh);
-            inventory.insert(outcome.id.clone(), Recorded::of(live, desired, fresh));
+            let unconfirmed = inventory.get(&outcome.id).is_none_or(|recorded| recorded.unconfirmed);
+            inventory.insert(outcome.id.clone(), Recorded::of(live, desired, unconfirmed));
             self.noted.insert(outcome.id.clone());
         }
     }
@@ -322,7 +324,7 @@ impl Cycle {
         inventory.retain(|id, _| !forgotten.contains(id));
         if self.is_whole() {
             for recorded in inventory.values_mut() {
-                recorded.fresh = false;
+                recorded.unconfirmed = false;
             }
         }
         inventory
@@ -332,7 +334,7 @@ impl Cycle {
     /// made yet, and, where health counts, those that are not healthy.
     pub fn waited(&self, health_counts: bool) -> impl Iterator<Item = (&ObjectId, Short)> {
         let waited = move |step: &&Step| {
-            matches!(step.reason, Reason::Homeless { .. })
+            matches!(step.reason, Reason::NamespaceTerminating { .. })
                 || (health_counts && self.health.get(&step.id).is_some_and(|health| !health.is_current()))
         };
         let digest = |step: &Step| step.desired.as_ref().map_or_else(Short::default, |desired| desired.digest.short());
@@ -346,7 +348,7 @@ impl Cycle {
 
     /// Declared objects that are not healthy.
     pub fn unhealthy(&self) -> Vec<(ObjectId, Health)> {
-        let ill = self.health.iter().filter(|(_, health)| !health.is_current());
-        ill.map(|(id, health)| (id.clone(), health.clone())).collect()
+        let unhealthy = self.health.iter().filter(|(_, health)| !health.is_current());
+        unhealthy.map(|(id, health)| (id.clone(), health.clone())).collect()
     }
 }

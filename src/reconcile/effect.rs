@@ -46,7 +46,7 @@ pub struct Observation {
 
 /// What a person asked for by annotating the parent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Marks {
+pub struct UserRequests {
     /// The prune that is approved, as the annotation has it.
     pub approved: Option<String>,
     /// Changes whenever somebody asks to look now.
@@ -81,14 +81,14 @@ pub enum Unrendered {
 }
 
 /// What was learned.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Input {
     /// Time has passed.
     Tick,
-    Looked {
+    Polled {
         id: EffectId,
         result: Result<String, String>,
-        /// Watches see every object of the sync: what they have not told has not happened.
+        /// Watches see every object of the sync: what they have not reported has not happened.
         watched: bool,
     },
     Rendered {
@@ -133,13 +133,13 @@ pub enum Input {
         id: EffectId,
         outcomes: Vec<PrunedObject>,
     },
-    Marks(Marks),
+    UserRequests(UserRequests),
     /// There is no parent any more, or none yet.
     ParentMissing,
     /// This agent leads from now on; with what the parent holds, read since.
     Leads {
         stored: Option<Box<(Inventory, SyncStatus)>>,
-        marks: Marks,
+        requests: UserRequests,
     },
     /// The syncs of `dependsOn` that are not synced.
     WaitingFor(Vec<String>),
@@ -151,10 +151,10 @@ pub enum Input {
 }
 
 /// What is to be done.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Effect {
     /// Ask the remote which commit the reference points at.
-    Look {
+    Poll {
         id: EffectId,
     },
     /// Fetch a commit, 40 hexadecimal digits, and render it.
@@ -209,7 +209,7 @@ pub enum Effect {
     Interrupt {
         id: EffectId,
     },
-    Tell(Notice),
+    Emit(Notice),
 }
 
 /// How a cycle ended.
@@ -227,7 +227,7 @@ pub enum Notice {
     Started {
         commit: Commit,
     },
-    LookFailed {
+    PollFailed {
         error: String,
         retry_in: Duration,
     },

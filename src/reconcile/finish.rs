@@ -8,21 +8,21 @@ impl Machine {
     /// Whether the parent does not know yet what healing has changed, or something else waits to be
     /// stored.
     fn has_learned(&self) -> bool {
-        let stored = self.stored.as_ref().map(|(inventory, _)| inventory);
+        let stored = self.store.stored.as_ref().map(|(inventory, _)| inventory);
         // Who has applied nothing leaves no trace.
-        let changed = stored.map_or(!self.inventory.is_empty(), |stored| *stored != self.inventory);
-        self.leads && (changed || self.flush.is_some())
+        let changed = stored.map_or(!self.store.inventory.is_empty(), |stored| *stored != self.store.inventory);
+        self.leads && (changed || self.store.due.is_some())
     }
 
     /// Stores what was learned as soon as no cycle is about to do so.
     pub(super) fn store_now(&mut self, now: Moment) {
         if self.has_learned() {
-            self.flush = Some(now.mono);
+            self.store.due = Some(now.mono);
         }
     }
 
     pub(super) fn flush_when_due(&mut self, now: Moment) {
-        if matches!(self.work, Work::Idle) && self.flush.is_some_and(|due| now.mono >= due) {
+        if matches!(self.work, Work::Idle) && self.store.due.is_some_and(|due| now.mono >= due) {
             self.flush(now);
         }
     }
@@ -35,16 +35,16 @@ impl Machine {
         if matches!(self.work, Work::Rendering { .. } | Work::Observing { .. } | Work::Healing { .. }) {
             self.work = Work::Idle;
         }
-        self.look = None;
-        self.lane.running.retain(|_, running| running.is_heal());
-        self.audit.forget_running();
-        self.lane.clear();
+        self.git.poll = None;
+        self.drift.heal_queue.running.retain(|_, running| running.is_heal());
+        self.drift.audit.forget_running();
+        self.drift.heal_queue.clear();
     }
 
     /// Stores what was learned, once, when what was under way has ended.
     pub(super) fn finish(&mut self, now: Moment) {
-        self.lane.clear();
-        let ended = matches!(self.work, Work::Idle) && self.lane.running.is_empty();
+        self.drift.heal_queue.clear();
+        let ended = matches!(self.work, Work::Idle) && self.drift.heal_queue.running.is_empty();
         if ended && self.has_learned() && !std::mem::replace(&mut self.standing.stored_last, true) {
             self.flush(now);
         }

@@ -9,7 +9,7 @@ use crate::plan::{Inventory, SyncStatus};
 use super::basis::Anew;
 use super::machine::{Work, identified};
 use super::settling::Settling;
-use super::{Effect, Machine, Marks, Moment, Notice, Observation};
+use super::{Effect, Machine, Moment, Notice, Observation, UserRequests};
 
 impl Machine {
     /// Starts what is due for a follower.
@@ -17,14 +17,14 @@ impl Machine {
         if self.is_suspended() {
             return;
         }
-        self.look_when_due(now);
-        if !matches!(self.work, Work::Idle) || self.next_cycle.is_none_or(|due| now.mono < due) {
+        self.poll_when_due(now);
+        if !matches!(self.work, Work::Idle) || self.schedule.next_cycle.is_none_or(|due| now.mono < due) {
             return;
         }
-        self.next_cycle = None;
-        let known = self.rendered.as_ref().map(|rendered| &rendered.commit.id);
+        self.schedule.next_cycle = None;
+        let known = self.git.rendered.as_ref().map(|rendered| &rendered.commit.id);
         // One that failed is tried again with the next look.
-        let newer = self.head.clone().filter(|head| known != Some(head));
+        let newer = self.git.head.clone().filter(|head| known != Some(head));
         if let Some(commit) = newer {
             self.render(commit, now);
         }
@@ -32,32 +32,32 @@ impl Machine {
 
     /// The watches of what a commit declares are open, or it is known why not.
     pub(super) fn observed_as_follower(&mut self, result: &Result<Observation, String>) {
-        if let (Ok(_), Some(rendered)) = (result, &self.rendered) {
+        if let (Ok(_), Some(rendered)) = (result, &self.git.rendered) {
             let commit = rendered.commit.clone();
-            self.effects.push(Effect::Tell(Notice::StandingBy { commit }));
+            self.effects.push(Effect::Emit(Notice::StandingBy { commit }));
         }
     }
 
     /// Leads from now on, and begins anew. `stored` and `marks` were read after that was certain, and
     /// are the former leader's last word: nothing that this replica assumed before counts.
-    pub(super) fn lead(&mut self, stored: Option<(Inventory, SyncStatus)>, marks: Marks, now: Moment) {
+    pub(super) fn lead(&mut self, stored: Option<(Inventory, SyncStatus)>, requests: UserRequests, now: Moment) {
         if self.leads {
             return;
         }
         self.leads = true;
         let (inventory, status) = stored.clone().unwrap_or_default();
-        self.inventory = inventory;
-        self.status = Arc::new(identified(status, &self.config));
-        self.shown = stored.as_ref().and_then(|(_, status)| status.held.clone());
-        self.stored = stored.map(|(inventory, status)| (inventory, Arc::new(status)));
-        self.marks = marks;
+        self.store.inventory = inventory;
+        self.report.status = Arc::new(identified(status, &self.config));
+        self.store.shown = stored.as_ref().and_then(|(_, status)| status.held.clone());
+        self.store.stored = stored.map(|(inventory, status)| (inventory, Arc::new(status)));
+        self.requests = requests;
         self.take_approval();
-        self.settling = Settling::default();
-        self.cut.clear();
-        self.replaceable.clear();
-        self.left = self.status.former.iter().cloned().collect();
+        self.health.settling = Settling::default();
+        self.drift.deleted_early.clear();
+        self.drift.replaceable.clear();
+        self.git.former = self.report.status.former.iter().cloned().collect();
         self.begin_anew(Anew::Lead, now);
         // Which commit was the head the former leader knows.
-        self.before = None;
+        self.git.before = None;
     }
 }

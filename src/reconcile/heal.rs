@@ -9,36 +9,36 @@ use crate::object::{Blame, Change, ObjectId};
 use crate::plan::{AppliedObject, ApplyResult, Desired, Drift, Obstacle, Problem, Reason, Recorded, SyncStatus, Verb};
 
 use super::contest::Way;
-use super::lane::{AT_ONCE, Found, Lane, Running, Waiting};
+use super::heal_queue::{AT_ONCE, Found, HealQueue, Running, Waiting};
 use super::machine::Work;
 use super::{Effect, EffectId, Examined, Machine, Moment, Notice};
 
 impl Machine {
     /// Begins what is due, in order and never too much at once.
     pub(super) fn heal(&mut self, now: Moment) {
-        self.lane.wake(now.mono);
-        let over = self.lane.contests.next().is_some_and(|due| due <= now.mono);
+        self.drift.heal_queue.wake(now.mono);
+        let over = self.drift.heal_queue.contests.next().is_some_and(|due| due <= now.mono);
         if over {
-            for (object, uid) in self.lane.contests.forget(now.mono) {
-                self.effects.push(Effect::Tell(Notice::Uncontested { object, uid }));
+            for (object, uid) in self.drift.heal_queue.contests.forget(now.mono) {
+                self.effects.push(Effect::Emit(Notice::Uncontested { object, uid }));
                 self.restate_drift(now);
             }
         }
-        while self.lane.running.len() < AT_ONCE
+        while self.drift.heal_queue.running.len() < AT_ONCE
             && let Some(basis) = self.basis_of_heals()
         {
             let Some((key, waiting)) = self.next_to_heal() else { break };
-            self.lane.waiting.remove(&key);
+            self.drift.heal_queue.ready.remove(&key);
             let object = key.1;
             let Some(desired) = self.view.desired(&object).cloned() else {
-                self.lane.dropped = true;
-                self.lane.release(&object);
+                self.drift.heal_queue.dropped = true;
+                self.drift.heal_queue.release(&object);
                 continue;
             };
             let id = self.number();
             let Waiting { noticed, content } = waiting;
             let running = Running { object, basis, desired: None, interrupted: false, noticed, found: None, content };
-            self.lane.running.insert(id, running);
+            self.drift.heal_queue.running.insert(id, running);
             self.effects.push(Effect::Examine { id, desired: Box::new(desired) });
         }
         self.stop_awaiting(now);
@@ -47,18 +47,20 @@ impl Machine {
     /// The first that is not held up: by what it depends on, or by a lower stage in its namespace.
     fn next_to_heal(&mut self) -> Option<((crate::plan::Stage, ObjectId), Waiting)> {
         let (work, view) = (&self.work, &self.view);
-        let held_up = |lane: &Lane, (stage, id): &(crate::plan::Stage, ObjectId)| {
+        let held_up = |lane: &HealQueue, (stage, id): &(crate::plan::Stage, ObjectId)| {
             let below = |running: &Running| {
                 running.object.namespace == id.namespace && crate::plan::Stage::of(&running.object.gk) < *stage
             };
             work.writes(id) || lane.running.values().any(below)
         };
-        self.lane.first(held_up, |id| view.desired(id).map_or(&[], |desired| &desired.manifest.directives.depends_on))
+        self.drift
+            .heal_queue
+            .first(held_up, |id| view.desired(id).map_or(&[], |desired| &desired.manifest.directives.depends_on))
     }
 
     /// What a closer look at a drifted object has shown. The decision falls on this, not on the news.
     pub(super) fn examined(&mut self, id: EffectId, result: Result<Examined, String>, now: Moment) {
-        let Some(running) = self.lane.running.remove(&id) else { return };
+        let Some(running) = self.drift.heal_queue.running.remove(&id) else { return };
         let object = running.object.clone();
         let known =
             result.as_ref().ok().and_then(|examined| examined.live.as_ref()).map(|live| live.resource_version.clone());
@@ -68,14 +70,14 @@ impl Machine {
         self.written(&object, known.as_deref(), now);
     }
 
-    /// Whether a request to heal goes out; if not, the lane is done with the object for now.
+    /// Whether a request to heal goes out; if not, the heal queue is done with the object for now.
     fn heal_begins(&mut self, running: Running, result: Result<Examined, String>, now: Moment) -> bool {
         let object = running.object.clone();
         // By what git declares now, and not by what it did when the examination began.
         let basis = self.basis_of_heals().filter(|basis| basis.epoch == running.basis.epoch);
         let Some(basis) = basis else {
             // It is looked at once more when it may be healed.
-            self.lane.put_back(&running);
+            self.drift.heal_queue.put_back(&running);
             return false;
         };
         let Some(desired) = self.view.desired(&object).cloned() else { return false };
@@ -87,14 +89,14 @@ impl Machine {
                 return false;
             }
         };
-        if let (Some(recorded), Some(live)) = (self.inventory.get(&object), &examined.live)
+        if let (Some(recorded), Some(live)) = (self.store.inventory.get(&object), &examined.live)
             && recorded.applied
             && live.part_of.is_none()
         {
             // It left the selection of the watch, so news of it were those of a deletion.
-            self.cut.remove(&object);
+            self.drift.deleted_early.remove(&object);
         }
-        let mut step = self.judge(&desired, examined.live.as_ref());
+        let mut step = self.plan_one(&desired, examined.live.as_ref());
         let mut way = self.way(&object, examined.live.as_ref());
         if running.content && step.reason == Reason::Same {
             (step.verb, step.reason, way) = (Verb::Configure, Reason::Content, Way::Content);
@@ -102,34 +104,34 @@ impl Machine {
         let uid = examined.live.as_ref().map(|live| Arc::clone(&live.uid));
         let found = Found { uid, way, reason: clause(&step.reason, &examined.blame), blame: examined.blame };
         match step.verb {
-            Verb::Report => self.tell_drift(&object, &found, false, now),
+            Verb::Report => self.report_drift(&object, &found, false, now),
             Verb::Unchanged => self.is_clean(&object),
             _ if step.applies() && step.reason.is_drift() => {
                 if self.config.drift == DriftPolicy::Report {
-                    self.tell_drift(&object, &found, false, now);
+                    self.report_drift(&object, &found, false, now);
                     return false;
                 }
-                if let Some(until) = self.lane.contests.examined(&object, way, &found.blame, now.mono) {
+                if let Some(until) = self.drift.heal_queue.contests.examined(&object, way, &found.blame, now.mono) {
                     let waiting = Waiting { noticed: running.noticed, content: running.content };
-                    self.lane.later.insert(object, (until, waiting));
+                    self.drift.heal_queue.delayed.insert(object, (until, waiting));
                     return false;
                 }
                 let id = self.number();
                 let desired = Some(Box::new(desired));
-                self.lane.running.insert(id, Running { basis, desired, found: Some(found), ..running });
+                self.drift.heal_queue.running.insert(id, Running { basis, desired, found: Some(found), ..running });
                 self.effects.push(Effect::Heal { id, step: Box::new(step) });
                 return true;
             }
-            _ => self.stir(),
+            _ => self.request_reconcile(),
         }
         false
     }
 
     /// A drifted object was applied, or could not be.
     pub(super) fn healed(&mut self, id: EffectId, outcome: AppliedObject, now: Moment) {
-        let Some(running) = self.lane.running.remove(&id) else { return };
+        let Some(running) = self.drift.heal_queue.running.remove(&id) else { return };
         if outcome.result == ApplyResult::Skipped && outcome.problem.is_none() {
-            self.lane.put_back(&running);
+            self.drift.heal_queue.put_back(&running);
             return self.written(&running.object, None, now);
         }
         let Running { object, noticed, mut found, content, desired: applied, .. } = running;
@@ -138,24 +140,24 @@ impl Machine {
             && found.removes(&outcome.removed)
         {
             // Also where the drift itself was reported before, when the heal failed.
-            self.lane.told.remove(&object);
+            self.drift.heal_queue.told.remove(&object);
         }
         let known = outcome.live.as_ref().map(|live| live.resource_version.clone());
         if let (Some(live), true) = (&outcome.live, outcome.result.succeeded()) {
             // What was applied, whatever git declares by now: its UID is what proves it to be ours.
             if let Some(desired) = applied.filter(|applied| live.digest == Some(applied.digest)) {
-                let fresh = self.inventory.get(&object).is_some_and(|recorded| recorded.fresh);
+                let fresh = self.store.inventory.get(&object).is_some_and(|recorded| recorded.unconfirmed);
                 let recorded = Recorded::of(live, &desired, fresh);
-                if self.inventory.insert(object.clone(), recorded) != Some(recorded) {
+                if self.store.inventory.insert(object.clone(), recorded) != Some(recorded) {
                     self.store_learned(now);
                 }
             }
             if self.view.learn(&object, Some(live)) {
-                self.lane.unblock(&object);
-                self.stir();
+                self.drift.heal_queue.unblock(&object);
+                self.request_reconcile();
             }
             self.see_health(&object, &live.health);
-            self.cut.remove(&object);
+            self.drift.deleted_early.remove(&object);
         }
         match &mut self.work {
             Work::Healing { cycle } => cycle.healed(&object, &outcome),
@@ -169,17 +171,17 @@ impl Machine {
         match (outcome.result.succeeded(), found) {
             (true, Some(found)) if outcome.result.changed() => {
                 let found = Found { uid: outcome.uid, ..found };
-                self.tell_drift(&object, &found, true, now);
-                self.lane.told.remove(&object);
+                self.report_drift(&object, &found, true, now);
+                self.drift.heal_queue.told.remove(&object);
                 let after = now.mono.saturating_sub(noticed);
-                self.effects.push(Effect::Tell(Notice::Healed { object: object.clone(), after }));
+                self.effects.push(Effect::Emit(Notice::Healed { object: object.clone(), after }));
                 self.note_contest(&object, &found, now);
                 self.is_clean(&object);
             }
             (true, _) => self.is_clean(&object),
             (false, found) => {
                 if let Some(found) = &found {
-                    self.tell_drift(&object, found, false, now);
+                    self.report_drift(&object, found, false, now);
                 }
                 let refused = outcome.obstacle == Some(Obstacle::Refused);
                 let problem = outcome.problem.map_or_else(String::new, |problem| problem.message);
@@ -196,18 +198,19 @@ impl Machine {
     fn failed_to_heal(&mut self, desired: &Desired, message: String, refused: bool, waiting: Waiting, now: Moment) {
         let (object, origin) = (desired.manifest.id.clone(), desired.manifest.origin.clone());
         let problem = Problem { object: Some(object.clone()), origin: Some(origin), message };
-        let delay = self.lane.fail(&object, problem, refused, self.longest_delay());
-        self.lane.later.insert(object, (now.mono + delay, waiting));
-        self.stir();
+        let delay = self.drift.heal_queue.fail(&object, problem, refused, self.longest_delay());
+        self.drift.heal_queue.delayed.insert(object, (now.mono + delay, waiting));
+        self.request_reconcile();
     }
 
     fn note_contest(&mut self, object: &ObjectId, found: &Found, now: Moment) {
         let (uid, blame) = (found.uid.as_ref(), &found.blame);
-        let Some((contested, new)) = self.lane.contests.healed(object, uid, found.way, blame, now.mono) else {
+        let Some((contested, new)) = self.drift.heal_queue.contests.healed(object, uid, found.way, blame, now.mono)
+        else {
             return;
         };
         if new {
-            self.effects.push(Effect::Tell(Notice::Contested {
+            self.effects.push(Effect::Emit(Notice::Contested {
                 contest: super::record::contest(&contested, now),
                 uid: found.uid.clone(),
             }));
@@ -216,8 +219,8 @@ impl Machine {
     }
 
     /// Says that an object drifted, once for each way in which it did.
-    pub(super) fn tell_drift(&mut self, object: &ObjectId, found: &Found, healed: bool, now: Moment) {
-        let new = self.lane.told.insert(object.clone(), found.way) != Some(found.way);
+    pub(super) fn report_drift(&mut self, object: &ObjectId, found: &Found, healed: bool, now: Moment) {
+        let new = self.drift.heal_queue.told.insert(object.clone(), found.way) != Some(found.way);
         let drift = Drift {
             object: object.clone(),
             at: now.wall,
@@ -227,29 +230,29 @@ impl Machine {
         };
         if new {
             let (uid, missed) = (found.uid.clone(), found.way == Way::Content);
-            self.effects.push(Effect::Tell(Notice::Drift { drift: drift.clone(), uid, missed }));
+            self.effects.push(Effect::Emit(Notice::Drift { drift: drift.clone(), uid, missed }));
         }
         self.record_drift(drift, new, now);
     }
 
     /// Says what others had added to an object, and the apply of a commit has removed.
-    pub(super) fn tell_removed(&mut self, outcome: &AppliedObject, began: Duration, now: Moment) {
+    pub(super) fn report_removed(&mut self, outcome: &AppliedObject, began: Duration, now: Moment) {
         if outcome.removed.is_empty() {
             return;
         }
         let blame = Blame::of_removed(outcome.removed.clone());
         let (uid, way, reason) = (outcome.uid.clone(), Way::Added(Default::default()), clause(&Reason::Added, &blame));
-        self.lane.told.remove(&outcome.id);
-        self.tell_drift(&outcome.id, &Found { uid, way, reason, blame }, true, now);
-        self.lane.told.remove(&outcome.id);
+        self.drift.heal_queue.told.remove(&outcome.id);
+        self.report_drift(&outcome.id, &Found { uid, way, reason, blame }, true, now);
+        self.drift.heal_queue.told.remove(&outcome.id);
         let after = now.mono.saturating_sub(began);
-        self.effects.push(Effect::Tell(Notice::Healed { object: outcome.id.clone(), after }));
+        self.effects.push(Effect::Emit(Notice::Healed { object: outcome.id.clone(), after }));
     }
 
-    /// The writing of an object has ended: news that came meanwhile are weighed, unless they are older
+    /// The writing of an object has ended: news that came meanwhile are classified, unless they are older
     /// than the answer, and whoever waited for the object goes on.
     pub(super) fn written(&mut self, object: &ObjectId, known: Option<&str>, now: Moment) {
-        if let Some(change) = self.lane.fresh.remove(object) {
+        if let Some(change) = self.drift.heal_queue.deferred.remove(object) {
             let version = match &change {
                 Change::Seen(live) => Some(&*live.resource_version),
                 Change::Gone { last, .. } => last.as_ref().map(|last| &*last.resource_version),
@@ -257,13 +260,13 @@ impl Machine {
             match (version, known) {
                 (Some(version), Some(known)) if !crate::object::version::is_newer(version, known) => {}
                 // Nobody saw it go, so it is not known whether that was before or after.
-                (None, Some(_)) => self.stir(),
-                _ => self.weigh(&change, now),
+                (None, Some(_)) => self.request_reconcile(),
+                _ => self.classify(&change, now),
             }
         }
-        self.lane.release(object);
+        self.drift.heal_queue.release(object);
         // What was not begun, and waits again, is awaited on.
-        let ended = !self.lane.is_due(object);
+        let ended = !self.drift.heal_queue.is_due(object);
         if let Some(cycle) = self.work.healing().filter(|_| ended) {
             cycle.awaits.remove(object);
         }
@@ -272,7 +275,7 @@ impl Machine {
 
     /// Which contests and which drift the status lists.
     pub(super) fn list_drift(&self, status: &mut SyncStatus, now: Moment) {
-        let list = self.lane.contests.list();
+        let list = self.drift.heal_queue.contests.list();
         status.contested =
             list.iter().take(SyncStatus::MOST_DRIFT).map(|one| super::record::contest(one, now)).collect();
     }
@@ -281,7 +284,7 @@ impl Machine {
 /// What was found, and who is to blame, in one clause.
 fn clause(reason: &Reason, blame: &Blame) -> String {
     match reason {
-        Reason::Fields | Reason::Marks | Reason::Added if !blame.fields.is_empty() => blame.to_string(),
+        Reason::Fields | Reason::MetadataLost | Reason::Added if !blame.fields.is_empty() => blame.to_string(),
         reason if blame.fields.is_empty() => reason.to_string(),
         reason => format!("{reason}; {blame}"),
     }

@@ -1,26 +1,20 @@
 //! The machine itself: its state, and which part of it takes in which input.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::SyncConfig;
-use crate::object::{Health, ObjectId};
-use crate::plan::{Held, Inventory, Provenance, Replaceables, SyncStatus};
+use crate::object::ObjectId;
+use crate::plan::{Inventory, Provenance, SyncStatus};
 
-use super::audit::Audit;
-use super::backoff::Backoff;
 use super::basis::Standing;
 use super::cycle::Cycle;
-use super::lane::Lane;
-use super::news::Look;
-use super::settling::Settling;
-use super::stored::Stored;
+use super::owners::{DriftState, GitState, HealthState, Report, Schedule, Store};
 use super::view::View;
-use super::{Effect, EffectId, Input, Marks, Moment, Outcome, RenderedCommit};
+use super::{Effect, EffectId, Input, Moment, RenderedCommit, UserRequests};
 
-/// What the work lane is doing. Looking at the remote goes on beside it.
-#[derive(Debug)]
+/// What the cycle is doing. Polls go on beside it.
+#[derive(Clone, Debug)]
 pub(super) enum Work {
     Idle,
     Rendering {
@@ -88,7 +82,7 @@ impl Work {
 }
 
 /// The loop of one sync.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "they have nothing to do with each other")]
 pub struct Machine {
     pub(super) config: Arc<SyncConfig>,
@@ -100,72 +94,20 @@ pub struct Machine {
     pub(super) work: Work,
     /// Which decisions may be carried out.
     pub(super) standing: Standing,
-    pub(super) look: Option<Look>,
-    pub(super) next_look: Duration,
-    /// When to go through the cluster again without a new commit; `None`: with the next look.
-    pub(super) next_cycle: Option<Duration>,
-    pub(super) look_error: Option<String>,
-    /// The commit that could not be rendered, and why.
-    pub(super) render_error: Option<(String, String)>,
-    pub(super) look_backoff: Backoff,
-    pub(super) backoff: Backoff,
-    /// Commits that were gone when they were to be fetched, one after the other.
-    pub(super) gone: u32,
-    pub(super) gone_backoff: Backoff,
-    /// The newest commit that a look found.
-    pub(super) head: Option<String>,
-    /// What was the head before the sync began anew.
-    pub(super) before: Option<String>,
-    /// Commits that were the head before.
-    pub(super) left: VecDeque<String>,
-    /// One of them that the last look found again.
-    pub(super) returning: Option<String>,
-    pub(super) rendered: Option<Arc<RenderedCommit>>,
-    /// A commit that is rendered already, should git say that it is the one to enforce.
-    pub(super) prepared: Option<Arc<RenderedCommit>>,
-    pub(super) inventory: Inventory,
-    pub(super) stored: Option<Stored>,
-    /// What the parent says is held, as of the last write that succeeded: what people can see.
-    pub(super) shown: Option<Held>,
-    pub(super) marks: Marks,
-    pub(super) waiting_for: Vec<String>,
-    pub(super) status: Arc<SyncStatus>,
-    /// What is waited for to become healthy.
-    pub(super) settling: Settling,
-    pub(super) settle_polls: u32,
+    /// What is known of git.
+    pub(super) git: GitState,
+    /// When the next cycle comes.
+    pub(super) schedule: Schedule,
+    /// What is stored in the parent, and what is still to be.
+    pub(super) store: Store,
+    /// What people are shown.
+    pub(super) report: Report,
+    pub(super) requests: UserRequests,
     /// What git declares as of the newest observation.
     pub(super) view: View,
-    /// Where single objects are healed.
-    pub(super) lane: Lane,
-    pub(super) audit: Audit,
-    /// Jobs that were seen to be deleted before they had ended.
-    pub(super) cut: BTreeSet<ObjectId>,
-    /// What the API server does not let be changed in place, and would let be created again: what the
-    /// next plan is to know.
-    pub(super) replaceable: Replaceables,
-    /// Managers of which it is said that they are on neither list.
-    pub(super) unknown: BTreeSet<Arc<str>>,
-    /// Declared objects that are not healthy.
-    pub(super) ill: BTreeMap<ObjectId, Health>,
-    /// When something that is being deleted ceases to hold back the deletion of others.
-    pub(super) overdue_at: Option<Duration>,
-    /// News ask for a cycle.
-    pub(super) stirred: bool,
-    /// When the last cycle ended.
-    pub(super) last_end: Option<Duration>,
-    /// When the last cycle ended that went through everything.
-    pub(super) last_whole: Option<Duration>,
-    /// The delay before the retry, when that cycle failed.
-    pub(super) retry_in: Option<Duration>,
-    /// When to store what only informs, and when that was done last.
-    pub(super) flush: Option<Duration>,
-    pub(super) last_flush: Option<Duration>,
-    /// A person asked for a cycle; one that is under way does not count, since it may have looked before.
-    pub(super) asked: bool,
-    /// People were told that it is suspended.
-    pub(super) told_suspended: bool,
-    /// How the last cycle ended, as it was told.
-    pub(super) last: Option<(Outcome, String)>,
+    /// Drifted objects, and what was learned of single ones.
+    pub(super) drift: DriftState,
+    pub(super) health: HealthState,
     pub(super) effects: Vec<Effect>,
 }
 
@@ -176,11 +118,11 @@ impl Machine {
         config: Arc<SyncConfig>,
         set_id: String,
         stored: Option<(Inventory, SyncStatus)>,
-        marks: Marks,
+        requests: UserRequests,
         now: Moment,
         seed: u64,
     ) -> Self {
-        let (inventory, status) = stored.clone().unwrap_or_default();
+        let status = stored.as_ref().map(|(_, status)| status.clone()).unwrap_or_default();
         let status = identified(status, &config);
         let mut machine = Self {
             set_id,
@@ -189,46 +131,14 @@ impl Machine {
             next_id: 0,
             work: Work::Idle,
             standing: Standing::new(),
-            look: None,
-            next_look: now.mono,
-            next_cycle: None,
-            look_error: None,
-            render_error: None,
-            look_backoff: Backoff::new(seed),
-            backoff: Backoff::new(seed.rotate_left(17)),
-            gone: 0,
-            gone_backoff: Backoff::new(seed.rotate_left(43)),
-            head: None,
-            before: None,
-            left: status.former.iter().cloned().collect(),
-            returning: None,
-            rendered: None,
-            prepared: None,
-            inventory,
-            shown: stored.as_ref().and_then(|(_, status)| status.held.clone()),
-            stored: stored.map(|(inventory, status)| (inventory, Arc::new(status))),
-            marks,
-            waiting_for: Vec::new(),
-            status: Arc::new(status),
-            settling: Settling::default(),
-            settle_polls: 0,
+            git: GitState::new(seed, status.former.iter().cloned().collect(), now.mono),
+            schedule: Schedule::new(seed.rotate_left(17)),
+            store: Store::new(stored),
+            report: Report::new(status),
+            requests,
             view: View::default(),
-            lane: Lane::new(seed.rotate_left(31)),
-            audit: Audit::new(config.audit),
-            cut: BTreeSet::new(),
-            replaceable: Replaceables::new(),
-            unknown: BTreeSet::new(),
-            ill: BTreeMap::new(),
-            overdue_at: None,
-            stirred: false,
-            last_end: None,
-            last_whole: None,
-            retry_in: None,
-            flush: None,
-            last_flush: None,
-            asked: false,
-            told_suspended: false,
-            last: None,
+            drift: DriftState::new(seed.rotate_left(31), config.audit),
+            health: HealthState::default(),
             effects: Vec::new(),
             config,
         };
@@ -257,7 +167,7 @@ impl Machine {
 
     #[must_use]
     pub fn status(&self) -> Arc<SyncStatus> {
-        Arc::clone(&self.status)
+        Arc::clone(&self.report.status)
     }
 
     #[must_use]
@@ -268,41 +178,41 @@ impl Machine {
     /// What the newest rendered commit declares, for other syncs to know.
     #[must_use]
     pub fn rendered(&self) -> Option<&Arc<RenderedCommit>> {
-        self.rendered.as_ref()
+        self.git.rendered.as_ref()
     }
 
     /// Whether nothing is under way: no effect was asked for that was not answered.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         matches!(self.work, Work::Idle)
-            && self.look.is_none()
-            && self.lane.running.is_empty()
-            && !self.audit.is_running()
+            && self.git.poll.is_none()
+            && self.drift.heal_queue.running.is_empty()
+            && !self.drift.audit.is_running()
     }
 
     /// When to send the next [`Input::Tick`]; `None`: only something else can make a difference.
     #[must_use]
     pub fn wake_at(&self) -> Option<Duration> {
         let idle = matches!(self.work, Work::Idle);
-        let flush = self.flush.filter(|_| idle && self.leads);
+        let flush = self.store.due.filter(|_| idle && self.leads);
         if self.standing.stopping {
             return None;
         }
         if self.is_suspended() {
             return flush;
         }
-        let look = self.next_look();
-        let cycle = self.next_cycle.filter(|_| idle && !self.standing.awaits_poll());
-        let overdue = self.overdue_at.filter(|_| idle && !self.standing.awaits_poll());
-        let audit = self.audit.next().filter(|_| self.view.len() > 0 && self.basis_of_heals().is_some());
-        [look, cycle, flush, overdue, self.lane.next(), audit].into_iter().flatten().min()
+        let look = self.next_poll();
+        let cycle = self.schedule.next_cycle.filter(|_| idle && !self.standing.awaits_poll());
+        let overdue = self.schedule.overdue_at.filter(|_| idle && !self.standing.awaits_poll());
+        let audit = self.drift.audit.next().filter(|_| self.view.len() > 0 && self.basis_of_heals().is_some());
+        [look, cycle, flush, overdue, self.drift.heal_queue.next(), audit].into_iter().flatten().min()
     }
 
     /// Takes in what was learned and says what is to be done.
     pub fn step(&mut self, input: Input, now: Moment) -> Vec<Effect> {
         match input {
             Input::Tick => {}
-            Input::Looked { id, result, watched } => self.looked(id, result, watched, now),
+            Input::Polled { id, result, watched } => self.polled(id, result, watched, now),
             Input::Rendered { id, result } => self.rendered_commit(id, result, now),
             Input::Observed { id, result } => self.observed(id, result, now),
             Input::ParentWritten { id, result } => self.parent_written(id, result, now),
@@ -313,16 +223,16 @@ impl Machine {
             Input::Healed { id, outcome } => self.healed(id, outcome, now),
             Input::Audited { id, result } => self.audited(id, &result, now),
             Input::Pruned { id, outcomes } => self.pruned(id, outcomes, now),
-            Input::Marks(marks) => self.marked(marks, now),
+            Input::UserRequests(requests) => self.requested(requests, now),
             Input::ParentMissing => self.parent_missing(now),
             Input::StoreNow => self.store_now(now),
             Input::Stop => self.stop(),
-            Input::Leads { stored, marks } => self.lead(stored.map(|stored| *stored), marks, now),
+            Input::Leads { stored, requests } => self.lead(stored.map(|stored| *stored), requests, now),
             Input::WaitingFor(syncs) => {
-                let freed = !self.waiting_for.is_empty() && syncs.is_empty();
-                self.waiting_for = syncs;
+                let freed = !self.report.waiting_for.is_empty() && syncs.is_empty();
+                self.report.waiting_for = syncs;
                 if freed {
-                    self.next_cycle = Some(now.mono);
+                    self.schedule.next_cycle = Some(now.mono);
                 }
             }
         }
@@ -331,7 +241,7 @@ impl Machine {
     }
 
     pub(super) fn is_suspended(&self) -> bool {
-        self.config.suspend || self.marks.suspended
+        self.config.suspend || self.requests.suspended
     }
 
     pub(super) fn number(&mut self) -> EffectId {
@@ -349,24 +259,20 @@ impl Machine {
             return self.stand_by(now);
         }
         if self.is_suspended() {
-            self.lane.clear();
-            self.tell_suspended();
+            self.drift.heal_queue.clear();
+            self.report_suspended();
             return self.flush_when_due(now);
         }
-        self.look_when_due(now);
+        self.poll_when_due(now);
         self.heal(now);
         self.audit(now);
-        if matches!(self.work, Work::Idle) && std::mem::take(&mut self.asked) {
-            self.next_cycle = Some(now.mono);
+        self.request_when_overdue(now);
+        if matches!(self.work, Work::Idle) {
+            self.schedule.plan_requested(now);
         }
-        self.stir_when_overdue(now);
-        if matches!(self.work, Work::Idle) && std::mem::take(&mut self.stirred) {
-            let at = self.stirred_at(now);
-            self.next_cycle = Some(self.next_cycle.map_or(at, |known| known.min(at)));
-        }
-        let due = self.next_cycle.is_some_and(|due| now.mono >= due) && !self.standing.awaits_poll();
+        let due = self.schedule.next_cycle.is_some_and(|due| now.mono >= due) && !self.standing.awaits_poll();
         if matches!(self.work, Work::Idle) && due {
-            self.next_cycle = None;
+            self.schedule.next_cycle = None;
             self.begin(now);
         }
         self.flush_when_due(now);
@@ -374,8 +280,8 @@ impl Machine {
 
     /// The newest commit waits for the syncs that this one depends on.
     pub(super) fn is_waiting(&self) -> bool {
-        let synced = self.status.synced.as_ref().map(|commit| &commit.id);
-        !self.waiting_for.is_empty() && synced != self.head.as_ref()
+        let synced = self.report.status.synced.as_ref().map(|commit| &commit.id);
+        !self.report.waiting_for.is_empty() && synced != self.git.head.as_ref()
     }
 }
 

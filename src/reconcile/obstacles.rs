@@ -10,7 +10,7 @@ use crate::plan::{Approval, Held, Reason, Replaceable, SyncStatus, dead_end};
 use super::approval::goes;
 use super::basis::Act;
 use super::cycle::Cycle;
-use super::lane::Found;
+use super::heal_queue::Found;
 use super::machine::Work;
 use super::{Effect, Machine, Moment, Notice};
 
@@ -19,7 +19,7 @@ use super::{Effect, Machine, Moment, Notice};
 const REPLANS: u32 = 3;
 
 /// What stands in the way of one cycle.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Obstacles {
     /// Objects that the API server refuses; each has one of the cycle's problems.
     pub refused: Vec<ObjectId>,
@@ -63,22 +63,24 @@ impl Machine {
         found: Option<&Found>,
         now: Moment,
     ) {
-        self.replaceable.insert(object.clone(), proof);
+        self.drift.replaceable.insert(object.clone(), proof);
         if let Some(found) = found {
-            self.tell_drift(object, found, false, now);
+            self.report_drift(object, found, false, now);
             // The cycle says what becomes of it.
-            self.lane.told.remove(object);
+            self.drift.heal_queue.told.remove(object);
         }
         match self.work.healing() {
             Some(cycle) => cycle.again = true,
-            None => self.stir(),
+            None => self.request_reconcile(),
         }
     }
 
     /// Proofs are about one manifest.
     pub(super) fn forget_outdated_proofs(&mut self) {
         let view = &self.view;
-        self.replaceable.retain(|id, proof| view.desired(id).is_some_and(|desired| desired.digest == proof.digest));
+        self.drift
+            .replaceable
+            .retain(|id, proof| view.desired(id).is_some_and(|desired| desired.digest == proof.digest));
     }
 
     /// A proof is for one plan, and is asked for anew after that. As long as the guard holds what it is
@@ -86,7 +88,7 @@ impl Machine {
     pub(super) fn forget_used_proofs(&mut self, cycle: &Cycle) {
         for step in &cycle.plan.steps {
             if matches!(step.reason, Reason::Immutable { .. } | Reason::NotReplaced { .. }) {
-                self.replaceable.remove(&step.id);
+                self.drift.replaceable.remove(&step.id);
             }
         }
     }
@@ -100,11 +102,11 @@ impl Machine {
         if !cycle.is_only_refused() {
             return false;
         }
-        let total = self.inventory.values().filter(|recorded| !recorded.fresh).count();
+        let total = self.store.inventory.values().filter(|recorded| !recorded.unconfirmed).count();
         let refused: Vec<&ObjectId> = cycle.obstacles.refused.iter().collect();
         let Some(held) = dead_end(&cycle.rendered.commit.id, &cycle.plan, &refused, total) else { return false };
         let approved = self.approved(&cycle.rendered.commit.id);
-        cycle.obstacles.despite = approved.covers_despite(&cycle.plan, &refused, &self.inventory);
+        cycle.obstacles.despite = approved.covers_despite(&cycle.plan, &refused, &self.store.inventory);
         if !cycle.obstacles.despite {
             cycle.obstacles.dead_end = Some(held);
         }
@@ -114,31 +116,33 @@ impl Machine {
     /// Begins the approval of a dead end, as that of the guard begins with a plan ([`Self::begin_approved`]).
     /// Whether it is to be stored.
     pub(super) fn begin_despite(&mut self, cycle: &Cycle) -> bool {
-        let Some(approval) = self.status.approval.as_ref().filter(|approval| !approval.begun) else { return false };
+        let Some(approval) = self.report.status.approval.as_ref().filter(|approval| !approval.begun) else {
+            return false;
+        };
         let approval = Some(Approval { begun: true, ..approval.clone() });
         for id in cycle.plan.steps.iter().filter(|step| goes(step)).map(|step| &step.id) {
-            if let Some(recorded) = self.inventory.get_mut(id) {
+            if let Some(recorded) = self.store.inventory.get_mut(id) {
                 recorded.approved = true;
             }
         }
-        self.status = Arc::new(SyncStatus { approval, ..(*self.status).clone() });
+        self.report.status = Arc::new(SyncStatus { approval, ..(*self.report.status).clone() });
         true
     }
 
     /// What is held before the cycle has applied: what was held for refused objects stands until it is
     /// known whether they still are.
     pub(super) fn held_so_far(&self, cycle: &Cycle) -> Option<Held> {
-        let before = self.status.held.as_ref();
+        let before = self.report.status.held.as_ref();
         let stands = |held: &&Held| held.is_dead_end() && held.commit == cycle.rendered.commit.id;
         self.held(cycle).or_else(|| before.filter(stands).cloned())
     }
 
     /// Says once that a prune is held for what is refused.
-    pub(super) fn tell_dead_end(&mut self, cycle: &Cycle) {
+    pub(super) fn report_dead_end(&mut self, cycle: &Cycle) {
         let Some(held) = &cycle.obstacles.dead_end else { return };
         let set = |held: &Held| (held.commit.clone(), held.digest.clone());
-        if self.status.held.as_ref().is_none_or(|before| set(before) != set(held)) {
-            self.effects.push(Effect::Tell(Notice::Held(held.clone())));
+        if self.report.status.held.as_ref().is_none_or(|before| set(before) != set(held)) {
+            self.effects.push(Effect::Emit(Notice::Held(held.clone())));
         }
     }
 

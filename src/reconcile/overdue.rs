@@ -33,14 +33,14 @@ impl Machine {
         let left = left.map(|left| Duration::try_from(left).unwrap_or_default());
         // Since when the deletions of this cycle are under way, the next one sees.
         let left = left.or((cycle.put_off > 0).then_some(NEXT_SIGHT));
-        self.overdue_at = left.map(|left| now.mono + left);
+        self.schedule.overdue_at = left.map(|left| now.mono + left);
     }
 
     /// Asks for a cycle once that has come.
-    pub(super) fn stir_when_overdue(&mut self, now: Moment) {
-        if matches!(self.work, Work::Idle) && self.overdue_at.is_some_and(|due| now.mono >= due) {
-            self.overdue_at = None;
-            self.stir();
+    pub(super) fn request_when_overdue(&mut self, now: Moment) {
+        if matches!(self.work, Work::Idle) && self.schedule.overdue_at.is_some_and(|due| now.mono >= due) {
+            self.schedule.overdue_at = None;
+            self.request_reconcile();
         }
     }
 }

@@ -12,39 +12,37 @@ use super::{Effect, Machine, Moment, Notice, Outcome};
 const WHOLE: Duration = Duration::from_mins(10);
 
 impl Machine {
-    /// Whether the last cycle left nothing to do, and nothing was heard of since.
+    /// Whether the last cycle left nothing to do, and nothing was received of since.
     pub(super) fn is_quiet(&self, now: Moment) -> bool {
-        let Some(rendered) = &self.rendered else { return false };
+        let Some(rendered) = &self.git.rendered else { return false };
         let commit = &rendered.commit.id;
         let calm = matches!(self.work, Work::Idle)
-            && self.next_cycle.is_none()
-            && !self.stirred
-            && !self.asked
-            && self.lane.is_empty()
-            && self.ill.is_empty()
-            && self.cut.is_empty();
-        let status = &self.status;
+            && self.schedule.is_quiet()
+            && self.drift.heal_queue.is_empty()
+            && self.health.unhealthy.is_empty()
+            && self.drift.deleted_early.is_empty();
+        let status = &self.report.status;
         let clean = status.phase == Phase::Synced
             && status.problems.is_empty()
             && status.unhealthy.is_empty()
             && status.held.is_none();
         calm && clean
-            && self.head.as_ref() == Some(commit)
-            && self.last.as_ref().is_some_and(|(outcome, of)| *outcome == Outcome::Synced && of == commit)
-            && self.waiting_for.is_empty()
+            && self.git.head.as_ref() == Some(commit)
+            && self.report.last_outcome.as_ref().is_some_and(|(outcome, of)| *outcome == Outcome::Synced && of == commit)
+            && self.report.waiting_for.is_empty()
             && self.source_problems().is_empty()
             // An orphan that is still there may be one that another sync has come to declare.
-            && self.inventory.len() == self.view.len()
-            && self.last_whole.is_some_and(|last| now.mono < last + WHOLE)
+            && self.store.inventory.len() == self.view.len()
+            && self.schedule.last_whole.is_some_and(|last| now.mono < last + WHOLE)
     }
 
     pub(super) fn conclude_quietly(&mut self) {
-        let Some(rendered) = &self.rendered else { return };
-        self.effects.push(Effect::Tell(Notice::Ended {
+        let Some(rendered) = &self.git.rendered else { return };
+        self.effects.push(Effect::Emit(Notice::Ended {
             again: true,
             outcome: Outcome::Synced,
             changed: 0,
-            message: self.status.message.clone(),
+            message: self.report.status.message.clone(),
             problems: Vec::new(),
             lag: None,
             retry_in: None,

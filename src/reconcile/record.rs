@@ -1,7 +1,5 @@
 //! What is known between cycles: drift and health as the status has them at once.
 
-use std::time::Duration;
-
 use jiff::SignedDuration;
 
 use crate::object::HealthStatus;
@@ -10,26 +8,15 @@ use crate::plan::{Contest, Drift, Phase, SyncStatus};
 use super::contest::Contested;
 use super::{Effect, Machine, Moment, Notice};
 
-/// Cycles that news ask for come at most so often.
-const STIR: Duration = Duration::from_secs(1);
-/// And after a failure more and more seldom up to this: each tries all that failed once more.
-const SLOWEST_STIR: Duration = Duration::from_secs(10);
-
 impl Machine {
     /// News that only a whole cycle can judge.
-    pub(super) fn stir(&mut self) {
-        self.stirred = true;
+    pub(super) fn request_reconcile(&mut self) {
+        self.schedule.reconcile_requested = true;
     }
 
-    /// When a cycle may come that news asked for.
-    pub(super) fn stirred_at(&self, now: Moment) -> Duration {
-        let rest = self.retry_in.map_or(STIR, |delay| (delay / 4).clamp(STIR, SLOWEST_STIR));
-        now.mono.max(self.last_end.map_or(Duration::ZERO, |end| end + rest))
-    }
-
-    /// Lists a drift in the status. One that was told before it was healed becomes a healed one.
+    /// Lists a drift in the status. One that was reported before it was healed becomes a healed one.
     pub(super) fn record_drift(&mut self, drift: Drift, new: bool, now: Moment) {
-        let mut status = (*self.status).clone();
+        let mut status = (*self.report.status).clone();
         let known = status.drift.iter_mut().rev().find(|known| known.object == drift.object && !known.healed);
         match known.filter(|_| !new) {
             Some(known) => known.healed |= drift.healed,
@@ -42,21 +29,21 @@ impl Machine {
     }
 
     pub(super) fn restate_drift(&mut self, now: Moment) {
-        let mut status = (*self.status).clone();
+        let mut status = (*self.report.status).clone();
         self.list_drift(&mut status, now);
-        if status != *self.status {
+        if status != *self.report.status {
             self.set_status(status);
             self.store_drift(now);
         }
-        let contested = self.lane.contests.len();
-        self.effects.push(Effect::Tell(Notice::ContestedNow { objects: contested }));
+        let contested = self.drift.heal_queue.contests.len();
+        self.effects.push(Effect::Emit(Notice::ContestedNow { objects: contested }));
     }
 
     /// An object's health is another than before. Counted at once; what it means for the sync is
     /// decided by a cycle. One that fails is not hurried by it: its own retry is due.
     pub(super) fn health_changed(&mut self, old: HealthStatus, new: HealthStatus) {
         if old != new {
-            let mut status = (*self.status).clone();
+            let mut status = (*self.report.status).clone();
             if let Some(count) = status.health.get_mut(&old) {
                 *count = count.saturating_sub(1);
                 if *count == 0 {
@@ -64,12 +51,12 @@ impl Machine {
                 }
             }
             *status.health.entry(new).or_default() += 1;
-            let ill = self.ill.iter().take(SyncStatus::MOST);
-            status.unhealthy = ill.map(|(id, health)| (id.clone(), health.clone())).collect();
+            let unhealthy = self.health.unhealthy.iter().take(SyncStatus::MOST);
+            status.unhealthy = unhealthy.map(|(id, health)| (id.clone(), health.clone())).collect();
             self.set_status(status);
         }
-        if self.status.phase != Phase::Failing {
-            self.stir();
+        if self.report.status.phase != Phase::Failing {
+            self.request_reconcile();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Ending a cycle: what it came to, when to look again, and what people are told.
+//! Ending a cycle: what it came to, when to look again, and what people are reported.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::plan::{Commit, Held, Phase, Problem, Provenance, Resolved, SyncStatus, collect};
 
 use super::cycle::Cycle;
-use super::lane::Running;
+use super::heal_queue::Running;
 use super::machine::Work;
 use super::{Effect, Machine, Moment, Notice, Outcome, RenderedCommit};
 
@@ -20,8 +20,8 @@ const LONGEST_BOUND: Duration = Duration::from_mins(5);
 impl Machine {
     /// Writes the parent when there is something new to remember, and concludes.
     pub(super) fn end(&mut self, cycle: Cycle, now: Moment) {
-        self.inventory = cycle.exact(std::mem::take(&mut self.inventory));
-        self.tell_dead_end(&cycle);
+        self.store.inventory = cycle.exact(std::mem::take(&mut self.store.inventory));
+        self.report_dead_end(&cycle);
         self.forget_used_proofs(&cycle);
         let (status, _) = self.assess(&cycle, now);
         match self.record(&cycle, status, now) {
@@ -33,40 +33,40 @@ impl Machine {
     /// Tells how the cycle ended and plans the next one.
     pub(super) fn conclude(&mut self, cycle: &Cycle, now: Moment) {
         self.work = Work::Idle;
-        self.last_end = Some(now.mono);
-        self.last_whole = self.last_end;
-        self.ill = cycle.unhealthy().into_iter().collect();
+        self.schedule.last_end = Some(now.mono);
+        self.schedule.last_whole = self.schedule.last_end;
+        self.health.unhealthy = cycle.unhealthy().into_iter().collect();
         self.note_overdue(cycle, now);
-        let before = Arc::clone(&self.status);
+        let before = Arc::clone(&self.report.status);
         let (status, outcome) = self.assess(cycle, now);
         let first_time = before.synced.as_ref().map(|commit| &commit.id) != Some(&cycle.rendered.commit.id);
         let healthy = status.unhealthy.is_empty();
-        self.status = Arc::new(status);
-        self.effects.push(Effect::Tell(Notice::Status(Arc::clone(&self.status))));
+        self.report.status = Arc::new(status);
+        self.effects.push(Effect::Emit(Notice::Status(Arc::clone(&self.report.status))));
         let moves_on = self.is_behind();
         let retry_in = if moves_on { None } else { self.schedule(cycle, outcome, healthy, now) };
         if moves_on {
-            self.next_cycle = Some(now.mono);
+            self.schedule.next_cycle = Some(now.mono);
             // What has not become healthy in time, commits that come without a pause must not hide.
             if outcome != Some(Outcome::Unhealthy) {
                 return;
             }
         }
-        self.retry_in = retry_in;
+        self.schedule.retry_in = retry_in;
         let Some(outcome) = outcome else { return };
         let synced = outcome == Outcome::Synced;
-        if synced && let Some(since) = self.settling.commit.take() {
+        if synced && let Some(since) = self.health.settling.commit.take() {
             let took = now.mono.saturating_sub(since);
-            self.effects.push(Effect::Tell(Notice::Settled { took }));
+            self.effects.push(Effect::Emit(Notice::Settled { took }));
         }
         let commit = cycle.rendered.commit.clone();
         let lag = now.wall.duration_since(commit.time);
         let again = self.ends_again(outcome, &commit.id);
-        self.effects.push(Effect::Tell(Notice::Ended {
+        self.effects.push(Effect::Emit(Notice::Ended {
             again,
             outcome,
             changed: cycle.changed,
-            message: self.status.message.clone(),
+            message: self.report.status.message.clone(),
             problems: collect(&cycle.problems),
             lag: Duration::try_from(lag).ok().filter(|_| synced && first_time),
             retry_in,
@@ -84,27 +84,27 @@ impl Machine {
     /// Whether the last cycle ended the same way; notes how this one does.
     fn ends_again(&mut self, outcome: Outcome, commit: &str) -> bool {
         let end = (outcome, commit.to_owned());
-        self.last.replace(end.clone()) == Some(end)
+        self.report.last_outcome.replace(end.clone()) == Some(end)
     }
 
     /// When to go through the cluster again; the result is the delay of a retry.
     fn schedule(&mut self, cycle: &Cycle, outcome: Option<Outcome>, healthy: bool, now: Moment) -> Option<Duration> {
         match outcome {
             Some(Outcome::Failed) => {
-                let delay = self.backoff.next_delay(self.longest_delay());
-                self.next_cycle = Some(now.mono + delay);
+                let delay = self.schedule.backoff.next_delay(self.longest_delay());
+                self.schedule.next_cycle = Some(now.mono + delay);
                 return Some(delay);
             }
             Some(Outcome::Synced | Outcome::Held) if healthy || !self.config.wait => {
-                self.backoff.reset();
-                self.settle_polls = 0;
-                self.next_cycle = None;
+                self.schedule.backoff.reset();
+                self.health.settle_polls = 0;
+                self.schedule.next_cycle = None;
             }
             _ => {
-                self.backoff.reset();
-                let delay = FIRST_POLL.saturating_mul(1 << self.settle_polls.min(8)).min(SLOWEST_POLL);
-                self.settle_polls = if cycle.changed > 0 { 0 } else { self.settle_polls + 1 };
-                self.next_cycle = Some(now.mono + delay);
+                self.schedule.backoff.reset();
+                let delay = FIRST_POLL.saturating_mul(1 << self.health.settle_polls.min(8)).min(SLOWEST_POLL);
+                self.health.settle_polls = if cycle.changed > 0 { 0 } else { self.health.settle_polls + 1 };
+                self.schedule.next_cycle = Some(now.mono + delay);
             }
         }
         None
@@ -112,12 +112,12 @@ impl Machine {
 
     /// Where the sync stands after a cycle; no outcome while objects are still waited for.
     fn assess(&mut self, cycle: &Cycle, now: Moment) -> (SyncStatus, Option<Outcome>) {
-        let mut status = (*self.status).clone();
+        let mut status = (*self.report.status).clone();
         let commit = &cycle.rendered.commit;
-        let ill = cycle.unhealthy();
-        status.objects = self.inventory.len();
-        let forgotten = self.left.len().saturating_sub(SyncStatus::MOST_FORMER);
-        status.former = self.left.iter().skip(forgotten).cloned().collect();
+        let unhealthy = cycle.unhealthy();
+        status.objects = self.store.inventory.len();
+        let forgotten = self.git.former.len().saturating_sub(SyncStatus::MOST_FORMER);
+        status.former = self.git.former.iter().skip(forgotten).cloned().collect();
         status.health.clear();
         for health in cycle.health.values() {
             *status.health.entry(health.status).or_default() += 1;
@@ -126,15 +126,15 @@ impl Machine {
         status.problems = bounded(&cycle.problems);
         status.summary = if collected.len() < cycle.problems.len() { bounded(&collected) } else { Vec::new() };
         status.notes = bounded(&cycle.notes);
-        status.unhealthy = ill.iter().take(SyncStatus::MOST).cloned().collect();
+        status.unhealthy = unhealthy.iter().take(SyncStatus::MOST).cloned().collect();
         status.held = self.held(cycle);
         if cycle.is_whole() {
             status.provenance = Some(Provenance::of(&self.config));
         }
         self.list_drift(&mut status, now);
-        let outcome = self.outcome(cycle, ill.is_empty(), now.mono);
+        let outcome = self.outcome(cycle, unhealthy.is_empty(), now.mono);
         if outcome.is_none() || outcome == Some(Outcome::Unhealthy) {
-            self.settling.commit.get_or_insert(now.mono);
+            self.health.settling.commit.get_or_insert(now.mono);
         }
         let objects = cycle.health.len();
         status.phase = match outcome {
@@ -147,11 +147,11 @@ impl Machine {
         status.message = match outcome {
             None if cycle.cut_short => format!("commit {} was left before all of it was carried out", commit.short()),
             None if cycle.undecided > 0 => undecided(cycle.undecided),
-            None => format!("waiting for {} of {} to become healthy", ill.len(), counted(objects)),
+            None => format!("waiting for {} of {} to become healthy", unhealthy.len(), counted(objects)),
             Some(Outcome::Synced) => format!("{} as in commit {}", counted(objects), commit.short()),
             Some(Outcome::Unhealthy) => {
-                let first = ill.first().map(|(id, health)| format!(": {id} {health}")).unwrap_or_default();
-                format!("{} of {} did not become healthy in time{first}", ill.len(), counted(objects))
+                let first = unhealthy.first().map(|(id, health)| format!(": {id} {health}")).unwrap_or_default();
+                format!("{} of {} did not become healthy in time{first}", unhealthy.len(), counted(objects))
             }
             Some(Outcome::Held) => cycle.plan.held.as_ref().map(|held| held.reason.clone()).unwrap_or_default(),
             Some(Outcome::Failed) => {
@@ -166,7 +166,7 @@ impl Machine {
         };
         let applied = matches!(outcome, Some(Outcome::Synced));
         // As the parent tells it, so that a restart which changes nothing writes nothing.
-        let told = self.stored.as_ref().map(|(_, stored)| stored).filter(|stored| {
+        let told = self.store.stored.as_ref().map(|(_, stored)| stored).filter(|stored| {
             stored.phase == Phase::Synced && stored.synced.as_ref().is_some_and(|synced| synced.id == commit.id)
         });
         if applied {
@@ -174,7 +174,7 @@ impl Machine {
             status.synced_at = told.map_or(Some(now.wall), |stored| stored.synced_at);
         }
         status.attempted = Some(commit.clone()).filter(|_| !applied);
-        if applied && self.is_waiting() && self.head.as_ref() != Some(&commit.id) {
+        if applied && self.is_waiting() && self.git.head.as_ref() != Some(&commit.id) {
             (status.phase, status.message) = (Phase::Pending, self.waiting_message());
         }
         (status, outcome)
@@ -182,7 +182,7 @@ impl Machine {
 
     /// What the guard holds. While something keeps it from being computed, it stands as it was.
     pub(super) fn held(&self, cycle: &Cycle) -> Option<Held> {
-        let before = self.status.held.as_ref().filter(|held| held.commit == cycle.rendered.commit.id);
+        let before = self.report.status.held.as_ref().filter(|held| held.commit == cycle.rendered.commit.id);
         let held = cycle.plan.held.as_ref().or(cycle.obstacles.dead_end.as_ref());
         held.or(before.filter(|_| cycle.plan.blocked.is_some())).cloned()
     }
@@ -191,10 +191,10 @@ impl Machine {
         let timeout = self.config.timeout;
         // Of a cluster that could not be read, nothing is known to be well.
         if !(cycle.plan.steps.is_empty() && cycle.plan.blocked.is_some()) {
-            self.settling.wait_for(cycle.waited(self.config.wait), now);
+            self.health.settling.wait_for(cycle.waited(self.config.wait), now);
         }
         if cycle.undecided > 0 || !(cycle.cut_short || cycle.plan.blocked.is_some()) {
-            self.settling.decide(cycle.undecided > 0, now);
+            self.health.settling.decide(cycle.undecided > 0, now);
         }
         if !cycle.problems.is_empty() {
             return Some(Outcome::Failed);
@@ -203,29 +203,29 @@ impl Machine {
             return None;
         }
         if cycle.undecided > 0 {
-            return self.settling.is_undecided_for(timeout, now).then_some(Outcome::Failed);
+            return self.health.settling.is_undecided_for(timeout, now).then_some(Outcome::Failed);
         }
-        if (healthy || !self.config.wait) && cycle.homeless == 0 {
+        if (healthy || !self.config.wait) && cycle.namespace_terminating == 0 {
             return Some(if cycle.plan.held.is_some() { Outcome::Held } else { Outcome::Synced });
         }
-        self.settling.is_overdue(timeout, now).then_some(Outcome::Unhealthy)
+        self.health.settling.is_overdue(timeout, now).then_some(Outcome::Unhealthy)
     }
 
     /// The sync fails, and there is no commit whose objects could be kept as they are.
     pub(super) fn fail_without_commit(&mut self, now: Moment) {
         let problems = self.unenforced();
-        let delay = self.backoff.next_delay(self.longest_delay());
-        self.next_cycle = Some(now.mono + delay);
+        let delay = self.schedule.backoff.next_delay(self.longest_delay());
+        self.schedule.next_cycle = Some(now.mono + delay);
         let message = problems.first().map(ToString::to_string).unwrap_or_default();
-        let mut status = (*self.status).clone();
+        let mut status = (*self.report.status).clone();
         status.phase = Phase::Failing;
         status.message.clone_from(&message);
         status.problems = bounded(&problems);
         status.summary.clear();
-        let commit = Commit { id: self.head.clone().unwrap_or_default(), time: now.wall, subject: String::new() };
+        let commit = Commit { id: self.git.head.clone().unwrap_or_default(), time: now.wall, subject: String::new() };
         self.set_status(status);
         let again = self.ends_again(Outcome::Failed, &commit.id);
-        self.effects.push(Effect::Tell(Notice::Ended {
+        self.effects.push(Effect::Emit(Notice::Ended {
             again,
             outcome: Outcome::Failed,
             commit,
@@ -239,65 +239,65 @@ impl Machine {
     }
 
     pub(super) fn status_syncing(&mut self, rendered: &RenderedCommit) {
-        let mut status = (*self.status).clone();
+        let mut status = (*self.report.status).clone();
         status.phase = Phase::Syncing;
         status.message = format!("working on commit {}", rendered.commit.short());
         status.attempted = Some(rendered.commit.clone());
         self.set_status(status);
     }
 
-    pub(super) fn tell_plan(&mut self, cycle: &Cycle, resolved: &Resolved) {
-        for note in bounded(&resolved.notes).into_iter().filter(|note| !self.status.notes.contains(note)) {
-            self.effects.push(Effect::Tell(Notice::NotApplied { note }));
+    pub(super) fn report_plan(&mut self, cycle: &Cycle, resolved: &Resolved) {
+        for note in bounded(&resolved.notes).into_iter().filter(|note| !self.report.status.notes.contains(note)) {
+            self.effects.push(Effect::Emit(Notice::NotApplied { note }));
         }
         if cycle.plan.changes() {
-            self.effects.push(Effect::Tell(Notice::Planned { plan: Arc::clone(&cycle.plan) }));
+            self.effects.push(Effect::Emit(Notice::Planned { plan: Arc::clone(&cycle.plan) }));
         }
         if let Some(held) = &cycle.plan.held
-            && self.status.held.as_ref() != Some(held)
+            && self.report.status.held.as_ref() != Some(held)
         {
-            self.effects.push(Effect::Tell(Notice::Held(held.clone())));
+            self.effects.push(Effect::Emit(Notice::Held(held.clone())));
         }
     }
 
     fn waiting_message(&self) -> String {
-        format!("waiting for the syncs it depends on: {}", self.waiting_for.join(", "))
+        format!("waiting for the syncs it depends on: {}", self.report.waiting_for.join(", "))
     }
 
-    pub(super) fn tell_waiting(&mut self, _now: Moment) {
+    pub(super) fn report_waiting(&mut self, _now: Moment) {
         let message = self.waiting_message();
-        if self.status.phase == Phase::Pending && self.status.message == message {
+        if self.report.status.phase == Phase::Pending && self.report.status.message == message {
             return;
         }
-        let status = SyncStatus { phase: Phase::Pending, message, ..(*self.status).clone() };
+        let status = SyncStatus { phase: Phase::Pending, message, ..(*self.report.status).clone() };
         self.set_status(status);
     }
 
-    pub(super) fn tell_suspended(&mut self) {
-        let told = self.told_suspended && self.status.phase == Phase::Suspended;
+    pub(super) fn report_suspended(&mut self) {
+        let told = self.report.suspension_reported && self.report.status.phase == Phase::Suspended;
         // What was begun before may still write.
-        let ended = matches!(self.work, Work::Idle) && !self.lane.running.values().any(Running::is_heal);
+        let ended = matches!(self.work, Work::Idle) && !self.drift.heal_queue.running.values().any(Running::is_heal);
         if told || !ended {
             return;
         }
         let by = if self.config.suspend { "the configuration" } else { "driftless suspend" };
         let message = format!("suspended by {by}; nothing is applied, healed or pruned");
-        let status = SyncStatus { phase: Phase::Suspended, message, ..(*self.status).clone() };
-        if !std::mem::replace(&mut self.told_suspended, true) {
-            self.effects.push(Effect::Tell(Notice::Suspended { by }));
+        let status = SyncStatus { phase: Phase::Suspended, message, ..(*self.report.status).clone() };
+        if !std::mem::replace(&mut self.report.suspension_reported, true) {
+            self.effects.push(Effect::Emit(Notice::Suspended { by }));
         }
         self.set_status(status);
     }
 
-    pub(super) fn tell_resumed(&mut self) {
+    pub(super) fn report_resumed(&mut self) {
         let message = self.standing.anew.nothing_enforced().to_owned();
-        let status = SyncStatus { phase: Phase::Pending, message, ..(*self.status).clone() };
+        let status = SyncStatus { phase: Phase::Pending, message, ..(*self.report.status).clone() };
         self.set_status(status);
     }
 
     pub(super) fn set_status(&mut self, status: SyncStatus) {
-        self.status = Arc::new(status);
-        self.effects.push(Effect::Tell(Notice::Status(Arc::clone(&self.status))));
+        self.report.status = Arc::new(status);
+        self.effects.push(Effect::Emit(Notice::Status(Arc::clone(&self.report.status))));
     }
 }
 

@@ -44,19 +44,20 @@ impl Machine {
     }
 
     fn store_after(&mut self, delay: Duration, now: Moment) {
-        let due = (now.mono + delay).max(self.last_flush.map_or(Duration::ZERO, |last| last + REST));
-        self.flush = Some(self.flush.map_or(due, |known| known.min(due)));
+        let due = (now.mono + delay).max(self.store.last.map_or(Duration::ZERO, |last| last + REST));
+        self.store.due = Some(self.store.due.map_or(due, |known| known.min(due)));
     }
 
     /// Stores inventory and status when that is due and no cycle is about to do so.
     pub(super) fn flush(&mut self, now: Moment) {
-        self.flush = None;
-        let known = self.stored.as_ref();
-        if known.is_some_and(|(inventory, status)| *inventory == self.inventory && *status == self.status) {
+        self.store.due = None;
+        let known = self.store.stored.as_ref();
+        if known.is_some_and(|(inventory, status)| *inventory == self.store.inventory && *status == self.report.status)
+        {
             return;
         }
-        self.last_flush = Some(now.mono);
-        let id = self.write_parent(Arc::clone(&self.status));
+        self.store.last = Some(now.mono);
+        let id = self.write_parent(Arc::clone(&self.report.status));
         self.work = Work::Flushing { id };
     }
 
@@ -66,7 +67,7 @@ impl Machine {
         }
         self.work = Work::Idle;
         if result.is_err() {
-            self.stored = None;
+            self.store.stored = None;
             self.store_after(REST, now);
         }
         true
@@ -74,24 +75,24 @@ impl Machine {
 
     /// Stores what a cycle came to, where that is due; `None` when it is not.
     pub(super) fn record(&mut self, cycle: &Cycle, status: SyncStatus, now: Moment) -> Option<EffectId> {
-        match due(self.stored.as_ref(), &self.inventory, &status, cycle.wrote) {
+        match due(self.store.stored.as_ref(), &self.store.inventory, &status, cycle.wrote) {
             Due::Never => return None,
             Due::Informs(delay) => {
                 self.store_after(delay, now);
-                self.flush.filter(|due| *due <= now.mono)?;
-                self.last_flush = Some(now.mono);
+                self.store.due.filter(|due| *due <= now.mono)?;
+                self.store.last = Some(now.mono);
             }
             Due::AtOnce => {}
         }
-        self.flush = None;
+        self.store.due = None;
         Some(self.write_parent(Arc::new(status)))
     }
 
     /// Asks for the parent to be written with this status and the inventory as it is now.
     pub(super) fn write_parent(&mut self, status: Arc<SyncStatus>) -> EffectId {
         let id = self.number();
-        let inventory = self.inventory.clone();
-        self.stored = Some((inventory.clone(), Arc::clone(&status)));
+        let inventory = self.store.inventory.clone();
+        self.store.stored = Some((inventory.clone(), Arc::clone(&status)));
         self.effects.push(Effect::WriteParent { id, inventory, status });
         id
     }
@@ -123,7 +124,7 @@ fn due(stored: Option<&Stored>, inventory: &Inventory, status: &SyncStatus, wrot
 
 /// Whether both list the same objects, and the same flags of each.
 fn same_objects(old: &Inventory, new: &Inventory) -> bool {
-    let flags = |recorded: &Recorded| (recorded.applied, recorded.detach, recorded.fresh, recorded.approved);
+    let flags = |recorded: &Recorded| (recorded.applied, recorded.detach, recorded.unconfirmed, recorded.approved);
     old.len() == new.len() && old.iter().zip(new).all(|(a, b)| a.0 == b.0 && flags(a.1) == flags(b.1))
 }
 

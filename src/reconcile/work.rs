@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::DriftPolicy;
 use crate::object::{ObjectId, Observed};
-use crate::plan::{AppliedObject, Facts, Plan, Problem, Provenance, PrunedObject, Recorded, Step, plan};
+use crate::plan::{AppliedObject, Plan, PlanInput, Problem, Provenance, PrunedObject, Recorded, Step, plan};
 
 use super::basis::Act;
 use super::cycle::{Cycle, objects_of};
@@ -33,7 +33,7 @@ impl Machine {
         self.view.adopt(&cycle.basis.commit, &observation);
         // What git declares no longer is being healed to what it declared before, or was just now:
         // whether that is there when it is to be pruned can only be seen afterwards.
-        let running = self.lane.running.values().map(|running| &running.object);
+        let running = self.drift.heal_queue.running.values().map(|running| &running.object);
         cycle.awaits = running.filter(|id| self.view.desired(id).is_none()).cloned().collect();
         if !cycle.awaits.is_empty() {
             cycle.again = true;
@@ -43,32 +43,32 @@ impl Machine {
         if cycle.meanwhile.iter().any(|id| self.view.desired(id).is_none()) {
             return self.observe(cycle.rendered, cycle.began);
         }
-        let doubt = self.doubt(&cycle, &observation);
+        let incomplete = self.incomplete(&cycle, &observation);
         self.forget_outdated_proofs();
         let configured = Provenance::of(&self.config);
-        let source_change = self.status.provenance.as_ref().and_then(|stored| stored.change_to(&configured));
-        let decided = plan(&Facts {
+        let source_change = self.report.status.provenance.as_ref().and_then(|stored| stored.change_to(&configured));
+        let decided = plan(&PlanInput {
             set_id: &self.set_id,
             commit: &cycle.rendered.commit.id,
             desired: &observation.resolved.desired,
-            doubt: doubt.as_deref(),
+            incomplete: incomplete.as_deref(),
             observed: &observation.observed,
             unreadable: &observation.unreadable,
             crds: &observation.crds,
-            inventory: &self.inventory,
+            inventory: &self.store.inventory,
             prune: &self.config.prune,
             drift: self.config.drift,
             approved: self.approved(&cycle.rendered.commit.id),
             others: &observation.others,
             source_change: source_change.as_deref(),
-            cut: &self.cut,
+            deleted_early: &self.drift.deleted_early,
             overdue_since: self.overdue_since(now),
-            replaceable: &self.replaceable,
+            replaceable: &self.drift.replaceable,
         });
         self.begin_approved(&decided);
         self.unblock();
         cycle.adopt(decided, &observation);
-        self.unknown = cycle.note_unknown_managers();
+        self.report.unknown_managers = cycle.note_unknown_managers();
         let reports = self.config.drift == DriftPolicy::Report;
         let is_added = |step: &&Step| reports && step.live.as_ref().is_some_and(|live| live.added().is_some());
         let added = cycle.plan.steps.iter().filter(is_added).map(|step| step.id.clone()).collect();
@@ -76,28 +76,28 @@ impl Machine {
         if self.config.atomic {
             cycle.write_all_or_nothing(&observation);
         }
-        cycle.awaits.extend(cycle.writes.iter().filter(|id| self.lane.is_running(id)).cloned());
-        self.tell_plan(&cycle, &observation.resolved);
+        cycle.awaits.extend(cycle.writes.iter().filter(|id| self.drift.heal_queue.is_running(id)).cloned());
+        self.report_plan(&cycle, &observation.resolved);
         self.work = Work::Healing { cycle };
         self.go_on(now);
     }
 
-    /// Waits no longer for what left the lane by itself, such as an object of which news say that it
+    /// Waits no longer for what left the heal queue by itself, such as an object of which news say that it
     /// is as it should be.
     pub(super) fn stop_awaiting(&mut self, now: Moment) {
-        if !std::mem::take(&mut self.lane.dropped) {
+        if !std::mem::take(&mut self.drift.heal_queue.dropped) {
             return;
         }
         let stuck = self.behind_what_is_blocked();
         if let Work::Healing { cycle } = &mut self.work {
-            let begins = |id: &ObjectId| self.lane.is_due(id) && !stuck.contains(id);
-            cycle.awaits.retain(|id| begins(id) || self.lane.is_running(id));
+            let begins = |id: &ObjectId| self.drift.heal_queue.is_due(id) && !stuck.contains(id);
+            cycle.awaits.retain(|id| begins(id) || self.drift.heal_queue.is_running(id));
         }
         self.go_on(now);
     }
 
     /// Goes on with a cycle once the drifted objects that it waited for are done with. So no object
-    /// is ever written by the lane and by the cycle at the same time.
+    /// is ever written by the heal queue and by the cycle at the same time.
     pub(super) fn go_on(&mut self, now: Moment) {
         if !matches!(&self.work, Work::Healing { cycle } if cycle.awaits.is_empty()) {
             return;
@@ -109,7 +109,7 @@ impl Machine {
         if cycle.again {
             return self.observe(cycle.rendered, cycle.began);
         }
-        for (id, failure) in &self.lane.failed {
+        for (id, failure) in &self.drift.heal_queue.failed {
             cycle.problems.push(failure.problem.clone());
             cycle.obstacles.refused.extend(failure.refused.then(|| id.clone()));
         }
@@ -121,7 +121,7 @@ impl Machine {
     }
 
     /// Why it is not known in full what git declares.
-    pub(super) fn doubt(&self, cycle: &Cycle, observation: &Observation) -> Option<String> {
+    pub(super) fn incomplete(&self, cycle: &Cycle, observation: &Observation) -> Option<String> {
         let broken = cycle.rendered.problems.len() + observation.resolved.problems.len();
         if let Some(problem) = self.source_problems().first() {
             return Some(problem.message.clone());
@@ -134,25 +134,25 @@ impl Machine {
 
     /// Stores what is about to exist before anything is created, so that nothing is ever lost.
     pub(super) fn announce(&mut self, cycle: Cycle, now: Moment) {
-        let superset = cycle.superset(&self.inventory);
+        let superset = cycle.superset(&self.store.inventory);
         let held = self.held_so_far(&cycle);
-        if self.inventory.is_empty() {
-            Arc::make_mut(&mut self.status).provenance = Some(Provenance::of(&self.config));
+        if self.store.inventory.is_empty() {
+            Arc::make_mut(&mut self.report.status).provenance = Some(Provenance::of(&self.config));
         }
-        let approval = &self.status.approval;
-        let known = self.stored.as_ref().is_some_and(|(stored, status)| {
+        let approval = &self.report.status.approval;
+        let known = self.store.stored.as_ref().is_some_and(|(stored, status)| {
             let is_stored = |(id, recorded): (&ObjectId, &Recorded)| {
                 stored.get(id).is_some_and(|stored| stored.approved == recorded.approved)
             };
             superset.iter().all(is_stored) && status.held == held && status.approval == *approval
         });
-        self.inventory = superset;
+        self.store.inventory = superset;
         if known {
             return self.apply(cycle, now);
         }
-        let mut status = (*self.status).clone();
+        let mut status = (*self.report.status).clone();
         status.held = held;
-        status.objects = self.inventory.len();
+        status.objects = self.store.inventory.len();
         let id = self.write_parent(Arc::new(status));
         self.work = Work::Announcing { id, cycle };
     }
@@ -175,13 +175,13 @@ impl Machine {
     pub(super) fn applied(&mut self, id: EffectId, outcomes: Vec<AppliedObject>, now: Moment) {
         let Some(mut cycle) = self.take(id, |work| matches!(work, Work::Applying { .. })) else { return };
         for outcome in outcomes.iter().filter(|outcome| !cycle.noted.contains(&outcome.id)) {
-            self.tell_removed(outcome, cycle.began, now);
+            self.report_removed(outcome, cycle.began, now);
         }
         let written: Vec<_> = outcomes.iter().map(|one| (one.id.clone(), version(one))).collect();
         let has_more = |live: &&Observed| live.added().is_some();
         let added: Vec<Observed> =
             outcomes.iter().filter_map(|one| one.live.as_ref()).filter(has_more).cloned().collect();
-        let proved = cycle.applied(outcomes, &mut self.inventory);
+        let proved = cycle.applied(outcomes, &mut self.store.inventory);
         for (object, known) in written {
             self.written(&object, known.as_deref(), now);
         }
@@ -189,7 +189,7 @@ impl Machine {
             self.weigh_answer(Some(&live), now);
         }
         if !proved.is_empty() {
-            self.replaceable.extend(proved);
+            self.drift.replaceable.extend(proved);
             if self.may_plan_again(&cycle) {
                 return self.plan_again(&cycle);
             }
@@ -197,16 +197,16 @@ impl Machine {
         self.prune(cycle, now);
     }
 
-    /// One object of the apply that is under way: from now on the lane may heal it.
+    /// One object of the apply that is under way: from now on the heal queue may heal it.
     pub(super) fn applied_one(&mut self, id: EffectId, outcome: &AppliedObject, now: Moment) {
         let Work::Applying { id: expected, cycle } = &mut self.work else { return };
         if *expected != id {
             return;
         }
         let began = cycle.began;
-        cycle.applied_one(outcome, &mut self.inventory);
+        cycle.applied_one(outcome, &mut self.store.inventory);
         self.view.learn(&outcome.id, outcome.live.as_ref());
-        self.tell_removed(outcome, began, now);
+        self.report_removed(outcome, began, now);
         self.written(&outcome.id, version(outcome).as_deref(), now);
         self.weigh_answer(outcome.live.as_ref(), now);
     }
@@ -224,7 +224,7 @@ impl Machine {
         }
         if cycle.obstacles.despite && self.begin_despite(&cycle) {
             // What is approved is stored before the first of it is deleted.
-            let id = self.write_parent(Arc::clone(&self.status));
+            let id = self.write_parent(Arc::clone(&self.report.status));
             self.work = Work::Announcing { id, cycle };
             return;
         }
@@ -237,14 +237,14 @@ impl Machine {
 
     pub(super) fn pruned(&mut self, id: EffectId, outcomes: Vec<PrunedObject>, now: Moment) {
         let Some(mut cycle) = self.take(id, |work| matches!(work, Work::Pruning { .. })) else { return };
-        cycle.pruned(outcomes, &mut self.inventory);
+        cycle.pruned(outcomes, &mut self.store.inventory);
         let pruned = std::mem::take(&mut cycle.writes);
         for object in &pruned {
             self.written(object, None, now);
         }
         if cycle.obstacles.despite && self.may_plan_again(&cycle) {
             // What was refused is applied at once: what was in its way may be gone.
-            self.lane.retry_failed();
+            self.drift.heal_queue.retry_failed();
             return self.plan_again(&cycle);
         }
         self.end(cycle, now);
@@ -252,7 +252,7 @@ impl Machine {
 
     pub(super) fn parent_written(&mut self, id: EffectId, result: Result<(), String>, now: Moment) {
         if result.is_ok() {
-            self.shown = self.stored.as_ref().and_then(|(_, status)| status.held.clone());
+            self.store.shown = self.store.stored.as_ref().and_then(|(_, status)| status.held.clone());
         }
         if self.flushed(id, &result, now) {
             return;
@@ -265,14 +265,14 @@ impl Machine {
             (Ok(()), true) => self.apply(cycle, now),
             (Ok(()), false) => self.conclude(&cycle, now),
             (Err(error), _) => {
-                self.stored = None;
+                self.store.stored = None;
                 cycle.problems.push(Problem::general(format!("the inventory could not be stored: {error}")));
                 self.conclude(&cycle, now);
             }
         }
     }
 
-    /// Takes the cycle out of the work lane, if the lane waits for this very effect.
+    /// Takes the cycle out of the work lane, if the heal queue waits for this very effect.
     pub(super) fn take(&mut self, id: EffectId, expected: impl Fn(&Work) -> bool) -> Option<Cycle> {
         let waits = match &self.work {
             Work::Observing { id: other, .. }

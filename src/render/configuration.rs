@@ -74,7 +74,7 @@ fn check(manifest: &Manifest, settings: &Settings) -> Result<(), String> {
     ))
 }
 
-/// The first problem, and how many more there are. A Secret's are told by their place alone.
+/// The first problem, and how many more there are. A Secret's are reported by their place alone.
 fn told(error: &ConfigError, key: &str, secret: bool) -> String {
     let mut text = String::new();
     if let Some(first) = error.problems().first() {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::collect::Collector;
-use super::node::Node;
 use super::split::{self, Place};
+use super::value::Node;
 use super::{json, yaml};
 use crate::object::names;
 use crate::source::SourceFile;

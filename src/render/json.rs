@@ -1,7 +1,7 @@
 //! A JSON file: one value, or several one after another, as kubectl accepts them.
 
-use super::node::Node;
 use super::split::Place;
+use super::value::Node;
 use super::yaml::Fault;
 
 /// A value, its text and where it begins in the file.

@@ -8,9 +8,9 @@ use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{DuplicateKeyPolicy, Error, Location, Options, Spanned};
 
 use super::ambiguous;
-use super::node::{self, Node};
 use super::split::Place;
 use super::structure;
+use super::value::{self, Node};
 use crate::object::Readable;
 
 /// Why a document cannot be read. The place is relative to the document's text, and missing
@@ -48,7 +48,7 @@ pub fn exact(node: Node, text: &str) -> Result<Node, Fault> {
 }
 
 /// Where the items of a document with `items` begin, relative to its text; empty where that
-/// cannot be told.
+/// cannot be reported.
 pub fn item_places(text: &str) -> Vec<Place> {
     #[derive(Deserialize)]
     struct List {
@@ -65,13 +65,13 @@ fn options(text: &str) -> Options {
     let replayed = 4_000 + text.len();
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
-            max_depth: node::MAX_DEPTH + 1,
-            flow_nesting_limit: node::MAX_DEPTH,
+            max_depth: value::MAX_DEPTH + 1,
+            flow_nesting_limit: value::MAX_DEPTH,
             max_documents: 1,
             max_events: 4_000_000,
             max_nodes: 2_000_000,
             max_recorded_anchor_events: 4 * replayed,
-            max_recorded_anchor_bytes: node::MAX_BYTES,
+            max_recorded_anchor_bytes: value::MAX_BYTES,
             max_merge_keys: 2_000,
             // The replay limit bounds the same thing without refusing one anchor with many uses.
             enforce_alias_anchor_ratio: false,
@@ -110,14 +110,14 @@ fn fault(error: &Error, text: &str) -> Fault {
 fn message(error: &Error) -> String {
     let text = match error {
         Error::AliasError { error, .. } | Error::WithSnippet { error, .. } => return message(error),
-        Error::DuplicateMappingKey { key: Some(key), .. } => return node::twice(key),
+        Error::DuplicateMappingKey { key: Some(key), .. } => return value::twice(key),
         Error::DuplicateMappingKey { .. } => "a key is given twice in one mapping",
         // The scanner has a bound of its own on brackets, and no error of its own for it.
-        Error::ExternalMessage { msg, .. } if msg.contains("recursion limit") => return node::too_deep(),
+        Error::ExternalMessage { msg, .. } if msg.contains("recursion limit") => return value::too_deep(),
         // The scanner's own messages name characters and rules, never content; ours are in `node`.
         Error::ExternalMessage { msg, .. } => return format!("not valid YAML: {}", Readable(msg)),
         Error::Message { msg, .. } => return Readable(msg).to_string(),
-        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => return node::too_deep(),
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => return value::too_deep(),
         Error::Budget {
             breach:
                 BudgetBreach::Aliases { .. }

@@ -29,7 +29,7 @@ const SLOW: Duration = Duration::from_secs(5);
 /// How long callers wait, once it is their turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    pub look: Duration,
+    pub poll: Duration,
     /// For a fetch, and for reading, which may have to clone anew.
     pub fetch: Duration,
 }
@@ -37,7 +37,7 @@ pub struct Timeouts {
 impl Default for Timeouts {
     /// 30 seconds for a look, 5 minutes for a fetch.
     fn default() -> Self {
-        Self { look: Duration::from_secs(30), fetch: Duration::from_mins(5) }
+        Self { poll: Duration::from_secs(30), fetch: Duration::from_mins(5) }
     }
 }
 
@@ -106,9 +106,9 @@ impl Git {
     }
 
     /// # Errors
-    /// As [`Remote::look`]; [`SourceError::Timeout`] and [`SourceError::Busy`].
-    pub async fn look(&self) -> Result<Revision, SourceError> {
-        self.call_server("looking at", self.shared.timeouts.look, Remote::look).await
+    /// As [`Remote::poll`]; [`SourceError::Timeout`] and [`SourceError::Busy`].
+    pub async fn poll(&self) -> Result<Revision, SourceError> {
+        self.call_server("polling", self.shared.timeouts.poll, Remote::poll).await
     }
 
     /// # Errors
@@ -323,7 +323,7 @@ mod tests {
     }
 
     impl Remote for Fake {
-        fn look(&self) -> Result<Revision, SourceError> {
+        fn poll(&self) -> Result<Revision, SourceError> {
             while self.hangs && !self.cancelled.swap(false, Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -351,15 +351,15 @@ mod tests {
         }
     }
 
-    fn of_one_server(hangs: bool, turns: &Turns, look: Duration) -> Git {
+    fn of_one_server(hangs: bool, turns: &Turns, poll: Duration) -> Git {
         let text = "syncs: [{name: a, source: {url: https://git.example.com/a.git, branch: main}}]";
         let config = parse(text, "driftless.yaml").unwrap();
-        let timeouts = Timeouts { look, ..Timeouts::default() };
+        let timeouts = Timeouts { poll, ..Timeouts::default() };
         Git::new(&config.syncs[0], Fake { hangs, ..Fake::default() }, timeouts, turns.clone())
     }
 
     async fn hang(git: &Git) {
-        while !matches!(git.look().await, Err(SourceError::Timeout { .. })) {
+        while !matches!(git.poll().await, Err(SourceError::Timeout { .. })) {
             tokio::task::yield_now().await;
         }
     }
@@ -375,7 +375,7 @@ mod tests {
         });
         let polls = async {
             for _ in 0..3 {
-                assert!(git.look().await.is_ok());
+                assert!(git.poll().await.is_ok());
             }
             place.send(true).unwrap();
         };
@@ -399,7 +399,7 @@ mod tests {
         let good = of_one_server(false, &turns, Duration::from_mins(1));
         let polls = async {
             for _ in 0..10 {
-                assert!(good.look().await.is_ok());
+                assert!(good.poll().await.is_ok());
             }
         };
         let done = tokio::select! {

@@ -267,7 +267,7 @@ fn pull_error(error: FetchError) -> PullError {
 impl Remote for GitRemote {
     /// For a commit named by its id the server is asked only while the clone does not have it, since the id may be that of
     /// an annotated tag.
-    fn look(&self) -> Result<Revision, SourceError> {
+    fn poll(&self) -> Result<Revision, SourceError> {
         self.cancel.store(false, Ordering::Relaxed);
         let choose = |heads: &[Head]| choose(heads, &self.source.reference, self.scrub.display_url());
         let Reference::Commit(id) = &self.source.reference else { return choose(&self.transport().list()?) };

@@ -37,7 +37,7 @@ pub trait Remote: Send + Sync + 'static {
     ///
     /// # Errors
     /// See [`SourceError`]. None of them says that the repository is empty on purpose.
-    fn look(&self) -> Result<Revision, SourceError>;
+    fn poll(&self) -> Result<Revision, SourceError>;
 
     /// Makes the commit readable, without the network when it is so already.
     ///

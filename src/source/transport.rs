@@ -61,7 +61,7 @@ impl Transport<'_> {
     /// `ls-remote`.
     pub fn list(&self) -> Result<Vec<Head>, SourceError> {
         limit_waiting();
-        let action = "looking at";
+        let action = "polling";
         let call = Call::default();
         let failed = |error: Error| self.failed(&error, action, &call);
         let mut remote = Remote::create_detached(self.url).map_err(failed)?;

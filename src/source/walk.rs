@@ -13,7 +13,7 @@ use crate::config::RepoPath;
 const DEEPEST: usize = 100;
 /// Bytes of a path from the repository's root: `PATH_MAX` of Linux. Git itself would store gigabytes.
 const LONGEST_PATH: usize = 4096;
-/// Entries that cannot be taken and are told one by one.
+/// Entries that cannot be taken and are reported one by one.
 const MOST_REFUSED: usize = 1_000;
 /// Entries looked at, counted through links: bounds what links to directories that hold links can do.
 const MOST_ENTRIES: usize = 1_000_000;

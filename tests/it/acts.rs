@@ -101,7 +101,7 @@ fn what_git_has_back_after_a_suspension_is_not_pruned_by_the_old_commit() {
     scene.proxy.add(Rule::on(Fault::Answer(422, None), &["apply"]).named("bad"));
     scene.site.repo.remove("x.yaml");
     scene.site.repo.commit(&[("bad.yaml", &config_map("bad", "1"))]);
-    scene.agent.look_now("shop");
+    scene.agent.poll_now("shop");
     scene.agent.eventually_is("shop", "Failing");
     scene.suspend();
     let uid = scene.uid("x");
@@ -125,7 +125,7 @@ fn a_sync_that_is_asked_for_heals_nothing_by_the_old_commit_before_git_was_polle
     let since = scene.proxy.seen().len();
     // The agent hears of the request by the watch that also tells it of the drift.
     let ask = || {
-        scene.agent.look_now("shop");
+        scene.agent.poll_now("shop");
         scene.proxy.stall_watches(false);
     };
     scene.while_git_hangs(ask, || !scene.applied("a", since).is_empty());
@@ -158,7 +158,7 @@ fn while_git_cannot_be_polled_after_a_resume_nothing_is_enforced_and_the_status_
 fn a_sync_that_is_asked_for_while_git_fails_goes_on_with_the_last_good_commit() {
     let scene = Scene::synced(&[("a.yaml", &config_map("a", "1"))]);
     scene.git.behave(Behaviour::Unavailable);
-    scene.agent.look_now("shop");
+    scene.agent.poll_now("shop");
     scene.agent.eventually_is("shop", "Failing");
     scene.edit("a", "by hand");
     scene.site.eventually_has("a", "1");
@@ -179,7 +179,7 @@ fn a_branch_that_moves_between_poll_and_fetch_is_polled_again_at_once() {
     let mut roots = vec![scene.site.repo.root(); 40];
     roots[0] = &old;
     scene.git.serve_in_turn(&roots);
-    scene.agent.look_now("shop");
+    scene.agent.poll_now("shop");
     scene.agent.eventually_synced("shop", &commit);
     assert_eq!(scene.site.value_of("a").as_deref(), Some("3"));
     assert!(scene.applied("a", 0).iter().all(|value| value != "2"));
@@ -195,7 +195,7 @@ fn a_suspension_stops_an_apply_of_many_objects_at_once_and_it_is_finished_after_
         names.iter().map(|name| (format!("{name}.yaml"), config_map(name, "1"))).collect();
     let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (&**path, &**text)).collect();
     let head = scene.site.repo.commit(&files);
-    scene.agent.look_now("shop");
+    scene.agent.poll_now("shop");
     // Beyond the write of the inventory.
     eventually("the first objects are under way", || check(hits.count() > 2, hits.count()));
     let suspended = json!({"metadata": {"annotations": {"driftless.dev/suspend": "true"}}});

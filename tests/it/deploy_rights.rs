@@ -308,7 +308,7 @@ fn an_agent_without_the_rest_goes_on_and_tells_what_it_cannot_do() {
             check(tried > 1, tried)
         });
         let lines: Vec<String> = agent.log().into_iter().filter(|line| line.contains("watch")).collect();
-        assert_eq!(lines.len(), 1, "it is told once: {lines:#?}");
+        assert_eq!(lines.len(), 1, "it is reported once: {lines:#?}");
     }
     let (site, account) = lacking(false, ("", "configmaps", "delete"));
     site.repo.commit(&[("old.yaml", &config_map("old", "1"))]);

@@ -1,4 +1,4 @@
-//! Kubernetes Events: what is told on objects and on the parent of a sync, and what is not.
+//! Kubernetes Events: what is reported on objects and on the parent of a sync, and what is not.
 
 use std::time::Instant;
 
@@ -222,7 +222,7 @@ fn the_parent_of_a_sync_tells_how_it_fares() {
     // All is as it was before: nothing is to be changed for the recovery.
     let head = site.repo.commit(&[("web.yaml", &deployment("web", "nginx")), ("bad.yaml", "")]);
     agent.eventually_synced("shop", &head);
-    eventually("the recovery is told", || {
+    eventually("the recovery is reported", || {
         let events = told_of(&site.home, "ConfigMap", "driftless-shop");
         let recovered = |event: &Value| {
             event["reason"] == "Synced" && event["note"].as_str().is_some_and(|note| note.contains(&head[..12]))

@@ -51,7 +51,7 @@ fn an_atomic_sync_leaves_an_ignored_field_to_its_owner_and_asks_about_it_without
     let mark = audit::mark();
     let bad = config_map("bad", "1").replace("\ndata:", "\ndatum:");
     site.repo.commit(&[("web.yaml", &ignoring(3, "nginx:3")), ("bad.yaml", &bad)]);
-    agent.look_now("shop");
+    agent.poll_now("shop");
     agent.eventually_is("shop", "Failing");
     assert_eq!(replicas_and_image(&site), (json!(5), json!("nginx:2")));
     let writes = mark.map(|mark| site.writes(mark)).unwrap_or_default();

@@ -26,7 +26,7 @@ fn inventory(objects: usize) -> Inventory {
         let id = ObjectId::new("apps", "Deployment", Some(&namespace), &format!("checkout-service-worker-{number:05}"));
         let hash = |what: &str| Short::of(&format!("{what} of {id}"));
         let (uid, digest, fingerprint) = (hash("uid"), hash("digest"), hash("fingerprint"));
-        (id, Recorded { uid, digest, fingerprint, applied: true, detach: false, fresh: false, approved: false })
+        (id, Recorded { uid, digest, fingerprint, applied: true, detach: false, unconfirmed: false, approved: false })
     };
     (0..objects).map(entry).collect()
 }
@@ -82,12 +82,12 @@ impl Storing {
         assert_eq!(read.damaged, None);
         assert!(read.inventory == *inventory, "the inventory is another one");
         assert_eq!(read.status, self.status);
-        let named: BTreeSet<String> = self.stored(inventory).pieces.into_iter().map(|piece| piece.name).collect();
-        assert_eq!(self.pieces(), named, "pieces of no other inventory are left");
+        let named: BTreeSet<String> = self.stored(inventory).shards.into_iter().map(|shard| shard.name).collect();
+        assert_eq!(self.shards(), named, "shards of no other inventory are left");
     }
 
-    /// The names of all `ConfigMap`s with the label of pieces.
-    fn pieces(&self) -> BTreeSet<String> {
+    /// The names of all `ConfigMap`s with the label of shards.
+    fn shards(&self) -> BTreeSet<String> {
         let selected = format!("{}?labelSelector=driftless.dev/observed-of=shop", self.path(""));
         let list = cluster().get(&selected).expect("a list");
         let items = list["items"].as_array().expect("items").iter();
@@ -116,13 +116,13 @@ fn twenty_thousand_objects_are_stored_and_only_changed_pieces_are_written() {
     at.write(&store, &large);
     at.is_stored(&large);
     let parent = at.site.parent("shop").expect("a parent");
-    for name in at.pieces() {
-        let piece = cluster().get(&at.path(&name)).expect("a piece");
-        assert_eq!(piece["metadata"]["ownerReferences"][0]["uid"], parent["metadata"]["uid"], "{name}");
+    for name in at.shards() {
+        let shard = cluster().get(&at.path(&name)).expect("a shard");
+        assert_eq!(shard["metadata"]["ownerReferences"][0]["uid"], parent["metadata"]["uid"], "{name}");
     }
     assert!(at.site.inventory("shop").starts_with("# driftless inventory 1: 20000 objects\nDeployment.apps team-00"));
     let listed = at.runtime.block_on(list_parents(&at.cluster, &at.site.home)).expect("a list");
-    assert_eq!(listed.len(), 1, "pieces are no parents");
+    assert_eq!(listed.len(), 1, "shards are no parents");
     assert!(listed[0].as_ref().expect("it can be read").inventory.keys().eq(large.keys()));
 
     let writes = |mark: audit::Mark| -> Vec<String> {
@@ -141,7 +141,7 @@ fn twenty_thousand_objects_are_stored_and_only_changed_pieces_are_written() {
     at.write(&store, &large);
     at.is_stored(&large);
     if let Some(mark) = mark {
-        let (old, new) = (&before.pieces[1].name, &after.pieces[1].name);
+        let (old, new) = (&before.shards[1].name, &after.shards[1].name);
         let expected =
             [format!("patch configmaps {home}/{new}"), write_of_parent, format!("delete configmaps {home}/{old}")];
         assert_eq!(writes(mark), expected, "what the parent names is there before it, and goes after it");
@@ -157,10 +157,10 @@ fn an_inventory_that_shrinks_takes_its_pieces_away_and_nothing_else() {
     let (large, small) = (inventory(20_000), inventory(10));
     let store = at.store();
     at.write(&store, &large);
-    assert_eq!(at.pieces().len(), 3);
+    assert_eq!(at.shards().len(), 3);
     at.write(&store, &small);
     assert!(at.read().inventory == small);
-    assert_eq!(at.pieces().into_iter().collect::<Vec<_>>(), ["driftless-shop.observed-by-me"]);
+    assert_eq!(at.shards().into_iter().collect::<Vec<_>>(), ["driftless-shop.observed-by-me"]);
     cluster().delete(&at.path("driftless-shop.observed-by-me"));
 
     at.write(&store, &large);
@@ -248,22 +248,22 @@ fn a_write_that_breaks_off_leaves_the_old_inventory_or_the_new_one() {
     let new: Inventory = old.clone().into_iter().skip(1).collect();
     at.write(&at.store(), &old);
     let stored = at.stored(&new);
-    for piece in &stored.pieces {
-        at.apply(&piece.to_apply(None));
+    for shard in &stored.shards {
+        at.apply(&shard.to_apply(None));
         let read = at.read();
         assert!(read.damaged.is_none() && read.inventory == old, "the parent has not switched over");
     }
     at.apply(&stored.parent);
     let read = at.read();
     assert!(read.damaged.is_none() && read.inventory == new, "the parent has switched over");
-    assert_eq!(at.pieces().len(), 4, "the old ones are still there");
+    assert_eq!(at.shards().len(), 4, "the old ones are still there");
 
     at.write(&at.store(), &new);
     at.is_stored(&new);
     let uid = read.uid.expect("a UID");
-    for name in at.pieces() {
-        let piece = cluster().get(&at.path(&name)).expect("a piece");
-        assert_eq!(piece["metadata"]["ownerReferences"][0]["uid"], *uid, "nobody's piece has got its owner");
+    for name in at.shards() {
+        let shard = cluster().get(&at.path(&name)).expect("a shard");
+        assert_eq!(shard["metadata"]["ownerReferences"][0]["uid"], *uid, "nobody's shard has got its owner");
     }
 }
 
@@ -272,9 +272,9 @@ fn a_piece_that_is_lost_or_edited_costs_what_was_recorded_until_the_next_write()
     let at = Storing::start();
     let large = inventory(20_000);
     at.write(&at.store(), &large);
-    let piece = at.stored(&large).pieces[0].name.clone();
-    let damages: [&dyn Fn(); 2] = [&|| cluster().delete(&at.path(&piece)), &|| {
-        cluster().merge(&at.path(&piece), "kubectl-edit", &json!({"binaryData": {"rows": "AAAA"}}));
+    let shard = at.stored(&large).shards[0].name.clone();
+    let damages: [&dyn Fn(); 2] = [&|| cluster().delete(&at.path(&shard)), &|| {
+        cluster().merge(&at.path(&shard), "kubectl-edit", &json!({"binaryData": {"rows": "AAAA"}}));
     }];
     for damage in damages {
         damage();
@@ -298,11 +298,11 @@ fn pieces_go_with_their_parent_and_come_back_with_the_next_one() {
     let store = at.store();
     at.write(&store, &large);
     cluster().delete(&at.path("driftless-shop"));
-    // At once, so that the garbage collector meets old pieces and new owners.
+    // At once, so that the garbage collector meets old shards and new owners.
     at.write(&store, &large);
     at.is_stored(&large);
     cluster().delete(&at.path("driftless-shop"));
-    eventually("the pieces are gone", || check(at.pieces().is_empty(), format!("{:?}", at.pieces())));
+    eventually("the shards are gone", || check(at.shards().is_empty(), format!("{:?}", at.shards())));
     at.write(&store, &large);
     at.is_stored(&large);
 }

@@ -243,7 +243,7 @@ fn two_quiet_replicas_ask_for_nothing_but_the_lease() {
     let began = Instant::now();
     let looks = |agent: &Agent| agent.metric("driftless_git_fetch_total", &["unchanged"]).unwrap_or_default();
     let before = (looks(&a), looks(&b));
-    eventually("both looked at git five times more", || {
+    eventually("both polled git five times more", || {
         let more = (looks(&a) - before.0, looks(&b) - before.1);
         check(more.0 >= 5.0 && more.1 >= 5.0, format!("{more:?}"))
     });

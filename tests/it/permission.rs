@@ -1,5 +1,5 @@
 //! Least permission: a sync acts as its service account and as nobody else, and what that may not do
-//! is told exactly and costs only itself.
+//! is reported exactly and costs only itself.
 
 use serde_json::{Value, json};
 
@@ -243,7 +243,7 @@ fn check_lists_what_is_missing_and_is_content_once_it_is_granted() {
         (&json!("apps"), &json!("deployments"), &json!(site.namespace), &json!(true))
     );
     let optional = json.to_string().contains("events.k8s.io");
-    assert!(optional, "what is good to have is told, and is no error: {json}");
+    assert!(optional, "what is good to have is reported, and is no error: {json}");
 
     deployer.may(
         &site.namespace,

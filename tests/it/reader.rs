@@ -1,4 +1,4 @@
-//! Looking without touching: the role that the documentation gives to people and to CI.
+//! Reading without writing: the role that the documentation gives to people and to CI.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -41,7 +41,7 @@ fn commit_refused(site: &Site, refused: &str) -> String {
 /// Waits for the refusal of `b` with these words; all others are applied, and nothing is pruned.
 #[track_caller]
 fn assert_only_b_fails(site: &Site, agent: &Agent, words: &[&str]) {
-    let status = eventually("the refusal is told", || {
+    let status = eventually("the refusal is reported", || {
         let status = agent.sync("shop");
         let problems = status["problems"].to_string();
         if words.iter().all(|word| problems.contains(word)) { Ok(status) } else { Err(status) }

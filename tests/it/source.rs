@@ -79,7 +79,7 @@ impl Agent {
 
     /// Look, fetch, read.
     fn pull(&self) -> Result<(CommitInfo, Snapshot), SourceError> {
-        let revision = self.remote.look()?;
+        let revision = self.remote.poll()?;
         let info = self.remote.fetch(&revision)?;
         assert_eq!(info.id, revision.commit);
         let snapshot = self.remote.snapshot(&info.id, &self.sync.path)?;

@@ -61,7 +61,7 @@ fn an_object_moves_between_two_syncs_that_spell_their_repository_differently() {
     agent.eventually_synced("left", &commit);
     agent.passes("left", 1);
     assert_eq!(metadata(&site, "moving")["uid"], before["uid"], "the other sync has not seen the commit yet");
-    agent.look_now("right");
+    agent.poll_now("right");
     agent.eventually_synced("right", &commit);
     eventually("only the other sync has it", || {
         let (left, right) = (site.inventory("left"), site.inventory("right"));
@@ -90,7 +90,7 @@ fn a_token_that_changes_leaves_one_clone_and_fetches_nothing_again() {
         server.require_login("bob", token);
         site.configure(&[with_token(token)]);
         eventually("the repository is read with the new token", || {
-            agent.look_now("shop");
+            agent.poll_now("shop");
             let status = agent.sync("shop");
             let reloads = agent.log().iter().filter(|line| line.contains("configuration reloaded")).count();
             check(status["phase"] == "Synced" && reloads == if token == "two" { 1 } else { 2 }, status)

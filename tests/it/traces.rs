@@ -127,7 +127,7 @@ fn a_failure_is_a_trace_with_its_error_told_once_and_linked_from_the_success() {
     agent.passes("shop", 2);
     assert_eq!(collector.spans().0.len(), 1, "the same failure again is no news");
     site.make_namespace(&format!("late-{}", site.id));
-    agent.look_now("shop");
+    agent.poll_now("shop");
     agent.eventually_synced("shop", &site.repo.head());
     let synced = roots(&collector, 2).remove(1);
     assert_eq!(attributes(&synced.attributes)["driftless.result"], "synced");

@@ -57,7 +57,7 @@ fn what_an_export_carries_and_controllers_write_is_not_fought_over() {
         agent.eventually_logs(&["WARN", "web.yaml:1", names]);
     }
     site.repo.commit(&[("web.yaml", &exported("7", "nginx:2"))]);
-    agent.look_now("shop");
+    agent.poll_now("shop");
     agent.eventually_synced("shop", &site.repo.head());
     let live = eventually("the controller has its revision", || {
         let live = site.get("deployments.apps", "web").expect("it exists");

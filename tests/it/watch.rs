@@ -229,7 +229,7 @@ fn a_kind_whose_crd_goes_and_comes_back_is_watched_again() {
     eventually("the CRD is gone", || check(cluster().get(&crd_path).is_none(), "it is there"));
 
     define();
-    watched.live.poke();
+    watched.live.retry_now();
     eventually("it is watched", || check(watched.live.members(&gk) == Some(Vec::new()), "it is not"));
     cluster().create(&watched.at(&plural, ""), &object);
     let second = watched.seen();

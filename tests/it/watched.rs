@@ -38,7 +38,7 @@ fn drift_is_undone_at_once_and_who_did_it_is_told_everywhere() {
     assert_eq!(drift[0]["healed"], true, "{drift}");
 }
 
-/// A Secret's values are in no place where drift is told.
+/// A Secret's values are in no place where drift is reported.
 #[test]
 fn the_drift_of_a_secret_is_told_without_its_values() {
     let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: canary-wanted}\n";

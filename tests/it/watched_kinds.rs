@@ -74,7 +74,7 @@ fn a_kind_that_stays_away_is_told_of_once_and_asked_for_rarely() {
     assert!(of_things(&requests).len() <= 10, "{requests:#?}");
     assert!(requests.len() <= 30, "{} requests: {requests:#?}", requests.len());
     let told = agent.log().iter().filter(|line| line.contains("drift in")).count();
-    assert_eq!(told, 2, "each is told once");
+    assert_eq!(told, 2, "each is reported once");
 }
 
 const MAPS: usize = 110;

@@ -87,7 +87,7 @@ fn wiped_ownership_is_put_back_and_a_field_that_leaves_git_still_vanishes() {
         let entries = metadata(&site, "a")["managedFields"].clone();
         check(entries.as_array().is_some_and(|entries| entries.iter().any(|entry| ours(&entry))), entries)
     });
-    eventually("it is told", || {
+    eventually("it is reported", || {
         let drift = agent.sync("shop")["drift"].clone();
         check(drift[0]["healed"] == true, drift)
     });
@@ -146,7 +146,7 @@ fn assert_right(site: &Site, agent: &Agent) {
             check(ours.is_some_and(|ours| ours["fieldsV1"]["f:data"]["f:value"].is_object()), entries)
         });
     }
-    eventually("the drift of three objects is told as healed", || {
+    eventually("the drift of three objects is reported as healed", || {
         let drift = agent.sync("shop")["drift"].clone();
         let healed = drift.as_array().map_or(0, |drift| drift.iter().filter(|one| one["healed"] == true).count());
         check(healed == 3, drift)
@@ -155,7 +155,7 @@ fn assert_right(site: &Site, agent: &Agent) {
     let told = |name: &str| {
         let mut of_it = drift.as_array().expect("a list").iter().filter(|one| one["object"].to_string().contains(name));
         let one = of_it.next().unwrap_or_else(|| panic!("nothing is told of {name}: {drift}"));
-        assert!(of_it.next().is_none(), "told once: {drift}");
+        assert!(of_it.next().is_none(), "reported once: {drift}");
         let fields = one["blame"]["fields"].as_array().cloned().unwrap_or_default();
         let value = fields.into_iter().find(|field| field["path"] == "data.value").unwrap_or_default();
         if value["manager"].is_string() { value["manager"].clone() } else { one["blame"]["manager"].clone() }

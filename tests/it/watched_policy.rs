@@ -67,7 +67,7 @@ fn drift_that_is_only_reported_is_told_once_with_who_did_it_and_told_gone_when_i
     agent.passes("shop", 2);
     assert_untouched(&site, mark);
     let told = agent.log().iter().filter(|line| line.contains("drift in") && line.contains("/a")).count();
-    assert_eq!(told, 1, "told once");
+    assert_eq!(told, 1, "reported once");
     let drift = agent.sync("shop")["drift"].clone();
     let of_a =
         drift.as_array().and_then(|all| all.iter().find(|one| one["object"]["name"] == "a")).expect("drift of a");

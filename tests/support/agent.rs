@@ -180,7 +180,7 @@ impl Agent {
         // One that is under way now does not count, and the last one has to end.
         for _ in 0..times + 2 {
             let before = self.ended(sync, "observe");
-            self.look_now(sync);
+            self.poll_now(sync);
             eventually(&format!("sync {sync} has looked at the cluster when asked to"), || {
                 let more = self.ended(sync, "observe") - before;
                 check(more >= 1.0, more)
@@ -200,7 +200,7 @@ impl Agent {
 
     /// Asks a sync to look at its branch, the way `driftless sync` does.
     #[track_caller]
-    pub fn look_now(&self, sync: &str) {
+    pub fn poll_now(&self, sync: &str) {
         let now = jiff::Timestamp::now().to_string();
         let asked = json!({"metadata": {"annotations": {"driftless.dev/sync-requested-at": now}}});
         cluster().merge(&path("configmaps", Some(&self.home), &format!("driftless-{sync}")), "it", &asked);

@@ -34,6 +34,6 @@ pub fn daily(site: &Site, name: &str) -> Value {
 #[track_caller]
 pub fn commit(site: &Site, agent: &Agent, files: &[(&str, &str)]) {
     let head = site.repo.commit(files);
-    agent.look_now("shop");
+    agent.poll_now("shop");
     agent.eventually_synced("shop", &head);
 }

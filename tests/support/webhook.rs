@@ -2,8 +2,8 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 use base64::Engine as _;
@@ -13,11 +13,36 @@ use serde_json::{Value, json};
 
 use super::tls::Authority;
 
+/// Where requests wait for a test.
+#[derive(Default)]
+struct Gate {
+    /// Requests of a name that are answered at once before others wait; `None`: nobody waits.
+    admits: Mutex<(Option<usize>, usize)>,
+    moved: Condvar,
+}
+
+impl Gate {
+    fn pass(&self) {
+        let mut state = self.admits.lock().expect("no test panics with it");
+        match &mut state.0 {
+            None => return,
+            Some(0) => state.1 += 1,
+            Some(left) => {
+                *left -= 1;
+                return;
+            }
+        }
+        self.moved.notify_all();
+        drop(self.moved.wait_while(state, |state| state.0.is_some()));
+    }
+}
+
 /// Refuses everything, until it is told to let it through. Ends with the tests.
 pub struct Webhook {
     port: u16,
     authority: String,
     open: Arc<AtomicBool>,
+    gate: Arc<Gate>,
 }
 
 impl Webhook {
@@ -40,20 +65,38 @@ impl Webhook {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let open = Arc::new(AtomicBool::new(false));
-        let (lets, status) = (Arc::clone(&open), Arc::new(status));
+        let gate = Arc::new(Gate::default());
+        let (lets, status, passes) = (Arc::clone(&open), Arc::new(status), Arc::clone(&gate));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (config, lets, status) = (Arc::clone(&config), Arc::clone(&lets), Arc::clone(&status));
+                let passes = Arc::clone(&passes);
                 // A client that breaks off is no matter of ours.
-                thread::spawn(move || drop(answer(stream, config, &lets, &status)));
+                thread::spawn(move || drop(answer(stream, config, &passes, &lets, &status)));
             }
         });
-        Self { port, authority: authority.pem(), open }
+        Self { port, authority: authority.pem(), open, gate }
     }
 
     /// Lets everything through from now on.
     pub fn open(&self) {
         self.open.store(true, Ordering::Relaxed);
+    }
+
+    /// Keeps requests waiting, after so many more.
+    pub fn hold_after(&self, requests: usize) {
+        self.gate.admits.lock().expect("no test panics with it").0 = Some(requests);
+    }
+
+    /// How many requests were kept waiting so far.
+    pub fn held(&self) -> usize {
+        self.gate.admits.lock().expect("no test panics with it").1
+    }
+
+    /// Answers what waits, and everything from now on.
+    pub fn release(&self) {
+        self.gate.admits.lock().expect("no test panics with it").0 = None;
+        self.gate.moved.notify_all();
     }
 
     /// As a `ValidatingWebhookConfiguration` names it.
@@ -66,6 +109,7 @@ impl Webhook {
 fn answer(
     stream: std::net::TcpStream,
     config: Arc<ServerConfig>,
+    gate: &Gate,
     open: &AtomicBool,
     status: &Value,
 ) -> std::io::Result<()> {
@@ -86,6 +130,7 @@ fn answer(
     let mut body = vec![0; length];
     stream.read_exact(&mut body)?;
     let review: Value = serde_json::from_slice(&body)?;
+    gate.pass();
     let body = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": {
         "uid": review["request"]["uid"],
         "allowed": open.load(Ordering::Relaxed),

@@ -10,7 +10,7 @@ pub(super) const BURST: u32 = 25;
 /// After a burst, one Event is allowed each time this has passed.
 const EACH: Duration = Duration::from_secs(1);
 
-/// Two buckets a sync: a burst of drift must not keep its own failure from being told.
+/// Two buckets a sync: a burst of drift must not keep its own failure from being reported.
 #[derive(Debug, Default)]
 pub(super) struct Limits {
     /// When a bucket is full again, by sync, and whether it is for the sync itself.

@@ -148,7 +148,7 @@ impl Writer {
             let message = format!(
                 "cannot write Kubernetes Events, and goes on without them: allow create and patch on events.events.k8s.io ({verb} in namespace {namespace}: {error})"
             );
-            (self.context.tell)(&Event::Trouble { message });
+            (self.context.emit)(&Event::Trouble { message });
         }
         if self.forbidden.len() < MOST_FORBIDDEN {
             self.forbidden.insert(namespace, Instant::now() + FORBIDDEN);
@@ -159,7 +159,7 @@ impl Writer {
     pub(super) fn tell_dropped(&self) {
         let dropped = std::mem::take(&mut self.shared.state().dropped);
         for (sync, dropped) in dropped {
-            (self.context.tell)(&Event::EventsDropped { sync, events: dropped.events, why: dropped.why });
+            (self.context.emit)(&Event::EventsDropped { sync, events: dropped.events, why: dropped.why });
         }
     }
 }

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use super::{Stored, pieces, rows, status, text};
+use super::{Stored, rows, shards, status, text};
 use crate::apply::applyset::{additional_namespaces, applyset_id, contains_group_kinds, tooling, tooling_name};
 use crate::config::SyncName;
 use crate::object::names;
@@ -123,7 +123,7 @@ impl Parent {
     }
 
     /// The `ConfigMap`s for server-side applies under our field manager: the parent with labels,
-    /// annotations of the `ApplySet`, inventory and status, and the pieces that it refers to, if
+    /// annotations of the `ApplySet`, inventory and status, and the shards that it refers to, if
     /// any. The same parent always gives the same bytes.
     ///
     /// The annotations that people set (approve, sync, suspend) are left out, since they belong to
@@ -140,9 +140,9 @@ impl Parent {
             (&*observed, Vec::new())
         } else {
             let (seal, rows) = rows::split(&observed);
-            (seal, pieces::cut(rows, &self.sync, &self.namespace))
+            (seal, shards::cut(rows, &self.sync, &self.namespace))
         };
-        let names = if moved.is_empty() { String::new() } else { pieces::list(&moved) };
+        let names = if moved.is_empty() { String::new() } else { shards::list(&moved) };
         let taken = inventory.len() + kept.len() + names.len();
         // It only informs, so it takes no more than what all else leaves.
         if taken + status.len() > LIMIT {
@@ -151,7 +151,7 @@ impl Parent {
         let bytes = taken + status.len();
         let mut data = json!({"inventory": inventory, "status": status});
         if !names.is_empty() {
-            data[pieces::KEY] = names.into();
+            data[shards::KEY] = names.into();
         }
         if bytes > LIMIT {
             return Err(TooLarge { sync: self.sync.clone(), objects: self.inventory.len(), bytes });
@@ -180,16 +180,16 @@ impl Parent {
             "data": data,
             "binaryData": {"observed": STANDARD.encode(kept)},
         });
-        Ok(Stored { parent, pieces: moved })
+        Ok(Stored { parent, shards: moved })
     }
 
     /// The names of the further `ConfigMap`s that a live parent refers to: none for most.
     #[must_use]
-    pub fn pieces(live: &Value) -> BTreeSet<String> {
-        pieces::listed(live).map(Into::into).collect()
+    pub fn shards(live: &Value) -> BTreeSet<String> {
+        shards::listed(live).map(Into::into).collect()
     }
 
-    /// Reads a live `ConfigMap`, and with it the live pieces that it refers to, as far as there are
+    /// Reads a live `ConfigMap`, and with it the live shards that it refers to, as far as there are
     /// such. The recorded hashes are only believed when they are the ones that
     /// were written with this very list of objects; otherwise every entry is [`Entry::listed`] and
     /// `damaged` says so: that costs requests, but decides nothing wrongly. A status that cannot be
@@ -197,7 +197,7 @@ impl Parent {
     ///
     /// # Errors
     /// The `ConfigMap` is another tool's or another sync's, or its list of objects cannot be read.
-    pub fn from_live(live: &Value, pieces: &[Value]) -> Result<Self, ParentError> {
+    pub fn from_live(live: &Value, shards: &[Value]) -> Result<Self, ParentError> {
         let string = |pointer: &str| live.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
         let within = |map: &str, key: &str| live.pointer(map)?.get(key)?.as_str().filter(|text| !text.is_empty());
         let annotation = |key: &str| within("/metadata/annotations", key);
@@ -221,7 +221,7 @@ impl Parent {
         }
 
         let (inventory, damaged) =
-            read_inventory(live, pieces).map_err(|what| ParentError::Damaged { parent, what })?;
+            read_inventory(live, shards).map_err(|what| ParentError::Damaged { parent, what })?;
         Ok(Self {
             sync,
             namespace: namespace.into(),
@@ -243,7 +243,7 @@ fn read_inventory(live: &Value, further: &[Value]) -> Result<(Inventory, Option<
     let ids = text::decode(text).map_err(|error| error.to_string())?;
     let observed = live.pointer("/binaryData/observed").and_then(Value::as_str);
     let mut bytes = observed.and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
-    let found = pieces::gather(live, further, &mut bytes);
+    let found = shards::gather(live, further, &mut bytes);
     // The checksum alone decides, over all that was gathered: whatever is missing, too much, from
     // another write or in another order does not pass it.
     if let Some(inventory) = rows::decode(&bytes, text, &ids) {

@@ -16,7 +16,7 @@ pub(super) const ROW: usize = 1 + 3 * HASH;
 
 const APPLIED: u8 = 1;
 const DETACH: u8 = 2;
-const FRESH: u8 = 4;
+const UNCONFIRMED: u8 = 4;
 const APPROVED: u8 = 8;
 
 /// The rows of an inventory, sealed together with the text that names their objects.
@@ -25,7 +25,7 @@ pub(super) fn encode(inventory: &Inventory, text: &str) -> Vec<u8> {
     for recorded in inventory.values() {
         let flag = |set: bool, bit: u8| if set { bit } else { 0 };
         let (applied, detach) = (flag(recorded.applied, APPLIED), flag(recorded.detach, DETACH));
-        rows.push(applied | detach | flag(recorded.fresh, FRESH) | flag(recorded.approved, APPROVED));
+        rows.push(applied | detach | flag(recorded.unconfirmed, UNCONFIRMED) | flag(recorded.approved, APPROVED));
         for hash in [&recorded.uid, &recorded.digest, &recorded.fingerprint] {
             rows.extend_from_slice(&hash.0);
         }
@@ -64,7 +64,7 @@ fn recorded(row: &[u8]) -> Option<Recorded> {
         fingerprint: hash()?,
         applied: flags & APPLIED != 0,
         detach: flags & DETACH != 0,
-        fresh: flags & FRESH != 0,
+        unconfirmed: flags & UNCONFIRMED != 0,
         approved: flags & APPROVED != 0,
     })
 }

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-mod pieces;
+mod shards;
 mod status;
 
 use super::*;
@@ -36,7 +36,7 @@ fn id(text: &str, namespace: Option<&str>, name: &str) -> ObjectId {
 fn known(id: ObjectId) -> Entry {
     let hash = |what: &str| Short::of(&format!("{what} of {id}"));
     let (uid, digest, fingerprint) = (hash("uid"), hash("digest"), hash("fingerprint"));
-    (id, Recorded { uid, digest, fingerprint, applied: true, detach: false, fresh: false, approved: false })
+    (id, Recorded { uid, digest, fingerprint, applied: true, detach: false, unconfirmed: false, approved: false })
 }
 
 fn detached(id: ObjectId) -> Entry {
@@ -205,9 +205,9 @@ fn any_entry() -> impl Strategy<Value = Entry> {
     let id = (group, kind, prop::option::of(any_name()), any_name())
         .prop_map(|(group, kind, namespace, name)| ObjectId { gk: GroupKind::new(group, kind), namespace, name });
     (id, any::<[[u8; 16]; 3]>(), any::<[bool; 4]>()).prop_map(
-        |(id, [uid, digest, fingerprint], [applied, detach, fresh, approved])| {
+        |(id, [uid, digest, fingerprint], [applied, detach, unconfirmed, approved])| {
             let (uid, digest, fingerprint) = (Short(uid), Short(digest), Short(fingerprint));
-            (id, Recorded { uid, digest, fingerprint, applied, detach, fresh, approved })
+            (id, Recorded { uid, digest, fingerprint, applied, detach, unconfirmed, approved })
         },
     )
 }

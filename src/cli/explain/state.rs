@@ -37,13 +37,13 @@ pub fn state(set: &str, recorded: &Recorded, live: &LiveObject, desired: Option<
     }
 }
 
-/// As `plan::judge` compares, but for what git declares.
+/// As `plan::plan_one` compares, but for what git declares.
 fn difference(set: &str, recorded: &Recorded, live: &Observed) -> Option<Reason> {
     if recorded.uid != Short::of(&live.uid) {
         return Some(Reason::Recreated);
     }
     if live.part_of.as_deref() != Some(set) || live.digest.as_ref().map(Digest::short) != Some(recorded.digest) {
-        return Some(Reason::Marks);
+        return Some(Reason::MetadataLost);
     }
     if live.fingerprint.as_ref().map(Fingerprint::short) != Some(recorded.fingerprint) {
         return Some(Reason::Fields);
@@ -89,8 +89,8 @@ mod tests {
         assert_eq!(of(&live(|_| ())).0, State::AsApplied);
         let cases: [Case; 4] = [
             (|live| live["metadata"]["uid"] = "v".into(), Reason::Recreated),
-            (|live| live["metadata"]["labels"] = json!({}), Reason::Marks),
-            (|live| live["metadata"]["annotations"] = json!({}), Reason::Marks),
+            (|live| live["metadata"]["labels"] = json!({}), Reason::MetadataLost),
+            (|live| live["metadata"]["annotations"] = json!({}), Reason::MetadataLost),
             (|live| live["metadata"]["managedFields"][0]["fieldsV1"] = json!({}), Reason::Fields),
         ];
         for (change, reason) in cases {

@@ -85,7 +85,7 @@ fn row(manager: &Manager, now: Timestamp) -> [String; 5] {
 }
 
 fn drift(drift: &Drift, now: Timestamp) -> String {
-    let done = if drift.healed { "healed" } else { "told only" };
+    let done = if drift.healed { "healed" } else { "reported only" };
     let mut out = format!("{}, {done}: {}", when(Some(drift.at), now), drift.cause());
     let others: Vec<&str> = drift.blame.fields.iter().skip(1).map(|field| field.path.as_str()).collect();
     if !others.is_empty() {

@@ -113,7 +113,7 @@ mod tests {
                 ("success is current", status(json!({"phase": "Succeeded"})), Current, "completed"),
                 ("failure is one", status(json!({"phase": "Failed"})), Failed, "without success"),
                 (
-                    "the kubelet's words are told",
+                    "the kubelet's words are reported",
                     status(json!({"phase": "Failed", "message": "low on memory"})),
                     Failed,
                     "low on memory",

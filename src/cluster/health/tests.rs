@@ -87,13 +87,13 @@ fn every_kind_is_judged_by_deletion_generation_and_the_standard_conditions() {
                 "rolling out",
             ),
             (
-                "without a message the reason is told",
+                "without a message the reason is reported",
                 conditions(json!([says("Reconciling", "True", "Busy", "")])),
                 InProgress,
                 "Busy",
             ),
             (
-                "without both it is told in general",
+                "without both it is reported in general",
                 conditions(json!([says("Reconciling", "True", "", "")])),
                 InProgress,
                 "at work",

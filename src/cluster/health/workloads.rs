@@ -207,7 +207,7 @@ mod tests {
                 ),
                 ("missing replicas", status(json!({"replicas": 2})), InProgress, "2 of 3 replicas exist"),
                 (
-                    "pods that are refused are told of",
+                    "refused pods are reported",
                     status(json!({"replicas": 2, "conditions": [refused.clone()]})),
                     InProgress,
                     "2 of 3 replicas exist; pods are refused: exceeded quota: pods",

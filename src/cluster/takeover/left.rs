@@ -1,6 +1,6 @@
 //! What a takeover leaves where it is of what nobody recorded ([`names::UNRECORDED`]): fields that the
 //! server and its controllers have written. An apply that owned these and does not declare them would
-//! remove them: the server refuses (`spec.selector` of a Job), or somebody loses what they need (the
+//! remove them: the server refuses (`spec.selector` of a Job), or a user loses fields they rely on (the
 //! finalizer of a volume claim, the replicas that an autoscaler chose).
 //!
 //! [`names::UNRECORDED`]: crate::object::names::UNRECORDED

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Limits;
-use super::scene::{
-    SOON, Scene, is_version_now, is_watch, limits, list, not_found, object, refused, version_now, watching,
+use super::fixture::{
+    Fixture, SOON, is_version_now, is_watch, limits, list, not_found, object, refused, version_now, watching,
 };
 use super::script::{Feed, Reply, stream};
 
@@ -16,14 +16,14 @@ fn is_list(path: &str) -> bool {
     path.contains("limit=500")
 }
 
-/// A scene that lists `a` and `b` as of version 500, watches until the server says that this has
+/// A fixture that lists `a` and `b` as of version 500, watches until the server says that this has
 /// expired, and lists as told then. Of single objects there are these.
-async fn listed_again(lists: Vec<Reply>, now: Vec<Value>) -> (Scene, Feed) {
+async fn listed_again(lists: Vec<Reply>, now: Vec<Value>) -> (Fixture, Feed) {
     let (feed, watch) = stream();
     let mut lists: VecDeque<Reply> = lists.into();
     lists.push_front(list("500", &[object("a", "450"), object("b", "80")]));
     let mut watches = VecDeque::from([refused(410, "Expired"), watch]);
-    let scene = Scene::new(limits(), move |path| match path {
+    let fixture = Fixture::new(limits(), move |path| match path {
         path if is_watch(path) => watches.pop_front().unwrap_or(Reply::Nothing),
         path if is_list(path) => lists.pop_front().unwrap_or(Reply::Nothing),
         path => {
@@ -33,41 +33,41 @@ async fn listed_again(lists: Vec<Reply>, now: Vec<Value>) -> (Scene, Feed) {
         }
     })
     .await;
-    scene.follow(&["shop"]).await;
-    (scene, feed)
+    fixture.follow(&["shop"]).await;
+    (fixture, feed)
 }
 
 #[tokio::test]
 async fn a_list_of_a_history_that_went_back_counts_and_events_go_on_from_there() {
     let restored = list("100", &[object("a", "60"), object("b", "80"), object("c", "90")]);
-    let (scene, feed) = listed_again(vec![restored], vec![object("a", "60"), object("c", "90")]).await;
-    let mut suspicions = scene.suspicions();
-    assert_eq!(scene.changes().await, "+a +c");
+    let (fixture, feed) = listed_again(vec![restored], vec![object("a", "60"), object("c", "90")]).await;
+    let mut suspicions = fixture.suspicions();
+    assert_eq!(fixture.changes().await, "+a +c");
     assert!(suspicions.has_changed().unwrap() || tokio::time::timeout(SOON, suspicions.changed()).await.is_ok());
     feed.event("MODIFIED", &object("a", "101"));
-    assert_eq!(scene.changes().await, "+a");
+    assert_eq!(fixture.changes().await, "+a");
     feed.event("DELETED", &object("c", "102"));
-    assert_eq!(scene.changes().await, "-c");
-    assert_eq!(scene.told(), [""; 0]);
+    assert_eq!(fixture.changes().await, "-c");
+    assert_eq!(fixture.told(), [""; 0]);
 }
 
 #[tokio::test]
 async fn what_a_restored_cluster_does_not_have_is_gone() {
     let restored = list("100", &[object("b", "80")]);
-    let (scene, _feed) = listed_again(vec![restored], Vec::new()).await;
-    assert_eq!(scene.changes().await, "?a");
-    assert_eq!(scene.members().as_deref(), Some("b"));
+    let (fixture, _feed) = listed_again(vec![restored], Vec::new()).await;
+    assert_eq!(fixture.changes().await, "?a");
+    assert_eq!(fixture.members().as_deref(), Some("b"));
 }
 
 #[tokio::test]
 async fn a_list_of_a_cache_that_lags_is_not_used_and_listed_again_with_pauses() {
     let past = || list("100", &[object("a", "60"), object("b", "80"), object("c", "90")]);
     let lists = vec![past(), past(), list("510", &[object("a", "450"), object("b", "505")])];
-    let (scene, _feed) = listed_again(lists, vec![object("a", "450")]).await;
-    let suspicions = scene.suspicions();
+    let (fixture, _feed) = listed_again(lists, vec![object("a", "450")]).await;
+    let suspicions = fixture.suspicions();
     // Neither the old `a` nor `c`, which was deleted since.
-    assert_eq!(scene.changes().await, "+b");
-    scene.eventually("it is watched", |scene| scene.members().as_deref() == Some("a b")).await;
+    assert_eq!(fixture.changes().await, "+b");
+    fixture.eventually("it is watched", |fixture| fixture.members().as_deref() == Some("a b")).await;
     assert!(!suspicions.has_changed().unwrap());
 }
 
@@ -77,7 +77,7 @@ async fn a_cache_that_lags_for_long_is_told_and_what_is_known_does_not_count_mea
     let now = Arc::new(Mutex::new(None));
     let lists = Arc::clone(&now);
     let mut first = Some(list("500", &[object("a", "450")]));
-    let scene = Scene::new(short, move |path| match path {
+    let fixture = Fixture::new(short, move |path| match path {
         path if is_watch(path) => refused(410, "Expired"),
         path if is_list(path) => {
             first.take().or_else(|| lists.lock().unwrap().take()).unwrap_or_else(|| list("100", &[object("a", "60")]))
@@ -85,13 +85,13 @@ async fn a_cache_that_lags_for_long_is_told_and_what_is_known_does_not_count_mea
         _ => Reply::Json(200, object("a", "450")),
     })
     .await;
-    scene.follow(&["shop"]).await;
-    scene.eventually("it is told", |scene| !scene.told().is_empty()).await;
-    let told = scene.told();
+    fixture.follow(&["shop"]).await;
+    fixture.eventually("it is reported", |fixture| !fixture.told().is_empty()).await;
+    let told = fixture.told();
     assert!(told.len() == 1 && told[0].contains("as of resource version 100, and 500 was seen before"), "{told:?}");
-    assert_eq!(scene.members(), None);
+    assert_eq!(fixture.members(), None);
     *now.lock().unwrap() = Some(list("501", &[object("a", "501")]));
-    assert_eq!(scene.changes().await, "+a");
+    assert_eq!(fixture.changes().await, "+a");
 }
 
 #[tokio::test]
@@ -100,16 +100,16 @@ async fn a_watch_that_says_nothing_to_its_end_although_there_were_bookmarks_may_
     let (_feed3, watch3) = stream();
     let restored = list("30", &[object("a", "5")]);
     let short = Limits { timeout_seconds: 0..=0, ..limits() };
-    let (scene, feed) = watching(short, [watch, version_now("30"), restored, watch3]).await;
+    let (fixture, feed) = watching(short, [watch, version_now("30"), restored, watch3]).await;
     feed.bookmark("40");
     tokio::time::sleep(limits().lived).await;
     drop(feed);
-    assert!(scene.server.request(3).await.contains("resourceVersion=40&"), "bookmarks went on to the end");
+    assert!(fixture.server.request(3).await.contains("resourceVersion=40&"), "bookmarks went on to the end");
     tokio::time::sleep(limits().lived).await;
     drop(mute);
-    assert!(is_version_now(&scene.server.request(4).await), "the version may be one of the future");
-    assert!(is_list(&scene.server.request(5).await), "it is");
-    assert!(scene.server.request(6).await.contains("resourceVersion=30&"), "there was nothing to doubt");
-    assert!(scene.members().is_some());
-    assert_eq!(scene.told(), [""; 0]);
+    assert!(is_version_now(&fixture.server.request(4).await), "the version may be one of the future");
+    assert!(is_list(&fixture.server.request(5).await), "it is");
+    assert!(fixture.server.request(6).await.contains("resourceVersion=30&"), "there was nothing to doubt");
+    assert!(fixture.members().is_some());
+    assert_eq!(fixture.told(), [""; 0]);
 }

@@ -9,12 +9,12 @@ use futures::FutureExt as _;
 use futures::future::join_all;
 use tokio::time::sleep;
 
-use super::{ApiError, Cluster, Pace, Place, Resource, Sink, Watch};
+use super::{ApiError, Backoff, Cluster, Place, Resource, Sink, Watch};
 
-/// Watches a kind until the future is dropped. Should a watch panic, that is told, and the next
+/// Watches a kind until the future is dropped. Should a watch panic, that is reported, and the next
 /// one begins.
 pub(in crate::cluster) async fn keep(cluster: Cluster, resource: Resource, set: Arc<str>, sink: Sink) {
-    let mut pace = Pace::new(sink.limits().pauses);
+    let mut backoff = Backoff::new(sink.limits().pauses);
     loop {
         let watching = AssertUnwindSafe(watch_kind(&cluster, &resource, &set, &sink));
         // It ends by a panic only, whose text the panic hook has shown.
@@ -23,7 +23,7 @@ pub(in crate::cluster) async fn keep(cluster: Cluster, resource: Resource, set: 
             sink.settle();
             sink.trouble(|| format!("the watch of {} ended by a fault of driftless and is begun anew", sink.gk));
         }
-        sleep(pace.pause(sink.limits().unserved)).await;
+        sleep(backoff.pause(sink.limits().unserved)).await;
     }
 }
 
@@ -51,7 +51,7 @@ impl Watch {
     async fn keep_up(&self, is_final: impl Fn(&ApiError) -> bool) {
         let limits = self.sink.limits();
         let mut pokes = self.sink.pokes();
-        let mut pace = Pace::new(limits.refused);
+        let mut backoff = Backoff::new(limits.refused);
         loop {
             pokes.mark_unchanged();
             let began = Instant::now();
@@ -61,10 +61,10 @@ impl Watch {
             }
             self.sink.refused(&self.place, &error);
             if began.elapsed() >= limits.refused.1 {
-                pace.reset();
+                backoff.reset();
             }
             tokio::select! {
-                () = sleep(pace.pause(Duration::ZERO)) => {}
+                () = sleep(backoff.pause(Duration::ZERO)) => {}
                 // The sender lives as long as the sink.
                 Ok(()) = pokes.changed() => {}
             }

@@ -61,7 +61,7 @@ impl Watch {
                         "the API server lists it as of resource version {version}, and {seen} was seen before: its cache lags"
                     );
                     let kind = TroubleKind::Answer;
-                    return Ended::Badly(Trouble { error, from: None, wish: None, worked: false, kind });
+                    return Ended::Badly(Trouble { error, from: None, retry_after: None, worked: false, kind });
                 }
                 Ok(Verdict::WentBack) => {
                     self.sink.listed_anew(&self.place, objects, &version);

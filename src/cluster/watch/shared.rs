@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::{Notify, Semaphore, watch};
 
-use super::pace::Limits;
+use super::backoff::Limits;
 use super::pending::Pending;
 use crate::cluster::Resource;
 use crate::cluster::store::Store;
@@ -32,10 +32,10 @@ pub struct Followed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     /// Nothing is known, or nothing that can be relied on.
-    Away,
-    Up,
+    Stale,
+    Connected,
     /// What is known is as of then.
-    Down(Instant),
+    Disconnected(Instant),
 }
 
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub(super) struct Kind {
     pub settled: bool,
     /// Somebody waits for the first LIST and will look at it whole: it is no news.
     pub awaited: bool,
-    /// A trouble was told, and its end was not.
+    /// A trouble was reported, and its end was not.
     pub told: bool,
 }
 
@@ -113,7 +113,7 @@ impl Shared {
             }
             *generations += 1;
             let told = watched.get(&gk).is_some_and(|kind| kind.told);
-            let places = BTreeMap::from([(None, Standing::Away)]);
+            let places = BTreeMap::from([(None, Standing::Stale)]);
             let kind = Kind { generation: *generations, followed, places, settled: false, awaited: true, told };
             watched.insert(gk.clone(), kind);
             begun.push((gk, *generations));
@@ -157,15 +157,15 @@ impl Shared {
 
     pub fn is_complete(&self) -> bool {
         let known = self.known();
-        known.kinds.values().flat_map(|kind| kind.places.values()).all(|standing| *standing == Standing::Up)
+        known.kinds.values().flat_map(|kind| kind.places.values()).all(|standing| *standing == Standing::Connected)
     }
 
     pub fn members(&self, gk: &GroupKind) -> Option<Vec<Observed>> {
         let known = self.known();
         let stands = |standing: &Standing| match standing {
-            Standing::Away => false,
-            Standing::Up => true,
-            Standing::Down(since) => since.elapsed() < self.limits.grace,
+            Standing::Stale => false,
+            Standing::Connected => true,
+            Standing::Disconnected(since) => since.elapsed() < self.limits.grace,
         };
         known.kinds.get(gk)?.places.values().all(stands).then(|| known.store.members(gk))
     }
@@ -187,7 +187,7 @@ impl Shared {
         }
     }
 
-    pub fn poke(&self) {
+    pub fn retry_now(&self) {
         self.pokes.send_modify(|count| *count = count.wrapping_add(1));
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::{Semaphore, watch};
 
-use super::pace::Limits;
+use super::backoff::Limits;
 use super::pending::Pending;
 use super::shared::{Kind, Known, Place, Shared, Standing};
 use crate::cluster::list::Listed;
@@ -43,7 +43,7 @@ impl Sink {
     /// The kind is watched in these places from now on; nothing of them is known yet.
     pub fn watch_in(&self, places: impl IntoIterator<Item = Place>) {
         self.with(|sides, kind| {
-            kind.places = places.into_iter().map(|place| (place, Standing::Away)).collect();
+            kind.places = places.into_iter().map(|place| (place, Standing::Stale)).collect();
             let places = &kind.places;
             // Of elsewhere nothing is heard any more.
             if !places.contains_key(&None) {
@@ -71,8 +71,8 @@ impl Sink {
             if !kind.awaited {
                 sides.tell(changes);
             }
-            kind.places.insert(place.clone(), Standing::Down(now));
-            if kind.places.values().all(|standing| *standing != Standing::Away) {
+            kind.places.insert(place.clone(), Standing::Disconnected(now));
+            if kind.places.values().all(|standing| *standing != Standing::Stale) {
                 sides.settle(kind);
             }
         });
@@ -93,21 +93,21 @@ impl Sink {
     }
 
     pub fn up(&self, place: &Place) {
-        self.with(|_, kind| kind.places.insert(place.clone(), Standing::Up));
+        self.with(|_, kind| kind.places.insert(place.clone(), Standing::Connected));
     }
 
     /// The watch broke: what it has shown counts for a moment longer.
     pub fn down(&self, place: &Place) {
         self.with(|_, kind| {
-            if let Some(standing) = kind.places.get_mut(place).filter(|standing| **standing == Standing::Up) {
-                *standing = Standing::Down(Instant::now());
+            if let Some(standing) = kind.places.get_mut(place).filter(|standing| **standing == Standing::Connected) {
+                *standing = Standing::Disconnected(Instant::now());
             }
         });
     }
 
     /// What the watch has shown does not count any more.
     pub fn away(&self, place: &Place) {
-        self.with(|_, kind| kind.places.insert(place.clone(), Standing::Away));
+        self.with(|_, kind| kind.places.insert(place.clone(), Standing::Stale));
     }
 
     /// Nobody has to wait for the kind: an attempt has ended, and not with a list.
@@ -119,12 +119,12 @@ impl Sink {
         self.with(|sides, kind| {
             let changes = sides.store.unserved(&self.gk);
             sides.tell(changes);
-            kind.places.insert(place.clone(), Standing::Away);
+            kind.places.insert(place.clone(), Standing::Stale);
             sides.settle(kind);
         });
     }
 
-    /// Tells of a trouble, if none was told since the last one ended.
+    /// Tells of a trouble, if none was reported since the last one ended.
     pub fn trouble(&self, message: impl FnOnce() -> String) {
         if self.with(|_, kind| std::mem::replace(&mut kind.told, true)) == Some(false) {
             (self.shared.tell)(message());
@@ -134,7 +134,7 @@ impl Sink {
     /// The server does not let the kind be watched here.
     pub fn refused(&self, place: &Place, error: &dyn std::fmt::Display) {
         self.with(|sides, kind| {
-            kind.places.insert(place.clone(), Standing::Away);
+            kind.places.insert(place.clone(), Standing::Stale);
             sides.settle(kind);
         });
         self.trouble(|| {
@@ -147,10 +147,10 @@ impl Sink {
         });
     }
 
-    /// A watch works. A trouble that was told is over once all of the kind do.
+    /// A watch works. A trouble that was reported is over once all of the kind do.
     pub fn recovered(&self) {
         let over = self.with(|_, kind| {
-            kind.places.values().all(|standing| *standing == Standing::Up) && std::mem::take(&mut kind.told)
+            kind.places.values().all(|standing| *standing == Standing::Connected) && std::mem::take(&mut kind.told)
         });
         if over == Some(true) {
             (self.shared.tell)(format!("{} is watched again", self.gk));

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::scene::{
-    SOON, Scene, is_version_now, is_watch, kind, limits, list, object, refusal, refused, version_now, watching,
+use super::fixture::{
+    Fixture, SOON, is_version_now, is_watch, kind, limits, list, object, refusal, refused, version_now, watching,
 };
 use super::script::{Feed, Piece, Reply, stream};
 use super::{Followed, Limits};
@@ -16,41 +16,41 @@ use crate::object::{Managers, ObjectId};
 
 #[tokio::test]
 async fn a_list_and_then_a_watch_from_there() {
-    let (scene, feed) = watching(limits(), []).await;
-    assert_eq!(scene.members().as_deref(), Some("a"));
+    let (fixture, feed) = watching(limits(), []).await;
+    assert_eq!(fixture.members().as_deref(), Some("a"));
     let selector = "labelSelector=applyset.kubernetes.io%2Fpart-of%3Dapplyset-of-this-test-v1";
-    assert_eq!(scene.server.request(1).await, format!("/api/v1/configmaps?limit=500&{selector}"));
+    assert_eq!(fixture.server.request(1).await, format!("/api/v1/configmaps?limit=500&{selector}"));
     let watch = "/api/v1/configmaps?watch=1&allowWatchBookmarks=true&resourceVersion=10&timeoutSeconds=300";
-    assert_eq!(scene.server.request(2).await, format!("{watch}&{selector}"));
+    assert_eq!(fixture.server.request(2).await, format!("{watch}&{selector}"));
 
     feed.event("ADDED", &object("b", "11"));
     // Not the `a` of the first LIST: whoever followed has looked at that.
-    assert_eq!(scene.changes().await, "+b");
+    assert_eq!(fixture.changes().await, "+b");
     feed.event("MODIFIED", &object("a", "12"));
-    assert_eq!(scene.changes().await, "+a");
+    assert_eq!(fixture.changes().await, "+a");
     let mut unchanged = object("a", "12");
     unchanged["metadata"]["resourceVersion"] = json!("13");
     feed.event("MODIFIED", &unchanged);
     feed.event("DELETED", &object("b", "14"));
-    assert_eq!(scene.changes().await, "-b");
-    assert_eq!(scene.members().as_deref(), Some("a"));
-    assert_eq!(scene.told(), [""; 0]);
+    assert_eq!(fixture.changes().await, "-b");
+    assert_eq!(fixture.members().as_deref(), Some("a"));
+    assert_eq!(fixture.told(), [""; 0]);
 }
 
 #[tokio::test]
 async fn changes_of_one_object_are_told_as_one() {
-    let (scene, feed) = watching(limits(), []).await;
+    let (fixture, feed) = watching(limits(), []).await;
     feed.event("DELETED", &object("a", "11"));
     feed.event("ADDED", &object("a", "12"));
     feed.event("ADDED", &object("b", "13"));
-    scene.eventually("b is a member", |scene| scene.members().as_deref() == Some("a b")).await;
-    assert_eq!(scene.changes().await, "+a +b");
+    fixture.eventually("b is a member", |fixture| fixture.members().as_deref() == Some("a b")).await;
+    assert_eq!(fixture.changes().await, "+a +b");
 }
 
 #[tokio::test]
 async fn our_own_writes_are_no_news() {
-    let (scene, feed) = watching(limits(), []).await;
-    let known = scene.live.members(&kind()).unwrap().remove(0);
+    let (fixture, feed) = watching(limits(), []).await;
+    let known = fixture.live.members(&kind()).unwrap().remove(0);
     let ours = |version: &str| {
         crate::cluster::observe::reduce(
             &kind(),
@@ -60,61 +60,61 @@ async fn our_own_writes_are_no_news() {
             jiff::Timestamp::now(),
         )
     };
-    scene.live.note(&ours("11").unwrap());
+    fixture.live.note(&ours("11").unwrap());
     feed.event("MODIFIED", &object("a", "11"));
     feed.event("MODIFIED", &object("a", "12"));
     feed.event("ADDED", &object("b", "13"));
-    scene.eventually("b is a member", |scene| scene.members().as_deref() == Some("a b")).await;
+    fixture.eventually("b is a member", |fixture| fixture.members().as_deref() == Some("a b")).await;
     // The answer comes after the event, and before anybody took that.
-    scene.live.note(&ours("12").unwrap());
-    assert_eq!(scene.changes().await, "+b");
-    scene.live.removed(&known.id, &known.uid);
+    fixture.live.note(&ours("12").unwrap());
+    assert_eq!(fixture.changes().await, "+b");
+    fixture.live.removed(&known.id, &known.uid);
     feed.event("DELETED", &object("a", "14"));
     feed.event("ADDED", &object("c", "15"));
-    assert_eq!(scene.changes().await, "+c");
+    assert_eq!(fixture.changes().await, "+c");
     let elsewhere = ObjectId::new("", "Secret", Some("shop"), "s");
     let mut unwatched = known;
     unwatched.id = elsewhere;
-    scene.live.note(&unwatched);
-    assert_eq!(scene.live.members(&unwatched.id.gk), None);
+    fixture.live.note(&unwatched);
+    assert_eq!(fixture.live.members(&unwatched.id.gk), None);
 }
 
 #[tokio::test]
 async fn a_bookmark_moves_the_version_to_go_on_from() {
     let (feed2, watch) = stream();
-    let (scene, feed) = watching(limits(), [version_now("40"), watch]).await;
+    let (fixture, feed) = watching(limits(), [version_now("40"), watch]).await;
     feed.bookmark("40");
     drop(feed);
-    assert!(is_version_now(&scene.server.request(3).await));
-    assert!(scene.server.request(4).await.contains("resourceVersion=40&"));
+    assert!(is_version_now(&fixture.server.request(3).await));
+    assert!(fixture.server.request(4).await.contains("resourceVersion=40&"));
     feed2.event("ADDED", &object("b", "41"));
-    assert_eq!(scene.changes().await, "+b");
+    assert_eq!(fixture.changes().await, "+b");
 }
 
 #[tokio::test]
 async fn a_cut_in_mid_line_loses_nothing_and_lists_nothing() {
     let (feed2, watch) = stream();
-    let (scene, feed) = watching(limits(), [version_now("12"), watch]).await;
+    let (fixture, feed) = watching(limits(), [version_now("12"), watch]).await;
     let event = format!("{}\n", json!({"type": "ADDED", "object": object("b", "11")}));
     feed.event("MODIFIED", &object("a", "11"));
     feed.text(&event[..40]);
-    assert_eq!(scene.changes().await, "+a");
+    assert_eq!(fixture.changes().await, "+a");
     feed.cut();
-    assert!(is_version_now(&scene.server.request(3).await));
-    assert!(scene.server.request(4).await.contains("watch=1&allowWatchBookmarks=true&resourceVersion=11&"));
-    assert!(scene.members().is_some(), "it was away for a moment only");
+    assert!(is_version_now(&fixture.server.request(3).await));
+    assert!(fixture.server.request(4).await.contains("watch=1&allowWatchBookmarks=true&resourceVersion=11&"));
+    assert!(fixture.members().is_some(), "it was away for a moment only");
     feed2.text(&event[..40]);
     feed2.text(&event[40..]);
-    assert_eq!(scene.changes().await, "+b");
+    assert_eq!(fixture.changes().await, "+b");
 }
 
 #[tokio::test]
 async fn what_cannot_be_read_is_listed_anew() {
     let (_feed2, watch) = stream();
-    let (scene, feed) = watching(limits(), [list("20", &[object("b", "15")]), watch]).await;
+    let (fixture, feed) = watching(limits(), [list("20", &[object("b", "15")]), watch]).await;
     feed.text("{\"type\": \"ADDED\", \"object\": {\"data\": \"secret\" oops\n");
-    assert_eq!(scene.changes().await, "?a +b");
-    assert!(scene.server.request(4).await.contains("resourceVersion=20&"));
+    assert_eq!(fixture.changes().await, "?a +b");
+    assert!(fixture.server.request(4).await.contains("resourceVersion=20&"));
 }
 
 #[tokio::test]
@@ -128,11 +128,11 @@ async fn a_version_that_expired_is_listed_anew() {
         }
         let (_feed2, watch) = stream();
         let replies = [list("10", &[object("a", "5")]), first, list("20", &[object("b", "15")]), watch];
-        let scene = Scene::in_order(limits(), replies).await;
-        scene.follow(&["shop"]).await;
-        assert_eq!(scene.changes().await, "?a +b", "{as_an_event}");
-        assert!(!is_watch(&scene.server.request(3).await));
-        assert!(scene.server.request(4).await.contains("resourceVersion=20&"));
+        let fixture = Fixture::in_order(limits(), replies).await;
+        fixture.follow(&["shop"]).await;
+        assert_eq!(fixture.changes().await, "?a +b", "{as_an_event}");
+        assert!(!is_watch(&fixture.server.request(3).await));
+        assert!(fixture.server.request(4).await.contains("resourceVersion=20&"));
     }
 }
 
@@ -140,11 +140,11 @@ async fn a_version_that_expired_is_listed_anew() {
 async fn a_busy_server_is_left_alone_for_as_long_as_it_wishes() {
     let (feed, watch) = stream();
     let replies = [list("10", &[]), Reply::Headed(429, "Retry-After: 1"), watch];
-    let scene = Scene::in_order(limits(), replies).await;
-    scene.follow(&["shop"]).await;
+    let fixture = Fixture::in_order(limits(), replies).await;
+    fixture.follow(&["shop"]).await;
     feed.event("ADDED", &object("a", "11"));
-    assert_eq!(scene.changes().await, "+a");
-    let asked = scene.server.asked();
+    assert_eq!(fixture.changes().await, "+a");
+    let asked = fixture.server.asked();
     assert!(asked[2].1.contains("watch=1"), "{asked:?}");
     assert!(asked[2].0 - asked[1].0 >= Duration::from_secs(1), "{asked:?}");
 }
@@ -152,11 +152,11 @@ async fn a_busy_server_is_left_alone_for_as_long_as_it_wishes() {
 #[tokio::test]
 async fn another_error_of_a_watch_does_not_list() {
     let (feed2, watch) = stream();
-    let (scene, feed) = watching(limits(), [refused(500, "InternalError"), watch]).await;
+    let (fixture, feed) = watching(limits(), [refused(500, "InternalError"), watch]).await;
     feed.event("ERROR", &refusal(500, "InternalError"));
-    assert!(is_watch(&scene.server.request(3).await) && is_watch(&scene.server.request(4).await));
+    assert!(is_watch(&fixture.server.request(3).await) && is_watch(&fixture.server.request(4).await));
     feed2.event("ADDED", &object("b", "11"));
-    assert_eq!(scene.changes().await, "+b");
+    assert_eq!(fixture.changes().await, "+b");
 }
 
 #[tokio::test]
@@ -167,42 +167,42 @@ async fn a_kind_that_is_not_served_is_gone_and_asked_for_with_pauses_or_when_pok
     let (_feed2, watch2) = stream();
     let mut watches = VecDeque::from([watch, watch2]);
     let limits = Limits { unserved: Duration::from_millis(200), pauses: (Duration::from_millis(5), SOON), ..limits() };
-    let scene = Scene::new(limits, move |path| match (*now.lock().unwrap(), is_watch(path)) {
+    let fixture = Fixture::new(limits, move |path| match (*now.lock().unwrap(), is_watch(path)) {
         (false, _) => refused(404, "NotFound"),
         (true, true) => watches.pop_front().unwrap_or(Reply::Nothing),
         (true, false) => list("10", &[object("a", "5")]),
     })
     .await;
-    scene.follow(&["shop"]).await;
+    fixture.follow(&["shop"]).await;
     *served.lock().unwrap() = false;
     drop(feed);
-    assert_eq!(scene.changes().await, "?a");
-    assert_eq!(scene.members(), None);
-    let requests = scene.requests_within(Duration::from_secs(1)).await;
+    assert_eq!(fixture.changes().await, "?a");
+    assert_eq!(fixture.members(), None);
+    let requests = fixture.requests_within(Duration::from_secs(1)).await;
     assert!((1..=3).contains(&requests), "{requests} requests after 0.2, 0.4, 0.8 s and up to half as much more");
     *served.lock().unwrap() = true;
     // By itself it would ask after another second at least.
     let poked = Instant::now();
-    scene.live.poke();
-    assert_eq!(scene.changes().await, "+a");
+    fixture.live.retry_now();
+    assert_eq!(fixture.changes().await, "+a");
     assert!(poked.elapsed() < Duration::from_millis(700), "{:?}", poked.elapsed());
-    assert_eq!(scene.members().as_deref(), Some("a"));
-    assert_eq!(scene.told(), [""; 0], "the plan tells of a kind that does not exist");
+    assert_eq!(fixture.members().as_deref(), Some("a"));
+    assert_eq!(fixture.told(), [""; 0], "the plan tells of a kind that does not exist");
 }
 
 #[tokio::test]
 async fn a_stuck_watch_is_noticed_told_and_begun_anew() {
     let short = Limits { silence: Duration::from_millis(400), ..limits() };
     let (_feed2, watch) = stream();
-    let (scene, feed) = watching(short, [version_now("50"), watch]).await;
+    let (fixture, feed) = watching(short, [version_now("50"), watch]).await;
     feed.bookmark("40");
-    assert!(is_version_now(&scene.server.request(3).await));
-    assert!(scene.server.request(4).await.contains("resourceVersion=40&"), "without a LIST of all");
-    scene.eventually("it works again", |scene| scene.told().len() == 2).await;
-    let told = scene.told();
+    assert!(is_version_now(&fixture.server.request(3).await));
+    assert!(fixture.server.request(4).await.contains("resourceVersion=40&"), "without a LIST of all");
+    fixture.eventually("it works again", |fixture| fixture.told().len() == 2).await;
+    let told = fixture.told();
     assert!(told[0].contains("ConfigMap is begun anew: nothing came for"), "{told:?}");
     assert!(told[1].contains("ConfigMap is watched again"), "{told:?}");
-    assert!(scene.members().is_some());
+    assert!(fixture.members().is_some());
 }
 
 #[tokio::test]
@@ -214,18 +214,18 @@ async fn without_bookmarks_the_end_that_the_server_was_asked_for_is_waited_for()
         ..limits()
     };
     let (_feed2, watch) = stream();
-    let (scene, _feed) = watching(short, [watch]).await;
-    scene.server.request(3).await;
-    let asked = scene.server.asked();
+    let (fixture, _feed) = watching(short, [watch]).await;
+    fixture.server.request(3).await;
+    let asked = fixture.server.asked();
     assert!(asked[2].0 - asked[1].0 >= Duration::from_millis(1100), "{asked:?}");
-    assert!(scene.told()[0].contains("nothing came"), "{:?}", scene.told());
+    assert!(fixture.told()[0].contains("nothing came"), "{:?}", fixture.told());
 }
 
 #[tokio::test]
 async fn where_all_namespaces_are_refused_each_is_watched_by_itself() {
     let feeds = Arc::<Mutex<BTreeMap<String, Feed>>>::default();
     let given = Arc::clone(&feeds);
-    let scene = Scene::new(limits(), move |path| {
+    let fixture = Fixture::new(limits(), move |path| {
         let namespace = path.strip_prefix("/api/v1/namespaces/").and_then(|rest| rest.split('/').next());
         match (namespace, is_watch(path)) {
             (None, _) => refused(403, "Forbidden"),
@@ -238,21 +238,21 @@ async fn where_all_namespaces_are_refused_each_is_watched_by_itself() {
         }
     })
     .await;
-    scene.follow(&["shop", "till"]).await;
-    assert_eq!(scene.members().as_deref(), Some(""));
-    scene.eventually("both are watched", |_| feeds.lock().unwrap().len() == 2).await;
+    fixture.follow(&["shop", "till"]).await;
+    assert_eq!(fixture.members().as_deref(), Some(""));
+    fixture.eventually("both are watched", |_| feeds.lock().unwrap().len() == 2).await;
     feeds.lock().unwrap()["shop"].event("ADDED", &object("a", "11"));
-    assert_eq!(scene.changes().await, "+a");
+    assert_eq!(fixture.changes().await, "+a");
     let mut other = object("a", "12");
     other["metadata"]["namespace"] = json!("till");
     feeds.lock().unwrap()["till"].event("ADDED", &other);
-    assert_eq!(scene.changes().await, "+a");
-    assert_eq!(scene.members().as_deref(), Some("a a"));
-    // Another namespace is another watch, and nothing is heard of the one that is left out.
+    assert_eq!(fixture.changes().await, "+a");
+    assert_eq!(fixture.members().as_deref(), Some("a a"));
+    // Another namespace is another watch, and nothing is received of the one that is left out.
     feeds.lock().unwrap().clear();
-    scene.follow(&["till", "yard"]).await;
-    scene.eventually("the other one is watched", |_| feeds.lock().unwrap().contains_key("yard")).await;
-    assert_eq!(scene.told(), [""; 0]);
+    fixture.follow(&["till", "yard"]).await;
+    fixture.eventually("the other one is watched", |_| feeds.lock().unwrap().contains_key("yard")).await;
+    assert_eq!(fixture.told(), [""; 0]);
 }
 
 #[tokio::test]
@@ -261,104 +261,104 @@ async fn what_is_refused_everywhere_is_told_and_tried_seldom() {
     let now = Arc::clone(&allowed);
     let (_feed, watch) = stream();
     let mut watch = Some(watch);
-    let scene = Scene::new(limits(), move |path| match (*now.lock().unwrap(), is_watch(path)) {
+    let fixture = Fixture::new(limits(), move |path| match (*now.lock().unwrap(), is_watch(path)) {
         (false, _) => refused(403, "Forbidden"),
         (true, true) => watch.take().unwrap_or(Reply::Nothing),
         (true, false) => list("10", &[object("a", "5")]),
     })
     .await;
-    scene.follow(&["shop"]).await;
-    assert_eq!(scene.members(), None);
-    let told = scene.told();
+    fixture.follow(&["shop"]).await;
+    assert_eq!(fixture.members(), None);
+    let told = fixture.told();
     assert!(told.len() == 1 && told[0].contains("cannot watch ConfigMap") && told[0].contains("Forbidden"), "{told:?}");
     // A pause of 0.3 s or more, then two requests: of all namespaces, and of one.
-    let requests = scene.requests_within(Duration::from_secs(1)).await;
+    let requests = fixture.requests_within(Duration::from_secs(1)).await;
     assert!((2..=6).contains(&requests), "{requests}");
     *allowed.lock().unwrap() = true;
-    scene.eventually("it is watched", |scene| scene.members().as_deref() == Some("a")).await;
-    scene.eventually("that is told", |scene| scene.told().len() == 2).await;
+    fixture.eventually("it is watched", |fixture| fixture.members().as_deref() == Some("a")).await;
+    fixture.eventually("that is reported", |fixture| fixture.told().len() == 2).await;
 }
 
 #[tokio::test]
 async fn a_resource_without_the_verb_is_not_asked_for() {
-    let scene = Scene::in_order(limits(), []).await;
+    let fixture = Fixture::in_order(limits(), []).await;
     let resource = Resource { watchable: false, ..Resource::core("componentstatuses", false) };
     let followed = Followed { resource, namespaces: BTreeSet::new() };
-    scene.live.follow(BTreeMap::from([(kind(), followed)])).await;
-    assert_eq!(scene.live.members(&kind()), None);
-    assert!(scene.told()[0].contains("offers no watch"), "{:?}", scene.told());
-    assert!(scene.server.asked().is_empty());
+    fixture.live.follow(BTreeMap::from([(kind(), followed)])).await;
+    assert_eq!(fixture.live.members(&kind()), None);
+    assert!(fixture.told()[0].contains("offers no watch"), "{:?}", fixture.told());
+    assert!(fixture.server.asked().is_empty());
 }
 
 #[tokio::test]
 async fn a_server_that_ends_every_watch_at_once_is_not_hammered() {
     let calm = Limits { pauses: (Duration::from_millis(50), Duration::from_millis(400)), ..limits() };
     for expired in [false, true] {
-        let scene = Scene::new(calm.clone(), move |path| match (is_watch(path), expired) {
+        let fixture = Fixture::new(calm.clone(), move |path| match (is_watch(path), expired) {
             (false, _) => list("10", &[]),
             (true, false) => stream().1,
             (true, true) => refused(410, "Expired"),
         })
         .await;
-        scene.follow(&["shop"]).await;
-        let requests = scene.requests_within(Duration::from_millis(1500)).await;
+        fixture.follow(&["shop"]).await;
+        let requests = fixture.requests_within(Duration::from_millis(1500)).await;
         // Pauses of 50, 100, 200, 400, 400, 400 ms at least; before each a request, or two.
         assert!((2..=14).contains(&requests), "{requests} requests");
-        scene.eventually("it is told", |scene| !scene.told().is_empty()).await;
-        assert_eq!(scene.told().len(), 1, "{:?}", scene.told());
+        fixture.eventually("it is reported", |fixture| !fixture.told().is_empty()).await;
+        assert_eq!(fixture.told().len(), 1, "{:?}", fixture.told());
     }
 }
 
 #[tokio::test]
 async fn a_server_that_does_not_answer_is_waited_for_only_so_long() {
     let short = Limits { settled: Duration::from_millis(100), ..limits() };
-    let scene = Scene::in_order(short, []).await;
-    scene.follow(&["shop"]).await;
-    assert_eq!(scene.members(), None);
+    let fixture = Fixture::in_order(short, []).await;
+    fixture.follow(&["shop"]).await;
+    assert_eq!(fixture.members(), None);
     // And a LIST that fails is an end of the waiting, too.
-    let scene = Scene::new(limits(), |_| refused(500, "InternalError")).await;
+    let fixture = Fixture::new(limits(), |_| refused(500, "InternalError")).await;
     let began = Instant::now();
-    scene.follow(&["shop"]).await;
+    fixture.follow(&["shop"]).await;
     assert!(began.elapsed() < limits().settled / 2);
-    assert_eq!(scene.members(), None);
+    assert_eq!(fixture.members(), None);
 }
 
 #[tokio::test]
 async fn a_watch_that_is_away_for_long_does_not_stand() {
     let short = Limits { grace: Duration::from_millis(50), ..limits() };
-    let (scene, feed) = watching(short, [Reply::Nothing]).await;
-    assert!(scene.members().is_some());
+    let (fixture, feed) = watching(short, [Reply::Nothing]).await;
+    assert!(fixture.members().is_some());
     feed.cut();
-    scene.eventually("it does not stand", |scene| scene.members().is_none()).await;
+    fixture.eventually("it does not stand", |fixture| fixture.members().is_none()).await;
 }
 
 #[tokio::test]
 async fn what_is_followed_no_longer_ends_and_is_forgotten() {
-    let (scene, feed) = watching(limits(), []).await;
-    scene.live.follow(BTreeMap::new()).await;
-    assert_eq!(scene.members(), None);
+    let (fixture, feed) = watching(limits(), []).await;
+    fixture.live.follow(BTreeMap::new()).await;
+    assert_eq!(fixture.members(), None);
     let ended = || feed.0.send(Piece::Text("\n".into())).is_err();
-    scene.eventually("the connection is closed", |_| ended()).await;
+    fixture.eventually("the connection is closed", |_| ended()).await;
 }
 
 #[tokio::test]
 async fn a_later_first_list_is_news_when_nobody_waited_for_it() {
     let short = Limits { settled: Duration::from_millis(50), list: Duration::from_millis(200), ..limits() };
     let (_feed, watch) = stream();
-    let scene = Scene::in_order(short, [Reply::Nothing, list("10", &[object("a", "5")]), watch]).await;
-    scene.follow(&["shop"]).await;
-    assert_eq!(scene.changes().await, "+a");
+    let fixture = Fixture::in_order(short, [Reply::Nothing, list("10", &[object("a", "5")]), watch]).await;
+    fixture.follow(&["shop"]).await;
+    assert_eq!(fixture.changes().await, "+a");
 }
 
 #[tokio::test]
 async fn a_watch_that_panics_is_begun_anew() {
     let (_feed, watch) = stream();
     let mut replies = VecDeque::from([refused(405, "MethodNotAllowed"), list("10", &[object("a", "5")]), watch]);
-    let scene = Scene::new(limits(), move |_| replies.pop_front().unwrap_or(Reply::Nothing)).await;
+    let fixture = Fixture::new(limits(), move |_| replies.pop_front().unwrap_or(Reply::Nothing)).await;
     // Of what a watch does, telling is what can be made to panic from here.
     let tell = Arc::new(|_| panic!("a fault in telling"));
-    let live = Live::with_limits(scene.server.client().await, "set", tell, limits());
-    let scene = Scene { live, ..scene };
-    scene.follow(&["shop"]).await;
-    scene.eventually("it is watched", |scene| scene.members().is_some()).await;
+    let live = Live::with_limits(fixture.server.client().await, "set", tell, limits());
+    let fixture = Fixture { live, ..fixture };
+    fixture.follow(&["shop"]).await;
+    fixture.eventually("it is watched", |fixture| fixture.members().is_some()).await;
 }

@@ -16,10 +16,10 @@ const OTHERS: usize = 32;
 
 /// Who changed which fields of an object. `desired` is what was applied, with our label and
 /// annotation; `live` the whole object before it is healed, `None` when it was deleted, of which
-/// nothing can be told. With `secret`, no value gets into the answer.
+/// nothing can be reported. With `secret`, no value gets into the answer.
 ///
 /// The fields are those that our Apply entry does not own any more, in the order of `desired`; a
-/// map or list that was lost as a whole is told by what differs in it. A field that was lost with
+/// map or list that was lost as a whole is reported by what differs in it. A field that was lost with
 /// its value unchanged is among them, since somebody else decides over it now. Only where nothing
 /// was lost are values compared alone: a change that left no trace, such as one behind the
 /// server's back. A field that is still ours may well look otherwise, in a notation that only its

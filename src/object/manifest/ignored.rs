@@ -1,24 +1,8 @@
 //! Reading `driftless.dev/ignore-fields`.
 
-use thiserror::Error;
-
+use crate::object::error::IgnoreFieldsError;
 use crate::object::names;
-use crate::object::path::{FieldPath, ParsePathError, Step};
-
-/// Why a field cannot be ignored.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum IgnoreFieldsError {
-    #[error(transparent)]
-    Path(#[from] ParsePathError),
-    #[error(
-        "{0} cannot be left to others, since it identifies the object or is driftless's own; write for example spec.replicas"
-    )]
-    Ours(FieldPath),
-    #[error(
-        "{0} names an item of a list by its place, which cannot be left to others; name the list, or the item by its key, for example spec.template.spec.containers[name=web].image"
-    )]
-    ByPlace(FieldPath),
-}
+use crate::object::path::{FieldPath, Step};
 
 /// Annotations that tell the agent what to do.
 const OUR_ANNOTATIONS: [&str; 6] =

@@ -31,7 +31,7 @@ use crate::observe::{Event, write};
 const SEND: Duration = Duration::from_secs(10);
 /// Bytes of an answer that are read; it is empty or one sentence.
 const ANSWER: usize = 64 << 10;
-/// Trouble that lasts is told again after this.
+/// Trouble that lasts is reported again after this.
 const REMINDER: Duration = Duration::from_hours(1);
 const SERVICE: &str = "driftless";
 
@@ -185,7 +185,7 @@ struct Telling {
     exporter: SpanExporter,
     target: String,
     cause: Cause,
-    /// When it was told last that they are not.
+    /// When it was reported last that they are not.
     told: Mutex<Option<Instant>>,
 }
 

@@ -48,7 +48,7 @@ impl Heard {
     fn cycle(&self, result: SyncResult, lag: Option<Duration>, again: bool) {
         let sync: &Arc<str> = &"shop".into();
         self.worked(50, Work::Look, 10);
-        self.hear(50, &looked(sync, LookResult::Unchanged));
+        self.hear(50, &looked(sync, PollResult::Unchanged));
         self.worked(200, Work::Look, 100);
         self.worked(300, Work::Fetch, 100);
         self.worked(310, Work::Look, 5);

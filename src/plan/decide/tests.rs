@@ -46,7 +46,7 @@ fn applied(desired: &Desired) -> Observed {
 #[derive(Clone, Debug, Default)]
 struct World {
     desired: Vec<Desired>,
-    doubt: Option<String>,
+    incomplete: Option<String>,
     observed: BTreeMap<ObjectId, Observed>,
     unreadable: Unreadable,
     crds: BTreeMap<GroupKind, String>,
@@ -57,18 +57,18 @@ struct World {
     approved: bool,
     others: Others,
     source_change: Option<String>,
-    cut: BTreeSet<ObjectId>,
+    deleted_early: BTreeSet<ObjectId>,
     overdue_since: Timestamp,
     replaceable: Replaceables,
 }
 
 impl World {
-    fn facts(&self) -> Facts<'_> {
-        Facts {
+    fn input(&self) -> PlanInput<'_> {
+        PlanInput {
             set_id: SET,
             commit: COMMIT,
             desired: &self.desired,
-            doubt: self.doubt.as_deref(),
+            incomplete: self.incomplete.as_deref(),
             observed: &self.observed,
             unreadable: &self.unreadable,
             crds: &self.crds,
@@ -78,14 +78,14 @@ impl World {
             approved: if self.approved { Approved::Everything } else { Approved::Nothing },
             others: &self.others,
             source_change: self.source_change.as_deref(),
-            cut: &self.cut,
+            deleted_early: &self.deleted_early,
             overdue_since: self.overdue_since,
             replaceable: &self.replaceable,
         }
     }
 
     fn plan(&self) -> Plan {
-        plan(&self.facts())
+        plan(&self.input())
     }
 
     /// An object that is applied, recorded and live, and declared where `declared` says so.
@@ -139,10 +139,10 @@ fn every_kind_of_drift_has_its_reason() {
     assert_eq!(recreated.verdict("a"), (Verb::Configure, Reason::Recreated));
     let mut unlabelled = world.clone();
     unlabelled.live("a").part_of = None;
-    assert_eq!(unlabelled.verdict("a"), (Verb::Configure, Reason::Marks));
+    assert_eq!(unlabelled.verdict("a"), (Verb::Configure, Reason::MetadataLost));
     let mut remarked = world.clone();
     remarked.live("a").digest = Some(Digest::of(b"other"));
-    assert_eq!(remarked.verdict("a"), (Verb::Configure, Reason::Marks));
+    assert_eq!(remarked.verdict("a"), (Verb::Configure, Reason::MetadataLost));
     let mut edited = world.clone();
     edited.live("a").fingerprint = Some(Fingerprint::of(b"fewer fields"));
     assert_eq!(edited.verdict("a"), (Verb::Configure, Reason::Fields));
@@ -200,7 +200,7 @@ fn an_orphan_is_pruned_only_with_every_proof() {
     assert_eq!(let_go(false, false), Verb::Keep);
     assert_eq!(kept(&|world| world.live("a").terminating = Some(Box::default())), Verb::Wait);
     assert_eq!(kept(&|world| world.prune.enabled = false), Verb::Keep);
-    assert_eq!(kept(&|world| world.doubt = Some("a file cannot be parsed".into())), Verb::Keep);
+    assert_eq!(kept(&|world| world.incomplete = Some("a file cannot be parsed".into())), Verb::Keep);
     assert_eq!(kept(&|world| drop(world.observed.remove(&id("a")))), Verb::Forget);
     assert_eq!(
         kept(&|world| {
@@ -256,7 +256,7 @@ fn what_a_commit_adds_does_not_hide_what_it_removes() {
     let mut world = many(6, 1);
     for n in 0..100 {
         world = world.with(&format!("new-{n}"), true);
-        world.inventory.get_mut(&id(&format!("new-{n}"))).unwrap().fresh = true;
+        world.inventory.get_mut(&id(&format!("new-{n}"))).unwrap().unconfirmed = true;
     }
     assert_eq!(world.plan().held.map(|held| held.total), Some(7));
 }
@@ -318,8 +318,8 @@ fn a_namespace_is_not_pruned_over_the_heads_of_what_is_kept_in_it() {
 
 mod approval;
 mod between;
+mod containers;
 mod random;
-mod shelter;
 
 #[test]
 fn what_is_new_in_a_namespace_that_is_being_deleted_waits_and_nothing_is_pruned_meanwhile() {
@@ -336,8 +336,8 @@ fn what_is_new_in_a_namespace_that_is_being_deleted_waits_and_nothing_is_pruned_
     assert_eq!(world.verdict("orphan").0, Verb::Prune);
 
     world.desired.push(desired("new", "1"));
-    assert_eq!(world.verdict("new"), (Verb::Wait, Reason::Homeless { namespace: "shop".into() }));
-    assert_eq!(world.verdict("drifted").1, Reason::Deleted, "the lane has it");
+    assert_eq!(world.verdict("new"), (Verb::Wait, Reason::NamespaceTerminating { namespace: "shop".into() }));
+    assert_eq!(world.verdict("drifted").1, Reason::Deleted, "the heal queue has it");
     assert_eq!(world.verdict("orphan").0, Verb::Keep);
     assert!(world.plan().blocked.is_some_and(|why| why.contains("waits for namespace shop")));
 }

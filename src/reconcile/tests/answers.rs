@@ -19,10 +19,10 @@ impl World {
     /// What carrying out an effect does to the world, and what is learned by it.
     pub fn answer(&mut self, effect: Effect) -> Input {
         match effect {
-            Effect::Look { id } => {
+            Effect::Poll { id } => {
                 self.blind = self.head.is_err();
                 self.permits.polled(id, &self.head);
-                Input::Looked { id, result: self.head.clone(), watched: self.watched }
+                Input::Polled { id, result: self.head.clone(), watched: self.watched }
             }
             Effect::Render { id, commit } => Input::Rendered { id, result: self.render(&commit) },
             Effect::Observe { id, rendered, inventory } => {
@@ -77,7 +77,7 @@ impl World {
                 let differs = added || self.tampered.contains(&*id_of.name);
                 Input::Audited { id, result: if differs { Audited::Differs } else { Audited::Same } }
             }
-            Effect::Declare { .. } | Effect::Tell(_) | Effect::Interrupt { .. } => unreachable!(),
+            Effect::Declare { .. } | Effect::Emit(_) | Effect::Interrupt { .. } => unreachable!(),
         }
     }
 
@@ -198,7 +198,7 @@ impl World {
         self.lost.remove(&step.id);
         let health = match before.as_ref().map(|live| &live.health) {
             Some(health) => health.clone(),
-            None if self.ill.contains(&*step.id.name) => Health::new(HealthStatus::InProgress, "starting"),
+            None if self.unhealthy.contains(&*step.id.name) => Health::new(HealthStatus::InProgress, "starting"),
             None => Health::current(),
         };
         let mut live = Observed {

@@ -141,7 +141,7 @@ fn an_approval_can_be_taken_back_between_two_tries() {
     world.approve_held();
     world.pass(60);
     assert_eq!(world.live.len(), 14);
-    world.mark(|marks| marks.approved = None);
+    world.mark(|requests| requests.approved = None);
     world.refused.clear();
     world.pass(600);
     assert_eq!((world.phase(), world.live.len()), (Phase::Held, 14));
@@ -171,7 +171,7 @@ fn a_commit_that_is_named_by_hand_approves_what_was_shown_for_it() {
     for restarts in [false, true] {
         let mut world = six_held();
         if restarts {
-            world.marks.approved = Some("cut".into());
+            world.requests.approved = Some("cut".into());
             world.restart();
         } else {
             world.approve("cut");

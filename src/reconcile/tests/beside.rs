@@ -1,4 +1,4 @@
-//! A cycle and the lane that heals, beside each other: what one has seen or waits for may be
+//! A cycle and the heal queue that heals, beside each other: what one has seen or waits for may be
 //! settled by the other meanwhile.
 
 use super::answers::Begun;
@@ -56,7 +56,7 @@ fn waiting_for_many() -> World {
     for name in MANY {
         world.delete(name);
     }
-    world.mark(|marks| marks.sync_requested = Some("now".into()));
+    world.mark(|requests| requests.sync_requested = Some("now".into()));
     world.until("Observe");
     let at = world.pending.iter().position(|effect| matches!(effect, Effect::Observe { .. })).unwrap();
     let observe = world.pending.remove(at).unwrap();
@@ -85,9 +85,9 @@ fn a_cycle_does_not_wait_for_what_news_say_to_be_well() {
 #[test]
 fn a_sync_that_is_suspended_while_a_cycle_waits_goes_on_when_it_is_resumed() {
     let mut world = waiting_for_many();
-    world.mark(|marks| marks.suspended = true);
+    world.mark(|requests| requests.suspended = true);
     world.drain();
-    world.mark(|marks| marks.suspended = false);
+    world.mark(|requests| requests.suspended = false);
     world.pass(60);
     assert!(world.machine.is_idle(), "{:?}", world.machine);
     assert_eq!(world.phase(), Phase::Synced);

@@ -28,7 +28,7 @@ fn a_follower_gets_ready_and_writes_nothing_whatever_happens() {
     assert_eq!(standing_by(&world), ["first", "second"], "each commit is rendered and its objects watched once");
     assert_eq!((world.count("Render"), world.count("Observe")), (2, 2));
     let words: BTreeSet<&str> = world.log.iter().filter_map(|entry| entry.split(' ').next()).collect();
-    assert_eq!(words, BTreeSet::from(["Look", "Render", "Observe"]));
+    assert_eq!(words, BTreeSet::from(["Poll", "Render", "Observe"]));
     let told = world.notices.iter().all(|notice| matches!(notice, Notice::StandingBy { .. }));
     assert!(told, "where the sync stands, the leader knows: {:?}", world.notices);
 }
@@ -38,7 +38,7 @@ fn a_follower_takes_over_with_what_the_parent_holds_then() {
     let mut world = World::synced(["a", "b"]);
     world.follow();
     world.pass(90);
-    // The leader goes on meanwhile: another inventory, and an object that this one never heard of.
+    // The leader goes on meanwhile: another inventory, and an object that this one never received of.
     world.push("second", ["b", "c"]);
     let follower = world.swap_for_a_leader();
     world.pass(120);
@@ -57,23 +57,23 @@ fn a_follower_takes_over_with_what_the_parent_holds_then() {
 
 #[test]
 fn what_a_follower_was_looking_at_when_it_took_over_decides_nothing() {
-    for kind in ["Look", "Render", "Observe"] {
+    for kind in ["Poll", "Render", "Observe"] {
         let mut world = World::synced(["a", "b"]);
         world.follow();
         world.until(kind);
-        let looks = world.count("Look");
+        let looks = world.count("Poll");
         world.lead();
         world.delete("a");
         world.pass(30);
         assert!(world.is_as_in("first"), "after {kind}: {:?}", world.log);
-        assert_eq!(world.count("Look"), looks + 1, "git is polled first, after {kind}");
+        assert_eq!(world.count("Poll"), looks + 1, "git is polled first, after {kind}");
     }
 }
 
 #[test]
 fn a_suspended_sync_stays_suspended_under_the_next_leader() {
     let mut world = World::synced(["a"]);
-    world.mark(|marks| marks.suspended = true);
+    world.mark(|requests| requests.suspended = true);
     world.follow();
     world.forget();
     world.pass(600);
@@ -82,7 +82,7 @@ fn a_suspended_sync_stays_suspended_under_the_next_leader() {
     world.live.remove(&id("a"));
     world.pass(600);
     assert_eq!((world.log.len(), world.phase()), (0, Phase::Suspended));
-    world.mark(|marks| marks.suspended = false);
+    world.mark(|requests| requests.suspended = false);
     world.pass(5);
     assert!(world.is_as_in("first"));
 }

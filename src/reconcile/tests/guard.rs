@@ -21,7 +21,7 @@ fn a_commit_that_removes_most_is_held_and_the_rest_of_it_is_applied() {
     world.pass(3600);
     assert_eq!(world.phase(), Phase::Held);
     assert_eq!((world.live.len(), world.count("Prune")), (21, 0));
-    assert_eq!(world.held_notices(), 1, "told once");
+    assert_eq!(world.held_notices(), 1, "reported once");
     let held = world.machine.status().held.clone().unwrap();
     assert_eq!((&*held.commit, held.prune, held.total), ("cut", 19, 20));
     assert!(world.parent.as_ref().unwrap().1.held.is_some(), "so that driftless approve finds it");

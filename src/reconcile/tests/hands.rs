@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::world::{SET, World, id, moment};
 use crate::object::{Change, Fingerprint, Foreign, ObjectId, Short};
 use crate::plan::{Approval, Held};
-use crate::reconcile::{Effect, Input, Machine, Marks, Notice};
+use crate::reconcile::{Effect, Input, Machine, Notice, UserRequests};
 
 impl World {
     /// Ends the process; the next one knows what the parent holds.
@@ -23,8 +23,8 @@ impl World {
         self.blind = false;
         self.news.clear();
         let seed = u64::try_from(self.steps).unwrap();
-        let (config, marks) = (Arc::clone(&self.config), self.marks.clone());
-        self.machine = role(Machine::new(config, SET.into(), self.parent.clone(), marks, moment(self.now), seed));
+        let (config, requests) = (Arc::clone(&self.config), self.requests.clone());
+        self.machine = role(Machine::new(config, SET.into(), self.parent.clone(), requests, moment(self.now), seed));
         self.step(Input::Tick);
     }
 
@@ -37,13 +37,14 @@ impl World {
     pub fn lead(&mut self) {
         self.permits.begins_anew();
         let stored = self.parent.clone().map(Box::new);
-        self.step(Input::Leads { stored, marks: self.marks.clone() });
+        self.step(Input::Leads { stored, requests: self.requests.clone() });
     }
 
     /// Another replica begins to stand by, with what the parent holds now.
     pub fn stand_by(&mut self) {
-        let (config, marks) = (Arc::clone(&self.config), self.marks.clone());
-        let follower = Machine::new(config, SET.into(), self.parent.clone(), marks, moment(self.now), 11).following();
+        let (config, requests) = (Arc::clone(&self.config), self.requests.clone());
+        let follower =
+            Machine::new(config, SET.into(), self.parent.clone(), requests, moment(self.now), 11).following();
         let leader = std::mem::replace(&mut self.machine, follower);
         let of_leader = (std::mem::take(&mut self.pending), self.rendered.clone(), self.observed.clone());
         let (permits, interrupted) = (self.permits.clone(), std::mem::take(&mut self.interrupted));
@@ -102,28 +103,28 @@ impl World {
 
     /// Another replica leads for a while; the result is this one.
     pub fn swap_for_a_leader(&mut self) -> Machine {
-        let (config, marks) = (Arc::clone(&self.config), self.marks.clone());
-        let leader = Machine::new(config, SET.into(), self.parent.clone(), marks, moment(self.now), 7);
+        let (config, requests) = (Arc::clone(&self.config), self.requests.clone());
+        let leader = Machine::new(config, SET.into(), self.parent.clone(), requests, moment(self.now), 7);
         std::mem::replace(&mut self.machine, leader)
     }
 
     /// A person annotates the parent.
-    pub fn mark(&mut self, change: impl FnOnce(&mut Marks)) {
-        let before = self.marks.clone();
-        change(&mut self.marks);
-        if before.suspended && !self.marks.suspended {
+    pub fn mark(&mut self, change: impl FnOnce(&mut UserRequests)) {
+        let before = self.requests.clone();
+        change(&mut self.requests);
+        if before.suspended && !self.requests.suspended {
             self.permits.begins_anew();
-        } else if before.sync_requested != self.marks.sync_requested {
+        } else if before.sync_requested != self.requests.sync_requested {
             self.permits.is_asked();
         }
-        self.step(Input::Marks(self.marks.clone()));
+        self.step(Input::UserRequests(self.requests.clone()));
     }
 
     pub fn approve(&mut self, commit: &str) {
-        if self.marks.approved.as_deref() != Some(commit) {
+        if self.requests.approved.as_deref() != Some(commit) {
             self.spent.clear();
         }
-        self.mark(|marks| marks.approved = Some(commit.into()));
+        self.mark(|requests| requests.approved = Some(commit.into()));
     }
 
     /// A person approves what the stored status says is held, as `driftless approve` does.
@@ -225,7 +226,7 @@ impl World {
         self.step(Input::Changed(news.into()));
     }
 
-    /// How many notices of a kind were told.
+    /// How many notices of a kind were reported.
     pub fn told(&self, which: impl Fn(&Notice) -> bool) -> usize {
         self.notices.iter().filter(|notice| which(notice)).count()
     }

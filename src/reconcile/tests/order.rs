@@ -9,7 +9,7 @@ fn the_first_sync_lists_what_it_will_create_before_it_creates_it() {
     let mut world = World::new();
     world.push("first", ["a", "b"]);
     world.drain();
-    assert_eq!(world.log, ["Look", "Render first", "Observe", "WriteParent a,b", "Apply a,b", "WriteParent a,b"]);
+    assert_eq!(world.log, ["Poll", "Render first", "Observe", "WriteParent a,b", "Apply a,b", "WriteParent a,b"]);
     assert_eq!(world.phase(), Phase::Synced);
     assert!(world.is_as_in("first"));
 }
@@ -19,7 +19,7 @@ fn a_commit_that_adds_and_removes_stores_both_first_and_the_exact_list_after_the
     let mut world = World::synced(["a", "b"]);
     world.push("second", ["b", "c"]);
     world.pass(70);
-    let writes: Vec<&str> = world.log.iter().map(String::as_str).filter(|word| !word.starts_with('L')).collect();
+    let writes: Vec<&str> = world.log.iter().map(String::as_str).filter(|word| *word != "Poll").collect();
     assert_eq!(writes[..6], ["Render second", "Observe", "WriteParent a,b,c", "Apply c", "Prune a", "WriteParent b,c"]);
     assert!(world.is_as_in("second"));
     assert_eq!(world.stored(), ["b", "c"]);
@@ -73,7 +73,7 @@ fn a_new_commit_wins_over_one_that_fails() {
 #[test]
 fn a_new_commit_wins_over_one_that_waits_for_health() {
     let mut world = World::synced(["a"]);
-    world.ill.insert("slow".into());
+    world.unhealthy.insert("slow".into());
     world.push("second", ["a", "slow"]);
     world.pass(90);
     assert_eq!(world.phase(), Phase::Progressing);
@@ -175,7 +175,7 @@ fn answers_to_nothing_that_was_asked_are_ignored() {
     let mut world = World::synced(["a"]);
     world.push("second", ["b"]);
     for number in [0, 1, 2, 3, 99] {
-        world.step(Input::Looked { id: number, result: Ok("other".into()), watched: true });
+        world.step(Input::Polled { id: number, result: Ok("other".into()), watched: true });
         world.step(Input::Rendered { id: number, result: Err(Unrendered::Failed("late".into())) });
         world.step(Input::Observed { id: number, result: Err("late".into()) });
         world.step(Input::ParentWritten { id: number, result: Err("late".into()) });

@@ -79,12 +79,12 @@ impl Permits {
 
 impl World {
     fn is_suspended(&self) -> bool {
-        self.config.suspend || self.marks.suspended
+        self.config.suspend || self.requests.suspended
     }
 
     /// What holds of every effect when it is asked for.
     pub fn permitted(&mut self, effect: &Effect) {
-        if let Effect::Look { id } = effect {
+        if let Effect::Poll { id } = effect {
             self.permits.under_way.insert(*id);
         }
         let commit = match effect {

@@ -78,7 +78,7 @@ impl Story {
     fn ask(&mut self) {
         self.asked += 1;
         let asked = self.asked.to_string();
-        self.world.mark(|marks| marks.sync_requested = Some(asked));
+        self.world.mark(|requests| requests.sync_requested = Some(asked));
     }
 
     /// Goes on until an effect of this kind is under way, where that is soon.
@@ -158,8 +158,8 @@ impl Story {
             Event::Back(n) if self.commits > 0 => {
                 self.world.head = Ok(format!("c{:03}", 1 + usize::from(n) % self.commits));
             }
-            Event::LookFails(fails) if fails => self.world.head = Err("no route to host".into()),
-            Event::LookFails(_) if self.commits > 0 => self.world.head = Ok(format!("c{:03}", self.commits)),
+            Event::PollFails(fails) if fails => self.world.head = Err("no route to host".into()),
+            Event::PollFails(_) if self.commits > 0 => self.world.head = Ok(format!("c{:03}", self.commits)),
             Event::Edit(n) if self.world.live.contains_key(&id(&name(n))) => self.world.edit(&name(n)),
             Event::Delete(n) => {
                 self.foreign.remove(&id(&name(n)));
@@ -184,7 +184,7 @@ impl Story {
             Event::Rename(new, old) if new != old && self.commits > 0 => self.rename(new, old),
             Event::Finalize(n) => drop(self.world.finalized.insert(name(n))),
             Event::Release => self.release(),
-            Event::Ill(n) => drop(self.world.ill.insert(name(n))),
+            Event::Ill(n) => drop(self.world.unhealthy.insert(name(n))),
             Event::ParentRefused(refused) => self.world.parent_refused = refused,
             Event::Unobservable(unobservable) => self.world.unobservable = unobservable,
             Event::Unreadable(true) => {
@@ -203,12 +203,12 @@ impl Story {
                 self.cut_off = true;
                 self.world.change_path((0..NAMES).filter(|n| objects & (1 << n) != 0).map(name));
             }
-            Event::Withdraw => self.world.mark(|marks| marks.approved = None),
+            Event::Withdraw => self.world.mark(|requests| requests.approved = None),
             Event::During(kind, ref what) => {
                 self.reach(kind);
                 self.happen(what);
             }
-            Event::Suspend(suspended) => self.world.mark(|marks| marks.suspended = suspended),
+            Event::Suspend(suspended) => self.world.mark(|requests| requests.suspended = suspended),
             Event::Ask => self.ask(),
             Event::Overtake(objects, value, answers) => {
                 self.commit(objects, value, false, false);
@@ -249,7 +249,7 @@ impl Story {
                     self.alone();
                 }
             }
-            Event::Back(_) | Event::LookFails(_) | Event::Edit(_) | Event::Path(_) | Event::Rename(..) => {}
+            Event::Back(_) | Event::PollFails(_) | Event::Edit(_) | Event::Path(_) | Event::Rename(..) => {}
         }
     }
 
@@ -290,7 +290,7 @@ impl Story {
     fn mend(&mut self) {
         self.world.refused.clear();
         self.world.barred.clear();
-        self.world.ill.clear();
+        self.world.unhealthy.clear();
         self.world.unreadable = Unreadable::default();
         (self.world.parent_refused, self.world.unobservable) = (false, false);
         self.world.live.values_mut().for_each(|live| live.health = crate::object::Health::current());
@@ -326,7 +326,7 @@ proptest! {
         story.restart_if_killed();
         story.commit(last | 1, false, false, false);
         let commit = format!("c{:03}", story.commits);
-        story.world.mark(|marks| marks.suspended = false);
+        story.world.mark(|requests| requests.suspended = false);
         story.release();
         story.pass(300);
         if story.world.stored_held().is_some() {

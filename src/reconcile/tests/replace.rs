@@ -108,13 +108,13 @@ fn an_approval_that_is_withdrawn_while_the_parent_is_written_replaces_nothing() 
     change(&mut world, "change", 20, 6);
     world.pass(120);
     let before = world.live.clone();
-    world.marks.approved = Some("change".into());
-    world.step(crate::reconcile::Input::Marks(world.marks.clone()));
+    world.requests.approved = Some("change".into());
+    world.step(crate::reconcile::Input::UserRequests(world.requests.clone()));
     world.until("Observe");
     let observe = world.pending.pop_back().unwrap();
     let answer = world.answer(observe);
-    world.marks.approved = None;
-    world.step(crate::reconcile::Input::Marks(world.marks.clone()));
+    world.requests.approved = None;
+    world.step(crate::reconcile::Input::UserRequests(world.requests.clone()));
     world.step(answer);
     world.pass(60);
     assert_eq!(world.phase(), Phase::Held);

@@ -40,7 +40,7 @@ fn drift_that_is_only_reported_is_over_when_the_audit_finds_the_values_of_git_an
     world.drain();
     world.push("second", ["a", "b"]);
     world.pass(2 * 24 * 3600);
-    assert_eq!((world.drifts(), gone(&world)), (1, 1), "nor is it told again by a cycle");
+    assert_eq!((world.drifts(), gone(&world)), (1, 1), "nor is it reported again by a cycle");
     world.tampered.insert("a".into());
     world.pass(7200);
     assert_eq!((world.drifts(), gone(&world), world.heals()), (2, 1, 0));

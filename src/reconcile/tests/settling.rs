@@ -24,7 +24,7 @@ fn commits(world: &mut World, from: usize, count: usize, names: &[&str], change:
 #[test]
 fn an_object_that_no_commit_changes_is_unhealthy_after_its_time_however_many_commits_come() {
     let mut world = hurried();
-    world.ill.insert("slow".into());
+    world.unhealthy.insert("slow".into());
     commits(&mut world, 0, 25, &["slow", "other"], "other");
     assert_eq!(world.ended(), [], "it has its time");
     commits(&mut world, 25, 20, &["slow", "other"], "other");
@@ -40,7 +40,7 @@ fn an_object_that_no_commit_changes_is_unhealthy_after_its_time_however_many_com
 #[test]
 fn an_object_that_each_commit_changes_gets_its_time_anew() {
     let mut world = hurried();
-    world.ill.insert("slow".into());
+    world.unhealthy.insert("slow".into());
     commits(&mut world, 0, 90, &["slow", "other"], "slow");
     assert_eq!((world.phase(), world.ended()), (Phase::Progressing, vec![]));
     world.pass(40);
@@ -50,7 +50,7 @@ fn an_object_that_each_commit_changes_gets_its_time_anew() {
 #[test]
 fn an_object_that_falls_ill_later_has_a_time_of_its_own() {
     let mut world = hurried();
-    world.ill.insert("slow".into());
+    world.unhealthy.insert("slow".into());
     world.push("first", ["a", "slow"]);
     world.pass(20);
     world.set_health("a", Health::new(HealthStatus::InProgress, "0 of 1 ready"));
@@ -65,7 +65,7 @@ fn an_object_that_falls_ill_later_has_a_time_of_its_own() {
 #[test]
 fn a_cluster_that_cannot_be_read_for_a_moment_gives_nobody_time_anew() {
     let mut world = hurried();
-    world.ill.insert("slow".into());
+    world.unhealthy.insert("slow".into());
     world.push("first", ["a", "slow"]);
     world.pass(20);
     world.unobservable = true;

@@ -19,7 +19,7 @@ fn healed(world: &World) -> usize {
 #[test]
 fn a_suspended_sync_asks_for_nothing_and_goes_on_when_it_is_resumed() {
     let mut world = World::synced(["a", "b"]);
-    world.mark(|marks| marks.suspended = true);
+    world.mark(|requests| requests.suspended = true);
     world.push("second", ["b", "c"]);
     world.live.remove(&id("b"));
     world.pass(3600);
@@ -29,7 +29,7 @@ fn a_suspended_sync_asks_for_nothing_and_goes_on_when_it_is_resumed() {
     world.restart();
     world.pass(600);
     assert_eq!((world.log.len(), world.phase()), (0, Phase::Suspended));
-    world.mark(|marks| marks.suspended = false);
+    world.mark(|requests| requests.suspended = false);
     world.drain();
     assert!(world.is_as_in("second"), "{:?}", world.log);
 }
@@ -40,12 +40,12 @@ fn a_sync_that_is_suspended_in_mid_work_begins_nothing_further() {
         let mut world = World::synced(["a", "b"]);
         world.push("second", ["b", "c"]);
         world.until(kind);
-        world.mark(|marks| marks.suspended = true);
+        world.mark(|requests| requests.suspended = true);
         world.forget();
         world.pass(600);
         assert_eq!((world.count("Apply"), world.count("Prune"), world.count("Observe")), (0, 0, 0), "after {kind}");
         assert_eq!(world.phase(), Phase::Suspended, "after {kind}");
-        world.mark(|marks| marks.suspended = false);
+        world.mark(|requests| requests.suspended = false);
         world.pass(5);
         assert!(world.is_as_in("second"), "after {kind}: {:?}", world.log);
     }
@@ -59,13 +59,13 @@ fn what_a_person_asks_for_in_mid_cycle_is_done_after_it() {
         world.push("first", ["a"]);
         world.until(kind);
         world.forget();
-        world.mark(|marks| marks.sync_requested = Some("now".into()));
+        world.mark(|requests| requests.sync_requested = Some("now".into()));
         world.pass(60);
         assert_eq!(world.phase(), Phase::Synced);
-        assert_eq!((world.count("Look"), world.count("Observe")), (1, 1), "after {kind}: {:?}", world.log);
+        assert_eq!((world.count("Poll"), world.count("Observe")), (1, 1), "after {kind}: {:?}", world.log);
         world.forget();
         world.pass(day.as_secs() / 2);
-        assert_eq!((world.count("Look"), world.count("Observe")), (0, 0), "once is enough");
+        assert_eq!((world.count("Poll"), world.count("Observe")), (0, 0), "once is enough");
     }
 }
 
@@ -100,7 +100,7 @@ fn a_sync_that_waits_at_its_start_touches_nothing() {
 #[test]
 fn a_commit_is_synced_once_its_objects_are_healthy() {
     let mut world = World::new();
-    world.ill.insert("slow".into());
+    world.unhealthy.insert("slow".into());
     world.push("first", ["a", "slow"]);
     world.pass(30);
     assert_eq!((world.phase(), world.ended()), (Phase::Progressing, vec![]));
@@ -118,7 +118,7 @@ fn a_commit_is_synced_once_its_objects_are_healthy() {
 #[test]
 fn what_does_not_become_healthy_in_time_is_unhealthy_until_it_is_healthy() {
     let mut world = World::new();
-    world.ill.insert("slow".into());
+    world.unhealthy.insert("slow".into());
     world.push("first", ["a", "slow"]);
     world.pass(299);
     assert_eq!(world.phase(), Phase::Progressing);
@@ -138,7 +138,7 @@ fn what_does_not_become_healthy_in_time_is_unhealthy_until_it_is_healthy() {
 #[test]
 fn a_sync_that_does_not_wait_is_synced_at_once() {
     let mut world = World::with(|config| config.wait = false);
-    world.ill.insert("slow".into());
+    world.unhealthy.insert("slow".into());
     world.push("first", ["slow"]);
     world.drain();
     assert_eq!(world.phase(), Phase::Synced);

@@ -27,13 +27,13 @@ fn a_suspension_interrupts_an_apply_and_what_it_has_done_is_stored() {
         world.begun = Some(begun);
         world.push("second", many("n", 8));
         let apply = world.until("Apply");
-        world.mark(|marks| marks.suspended = true);
+        world.mark(|requests| requests.suspended = true);
         assert!(world.interrupted.contains(&apply));
         world.drain();
         assert_eq!(world.live.len(), made, "{begun:?}");
         assert!(world.names().iter().all(|name| world.stored().contains(name)), "{begun:?}: {:?}", world.stored());
         assert_eq!((world.phase(), world.count("Prune")), (Phase::Suspended, 0));
-        world.mark(|marks| marks.suspended = false);
+        world.mark(|requests| requests.suspended = false);
         world.pass(10);
         assert!(world.is_as_in("second"), "{:?}", world.log);
     }
@@ -62,8 +62,8 @@ fn a_newer_commit_interrupts_an_apply_and_a_prune_and_a_former_one_does_not() {
 fn a_prune_is_interrupted_when_its_approval_is_withdrawn_or_a_poll_is_asked_for_or_fails() {
     type Happens = fn(&mut World);
     let happens: [Happens; 3] = [
-        |world| world.mark(|marks| marks.approved = None),
-        |world| world.mark(|marks| marks.sync_requested = Some("now".into())),
+        |world| world.mark(|requests| requests.approved = None),
+        |world| world.mark(|requests| requests.sync_requested = Some("now".into())),
         |world| {
             world.head = Err("no route to host".into());
             poll(world);
@@ -83,7 +83,7 @@ fn a_prune_is_interrupted_when_its_approval_is_withdrawn_or_a_poll_is_asked_for_
         assert_eq!(world.live.len(), 11, "half of it: {:?}", world.log);
         world.head = Ok("cut".into());
         world.pass(200);
-        if world.marks.approved.is_none() {
+        if world.requests.approved.is_none() {
             world.approve_held();
             world.pass(200);
         }
@@ -102,7 +102,7 @@ fn a_heal_that_was_not_begun_is_done_once_git_was_polled() {
         }
         world.deliver();
         world.until("Heal");
-        world.mark(|marks| marks.sync_requested = Some("now".into()));
+        world.mark(|requests| requests.sync_requested = Some("now".into()));
         assert_eq!(world.interrupted.len(), 1, "only what is under way");
         world.drain();
         assert!(world.is_as_in("first"), "{:?}", world.log);
@@ -119,21 +119,21 @@ fn a_branch_that_moved_before_it_was_fetched_is_polled_again_at_once_and_ever_mo
     world.forget();
     world.push("gone", ["a", "b"]);
     world.moves = 1;
-    world.mark(|marks| marks.sync_requested = Some("now".into()));
+    world.mark(|requests| requests.sync_requested = Some("now".into()));
     world.until("Render");
     let render = world.pending.pop_front().unwrap();
     world.push("there", ["a", "c"]);
     world.carry_out(render);
     world.pass(1);
     assert!(world.is_as_in("there"), "{:?}", world.log);
-    assert_eq!((world.count("Look"), world.count("Render")), (2, 2), "{:?}", world.log);
+    assert_eq!((world.count("Poll"), world.count("Render")), (2, 2), "{:?}", world.log);
 
     world.forget();
     world.push("never there", ["a", "b"]);
     world.moves = usize::MAX;
-    world.mark(|marks| marks.sync_requested = Some("later".into()));
+    world.mark(|requests| requests.sync_requested = Some("later".into()));
     world.pass(3600);
-    assert!((3..30).contains(&world.count("Look")), "{} polls in an hour", world.count("Look"));
+    assert!((3..30).contains(&world.count("Poll")), "{} polls in an hour", world.count("Poll"));
     assert_eq!(world.phase(), Phase::Failing);
     world.delete("a");
     world.deliver();
@@ -155,7 +155,7 @@ fn a_commit_that_moved_is_no_other_failure() {
 
 #[test]
 fn a_clean_stop_stores_what_healing_has_changed_whatever_is_under_way() {
-    for kind in ["Look", "Render", "Observe", "Examine", "Heal", "WriteParent", "Apply", "Prune"] {
+    for kind in ["Poll", "Render", "Observe", "Examine", "Heal", "WriteParent", "Apply", "Prune"] {
         let mut world = watched(&["a", "b", "c", "e"]);
         world.delete("a");
         world.deliver();
@@ -164,7 +164,7 @@ fn a_clean_stop_stores_what_healing_has_changed_whatever_is_under_way() {
         world.deliver();
         if !matches!(kind, "Examine" | "Heal") {
             world.push("second", ["a", "c", "d"]);
-            world.mark(|marks| marks.sync_requested = Some("now".into()));
+            world.mark(|requests| requests.sync_requested = Some("now".into()));
         }
         world.until(kind);
         world.stop();
@@ -218,7 +218,7 @@ fn a_branch_that_moves_with_every_poll_is_applied_all_the_same() {
             world.pending.iter().position(|effect| !matches!(effect, crate::reconcile::Effect::Observe { .. }))
         {
             let effect = world.pending.remove(at).unwrap();
-            if matches!(effect, crate::reconcile::Effect::Look { .. }) {
+            if matches!(effect, crate::reconcile::Effect::Poll { .. }) {
                 commits += 1;
                 world.push(&format!("c{commits:03}"), ["a".to_owned(), format!("n{commits:03}")]);
             }

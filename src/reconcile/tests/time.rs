@@ -68,7 +68,7 @@ fn it_rests_while_the_cluster_cannot_be_read_or_the_parent_written() {
 #[test]
 fn it_rests_while_it_is_suspended() {
     let mut world = World::synced(["a"]);
-    world.mark(|marks| marks.suspended = true);
+    world.mark(|requests| requests.suspended = true);
     rests(world, Phase::Suspended, 2);
     let mut world = World::with(|config| config.suspend = true);
     world.push("first", ["a"]);
@@ -112,7 +112,7 @@ fn it_rests_while_it_is_held_or_unhealthy() {
     world.push("cut", ["o1"]);
     rests(world, Phase::Held, HOUR);
     let mut world = World::new();
-    world.ill.insert("slow".into());
+    world.unhealthy.insert("slow".into());
     world.push("first", ["slow"]);
     rests(world, Phase::Unhealthy, 6 * HOUR);
 }
@@ -143,7 +143,7 @@ fn polls_come_at_the_interval_or_a_little_sooner_and_not_always_after_the_same_t
         world.now = world.machine.wake_at().unwrap();
         world.step(Input::Tick);
         world.drain();
-        if world.count("Look") > 0 {
+        if world.count("Poll") > 0 {
             polls.push(world.now.saturating_sub(std::mem::replace(&mut last, world.now)));
         }
     }

@@ -97,7 +97,7 @@ fn drift_is_healed_while_another_object_keeps_failing_or_is_waited_for() {
     let mut world = watched(&["a", "b"]);
     world.refused.insert("bad".into());
     world.push("second", ["a", "b", "bad"]);
-    world.mark(|marks| marks.sync_requested = Some("now".into()));
+    world.mark(|requests| requests.sync_requested = Some("now".into()));
     world.pass(10);
     assert_eq!(world.phase(), Phase::Failing);
     world.deliver();
@@ -106,9 +106,9 @@ fn drift_is_healed_while_another_object_keeps_failing_or_is_waited_for() {
     world.deliver();
     world.drain();
     assert_eq!((world.log.len(), world.heals()), (2, 1), "{:?}", world.log);
-    world.ill.insert("slow".into());
+    world.unhealthy.insert("slow".into());
     world.push("third", ["a", "b", "slow"]);
-    world.mark(|marks| marks.sync_requested = Some("later".into()));
+    world.mark(|requests| requests.sync_requested = Some("later".into()));
     world.pass(2);
     assert_eq!(world.phase(), Phase::Progressing);
     world.delete("b");
@@ -121,7 +121,7 @@ fn drift_is_healed_while_another_object_keeps_failing_or_is_waited_for() {
 fn what_an_apply_has_written_already_is_healed_before_the_apply_ends() {
     let mut world = watched(&["a", "b"]);
     world.push("second", ["a", "b", "c"]);
-    world.mark(|marks| marks.sync_requested = Some("now".into()));
+    world.mark(|requests| requests.sync_requested = Some("now".into()));
     let apply = world.until("Apply");
     let effect = world.pending.pop_front().unwrap();
     let Input::Applied { outcomes, .. } = world.answer(effect) else { unreachable!() };
@@ -140,12 +140,12 @@ fn what_an_apply_has_written_already_is_healed_before_the_apply_ends() {
 #[test]
 fn a_suspended_sync_heals_nothing() {
     let mut world = watched(&["a"]);
-    world.mark(|marks| marks.suspended = true);
+    world.mark(|requests| requests.suspended = true);
     world.edit("a");
     world.deliver();
     world.pass(600);
     assert_eq!(world.log, Vec::<String>::new());
-    world.mark(|marks| marks.suspended = false);
+    world.mark(|requests| requests.suspended = false);
     world.drain();
     assert!(world.is_as_in("first"), "what was missed is found by a cycle");
 }
@@ -236,7 +236,7 @@ fn a_cycle_does_not_wait_for_what_depends_on_something_in_a_namespace_under_dele
     world.live("shop").terminating = Some(Box::default());
     world.delete("a");
     world.delete("class");
-    world.mark(|marks| marks.sync_requested = Some("now".into()));
+    world.mark(|requests| requests.sync_requested = Some("now".into()));
     world.pass(60);
     assert!(world.machine.is_idle(), "the cycle has ended: {:?}", world.log);
     assert_eq!((world.count("Heal"), world.names()), (0, vec!["shop"]), "{:?}", world.log);
@@ -255,7 +255,7 @@ fn a_sync_whose_commit_declares_nothing_sleeps() {
     world.push("first", ["a"]);
     world.pass(30);
     world.push("second", [] as [&str; 0]);
-    world.mark(|marks| marks.sync_requested = Some("now".into()));
+    world.mark(|requests| requests.sync_requested = Some("now".into()));
     world.pass(600);
     assert_eq!(world.phase(), Phase::Held);
     assert!(world.steps < 1000, "{} steps", world.steps);
@@ -289,7 +289,7 @@ fn what_was_refused_is_not_tried_again_with_every_piece_of_news() {
     world.refused.insert("bad".into());
     world.live("stuck").terminating = Some(Box::default());
     world.push("second", ["a", "bad", "stuck"]);
-    world.mark(|marks| marks.sync_requested = Some("now".into()));
+    world.mark(|requests| requests.sync_requested = Some("now".into()));
     world.pass(400);
     world.forget();
     for _ in 0..200 {
@@ -315,7 +315,7 @@ fn a_job_that_ended_may_go_and_one_that_was_cut_short_comes_back() {
     world.pass(600);
     assert_eq!((world.phase(), world.live.len()), (Phase::Synced, 1), "nor after a restart");
     world.push("second", ["a", "job"]).objects.insert("job".into(), "2".into());
-    world.mark(|marks| marks.sync_requested = Some("now".into()));
+    world.mark(|requests| requests.sync_requested = Some("now".into()));
     world.pass(10);
     assert!(world.live.contains_key(&id("job")), "a changed Job is another Job");
     world.deliver();
@@ -333,7 +333,7 @@ fn an_object_that_says_mutation_ignore_is_created_and_never_changed() {
     world.deliver();
     world.pass(60);
     world.push("second", ["a", "once"]).objects.insert("once".into(), "2".into());
-    world.mark(|marks| marks.sync_requested = Some("now".into()));
+    world.mark(|requests| requests.sync_requested = Some("now".into()));
     world.pass(60);
     assert_eq!((world.phase(), world.count("Heal"), world.count("Apply")), (Phase::Synced, 0, 0));
     world.delete("once");
@@ -389,7 +389,7 @@ fn a_cycle_in_which_nothing_was_heard_of_ends_at_once_and_one_in_ten_minutes_loo
     let mut world = quiet();
     world.forget();
     world.pass(9 * 60);
-    assert_eq!(world.log, ["Look"; 9], "{:?}", world.log);
+    assert_eq!(world.log, ["Poll"; 9], "{:?}", world.log);
     let ended = |notice: &Notice| matches!(notice, Notice::Ended { outcome: Outcome::Synced, changed: 0, .. });
     assert_eq!(world.told(ended), 9);
     world.pass(3 * 60);

@@ -9,7 +9,7 @@ pub fn word(effect: &Effect) -> String {
         names.join(",")
     };
     match effect {
-        Effect::Look { .. } => "Look".into(),
+        Effect::Poll { .. } => "Poll".into(),
         Effect::Render { commit, .. } => format!("Render {commit}"),
         Effect::Declare { commit } => format!("Declare {commit}"),
         Effect::Observe { .. } => "Observe".into(),
@@ -22,13 +22,13 @@ pub fn word(effect: &Effect) -> String {
         Effect::Examine { desired, .. } => format!("Examine {}", desired.manifest.id.name),
         Effect::Heal { step, .. } => format!("Heal {}", step.id.name),
         Effect::Audit { desired, .. } => format!("Audit {}", desired.manifest.id.name),
-        Effect::Tell(_) | Effect::Interrupt { .. } => unreachable!(),
+        Effect::Emit(_) | Effect::Interrupt { .. } => unreachable!(),
     }
 }
 
 pub fn number(effect: &Effect) -> EffectId {
     match effect {
-        Effect::Look { id }
+        Effect::Poll { id }
         | Effect::Render { id, .. }
         | Effect::Observe { id, .. }
         | Effect::WriteParent { id, .. }
@@ -37,6 +37,6 @@ pub fn number(effect: &Effect) -> EffectId {
         | Effect::Examine { id, .. }
         | Effect::Heal { id, .. }
         | Effect::Audit { id, .. } => *id,
-        Effect::Declare { .. } | Effect::Tell(_) | Effect::Interrupt { .. } => 0,
+        Effect::Declare { .. } | Effect::Emit(_) | Effect::Interrupt { .. } => 0,
     }
 }

@@ -14,7 +14,10 @@ use crate::plan::{Inventory, Others, Phase, SyncStatus};
 use super::answers::Begun;
 use super::permits::Permits;
 use super::words::{number, word};
-use crate::reconcile::{Effect, EffectId, Input, Machine, Marks, Moment, Notice, Outcome, RenderedCommit};
+use crate::reconcile::{Effect, EffectId, Input, Machine, Moment, Notice, Outcome, RenderedCommit, UserRequests};
+
+/// So many steps of each story are taken by a copy of the machine, too.
+const COPIED: usize = 60;
 
 pub const SET: &str = "applyset-ours-v1";
 
@@ -52,7 +55,7 @@ pub struct World {
     pub others: Others,
     /// The parent as it is stored.
     pub parent: Option<(Inventory, SyncStatus)>,
-    pub marks: Marks,
+    pub requests: UserRequests,
     /// Objects that the server refuses, to apply or to delete.
     pub refused: BTreeSet<String>,
     /// Objects that it refuses to apply as long as another one is there.
@@ -60,7 +63,7 @@ pub struct World {
     /// Replacements of them fail between deletion and creation.
     pub unmade: BTreeSet<String>,
     /// Objects that never become healthy by themselves.
-    pub ill: BTreeSet<String>,
+    pub unhealthy: BTreeSet<String>,
     /// Objects that wait for a finalizer when they are deleted.
     pub finalized: BTreeSet<String>,
     pub parent_refused: bool,
@@ -77,9 +80,9 @@ pub struct World {
     pub kill: Option<(usize, bool)>,
     pub killed: bool,
     pub steps: usize,
-    /// The newest look failed.
+    /// The newest poll failed.
     pub blind: bool,
-    /// What was approved, and whether the newest look had failed, when the last prune was asked for.
+    /// What was approved, and whether the newest poll had failed, when the last prune was asked for.
     pub asked: (Option<String>, bool),
     pub uids: u64,
     pub versions: u64,
@@ -178,7 +181,8 @@ impl World {
 
     pub fn with(change: impl FnOnce(&mut SyncConfig)) -> Self {
         let config = config(change);
-        let machine = Machine::new(Arc::clone(&config), SET.into(), None, Marks::default(), moment(Duration::ZERO), 1);
+        let machine =
+            Machine::new(Arc::clone(&config), SET.into(), None, UserRequests::default(), moment(Duration::ZERO), 1);
         let mut world = Self {
             config,
             now: Duration::ZERO,
@@ -188,11 +192,11 @@ impl World {
             unreadable: Unreadable::default(),
             others: Others::default(),
             parent: None,
-            marks: Marks::default(),
+            requests: UserRequests::default(),
             refused: BTreeSet::new(),
             barred: BTreeMap::new(),
             unmade: BTreeSet::new(),
-            ill: BTreeSet::new(),
+            unhealthy: BTreeSet::new(),
             finalized: BTreeSet::new(),
             parent_refused: false,
             unobservable: false,
@@ -318,9 +322,16 @@ impl World {
             return;
         }
         self.steps += 1;
-        for effect in self.machine.step(input, moment(self.now)) {
+        // The state is a value: a copy of it decides the same.
+        let mut copy = (self.steps < COPIED).then(|| self.machine.clone());
+        let again = copy.as_mut().map(|copy| copy.step(input.clone(), moment(self.now)));
+        let effects = self.machine.step(input, moment(self.now));
+        if let Some(again) = again {
+            assert_eq!(format!("{again:?}"), format!("{effects:?}"));
+        }
+        for effect in effects {
             match effect {
-                Effect::Tell(notice) => self.notices.push(notice),
+                Effect::Emit(notice) => self.notices.push(notice),
                 Effect::Interrupt { id } => {
                     let known = self.taken.contains(&id) || self.pending.iter().any(|effect| number(effect) == id);
                     assert!(known && self.interrupted.insert(id), "{id} is interrupted once, while it is under way");
@@ -329,7 +340,7 @@ impl World {
                 effect => {
                     self.permitted(&effect);
                     if matches!(effect, Effect::Apply { .. } | Effect::Prune { .. }) {
-                        self.asked = (self.marks.approved.clone(), self.blind);
+                        self.asked = (self.requests.approved.clone(), self.blind);
                     }
                     self.log.push(word(&effect));
                     self.pending.push_back(effect);

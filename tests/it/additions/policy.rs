@@ -46,7 +46,7 @@ fn additions_are_reported_once_and_stay_where_the_policy_is_report() {
         assert!(writes.is_empty(), "{writes:#?}");
     }
     let commit = site.repo.commit(&[("a.yaml", &config_map("a", "2"))]);
-    agent.look_now("shop");
+    agent.poll_now("shop");
     agent.eventually_synced("shop", &commit);
     assert_eq!((site.value_of("a").as_deref(), extra(&site)), (Some("2"), json!("by hand")));
     agent.passes("shop", 1);
@@ -62,7 +62,7 @@ fn additions_are_neither_reported_nor_removed_where_drift_is_switched_off() {
     site.edit("configmaps", "a", "kubectl-edit", &json!({"data": {"extra": "by hand"}}));
     agent.passes("shop", 2);
     let commit = site.repo.commit(&[("a.yaml", &config_map("a", "2"))]);
-    agent.look_now("shop");
+    agent.poll_now("shop");
     agent.eventually_synced("shop", &commit);
     assert_eq!(extra(&site), "by hand");
     assert_eq!((detected(&agent), agent.logged(&["drift in"])), (None, None));

@@ -173,14 +173,14 @@ fn wiped_managed_fields_make_nobodys_fields_additions() {
     site.edit("deployments.apps", "web", "kubectl-edit", &json!({"metadata": {"managedFields": [{}]}}));
     agent.eventually_logs(&["/web healed after"]);
     let commit = site.repo.commit(&[("web.yaml", &deployment("web", "other"))]);
-    agent.look_now("shop");
+    agent.poll_now("shop");
     agent.eventually_synced("shop", &commit);
     let live = site.get("deployments.apps", "web").expect("it exists");
     assert_eq!(live["spec"]["minReadySeconds"], 3, "nobody knows who added it, so it stays");
     assert_eq!(detected(&agent), Some(1.0));
     let without = deployment("web", "other").replace("  replicas: 1\n", "");
     let commit = site.repo.commit(&[("web.yaml", &without)]);
-    agent.look_now("shop");
+    agent.poll_now("shop");
     agent.eventually_synced("shop", &commit);
     kubectl(&site, &["set", "env", "deployment/web", "A=1"]);
     agent.eventually_logs(&["kubectl-set added", "env[name=A]"]);

@@ -37,7 +37,7 @@ fn is_not_forgotten(may_list_crds: bool) {
     let commit = site.repo.commit_all("without the thing");
     let agent = Agent::start(&site);
     let why = if may_list_crds { "its CRD exists" } else { "it is unknown whether its CRD still exists" };
-    eventually("what cannot be known is told", || {
+    eventually("what cannot be known is reported", || {
         let status = agent.sync("shop");
         check(status["phase"] == "Failing" && status["problems"].to_string().contains(why), &status)
     });

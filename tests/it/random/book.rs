@@ -82,7 +82,7 @@ pub struct Book {
     detached: BTreeSet<String>,
     /// UIDs of all objects that it has applied.
     pub ours: BTreeSet<String>,
-    /// UIDs of what it has applied last since the agent started, as it was told.
+    /// UIDs of what it has applied last since the agent started, as it was reported.
     learned: BTreeMap<String, String>,
 }
 
@@ -256,7 +256,7 @@ impl Book {
         let orphans = orphans.filter(|path| !others().any(|(_, named)| named.contains(path)));
         let orphans = orphans.filter(|path| !facts.touched.contains(path) && !self.detached.contains(path));
         let count = orphans.count();
-        let total = stored.inventory.values().filter(|recorded| !recorded.fresh).count();
+        let total = stored.inventory.values().filter(|recorded| !recorded.unconfirmed).count();
         !declared.is_empty() && (count <= ALWAYS_ALLOWED || count * 100 <= PERCENT * total)
     }
 

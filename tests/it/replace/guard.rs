@@ -9,6 +9,7 @@ use crate::support::cluster::cluster;
 use crate::support::policy::Policy;
 use crate::support::site::{Site, config_map, deployment};
 use crate::support::wait::{check, eventually};
+use crate::support::webhook::Webhook;
 
 #[test]
 fn a_plan_says_that_it_deletes_and_a_run_does_what_the_plan_said() {
@@ -184,4 +185,51 @@ fn an_object_that_cannot_be_made_again_after_all_is_reported_and_made_as_soon_as
     policy.end();
     agent.eventually_synced("shop", &commit);
     assert_eq!(site.get(DEPLOYMENTS, "web").expect("it is there")["spec"]["selector"]["matchLabels"]["app"], "other");
+}
+
+/// A replacement proves by a dry run, just before it deletes, that the object could be created again. A suspension that
+/// comes during that dry run is obeyed.
+#[test]
+fn a_suspension_just_before_the_deletion_of_a_replacement_deletes_nothing() {
+    if cluster().is_foreign() {
+        // Its API server does not reach this machine.
+        return;
+    }
+    let site = synced(&[("web.yaml", &deployment("web", "nginx").replace("replicas: 1", "replicas: 0"))]);
+    let before = uid(&site, DEPLOYMENTS, "web");
+    let server = Webhook::refusing("closed");
+    let name = format!("hook-{}", site.id);
+    let hook = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": name}, "webhooks": [{"name": format!("{name}.example.com"), "failurePolicy": "Fail",
+            "sideEffects": "None", "admissionReviewVersions": ["v1"], "timeoutSeconds": 30,
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": site.namespace}},
+            "rules": [rule("apps", "deployments", &["CREATE"])], "clientConfig": server.client_config()}]});
+    let live = site.cluster_scoped("validatingwebhookconfigurations.admissionregistration.k8s.io", &name);
+    cluster().create("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", &hook);
+    let probe: Value = serde_saphyr::from_str(&deployment("probe", "nginx")).expect("a Deployment");
+    let tried = format!("{}?dryRun=All", of_namespace(&site, DEPLOYMENTS));
+    eventually("the webhook is asked", || {
+        let answer = cluster().ask(&http::Method::POST, &tried, "application/json", Some(&probe));
+        check(answer == Err(403), format!("{answer:?}"))
+    });
+    server.open();
+
+    let agent = Agent::start(&site);
+    agent.eventually_synced("shop", &site.repo.head());
+    // The first proof is that of the apply, the second that of the replacement.
+    server.hold_after(1);
+    let changed = opted_in(&selecting("web", "other", "other")).replace("replicas: 1", "replicas: 0");
+    let commit = site.repo.commit(&[("web.yaml", &changed)]);
+    eventually("the replacement is about to delete", || check(server.held() == 1, server.held()));
+    site.cli(&["suspend", "shop"]).expect_code(0);
+    agent.eventually_logs(&["shop", "suspended"]);
+    server.release();
+    // In order, so that whatever is under way has ended.
+    agent.stop();
+    assert_eq!(uid(&site, DEPLOYMENTS, "web"), before);
+    let agent = Agent::start(&site);
+    site.cli(&["resume", "shop"]).expect_code(0);
+    agent.eventually_synced("shop", &commit);
+    assert_ne!(uid(&site, DEPLOYMENTS, "web"), before);
+    cluster().delete(&live);
 }

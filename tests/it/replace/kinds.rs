@@ -1,4 +1,4 @@
-//! What the API server lets nobody change, of the kinds that ship with it: each is told as that, and
+//! What the API server lets nobody change, of the kinds that ship with it: each is reported as that, and
 //! replaced on request.
 
 use std::fmt::Write as _;

@@ -70,7 +70,7 @@ fn the_id_of_an_annotated_tag_is_followed_to_its_commit() {
         let agent = Agent::new(&url, Reference::Commit(tag.as_str().into()), "");
         let (info, _) = agent.pull().unwrap();
         assert_eq!(info.id, first);
-        assert_eq!(agent.remote.look().unwrap().commit, first, "from then on");
+        assert_eq!(agent.remote.poll().unwrap().commit, first, "from then on");
     }
 }
 
@@ -128,13 +128,13 @@ fn a_branch_that_moves_between_look_and_fetch_never_gives_another_commit() {
     let repo = TestRepo::with(&[("a.yaml", "1")]);
     let server = GitHttp::start(repo.root());
     let agent = Agent::new(&server.url(), branch("main"), "");
-    let looked = agent.remote.look().unwrap();
+    let looked = agent.remote.poll().unwrap();
     repo.rewrite(&[("a.yaml", "2")]);
     let error = agent.remote.fetch(&looked).unwrap_err();
     assert!(matches!(error, SourceError::Moved { .. }), "{error}");
     assert_eq!(content(&agent.pull().unwrap().1, "a.yaml"), "2");
 
-    let looked = agent.remote.look().unwrap();
+    let looked = agent.remote.poll().unwrap();
     repo.delete_branch("main");
     let agent = Agent::new(&server.url(), branch("main"), "");
     assert!(matches!(agent.remote.fetch(&looked), Err(SourceError::Moved { .. })));

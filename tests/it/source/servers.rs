@@ -42,22 +42,22 @@ async fn a_server_that_hangs_costs_one_thread_and_recovers() {
     let sync = sync(&server.url(), branch("main"), "");
     let remote = GitRemote::new(&sync, data.path(), Limits::default());
     let limit = Duration::from_millis(300);
-    let git = Git::with(&sync, remote, Timeouts { look: limit, fetch: Duration::from_secs(20) });
+    let git = Git::with(&sync, remote, Timeouts { poll: limit, fetch: Duration::from_secs(20) });
     server.behave(Behaviour::Hang);
-    let error = git.look().await.unwrap_err();
-    let expected = format!("looking at {} did not end within 0.3 seconds and was given up; ", server.url());
+    let error = git.poll().await.unwrap_err();
+    let expected = format!("polling {} did not end within 0.3 seconds and was given up; ", server.url());
     assert!(error.to_string().starts_with(&expected), "{error}");
     let requests = server.requests();
     for _ in 0..20 {
         let started = Instant::now();
-        assert!(matches!(git.look().await, Err(SourceError::Busy { .. })));
+        assert!(matches!(git.poll().await, Err(SourceError::Busy { .. })));
         assert!(started.elapsed() < limit);
     }
     assert_eq!(server.requests(), requests);
     server.behave(Behaviour::Serve);
     let deadline = Instant::now() + Duration::from_secs(10);
     let revision = loop {
-        match git.look().await {
+        match git.poll().await {
             Ok(revision) => break revision,
             Err(error) => assert!(Instant::now() < deadline, "{error}"),
         }
@@ -76,7 +76,7 @@ async fn calls_at_the_same_time_take_turns() {
     let sync = sync(&repo.url(), branch("main"), "");
     // Two lives of one sync share the clone: the lock on disk keeps them apart.
     let gits = [Git::open(&sync, data.path()), Git::open(&sync, data.path())];
-    let revision = Arc::new(gits[0].look().await.unwrap());
+    let revision = Arc::new(gits[0].poll().await.unwrap());
     let tasks: Vec<_> = (0..12)
         .map(|at| {
             let (git, revision, path) = (gits[at % 2].clone(), Arc::clone(&revision), sync.path.clone());
@@ -99,9 +99,9 @@ async fn a_call_that_nobody_waits_for_is_cancelled() {
     let sync = sync(&server.url(), branch("main"), "");
     let git = Git::open(&sync, data.path());
     server.behave(Behaviour::Hang);
-    let dropped = tokio::time::timeout(Duration::from_millis(200), git.look()).await;
+    let dropped = tokio::time::timeout(Duration::from_millis(200), git.poll()).await;
     assert!(dropped.is_err());
-    assert!(matches!(git.look().await, Err(SourceError::Busy { .. })));
+    assert!(matches!(git.poll().await, Err(SourceError::Busy { .. })));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! An API server that misbehaves: a proxy on 127.0.0.1 between the real agent and the real API
-//! server, whose middle is a `tower` layer that knows every request and spoils those it is told to.
+//! server, whose middle is a `tower` layer that knows every request and spoils those it is asked to.
 //!
 //! ```text
 //!  driftless ──http──> Proxy ──> Faults (layer) ──> Upstream (kube client) ──https──> API server

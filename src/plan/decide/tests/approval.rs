@@ -4,7 +4,7 @@ use super::*;
 use crate::plan::{Approval, Held, digest_of};
 
 fn plan_with(world: &World, approved: Approved<'_>) -> Plan {
-    plan(&Facts { approved, ..world.facts() })
+    plan(&PlanInput { approved, ..world.input() })
 }
 
 fn held(world: &World) -> Held {
@@ -15,10 +15,10 @@ fn held(world: &World) -> Held {
 fn a_prune_is_never_of_more_objects_than_there_are() {
     let mut world = many(7, 1);
     for recorded in world.inventory.values_mut() {
-        recorded.fresh = true;
+        recorded.unconfirmed = true;
     }
     assert_eq!((held(&world).prune, held(&world).total), (7, 7), "nothing was applied whole yet");
-    world.inventory.get_mut(&id("kept-0")).unwrap().fresh = false;
+    world.inventory.get_mut(&id("kept-0")).unwrap().unconfirmed = false;
     let held = held(&world);
     assert_eq!((held.prune, held.total), (7, 8));
     assert!(held.reason.contains("7 of 8 objects") && held.reason.ends_with("of the 1 that were there before"));

@@ -82,7 +82,7 @@ fn the_agents_own_objects_are_never_pruned_and_leave_the_inventory() {
     let mut world = World::default().with("driftless-a", false).with("b", true);
     world.others.reserved = Reserved::new("shop".into(), ["a".into()]);
     assert_eq!(world.verdict("driftless-a").0, Verb::Forget);
-    world.doubt = Some("a file cannot be used".into());
+    world.incomplete = Some("a file cannot be used".into());
     assert_eq!(world.verdict("driftless-a").0, Verb::Forget);
 }
 

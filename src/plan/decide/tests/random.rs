@@ -18,14 +18,14 @@ fn any_object() -> impl Strategy<Value = Object> {
 }
 
 fn world_of(objects: &[Object], flags: (bool, bool, bool, u8)) -> World {
-    let mut world = World { approved: flags.0, doubt: flags.1.then(|| "doubt".into()), ..World::default() };
+    let mut world = World { approved: flags.0, incomplete: flags.1.then(|| "doubt".into()), ..World::default() };
     world.prune.enabled = flags.2;
     world.prune.max_percent = flags.3;
     for (n, object) in objects.iter().enumerate() {
         let wanted = desired(&format!("o{n}"), "1");
         let base = applied(&wanted);
-        if let Some((applied, detach, fresh)) = object.recorded {
-            let recorded = Recorded { applied, detach, fresh, ..Recorded::of(&base, &wanted, false) };
+        if let Some((applied, detach, unconfirmed)) = object.recorded {
+            let recorded = Recorded { applied, detach, unconfirmed, ..Recorded::of(&base, &wanted, false) };
             world.inventory.insert(base.id.clone(), recorded);
         }
         if let Some((set, digest, entry, terminating, controlled, detach, uid)) = object.live {
@@ -63,16 +63,16 @@ proptest! {
             let live = world.observed.get(&step.id).unwrap();
             prop_assert!(recorded.is_some() && !declared.contains(&step.id));
             let recorded = recorded.unwrap();
-            prop_assert!(world.prune.enabled && world.doubt.is_none());
+            prop_assert!(world.prune.enabled && world.incomplete.is_none());
             prop_assert_eq!(live.part_of.as_deref(), Some(SET));
             prop_assert!(live.digest.is_some() && live.fingerprint.is_some());
             prop_assert!(!live.controlled && !live.detach && !recorded.detach && live.terminating.is_none());
             let same = recorded.uid == Short::of(&live.uid);
-            prop_assert!((recorded.applied && same) || (!recorded.applied && recorded.fresh));
+            prop_assert!((recorded.applied && same) || (!recorded.applied && recorded.unconfirmed));
         }
         let pruned = plan.count(Verb::Prune);
         if !world.approved && pruned > 0 {
-            let total = world.inventory.values().filter(|recorded| !recorded.fresh).count();
+            let total = world.inventory.values().filter(|recorded| !recorded.unconfirmed).count();
             prop_assert!(!world.desired.is_empty());
             prop_assert!(pruned <= 5 || pruned * 100 <= usize::from(world.prune.max_percent) * total);
         }

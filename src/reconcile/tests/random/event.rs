@@ -11,7 +11,7 @@ pub enum Event {
     Commit(u16, bool, bool, bool),
     /// The branch goes back to an earlier commit.
     Back(u8),
-    LookFails(bool),
+    PollFails(bool),
     Edit(u8),
     Delete(u8),
     Strip(u8),
@@ -61,16 +61,16 @@ pub enum Event {
 
 pub fn any_event() -> impl Strategy<Value = Event> {
     use Event::{
-        Approve, Ask, Back, Commit, Configure, Delete, During, Edit, Finalize, Ill, Kill, LookFails, Mend, Move, News,
-        ParentRefused, Pass, Path, Recreate, Refuse, Release, Rename, Some, StandBy, Stop, Strip, Succeed, Suspend,
-        TakeOver, Unobservable, Unreadable,
+        Approve, Ask, Back, Commit, Configure, Delete, During, Edit, Finalize, Ill, Kill, Mend, Move, News,
+        ParentRefused, Pass, Path, PollFails, Recreate, Refuse, Release, Rename, Some, StandBy, Stop, Strip, Succeed,
+        Suspend, TakeOver, Unobservable, Unreadable,
     };
     let name = 0..NAMES;
     prop_oneof![
         4 => (any::<u16>(), any::<bool>(), prop::bool::weighted(0.2), prop::bool::weighted(0.15))
             .prop_map(|(objects, value, broken, fails)| Commit(objects, value, broken, fails)),
         1 => any::<u8>().prop_map(Back),
-        1 => any::<bool>().prop_map(LookFails),
+        1 => any::<bool>().prop_map(PollFails),
         1 => name.clone().prop_map(Edit),
         1 => name.clone().prop_map(Delete),
         1 => name.clone().prop_map(Strip),
@@ -103,7 +103,7 @@ pub fn any_event() -> impl Strategy<Value = Event> {
 }
 
 /// What may be under way when something happens.
-const KINDS: [&str; 8] = ["Examine", "Heal", "Look", "Render", "Observe", "WriteParent", "Apply", "Prune"];
+const KINDS: [&str; 8] = ["Examine", "Heal", "Poll", "Render", "Observe", "WriteParent", "Apply", "Prune"];
 
 fn meanwhile() -> impl Strategy<Value = Event> {
     prop_oneof![
@@ -113,7 +113,7 @@ fn meanwhile() -> impl Strategy<Value = Event> {
         4 => (any::<u16>(), any::<bool>()).prop_map(|(objects, value)| Event::Commit(objects, value, false, false)),
         4 => (any::<u16>(), any::<bool>(), 1..6u8)
             .prop_map(|(objects, value, answers)| Event::Overtake(objects, value, answers)),
-        1 => Just(Event::LookFails(true)),
+        1 => Just(Event::PollFails(true)),
         1 => Just(Event::Stop),
         1 => Just(Event::TakeOver),
     ]

@@ -76,7 +76,7 @@ impl Story {
     /// What is deleted, to be made again or not, is little enough to need no approval, or has one.
     fn passes(&self, commit: &str, going: &BTreeSet<&ObjectId>) {
         let (inventory, _) = self.world.parent.as_ref().expect("an inventory");
-        let total = inventory.values().filter(|recorded| !recorded.fresh).count();
+        let total = inventory.values().filter(|recorded| !recorded.unconfirmed).count();
         let declared = !self.world.content(commit).objects.is_empty();
         let passes = declared && (going.len() <= 5 || going.len() * 100 <= 20 * total);
         if !passes && !going.is_empty() {

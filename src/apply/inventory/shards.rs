@@ -1,6 +1,6 @@
-//! The rows of a large inventory, cut into pieces, each in a `ConfigMap` of its own.
+//! The rows of a large inventory, cut into shards, each in a `ConfigMap` of its own.
 //!
-//! A piece is named after its content and never changed. A new inventory is written beside the old
+//! A shard is named after its content and never changed. A new inventory is written beside the old
 //! one; only the parent, in one write, says which of them counts. So a crash between two writes
 //! leaves the old inventory whole, or the new one, and never a mixture.
 
@@ -14,27 +14,27 @@ use super::{Parent, rows};
 use crate::config::SyncName;
 use crate::object::{Digest, names};
 
-/// Bytes of rows in one piece: those of 10,000 objects. In an etcd request (1.5 MiB) there is room
-/// for more, but a changed object has its whole piece written anew.
+/// Bytes of rows in one shard: those of 10,000 objects. In an etcd request (1.5 MiB) there is room
+/// for more, but a changed object has its whole shard written anew.
 const SIZE: usize = 10_000 * rows::ROW;
-/// Key in the parent's data: the names of its pieces in their order, one a line.
+/// Key in the parent's data: the names of its shards in their order, one a line.
 pub(super) const KEY: &str = "observed-in";
-/// Key in a piece's binary data.
+/// Key in a shard's binary data.
 const ROWS: &str = "rows";
 const HASH_DIGITS: usize = 32;
 
 /// A parent as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// To be written after the pieces that it names, and before others are deleted.
+    /// To be written after the shards that it names, and before others are deleted.
     pub parent: Value,
     /// Empty for most syncs: the parent has room for some 15,000 objects.
-    pub pieces: Vec<Piece>,
+    pub shards: Vec<Shard>,
 }
 
 /// One further `ConfigMap`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Piece {
+pub struct Shard {
     pub name: String,
     sync: SyncName,
     namespace: Arc<str>,
@@ -42,7 +42,7 @@ pub struct Piece {
     rows: String,
 }
 
-impl Piece {
+impl Shard {
     /// For a server-side apply under our field manager. With the UID of its parent, it is deleted
     /// with that by Kubernetes' garbage collector.
     #[must_use]
@@ -64,7 +64,7 @@ impl Piece {
         object
     }
 
-    /// Whether a live `ConfigMap` is this piece, and goes with the parent of this UID.
+    /// Whether a live `ConfigMap` is this shard, and goes with the parent of this UID.
     #[must_use]
     pub fn is(&self, live: &Value, parent_uid: Option<&str>) -> bool {
         let owners = live.pointer("/metadata/ownerReferences").and_then(Value::as_array).map(Vec::as_slice);
@@ -73,7 +73,7 @@ impl Piece {
         owned && live["metadata"]["name"] == *self.name && live["binaryData"][ROWS] == *self.rows
     }
 
-    /// Whether a `ConfigMap` of this name can only be a piece of this sync.
+    /// Whether a `ConfigMap` of this name can only be a shard of this sync.
     #[must_use]
     pub fn is_name_of(sync: &SyncName, name: &str) -> bool {
         let hash = name.strip_prefix(&*Parent::name(sync)).and_then(|rest| rest.strip_prefix(names::SHARD_INFIX));
@@ -82,35 +82,35 @@ impl Piece {
     }
 }
 
-/// Cuts rows into pieces; the last one is the smallest.
-pub(super) fn cut(rows: &[u8], sync: &SyncName, namespace: &Arc<str>) -> Vec<Piece> {
-    let piece = |rows: &[u8]| {
+/// Cuts rows into shards; the last one is the smallest.
+pub(super) fn cut(rows: &[u8], sync: &SyncName, namespace: &Arc<str>) -> Vec<Shard> {
+    let shard = |rows: &[u8]| {
         let hash = u128::from_be_bytes(Digest::of(rows).short().0);
         let name = format!("{}{}{hash:0HASH_DIGITS$x}", Parent::name(sync), names::SHARD_INFIX);
-        Piece { name, sync: sync.clone(), namespace: Arc::clone(namespace), rows: STANDARD.encode(rows) }
+        Shard { name, sync: sync.clone(), namespace: Arc::clone(namespace), rows: STANDARD.encode(rows) }
     };
-    rows.chunks(SIZE).map(piece).collect()
+    rows.chunks(SIZE).map(shard).collect()
 }
 
-/// What the parent says of its pieces.
-pub(super) fn list(pieces: &[Piece]) -> String {
-    pieces.iter().flat_map(|piece| [&*piece.name, "\n"]).collect()
+/// What the parent says of its shards.
+pub(super) fn list(shards: &[Shard]) -> String {
+    shards.iter().flat_map(|shard| [&*shard.name, "\n"]).collect()
 }
 
-/// The pieces that a live parent names. What cannot be one is passed over, so that no edit makes
+/// The shards that a live parent names. What cannot be one is passed over, so that no edit makes
 /// us read other `ConfigMap`s; the checksum misses it.
 pub(super) fn listed(live: &Value) -> impl Iterator<Item = &str> {
     let sync = live["metadata"]["labels"][names::SYNC_LABEL].as_str().and_then(SyncName::parse);
     let names = live["data"][KEY].as_str().unwrap_or_default().lines().map(str::trim);
-    names.filter(move |name| sync.as_ref().is_some_and(|sync| Piece::is_name_of(sync, name)))
+    names.filter(move |name| sync.as_ref().is_some_and(|sync| Shard::is_name_of(sync, name)))
 }
 
-/// Adds the rows of all pieces that a live parent names; an error is the name of the first piece
+/// Adds the rows of all shards that a live parent names; an error is the name of the first shard
 /// that is not there or has none.
-pub(super) fn gather<'a>(live: &'a Value, pieces: &[Value], rows: &mut Vec<u8>) -> Result<(), &'a str> {
+pub(super) fn gather<'a>(live: &'a Value, shards: &[Value], rows: &mut Vec<u8>) -> Result<(), &'a str> {
     for name in listed(live) {
-        let piece = pieces.iter().find(|piece| piece["metadata"]["name"] == *name);
-        let text = piece.and_then(|piece| piece["binaryData"][ROWS].as_str());
+        let shard = shards.iter().find(|shard| shard["metadata"]["name"] == *name);
+        let text = shard.and_then(|shard| shard["binaryData"][ROWS].as_str());
         rows.append(&mut text.and_then(|text| STANDARD.decode(text).ok()).ok_or(name)?);
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Which errors were told lately: what goes wrong with every object of a kind in the same words is
+//! Which errors were reported lately: what goes wrong with every object of a kind in the same words is
 //! loud once, and not five hundred times.
 
 use std::collections::BTreeMap;
@@ -15,13 +15,13 @@ const MOST: usize = 256;
 /// A kind, a namespace, and the words.
 type About = (GroupKind, Option<Arc<str>>, String);
 
-/// The errors of one sync that were told lately.
+/// The errors of one sync that were reported lately.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct RecentErrors {
     lately: Mutex<BTreeMap<About, Instant>>,
 }
 
-impl Told {
+impl RecentErrors {
     /// Whether the same was told of an object of this kind and namespace lately; if not, it is now.
     pub fn again(&self, id: &ObjectId, message: &str) -> bool {
         let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn the_same_error_of_a_kind_and_namespace_is_told_once_and_not_remembered_without_bound() {
         let id = |namespace: &str, name: &str| ObjectId::new("", "ConfigMap", Some(namespace), name);
-        let told = Told::default();
+        let told = RecentErrors::default();
         assert!(!told.again(&id("a", "one"), "no permission"));
         assert!(told.again(&id("a", "two"), "no permission"));
         assert!(!told.again(&id("b", "one"), "no permission") && !told.again(&id("a", "two"), "invalid"));

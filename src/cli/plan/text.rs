@@ -1,7 +1,7 @@
 //! A plan as text for a terminal, and as Markdown for a pull request.
 
-use super::paint::Paint;
-use super::plan::{PlannedStep, SyncPlan};
+use super::report::{PlannedStep, SyncPlan};
+use crate::cli::paint::Paint;
 use crate::object::Harmless;
 
 /// Lines of a diff that are shown of an object that is created: its beginning tells enough.

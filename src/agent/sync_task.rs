@@ -11,9 +11,9 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::effects::Worker;
-use super::parents::{AllMarks, Annotated, config_maps, marks, parent_id, read_annotated, read_parent};
-use super::told::Told;
+use super::effects::EffectRunner;
+use super::error_deduplication::RecentErrors;
+use super::parents::{AllMarks, Annotated, config_maps, parent_id, read_annotated, read_parent, requests};
 use super::{Context, ParentStore, translate};
 use crate::apply::{Parent, applyset_id};
 use crate::cluster::{Cluster, Live};
@@ -37,7 +37,7 @@ pub struct Ending {
 }
 
 /// The loop of one sync, ready to run.
-pub struct Driver {
+pub struct SyncTask {
     pub context: Context,
     pub config: Arc<SyncConfig>,
     pub allow_prune: bool,
@@ -46,16 +46,16 @@ pub struct Driver {
     pub stop: CancellationToken,
     /// For so long it is known to the other syncs and does nothing else: many that start at once are spread.
     pub(super) begin_after: Duration,
-    pub(super) marks: Option<watch::Receiver<Option<AllMarks>>>,
+    pub(super) requests: Option<watch::Receiver<Option<AllMarks>>>,
 }
 
 type Running<'a> = FuturesUnordered<BoxFuture<'a, Option<Input>>>;
 
-impl Driver {
-    /// A driver that hears of annotations only when it starts.
+impl SyncTask {
+    /// A sync task that hears of annotations only when it starts.
     #[must_use]
     pub fn new(context: Context, config: Arc<SyncConfig>, stop: CancellationToken) -> Self {
-        Self { context, config, allow_prune: false, once: false, stop, begin_after: Duration::ZERO, marks: None }
+        Self { context, config, allow_prune: false, once: false, stop, begin_after: Duration::ZERO, requests: None }
     }
 
     /// Runs until stopped, or, with `once`, until the first result. What is under way when the stop
@@ -83,20 +83,20 @@ impl Driver {
             Err(error) => return Some(self.fail(&name, &error.to_string(), led)),
         };
         if let Some(damaged) = parent.as_ref().and_then(|parent| parent.damaged.clone()) {
-            (self.context.tell)(&Event::Problem { sync: Arc::clone(&name), problem: Problem::general(damaged) });
+            (self.context.emit)(&Event::Problem { sync: Arc::clone(&name), problem: Problem::general(damaged) });
         }
         if let Some(uid) = parent.as_ref().and_then(|parent| parent.uid.as_deref()) {
             self.context.registry.has_parent(&self.config.name, uid);
         }
         self.remember(parent.as_ref());
-        let seen = parent.as_ref().map(marks).unwrap_or_default();
+        let seen = parent.as_ref().map(requests).unwrap_or_default();
         let version = parent.as_ref().and_then(|parent| parent.resource_version.clone());
         let stored = parent.map(|parent| (parent.inventory, parent.status));
         let mut machine =
             Machine::new(Arc::clone(&self.config), set_id.clone(), stored, seen, self.context.now(), fastrand::u64(..))
                 .allowing_prune(self.allow_prune);
         if !led {
-            (self.context.tell)(&Event::StandingBy { sync: Arc::clone(&name), commit: None });
+            (self.context.emit)(&Event::StandingBy { sync: Arc::clone(&name), commit: None });
             machine = machine.following();
         }
         // Empty at first: it is asked for, in the name of the account, when it is needed.
@@ -106,7 +106,7 @@ impl Driver {
         };
         let (applied_one, applied) = mpsc::unbounded_channel();
         let (watched, set) = (cluster.clone(), set_id.clone());
-        let worker = Worker {
+        let runner = EffectRunner {
             git: Git::open_among(&self.config, &self.context.data_dir, self.context.budget.turns.clone()),
             parent: ParentStore::new(
                 self.context.cluster.clone(),
@@ -123,7 +123,7 @@ impl Driver {
             revision: tokio::sync::Mutex::default(),
             interrupts: std::sync::Mutex::default(),
             cache: tokio::sync::Mutex::new(Cache::default()),
-            told: Told::default(),
+            recent_errors: RecentErrors::default(),
             rediscover: AtomicBool::new(false),
             stop: self.stop.clone(),
             resolved: tokio::sync::Mutex::default(),
@@ -132,8 +132,8 @@ impl Driver {
             applied_one,
             live: (!self.once).then(|| self.watches(&watched, &set)),
         };
-        let all_marks = self.marks.take();
-        self.turn(machine, &worker, all_marks, applied).await
+        let all_marks = self.requests.take();
+        self.turn(machine, &runner, all_marks, applied).await
     }
 
     /// Has the other syncs know what the stored inventory holds.
@@ -170,7 +170,7 @@ impl Driver {
 
     /// A follower tells the problem alone: where the sync stands, the leader knows.
     fn fail(&self, name: &Arc<str>, error: &str, led: bool) -> Ending {
-        (self.context.tell)(&Event::Problem { sync: Arc::clone(name), problem: Problem::general(error) });
+        (self.context.emit)(&Event::Problem { sync: Arc::clone(name), problem: Problem::general(error) });
         let ending = Ending { result: SyncResult::Failed, message: error.to_owned() };
         if !led {
             return ending;
@@ -185,7 +185,7 @@ impl Driver {
             path: self.config.path.to_string(),
             ..crate::plan::SyncStatus::default()
         };
-        (self.context.tell)(&Event::Status { status: Arc::new(status), commit_time: None });
+        (self.context.emit)(&Event::Status { status: Arc::new(status), commit_time: None });
         self.context.registry.set_phase(&self.config.name, Phase::Failing);
         ending
     }
@@ -198,11 +198,11 @@ impl Driver {
             return std::future::pending().await;
         };
         if let Some(damaged) = parent.as_ref().and_then(|parent| parent.damaged.clone()) {
-            (self.context.tell)(&Event::Problem { sync: name, problem: Problem::general(damaged) });
+            (self.context.emit)(&Event::Problem { sync: name, problem: Problem::general(damaged) });
         }
         self.remember(parent.as_ref());
-        let marks = parent.as_ref().map(marks).unwrap_or_default();
-        Input::Leads { stored: parent.map(|parent| Box::new((parent.inventory, parent.status))), marks }
+        let requests = parent.as_ref().map(requests).unwrap_or_default();
+        Input::Leads { stored: parent.map(|parent| Box::new((parent.inventory, parent.status))), requests }
     }
 
     /// Waits until leadership is about to end, `again` where that was said already.
@@ -215,22 +215,22 @@ impl Driver {
 
     /// The watches of this sync, with its own rights.
     fn watches(&self, cluster: &Cluster, set_id: &str) -> Live {
-        let (tell, sync) = (Arc::clone(&self.context.tell), self.config.name.clone());
-        let tell = move |message: String| tell(&Event::Trouble { message: format!("sync {sync}: {message}") });
-        Live::new(cluster.clone(), set_id, Arc::new(tell))
+        let (emit, sync) = (Arc::clone(&self.context.emit), self.config.name.clone());
+        let emit = move |message: String| emit(&Event::Trouble { message: format!("sync {sync}: {message}") });
+        Live::new(cluster.clone(), set_id, Arc::new(emit))
     }
 
     async fn turn(
         &self,
         mut machine: Machine,
-        worker: &Worker,
+        runner: &EffectRunner,
         mut all_marks: Option<watch::Receiver<Option<AllMarks>>>,
         mut applied: mpsc::UnboundedReceiver<Input>,
     ) -> Option<Ending> {
         let mut phases = self.context.registry.phases();
         let mut running: Running<'_> = FuturesUnordered::new();
         let mut ending = None;
-        let mut promotion = Box::pin(self.promoted(Arc::clone(&worker.name)));
+        let mut promotion = Box::pin(self.promoted(Arc::clone(&runner.name)));
         let mut endangered = Box::pin(self.endangered(false));
         let mut told_stop = false;
         let mut inputs = vec![Input::WaitingFor(self.waiting_for(&phases.borrow_and_update())), Input::Tick];
@@ -245,7 +245,7 @@ impl Driver {
                     // Noted always: the other syncs want every phase, not only those up to the first end.
                     let noted = self.note(&effect);
                     ending = ending.or(noted);
-                    running.extend(worker.carry_out(effect));
+                    running.extend(runner.carry_out(effect));
                 }
             }
             if over && running.is_empty() {
@@ -258,7 +258,7 @@ impl Driver {
             let sleep = wake.map(|due| due.saturating_sub(self.context.started.elapsed()));
             tokio::select! {
                 Some(one) = applied.recv() => inputs.push(one),
-                changes = next_changes(worker.live.as_ref()), if !over => inputs.push(Input::Changed(changes)),
+                changes = next_changes(runner.live.as_ref()), if !over => inputs.push(Input::Changed(changes)),
                 Some(done) = running.next(), if !running.is_empty() => inputs.extend(done),
                 () = tokio::time::sleep(sleep.unwrap_or(Duration::MAX)), if sleep.is_some() => inputs.push(Input::Tick),
                 Ok(()) = phases.changed() => {
@@ -281,7 +281,7 @@ impl Driver {
 
     /// Takes note of what other tasks want to know.
     fn note(&self, effect: &Effect) -> Option<Ending> {
-        let Effect::Tell(notice) = effect else { return None };
+        let Effect::Emit(notice) = effect else { return None };
         match notice {
             Notice::Status(status) => self.context.registry.set_phase(&self.config.name, status.phase),
             Notice::Ended { outcome, message, .. } => {
@@ -300,7 +300,9 @@ impl Driver {
     /// lags, and must not end a suspension. What is newer comes by the watch.
     fn heard(&self, annotated: Annotated) -> Option<Input> {
         let history = self.context.cluster.history();
-        history.shown(&self.parent_id(), &config_maps(), &annotated.version).then_some(Input::Marks(annotated.marks))
+        history
+            .shown(&self.parent_id(), &config_maps(), &annotated.version)
+            .then_some(Input::UserRequests(annotated.requests))
     }
 
     /// What it means that a LIST of the parents does not show this sync's. One that is known to have existed

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::DriftPolicy;
 use crate::object::{Blame, Change, HealthStatus, ObjectId, Observed, Unreadable};
-use crate::plan::{Desired, Facts, Reason, Step, Verb, judge};
+use crate::plan::{Desired, PlanInput, Reason, Step, Verb, plan_one};
 
 use super::contest::Way;
-use super::lane::{Found, Waiting};
+use super::heal_queue::{Found, Waiting};
 use super::{Effect, Machine, Moment, Notice};
 
 impl Machine {
@@ -19,9 +19,9 @@ impl Machine {
         for change in changes {
             self.note_job(&change);
             if self.is_being_written(change.id()) {
-                self.lane.fresh.insert(change.id().clone(), change);
+                self.drift.heal_queue.deferred.insert(change.id().clone(), change);
             } else {
-                self.weigh(&change, now);
+                self.classify(&change, now);
             }
         }
     }
@@ -30,9 +30,9 @@ impl Machine {
     fn note_job(&mut self, change: &Change) {
         match change {
             Change::Gone { id, last: Some(last) } if id.gk.is("batch", "Job") && !last.finished => {
-                self.cut.insert(id.clone());
+                self.drift.deleted_early.insert(id.clone());
             }
-            Change::Seen(live) => drop(self.cut.remove(&live.id)),
+            Change::Seen(live) => drop(self.drift.deleted_early.remove(&live.id)),
             Change::Gone { .. } => {}
         }
     }
@@ -41,12 +41,12 @@ impl Machine {
     /// older than the answer, so that they do not tell it.
     pub(super) fn weigh_answer(&mut self, live: Option<&Observed>, now: Moment) {
         if let Some(live) = live.filter(|live| live.added().is_some() && !self.is_being_written(&live.id)) {
-            self.weigh(&Change::Seen(live.clone()), now);
+            self.classify(&Change::Seen(live.clone()), now);
         }
     }
 
     /// Decides what news of one object mean.
-    pub(super) fn weigh(&mut self, change: &Change, now: Moment) {
+    pub(super) fn classify(&mut self, change: &Change, now: Moment) {
         let (id, live) = match change {
             Change::Seen(live) => (&live.id, Some(live)),
             Change::Gone { id, .. } => (id, None),
@@ -55,27 +55,29 @@ impl Machine {
             return;
         }
         if self.view.learn(id, live) {
-            self.lane.unblock(id);
+            self.drift.heal_queue.unblock(id);
             // What git has added meanwhile waits for it, too.
-            self.stir();
+            self.request_reconcile();
         }
         let Some(desired) = self.view.desired(id).cloned() else {
             // An orphan that was waited for is gone, or some other member of the set has changed.
-            if self.inventory.contains_key(id) {
-                self.stir();
+            if self.store.inventory.contains_key(id) {
+                self.request_reconcile();
             }
             return;
         };
-        let step = self.judge(&desired, live);
-        if live.is_some_and(|live| live.unknown_managers().iter().any(|name| !self.unknown.contains(name))) {
+        let step = self.plan_one(&desired, live);
+        if live
+            .is_some_and(|live| live.unknown_managers().iter().any(|name| !self.report.unknown_managers.contains(name)))
+        {
             // Only a cycle writes notes.
-            self.stir();
+            self.request_reconcile();
         }
         if step.reason.is_drift() && step.verb != Verb::Unchanged {
-            self.put_in_lane(id, self.way(id, live), now);
+            self.enqueue_heal(id, self.way(id, live), now);
         }
         // What is healed in a moment has no health in between that anybody should hear of.
-        if !(step.applies() && step.reason.is_drift() && self.lane.is_due(id)) {
+        if !(step.applies() && step.reason.is_drift() && self.drift.heal_queue.is_due(id)) {
             self.note_health(id, live, &step);
         }
         if step.reason.is_drift() && step.verb != Verb::Unchanged {
@@ -84,95 +86,97 @@ impl Machine {
         if step.verb == Verb::Unchanged {
             self.is_clean(id);
         } else {
-            self.stir();
+            self.request_reconcile();
         }
     }
 
-    pub(super) fn judge(&self, desired: &Desired, live: Option<&Observed>) -> Step {
+    pub(super) fn plan_one(&self, desired: &Desired, live: Option<&Observed>) -> Step {
         let (observed, unreadable, crds) = (BTreeMap::new(), Unreadable::default(), BTreeMap::new());
-        let facts = Facts {
+        let input = PlanInput {
             set_id: &self.set_id,
             commit: "",
             desired: &[],
-            doubt: None,
+            incomplete: None,
             observed: &observed,
             unreadable: &unreadable,
             crds: &crds,
-            inventory: &self.inventory,
+            inventory: &self.store.inventory,
             prune: &self.config.prune,
             drift: self.config.drift,
             approved: crate::plan::Approved::Nothing,
             others: &self.view.others,
             source_change: None,
-            cut: &self.cut,
+            deleted_early: &self.drift.deleted_early,
             // Only a whole plan decides what is deleted.
             overdue_since: jiff::Timestamp::MIN,
-            replaceable: &self.replaceable,
+            replaceable: &self.drift.replaceable,
         };
-        judge(&facts, desired, live)
+        plan_one(&input, desired, live)
     }
 
     pub(super) fn way(&self, id: &ObjectId, live: Option<&Observed>) -> Way {
-        Way::of(live, &self.inventory.get(id).copied().unwrap_or_default())
+        Way::of(live, &self.store.inventory.get(id).copied().unwrap_or_default())
     }
 
     /// Lines up a drifted object, unless it has to wait.
-    pub(super) fn put_in_lane(&mut self, id: &ObjectId, way: Way, now: Moment) {
+    pub(super) fn enqueue_heal(&mut self, id: &ObjectId, way: Way, now: Moment) {
         let reports = self.config.drift == DriftPolicy::Report;
-        if reports && [self.lane.told.get(id), self.lane.harmless.get(id)].contains(&Some(&way)) {
+        if reports
+            && [self.drift.heal_queue.told.get(id), self.drift.heal_queue.ownership_only.get(id)].contains(&Some(&way))
+        {
             return;
         }
         let waiting = Waiting { noticed: now.mono, content: way == Way::Content };
-        if let Some(until) = self.lane.contests.held_until(id, way, now.mono) {
-            self.lane.later.entry(id.clone()).or_insert((until, waiting));
-        } else if self.lane.failed.contains_key(id) && self.lane.later.contains_key(id) {
+        if let Some(until) = self.drift.heal_queue.contests.held_until(id, way, now.mono) {
+            self.drift.heal_queue.delayed.entry(id.clone()).or_insert((until, waiting));
+        } else if self.drift.heal_queue.failed.contains_key(id) && self.drift.heal_queue.delayed.contains_key(id) {
             // It failed lately; its next try is set.
         } else if let Some(foundation) = self.view.lacks(id) {
             if reports && way == Way::Gone {
                 // It went with its Namespace or CRD, which nobody will bring back: there is nothing to look at.
                 let (reason, blame) = (Reason::Deleted.to_string(), Blame::default());
-                return self.tell_drift(id, &Found { uid: None, way, reason, blame }, false, now);
+                return self.report_drift(id, &Found { uid: None, way, reason, blame }, false, now);
             }
-            self.lane.block(foundation, id.clone(), waiting);
+            self.drift.heal_queue.block(foundation, id.clone(), waiting);
         } else {
-            self.lane.push(id.clone(), waiting);
+            self.drift.heal_queue.push(id.clone(), waiting);
         }
     }
 
     /// Looks anew at what is blocked, since what is missing may be there by now.
     pub(super) fn unblock(&mut self) {
-        for (id, waiting) in std::mem::take(&mut self.lane.blocked).into_values().flatten() {
+        for (id, waiting) in std::mem::take(&mut self.drift.heal_queue.blocked).into_values().flatten() {
             match self.view.lacks(&id) {
-                Some(foundation) => self.lane.block(foundation, id, waiting),
-                None => self.lane.push(id, waiting),
+                Some(foundation) => self.drift.heal_queue.block(foundation, id, waiting),
+                None => self.drift.heal_queue.push(id, waiting),
             }
         }
     }
 
     /// The object is as it should be: whoever drifted it has put it back, or we did.
     pub(super) fn is_clean(&mut self, id: &ObjectId) {
-        self.lane.drop_waiting(id);
-        self.lane.failed.remove(id);
-        self.lane.harmless.remove(id);
-        if self.lane.told.remove(id).is_some() {
-            self.effects.push(Effect::Tell(Notice::DriftGone { object: id.clone() }));
+        self.drift.heal_queue.drop_waiting(id);
+        self.drift.heal_queue.failed.remove(id);
+        self.drift.heal_queue.ownership_only.remove(id);
+        if self.drift.heal_queue.told.remove(id).is_some() {
+            self.effects.push(Effect::Emit(Notice::DriftGone { object: id.clone() }));
         }
     }
 
     /// The server says that the object holds what git declares, although some of its fields are not
     /// ours: whoever drifted it has put the values back. Only we could put back the ownership.
-    pub(super) fn is_harmless(&mut self, id: &ObjectId) {
+    pub(super) fn is_ownership_only(&mut self, id: &ObjectId) {
         if self.config.drift == DriftPolicy::Report
-            && let Some(way) = self.lane.told.get(id).copied()
+            && let Some(way) = self.drift.heal_queue.told.get(id).copied()
         {
             self.is_clean(id);
-            self.lane.harmless.insert(id.clone(), way);
+            self.drift.heal_queue.ownership_only.insert(id.clone(), way);
         }
     }
 
     /// Whether a request that writes this object is under way or about to be sent.
     pub(super) fn is_being_written(&self, id: &ObjectId) -> bool {
-        self.lane.is_running(id) || self.work.writes(id)
+        self.drift.heal_queue.is_running(id) || self.work.writes(id)
     }
 
     /// What is known of an object's health, between cycles.
@@ -186,15 +190,15 @@ impl Machine {
     }
 
     pub(super) fn see_health(&mut self, id: &ObjectId, health: &crate::object::Health) {
-        let before = self.ill.get(id);
+        let before = self.health.unhealthy.get(id);
         if before == Some(health) || (before.is_none() && health.is_current()) {
             return;
         }
         let old = before.map_or(HealthStatus::Current, |health| health.status);
         if health.is_current() {
-            self.ill.remove(id);
+            self.health.unhealthy.remove(id);
         } else {
-            self.ill.insert(id.clone(), health.clone());
+            self.health.unhealthy.insert(id.clone(), health.clone());
         }
         self.health_changed(old, health.status);
     }
@@ -205,31 +209,32 @@ impl Machine {
     /// `added`: objects to which people have added something, which is drift although a commit writes them.
     pub(super) fn line_up(&mut self, drifted: &[Step], added: &BTreeSet<ObjectId>, now: Moment) -> BTreeSet<ObjectId> {
         let ids: BTreeSet<&ObjectId> = drifted.iter().map(|step| &step.id).chain(added).collect();
-        for id in self.lane.known() {
+        for id in self.drift.heal_queue.known() {
             if !ids.contains(&id) && !self.is_being_written(&id) {
                 self.is_clean(&id);
             }
         }
         for step in drifted {
-            if !self.lane.is_running(&step.id) {
-                self.put_in_lane(&step.id, self.way(&step.id, step.live.as_ref()), now);
+            if !self.drift.heal_queue.is_running(&step.id) {
+                self.enqueue_heal(&step.id, self.way(&step.id, step.live.as_ref()), now);
             }
         }
         let heals = drifted.iter().filter(|step| step.applies()).map(|step| &step.id);
         let stuck = self.behind_what_is_blocked();
-        let begins = |id: &ObjectId| self.lane.is_due(id) && !stuck.contains(id);
-        heals.filter(|id| begins(id) || self.lane.is_running(id)).cloned().collect()
+        let begins = |id: &ObjectId| self.drift.heal_queue.is_due(id) && !stuck.contains(id);
+        heals.filter(|id| begins(id) || self.drift.heal_queue.is_running(id)).cloned().collect()
     }
 
     /// What cannot be healed before a Namespace or CRD is there again, itself or by way of what it depends
     /// on. Linear in what waits and its dependencies.
     pub(super) fn behind_what_is_blocked(&self) -> BTreeSet<ObjectId> {
-        let mut stuck: BTreeSet<ObjectId> = self.lane.blocked.values().flat_map(BTreeMap::keys).cloned().collect();
+        let mut stuck: BTreeSet<ObjectId> =
+            self.drift.heal_queue.blocked.values().flat_map(BTreeMap::keys).cloned().collect();
         if stuck.is_empty() {
             return stuck;
         }
         let mut dependents: BTreeMap<&ObjectId, Vec<&ObjectId>> = BTreeMap::new();
-        for (_, id) in self.lane.waiting.keys() {
+        for (_, id) in self.drift.heal_queue.ready.keys() {
             for on in self.view.desired(id).into_iter().flat_map(|desired| &desired.manifest.directives.depends_on) {
                 dependents.entry(on).or_default().push(id);
             }

@@ -18,7 +18,7 @@ const PARTS: usize = 32;
 /// Objects of one cycle that are named, those with an error and the others; of more, the number is
 /// told. The SDK itself keeps 128 events a span.
 const OBJECTS: usize = 50;
-/// Problems of one cycle that are told.
+/// Problems of one cycle that are reported.
 const NOTES: usize = 20;
 /// A look that ended so long before a cycle has begun it.
 const JUST_BEFORE: Duration = Duration::from_secs(1);

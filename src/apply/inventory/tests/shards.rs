@@ -14,9 +14,9 @@ fn large(objects: usize) -> Parent {
     }))
 }
 
-/// The live `ConfigMap`s of the pieces, as the API server would give them.
+/// The live `ConfigMap`s of the shards, as the API server would give them.
 fn live(stored: &Stored) -> Vec<Value> {
-    stored.pieces.iter().map(|piece| piece.to_apply(Some("u"))).collect()
+    stored.shards.iter().map(|shard| shard.to_apply(Some("u"))).collect()
 }
 
 /// Bytes of the values together, as the API server counts them (`ValidateConfigMap`).
@@ -28,8 +28,8 @@ fn size(object: &Value) -> usize {
 }
 
 /// Everything is listed, and nothing believed.
-fn damaged(stored: &Value, pieces: &[Value], wrote: &Parent) -> String {
-    let read = Parent::from_live(stored, pieces).unwrap();
+fn damaged(stored: &Value, shards: &[Value], wrote: &Parent) -> String {
+    let read = Parent::from_live(stored, shards).unwrap();
     assert!(read.inventory.keys().eq(wrote.inventory.keys()));
     assert!(read.inventory.values().all(|recorded| *recorded == Recorded::default()));
     assert_eq!(read.status, wrote.status, "the status is not concerned");
@@ -43,14 +43,14 @@ fn what_version_0_1_0_stored_in_one_configmap_is_read_and_written_as_it_was() {
     wrote.status.message = "all is well".into();
     assert_eq!(Parent::from_live(&stored, &[]).unwrap(), wrote);
     let again = wrote.to_apply().unwrap();
-    assert!(again.pieces.is_empty());
+    assert!(again.shards.is_empty());
     assert_eq!((&again.parent["data"], &again.parent["binaryData"]), (&stored["data"], &stored["binaryData"]));
 }
 
 #[test]
 fn ten_thousand_objects_fit_into_one_configmap() {
     let stored = large(10_000).to_apply().unwrap();
-    assert!(stored.pieces.is_empty() && Parent::pieces(&stored.parent).is_empty());
+    assert!(stored.shards.is_empty() && Parent::shards(&stored.parent).is_empty());
     assert!(size(&stored.parent) < MIB);
 }
 
@@ -59,21 +59,21 @@ fn twenty_thousand_objects_read_back_from_several_configmaps_in_any_order() {
     let mut wrote = large(20_000);
     wrote.status.problems = vec![Problem::general("x".repeat(1000)); 60];
     let stored = wrote.to_apply().unwrap();
-    assert_eq!(stored.pieces.len(), 2);
-    let mut pieces = live(&stored);
+    assert_eq!(stored.shards.len(), 2);
+    let mut shards = live(&stored);
     assert!(size(&stored.parent) < MIB, "{}", size(&stored.parent));
-    for piece in &pieces {
+    for shard in &shards {
         // With room for metadata in an etcd request of 1.5 MiB, even as base64 in JSON.
-        assert!(size(piece) < MIB && piece.to_string().len() < MIB);
+        assert!(size(shard) < MIB && shard.to_string().len() < MIB);
     }
     let text = stored.parent["data"]["inventory"].as_str().unwrap();
     assert!(text.starts_with("# driftless inventory 1: 20000 objects\nConfigMap team-00-production: checkout-"));
-    let names: std::collections::BTreeSet<_> = stored.pieces.iter().map(|piece| piece.name.clone()).collect();
-    assert_eq!(Parent::pieces(&stored.parent), names);
+    let names: std::collections::BTreeSet<_> = stored.shards.iter().map(|shard| shard.name.clone()).collect();
+    assert_eq!(Parent::shards(&stored.parent), names);
 
-    pieces.reverse();
-    pieces.push(shop().to_apply().unwrap().parent);
-    assert_eq!(Parent::from_live(&stored.parent, &pieces).unwrap(), wrote);
+    shards.reverse();
+    shards.push(shop().to_apply().unwrap().parent);
+    assert_eq!(Parent::from_live(&stored.parent, &shards).unwrap(), wrote);
     assert_eq!(wrote.to_apply().unwrap(), stored, "the same inventory is the same bytes");
 }
 
@@ -109,50 +109,50 @@ fn a_list_that_is_too_long_for_the_parent_is_refused() {
 
 #[test]
 fn pieces_carry_no_label_by_which_parents_are_found_and_go_with_their_parent() {
-    let piece = large(20_000).to_apply().unwrap().pieces.remove(0);
-    let object = piece.to_apply(None);
+    let shard = large(20_000).to_apply().unwrap().shards.remove(0);
+    let object = shard.to_apply(None);
     assert_eq!(
         object["metadata"]["labels"],
         json!({"driftless.dev/observed-of": "shop", "app.kubernetes.io/managed-by": "driftless"})
     );
     assert_eq!(object["metadata"].get("ownerReferences"), None);
-    let owned = piece.to_apply(Some("u-1"));
+    let owned = shard.to_apply(Some("u-1"));
     let reference = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "driftless-shop", "uid": "u-1"}]);
     assert_eq!(owned["metadata"]["ownerReferences"], reference);
-    assert!(piece.is(&owned, Some("u-1")) && piece.is(&object, None));
-    assert!(!piece.is(&owned, Some("u-2")) && !piece.is(&owned, None) && !piece.is(&object, Some("u-1")));
+    assert!(shard.is(&owned, Some("u-1")) && shard.is(&object, None));
+    assert!(!shard.is(&owned, Some("u-2")) && !shard.is(&owned, None) && !shard.is(&object, Some("u-1")));
     let mut edited = owned;
     edited["binaryData"]["rows"] = "AAAA".into();
-    assert!(!piece.is(&edited, Some("u-1")));
+    assert!(!shard.is(&edited, Some("u-1")));
 }
 
 #[test]
 fn no_parent_has_the_name_of_a_piece() {
     let shop = SyncName::parse("shop").unwrap();
-    let piece = large(20_000).to_apply().unwrap().pieces.remove(0).name;
-    assert!(Piece::is_name_of(&shop, &piece));
-    let sync = piece.strip_prefix("driftless-").unwrap();
+    let shard = large(20_000).to_apply().unwrap().shards.remove(0).name;
+    assert!(Shard::is_name_of(&shop, &shard));
+    let sync = shard.strip_prefix("driftless-").unwrap();
     assert_eq!(SyncName::parse(sync), None, "the dot");
-    // Nor has a piece of another sync, whatever that is called.
+    // Nor has a shard of another sync, whatever that is called.
     let other = SyncName::parse("shop-observed-1").unwrap();
-    assert!(!Piece::is_name_of(&other, &piece));
-    assert!(!Piece::is_name_of(&shop, &piece.replace("-shop", "-shop-observed-1")));
+    assert!(!Shard::is_name_of(&other, &shard));
+    assert!(!Shard::is_name_of(&shop, &shard.replace("-shop", "-shop-observed-1")));
     for name in ["driftless-shop", "driftless-shop.observed-", "driftless-shop.observed-1", "kube-root-ca.crt"] {
-        assert!(!Piece::is_name_of(&shop, name), "{name}");
+        assert!(!Shard::is_name_of(&shop, name), "{name}");
     }
-    assert!(!Piece::is_name_of(&shop, &piece.to_uppercase()) && !Piece::is_name_of(&shop, &format!("{piece}0")));
+    assert!(!Shard::is_name_of(&shop, &shard.to_uppercase()) && !Shard::is_name_of(&shop, &format!("{shard}0")));
 }
 
 #[test]
 fn pieces_that_are_not_all_there_as_they_were_written_leave_the_list_and_nothing_else() {
     let wrote = large(20_000);
     let stored = wrote.to_apply().unwrap();
-    let pieces = live(&stored);
+    let shards = live(&stored);
     for missing in 0..2 {
         let rest: Vec<Value> =
-            pieces.iter().enumerate().filter(|(n, _)| *n != missing).map(|(_, p)| p.clone()).collect();
+            shards.iter().enumerate().filter(|(n, _)| *n != missing).map(|(_, p)| p.clone()).collect();
         let text = damaged(&stored.parent, &rest, &wrote);
-        let says = format!("of its 20000 objects is incomplete (the ConfigMap {}", stored.pieces[missing].name);
+        let says = format!("of its 20000 objects is incomplete (the ConfigMap {}", stored.shards[missing].name);
         assert!(
             text.contains(&says) && text.contains("each is applied again, and none is pruned before that"),
             "{text}"
@@ -160,20 +160,20 @@ fn pieces_that_are_not_all_there_as_they_were_written_leave_the_list_and_nothing
     }
     damaged(&stored.parent, &[], &wrote);
 
-    let rows = |piece: &Value| STANDARD.decode(piece["binaryData"]["rows"].as_str().unwrap()).unwrap();
+    let rows = |shard: &Value| STANDARD.decode(shard["binaryData"]["rows"].as_str().unwrap()).unwrap();
     let with = |at: usize, bytes: &[u8]| {
-        let mut pieces = pieces.clone();
-        pieces[at]["binaryData"]["rows"] = STANDARD.encode(bytes).into();
-        damaged(&stored.parent, &pieces, &wrote)
+        let mut shards = shards.clone();
+        shards[at]["binaryData"]["rows"] = STANDARD.encode(bytes).into();
+        damaged(&stored.parent, &shards, &wrote)
     };
-    let (first, second) = (rows(&pieces[0]), rows(&pieces[1]));
+    let (first, second) = (rows(&shards[0]), rows(&shards[1]));
     with(0, &second);
     with(1, &first);
     with(1, &second[..second.len() - 1]);
     with(1, &second[..second.len() - 49]);
     with(0, &[]);
     with(0, &[&[first[0] ^ 4], &first[1..]].concat());
-    let mut broken = pieces.clone();
+    let mut broken = shards.clone();
     for value in [json!("***"), json!(5), Value::Null] {
         broken[0]["binaryData"]["rows"] = value;
         assert!(damaged(&stored.parent, &broken, &wrote).contains("is not what it was"));
@@ -185,7 +185,7 @@ fn pieces_that_are_not_all_there_as_they_were_written_leave_the_list_and_nothing
 fn a_parent_that_names_other_pieces_leaves_the_list_and_nothing_else() {
     let wrote = large(20_000);
     let stored = wrote.to_apply().unwrap();
-    let pieces = live(&stored);
+    let shards = live(&stored);
     let names = stored.parent["data"]["observed-in"].as_str().unwrap();
     let (first, second) = names.split_once('\n').unwrap();
     let foreign = names.replace("-shop.", "-other.");
@@ -193,12 +193,12 @@ fn a_parent_that_names_other_pieces_leaves_the_list_and_nothing_else() {
     {
         let mut parent = stored.parent.clone();
         parent["data"]["observed-in"] = edited.into();
-        damaged(&parent, &pieces, &wrote);
-        assert!(Parent::pieces(&parent).iter().all(|name| names.contains(&**name)), "others are not asked for");
+        damaged(&parent, &shards, &wrote);
+        assert!(Parent::shards(&parent).iter().all(|name| names.contains(&**name)), "others are not asked for");
     }
     let mut parent = stored.parent.clone();
     parent["data"]["observed-in"] = Value::Null;
-    damaged(&parent, &pieces, &wrote);
+    damaged(&parent, &shards, &wrote);
     // Of another version, by its first byte; or none at all.
     let mut seal = STANDARD.decode(parent["binaryData"]["observed"].as_str().unwrap()).unwrap();
     assert_eq!((seal.len(), seal[0]), (17, 1));
@@ -206,7 +206,7 @@ fn a_parent_that_names_other_pieces_leaves_the_list_and_nothing_else() {
     for observed in [json!(STANDARD.encode(seal)), Value::Null] {
         let mut parent = stored.parent.clone();
         parent["binaryData"]["observed"] = observed;
-        damaged(&parent, &pieces, &wrote);
+        damaged(&parent, &shards, &wrote);
     }
 }
 
@@ -216,7 +216,7 @@ fn a_write_that_broke_off_is_either_the_old_inventory_or_the_new_one() {
     let mut new = old.clone();
     new.inventory.pop_first();
     let (before, after) = (old.to_apply().unwrap(), new.to_apply().unwrap());
-    // Written in this order: the new pieces, the parent; deleted: the old pieces. All may be there.
+    // Written in this order: the new shards, the parent; deleted: the old shards. All may be there.
     let both: Vec<Value> = live(&before).into_iter().chain(live(&after)).collect();
     assert_eq!(Parent::from_live(&before.parent, &both).unwrap(), old);
     assert_eq!(Parent::from_live(&after.parent, &both).unwrap(), new);
@@ -231,8 +231,8 @@ fn only_the_pieces_with_changed_objects_are_others() {
     let mut new = old.clone();
     new.inventory.values_mut().next_back().unwrap().fingerprint = Short::of("another");
     let (before, after) = (old.to_apply().unwrap(), new.to_apply().unwrap());
-    assert_eq!(before.pieces[0], after.pieces[0]);
-    assert_ne!(before.pieces[1].name, after.pieces[1].name);
+    assert_eq!(before.shards[0], after.shards[0]);
+    assert_ne!(before.shards[1].name, after.shards[1].name);
     assert_eq!(before.parent["data"]["inventory"], after.parent["data"]["inventory"]);
     assert_ne!(before.parent["binaryData"], after.parent["binaryData"], "sealed anew");
 }
@@ -245,7 +245,7 @@ fn an_inventory_grows_into_pieces_and_shrinks_back_into_the_parent() {
             let wrote = large(objects);
             let stored = wrote.to_apply().unwrap();
             assert_eq!(Parent::from_live(&stored.parent, &live(&stored)).unwrap(), wrote);
-            stored.pieces.len()
+            stored.shards.len()
         })
         .collect();
     assert_eq!(counts, [0, 2, 3, 2, 0]);
@@ -256,7 +256,7 @@ fn objects_of_which_nothing_is_recorded_share_a_piece() {
     let names = (0..20_000).map(|number| listed(id("ConfigMap", Some("shop"), &format!("{number:040}"))));
     let wrote = parent(names);
     let stored = wrote.to_apply().unwrap();
-    assert_eq!(stored.pieces[0], stored.pieces[1]);
-    assert_eq!(Parent::pieces(&stored.parent).len(), 1);
+    assert_eq!(stored.shards[0], stored.shards[1]);
+    assert_eq!(Parent::shards(&stored.parent).len(), 1);
     assert_eq!(Parent::from_live(&stored.parent, &live(&stored)[..1]).unwrap(), wrote);
 }

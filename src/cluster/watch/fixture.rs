@@ -33,14 +33,14 @@ pub(super) fn limits() -> Limits {
 }
 
 /// A sync's watches on a scripted server.
-pub(super) struct Scene {
+pub(super) struct Fixture {
     pub server: Server,
     pub cluster: Cluster,
     pub live: Live,
     pub told: Arc<Mutex<Vec<String>>>,
 }
 
-impl Scene {
+impl Fixture {
     pub async fn new(limits: Limits, answer: impl FnMut(&str) -> Reply + Send + 'static) -> Self {
         let server = Server::start(answer);
         let told = Arc::<Mutex<Vec<String>>>::default();
@@ -153,11 +153,11 @@ pub(super) fn is_watch(path: &str) -> bool {
 }
 
 /// One watch after the LIST of one object.
-pub(super) async fn watching(limits: Limits, more: impl IntoIterator<Item = Reply>) -> (Scene, Feed) {
+pub(super) async fn watching(limits: Limits, more: impl IntoIterator<Item = Reply>) -> (Fixture, Feed) {
     let (feed, watch) = stream();
     let replies = [list("10", &[object("a", "5")]), watch].into_iter().chain(more);
-    let scene = Scene::in_order(limits, replies).await;
-    scene.follow(&["shop"]).await;
-    scene.server.request(2).await;
-    (scene, feed)
+    let fixture = Fixture::in_order(limits, replies).await;
+    fixture.follow(&["shop"]).await;
+    fixture.server.request(2).await;
+    (fixture, feed)
 }

@@ -1,4 +1,4 @@
-//! The lane in which single drifted objects are healed, beside the work on a commit: what waits,
+//! The heal queue in which single drifted objects are healed, beside the work on a commit: what waits,
 //! what is under way, and what has to wait for something else.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,13 +17,13 @@ use super::contest::{Contests, Way};
 pub(super) const AT_ONCE: usize = 16;
 
 /// An object that is being looked at or healed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Running {
     pub object: ObjectId,
     pub basis: Basis,
     /// What it is being applied as; `None` while it is looked at.
     pub desired: Option<Box<Desired>>,
-    /// It was told not to begin.
+    /// It was reported not to begin.
     pub interrupted: bool,
     /// When its drift was noticed.
     pub noticed: Duration,
@@ -41,7 +41,7 @@ impl Running {
 }
 
 /// What a closer look at a drifted object has shown.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Found {
     /// `None`: it did not exist.
     pub uid: Option<Arc<str>>,
@@ -77,7 +77,7 @@ pub(super) struct Waiting {
 }
 
 /// A heal that failed, and is tried again.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub problem: Problem,
     /// The API server refuses it.
@@ -85,46 +85,46 @@ pub(super) struct Failure {
     pub backoff: Backoff,
 }
 
-#[derive(Debug)]
-pub(super) struct Lane {
+#[derive(Clone, Debug)]
+pub(super) struct HealQueue {
     /// What can be begun: what others need comes first.
-    pub waiting: BTreeMap<(Stage, ObjectId), Waiting>,
+    pub ready: BTreeMap<(Stage, ObjectId), Waiting>,
     /// Those that are not known to be behind another object; others may be named that left.
-    ready: BTreeSet<(Stage, ObjectId)>,
+    startable: BTreeSet<(Stage, ObjectId)>,
     /// What depends on an object that waits or runs, by that.
     behind: BTreeMap<ObjectId, Vec<(Stage, ObjectId)>>,
     /// What is not to be begun before a time: contested, or failed lately.
-    pub later: BTreeMap<ObjectId, (Duration, Waiting)>,
+    pub delayed: BTreeMap<ObjectId, (Duration, Waiting)>,
     /// What waits for a Namespace or CRD to be there again, by that.
     pub blocked: BTreeMap<ObjectId, BTreeMap<ObjectId, Waiting>>,
     pub running: BTreeMap<EffectId, Running>,
-    /// The newest news of objects that are being written: weighed when the answer is there.
-    pub fresh: BTreeMap<ObjectId, Change>,
+    /// The newest news of objects that are being written: classified when the answer is there.
+    pub deferred: BTreeMap<ObjectId, Change>,
     pub failed: BTreeMap<ObjectId, Failure>,
     pub contests: Contests,
-    /// Drift that was told and is still there.
+    /// Drift that was reported and is still there.
     pub told: BTreeMap<ObjectId, Way>,
     /// Drift that is left, and of which only the ownership of fields is not as it should be.
-    pub harmless: BTreeMap<ObjectId, Way>,
-    /// Something that was due left the lane without having been looked at.
+    pub ownership_only: BTreeMap<ObjectId, Way>,
+    /// Something that was due left the heal queue without having been looked at.
     pub dropped: bool,
     seed: u64,
 }
 
-impl Lane {
+impl HealQueue {
     pub fn new(seed: u64) -> Self {
         Self {
-            waiting: BTreeMap::new(),
-            ready: BTreeSet::new(),
+            ready: BTreeMap::new(),
+            startable: BTreeSet::new(),
             behind: BTreeMap::new(),
-            later: BTreeMap::new(),
+            delayed: BTreeMap::new(),
             blocked: BTreeMap::new(),
             running: BTreeMap::new(),
-            fresh: BTreeMap::new(),
+            deferred: BTreeMap::new(),
             failed: BTreeMap::new(),
             contests: Contests::default(),
             told: BTreeMap::new(),
-            harmless: BTreeMap::new(),
+            ownership_only: BTreeMap::new(),
             dropped: false,
             seed,
         }
@@ -135,7 +135,7 @@ impl Lane {
     }
 
     pub fn is_due(&self, id: &ObjectId) -> bool {
-        self.waiting.contains_key(&(Stage::of(&id.gk), id.clone()))
+        self.ready.contains_key(&(Stage::of(&id.gk), id.clone()))
     }
 
     /// Whether it waits in any way, and has not begun.
@@ -144,10 +144,10 @@ impl Lane {
     }
 
     pub fn push(&mut self, id: ObjectId, waiting: Waiting) {
-        self.later.remove(&id);
+        self.delayed.remove(&id);
         let key = (Stage::of(&id.gk), id);
-        self.ready.insert(key.clone());
-        self.waiting.entry(key).or_insert(waiting);
+        self.startable.insert(key.clone());
+        self.ready.entry(key).or_insert(waiting);
     }
 
     /// The first object that waits and is not held up; `needed` are those that it depends on. What depends
@@ -158,8 +158,8 @@ impl Lane {
         needed: impl Fn(&ObjectId) -> &'v [ObjectId],
     ) -> Option<((Stage, ObjectId), Waiting)> {
         let (mut found, mut left, mut held) = (None, Vec::new(), Vec::new());
-        for key in &self.ready {
-            let Some(waiting) = self.waiting.get(key) else {
+        for key in &self.startable {
+            let Some(waiting) = self.ready.get(key) else {
                 left.push(key.clone());
                 continue;
             };
@@ -172,7 +172,7 @@ impl Lane {
             }
         }
         for key in left.iter().chain(held.iter().map(|(_, key)| key)) {
-            self.ready.remove(key);
+            self.startable.remove(key);
         }
         for (other, key) in held {
             self.behind.entry(other).or_default().push(key);
@@ -183,7 +183,7 @@ impl Lane {
     /// Lets those go on that depend on an object, once that neither waits nor runs.
     pub fn release(&mut self, id: &ObjectId) {
         if self.behind.contains_key(id) && !self.waits(id) && !self.is_running(id) {
-            self.ready.extend(self.behind.remove(id).into_iter().flatten());
+            self.startable.extend(self.behind.remove(id).into_iter().flatten());
         }
     }
 
@@ -193,7 +193,7 @@ impl Lane {
     }
 
     pub fn block(&mut self, on: ObjectId, id: ObjectId, waiting: Waiting) {
-        self.later.remove(&id);
+        self.delayed.remove(&id);
         // Who depends on it cannot begin either, and is not to be awaited.
         self.dropped = true;
         self.blocked.entry(on).or_default().entry(id).or_insert(waiting);
@@ -208,8 +208,8 @@ impl Lane {
 
     /// Takes an object out of whatever it waits in: it is as it should be.
     pub fn drop_waiting(&mut self, id: &ObjectId) {
-        self.dropped |= self.waiting.remove(&(Stage::of(&id.gk), id.clone())).is_some();
-        self.later.remove(id);
+        self.dropped |= self.ready.remove(&(Stage::of(&id.gk), id.clone())).is_some();
+        self.delayed.remove(id);
         if !self.blocked.is_empty() {
             self.blocked.retain(|_, blocked| {
                 blocked.remove(id);
@@ -222,10 +222,10 @@ impl Lane {
     /// Nothing is known to drift, to fail or to be contested.
     pub fn is_empty(&self) -> bool {
         self.running.is_empty()
-            && self.waiting.is_empty()
-            && self.later.is_empty()
+            && self.ready.is_empty()
+            && self.delayed.is_empty()
             && self.blocked.is_empty()
-            && self.fresh.is_empty()
+            && self.deferred.is_empty()
             && self.failed.is_empty()
             && self.told.is_empty()
             && self.contests.len() == 0
@@ -233,18 +233,19 @@ impl Lane {
 
     /// Every object of which it knows something.
     pub fn known(&self) -> BTreeSet<ObjectId> {
-        let waiting = self.waiting.keys().map(|(_, id)| id);
+        let waiting = self.ready.keys().map(|(_, id)| id);
         let blocked = self.blocked.values().flat_map(BTreeMap::keys);
-        let others = self.later.keys().chain(self.failed.keys()).chain(self.told.keys()).chain(self.harmless.keys());
+        let others =
+            self.delayed.keys().chain(self.failed.keys()).chain(self.told.keys()).chain(self.ownership_only.keys());
         waiting.chain(blocked).chain(others).cloned().collect()
     }
 
     /// Makes what was put off due when its time has come.
     pub fn wake(&mut self, now: Duration) {
         let due: Vec<ObjectId> =
-            self.later.iter().filter(|(_, (until, _))| *until <= now).map(|(id, _)| id.clone()).collect();
+            self.delayed.iter().filter(|(_, (until, _))| *until <= now).map(|(id, _)| id.clone()).collect();
         for id in due {
-            if let Some((_, waiting)) = self.later.remove(&id) {
+            if let Some((_, waiting)) = self.delayed.remove(&id) {
                 self.push(id, waiting);
             }
         }
@@ -252,7 +253,7 @@ impl Lane {
 
     /// When to wake up.
     pub fn next(&self) -> Option<Duration> {
-        let later = self.later.values().map(|(until, _)| *until).min();
+        let later = self.delayed.values().map(|(until, _)| *until).min();
         [later, self.contests.next()].into_iter().flatten().min()
     }
 
@@ -272,7 +273,7 @@ impl Lane {
     /// Makes due what failed and waits for its next try.
     pub fn retry_failed(&mut self) {
         for id in self.failed.keys().cloned().collect::<Vec<_>>() {
-            if let Some((_, waiting)) = self.later.remove(&id) {
+            if let Some((_, waiting)) = self.delayed.remove(&id) {
                 self.push(id, waiting);
             }
         }
@@ -280,12 +281,12 @@ impl Lane {
 
     /// Forgets everything that waits, as when a sync is suspended. What is under way ends by itself.
     pub fn clear(&mut self) {
-        self.dropped |= !self.waiting.is_empty();
-        self.waiting.clear();
+        self.dropped |= !self.ready.is_empty();
         self.ready.clear();
+        self.startable.clear();
         self.behind.clear();
-        self.later.clear();
+        self.delayed.clear();
         self.blocked.clear();
-        self.fresh.clear();
+        self.deferred.clear();
     }
 }

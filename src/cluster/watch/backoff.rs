@@ -28,9 +28,9 @@ pub(in crate::cluster) struct Limits {
     /// The first and the longest pause where the server does not allow a watch, or has none. What
     /// it allows changes seldom, but a server that is starting may refuse what it allows later.
     pub refused: (Duration, Duration),
-    /// The server's own wish for a pause is honoured up to here.
-    pub longest_wish: Duration,
-    /// A failure that lasts so long is told.
+    /// The server's own requested pause for a pause is honoured up to here.
+    pub longest_retry_after: Duration,
+    /// A failure that lasts so long is reported.
     pub told_after: Duration,
     /// How long the caller waits for new watches.
     pub settled: Duration,
@@ -49,7 +49,7 @@ impl Default for Limits {
             pauses: (Duration::from_millis(100), Duration::from_secs(30)),
             unserved: Duration::from_secs(1),
             refused: (Duration::from_secs(5), Duration::from_mins(4)),
-            longest_wish: Duration::from_mins(2),
+            longest_retry_after: Duration::from_mins(2),
             told_after: Duration::from_mins(1),
             settled: Duration::from_secs(90),
         }
@@ -58,13 +58,13 @@ impl Default for Limits {
 
 /// The pauses after failures in a row: each twice the one before, up to the longest.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct Backoff {
     first: Duration,
     longest: Duration,
     next: Duration,
 }
 
-impl Pace {
+impl Backoff {
     pub fn new((first, longest): (Duration, Duration)) -> Self {
         Self { first, longest, next: first }
     }
@@ -73,7 +73,7 @@ impl Pace {
     /// do not come back at once.
     pub fn pause(&mut self, at_least: Duration) -> Duration {
         let base = self.next.max(at_least);
-        // A wish of the server's is no failure of ours, and the pauses do not grow from there.
+        // A requested pause of the server's is no failure of ours, and the pauses do not grow from there.
         self.next = (self.next * 2).min(self.longest);
         jittered(base)
     }
@@ -101,27 +101,27 @@ mod tests {
 
     #[test]
     fn pauses_grow_up_to_the_longest_and_begin_anew() {
-        let mut pace = Pace::new((Duration::from_millis(100), 30 * SECOND));
+        let mut backoff = Backoff::new((Duration::from_millis(100), 30 * SECOND));
         let mut bases = Vec::new();
         for _ in 0..12 {
-            let base = pace.next;
-            let pause = pace.pause(Duration::ZERO);
+            let base = backoff.next;
+            let pause = backoff.pause(Duration::ZERO);
             assert!(base <= pause && pause <= base * 3 / 2, "{pause:?}");
             bases.push(base);
         }
         assert!(bases.windows(2).all(|pair| pair[1] == (pair[0] * 2).min(30 * SECOND)), "{bases:?}");
         assert_eq!(bases.last(), Some(&(30 * SECOND)));
-        pace.reset();
-        assert!(pace.pause(Duration::ZERO) < SECOND);
+        backoff.reset();
+        assert!(backoff.pause(Duration::ZERO) < SECOND);
     }
 
     #[test]
     fn a_wish_of_the_server_is_the_least_pause() {
-        let mut pace = Pace::new((Duration::from_millis(100), 30 * SECOND));
-        assert!(pace.pause(5 * SECOND) >= 5 * SECOND);
-        assert!(pace.pause(Duration::ZERO) < SECOND);
-        pace.slow_down(SECOND);
-        assert!(pace.pause(Duration::ZERO) >= SECOND);
-        assert!(pace.pause(Duration::ZERO) >= 2 * SECOND);
+        let mut backoff = Backoff::new((Duration::from_millis(100), 30 * SECOND));
+        assert!(backoff.pause(5 * SECOND) >= 5 * SECOND);
+        assert!(backoff.pause(Duration::ZERO) < SECOND);
+        backoff.slow_down(SECOND);
+        assert!(backoff.pause(Duration::ZERO) >= SECOND);
+        assert!(backoff.pause(Duration::ZERO) >= 2 * SECOND);
     }
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::descriptors::descriptors;
-use super::{Apart, DaemonError, Sink};
+use super::{Apart, DaemonError, EventSink};
 use crate::observe::{Event, Observer, serve};
 
 /// Without a sign of life for this long, `/healthz` fails.
@@ -31,25 +31,25 @@ const SEND_BUFFER: u32 = 64 << 10;
 const RECEIVE_BUFFER: u32 = 16 << 10;
 
 /// A running HTTP server, on a thread of its own.
-pub struct Front {
+pub struct HttpServer {
     server: JoinHandle<io::Result<()>>,
     farewell: CancellationToken,
     _thread: Apart,
 }
 
-impl Front {
+impl HttpServer {
     /// Listens and serves.
     ///
     /// # Errors
     /// The address cannot be used.
-    pub async fn open(listen: SocketAddr, observer: Observer, tell: &Sink) -> Result<Self, DaemonError> {
+    pub async fn open(listen: SocketAddr, observer: Observer, emit: &EventSink) -> Result<Self, DaemonError> {
         let failed = |error| DaemonError::Listen { address: listen, error };
         let thread = Apart::start("http").map_err(failed)?;
         // Opened there, since the thread that opens it is the one that serves it.
         let bound = thread.spawn(async move { bind(listen) }).await;
         let listener = bound.map_err(io::Error::other).and_then(|bound| bound).map_err(failed)?;
         let address = listener.local_addr().unwrap_or(listen);
-        tell(&Event::Note { message: format!("serving /metrics and /status on http://{address}") });
+        emit(&Event::Note { message: format!("serving /metrics and /status on http://{address}") });
         let farewell = CancellationToken::new();
         let until = farewell.clone();
         let connections = CONNECTIONS.min(descriptors() / SHARE).max(FEWEST);
@@ -61,7 +61,7 @@ impl Front {
     /// Ends when the server does, which it never should; says why.
     pub(super) async fn ended(&mut self) -> String {
         match (&mut self.server).await {
-            Ok(Ok(())) => "it was told to".into(),
+            Ok(Ok(())) => "it was informed".into(),
             Ok(Err(error)) => error.to_string(),
             Err(_) => "by a defect".into(),
         }

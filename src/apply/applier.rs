@@ -25,7 +25,7 @@ use super::wait::{Looked, Looks};
 pub(super) const AT_ONCE: usize = 32;
 
 /// With what, and how far, to carry out a plan.
-pub struct Job<'a> {
+pub struct Applier<'a> {
     pub cluster: &'a Cluster,
     /// Refreshed after CRDs were applied.
     pub discovery: &'a RwLock<Arc<Discovery>>,
@@ -50,7 +50,7 @@ enum Done<'p> {
     Looked(Looked<'p>),
 }
 
-impl Job<'_> {
+impl Applier<'_> {
     /// Applies what the plan creates and configures. One outcome a step that applies, and none for
     /// those that were not begun when it was stopped.
     pub async fn carry_out(&self, plan: &Plan) -> Vec<AppliedObject> {

@@ -1,0 +1,77 @@
+//! What is sent for an object, and what is left out of it since others own it on purpose.
+
+use serde_json::{Value, json};
+
+use crate::object::{FieldPath, names};
+use crate::plan::Desired;
+
+/// What is sent for an object: the manifest with our label and digest, and where it exists,
+/// without the fields that are left to others.
+#[must_use]
+pub fn body(desired: &Desired, set_id: &str, live: Option<&Value>) -> Value {
+    let mut object = desired.manifest.to_value();
+    for path in live.into_iter().flat_map(|live| ignored(desired, live)) {
+        path.remove(&mut object);
+    }
+    for (map, key, value) in
+        [("labels", names::PART_OF, set_id.to_owned()), ("annotations", names::DIGEST, desired.digest.to_string())]
+    {
+        if !object["metadata"][map].is_object() {
+            object["metadata"][map] = json!({});
+        }
+        object["metadata"][map][key] = value.into();
+    }
+    object
+}
+
+/// The fields of an object that are not applied now: all that are to be ignored, save those of list
+/// items that the live object has yet to get.
+fn ignored<'a>(desired: &'a Desired, live: &Value) -> impl Iterator<Item = &'a FieldPath> {
+    let paths = desired.manifest.directives.ignore_fields.iter();
+    paths.filter(|path| path.item().is_none_or(|item| item.get(live).is_some()))
+}
+
+/// Takes the fields that are left to others out of a state of the live object that is to be compared.
+pub fn without_ignored(desired: &Desired, live: Option<&Value>, state: &mut Value) {
+    for path in live.into_iter().flat_map(|live| ignored(desired, live)) {
+        path.remove(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::object::{Digest, Manifest, Origin};
+
+    fn desired(value: Value) -> Desired {
+        let manifest = Manifest::from_value(value, Origin { file: "a.yaml".into(), line: 1 }).unwrap();
+        Desired { digest: Digest::of(&manifest.canonical), manifest: Arc::new(manifest) }
+    }
+
+    #[test]
+    fn what_is_sent_carries_label_and_digest() {
+        let wanted =
+            desired(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "labels": {"a": "b"}}}));
+        let object = body(&wanted, "applyset-x-v1", None);
+        assert_eq!(object["metadata"]["labels"], json!({"a": "b", names::PART_OF: "applyset-x-v1"}));
+        assert_eq!(object["metadata"]["annotations"][names::DIGEST], wanted.digest.to_string());
+    }
+
+    #[test]
+    fn what_is_left_to_others_is_sent_only_where_it_is_not_there_yet() {
+        let paths = "spec.replicas,spec.template.spec.containers[name=web].image";
+        let wanted = desired(json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "d", "annotations": {names::IGNORE_FIELDS: paths}},
+            "spec": {"replicas": 2, "template": {"spec": {"containers": [{"name": "web", "image": "i", "tty": true}]}}}}));
+        let spec = |live: Option<&Value>| body(&wanted, "set", live)["spec"].clone();
+        let whole = wanted.manifest.to_value()["spec"].clone();
+        assert_eq!(spec(None), whole);
+        let live = json!({"spec": {"template": {"spec": {"containers": [{"name": "web"}]}}}});
+        let rest = json!({"template": {"spec": {"containers": [{"name": "web", "tty": true}]}}});
+        assert_eq!(spec(Some(&live)), rest);
+        let without_item = json!({"spec": {"template": {"spec": {"containers": [{"name": "other"}]}}}});
+        assert_eq!(spec(Some(&without_item)), json!({"template": whole["template"]}));
+    }
+}
