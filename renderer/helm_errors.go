@@ -3,6 +3,7 @@ package main
 import (
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -77,10 +78,13 @@ func templateFailure(places *chartPlaces, err error) *Failure {
 	if found := parenthesised.FindStringSubmatch(message); found != nil {
 		outer, inner = found, found
 		failure.Message = strings.TrimPrefix(message, found[0])
-	} else if all := location.FindAllStringSubmatch(message, -1); len(all) > 0 {
-		outer, inner = all[0], all[len(all)-1]
-	} else if all := templateWithin.FindAllStringSubmatch(message, -1); len(all) > 0 {
-		outer, inner = all[0], all[len(all)-1]
+	} else {
+		all := append(location.FindAllStringSubmatch(message, -1), templateWithin.FindAllStringSubmatch(message, -1)...)
+		// What tpl executes has the name of no file.
+		all = slices.DeleteFunc(all, func(found []string) bool { return places.chart(found[1]) == "" })
+		if len(all) > 0 {
+			outer, inner = all[0], all[len(all)-1]
+		}
 	}
 	if inner != nil {
 		failure.Template = outer[1]

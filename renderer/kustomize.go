@@ -37,6 +37,7 @@ func renderKustomize(request *Request, record *Record, response *Response) error
 	if err != nil {
 		return kustomizeFailure(record, request.Path, err)
 	}
+	lines := lineIndex{record: record, documents: map[string][]declared{}}
 	for i, resource := range resources.Resources() {
 		text, err := resource.AsYAML()
 		if err != nil {
@@ -45,7 +46,7 @@ func renderKustomize(request *Request, record *Record, response *Response) error
 		document := Document{YAML: string(text), Source: origins[i]}
 		if file, err := record.resolve(path.Join(request.Path, origins[i])); err == nil && origins[i] != "" {
 			document.File, document.Source = file, file
-			document.Line = lineOf(record, file, resource)
+			document.Line = lines.of(file, resource)
 		}
 		response.Documents = append(response.Documents, document)
 	}
@@ -65,7 +66,7 @@ var (
 	// Errors of kustomize name the directories that led to them, from the
 	// outermost in, and the entries of the innermost.
 	accumulated = regexp.MustCompile(`(?:accumulation of path|target for path) '([^']*)'`)
-	entry       = regexp.MustCompile(`(?:accumulating resources from|add patch|failed to get the patch file from path\(|trouble configuring builtin \w+ with config: .*?path:) ?'?([^'\s:)]+)`)
+	entry       = regexp.MustCompile(`(?:accumulating|merging) resources from '([^']+)'`)
 	yamlLine    = regexp.MustCompile(`yaml: line (\d+)`)
 )
 

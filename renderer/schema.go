@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -79,6 +80,7 @@ func validateSchema(text []byte, values map[string]any) (err error) {
 	if err != nil {
 		return err
 	}
+	dropRemote(schema)
 	compiler := jsonschema.NewCompiler()
 	compiler.UseLoader(jsonschema.SchemeURLLoader{
 		"file": refusingLoader{}, "http": permissiveLoader{}, "https": permissiveLoader{}, "urn": permissiveLoader{},
@@ -108,9 +110,54 @@ func (refusingLoader) Load(url string) (any, error) {
 type permissiveLoader struct{}
 
 func (permissiveLoader) Load(url string) (any, error) {
-	slog.Warn("values.schema.json refers to a remote schema; what it describes is not validated", "schema", url)
+	warnRemote(url)
 	return true, nil
 }
+
+func warnRemote(url string) {
+	slog.Warn("values.schema.json refers to a remote schema; what it describes is not validated", "schema", url)
+}
+
+// dropRemote drops references into remote schemas, which a schema that takes
+// everything for valid could not resolve.
+func dropRemote(schema any) {
+	var references []map[string]any
+	ids := map[string]bool{}
+	stack := []any{schema}
+	for len(stack) > 0 {
+		node := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		switch typed := node.(type) {
+		case []any:
+			stack = append(stack, typed...)
+		case map[string]any:
+			if id, isText := typed["$id"].(string); isText {
+				ids[strings.TrimSuffix(id, "#")] = true
+			}
+			if reference, isText := typed["$ref"].(string); isText && remoteSchema.MatchString(reference) && !metaSchema.MatchString(reference) {
+				references = append(references, typed)
+			}
+			for _, value := range typed {
+				stack = append(stack, value)
+			}
+		}
+	}
+	for _, holder := range references {
+		reference, _ := holder["$ref"].(string)
+		document, _, _ := strings.Cut(reference, "#")
+		if !ids[document] {
+			warnRemote(reference)
+			delete(holder, "$ref")
+		}
+	}
+}
+
+// remoteSchema matches references to other hosts; the meta-schemas of
+// json-schema.org are part of the library.
+var (
+	remoteSchema = regexp.MustCompile(`(?i)^https?://`)
+	metaSchema   = regexp.MustCompile(`(?i)^https?://json-schema\.org/`)
+)
 
 // schemaFailure returns where a validation failed first.
 func schemaFailure(at *chart.Chart, err error, files *chartFiles) *Failure {
