@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxExpandedNodes is how large a document may become once its aliases are
+// replaced by what they stand for. kustomize does so without a limit.
+const maxExpandedNodes = 400_000
+
+// checkAliases refuses a "billion laughs": a few lines that expand to more than
+// a machine can hold. What is not YAML is for others to judge.
+func checkAliases(file string, data []byte) error {
+	if bytes.IndexByte(data, '&') < 0 || bytes.IndexByte(data, '*') < 0 {
+		return nil
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	for {
+		var document yaml.Node
+		if err := decoder.Decode(&document); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return nil //nolint:nilerr // kustomize reports it with its own words
+		}
+		if expandedNodes(&document) > maxExpandedNodes {
+			return &Failure{Kind: KindLimit, File: file, Line: firstAlias(&document),
+				Message: "the aliases of the document expand to too many nodes, or contain themselves"}
+		}
+	}
+}
+
+// expandedNodes counts the nodes of a document with every alias expanded, in
+// time linear in the nodes that are written. It stops counting past the limit.
+func expandedNodes(root *yaml.Node) int {
+	const open = -1
+	sizes := map[*yaml.Node]int{}
+	stack := []*yaml.Node{root}
+	for len(stack) > 0 {
+		node := stack[len(stack)-1]
+		size, seen := sizes[node]
+		if seen && size != open {
+			stack = stack[:len(stack)-1]
+			continue
+		}
+		parts := node.Content
+		if node.Kind == yaml.AliasNode {
+			parts = []*yaml.Node{node.Alias}
+		}
+		if !seen {
+			sizes[node] = open
+			for _, part := range parts {
+				if partSize, partSeen := sizes[part]; !partSeen {
+					stack = append(stack, part)
+				} else if partSize == open {
+					return maxExpandedNodes + 1 // it contains itself
+				}
+			}
+			continue
+		}
+		total := 1
+		for _, part := range parts {
+			if partSize := sizes[part]; partSize > 0 {
+				total += partSize
+			}
+			if total > maxExpandedNodes {
+				return total
+			}
+		}
+		sizes[node] = total
+		stack = stack[:len(stack)-1]
+	}
+	return sizes[root]
+}
+
+// firstAlias returns the line of the first alias.
+func firstAlias(root *yaml.Node) int {
+	stack := []*yaml.Node{root}
+	for len(stack) > 0 {
+		node := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if node.Kind == yaml.AliasNode {
+			return node.Line
+		}
+		for i := len(node.Content) - 1; i >= 0; i-- {
+			stack = append(stack, node.Content[i])
+		}
+	}
+	return 0
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"helm.sh/helm/v4/pkg/chart/common"
+	"helm.sh/helm/v4/pkg/chart/common/util"
+	chart "helm.sh/helm/v4/pkg/chart/v2"
+	chartutil "helm.sh/helm/v4/pkg/chart/v2/util"
+	"helm.sh/helm/v4/pkg/engine"
+	releaseutil "helm.sh/helm/v4/pkg/release/v1/util"
+)
+
+// renderHelm does what `helm template` does. The steps are those of Helm's
+// action.Install in a dry run on the client, which is not used itself: it offers
+// no way to keep schemas from files and the network, and its packages double
+// the program.
+func renderHelm(request *Request, record *Record, response *Response) error {
+	settings := request.Helm
+	if settings.Chart == "" {
+		settings.Chart = request.Path
+	}
+	name, err := cleanPath(settings.Chart)
+	if err != nil {
+		return err
+	}
+	if settings.ReleaseName == "" {
+		settings.ReleaseName = "release-name"
+	}
+	if settings.Namespace == "" {
+		settings.Namespace = "default"
+	}
+	if err := chartutil.ValidateReleaseName(settings.ReleaseName); err != nil {
+		return &Failure{Kind: KindSettings, Message: fmt.Sprintf("release name %q: %s", settings.ReleaseName, err)}
+	}
+	capabilities, err := capabilitiesOf(&settings)
+	if err != nil {
+		return err
+	}
+	values, err := mergeValues(record, &settings)
+	if err != nil {
+		return err
+	}
+	loaded, files, err := loadChart(record, name)
+	if err != nil {
+		return err
+	}
+	if loaded.Metadata.Deprecated {
+		response.Warnings = append(response.Warnings, fmt.Sprintf("chart %s is deprecated", loaded.Name()))
+	}
+	if err := chartutil.ProcessDependencies(loaded, values); err != nil {
+		return &Failure{Kind: KindValues, File: path.Join(name, "Chart.yaml"), Chart: loaded.Name(),
+			Message: "chart dependencies processing failed: " + err.Error()}
+	}
+	input, err := util.ToRenderValuesWithSchemaValidation(loaded, values, common.ReleaseOptions{
+		Name: settings.ReleaseName, Namespace: settings.Namespace, Revision: 1,
+		IsInstall: !settings.IsUpgrade, IsUpgrade: settings.IsUpgrade,
+	}, capabilities, true)
+	if err != nil {
+		return &Failure{Kind: KindValues, Chart: loaded.Name(), Message: err.Error()}
+	}
+	coalesced, _ := input["Values"].(common.Values)
+	if err := validateSchemas(loaded, coalesced.AsMap(), files); err != nil {
+		return err
+	}
+	if err := checkKubeVersion(loaded, capabilities, name); err != nil {
+		return err
+	}
+
+	places := placesOf(loaded, files)
+	questions := newLookups(request.Lookups)
+	renderer := engine.Engine{CustomTemplateFuncs: map[string]any{"lookup": questions.lookup}}
+	rendered, err := renderer.Render(loaded, input)
+	if questions.asked != nil {
+		response.Lookups = questions.asked
+	}
+	if err != nil {
+		return templateFailure(places, err)
+	}
+	return sortRendered(loaded, rendered, &settings, places, response)
+}
+
+// sortRendered puts manifests and hooks in the order that Helm applies them in.
+func sortRendered(loaded *chart.Chart, rendered map[string]string, settings *HelmSettings, places *chartPlaces, response *Response) error {
+	for name := range rendered {
+		if strings.HasSuffix(name, "NOTES.txt") {
+			delete(rendered, name)
+		}
+	}
+	hooks, manifests, err := releaseutil.SortManifests(rendered, nil, releaseutil.InstallOrder)
+	if err != nil {
+		return manifestFailure(places, err)
+	}
+	if settings.IncludeCRDs {
+		for _, crd := range loaded.CRDObjects() {
+			file := places.file(crd.Filename)
+			for _, part := range splitStream(string(crd.File.Data)) {
+				response.Documents = append(response.Documents, Document{YAML: part.text, Source: crd.Filename, File: file, Line: part.line})
+			}
+		}
+	}
+	for _, manifest := range manifests {
+		response.Documents = append(response.Documents, Document{YAML: manifest.Content, Source: manifest.Name, File: places.file(manifest.Name)})
+	}
+	for _, hook := range hooks {
+		if !settings.SkipTests || !isTest(hook) {
+			response.Hooks = append(response.Hooks, hookOf(hook, places.file(hook.Path)))
+		}
+	}
+	return nil
+}
+
+// capabilitiesOf returns .Capabilities.
+func capabilitiesOf(settings *HelmSettings) (*common.Capabilities, error) {
+	capabilities := common.DefaultCapabilities.Copy()
+	if settings.KubeVersion != "" {
+		version, err := common.ParseKubeVersion(settings.KubeVersion)
+		if err != nil {
+			return nil, &Failure{Kind: KindSettings, Message: fmt.Sprintf("kubeVersion %q: %s", settings.KubeVersion, err)}
+		}
+		capabilities.KubeVersion = *version
+	}
+	if settings.APIVersionsExact {
+		capabilities.APIVersions = nil
+	}
+	capabilities.APIVersions = append(slices.Clip(capabilities.APIVersions), settings.APIVersions...)
+	return capabilities, nil
+}
+
+// checkKubeVersion refuses a chart that is made for another Kubernetes.
+func checkKubeVersion(loaded *chart.Chart, capabilities *common.Capabilities, name string) error {
+	wanted := loaded.Metadata.KubeVersion
+	if wanted == "" || chartutil.IsCompatibleRange(wanted, capabilities.KubeVersion.String()) {
+		return nil
+	}
+	return &Failure{Kind: KindVersion, File: path.Join(name, "Chart.yaml"), Chart: loaded.Name(),
+		Message: fmt.Sprintf("chart requires kubeVersion: %s which is incompatible with Kubernetes %s", wanted, capabilities.KubeVersion.Version)}
+}

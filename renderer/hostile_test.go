@@ -1,0 +1,192 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// laughs is a YAML document that expands to 9^9 strings.
+func laughs() string {
+	var text strings.Builder
+	text.WriteString("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: laughs}\nl0: &l0 [ha, ha, ha, ha, ha, ha, ha, ha, ha]\n")
+	for i := range 9 {
+		fmt.Fprintf(&text, "l%d: &l%d [%s]\n", i+1, i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*l%d, ", i), 9), ", "))
+	}
+	return text.String()
+}
+
+const configMap = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
+
+func TestNothingRemoteIsFetched(t *testing.T) {
+	for name, text := range map[string]string{
+		"resources[1]":                   "resources: [a.yaml, 'https://example.com/base.yaml']",
+		"resources[0]":                   "resources: ['https://github.com/org/repo//base?ref=v1']",
+		"bases[0]":                       "bases: ['github.com/org/repo/base']",
+		"components[0]":                  "resources: [a.yaml]\ncomponents: ['git@example.com:org/repo.git']",
+		"crds[0]":                        "resources: [a.yaml]\ncrds: ['http://example.com/crd.json']",
+		"configurations[0]":              "resources: [a.yaml]\nconfigurations: ['HTTPS://example.com/c.yaml']",
+		"openapi.path":                   "resources: [a.yaml]\nopenapi: {path: 'https://example.com/schema.json'}",
+		"patches[0].path":                "resources: [a.yaml]\npatches: [{path: 'https://example.com/p.yaml'}]",
+		"patchesStrategicMerge[0]":       "resources: [a.yaml]\npatchesStrategicMerge: ['https://example.com/p.yaml']",
+		"patchesJson6902[0].path":        "resources: [a.yaml]\npatchesJson6902: [{path: 'https://example.com/p.yaml', target: {kind: ConfigMap, name: a}}]",
+		"replacements[0].path":           "resources: [a.yaml]\nreplacements: [{path: 'https://example.com/r.yaml'}]",
+		"configMapGenerator[0].files[1]": "configMapGenerator: [{name: b, files: [a.yaml, 'k=https://example.com/f']}]",
+		"secretGenerator[0].envs[0]":     "secretGenerator: [{name: b, envs: ['https://example.com/f']}]",
+		"configMapGenerator[0].env":      "configMapGenerator: [{name: b, env: 'https://example.com/f'}]",
+		"generators[0]":                  "resources: [a.yaml]\ngenerators: ['https://example.com/g.yaml']",
+		"transformers[0]":                "resources: [a.yaml]\ntransformers: ['ssh://git@example.com/org/repo']",
+		"validators[0]":                  "resources: [a.yaml]\nvalidators: ['git::https://example.com/org/repo']",
+		"file":                           "resources: ['file:///etc']",
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := snapshot{"top/kustomization.yaml": "resources: [../base]\n", "base/kustomization.yaml": text + "\n", "base/a.yaml": configMap}
+			words := []string{"is remote", name}
+			if name == "file" {
+				words = words[:1]
+			}
+			files.failsWith(t, map[string]any{"path": "top"}, KindRemote, "base/kustomization.yaml", words...)
+		})
+	}
+}
+
+func TestARemoteFileInAPluginIsRefused(t *testing.T) {
+	files := snapshot{"kustomization.yaml": "resources: [a.yaml]\ntransformers: [t.yaml]\n", "a.yaml": configMap,
+		"t.yaml": "apiVersion: builtin\nkind: PatchTransformer\nmetadata: {name: p}\npath: https://example.com/p.yaml\n"}
+	if failure := files.failsWith(t, map[string]any{"path": "."}, KindRemote, "t.yaml", "https://example.com/p.yaml"); failure.Line != 4 {
+		t.Errorf("want line 4, got %+v", failure)
+	}
+}
+
+func TestAPasswordInAURLIsNotShown(t *testing.T) {
+	files := snapshot{"kustomization.yaml": "resources: ['https://bot:hunter2@example.com/base']\n"}
+	if failure := files.failsWith(t, map[string]any{"path": "."}, KindRemote, "kustomization.yaml"); strings.Contains(failure.Message, "hunter2") {
+		t.Errorf("the message shows the password: %s", failure.Message)
+	}
+}
+
+func TestPluginsFunctionsAndChartsAreOff(t *testing.T) {
+	function := "apiVersion: example.com/v1\nkind: Fn\nmetadata:\n  name: fn\n  annotations:\n    config.kubernetes.io/function: |\n      exec: {path: /bin/sh}\n"
+	for name, test := range map[string]struct{ text, file, word string }{
+		"exec function":       {"transformers: [fn.yaml]", "fn.yaml", "plugin or function"},
+		"generator":           {"generators: [fn.yaml]", "fn.yaml", "plugin or function"},
+		"inline validator":    {"validators: [\"apiVersion: example.com/v1\\nkind: Fn\\nmetadata: {name: fn}\\n\"]", "kustomization.yaml", "plugin or function"},
+		"directory":           {"generators: [plugins]", "plugins/fn.yaml", "plugin or function"},
+		"charts":              {"helmCharts: [{name: redis, repo: 'https://charts.example.com'}]", "kustomization.yaml", "helmCharts is off"},
+		"charts, deprecated":  {"helmChartInflationGenerator: [{chartName: redis}]", "kustomization.yaml", "helmCharts is off"},
+		"charts as a builtin": {"generators: [chart.yaml]", "chart.yaml", "HelmChartInflationGenerator is off"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := snapshot{"kustomization.yaml": "resources: [a.yaml]\n" + test.text + "\n", "a.yaml": configMap, "fn.yaml": function,
+				"plugins/kustomization.yaml": "resources: [fn.yaml]\n", "plugins/fn.yaml": function,
+				"chart.yaml": "apiVersion: builtin\nkind: HelmChartInflationGenerator\nmetadata: {name: c}\nname: redis\n"}
+			files.failsWith(t, map[string]any{"path": "."}, KindDisabled, test.file, test.word)
+		})
+	}
+	files := snapshot{"kustomization.yaml": "resources: [a.yaml]\n", "a.yaml": configMap}
+	files.failsWith(t, map[string]any{"path": ".", "kustomize": map[string]any{"allowHelmCharts": true}}, KindSettings, ".", "not supported")
+}
+
+func TestNoPathLeavesTheTree(t *testing.T) {
+	for name, text := range map[string]string{
+		"parent":              "resources: ['../../../../../../etc/hostname']",
+		"parent, and back":    "resources: ['../../../tree/a.yaml']",
+		"absolute":            "resources: [/etc/hostname]",
+		"absolute, mounted":   "resources: [/tree/a.yaml]",
+		"file of a generator": "configMapGenerator: [{name: b, files: ['../../../etc/passwd']}]",
+		"patch":               "resources: [../a.yaml]\npatches: [{path: '../../p.yaml'}]",
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := snapshot{"top/kustomization.yaml": text + "\n", "a.yaml": configMap}
+			files.failsWith(t, map[string]any{"path": "top"}, KindOutside, "top/kustomization.yaml", "leaves the repository")
+		})
+	}
+	files := snapshot{"kustomization.yaml": "resources: [a.yaml]\ntransformers: [t.yaml]\n", "a.yaml": configMap,
+		"t.yaml": "apiVersion: builtin\nkind: PatchTransformer\nmetadata: {name: p}\npath: ../../../etc/passwd\n"}
+	files.failsWith(t, map[string]any{"path": "."}, KindOutside, "", "leaves the repository")
+	files.failsWith(t, map[string]any{"path": "../x"}, KindOutside, "../x", "leaves the repository")
+}
+
+func TestNoSymbolicLinkLeavesTheTree(t *testing.T) {
+	chart := snapshot{"Chart.yaml": "apiVersion: v2\nname: c\nversion: 0.1.0\n"}
+	for name, target := range map[string]string{"absolute": "/etc/passwd", "relative": "../../../etc/passwd", "through another": "up/x", "to itself": "link"} {
+		t.Run(name, func(t *testing.T) {
+			at := "templates/link"
+			if name == "through another" {
+				at = "templates/up"
+			}
+			files := chart.with(snapshot{"templates/link": linkMark + target, "templates/up": linkMark + "../.."})
+			if name != "through another" {
+				delete(files, "templates/up")
+			}
+			files.failsWith(t, map[string]any{"path": "."}, KindSymlink, at)
+			overlay := snapshot{"o/kustomization.yaml": "resources: [templates/link]\n", "o/templates/link": linkMark + target, "o/templates/up": linkMark + "../../.."}
+			overlay.failsWith(t, map[string]any{"path": "o"}, KindSymlink, "o/"+at)
+		})
+	}
+	files := snapshot{"deploy/a.yaml": configMap, "deploy/b.yaml": linkMark + "nothing.yaml"}
+	files.failsWith(t, map[string]any{"path": "deploy"}, KindSymlink, "deploy/b.yaml", "leads to nothing")
+}
+
+func TestLinksThatMultiplyATreeEnd(t *testing.T) {
+	files := snapshot{"c/Chart.yaml": "apiVersion: v2\nname: c\nversion: 0.1.0\n"}
+	for i := range 20 {
+		for j := range 4 {
+			files[fmt.Sprintf("c/d%d/l%d", i, j)] = linkMark + fmt.Sprintf("../d%d", i+1)
+		}
+	}
+	files["c/d20/x"] = "x"
+	files.failsWith(t, map[string]any{"path": "c"}, KindLimit, "c", "multiply")
+}
+
+func TestABillionLaughsEnd(t *testing.T) {
+	indented := "    " + strings.ReplaceAll(strings.TrimSpace(laughs()), "\n", "\n    ")
+	for name, files := range map[string]snapshot{
+		"resource":      {"kustomization.yaml": "resources: [bad.yaml]\n", "bad.yaml": laughs()},
+		"kustomization": {"kustomization.yaml": laughs()},
+		"patch":         {"kustomization.yaml": "resources: [a.yaml]\npatches: [{path: bad.yaml}]\n", "a.yaml": configMap, "bad.yaml": laughs()},
+		"inline patch":  {"kustomization.yaml": "resources: [a.yaml]\npatches:\n- patch: |-\n" + indented + "\n", "a.yaml": configMap},
+		"plain":         {"bad.yaml": laughs()},
+		"in itself":     {"kustomization.yaml": "resources: [bad.yaml]\n", "bad.yaml": configMap + "data: &d\n  a: *d\n"},
+		"chart":         {"Chart.yaml": "apiVersion: v2\nname: c\nversion: 0.1.0\n", "templates/bad.yaml": laughs()},
+		"values":        {"Chart.yaml": "apiVersion: v2\nname: c\nversion: 0.1.0\n", "values.yaml": laughs()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			response := files.render(t, map[string]any{"path": "."})
+			if response.Error == nil || response.Error.File == "" {
+				t.Fatalf("want an error with a file, got %+v", response.Error)
+			}
+			t.Logf("%+v", response.Error)
+		})
+	}
+}
+
+func TestASchemaReadsNoFileAndNoHost(t *testing.T) {
+	files := snapshot{"Chart.yaml": "apiVersion: v2\nname: c\nversion: 0.1.0\n", "templates/a.yaml": configMap,
+		"values.schema.json": `{"properties": {"a": {"$ref": "file:///etc/passwd"}}}`}
+	files.failsWith(t, map[string]any{"path": "."}, KindSchema, "values.schema.json", "file:///etc/passwd", "not read")
+	files["values.schema.json"] = `{"properties": {"a": {"$ref": "other.json"}}}`
+	files.failsWith(t, map[string]any{"path": "."}, KindSchema, "values.schema.json", "not read")
+	files["values.schema.json"] = `{"properties": {"a": {"$ref": "https://example.com/schema.json#/definitions/a"}, "b": {"type": "string"}}}`
+	response := files.renders(t, map[string]any{"path": ".", "helm": map[string]any{"values": map[string]any{"a": 1}}})
+	if len(response.Warnings) != 1 || !strings.Contains(response.Warnings[0], "https://example.com/schema.json") {
+		t.Errorf("want a warning about the schema, got %v", response.Warnings)
+	}
+}
+
+func TestAnArchiveInArchivesWithoutEndIsRefused(t *testing.T) {
+	inner := snapshot{"c/Chart.yaml": "apiVersion: v2\nname: c\nversion: 0.1.0\n"}
+	inner["c/big"] = strings.Repeat("a", 90<<20)
+	archive := packed(t, inner, "c")
+	files := snapshot{"Chart.yaml": "apiVersion: v2\nname: top\nversion: 0.1.0\n"}
+	for i := range 4 {
+		files[fmt.Sprintf("charts/c%d.tgz", i)] = archive
+	}
+	files.failsWith(t, map[string]any{"path": "."}, KindLimit, "charts/c2.tgz", "256 MiB")
+}
+
+func TestTooMuchOutputIsRefused(t *testing.T) {
+	files := snapshot{"Chart.yaml": "apiVersion: v2\nname: c\nversion: 0.1.0\n",
+		"templates/a.yaml": "kind: A\ntext: {{ repeat 70000000 \"a\" }}\n"}
+	files.failsWith(t, map[string]any{"path": "."}, KindLimit, "templates/a.yaml", "64 MiB")
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"sigs.k8s.io/kustomize/api/types"
+)
+
+// kustomizationEntry is one reference of a kustomization to a file or directory.
+type kustomizationEntry struct {
+	field  string // such as resources[2]
+	value  string
+	inline bool // the value may be YAML instead of a path
+	follow bool // it may be a directory with a kustomization
+	plugin bool // it configures a generator, transformer or validator
+}
+
+// entriesOf returns every reference that kustomize would load.
+func entriesOf(k *types.Kustomization) []kustomizationEntry {
+	var entries []kustomizationEntry
+	add := func(template kustomizationEntry, values ...string) {
+		for i, value := range values {
+			entry := template
+			entry.field = fmt.Sprintf("%s[%d]", template.field, i)
+			entry.value = value
+			entries = append(entries, entry)
+		}
+	}
+	add(kustomizationEntry{field: "resources", follow: true}, k.Resources...)
+	add(kustomizationEntry{field: "bases", follow: true}, k.Bases...)
+	add(kustomizationEntry{field: "components", follow: true}, k.Components...)
+	add(kustomizationEntry{field: "crds"}, k.Crds...)
+	add(kustomizationEntry{field: "configurations"}, k.Configurations...)
+	add(kustomizationEntry{field: "generators", inline: true, follow: true, plugin: true}, k.Generators...)
+	add(kustomizationEntry{field: "transformers", inline: true, follow: true, plugin: true}, k.Transformers...)
+	add(kustomizationEntry{field: "validators", inline: true, follow: true, plugin: true}, k.Validators...)
+	if file, found := k.OpenAPI["path"]; found {
+		entries = append(entries, kustomizationEntry{field: "openapi.path", value: file})
+	}
+	for i, patch := range k.PatchesStrategicMerge {
+		entries = append(entries, kustomizationEntry{field: fmt.Sprintf("patchesStrategicMerge[%d]", i), value: string(patch), inline: true})
+	}
+	patches := func(name string, list []types.Patch) {
+		for i, patch := range list {
+			entries = append(entries, kustomizationEntry{field: fmt.Sprintf("%s[%d].path", name, i), value: patch.Path},
+				kustomizationEntry{field: fmt.Sprintf("%s[%d].patch", name, i), value: inlineOnly(patch.Patch), inline: true})
+		}
+	}
+	patches("patches", k.Patches)
+	patches("patchesJson6902", k.PatchesJson6902)
+	for i, replacement := range k.Replacements {
+		entries = append(entries, kustomizationEntry{field: fmt.Sprintf("replacements[%d].path", i), value: replacement.Path})
+	}
+	for i, generator := range k.ConfigMapGenerator {
+		entries = append(entries, sourcesOf(fmt.Sprintf("configMapGenerator[%d]", i), generator.KvPairSources)...)
+	}
+	for i, generator := range k.SecretGenerator {
+		entries = append(entries, sourcesOf(fmt.Sprintf("secretGenerator[%d]", i), generator.KvPairSources)...)
+	}
+	return entries
+}
+
+// sourcesOf returns the files of a generator of a ConfigMap or Secret.
+func sourcesOf(field string, sources types.KvPairSources) []kustomizationEntry {
+	var entries []kustomizationEntry
+	add := func(name string, values []string) {
+		for i, value := range values {
+			entries = append(entries, kustomizationEntry{field: fmt.Sprintf("%s.%s[%d]", field, name, i), value: afterKey(value)})
+		}
+	}
+	add("files", sources.FileSources)
+	add("envs", sources.EnvSources)
+	if sources.EnvSource != "" {
+		entries = append(entries, kustomizationEntry{field: field + ".env", value: sources.EnvSource})
+	}
+	return entries
+}
+
+// afterKey returns the path of a file source, "path" or "key=path".
+func afterKey(source string) string {
+	if key, file, found := strings.Cut(source, "="); found && !strings.ContainsAny(key, "/:?") {
+		return file
+	}
+	return source
+}
+
+// inlineOnly marks the text of a patch as no path, also where it is one line.
+func inlineOnly(text string) string {
+	if text == "" {
+		return ""
+	}
+	return text + "\n"
+}
+
+// looksInline reports whether an entry is YAML rather than a path or URL.
+func looksInline(value string) bool {
+	return strings.ContainsAny(value, "\n{")
+}
+
+var (
+	remoteScheme = regexp.MustCompile(`(?i)^(?:git::)?(?:https?:/|ssh://|file://)`)
+	remoteUser   = regexp.MustCompile(`(?i)^(?:git::)?[a-z][a-z0-9-]*@[^/:]+[:/].`)
+	remoteHub    = regexp.MustCompile(`(?i)^(?:git::)?github\.com[/:]`)
+)
+
+// isRemote reports whether kustomize would fetch an entry by HTTP or git. The
+// rules are those of its functions IsRemoteFile and NewRepoSpecFromURL, or wider.
+func isRemote(value string) bool {
+	return remoteScheme.MatchString(value) || remoteUser.MatchString(value) || remoteHub.MatchString(value)
+}
+
+// withoutPassword returns a URL as it may be shown.
+func withoutPassword(value string) string {
+	if parsed, err := url.Parse(value); err == nil && parsed.User != nil {
+		return parsed.Redacted()
+	}
+	return value
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// raw returns an input of some entries.
+func raw(t *testing.T, headers ...tar.Header) []byte {
+	t.Helper()
+	var buffer bytes.Buffer
+	writer := tar.NewWriter(&buffer)
+	for _, header := range headers {
+		data := header.Uname // the content, in these tests
+		header.Uname, header.Mode, header.Size = "", 0o644, int64(len(data))
+		if err := writer.WriteHeader(&header); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := writer.Write([]byte(data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return buffer.Bytes()
+}
+
+func TestABrokenProtocolExitsWith2(t *testing.T) {
+	request := tar.Header{Name: "request.json", Uname: `{"version": 1, "path": "."}`}
+	for name, input := range map[string][]byte{
+		"nothing":          {},
+		"noise":            []byte(strings.Repeat("noise", 1000)),
+		"no request":       raw(t, tar.Header{Name: "tree/a", Uname: "a"}),
+		"not JSON":         raw(t, tar.Header{Name: "request.json", Uname: "{"}),
+		"another version":  raw(t, tar.Header{Name: "request.json", Uname: `{"version": 2}`}),
+		"unknown key":      raw(t, tar.Header{Name: "request.json", Uname: `{"version": 1, "pth": "."}`}),
+		"unknown renderer": raw(t, tar.Header{Name: "request.json", Uname: `{"version": 1, "renderer": "jsonnet"}`}),
+		"two requests":     raw(t, tar.Header{Name: "request.json", Uname: `{"version": 1}{}`}),
+		"outside":          raw(t, request, tar.Header{Name: "tree/../a", Uname: "a"}),
+		"beside":           raw(t, request, tar.Header{Name: "a", Uname: "a"}),
+		"twice":            raw(t, request, tar.Header{Name: "tree/a", Uname: "a"}, tar.Header{Name: "tree/a", Uname: "a"}),
+		"below a file":     raw(t, request, tar.Header{Name: "tree/a", Uname: "a"}, tar.Header{Name: "tree/a/b", Uname: "a"}),
+		"device":           raw(t, request, tar.Header{Name: "tree/a", Typeflag: tar.TypeChar}),
+		"hard link":        raw(t, request, tar.Header{Name: "tree/a", Typeflag: tar.TypeLink, Linkname: "tree/b"}),
+		"cut off":          raw(t, request, tar.Header{Name: "tree/a", Uname: strings.Repeat("a", 9000)})[:4000],
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := start(t, input); got.exit != exitProtocol || len(got.stdout) > 0 || len(got.stderr) == 0 {
+				t.Errorf("exit code %d, stdout %q, stderr %q", got.exit, got.stdout, got.stderr)
+			}
+		})
+	}
+	if got := start(t, nil, "--help"); got.exit != exitProtocol {
+		t.Errorf("exit code %d for an unknown argument", got.exit)
+	}
+}
+
+func TestTooManyFilesAreAnError(t *testing.T) {
+	files := snapshot{}
+	for i := range maxTreeEntries + 1 {
+		files[fmt.Sprintf("d%d/f%d", i/1000, i)] = ""
+	}
+	files.failsWith(t, map[string]any{"path": "."}, KindLimit, "", "100000 files")
+}
+
+func TestVersionsAreThoseOfTheLibraries(t *testing.T) {
+	got := start(t, nil, "--version")
+	var printed struct {
+		Version   int
+		Libraries map[string]string
+	}
+	if err := json.Unmarshal(got.stdout, &printed); err != nil || got.exit != 0 {
+		t.Fatalf("exit code %d, %v in %s", got.exit, err, got.stdout)
+	}
+	if printed.Version != protocolVersion || printed.Libraries["helm.sh/helm/v4"] == "" || printed.Libraries["sigs.k8s.io/kustomize/api"] == "" {
+		t.Errorf("versions are missing in %s", got.stdout)
+	}
+}
+
+func TestPlainFilesAreSplitWithTheirLines(t *testing.T) {
+	files := snapshot{
+		"deploy/b.yml":          "# first\n" + configMap + "---\n# nothing\n---\n" + configMap,
+		"deploy/a.json":         `{"kind": "A"}`,
+		"deploy/sub/c.yaml":     "---\n" + configMap + "--- # end\n",
+		"deploy/README.md":      "---\nno manifest\n",
+		"deploy/.hidden/d.yaml": configMap,
+	}
+	response := files.renders(t, map[string]any{"path": "deploy"})
+	var got []string
+	for _, document := range response.Documents {
+		got = append(got, fmt.Sprintf("%s:%d", document.File, document.Line))
+	}
+	want := "deploy/a.json:1 deploy/b.yml:1 deploy/b.yml:8 deploy/sub/c.yaml:2"
+	if strings.Join(got, " ") != want || response.Renderer != RendererPlain {
+		t.Errorf("want %s, got %s by %s", want, got, response.Renderer)
+	}
+}

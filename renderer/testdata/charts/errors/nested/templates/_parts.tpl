@@ -1,0 +1,3 @@
+{{- define "port" -}}
+{{- .Values.service.port.number -}}
+{{- end -}}
