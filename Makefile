@@ -1,10 +1,10 @@
 # The habits of this repository; `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help build tools test test-chart test-image crash-points fuzz-cluster bench demo devcluster helm deploy regenerate fuzz lint fmt fmt-check ci clean
+.PHONY: help build tools test test-chart test-image test-renderer crash-points fuzz-cluster bench demo devcluster helm deploy regenerate fuzz lint fmt fmt-check ci clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the binary, target/release/driftless
 	cargo build --release --locked
@@ -37,6 +37,9 @@ CHART_TESTS := sync:: prune:: watched:: order:: shop::
 test-chart: export RUST_TEST_THREADS ?= 4
 test-chart: devcluster ## the core of the tests, with the permissions that the chart grants
 	DRIFTLESS_TEST_AS=chart cargo test --locked --test it -- $(CHART_TESTS)
+
+test-renderer: ## the renderer of charts and overlays, compared with helm and kustomize; needs Go
+	renderer/test
 
 # The story of the dashboards takes two minutes.
 regenerate: export DRIFTLESS_REGENERATE = 1
