@@ -11,11 +11,20 @@ import (
 	"testing"
 )
 
-// asHelmPrints joins a response as `helm template` does.
+// asHelmPrints joins a response as `helm template` does, which prints files of
+// CRDs as they are: their documents start with their separators.
 func asHelmPrints(response *Response) string {
 	var manifests, hooks strings.Builder
-	for _, document := range response.Documents {
-		manifests.WriteString("---\n# Source: " + document.Source + "\n" + document.YAML + "\n")
+	for i, document := range response.Documents {
+		isCRD := strings.Contains(document.Source, "/crds/")
+		if isCRD && i > 0 && response.Documents[i-1].Source == document.Source {
+			manifests.WriteString(document.YAML)
+		} else {
+			manifests.WriteString("---\n# Source: " + document.Source + "\n" + document.YAML)
+		}
+		if !isCRD || i+1 == len(response.Documents) || response.Documents[i+1].Source != document.Source {
+			manifests.WriteString("\n")
+		}
 	}
 	for _, hook := range response.Hooks {
 		hooks.WriteString("---\n# Source: " + hook.Source + "\n" + hook.YAML + "\n")

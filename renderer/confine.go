@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // confine takes away from the libraries what they could reach outside of the
@@ -21,6 +22,7 @@ import (
 //   - The environment is empty: no configuration of a user, no proxy, and no
 //     PATH on which kustomize would find git.
 //   - HTTP and name resolution fail.
+//   - The local time zone is UTC, which would be read from a file.
 //   - os.Stderr is closed, as kustomize writes there about deprecated fields,
 //     which checkKustomizations reports with their file.
 func confine() *warnings {
@@ -29,6 +31,7 @@ func confine() *warnings {
 	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		return nil, errNetwork
 	}}
+	time.Local = time.UTC
 	os.Stderr = nil
 
 	collected := &warnings{}

@@ -65,6 +65,24 @@ func splitStream(stream string) []part {
 	return parts
 }
 
+// splitVerbatim splits like splitStream, but every byte of the stream is in one
+// of the parts: a part starts with its separator and the comments before it.
+func splitVerbatim(stream string) []part {
+	parts := splitStream(stream)
+	start := 0
+	for i := range parts {
+		end := len(stream)
+		if i+1 < len(parts) {
+			// The text of a part is where it is in the stream, so what is
+			// between two parts is a separator, or several.
+			end = strings.Index(stream[start:], parts[i].text) + start + len(parts[i].text)
+		}
+		parts[i].text = stream[start:end]
+		start = end
+	}
+	return parts
+}
+
 func isSeparator(line string) bool {
 	rest, found := strings.CutPrefix(line, "---")
 	return found && strings.TrimSpace(rest) == "" || found && strings.HasPrefix(strings.TrimLeft(rest, " \t"), "#")

@@ -19,8 +19,6 @@ const mountPoint = "/tree"
 // recorded.
 type mounted struct {
 	record *Record
-	// replaced has other contents for some files, by their path in the tree.
-	replaced map[string][]byte
 }
 
 var errReadOnly = errors.New("the repository is read-only")
@@ -57,9 +55,6 @@ func (m *mounted) ReadFile(name string) ([]byte, error) {
 			return nil, fmt.Errorf("read %s: is a directory", name)
 		}
 		return nil, absentAs(name, err)
-	}
-	if replaced, found := m.replaced[relative]; found {
-		return replaced, nil
 	}
 	if err := checkAliases(relative, data); err != nil {
 		if m.record.refused == nil {

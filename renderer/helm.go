@@ -97,7 +97,7 @@ func sortRendered(loaded *chart.Chart, rendered map[string]string, settings *Hel
 	if settings.IncludeCRDs {
 		for _, crd := range loaded.CRDObjects() {
 			file := places.file(crd.Filename)
-			for _, part := range splitStream(string(crd.File.Data)) {
+			for _, part := range splitVerbatim(string(crd.File.Data)) {
 				response.Documents = append(response.Documents, Document{YAML: part.text, Source: crd.Filename, File: file, Line: part.line})
 			}
 		}

@@ -21,45 +21,35 @@ func renderKustomize(request *Request, record *Record, response *Response) error
 	if !record.isDirectory(request.Path) {
 		return missingPath(record, request.Path, "the path is no directory of the repository")
 	}
-	deprecations, err := checkKustomizations(record, request.Path)
+	check, err := checkKustomizations(record, request.Path)
 	if err != nil {
 		return err
 	}
-	response.Warnings = append(response.Warnings, deprecations...)
+	response.Warnings = append(response.Warnings, check.warnings...)
 
-	fileSystem := &mounted{record: record, replaced: map[string][]byte{}}
-	ownOrigins := traceOrigins(record, request.Path, fileSystem.replaced)
-	resources, err := runKustomize(fileSystem, request.Path)
+	resources, err := runKustomize(record, request.Path)
 	if err != nil {
 		return kustomizeFailure(record, request.Path, err)
 	}
-	origins, err := takeOrigins(resources, ownOrigins)
-	if err != nil {
-		return kustomizeFailure(record, request.Path, err)
-	}
-	lines := lineIndex{record: record, documents: map[string][]declared{}}
-	for i, resource := range resources.Resources() {
+	places := indexDeclared(record, check)
+	for _, resource := range resources.Resources() {
 		text, err := resource.AsYAML()
 		if err != nil {
 			return kustomizeFailure(record, request.Path, err)
 		}
-		document := Document{YAML: string(text), Source: origins[i]}
-		if file, err := record.resolve(path.Join(request.Path, origins[i])); err == nil && origins[i] != "" {
-			document.File, document.Source = file, file
-			document.Line = lines.of(file, resource)
-		}
-		response.Documents = append(response.Documents, document)
+		at := places.of(resource.GetKind(), resource.GetNamespace(), resource.GetName())
+		response.Documents = append(response.Documents, Document{YAML: string(text), Source: at.file, File: at.file, Line: at.line})
 	}
 	return nil
 }
 
-func runKustomize(fileSystem *mounted, directory string) (resmap.ResMap, error) {
+func runKustomize(record *Record, directory string) (resmap.ResMap, error) {
 	options := krusty.MakeDefaultOptions()
 	// As the command does where no flag says otherwise.
 	options.Reorder = krusty.ReorderOptionUnspecified
 	options.LoadRestrictions = types.LoadRestrictionsNone
 	options.PluginConfig = types.DisabledPluginConfig()
-	return krusty.MakeKustomizer(options).Run(fileSystem, path.Join(mountPoint, directory))
+	return krusty.MakeKustomizer(options).Run(&mounted{record: record}, path.Join(mountPoint, directory))
 }
 
 var (

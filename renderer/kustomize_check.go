@@ -26,8 +26,8 @@ type reached struct {
 // checkKustomizations reads every kustomization that a build of the directory
 // would read, and refuses what the renderer does not do, with the file and the
 // entry: remote bases and files, paths out of the repository, charts, plugins
-// and functions. It returns warnings about deprecated fields.
-func checkKustomizations(record *Record, directory string) ([]string, error) {
+// and functions.
+func checkKustomizations(record *Record, directory string) (*kustomizationCheck, error) {
 	check := &kustomizationCheck{record: record, seen: map[reached]bool{}}
 	check.next = append(check.next, reached{path: directory})
 	for len(check.next) > 0 {
@@ -41,18 +41,25 @@ func checkKustomizations(record *Record, directory string) ([]string, error) {
 			return nil, err
 		}
 	}
-	return check.warnings, nil
+	return check, nil
 }
 
 type kustomizationCheck struct {
 	record   *Record
 	next     []reached
 	seen     map[reached]bool
-	warnings []string
+	warnings []string // about deprecated fields
+	// What resources may come from: the files of resources, and generators.
+	resources []string
+	generated []declared
 }
 
 func (c *kustomizationCheck) visit(at reached) error {
-	if at.plugin && c.record.isFile(at.path) {
+	if !at.plugin && c.record.isFile(at.path) {
+		c.resources = append(c.resources, at.path)
+		return nil
+	}
+	if c.record.isFile(at.path) {
 		data, err := c.record.file(at.path)
 		if err != nil {
 			return err
@@ -92,6 +99,7 @@ func (c *kustomizationCheck) kustomization(file string, data []byte, plugin bool
 	if len(parsed.HelmCharts) > 0 || len(parsed.HelmChartInflationGenerator) > 0 {
 		return failuref(KindDisabled, file, "helmCharts is off: render the chart in a sync of its own")
 	}
+	c.generated = append(c.generated, generatedBy(file, data, &parsed)...)
 	for _, entry := range entriesOf(&parsed) {
 		if entry.value == "" || entry.inline && looksInline(entry.value) {
 			if entry.plugin {

@@ -17,8 +17,8 @@ func TestResourcesNameTheFileAndLineTheyAreWrittenAt(t *testing.T) {
 		"kind: Service\n":            {"base/service.yaml", 1},
 		"kind: ResourceQuota":        {"shared/quota.yaml", 1},
 		"kind: ServiceMonitor":       {"components/metrics/monitor.yaml", 1},
-		"name: prod-fixed-v1":        {"prod/kustomization.yaml", 0},
-		"name: prod-credentials-v1-": {"base/kustomization.yaml", 0},
+		"name: prod-fixed-v1":        {"prod/kustomization.yaml", 45},
+		"name: prod-credentials-v1-": {"base/kustomization.yaml", 12},
 	}
 	for _, document := range response.Documents {
 		for mark, at := range want {

@@ -23,6 +23,7 @@ const (
 )
 
 func main() {
+	collectLate()
 	stderr := os.Stderr
 	if len(os.Args) == 2 && os.Args[1] == "--version" {
 		encoder := json.NewEncoder(os.Stdout)

@@ -1,0 +1,23 @@
+package main
+
+import (
+	"math"
+	"runtime"
+	"runtime/debug"
+)
+
+// smallHeap is the size up to which garbage is not worth collecting: most
+// renders end before.
+const smallHeap = 64 << 20
+
+// collectLate puts off the first garbage collection until the heap has some
+// size, and then collects as Go does by default.
+func collectLate() {
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(smallHeap)
+	// What nobody refers to is finalized after the first collection.
+	runtime.SetFinalizer(&[64]byte{}, func(*[64]byte) {
+		debug.SetGCPercent(100)
+		debug.SetMemoryLimit(math.MaxInt64)
+	})
+}
