@@ -79,7 +79,7 @@ enum Command {
     Explain(explain::ExplainArguments),
     /// Approve the prune that the guard holds: for that commit, and for the objects that it shows
     Approve(annotate::ApproveArguments),
-    /// Ask the running agent to polls git and at the cluster now
+    /// Ask the running agent to poll git and observe the cluster now
     Sync(annotate::SyncArguments),
     /// Stop a sync: nothing is applied, healed or pruned until it is resumed
     Suspend(annotate::SyncArguments),

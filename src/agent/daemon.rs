@@ -1,4 +1,4 @@
-//! The daemon: one sync task a sync, the watch on the configuration, and the HTTP server; each a
+//! The daemon: one task for each sync, the watch on the configuration, and the HTTP server; each a
 //! task whose end somebody notices.
 
 use std::collections::BTreeMap;
@@ -56,13 +56,13 @@ pub enum DaemonError {
 
 /// How often the main loop shows that it is alive.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
-/// How long supervisor may take to end what is under way when the daemon stops.
+/// How long sync tasks may take to end what is under way when the daemon stops.
 const FAREWELL: Duration = Duration::from_secs(25);
 /// How long the Lease may take to be given up; if it takes longer, others wait for its end.
 const RELEASE: Duration = Duration::from_secs(3);
 /// A sync task that panicked is started again after this.
 const RESPAWN: Duration = Duration::from_secs(10);
-/// Of supervisor that start together, each begins this much later than the one before; the last one not
+/// Of sync tasks that start together, each begins this much later than the one before; the last one not
 /// later than the second one.
 const APART: Duration = Duration::from_millis(10);
 const LAST_BEGINS: Duration = Duration::from_secs(5);
@@ -143,7 +143,7 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
             },
             Some(begun_anew) = losses.recv() => {
                 supervisor.begin_anew().await;
-                // Who waits for it may have been told to end.
+                // Who waits for it may have been asked to end.
                 let _: Result<(), ()> = oneshot::Sender::send(begun_anew, ());
             }
             went_back = restored.proven() => {
@@ -151,7 +151,7 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
                 supervisor.begin_anew().await;
             }
             ended = &mut elector => {
-                lost = Some(format!("the leader election{}", if ended.is_err() { ": by a defect" } else { "" }));
+                lost = Some(format!("the leader election{}", if ended.is_err() { ": it panicked" } else { "" }));
                 break;
             }
             Some(ended) = supervisor.tasks.join_next_with_id() => {
@@ -164,7 +164,7 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
             }
             () = events.ended(), if written => {
                 written = false;
-                let message = "the writing of Kubernetes Events ended by a defect; everything else goes on".into();
+                let message = "the task that writes Kubernetes Events panicked; everything else goes on".into();
                 emit(&Event::Trouble { message });
             }
             _ = &mut watcher => {
@@ -222,10 +222,9 @@ fn elect(
     })
 }
 
-/// When each of so many supervisor that start together begins.
-fn begins(supervisor: usize) -> impl Iterator<Item = Duration> {
-    let step =
-        u32::try_from(supervisor).map_or(Duration::ZERO, |supervisor| APART.min(LAST_BEGINS / supervisor.max(1)));
+/// When each of so many sync tasks that start together begins.
+fn begins(tasks: usize) -> impl Iterator<Item = Duration> {
+    let step = u32::try_from(tasks).map_or(Duration::ZERO, |tasks| APART.min(LAST_BEGINS / tasks.max(1)));
     (0..).map(move |number: u32| {
         // The first one at once: whoever has one sync waits for nothing.
         let jitter = if number == 0 { 0.0 } else { fastrand::f64() };
@@ -263,7 +262,7 @@ fn needs_restart(old: &Config, new: &Config) -> Option<String> {
 }
 
 impl Supervisor {
-    /// Makes the running supervisor those of a configuration.
+    /// Makes the running sync tasks those of a configuration.
     fn adopt(&mut self, config: &Config) {
         self.wanted = config.syncs.iter().map(|sync| (sync.name.clone(), Arc::clone(sync))).collect();
         for (name, running) in &self.running {
@@ -303,7 +302,7 @@ impl Supervisor {
         self.running.insert(name.clone(), Running { config: Arc::clone(config), stop, task: task.id() });
     }
 
-    /// Ends all supervisor where they are, as a crash would, and starts them again: they have to learn
+    /// Ends all sync tasks where they are, as a crash would, and starts them again: they have to learn
     /// everything anew, since what they assume is another's to change from now on.
     async fn begin_anew(&mut self) {
         self.tasks.shutdown().await;
@@ -344,17 +343,17 @@ impl Supervisor {
         self.tidying = Some(AbortOnDropHandle::new(tokio::spawn(task)));
     }
 
-    /// A sync task ended: because it was reported to, or by a defect.
+    /// A sync task ended: because it was asked to, or since it panicked.
     fn ended(&mut self, task: Id, stop: &CancellationToken) {
         let Some(name) = self.running.iter().find(|(_, running)| running.task == task).map(|(name, _)| name.clone())
         else {
             return;
         };
-        let told = self.running.remove(&name).is_some_and(|running| running.stop.is_cancelled());
+        let asked = self.running.remove(&name).is_some_and(|running| running.stop.is_cancelled());
         if stop.is_cancelled() {
             return;
         }
-        if told && self.running.values().all(|running| !running.stop.is_cancelled()) {
+        if asked && self.running.values().all(|running| !running.stop.is_cancelled()) {
             self.tidy();
         }
         if !self.wanted.contains_key(&name) {
@@ -362,11 +361,11 @@ impl Supervisor {
             (self.context.emit)(&Event::SyncForgotten { sync: name.as_str().into() });
             return;
         }
-        if !told {
+        if !asked {
             let message = format!("the task of sync {name} panicked; restarting");
             (self.context.emit)(&Event::Trouble { message });
         }
-        self.start(&name, if told { Duration::ZERO } else { RESPAWN }, Duration::ZERO);
+        self.start(&name, if asked { Duration::ZERO } else { RESPAWN }, Duration::ZERO);
     }
 }
 
@@ -376,15 +375,11 @@ mod tests {
 
     #[test]
     fn one_sync_begins_at_once_and_many_are_spread_over_a_time_that_grows_with_their_number_up_to_a_bound() {
-        for (supervisor, all_within) in [(1, Duration::ZERO), (2, APART), (100, APART * 99), (100_000, LAST_BEGINS)] {
-            let begins: Vec<Duration> = begins(supervisor).take(supervisor).collect();
+        for (tasks, all_within) in [(1, Duration::ZERO), (2, APART), (100, APART * 99), (100_000, LAST_BEGINS)] {
+            let begins: Vec<Duration> = begins(tasks).take(tasks).collect();
             assert_eq!(begins[0], Duration::ZERO);
-            assert!(
-                begins.is_sorted() && begins[supervisor - 1] <= all_within,
-                "{supervisor}: {:?}",
-                begins[supervisor - 1]
-            );
-            assert!(begins[supervisor - 1] >= all_within.mul_f64(0.9) || supervisor < 100);
+            assert!(begins.is_sorted() && begins[tasks - 1] <= all_within, "{tasks}: {:?}", begins[tasks - 1]);
+            assert!(begins[tasks - 1] >= all_within.mul_f64(0.9) || tasks < 100);
         }
     }
 }

@@ -167,9 +167,9 @@ impl EffectRunner {
 
     async fn poll(&self) -> Result<String, String> {
         let began = Instant::now();
-        let looked = self.git.poll().await;
+        let polled = self.git.poll().await;
         self.worked(Work::Look, began);
-        match looked {
+        match polled {
             Ok(revision) => {
                 let mut known = self.revision.lock().await;
                 if known.as_ref().is_some_and(|known| known.commit == revision.commit) {

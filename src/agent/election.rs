@@ -24,7 +24,7 @@ pub struct Election {
     emit: EventSink,
     candidate: Candidate,
     started: Instant,
-    /// The last that was told of others, so that it is reported once.
+    /// The last that was reported of others, so that it is reported once.
     reported: Option<String>,
 }
 

@@ -22,14 +22,14 @@ pub(super) struct RecentErrors {
 }
 
 impl RecentErrors {
-    /// Whether the same was told of an object of this kind and namespace lately; if not, it is now.
+    /// Whether the same was reported of an object of this kind and namespace lately; if not, it is now.
     pub fn again(&self, id: &ObjectId, message: &str) -> bool {
         let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
         if lately.len() >= MOST {
-            lately.retain(|_, told| told.elapsed() < LATELY);
+            lately.retain(|_, at| at.elapsed() < LATELY);
         }
         let about = (id.gk.clone(), id.namespace.clone(), message.to_owned());
-        if lately.get(&about).is_some_and(|told| told.elapsed() < LATELY) {
+        if lately.get(&about).is_some_and(|at| at.elapsed() < LATELY) {
             return true;
         }
         if lately.len() < MOST {
@@ -46,13 +46,13 @@ mod tests {
     #[test]
     fn the_same_error_of_a_kind_and_namespace_is_told_once_and_not_remembered_without_bound() {
         let id = |namespace: &str, name: &str| ObjectId::new("", "ConfigMap", Some(namespace), name);
-        let told = RecentErrors::default();
-        assert!(!told.again(&id("a", "one"), "no permission"));
-        assert!(told.again(&id("a", "two"), "no permission"));
-        assert!(!told.again(&id("b", "one"), "no permission") && !told.again(&id("a", "two"), "invalid"));
+        let recent = RecentErrors::default();
+        assert!(!recent.again(&id("a", "one"), "no permission"));
+        assert!(recent.again(&id("a", "two"), "no permission"));
+        assert!(!recent.again(&id("b", "one"), "no permission") && !recent.again(&id("a", "two"), "invalid"));
         for number in 0..2 * MOST {
-            told.again(&id("a", "x"), &number.to_string());
+            recent.again(&id("a", "x"), &number.to_string());
         }
-        assert_eq!(told.lately.lock().unwrap().len(), MOST);
+        assert_eq!(recent.lately.lock().unwrap().len(), MOST);
     }
 }

@@ -144,7 +144,7 @@ impl Publisher {
 }
 
 impl Publishing {
-    /// Comes back when the task has ended, which it does by itself only by a defect.
+    /// Comes back when the task has ended, which it does by itself only by a panic.
     pub async fn ended(&mut self) {
         // Whether it panicked or came back makes no difference.
         let _ = (&mut self.task).await;

@@ -61,9 +61,9 @@ impl HttpServer {
     /// Ends when the server does, which it never should; says why.
     pub(super) async fn ended(&mut self) -> String {
         match (&mut self.server).await {
-            Ok(Ok(())) => "it was informed".into(),
+            Ok(Ok(())) => "it was asked to".into(),
             Ok(Err(error)) => error.to_string(),
-            Err(_) => "by a defect".into(),
+            Err(_) => "it panicked".into(),
         }
     }
 

@@ -38,7 +38,7 @@ pub async fn once(context: &Context, config: &Config, options: &Once) -> BTreeMa
         let task = joined.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
         let Some(name) = names.remove(&task) else { continue };
         let stopped = || Ending { result: SyncResult::Failed, message: "stopped before it came to a result".into() };
-        let lost = || Ending { result: SyncResult::Failed, message: "its task ended by a defect".into() };
+        let lost = || Ending { result: SyncResult::Failed, message: "its task panicked".into() };
         let ending = joined.map_or_else(|_| lost(), |(_, ending)| ending.unwrap_or_else(stopped));
         let ending = endings.entry(name.clone()).or_insert(ending);
         // A suspended sync ends well, but what depends on it would wait for ever.

@@ -153,9 +153,9 @@ pub(super) async fn watch_marks(
                 let Some(next) = known.hear(event) else { continue };
                 troubled = false;
                 let next = Arc::new(next.clone());
-                requests.send_if_modified(|told| {
-                    let changed = told.as_ref() != Some(&next);
-                    *told = Some(next);
+                requests.send_if_modified(|sent| {
+                    let changed = sent.as_ref() != Some(&next);
+                    *sent = Some(next);
                     changed
                 });
             }

@@ -83,20 +83,20 @@ impl ParentStore {
             Some(known) => known,
             None => self.ask(&stored).await?,
         };
-        self.write_pieces(&stored.shards, &mut known).await?;
+        self.write_shards(&stored.shards, &mut known).await?;
         let uid = self.apply_parent(&stored.parent).await?.live.uid.to_string();
         if known.parent.as_ref() != Some(&uid) {
             // Only now has the parent its UID, or somebody deleted the old one, and its shards with it.
             known.parent = Some(uid.clone());
             known.shards.retain(|name, _| !stored.shards.iter().any(|shard| shard.name == *name));
-            self.write_pieces(&stored.shards, &mut known).await?;
+            self.write_shards(&stored.shards, &mut known).await?;
         }
         let trouble = self.delete_others(&stored.shards, &mut known).await;
         *slot = Some(known);
         Ok(ParentWritten { uid, trouble })
     }
 
-    /// What exists. Shards are told from other `ConfigMap`s by label and name, and those that are
+    /// What exists. Shards are distinguished from other `ConfigMap`s by label and name, and those that are
     /// not what they should be (edited, or of another parent) count as not written.
     async fn ask(&self, stored: &Stored) -> Result<Known, String> {
         let label = format!("{}={}", names::OBSERVED_OF, self.sync);
@@ -120,7 +120,7 @@ impl ParentStore {
         Ok(known)
     }
 
-    async fn write_pieces(&self, shards: &[Shard], known: &mut Known) -> Result<(), String> {
+    async fn write_shards(&self, shards: &[Shard], known: &mut Known) -> Result<(), String> {
         for shard in shards {
             if !known.shards.contains_key(&shard.name) {
                 let object = shard.to_apply(known.parent.as_deref());
@@ -139,7 +139,7 @@ impl ParentStore {
             let id = self.id(&name);
             if let Err(error) = self.cluster.delete(&id, &config_maps(), &uid).await {
                 trouble.push(format!(
-                    "cannot delete {id}, a shard of an inventory that sync {} no longer has (`driftless check` tells whether the permission is missing): {error}",
+                    "cannot delete {id}, a shard of an inventory that sync {} no longer has (`driftless check` shows whether the permission is missing): {error}",
                     self.sync
                 ));
                 known.shards.insert(name, uid);

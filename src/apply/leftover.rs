@@ -192,12 +192,12 @@ mod tests {
 
     #[test]
     fn what_controllers_wrote_before_anybody_recorded_it_stays() {
-        let applier = GroupKind { group: "batch".into(), kind: "Job".into() };
+        let job = GroupKind { group: "batch".into(), kind: "Job".into() };
         let before = json!({"spec": {"selector": {"matchLabels": {"uid": "1"}}, "suspend": false}});
         let mut after = before.clone();
         after["metadata"]["managedFields"] =
             json!([entry("before-first-apply", &json!({"f:spec": {"f:selector": {}, "f:suspend": {}}}))]);
-        assert!(leftovers(&applier, &before, &mut after).is_some());
+        assert!(leftovers(&job, &before, &mut after).is_some());
         assert_eq!(after["spec"], json!({"selector": {"matchLabels": {"uid": "1"}}}));
     }
 }

@@ -49,7 +49,7 @@ const REQUEST: Duration = Duration::from_secs(30);
 const LIST: Duration = Duration::from_secs(90);
 /// A request is sent at most this often.
 const TRIES: u32 = 6;
-/// The server's own requested pause for a pause is honoured up to here.
+/// The pause that the server asks for is honoured up to here.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// The largest answer that is read, in bytes.
 const LARGEST_ANSWER: usize = 512 << 20;

@@ -62,7 +62,7 @@ struct Trouble {
     error: String,
     /// The version to go on from; `None`: what is known is to be listed anew.
     from: Option<Arc<str>>,
-    /// The server's requested pause for a pause.
+    /// The pause that the server asks for.
     retry_after: Option<Duration>,
     /// It was up for a while, or brought something, before.
     worked: bool,
@@ -242,7 +242,7 @@ struct Stream<'a> {
     /// Up to where everything was heard.
     version: Arc<str>,
     bookmarks: bool,
-    /// An object was received of.
+    /// An event about an object came.
     news: bool,
 }
 

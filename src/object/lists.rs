@@ -24,7 +24,7 @@ const MERGE_KEYS: [&[&str]; 10] = [
 ];
 
 /// The fields that identify an item in both lists: every item has them, and no two items of one
-/// list agree on them. `None` where items can only be reported by their place.
+/// list agree on them. `None` where items can only be identified by their place.
 pub fn merge_key(left: &[Value], right: &[Value]) -> Option<&'static [&'static str]> {
     if left.is_empty() && right.is_empty() {
         return None;

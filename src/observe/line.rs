@@ -78,7 +78,7 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
         Event::Status { .. } | Event::ContestedNow { .. } => return None,
         Event::Polled { sync, result, commit, error, retry_in } => {
             let commit = commit.as_deref().map(short);
-            let message = looked(*result, commit, error.as_deref(), *retry_in);
+            let message = polled(*result, commit, error.as_deref(), *retry_in);
             let line = Line { commit, error: error.clone(), retry_seconds: seconds(*retry_in), ..said(sync, message) };
             Line { result: Some(result.as_str()), ..line }
         }
@@ -174,7 +174,7 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
     })
 }
 
-fn looked(result: PollResult, commit: Option<&str>, error: Option<&str>, retry_in: Option<Duration>) -> String {
+fn polled(result: PollResult, commit: Option<&str>, error: Option<&str>, retry_in: Option<Duration>) -> String {
     match (result, commit) {
         (PollResult::Unchanged, _) => "nothing new in git".to_owned(),
         (PollResult::Fetched, Some(commit)) => format!("fetched {commit}"),
@@ -293,14 +293,14 @@ mod tests {
         assert_eq!(message(&drift), "drift in Deployment shop/web: kubectl-edit changed spec.replicas");
         let healed = Event::DriftHealed { sync: sync.clone(), object, after: Duration::from_micros(2_800) };
         assert_eq!(message(&healed), "Deployment shop/web healed after 2.8 ms");
-        let looked = Event::Polled {
+        let polled = Event::Polled {
             sync,
             result: PollResult::Failed,
             commit: None,
             error: Some("the host does not answer".to_owned()),
             retry_in: Some(Duration::from_secs(30)),
         };
-        assert_eq!(message(&looked), "cannot read the git repository: the host does not answer; next try in 30 s");
+        assert_eq!(message(&polled), "cannot read the git repository: the host does not answer; next try in 30 s");
         assert_eq!(message(&Event::ConfigLoaded { syncs: 1, reloaded: true }), "configuration reloaded: 1 sync");
     }
 }

@@ -123,11 +123,11 @@ fn much_happens(metrics: &Metrics, sync: &Arc<str>, round: &str) {
     }
     for number in 0..1_000_u16 {
         let words = format!("needle {round} {number}");
-        let mut looked = sample::looked(sync, PollResult::Failed);
-        if let Event::Polled { commit, error, .. } = &mut looked {
+        let mut polled = sample::polled(sync, PollResult::Failed);
+        if let Event::Polled { commit, error, .. } = &mut polled {
             (*commit, *error) = (Some(words.clone()), Some(words.clone()));
         }
-        metrics.record(&looked);
+        metrics.record(&polled);
         metrics.record(&Event::Problem { sync: sync.clone(), problem: Problem::general(&words) });
         let mut ended = sample::ended(sync, SyncResult::Failed, 0, None);
         if let Event::SyncEnded { commit, message, .. } = &mut ended {

@@ -39,7 +39,7 @@ pub(super) fn status(sync: &str, phase: Phase) -> SyncStatus {
     }
 }
 
-pub(super) fn looked(sync: &Arc<str>, result: PollResult) -> Event {
+pub(super) fn polled(sync: &Arc<str>, result: PollResult) -> Event {
     let failed = result == PollResult::Failed;
     Event::Polled {
         sync: sync.clone(),
@@ -122,7 +122,7 @@ pub(super) fn every_event() -> Vec<Event> {
         Event::Suspended { sync: sync.clone(), by: "the configuration" },
         Event::Resumed { sync: sync.clone() },
     ];
-    events.extend([PollResult::Unchanged, PollResult::Fetched, PollResult::Failed].map(|result| looked(sync, result)));
+    events.extend([PollResult::Unchanged, PollResult::Fetched, PollResult::Failed].map(|result| polled(sync, result)));
     events.extend(
         [
             ApplyResult::Created,
@@ -160,7 +160,7 @@ pub(super) fn every_event() -> Vec<Event> {
 pub(super) fn quiet_cycle() -> Vec<Event> {
     let sync: &Arc<str> = &"shop".into();
     vec![
-        looked(sync, PollResult::Unchanged),
+        polled(sync, PollResult::Unchanged),
         Event::Worked { sync: sync.clone(), work: Work::Look, took: Duration::from_millis(20) },
         Event::Planned { sync: sync.clone(), create: 0, configure: 0, replace: 0, unchanged: 5, prune: 0, refuse: 0 },
         applied(sync, ApplyResult::Unchanged),

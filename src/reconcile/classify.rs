@@ -122,7 +122,8 @@ impl Machine {
     pub(super) fn enqueue_heal(&mut self, id: &ObjectId, way: Way, now: Moment) {
         let reports = self.config.drift == DriftPolicy::Report;
         if reports
-            && [self.drift.heal_queue.told.get(id), self.drift.heal_queue.ownership_only.get(id)].contains(&Some(&way))
+            && [self.drift.heal_queue.reported.get(id), self.drift.heal_queue.ownership_only.get(id)]
+                .contains(&Some(&way))
         {
             return;
         }
@@ -158,7 +159,7 @@ impl Machine {
         self.drift.heal_queue.drop_waiting(id);
         self.drift.heal_queue.failed.remove(id);
         self.drift.heal_queue.ownership_only.remove(id);
-        if self.drift.heal_queue.told.remove(id).is_some() {
+        if self.drift.heal_queue.reported.remove(id).is_some() {
             self.effects.push(Effect::Emit(Notice::DriftGone { object: id.clone() }));
         }
     }
@@ -167,7 +168,7 @@ impl Machine {
     /// ours: whoever drifted it has put the values back. Only we could put back the ownership.
     pub(super) fn is_ownership_only(&mut self, id: &ObjectId) {
         if self.config.drift == DriftPolicy::Report
-            && let Some(way) = self.drift.heal_queue.told.get(id).copied()
+            && let Some(way) = self.drift.heal_queue.reported.get(id).copied()
         {
             self.is_clean(id);
             self.drift.heal_queue.ownership_only.insert(id.clone(), way);

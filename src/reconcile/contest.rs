@@ -56,8 +56,8 @@ impl Way {
         {
             return Self::Added(added.0);
         }
-        let requests = format!("{:?} {:?} {:?} {:?}", live.part_of, live.digest, fields.0, live.added());
-        Self::Left(Short::of(&requests).0)
+        let state = format!("{:?} {:?} {:?} {:?}", live.part_of, live.digest, fields.0, live.added());
+        Self::Left(Short::of(&state).0)
     }
 }
 

@@ -170,8 +170,8 @@ impl Cycle {
         superset
     }
 
-    /// The steps that put drifted objects back. They are taken out of the plan, since a lane of its
-    /// own carries them out.
+    /// The steps that put drifted objects back. They are taken out of the plan, since the heal
+    /// queue carries them out.
     pub fn drifted(&mut self) -> Vec<Step> {
         let plan = Arc::make_mut(&mut self.plan);
         let mut drifted = Vec::new();

@@ -8,6 +8,7 @@ use crate::plan::{Inventory, SyncStatus};
 
 use super::basis::Anew;
 use super::machine::{Work, identified};
+use super::owners::Store;
 use super::settling::Settling;
 use super::{Effect, Machine, Moment, Notice, Observation, UserRequests};
 
@@ -45,11 +46,9 @@ impl Machine {
             return;
         }
         self.leads = true;
-        let (inventory, status) = stored.clone().unwrap_or_default();
-        self.store.inventory = inventory;
+        let status = stored.as_ref().map(|(_, status)| status.clone()).unwrap_or_default();
         self.report.status = Arc::new(identified(status, &self.config));
-        self.store.shown = stored.as_ref().and_then(|(_, status)| status.held.clone());
-        self.store.stored = stored.map(|(inventory, status)| (inventory, Arc::new(status)));
+        self.store = Store { due: self.store.due, last: self.store.last, ..Store::new(stored) };
         self.requests = requests;
         self.take_approval();
         self.health.settling = Settling::default();

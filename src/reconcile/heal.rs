@@ -47,11 +47,11 @@ impl Machine {
     /// The first that is not held up: by what it depends on, or by a lower stage in its namespace.
     fn next_to_heal(&mut self) -> Option<((crate::plan::Stage, ObjectId), Waiting)> {
         let (work, view) = (&self.work, &self.view);
-        let held_up = |lane: &HealQueue, (stage, id): &(crate::plan::Stage, ObjectId)| {
+        let held_up = |queue: &HealQueue, (stage, id): &(crate::plan::Stage, ObjectId)| {
             let below = |running: &Running| {
                 running.object.namespace == id.namespace && crate::plan::Stage::of(&running.object.gk) < *stage
             };
-            work.writes(id) || lane.running.values().any(below)
+            work.writes(id) || queue.running.values().any(below)
         };
         self.drift
             .heal_queue
@@ -140,14 +140,14 @@ impl Machine {
             && found.removes(&outcome.removed)
         {
             // Also where the drift itself was reported before, when the heal failed.
-            self.drift.heal_queue.told.remove(&object);
+            self.drift.heal_queue.reported.remove(&object);
         }
         let known = outcome.live.as_ref().map(|live| live.resource_version.clone());
         if let (Some(live), true) = (&outcome.live, outcome.result.succeeded()) {
             // What was applied, whatever git declares by now: its UID is what proves it to be ours.
             if let Some(desired) = applied.filter(|applied| live.digest == Some(applied.digest)) {
-                let fresh = self.store.inventory.get(&object).is_some_and(|recorded| recorded.unconfirmed);
-                let recorded = Recorded::of(live, &desired, fresh);
+                let unconfirmed = self.store.inventory.get(&object).is_some_and(|recorded| recorded.unconfirmed);
+                let recorded = Recorded::of(live, &desired, unconfirmed);
                 if self.store.inventory.insert(object.clone(), recorded) != Some(recorded) {
                     self.store_learned(now);
                 }
@@ -172,7 +172,7 @@ impl Machine {
             (true, Some(found)) if outcome.result.changed() => {
                 let found = Found { uid: outcome.uid, ..found };
                 self.report_drift(&object, &found, true, now);
-                self.drift.heal_queue.told.remove(&object);
+                self.drift.heal_queue.reported.remove(&object);
                 let after = now.mono.saturating_sub(noticed);
                 self.effects.push(Effect::Emit(Notice::Healed { object: object.clone(), after }));
                 self.note_contest(&object, &found, now);
@@ -220,7 +220,7 @@ impl Machine {
 
     /// Says that an object drifted, once for each way in which it did.
     pub(super) fn report_drift(&mut self, object: &ObjectId, found: &Found, healed: bool, now: Moment) {
-        let new = self.drift.heal_queue.told.insert(object.clone(), found.way) != Some(found.way);
+        let new = self.drift.heal_queue.reported.insert(object.clone(), found.way) != Some(found.way);
         let drift = Drift {
             object: object.clone(),
             at: now.wall,
@@ -242,9 +242,9 @@ impl Machine {
         }
         let blame = Blame::of_removed(outcome.removed.clone());
         let (uid, way, reason) = (outcome.uid.clone(), Way::Added(Default::default()), clause(&Reason::Added, &blame));
-        self.drift.heal_queue.told.remove(&outcome.id);
+        self.drift.heal_queue.reported.remove(&outcome.id);
         self.report_drift(&outcome.id, &Found { uid, way, reason, blame }, true, now);
-        self.drift.heal_queue.told.remove(&outcome.id);
+        self.drift.heal_queue.reported.remove(&outcome.id);
         let after = now.mono.saturating_sub(began);
         self.effects.push(Effect::Emit(Notice::Healed { object: outcome.id.clone(), after }));
     }

@@ -1,4 +1,4 @@
-//! The heal queue in which single drifted objects are healed, beside the work on a commit: what waits,
+//! The queue in which single drifted objects are healed, beside the work on a commit: what waits,
 //! what is under way, and what has to wait for something else.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +23,7 @@ pub(super) struct Running {
     pub basis: Basis,
     /// What it is being applied as; `None` while it is looked at.
     pub desired: Option<Box<Desired>>,
-    /// It was reported not to begin.
+    /// It was asked not to begin.
     pub interrupted: bool,
     /// When its drift was noticed.
     pub noticed: Duration,
@@ -103,7 +103,7 @@ pub(super) struct HealQueue {
     pub failed: BTreeMap<ObjectId, Failure>,
     pub contests: Contests,
     /// Drift that was reported and is still there.
-    pub told: BTreeMap<ObjectId, Way>,
+    pub reported: BTreeMap<ObjectId, Way>,
     /// Drift that is left, and of which only the ownership of fields is not as it should be.
     pub ownership_only: BTreeMap<ObjectId, Way>,
     /// Something that was due left the heal queue without having been looked at.
@@ -123,7 +123,7 @@ impl HealQueue {
             deferred: BTreeMap::new(),
             failed: BTreeMap::new(),
             contests: Contests::default(),
-            told: BTreeMap::new(),
+            reported: BTreeMap::new(),
             ownership_only: BTreeMap::new(),
             dropped: false,
             seed,
@@ -227,7 +227,7 @@ impl HealQueue {
             && self.blocked.is_empty()
             && self.deferred.is_empty()
             && self.failed.is_empty()
-            && self.told.is_empty()
+            && self.reported.is_empty()
             && self.contests.len() == 0
     }
 
@@ -236,7 +236,7 @@ impl HealQueue {
         let waiting = self.ready.keys().map(|(_, id)| id);
         let blocked = self.blocked.values().flat_map(BTreeMap::keys);
         let others =
-            self.delayed.keys().chain(self.failed.keys()).chain(self.told.keys()).chain(self.ownership_only.keys());
+            self.delayed.keys().chain(self.failed.keys()).chain(self.reported.keys()).chain(self.ownership_only.keys());
         waiting.chain(blocked).chain(others).cloned().collect()
     }
 

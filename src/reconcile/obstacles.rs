@@ -67,7 +67,7 @@ impl Machine {
         if let Some(found) = found {
             self.report_drift(object, found, false, now);
             // The cycle says what becomes of it.
-            self.drift.heal_queue.told.remove(object);
+            self.drift.heal_queue.reported.remove(object);
         }
         match self.work.healing() {
             Some(cycle) => cycle.again = true,

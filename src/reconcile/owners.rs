@@ -158,7 +158,7 @@ impl Store {
     }
 }
 
-/// What people are shown, and what they were told already.
+/// What people are shown, and what was reported already.
 #[derive(Clone, Debug)]
 pub(super) struct Report {
     pub status: Arc<SyncStatus>,

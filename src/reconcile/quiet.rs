@@ -12,7 +12,7 @@ use super::{Effect, Machine, Moment, Notice, Outcome};
 const WHOLE: Duration = Duration::from_mins(10);
 
 impl Machine {
-    /// Whether the last cycle left nothing to do, and nothing was received of since.
+    /// Whether the last cycle left nothing to do, and nothing was received since.
     pub(super) fn is_quiet(&self, now: Moment) -> bool {
         let Some(rendered) = &self.git.rendered else { return false };
         let commit = &rendered.commit.id;

@@ -1,4 +1,4 @@
-//! Ending a cycle: what it came to, when to look again, and what people are reported.
+//! Ending a cycle: what it came to, when to look again, and what is reported to people.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -166,12 +166,12 @@ impl Machine {
         };
         let applied = matches!(outcome, Some(Outcome::Synced));
         // As the parent tells it, so that a restart which changes nothing writes nothing.
-        let told = self.store.stored.as_ref().map(|(_, stored)| stored).filter(|stored| {
+        let repeated = self.store.stored.as_ref().map(|(_, stored)| stored).filter(|stored| {
             stored.phase == Phase::Synced && stored.synced.as_ref().is_some_and(|synced| synced.id == commit.id)
         });
         if applied {
             status.synced = Some(commit.clone());
-            status.synced_at = told.map_or(Some(now.wall), |stored| stored.synced_at);
+            status.synced_at = repeated.map_or(Some(now.wall), |stored| stored.synced_at);
         }
         status.attempted = Some(commit.clone()).filter(|_| !applied);
         if applied && self.is_waiting() && self.git.head.as_ref() != Some(&commit.id) {
@@ -274,10 +274,10 @@ impl Machine {
     }
 
     pub(super) fn report_suspended(&mut self) {
-        let told = self.report.suspension_reported && self.report.status.phase == Phase::Suspended;
+        let already = self.report.suspension_reported && self.report.status.phase == Phase::Suspended;
         // What was begun before may still write.
         let ended = matches!(self.work, Work::Idle) && !self.drift.heal_queue.running.values().any(Running::is_heal);
-        if told || !ended {
+        if already || !ended {
             return;
         }
         let by = if self.config.suspend { "the configuration" } else { "driftless suspend" };

@@ -272,7 +272,7 @@ impl Machine {
         }
     }
 
-    /// Takes the cycle out of the work lane, if the heal queue waits for this very effect.
+    /// Takes the cycle out of the work that is under way, if the heal queue waits for this very effect.
     pub(super) fn take(&mut self, id: EffectId, expected: impl Fn(&Work) -> bool) -> Option<Cycle> {
         let waits = match &self.work {
             Work::Observing { id: other, .. }

@@ -22,11 +22,7 @@ pub fn find(text: &str) -> Option<(Place, String)> {
 fn first_plain<T>(text: &str, what: impl Fn(&str) -> Option<T>) -> Option<(Place, T)> {
     Parser::new_from_str(text).find_map(|event| {
         let Ok((Event::Scalar(scalar, ScalarStyle::Plain, ..), span)) = event else { return None };
-        let place = Place {
-            line: u32::try_from(span.start.line()).unwrap_or(u32::MAX),
-            column: u32::try_from(span.start.col()).unwrap_or(u32::MAX).saturating_add(1),
-        };
-        what(&scalar).map(|found| (place, found))
+        what(&scalar).map(|found| (Place::of(&span), found))
     })
 }
 

@@ -2,6 +2,8 @@
 //! one document's syntax error must not take the others with it. `---` and `...` at the start of
 //! a line cannot be content (YAML 1.2, rules c-forbidden and l-document-suffix).
 
+use serde_saphyr::granit_parser::Span;
+
 /// One document with content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Document<'a> {
@@ -23,6 +25,14 @@ pub struct Place {
 impl Place {
     /// The whole file.
     pub const FILE: Self = Self { line: 0, column: 0 };
+
+    /// Where something begins that the parser has read.
+    pub fn of(span: &Span) -> Self {
+        Self {
+            line: u32::try_from(span.start.line()).unwrap_or(u32::MAX),
+            column: u32::try_from(span.start.col()).unwrap_or(u32::MAX).saturating_add(1),
+        }
+    }
 
     /// The whole document that begins here.
     pub fn document(self) -> Self {

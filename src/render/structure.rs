@@ -68,7 +68,7 @@ struct Mapping {
 impl Walk {
     fn event(&mut self, event: &Event<'_>, span: &Span) -> Option<(Place, String)> {
         match event {
-            Event::Scalar(text, style, ..) => self.scalar(text, *style == ScalarStyle::Plain, place(span)),
+            Event::Scalar(text, style, ..) => self.scalar(text, *style == ScalarStyle::Plain, Place::of(span)),
             Event::Alias(anchor) => {
                 let keys = self.anchors.get(anchor).cloned();
                 let found = keys.filter(|_| self.is_merging()).and_then(|keys| self.merge(&keys));
@@ -160,13 +160,6 @@ impl Walk {
             mapping.awaits_value = !mapping.awaits_value;
             mapping.merge = None;
         }
-    }
-}
-
-fn place(span: &Span) -> Place {
-    Place {
-        line: u32::try_from(span.start.line()).unwrap_or(u32::MAX),
-        column: u32::try_from(span.start.col()).unwrap_or(u32::MAX).saturating_add(1),
     }
 }
 

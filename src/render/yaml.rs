@@ -48,7 +48,7 @@ pub fn exact(node: Node, text: &str) -> Result<Node, Fault> {
 }
 
 /// Where the items of a document with `items` begin, relative to its text; empty where that
-/// cannot be reported.
+/// is not known.
 pub fn item_places(text: &str) -> Vec<Place> {
     #[derive(Deserialize)]
     struct List {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::deploy_rights::kinds;
 use crate::support::audit;
 use crate::support::cluster::cluster;
-use crate::support::site::Site;
+use crate::support::site::{Site, config_map};
 
 /// Beside those that the chart's `ClusterRole` names. ID is to be replaced.
 const OTHERS: &str = "
@@ -139,8 +139,7 @@ const MADE_BY_OTHERS: [&str; 9] = [
 
 /// Kinds of the groups of Kubernetes itself that can be created and patched.
 fn served() -> BTreeSet<String> {
-    let lists = cluster().kubectl(&["get", "--raw", "/apis"]);
-    let groups: Value = serde_json::from_str(&lists).expect("groups");
+    let groups = cluster().get("/apis").expect("groups");
     let versions = groups["groups"].as_array().expect("groups").iter().filter_map(|group| {
         let name = group["name"].as_str()?;
         let own = name.ends_with(".k8s.io") || ["apps", "batch", "autoscaling", "policy"].contains(&name);
@@ -188,6 +187,6 @@ fn each_kind_that_kubernetes_serves_is_as_in_git_after_its_first_apply() {
         assert_eq!(written, [""; 0]);
     }
     site.repo.remove("all.yaml");
-    site.repo.commit(&[("kept.yaml", &crate::support::site::config_map("kept", "1"))]);
+    site.repo.commit(&[("kept.yaml", &config_map("kept", "1"))]);
     site.cli(&["run", "--once", "--allow-prune"]).expect_code(0);
 }

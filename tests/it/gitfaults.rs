@@ -57,7 +57,7 @@ impl Scene {
         });
     }
 
-    /// While git is in trouble: a person is reported all of this and where, and what was applied last
+    /// While git is in trouble: all of this is reported to a person, and where, and what was applied last
     /// (`a` has this value) is enforced.
     #[track_caller]
     fn endures(&self, told: &[&str], value: &str) {

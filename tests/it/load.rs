@@ -20,9 +20,9 @@ use crate::support::process::peak_memory;
 use crate::support::site::{Site, config_map};
 use crate::support::wait::{check, eventually, within};
 
-/// What a kubelet waits for the answer to a probe, unless it is reported otherwise.
+/// What a kubelet waits for the answer to a probe, unless it is configured otherwise.
 const PROBE: Duration = Duration::from_secs(1);
-/// It restarts a container after three failures in a row, unless it is reported otherwise.
+/// It restarts a container after three failures in a row, unless it is configured otherwise.
 const FAILURES: usize = 3;
 /// Between two renewals of the Lease lie 2 s and up to a fifth more; the rest is for a busy machine.
 const RENEWAL: f64 = 6.0;

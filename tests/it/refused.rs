@@ -11,7 +11,7 @@ use crate::support::audit;
 use crate::support::cluster::{cluster, path};
 use crate::support::site::{Site, config_map};
 use crate::support::wait::{check, eventually, within};
-use crate::support::webhook::Webhook;
+use crate::support::webhook::{Webhook, install};
 
 /// Longer than the longest wait of a sync that looks every second: 30 s and a quarter.
 const HEALS: Duration = Duration::from_secs(100);
@@ -177,15 +177,9 @@ fn refused_by_now(site: &Site) {
 }
 
 fn webhook(site: &Site, client_config: &Value) -> String {
-    let name = format!("hook-{}", site.id);
     let named_b = json!([{"name": "named-b", "expression": "object.metadata.name == 'b'"}]);
-    let object = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": name}, "webhooks": [{"name": format!("{name}.example.com"), "failurePolicy": "Fail",
-            "sideEffects": "None", "admissionReviewVersions": ["v1"], "timeoutSeconds": 2,
-            "namespaceSelector": of(site), "rules": rules(), "matchConditions": named_b,
-            "clientConfig": client_config}]});
-    let live = site.cluster_scoped("validatingwebhookconfigurations.admissionregistration.k8s.io", &name);
-    cluster().create("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", &object);
+    let hook = json!({"rules": rules(), "matchConditions": named_b, "clientConfig": client_config});
+    let live = install(site, &hook);
     refused_by_now(site);
     live
 }

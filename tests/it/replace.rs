@@ -12,7 +12,7 @@ use crate::support::policy::Policy;
 use crate::support::process::Finished;
 use crate::support::site::{Site, config_map, crd, deployment, thing};
 use crate::support::wait::{check, eventually};
-use crate::support::webhook::Webhook;
+use crate::support::webhook::{Webhook, install};
 
 const OPT_IN: &str = "driftless.dev/replace: \"true\"";
 const DEPLOYMENTS: &str = "deployments.apps";
@@ -155,14 +155,8 @@ fn what_a_webhook_refuses_is_not_answered_by_deletion_also_with_the_servers_own_
     }
     let site = synced(&[("a.yaml", &config_map("a", "1"))]);
     let server = Webhook::invalid("data", "Invalid value: \"2\": field is immutable");
-    let name = format!("hook-{}", site.id);
-    let hook = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": name}, "webhooks": [{"name": format!("{name}.example.com"), "failurePolicy": "Fail",
-            "sideEffects": "None", "admissionReviewVersions": ["v1"], "timeoutSeconds": 2,
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": site.namespace}},
-            "rules": [rule("", "configmaps", &["UPDATE"])], "clientConfig": server.client_config()}]});
-    let live = site.cluster_scoped("validatingwebhookconfigurations.admissionregistration.k8s.io", &name);
-    cluster().create("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", &hook);
+    let rules = [rule("", "configmaps", &["UPDATE"])];
+    let live = install(&site, &json!({"rules": rules, "clientConfig": server.client_config()}));
     let update = json!({"data": {"value": "probe"}});
     let tried = format!("{}?dryRun=All", path("configmaps", Some(&site.namespace), "a"));
     eventually("the webhook is asked", || {

@@ -1,4 +1,4 @@
-//! The story that is reported again and again: from nothing to a first commit, to a second one that
+//! The story that is run again and again: from nothing to a first commit, to a second one that
 //! changes, adds and removes, back again, and to a third one that removes everything.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -11,6 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
+use super::cluster::cluster;
+use super::site::Site;
 use super::tls::Authority;
 
 /// Where requests wait for a test.
@@ -104,6 +106,22 @@ impl Webhook {
         let url = format!("https://127.0.0.1:{}/validate", self.port);
         json!({"url": url, "caBundle": STANDARD.encode(&self.authority)})
     }
+}
+
+/// Has the API server ask a webhook, given by its `rules`, its `clientConfig` and what else differs from the defaults here,
+/// about objects in the namespace of a site. Gives the path of the configuration, which is deleted with the site.
+pub fn install(site: &Site, webhook: &Value) -> String {
+    let name = format!("hook-{}", site.id);
+    let mut whole = json!({"name": format!("{name}.example.com"), "failurePolicy": "Fail", "sideEffects": "None",
+        "admissionReviewVersions": ["v1"], "timeoutSeconds": 2,
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": site.namespace}}});
+    let fields = webhook.as_object().expect("the fields of a webhook").clone();
+    whole.as_object_mut().expect("an object").extend(fields);
+    let hook = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": name}, "webhooks": [whole]});
+    let live = site.cluster_scoped("validatingwebhookconfigurations.admissionregistration.k8s.io", &name);
+    cluster().create("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", &hook);
+    live
 }
 
 fn answer(

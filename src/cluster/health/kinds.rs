@@ -2,7 +2,7 @@
 
 use crate::object::GroupKind;
 
-/// Kinds whose health is reported by their metadata: they hold data or rules, or (`CronJob`, `Ingress`,
+/// Kinds whose health their metadata show: they hold data or rules, or (`CronJob`, `Ingress`,
 /// `FlowSchema`, …) have a status that says nothing of whether they work.
 const WITHOUT_HEALTH: [(&str, &[&str]); 16] = [
     (

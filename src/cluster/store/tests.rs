@@ -130,7 +130,7 @@ fn a_late_answer_of_an_earlier_apply_does_not_bring_an_object_back() {
     assert!(!story.note(&a("u", "6", "y")));
     assert_eq!(story.see(a("u", "6", "y")), None);
     assert_eq!(story.known(), ("", ""));
-    // Nor when the deletion is all that was ever received of it.
+    // Nor when the deletion is all that was ever received about it.
     let mut story = Story::new();
     assert_eq!(story.gone(a("u", "7", "x")), None);
     assert!(!story.note(&a("u", "6", "y")));

@@ -37,18 +37,18 @@ pub(super) struct Fixture {
     pub server: Server,
     pub cluster: Cluster,
     pub live: Live,
-    pub told: Arc<Mutex<Vec<String>>>,
+    pub reported: Arc<Mutex<Vec<String>>>,
 }
 
 impl Fixture {
     pub async fn new(limits: Limits, answer: impl FnMut(&str) -> Reply + Send + 'static) -> Self {
         let server = Server::start(answer);
-        let told = Arc::<Mutex<Vec<String>>>::default();
-        let heard = Arc::clone(&told);
+        let reported = Arc::<Mutex<Vec<String>>>::default();
+        let heard = Arc::clone(&reported);
         let tell = Arc::new(move |message| heard.lock().unwrap().push(message));
         let cluster = server.client().await;
         let live = Live::with_limits(cluster.clone(), SET, tell, limits);
-        Self { server, cluster, live, told }
+        Self { server, cluster, live, reported }
     }
 
     /// With answers in the order of the requests. Whoever asks more often waits in vain.
@@ -77,7 +77,7 @@ impl Fixture {
     pub async fn eventually(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + SOON;
         while !holds(self) {
-            assert!(Instant::now() < deadline, "still not: {what}; {:?}; {:?}", self.told(), self.server.asked());
+            assert!(Instant::now() < deadline, "still not: {what}; {:?}; {:?}", self.reported(), self.server.asked());
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -87,8 +87,8 @@ impl Fixture {
         self.cluster.history().suspicions()
     }
 
-    pub fn told(&self) -> Vec<String> {
-        self.told.lock().unwrap().clone()
+    pub fn reported(&self) -> Vec<String> {
+        self.reported.lock().unwrap().clone()
     }
 
     /// How many requests came within a time that follows.

@@ -17,7 +17,7 @@ fn is_list(path: &str) -> bool {
 }
 
 /// A fixture that lists `a` and `b` as of version 500, watches until the server says that this has
-/// expired, and lists as told then. Of single objects there are these.
+/// expired, and lists as reported then. Of single objects there are these.
 async fn listed_again(lists: Vec<Reply>, now: Vec<Value>) -> (Fixture, Feed) {
     let (feed, watch) = stream();
     let mut lists: VecDeque<Reply> = lists.into();
@@ -48,7 +48,7 @@ async fn a_list_of_a_history_that_went_back_counts_and_events_go_on_from_there()
     assert_eq!(fixture.changes().await, "+a");
     feed.event("DELETED", &object("c", "102"));
     assert_eq!(fixture.changes().await, "-c");
-    assert_eq!(fixture.told(), [""; 0]);
+    assert_eq!(fixture.reported(), [""; 0]);
 }
 
 #[tokio::test]
@@ -86,9 +86,12 @@ async fn a_cache_that_lags_for_long_is_told_and_what_is_known_does_not_count_mea
     })
     .await;
     fixture.follow(&["shop"]).await;
-    fixture.eventually("it is reported", |fixture| !fixture.told().is_empty()).await;
-    let told = fixture.told();
-    assert!(told.len() == 1 && told[0].contains("as of resource version 100, and 500 was seen before"), "{told:?}");
+    fixture.eventually("it is reported", |fixture| !fixture.reported().is_empty()).await;
+    let reported = fixture.reported();
+    assert!(
+        reported.len() == 1 && reported[0].contains("as of resource version 100, and 500 was seen before"),
+        "{reported:?}"
+    );
     assert_eq!(fixture.members(), None);
     *now.lock().unwrap() = Some(list("501", &[object("a", "501")]));
     assert_eq!(fixture.changes().await, "+a");
@@ -111,5 +114,5 @@ async fn a_watch_that_says_nothing_to_its_end_although_there_were_bookmarks_may_
     assert!(is_list(&fixture.server.request(5).await), "it is");
     assert!(fixture.server.request(6).await.contains("resourceVersion=30&"), "there was nothing to doubt");
     assert!(fixture.members().is_some());
-    assert_eq!(fixture.told(), [""; 0]);
+    assert_eq!(fixture.reported(), [""; 0]);
 }

@@ -49,7 +49,7 @@ pub(super) struct Kind {
     /// Somebody waits for the first LIST and will look at it whole: it is no news.
     pub awaited: bool,
     /// A trouble was reported, and its end was not.
-    pub told: bool,
+    pub reported: bool,
 }
 
 pub(super) struct Known {
@@ -112,9 +112,9 @@ impl Shared {
                 }
             }
             *generations += 1;
-            let told = watched.get(&gk).is_some_and(|kind| kind.told);
+            let reported = watched.get(&gk).is_some_and(|kind| kind.reported);
             let places = BTreeMap::from([(None, Standing::Stale)]);
-            let kind = Kind { generation: *generations, followed, places, settled: false, awaited: true, told };
+            let kind = Kind { generation: *generations, followed, places, settled: false, awaited: true, reported };
             watched.insert(gk.clone(), kind);
             begun.push((gk, *generations));
         }

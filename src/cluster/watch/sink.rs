@@ -124,9 +124,9 @@ impl Sink {
         });
     }
 
-    /// Tells of a trouble, if none was reported since the last one ended.
+    /// Reports a trouble, if none was reported since the last one ended.
     pub fn trouble(&self, message: impl FnOnce() -> String) {
-        if self.with(|_, kind| std::mem::replace(&mut kind.told, true)) == Some(false) {
+        if self.with(|_, kind| std::mem::replace(&mut kind.reported, true)) == Some(false) {
             (self.shared.tell)(message());
         }
     }
@@ -150,7 +150,7 @@ impl Sink {
     /// A watch works. A trouble that was reported is over once all of the kind do.
     pub fn recovered(&self) {
         let over = self.with(|_, kind| {
-            kind.places.values().all(|standing| *standing == Standing::Connected) && std::mem::take(&mut kind.told)
+            kind.places.values().all(|standing| *standing == Standing::Connected) && std::mem::take(&mut kind.reported)
         });
         if over == Some(true) {
             (self.shared.tell)(format!("{} is watched again", self.gk));

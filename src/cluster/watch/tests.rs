@@ -34,7 +34,7 @@ async fn a_list_and_then_a_watch_from_there() {
     feed.event("DELETED", &object("b", "14"));
     assert_eq!(fixture.changes().await, "-b");
     assert_eq!(fixture.members().as_deref(), Some("a"));
-    assert_eq!(fixture.told(), [""; 0]);
+    assert_eq!(fixture.reported(), [""; 0]);
 }
 
 #[tokio::test]
@@ -187,7 +187,7 @@ async fn a_kind_that_is_not_served_is_gone_and_asked_for_with_pauses_or_when_pok
     assert_eq!(fixture.changes().await, "+a");
     assert!(poked.elapsed() < Duration::from_millis(700), "{:?}", poked.elapsed());
     assert_eq!(fixture.members().as_deref(), Some("a"));
-    assert_eq!(fixture.told(), [""; 0], "the plan tells of a kind that does not exist");
+    assert_eq!(fixture.reported(), [""; 0], "the plan tells of a kind that does not exist");
 }
 
 #[tokio::test]
@@ -198,10 +198,10 @@ async fn a_stuck_watch_is_noticed_told_and_begun_anew() {
     feed.bookmark("40");
     assert!(is_version_now(&fixture.server.request(3).await));
     assert!(fixture.server.request(4).await.contains("resourceVersion=40&"), "without a LIST of all");
-    fixture.eventually("it works again", |fixture| fixture.told().len() == 2).await;
-    let told = fixture.told();
-    assert!(told[0].contains("ConfigMap is begun anew: nothing came for"), "{told:?}");
-    assert!(told[1].contains("ConfigMap is watched again"), "{told:?}");
+    fixture.eventually("it works again", |fixture| fixture.reported().len() == 2).await;
+    let reported = fixture.reported();
+    assert!(reported[0].contains("ConfigMap is begun anew: nothing came for"), "{reported:?}");
+    assert!(reported[1].contains("ConfigMap is watched again"), "{reported:?}");
     assert!(fixture.members().is_some());
 }
 
@@ -218,7 +218,7 @@ async fn without_bookmarks_the_end_that_the_server_was_asked_for_is_waited_for()
     fixture.server.request(3).await;
     let asked = fixture.server.asked();
     assert!(asked[2].0 - asked[1].0 >= Duration::from_millis(1100), "{asked:?}");
-    assert!(fixture.told()[0].contains("nothing came"), "{:?}", fixture.told());
+    assert!(fixture.reported()[0].contains("nothing came"), "{:?}", fixture.reported());
 }
 
 #[tokio::test]
@@ -248,11 +248,11 @@ async fn where_all_namespaces_are_refused_each_is_watched_by_itself() {
     feeds.lock().unwrap()["till"].event("ADDED", &other);
     assert_eq!(fixture.changes().await, "+a");
     assert_eq!(fixture.members().as_deref(), Some("a a"));
-    // Another namespace is another watch, and nothing is received of the one that is left out.
+    // Another namespace is another watch, and nothing is received about the one that is left out.
     feeds.lock().unwrap().clear();
     fixture.follow(&["till", "yard"]).await;
     fixture.eventually("the other one is watched", |_| feeds.lock().unwrap().contains_key("yard")).await;
-    assert_eq!(fixture.told(), [""; 0]);
+    assert_eq!(fixture.reported(), [""; 0]);
 }
 
 #[tokio::test]
@@ -269,14 +269,17 @@ async fn what_is_refused_everywhere_is_told_and_tried_seldom() {
     .await;
     fixture.follow(&["shop"]).await;
     assert_eq!(fixture.members(), None);
-    let told = fixture.told();
-    assert!(told.len() == 1 && told[0].contains("cannot watch ConfigMap") && told[0].contains("Forbidden"), "{told:?}");
+    let reported = fixture.reported();
+    assert!(
+        reported.len() == 1 && reported[0].contains("cannot watch ConfigMap") && reported[0].contains("Forbidden"),
+        "{reported:?}"
+    );
     // A pause of 0.3 s or more, then two requests: of all namespaces, and of one.
     let requests = fixture.requests_within(Duration::from_secs(1)).await;
     assert!((2..=6).contains(&requests), "{requests}");
     *allowed.lock().unwrap() = true;
     fixture.eventually("it is watched", |fixture| fixture.members().as_deref() == Some("a")).await;
-    fixture.eventually("that is reported", |fixture| fixture.told().len() == 2).await;
+    fixture.eventually("that is reported", |fixture| fixture.reported().len() == 2).await;
 }
 
 #[tokio::test]
@@ -286,7 +289,7 @@ async fn a_resource_without_the_verb_is_not_asked_for() {
     let followed = Followed { resource, namespaces: BTreeSet::new() };
     fixture.live.follow(BTreeMap::from([(kind(), followed)])).await;
     assert_eq!(fixture.live.members(&kind()), None);
-    assert!(fixture.told()[0].contains("offers no watch"), "{:?}", fixture.told());
+    assert!(fixture.reported()[0].contains("offers no watch"), "{:?}", fixture.reported());
     assert!(fixture.server.asked().is_empty());
 }
 
@@ -304,8 +307,8 @@ async fn a_server_that_ends_every_watch_at_once_is_not_hammered() {
         let requests = fixture.requests_within(Duration::from_millis(1500)).await;
         // Pauses of 50, 100, 200, 400, 400, 400 ms at least; before each a request, or two.
         assert!((2..=14).contains(&requests), "{requests} requests");
-        fixture.eventually("it is reported", |fixture| !fixture.told().is_empty()).await;
-        assert_eq!(fixture.told().len(), 1, "{:?}", fixture.told());
+        fixture.eventually("it is reported", |fixture| !fixture.reported().is_empty()).await;
+        assert_eq!(fixture.reported().len(), 1, "{:?}", fixture.reported());
     }
 }
 

@@ -16,7 +16,7 @@ const OTHERS: usize = 32;
 
 /// Who changed which fields of an object. `desired` is what was applied, with our label and
 /// annotation; `live` the whole object before it is healed, `None` when it was deleted, of which
-/// nothing can be reported. With `secret`, no value gets into the answer.
+/// nothing can be said. With `secret`, no value gets into the answer.
 ///
 /// The fields are those that our Apply entry does not own any more, in the order of `desired`; a
 /// map or list that was lost as a whole is reported by what differs in it. A field that was lost with

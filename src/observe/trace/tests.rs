@@ -6,7 +6,7 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
 use super::super::event::Work;
-use super::super::sample::{COMMIT, applied, commit, ended, looked};
+use super::super::sample::{COMMIT, applied, commit, ended, polled};
 use super::*;
 use crate::plan::ApplyResult;
 
@@ -48,7 +48,7 @@ impl Heard {
     fn cycle(&self, result: SyncResult, lag: Option<Duration>, again: bool) {
         let sync: &Arc<str> = &"shop".into();
         self.worked(50, Work::Look, 10);
-        self.hear(50, &looked(sync, PollResult::Unchanged));
+        self.hear(50, &polled(sync, PollResult::Unchanged));
         self.worked(200, Work::Look, 100);
         self.worked(300, Work::Fetch, 100);
         self.worked(310, Work::Look, 5);

@@ -1,6 +1,8 @@
 //! A cycle and the heal queue that heals, beside each other: what one has seen or waits for may be
 //! settled by the other meanwhile.
 
+use std::time::Duration;
+
 use super::answers::Begun;
 use super::watched::watched;
 use super::world::{World, id};
@@ -91,4 +93,24 @@ fn a_sync_that_is_suspended_while_a_cycle_waits_goes_on_when_it_is_resumed() {
     world.pass(60);
     assert!(world.machine.is_idle(), "{:?}", world.machine);
     assert_eq!(world.phase(), Phase::Synced);
+}
+
+#[test]
+fn a_cycle_does_not_wait_for_what_depends_on_something_in_a_namespace_under_deletion() {
+    let mut world = World::with(|config| config.interval = Duration::from_hours(24));
+    world.push("first", ["a", "class", "shop"]).objects.insert("class".into(), "after a".into());
+    world.pass(10);
+    assert_eq!(world.phase(), Phase::Synced, "{}", world.machine.status().message);
+    world.forget();
+    world.live("shop").terminating = Some(Box::default());
+    world.delete("a");
+    world.delete("class");
+    world.mark(|requests| requests.sync_requested = Some("now".into()));
+    world.pass(60);
+    assert!(world.machine.is_idle(), "the cycle has ended: {:?}", world.log);
+    assert_eq!((world.count("Heal"), world.names()), (0, vec!["shop"]), "{:?}", world.log);
+    world.delete("shop");
+    world.deliver();
+    world.pass(60);
+    assert!(world.is_as_in("first"), "{:?}", world.log);
 }

@@ -38,7 +38,7 @@ fn a_follower_takes_over_with_what_the_parent_holds_then() {
     let mut world = World::synced(["a", "b"]);
     world.follow();
     world.pass(90);
-    // The leader goes on meanwhile: another inventory, and an object that this one never received of.
+    // The leader goes on meanwhile: another inventory, and an object that this one knows nothing of.
     world.push("second", ["b", "c"]);
     let follower = world.swap_for_a_leader();
     world.pass(120);

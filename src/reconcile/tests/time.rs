@@ -1,6 +1,8 @@
 //! In every state the machine rests: an hour of virtual time takes a bounded number of steps, and
 //! it never asks to be woken in the past and then does nothing.
 
+use std::time::Duration;
+
 use super::world::World;
 use crate::plan::Phase;
 use crate::reconcile::Input;
@@ -150,4 +152,20 @@ fn polls_come_at_the_interval_or_a_little_sooner_and_not_always_after_the_same_t
     let (polls, interval) = (&polls[1..], world.config.interval);
     assert!(polls.iter().all(|poll| *poll <= interval && *poll >= interval.mul_f64(0.9)), "{polls:?}");
     assert!(polls.iter().any(|poll| *poll < interval.mul_f64(0.97)), "{polls:?}");
+}
+
+#[test]
+fn a_sync_whose_commit_declares_nothing_sleeps() {
+    let mut world = World::with(|config| {
+        config.interval = Duration::from_hours(24);
+        config.audit.period = Duration::from_mins(1);
+    });
+    world.push("first", ["a"]);
+    world.pass(30);
+    world.push("second", [] as [&str; 0]);
+    world.mark(|requests| requests.sync_requested = Some("now".into()));
+    world.pass(600);
+    assert_eq!(world.phase(), Phase::Held);
+    assert!(world.steps < 1000, "{} steps", world.steps);
+    assert!(world.machine.wake_at().is_none_or(|due| due > world.now));
 }

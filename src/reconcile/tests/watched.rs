@@ -227,42 +227,6 @@ fn a_deleted_namespace_comes_back_before_what_is_in_it() {
 }
 
 #[test]
-fn a_cycle_does_not_wait_for_what_depends_on_something_in_a_namespace_under_deletion() {
-    let mut world = World::with(|config| config.interval = INTERVAL);
-    world.push("first", ["a", "class", "shop"]).objects.insert("class".into(), "after a".into());
-    world.pass(10);
-    assert_eq!(world.phase(), Phase::Synced, "{}", world.machine.status().message);
-    world.forget();
-    world.live("shop").terminating = Some(Box::default());
-    world.delete("a");
-    world.delete("class");
-    world.mark(|requests| requests.sync_requested = Some("now".into()));
-    world.pass(60);
-    assert!(world.machine.is_idle(), "the cycle has ended: {:?}", world.log);
-    assert_eq!((world.count("Heal"), world.names()), (0, vec!["shop"]), "{:?}", world.log);
-    world.delete("shop");
-    world.deliver();
-    world.pass(60);
-    assert!(world.is_as_in("first"), "{:?}", world.log);
-}
-
-#[test]
-fn a_sync_whose_commit_declares_nothing_sleeps() {
-    let mut world = World::with(|config| {
-        config.interval = INTERVAL;
-        config.audit.period = Duration::from_mins(1);
-    });
-    world.push("first", ["a"]);
-    world.pass(30);
-    world.push("second", [] as [&str; 0]);
-    world.mark(|requests| requests.sync_requested = Some("now".into()));
-    world.pass(600);
-    assert_eq!(world.phase(), Phase::Held);
-    assert!(world.steps < 1000, "{} steps", world.steps);
-    assert!(world.machine.wake_at().is_none_or(|due| due > world.now));
-}
-
-#[test]
 fn what_a_commit_adds_to_a_namespace_under_deletion_waits_and_is_made_when_it_is_back() {
     let mut world = World::with(|config| config.wait = false);
     world.push("first", ["a", "shop"]);

@@ -9,7 +9,7 @@ use crate::support::cluster::cluster;
 use crate::support::policy::Policy;
 use crate::support::site::{Site, config_map, deployment};
 use crate::support::wait::{check, eventually};
-use crate::support::webhook::Webhook;
+use crate::support::webhook::{Webhook, install};
 
 #[test]
 fn a_plan_says_that_it_deletes_and_a_run_does_what_the_plan_said() {
@@ -198,14 +198,9 @@ fn a_suspension_just_before_the_deletion_of_a_replacement_deletes_nothing() {
     let site = synced(&[("web.yaml", &deployment("web", "nginx").replace("replicas: 1", "replicas: 0"))]);
     let before = uid(&site, DEPLOYMENTS, "web");
     let server = Webhook::refusing("closed");
-    let name = format!("hook-{}", site.id);
-    let hook = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": name}, "webhooks": [{"name": format!("{name}.example.com"), "failurePolicy": "Fail",
-            "sideEffects": "None", "admissionReviewVersions": ["v1"], "timeoutSeconds": 30,
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": site.namespace}},
-            "rules": [rule("apps", "deployments", &["CREATE"])], "clientConfig": server.client_config()}]});
-    let live = site.cluster_scoped("validatingwebhookconfigurations.admissionregistration.k8s.io", &name);
-    cluster().create("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", &hook);
+    let rules = [rule("apps", "deployments", &["CREATE"])];
+    let hook = json!({"rules": rules, "clientConfig": server.client_config(), "timeoutSeconds": 30});
+    let live = install(&site, &hook);
     let probe: Value = serde_saphyr::from_str(&deployment("probe", "nginx")).expect("a Deployment");
     let tried = format!("{}?dryRun=All", of_namespace(&site, DEPLOYMENTS));
     eventually("the webhook is asked", || {

@@ -128,16 +128,16 @@ fn a_branch_that_moves_between_look_and_fetch_never_gives_another_commit() {
     let repo = TestRepo::with(&[("a.yaml", "1")]);
     let server = GitHttp::start(repo.root());
     let agent = Agent::new(&server.url(), branch("main"), "");
-    let looked = agent.remote.poll().unwrap();
+    let polled = agent.remote.poll().unwrap();
     repo.rewrite(&[("a.yaml", "2")]);
-    let error = agent.remote.fetch(&looked).unwrap_err();
+    let error = agent.remote.fetch(&polled).unwrap_err();
     assert!(matches!(error, SourceError::Moved { .. }), "{error}");
     assert_eq!(content(&agent.pull().unwrap().1, "a.yaml"), "2");
 
-    let looked = agent.remote.poll().unwrap();
+    let polled = agent.remote.poll().unwrap();
     repo.delete_branch("main");
     let agent = Agent::new(&server.url(), branch("main"), "");
-    assert!(matches!(agent.remote.fetch(&looked), Err(SourceError::Moved { .. })));
+    assert!(matches!(agent.remote.fetch(&polled), Err(SourceError::Moved { .. })));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The body of a watch: passed on as it comes, held back, cut or ended when that is reported.
+//! The body of a watch: passed on as it comes, held back, cut or ended when a test asks for it.
 
 use futures::Stream;
 use futures::stream;
