@@ -20,14 +20,14 @@ const PERCENT: usize = 20;
 pub struct Exchanges {
     /// The objects in the server's answers.
     answers: BTreeMap<usize, Value>,
-    /// Those that met no fault on the way to the agent.
+    /// Those that met no fault on the way to the agent, on a connection that stood until they came.
     heard: BTreeSet<usize>,
 }
 
 impl Exchanges {
     pub fn of(proxy: &Proxy) -> Self {
         let writes: Vec<_> = proxy.seen().into_iter().filter(|one| one.ask.is_write()).collect();
-        let heard = writes.iter().filter(|one| one.fault.is_none() && one.took_effect());
+        let heard = writes.iter().filter(|one| one.fault.is_none() && one.delivered && one.took_effect());
         let heard = heard.map(|one| one.ask.number).collect();
         Self { heard, answers: writes.iter().map(|one| (one.ask.number, one.answered())).collect() }
     }

@@ -60,8 +60,13 @@ where
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         let faults = self.clone();
         // A task of its own, since the connection of a killed agent takes its requests with it.
+        let state = Arc::clone(&self.state);
         let task = tokio::spawn(faults.answer(request));
-        Box::pin(async { task.await.unwrap_or_else(|error| Err(Broken(error.to_string()))) })
+        Box::pin(async move {
+            let (index, answer) = task.await.map_err(|error| Broken(error.to_string()))?;
+            index.into_iter().for_each(|index| state.delivered(index));
+            answer
+        })
     }
 }
 
@@ -70,14 +75,16 @@ where
     S: Service<Request<Bytes>, Response = Response<Answer>, Error = Broken> + Clone + Send + Sync,
     S::Future: Send,
 {
-    async fn answer(self, request: Request<Bytes>) -> Result<Response<Answer>, Broken> {
+    /// With the place of the request in the record, if it is there.
+    async fn answer(self, request: Request<Bytes>) -> (Option<usize>, Result<Response<Answer>, Broken>) {
         let (parts, body) = request.into_parts();
         let ask = Ask::new(&parts, body.clone());
-        let Some(begun) = self.state.begin(ask) else { return self.stopped().await };
+        let Some(begun) = self.state.begin(ask) else { return (None, self.stopped().await) };
         let request = Request::from_parts(parts, body);
         let answer =
             if begun.ask.is_watch() { self.watch(&begun, request).await } else { self.one(&begun, request).await };
-        if self.state.goes().await { answer } else { Err(Broken("the world had stopped".into())) }
+        let answer = if self.state.goes().await { answer } else { Err(Broken("the world had stopped".into())) };
+        (Some(begun.index), answer)
     }
 
     async fn stopped(&self) -> Result<Response<Answer>, Broken> {

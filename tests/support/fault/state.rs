@@ -33,6 +33,8 @@ pub struct Exchange {
     /// The status and the body of the server's own answer; `None`: it was not asked, or has not
     /// answered yet. The bodies of LISTs and watches are left out.
     pub answer: Option<(u16, Bytes)>,
+    /// The connection of the request still stood when it was to be answered.
+    pub delivered: bool,
 }
 
 impl Exchange {
@@ -187,7 +189,7 @@ impl State {
         }
         let ask = Arc::new(ask);
         let fault = inner.rules.iter_mut().find_map(|rule| rule.fault_for(&ask));
-        inner.seen.push(Exchange { ask: Arc::clone(&ask), fault: fault.clone(), answer: None });
+        inner.seen.push(Exchange { ask: Arc::clone(&ask), fault: fault.clone(), answer: None, delivered: false });
         let begun = Begun { index: inner.seen.len() - 1, ask, fault, settings: inner.settings.clone() };
         let listener = inner.listener.clone();
         drop(inner);
@@ -204,6 +206,11 @@ impl State {
         if !begun.ask.is_watch() && inner.point == Some((begun.ask.number, Side::After)) {
             self.world.send_replace(World::Frozen);
         }
+    }
+
+    /// Notes that what comes of a request goes to whoever sent it.
+    pub fn delivered(&self, index: usize) {
+        self.lock().seen[index].delivered = true;
     }
 
     /// Returns at once, with `true`, in a world that goes; else with `false` when it goes again.
