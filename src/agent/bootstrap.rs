@@ -51,7 +51,7 @@ pub fn namespace(configured: Option<&Arc<str>>) -> Arc<str> {
 pub async fn ensure_namespace(cluster: &Cluster, namespace: &Arc<str>) -> Result<(), FoundationError> {
     let resource = Resource::core("namespaces", false);
     let id = ObjectId::new("", "Namespace", None, namespace);
-    match cluster.look_at(&id, &resource).await {
+    match cluster.read_one(&id, &resource).await {
         Ok(Some(_)) => return Ok(()),
         // Without the permission to look, the first write into it tells whether it is there.
         Err(error) if error.is_forbidden() => return Ok(()),

@@ -42,7 +42,7 @@ impl Restored {
 async fn search(cluster: Cluster) {
     let mut suspicions = cluster.history().suspicions();
     while suspicions.changed().await.is_ok() {
-        cluster.look_for_proof().await;
+        cluster.seek_proof().await;
         sleep(REST.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
     }
 }

@@ -127,7 +127,7 @@ async fn look<'p>(
     let _permit = permits.acquire().await;
     // What is of a kind that is not served any more is gone, or nobody can tell.
     let Some(resource) = discovery.preferred(&step.id.gk) else { return Done::Looked(step, Err(()), pause) };
-    let seen = match cluster.look_at(&step.id, resource).await {
+    let seen = match cluster.read_one(&step.id, resource).await {
         Ok(Some(live)) if step.live.as_ref().is_some_and(|planned| planned.uid == live.uid) => {
             Ok(Some(live.terminating.map(|termination| termination.finalizers).unwrap_or_default()))
         }
@@ -166,7 +166,7 @@ async fn one(
         return failed(format!("the cluster has no kind {} any more", step.id.gk));
     };
     // The plan may rest on what a watch has shown, which lags; what is deleted is looked at once more.
-    match cluster.look_at(&step.id, resource).await {
+    match cluster.read_one(&step.id, resource).await {
         Ok(None) => return outcome(PruneResult::Deleted, true, None),
         Ok(Some(now)) if now.uid != live.uid => return outcome(PruneResult::Kept, false, Some(ANOTHER.into())),
         Ok(Some(now)) if !is_as_ours(&now, live) => return outcome(PruneResult::Kept, false, Some(CHANGED.into())),

@@ -114,7 +114,7 @@ async fn await_gone(cluster: &Cluster, step: &Step, resource: &Resource, uid: &s
     let until = Instant::now() + GONE;
     let mut pause = Duration::from_millis(50);
     loop {
-        let seen = cluster.look_at(&step.id, resource).await;
+        let seen = cluster.read_one(&step.id, resource).await;
         let over = Instant::now() > until;
         match seen {
             Ok(now) if now.as_ref().is_none_or(|now| *now.uid != *uid) => return Ok(()),

@@ -101,7 +101,7 @@ impl<'a> Looks<'a> {
             let seen = if may_be_unreported {
                 self.seen_whole(id, &resource).await
             } else {
-                self.applier.cluster.look_at(id, &resource).await
+                self.applier.cluster.read_one(id, &resource).await
             };
             health = match seen {
                 Ok(Some(live)) => {

@@ -114,7 +114,7 @@ async fn own(session: &Session, cluster: &Cluster) -> Needed {
         needed.require(["get", "create", "update"].map(leases));
     }
     let id = ObjectId::new("", "Namespace", None, home);
-    if matches!(cluster.look_at(&id, &Resource::core("namespaces", false)).await, Ok(None)) {
+    if matches!(cluster.read_one(&id, &Resource::core("namespaces", false)).await, Ok(None)) {
         needed.require([Access::new("create", "", "namespaces", None)]);
     }
     needed

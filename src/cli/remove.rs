@@ -51,7 +51,7 @@ pub(super) async fn remove(common: &Common, options: &RemoveArguments) -> Result
     let cluster = session.connect(None).await?;
     let id = ObjectId::new("", "ConfigMap", Some(&session.namespace), &Parent::name(&sync_name(sync)?));
     // In this order, so that what is read is not older than this.
-    let before = cluster.look_at(&id, &config_maps()).await?;
+    let before = cluster.read_one(&id, &config_maps()).await?;
     let parent = parent_of(&cluster, &session.namespace, sync).await?;
     let discovery = Arc::new(cluster.discover().await?);
     let parents = read_parents(&cluster, &parent.namespace).await.map_err(CliError::Text)?;
@@ -75,7 +75,7 @@ pub(super) async fn remove(common: &Common, options: &RemoveArguments) -> Result
             "sync {sync} is not ended: {left} of its objects are still there, as said above; its inventory stays, so do this again"
         )));
     }
-    let after = cluster.look_at(&id, &config_maps()).await?;
+    let after = cluster.read_one(&id, &config_maps()).await?;
     let version = |live: &Option<crate::object::Observed>| live.as_ref().map(|live| Arc::clone(&live.resource_version));
     if version(&before) != version(&after) {
         return Err(CliError::Text(format!(
