@@ -53,7 +53,7 @@ pub async fn ensure_namespace(cluster: &Cluster, namespace: &Arc<str>) -> Result
     let id = ObjectId::new("", "Namespace", None, namespace);
     match cluster.read_one(&id, &resource).await {
         Ok(Some(_)) => return Ok(()),
-        // Without the permission to look, the first write into it tells whether it is there.
+        // Without the permission to read it, the first write into it shows whether it is there.
         Err(error) if error.is_forbidden() => return Ok(()),
         Err(error) => return Err(FoundationError::Namespace { namespace: Arc::clone(namespace), error }),
         Ok(None) => {}

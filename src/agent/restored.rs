@@ -13,7 +13,7 @@ use crate::cluster::{Cluster, WentBack};
 /// Between two searches for proof lies at least this.
 const REST: Duration = Duration::from_secs(10);
 
-/// Hears when history went back, and looks for proof where watches suspect it.
+/// Is notified when history went back, and seeks proof where watches suspect it.
 pub(super) struct Restored {
     proofs: watch::Receiver<Option<WentBack>>,
     _search: AbortOnDropHandle<()>,

@@ -175,7 +175,7 @@ impl ParentStore {
             }
             *version = now.map(Into::into);
         }
-        Err(format!("{id} is changed by others all the time (kubectl get --show-managed-fields tells by whom)"))
+        Err(format!("{id} is changed by others all the time (kubectl get --show-managed-fields shows by whom)"))
     }
 
     async fn apply(&self, name: &str, object: &Value) -> Result<Applied, String> {

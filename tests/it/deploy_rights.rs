@@ -292,7 +292,7 @@ fn an_agent_without_the_rest_goes_on_and_tells_what_it_cannot_do() {
         site.eventually_has("keep", "1");
     };
     for (is_own, (group, resource, verb), told) in [
-        (true, ("", "configmaps", "watch"), "approve, sync, suspend and resume are not heard"),
+        (true, ("", "configmaps", "watch"), "approve, sync, suspend and resume are not noticed"),
         (false, ("", "configmaps", "watch"), "cannot watch ConfigMap in "),
         (false, ("events.k8s.io", "events", "create"), "may not create events.events.k8s.io in "),
     ] {
