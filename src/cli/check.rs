@@ -108,7 +108,7 @@ async fn own(session: &Session, cluster: &Cluster) -> Needed {
     needed.require(every.map(|verb| Access::new(verb, "", "configmaps", Some(home))));
     needed.require(["get", "create"].map(|verb| Access::new(verb, "", "secrets", Some(home))));
     // Nothing but the Events themselves depends on this.
-    needed.wish(WRITE.map(|verb| Access::new(verb, "events.k8s.io", "events", Some(home))));
+    needed.prefer(WRITE.map(|verb| Access::new(verb, "events.k8s.io", "events", Some(home))));
     if session.config.leader_election {
         let leases = |verb| Access::new(verb, "coordination.k8s.io", "leases", Some(home));
         needed.require(["get", "create", "update"].map(leases));
@@ -174,7 +174,7 @@ async fn objects(
         needed.require(verbs.map(|verb| Access::new(verb, &resource.group, &resource.plural, namespace)));
     }
     for space in &spaces {
-        agents.wish(WRITE.map(|verb| Access::new(verb, "events.k8s.io", "events", Some(space))));
+        agents.prefer(WRITE.map(|verb| Access::new(verb, "events.k8s.io", "events", Some(space))));
     }
     let mut whose = format!("sync {}", sync.name);
     let mut findings = Vec::new();
