@@ -138,7 +138,7 @@ impl World {
         self.parent.as_ref().and_then(|(_, status)| status.held.clone())
     }
 
-    /// The configuration is changed so that the commit at hand renders to other objects (another
+    /// The configuration is changed so that the current commit renders to other objects (another
     /// `path`): the daemon starts the sync anew.
     pub fn change_path(&mut self, names: impl IntoIterator<Item = impl Into<String>>) {
         let commit = self.head.clone().expect("a branch");

@@ -30,7 +30,7 @@ pub enum Event {
     Kill(u8, bool),
     /// What is held is approved, or just some commit.
     Approve(bool),
-    /// The configuration has the commit at hand render to these objects.
+    /// The configuration has the current commit render to these objects.
     Path(u16),
     /// Somebody takes an approval back.
     Withdraw,
