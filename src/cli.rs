@@ -103,11 +103,11 @@ enum ConfigCommand {
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(told) => {
+        Err(error) => {
             // Whether it can be printed or not, this is the end.
-            let _ = told.print();
+            let _ = error.print();
             // Not clap's own 2, which says of `plan` that there are changes.
-            return if told.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
     };
     if let Err(error) = run::init_log(&arguments.command, &arguments.common) {

@@ -5,7 +5,7 @@
 //!           Snapshot   Manifest    │ Plan            │
 //!                                  └──── cluster <───┘ watch: Observed
 //!  reconcile decides, per sync, what happens next; agent carries that out;
-//!  observe hears every Event (log, metrics, HTTP, Kubernetes Events)
+//!  observe receives every Event (log, metrics, HTTP, Kubernetes Events)
 //! ```
 //!
 //! Data goes one way. `object`, `plan` and `reconcile` are pure: values in, values out, no I/O and

@@ -1,4 +1,4 @@
-//! What the world gets to see: log, metrics, HTTP. Everything hears the same `Event`s.
+//! What the world gets to see: log, metrics, HTTP. Everything receives the same `Event`s.
 
 mod bounded;
 mod event;
@@ -25,7 +25,7 @@ pub use trace::Traces;
 
 use repeats::Repeats;
 
-/// Everything that hears events. Cheap to clone; every clone tells the same log, metrics, board and
+/// Everything that receives events. Cheap to clone; every clone feeds the same log, metrics, board and
 /// traces.
 #[derive(Clone, Debug)]
 pub struct Observer {
@@ -37,10 +37,10 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// An observer that has heard nothing yet; the log is set up apart from it, by [`init`].
+    /// An observer that has received nothing yet; the log is set up apart from it, by [`init`].
     ///
     /// # Errors
-    /// When the metrics cannot be registered, which is a defect of the program.
+    /// When the metrics cannot be registered, which is a bug of the program.
     pub fn new() -> Result<Self, MetricsError> {
         let (metrics, board) = (Metrics::new()?, Board::new(env!("CARGO_PKG_VERSION")));
         Ok(Self { metrics, board, traces: None, repeats: Repeats::default() })
@@ -48,10 +48,10 @@ impl Observer {
 
     /// Passes an event on to the log, the metrics, the board and the traces. Never waits for anything but
     /// short locks and the write to stderr.
-    pub fn tell(&self, event: &Event) {
-        let heard = self.repeats.hear(event);
-        log::write_as(event, heard.repeated);
-        if let Some(message) = heard.line {
+    pub fn record(&self, event: &Event) {
+        let logging = self.repeats.note(event);
+        log::write_as(event, logging.repeated);
+        if let Some(message) = logging.line {
             write(&Event::Note { message });
         }
         self.metrics.record(event);

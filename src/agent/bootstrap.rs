@@ -51,9 +51,9 @@ pub fn namespace(configured: Option<&Arc<str>>) -> Arc<str> {
 pub async fn ensure_namespace(cluster: &Cluster, namespace: &Arc<str>) -> Result<(), FoundationError> {
     let resource = Resource::core("namespaces", false);
     let id = ObjectId::new("", "Namespace", None, namespace);
-    match cluster.look_at(&id, &resource).await {
+    match cluster.read_one(&id, &resource).await {
         Ok(Some(_)) => return Ok(()),
-        // Without the permission to look, the first write into it tells whether it is there.
+        // Without the permission to read it, the first write into it shows whether it is there.
         Err(error) if error.is_forbidden() => return Ok(()),
         Err(error) => return Err(FoundationError::Namespace { namespace: Arc::clone(namespace), error }),
         Ok(None) => {}

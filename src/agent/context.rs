@@ -13,10 +13,10 @@ use crate::object::DigestKey;
 use crate::observe::Event;
 use crate::reconcile::Moment;
 
-/// Hears every event.
+/// Receives every event.
 pub type EventSink = Arc<dyn Fn(&Event) + Send + Sync>;
 
-/// The cluster, what is known of it, and who hears of what happens. Cheap to clone.
+/// The cluster, what is known of it, and who is notified of what happens. Cheap to clone.
 #[derive(Clone)]
 pub struct Context {
     pub cluster: Cluster,

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::election::Election;
-use super::parents::{AllMarks, watch_marks};
+use super::parents::{AllAnnotations, watch_annotations};
 use super::restored::Restored;
 use super::{Apart, Context, Ending, HttpServer, Publisher, SyncTask};
 use crate::config::{Config, ConfigError, Loaded, SyncConfig, SyncName, Watch};
@@ -82,7 +82,7 @@ struct Supervisor {
     context: Context,
     running: BTreeMap<SyncName, Running>,
     tasks: JoinSet<(SyncName, Option<Ending>)>,
-    requests: watch::Sender<Option<AllMarks>>,
+    requests: watch::Sender<Option<AllAnnotations>>,
     /// What is to run; a changed sync starts anew when its old sync task has ended.
     wanted: BTreeMap<SyncName, Arc<SyncConfig>>,
     /// Removes clones that are not used any more.
@@ -100,13 +100,13 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
 
     let mut events = events.start(&context);
     let mut written = true;
-    // The watch on the parents lasts as long as somebody could hear of it: also before the first
+    // The watch on the parents lasts as long as somebody could receive from it: also before the first
     // sync task does, and while there is none.
-    let (requests, _heard) = watch::channel(None);
+    let (requests, _received) = watch::channel(None);
     let emit = Arc::clone(&context.emit);
-    let mut watcher =
-        tokio::spawn(watch_marks(context.cluster.clone(), Arc::clone(&context.namespace), requests.clone(), emit));
-    let emit = Arc::clone(&context.emit);
+    let annotations =
+        watch_annotations(context.cluster.clone(), Arc::clone(&context.namespace), requests.clone(), Arc::clone(&emit));
+    let mut watcher = tokio::spawn(annotations);
     let mut supervisor = Supervisor {
         context,
         running: BTreeMap::new(),
@@ -198,7 +198,7 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
     lost.map_or(Ok(()), |part| Err(DaemonError::Lost(part)))
 }
 
-/// Runs for leader until told that it is over; without an election this agent leads.
+/// Runs for leader until notified that it is over; without an election this agent leads.
 fn elect(
     election: Option<(Election, Apart)>,
     context: &Context,
@@ -235,7 +235,7 @@ fn begins(tasks: usize) -> impl Iterator<Item = Duration> {
 async fn next_config(watch: &mut Option<Watch>) -> Option<Result<Loaded, ConfigError>> {
     match watch {
         Some(watch) => match watch.changed().await {
-            Some(news) => Some(news),
+            Some(change) => Some(change),
             None => std::future::pending().await,
         },
         None => std::future::pending().await,

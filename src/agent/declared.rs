@@ -1,5 +1,5 @@
-//! What a commit declares for a sync: its manifests in their places, and what the other syncs are
-//! told of them.
+//! What a commit declares for a sync: its manifests in their places, and what the other syncs
+//! know of them.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ impl EffectRunner {
         if self.context.registry.knows(&self.config.name, commit) {
             return;
         }
-        // What goes wrong here was reported, and is tried again with the next look.
+        // What goes wrong here was reported, and is tried again with the next poll.
         let Ok(rendered) = self.render(commit).await else { return };
         let Ok(discovery) = self.discovery_for(&rendered, &[], false).await else { return };
         let configured = self.context.registry.reserved(&self.context.namespace, []);

@@ -64,9 +64,9 @@ pub(super) struct EffectRunner {
     pub awaited: Mutex<BTreeSet<Arc<str>>>,
     /// What other syncs may take over of this one's orphans.
     pub takeable: Mutex<Takeable>,
-    /// The watches; `None` where one look is enough, as with `run --once`.
+    /// The watches; `None` where one observation is enough, as with `run --once`.
     pub live: Option<Live>,
-    /// Hears of every object of an apply that is under way. Bounded by the steps of one plan.
+    /// Is notified of every object of an apply that is under way. Bounded by the steps of one plan.
     pub applied_one: mpsc::UnboundedSender<Input>,
 }
 
@@ -168,7 +168,7 @@ impl EffectRunner {
     async fn poll(&self) -> Result<String, String> {
         let began = Instant::now();
         let polled = self.git.poll().await;
-        self.worked(Work::Look, began);
+        self.worked(Work::Poll, began);
         match polled {
             Ok(revision) => {
                 let mut known = self.revision.lock().await;
@@ -353,7 +353,7 @@ impl EffectRunner {
         let discovery = Arc::clone(&*self.discovery.read().await);
         let report = |outcome: &crate::plan::PrunedObject| (self.context.emit)(&translate::pruned(&self.name, outcome));
         let cluster = self.cluster.repeating_until(interrupt);
-        // The watches hear of the end of what others wait for.
+        // The watches report the end of what others wait for.
         let patience = match self.live {
             Some(_) => Patience { wait: Duration::ZERO, then_let_go: false },
             None => Patience { wait: self.config.timeout, then_let_go: true },
@@ -379,7 +379,7 @@ fn unrendered(error: SourceError) -> Unrendered {
     }
 }
 
-/// A rendering error as something to tell a person.
+/// A rendering error as something to report to a person.
 #[must_use]
 pub fn rendering_problem(error: &RenderError) -> Problem {
     let origin = crate::object::Origin { file: Arc::clone(&error.file), line: error.line };

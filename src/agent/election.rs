@@ -55,7 +55,7 @@ impl Election {
     }
 
     /// Wins, keeps and loses the Lease until `over`, and gives it up then. After a loss it stands
-    /// again once whoever hears of it says that nothing of the time before goes on.
+    /// again once whoever is notified of it says that nothing of the time before goes on.
     pub async fn run(
         mut self,
         leadership: Leadership,
@@ -143,7 +143,7 @@ impl Election {
                         (self.emit)(&Event::Leadership { leads: false, holder: Some(holder), why });
                     }
                 }
-                // Somebody was faster: the next look tells who.
+                // Somebody was faster: the next read shows who.
                 Err(error) if error.is_conflict() => {}
                 Err(error) => {
                     let message = self.explain(&error);
@@ -158,7 +158,7 @@ impl Election {
         }
     }
 
-    /// Looks at the Lease, and takes it if it is free.
+    /// Reads the Lease, and takes it if it is free.
     async fn attempt(&mut self, leadership: &Leadership) -> Result<Step, ApiError> {
         let live = self.cluster.read_lease(&self.namespace).await?;
         let now = self.started.elapsed();

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_error_of_a_kind_and_namespace_is_told_once_and_not_remembered_without_bound() {
+    fn the_same_error_of_a_kind_and_namespace_is_reported_once_and_not_remembered_without_bound() {
         let id = |namespace: &str, name: &str| ObjectId::new("", "ConfigMap", Some(namespace), name);
         let recent = RecentErrors::default();
         assert!(!recent.again(&id("a", "one"), "no permission"));

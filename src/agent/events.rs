@@ -1,4 +1,4 @@
-//! Kubernetes Events: a bounded queue between whoever tells of something, which never waits, and
+//! Kubernetes Events: a bounded queue between whoever reports something, which never waits, and
 //! one task that writes. What is too much at once is left out, and that is said once.
 
 mod limit;
@@ -36,7 +36,7 @@ struct Dropped {
 
 #[derive(Debug, Default)]
 struct State {
-    told: KubeEvents,
+    kube_events: KubeEvents,
     limits: Limits,
     dropped: BTreeMap<Arc<str>, Dropped>,
 }
@@ -76,7 +76,7 @@ pub struct Publisher {
     shared: Arc<Shared>,
 }
 
-/// The task that writes them, in the hand of whoever has to notice its end.
+/// The task that writes them, held by whoever has to notice its end.
 #[derive(Debug)]
 pub struct Publishing {
     task: JoinHandle<()>,
@@ -93,20 +93,20 @@ impl Events {
     }
 
     /// Lines up what is to be written of an event, if anything. Never waits.
-    pub fn hear(&self, event: &Event) {
+    pub fn enqueue(&self, event: &Event) {
         let mut state = self.shared.state();
         if let Event::SyncForgotten { sync } = event {
             state.limits.forget(sync);
             state.dropped.remove(sync);
         }
-        let Some(told) = state.told.of(event) else { return };
-        let admitted = state.limits.admit(&told.sync, told.about == About::Sync, Instant::now());
+        let Some(kube_event) = state.kube_events.of(event) else { return };
+        let admitted = state.limits.admit(&kube_event.sync, kube_event.about == About::Sync, Instant::now());
         drop(state);
-        let sync = Arc::clone(&told.sync);
+        let sync = Arc::clone(&kube_event.sync);
         if !admitted {
             return self.shared.lose(&sync, || format!("more than {BURST} at once, and one a second after that"));
         }
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(told) {
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(kube_event) {
             self.shared.lose(&sync, || "the API server takes them too slowly".into());
         }
     }
@@ -130,7 +130,7 @@ impl Publisher {
                 () = self.shared.lost.notified(), if say.is_none() => say = Some(Instant::now() + SAY_AFTER),
                 () = due, if say.is_some() => {
                     say = None;
-                    writer.tell_dropped();
+                    writer.report_dropped();
                 }
                 () = stop.cancelled() => break,
             }
@@ -139,7 +139,7 @@ impl Publisher {
         while let Some(event) = self.queue.recv().await {
             writer.write(&event).await;
         }
-        writer.tell_dropped();
+        writer.report_dropped();
     }
 }
 
@@ -177,30 +177,30 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_is_cut_and_counted_and_holds_up_no_other_sync_nor_news_of_the_sync_itself() {
+    fn a_burst_is_cut_and_counted_and_holds_up_no_other_sync_nor_events_of_the_sync_itself() {
         let (events, mut publisher) = Events::new();
         for _ in 0..1000 {
-            events.hear(&drifted("shop"));
+            events.enqueue(&drifted("shop"));
         }
-        events.hear(&drifted("other"));
-        events.hear(&Event::Suspended { sync: "shop".into(), by: "somebody" });
-        let mut heard = Vec::new();
+        events.enqueue(&drifted("other"));
+        events.enqueue(&Event::Suspended { sync: "shop".into(), by: "somebody" });
+        let mut sent = Vec::new();
         while let Ok(event) = publisher.queue.try_recv() {
-            heard.push((event.sync.to_string(), event.reason));
+            sent.push((event.sync.to_string(), event.reason));
         }
-        let of = |sync: &str| heard.iter().filter(|(name, _)| name == sync).count();
+        let of = |sync: &str| sent.iter().filter(|(name, _)| name == sync).count();
         let dropped = events.shared.state().dropped[&Arc::from("shop")].events;
         assert_eq!(of("shop") + dropped, 1001);
         assert!((26..=30).contains(&of("shop")), "{}", of("shop"));
         assert_eq!(of("other"), 1);
-        assert!(heard.contains(&("shop".into(), "Suspended")));
+        assert!(sent.contains(&("shop".into(), "Suspended")));
     }
 
     #[test]
     fn a_full_queue_drops_and_does_not_wait() {
         let (events, publisher) = Events::new();
         for number in 0..QUEUE + 3 {
-            events.hear(&drifted(&format!("sync-{number}")));
+            events.enqueue(&drifted(&format!("sync-{number}")));
         }
         assert_eq!(publisher.queue.len(), QUEUE);
         assert_eq!(events.shared.state().dropped.len(), 3);

@@ -1,4 +1,4 @@
-//! Carrying out what concerns one object: a closer look, its healing, and what an audit asks.
+//! Carrying out what concerns one object: a closer examination, its healing, and what an audit asks.
 
 use std::sync::Arc;
 
@@ -99,7 +99,7 @@ impl EffectRunner {
         if same_content(&live, &asked.object) && !added() { Audited::Same } else { Audited::Differs }
     }
 
-    /// Tells what became of an object, and lets the watches know it before they see it.
+    /// Reports what became of an object, and lets the watches know it before they see it.
     pub(super) fn applied(&self, outcome: &AppliedObject) {
         if let (Some(watches), Some(live)) = (&self.live, &outcome.live) {
             watches.note(live);

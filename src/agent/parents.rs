@@ -121,14 +121,14 @@ pub(super) struct Annotated {
 }
 
 /// By the name of the parent; parents that do not exist are not in it.
-pub(super) type AllMarks = Arc<BTreeMap<String, Annotated>>;
+pub(super) type AllAnnotations = Arc<BTreeMap<String, Annotated>>;
 
 /// Watches the parents' annotations until the receiver is gone. The watch carries metadata only,
 /// and is taken up again with a growing delay whenever it breaks.
-pub(super) async fn watch_marks(
+pub(super) async fn watch_annotations(
     cluster: Cluster,
     namespace: Arc<str>,
-    requests: watch::Sender<Option<AllMarks>>,
+    requests: watch::Sender<Option<AllAnnotations>>,
     emit: EventSink,
 ) {
     let api: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(cluster.client(), &namespace);
@@ -142,7 +142,7 @@ pub(super) async fn watch_marks(
         let event = tokio::select! {
             event = events.next() => event,
             () = requests.closed() => return,
-            // It goes on from a version that may be of the future by now, where it would hear nothing.
+            // It goes on from a version that may be of the future by now, where it would receive nothing.
             Ok(()) = suspicions.changed() => {
                 events = begun();
                 continue;
@@ -150,7 +150,7 @@ pub(super) async fn watch_marks(
         };
         match event {
             Some(Ok(event)) => {
-                let Some(next) = known.hear(event) else { continue };
+                let Some(next) = known.update(event) else { continue };
                 troubled = false;
                 let next = Arc::new(next.clone());
                 requests.send_if_modified(|sent| {
@@ -162,7 +162,7 @@ pub(super) async fn watch_marks(
             Some(Err(error)) => {
                 if !std::mem::replace(&mut troubled, true) {
                     let message = format!(
-                        "cannot watch the inventories in namespace {namespace}, so approve, sync, suspend and resume are not heard: {error}"
+                        "cannot watch the inventories in namespace {namespace}, so approve, sync, suspend and resume are not noticed: {error}"
                     );
                     emit(&Event::Trouble { message });
                 }
@@ -173,7 +173,7 @@ pub(super) async fn watch_marks(
     }
 }
 
-/// What a watch has told so far.
+/// What a watch has reported so far.
 #[derive(Default)]
 struct Known {
     current: BTreeMap<String, Annotated>,
@@ -182,9 +182,9 @@ struct Known {
 }
 
 impl Known {
-    /// Gives all marks when they are known in full. A list that has only begun says nothing of the
+    /// Gives all annotations when they are known in full. A list that has only begun says nothing of the
     /// parents that are not in it yet: to believe it would resume, for a moment, what is suspended.
-    fn hear(&mut self, event: WatchEvent<PartialObjectMeta<ConfigMap>>) -> Option<&BTreeMap<String, Annotated>> {
+    fn update(&mut self, event: WatchEvent<PartialObjectMeta<ConfigMap>>) -> Option<&BTreeMap<String, Annotated>> {
         match event {
             // Comes with every try, also with those that fail.
             WatchEvent::Init => {
@@ -272,16 +272,16 @@ mod tests {
         let names = |known: Option<&BTreeMap<String, Annotated>>| {
             known.map(|requests| requests.keys().cloned().collect::<Vec<_>>())
         };
-        assert_eq!(names(known.hear(WatchEvent::Init)), None);
-        assert_eq!(names(known.hear(WatchEvent::InitApply(parent("a", true)))), None);
-        assert_eq!(names(known.hear(WatchEvent::InitApply(parent("b", true)))), None);
-        assert_eq!(names(known.hear(WatchEvent::InitDone)), Some(vec!["a".into(), "b".into()]));
+        assert_eq!(names(known.update(WatchEvent::Init)), None);
+        assert_eq!(names(known.update(WatchEvent::InitApply(parent("a", true)))), None);
+        assert_eq!(names(known.update(WatchEvent::InitApply(parent("b", true)))), None);
+        assert_eq!(names(known.update(WatchEvent::InitDone)), Some(vec!["a".into(), "b".into()]));
         assert!(known.current["a"].requests.suspended);
         // A second list that is cut off takes nothing away.
-        assert_eq!(names(known.hear(WatchEvent::Init)), None);
-        assert_eq!(names(known.hear(WatchEvent::InitApply(parent("b", true)))), None);
-        assert_eq!(names(known.hear(WatchEvent::Apply(parent("b", false)))), Some(vec!["a".into(), "b".into()]));
+        assert_eq!(names(known.update(WatchEvent::Init)), None);
+        assert_eq!(names(known.update(WatchEvent::InitApply(parent("b", true)))), None);
+        assert_eq!(names(known.update(WatchEvent::Apply(parent("b", false)))), Some(vec!["a".into(), "b".into()]));
         assert!(known.current["a"].requests.suspended && !known.current["b"].requests.suspended);
-        assert_eq!(names(known.hear(WatchEvent::Delete(parent("a", true)))), Some(vec!["b".into()]));
+        assert_eq!(names(known.update(WatchEvent::Delete(parent("a", true)))), Some(vec!["b".into()]));
     }
 }

@@ -345,7 +345,7 @@ impl Registry {
         self.phases.send_if_modified(|phases| phases.insert(sync.clone(), phase) != Some(phase));
     }
 
-    /// Hears when the phase of any sync changes.
+    /// Is notified when the phase of any sync changes.
     #[must_use]
     pub fn phases(&self) -> watch::Receiver<BTreeMap<SyncName, Phase>> {
         self.phases.subscribe()

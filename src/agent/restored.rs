@@ -13,7 +13,7 @@ use crate::cluster::{Cluster, WentBack};
 /// Between two searches for proof lies at least this.
 const REST: Duration = Duration::from_secs(10);
 
-/// Hears when history went back, and looks for proof where watches suspect it.
+/// Is notified when history went back, and seeks proof where watches suspect it.
 pub(super) struct Restored {
     proofs: watch::Receiver<Option<WentBack>>,
     _search: AbortOnDropHandle<()>,
@@ -42,7 +42,7 @@ impl Restored {
 async fn search(cluster: Cluster) {
     let mut suspicions = cluster.history().suspicions();
     while suspicions.changed().await.is_ok() {
-        cluster.look_for_proof().await;
+        cluster.seek_proof().await;
         sleep(REST.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
     }
 }

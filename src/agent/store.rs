@@ -105,7 +105,7 @@ impl ParentStore {
         let mut known = Known::default();
         if !stored.shards.is_empty() {
             let id = self.id(&Parent::name(&self.sync));
-            let parent = self.cluster.look_at(&id, &config_maps()).await.map_err(|error| format!("{id}: {error}"))?;
+            let parent = self.cluster.read_one(&id, &config_maps()).await.map_err(|error| format!("{id}: {error}"))?;
             known.parent = parent.map(|parent| parent.uid.to_string());
         }
         for object in &live {
@@ -175,7 +175,7 @@ impl ParentStore {
             }
             *version = now.map(Into::into);
         }
-        Err(format!("{id} is changed by others all the time (kubectl get --show-managed-fields tells by whom)"))
+        Err(format!("{id} is changed by others all the time (kubectl get --show-managed-fields shows by whom)"))
     }
 
     async fn apply(&self, name: &str, object: &Value) -> Result<Applied, String> {

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::effects::EffectRunner;
 use super::error_deduplication::RecentErrors;
-use super::parents::{AllMarks, Annotated, config_maps, parent_id, read_annotated, read_parent, requests};
+use super::parents::{AllAnnotations, Annotated, config_maps, parent_id, read_annotated, read_parent, requests};
 use super::{Context, ParentStore, translate};
 use crate::apply::{Parent, applyset_id};
 use crate::cluster::{Cluster, Live};
@@ -46,13 +46,13 @@ pub struct SyncTask {
     pub stop: CancellationToken,
     /// For so long it is known to the other syncs and does nothing else: many that start at once are spread.
     pub(super) begin_after: Duration,
-    pub(super) requests: Option<watch::Receiver<Option<AllMarks>>>,
+    pub(super) requests: Option<watch::Receiver<Option<AllAnnotations>>>,
 }
 
 type Running<'a> = FuturesUnordered<BoxFuture<'a, Option<Input>>>;
 
 impl SyncTask {
-    /// A sync task that hears of annotations only when it starts.
+    /// A sync task that reads annotations only when it starts.
     #[must_use]
     pub fn new(context: Context, config: Arc<SyncConfig>, stop: CancellationToken) -> Self {
         Self { context, config, allow_prune: false, once: false, stop, begin_after: Duration::ZERO, requests: None }
@@ -132,8 +132,8 @@ impl SyncTask {
             applied_one,
             live: (!self.once).then(|| self.watches(&watched, &set)),
         };
-        let all_marks = self.requests.take();
-        self.turn(machine, &runner, all_marks, applied).await
+        let all_annotations = self.requests.take();
+        self.turn(machine, &runner, all_annotations, applied).await
     }
 
     /// Has the other syncs know what the stored inventory holds.
@@ -168,7 +168,7 @@ impl SyncTask {
         }
     }
 
-    /// A follower tells the problem alone: where the sync stands, the leader knows.
+    /// A follower reports the problem alone: where the sync stands, the leader knows.
     fn fail(&self, name: &Arc<str>, error: &str, led: bool) -> Ending {
         (self.context.emit)(&Event::Problem { sync: Arc::clone(name), problem: Problem::general(error) });
         let ending = Ending { result: SyncResult::Failed, message: error.to_owned() };
@@ -224,7 +224,7 @@ impl SyncTask {
         &self,
         mut machine: Machine,
         runner: &EffectRunner,
-        mut all_marks: Option<watch::Receiver<Option<AllMarks>>>,
+        mut all_annotations: Option<watch::Receiver<Option<AllAnnotations>>>,
         mut applied: mpsc::UnboundedReceiver<Input>,
     ) -> Option<Ending> {
         let mut phases = self.context.registry.phases();
@@ -232,11 +232,11 @@ impl SyncTask {
         let mut ending = None;
         let mut promotion = Box::pin(self.promoted(Arc::clone(&runner.name)));
         let mut endangered = Box::pin(self.endangered(false));
-        let mut told_stop = false;
+        let mut saw_stop = false;
         let mut inputs = vec![Input::WaitingFor(self.waiting_for(&phases.borrow_and_update())), Input::Tick];
         loop {
             let over = self.stop.is_cancelled() || (self.once && ending.is_some());
-            if over && !std::mem::replace(&mut told_stop, true) {
+            if over && !std::mem::replace(&mut saw_stop, true) {
                 // First of all: what was interrupted by the stop is not to be taken for done.
                 inputs.insert(0, Input::Stop);
             }
@@ -265,8 +265,8 @@ impl SyncTask {
                     let waiting = self.waiting_for(&phases.borrow_and_update());
                     inputs.push(Input::WaitingFor(waiting));
                 }
-                heard = next_marks(&mut all_marks, &self.config.name) => match heard {
-                    Some(annotated) => inputs.extend(self.heard(annotated)),
+                annotations = next_annotations(&mut all_annotations, &self.config.name) => match annotations {
+                    Some(annotated) => inputs.extend(self.user_requests(annotated)),
                     None => running.push(Box::pin(self.parent_missing())),
                 },
                 leads = &mut promotion, if !over && !machine.leads() => inputs.push(leads),
@@ -298,7 +298,7 @@ impl SyncTask {
 
     /// What annotations of the parent mean; nothing if it was newer already: a LIST may come from a cache that
     /// lags, and must not end a suspension. What is newer comes by the watch.
-    fn heard(&self, annotated: Annotated) -> Option<Input> {
+    fn user_requests(&self, annotated: Annotated) -> Option<Input> {
         let history = self.context.cluster.history();
         history
             .shown(&self.parent_id(), &config_maps(), &annotated.version)
@@ -316,7 +316,7 @@ impl SyncTask {
             () = self.stop.cancelled() => return None,
         };
         match read {
-            Ok(Some(annotated)) => self.heard(annotated),
+            Ok(Some(annotated)) => self.user_requests(annotated),
             Ok(None) => Some(Input::ParentMissing),
             // Nothing is known of it. The next write of it finds out.
             Err(_) => None,
@@ -359,7 +359,10 @@ async fn next_changes(live: Option<&Live>) -> Vec<Change> {
 }
 
 /// The next annotations of this sync's parent, or that there is no parent; never, without a watch.
-async fn next_marks(all: &mut Option<watch::Receiver<Option<AllMarks>>>, sync: &SyncName) -> Option<Annotated> {
+async fn next_annotations(
+    all: &mut Option<watch::Receiver<Option<AllAnnotations>>>,
+    sync: &SyncName,
+) -> Option<Annotated> {
     let Some(receiver) = all else { return std::future::pending().await };
     if receiver.changed().await.is_err() {
         *all = None;

@@ -43,7 +43,7 @@ pub(super) fn notice(sync: &Arc<str>, notice: Notice) -> Vec<Event> {
         Notice::Started { commit } => {
             vec![Event::SyncStarted { sync, commit }]
         }
-        // The effect itself tells of the look, with the same words.
+        // The effect itself reports the poll, with the same words.
         Notice::PollFailed { .. } => Vec::new(),
         Notice::Planned { plan } => vec![Event::Planned {
             sync,
@@ -74,9 +74,9 @@ pub(super) fn notice(sync: &Arc<str>, notice: Notice) -> Vec<Event> {
         Notice::Settled { took } => vec![Event::Worked { sync, work: Work::Settle, took }],
         Notice::Ended { outcome: result, commit, changed, message, problems, lag, retry_in, took, again } => {
             // A single problem is what the message of the end says already.
-            let told = problems.into_iter().filter(|problem| problem.to_string() != message);
+            let others = problems.into_iter().filter(|problem| problem.to_string() != message);
             let mut events: Vec<Event> =
-                told.map(|problem| Event::Problem { sync: Arc::clone(&sync), problem }).collect();
+                others.map(|problem| Event::Problem { sync: Arc::clone(&sync), problem }).collect();
             events.push(Event::Worked { sync: Arc::clone(&sync), work: Work::Total, took });
             events.push(Event::SyncEnded {
                 sync,

@@ -19,7 +19,7 @@ use crate::plan::{AppliedObject, ApplyResult, Obstacle, Plan, Problem, Schedule,
 
 use super::error::ApplyError;
 use super::object::{Written, apply_one};
-use super::wait::{Looked, Looks};
+use super::wait::{Observation, Waiter};
 
 /// Objects that are applied at once.
 pub(super) const AT_ONCE: usize = 32;
@@ -39,7 +39,7 @@ pub struct Applier<'a> {
     pub timeout: Duration,
     /// Once cancelled, no further object is begun, and nothing is waited for any more.
     pub stop: &'a CancellationToken,
-    /// Hears every outcome when it is known.
+    /// Receives every outcome when it is known.
     pub report: &'a (dyn Fn(&AppliedObject) + Send + Sync),
 }
 
@@ -47,7 +47,7 @@ pub struct Applier<'a> {
 enum Done<'p> {
     /// `None`: it was stopped before.
     Applied(Option<Box<AppliedObject>>),
-    Looked(Looked<'p>),
+    Observed(Observation<'p>),
 }
 
 impl Applier<'_> {
@@ -60,7 +60,7 @@ impl Applier<'_> {
             return outcomes;
         }
         let unreachable = AtomicBool::new(false);
-        let looks = &Looks::new(self, &unreachable);
+        let waiter = &Waiter::new(self, &unreachable);
         let mut schedule = Schedule::new(plan);
         let mut outcomes = Vec::new();
         // How objects that were waited for are by now.
@@ -74,8 +74,8 @@ impl Applier<'_> {
             }
             while let Some(step) = schedule.to_await() {
                 waiting += 1;
-                let wait = looks.begin(step);
-                running.push(Box::pin(async { Done::Looked(looks.look(wait, 0).await) }));
+                let wait = waiter.begin(step);
+                running.push(Box::pin(async { Done::Observed(waiter.observe(wait, 0).await) }));
             }
             while applying < AT_ONCE
                 && !self.stop.is_cancelled()
@@ -93,11 +93,11 @@ impl Applier<'_> {
                         self.settle(&mut outcomes, *outcome);
                     }
                 }
-                Some(Done::Looked(_)) if self.stop.is_cancelled() => {}
-                Some(Done::Looked(Looked { wait, health, ended })) => {
+                Some(Done::Observed(_)) if self.stop.is_cancelled() => {}
+                Some(Done::Observed(Observation { wait, health, ended })) => {
                     let id = &wait.step.id;
-                    if schedule.looked(id, &health, ended, looks.is_over(&wait)) {
-                        running.push(Box::pin(async move { Done::Looked(looks.look(wait, waiting).await) }));
+                    if schedule.observed(id, &health, ended, waiter.is_over(&wait)) {
+                        running.push(Box::pin(async move { Done::Observed(waiter.observe(wait, waiting).await) }));
                     } else {
                         waiting -= 1;
                         healths.insert(id.clone(), health);
@@ -114,12 +114,12 @@ impl Applier<'_> {
     }
 
     fn settle(&self, outcomes: &mut Vec<AppliedObject>, outcome: AppliedObject) {
-        self.tell(&outcome);
+        self.report_outcome(&outcome);
         outcomes.push(outcome);
     }
 
     /// Reports an outcome, other than that the next plan is to replace the object.
-    pub(super) fn tell(&self, outcome: &AppliedObject) {
+    pub(super) fn report_outcome(&self, outcome: &AppliedObject) {
         if !matches!(outcome.obstacle, Some(Obstacle::Immutable(_))) {
             (self.report)(outcome);
         }

@@ -34,7 +34,7 @@ fn is_owned(desired: &Desired, live: &Value) -> bool {
         return false;
     }
     let declared = desired.manifest.to_value();
-    // An atomic field looks like an empty one, which holds nothing of what git does not declare.
+    // An atomic field is like an empty one, which holds nothing of what git does not declare.
     let owns = |entry: &Entry<'_>, path: &FieldPath| {
         entry.owns_within(path) && (!entry.owns_whole(path) || path.get(&declared).is_some())
     };
@@ -54,7 +54,7 @@ fn is_held(live: &Value) -> bool {
     entries(live).iter().any(|entry| entry.manager == names::INITIAL_MANAGER)
 }
 
-/// Applies one object, and hands over what is to be ignored of it.
+/// Applies one object, and returns what is to be ignored of it.
 pub(super) async fn write(
     cluster: &Cluster,
     desired: &Desired,

@@ -1,4 +1,4 @@
-//! What a takeover removes of an object, for a dry-run: the server tells what an apply would change,
+//! What a takeover removes of an object, for a dry-run: the server reports what an apply would change,
 //! but not what would go if the fields of others were ours first.
 
 use serde_json::{Map, Value, json};

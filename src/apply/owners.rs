@@ -135,7 +135,7 @@ async fn given_back(
 ) -> ApplyError {
     let unknown = matches!(cause.cause(), Some(error) if error.code().is_none());
     if unknown
-        && let Ok(Some(live)) = cluster.look_at(&step.id, resource).await
+        && let Ok(Some(live)) = cluster.read_one(&step.id, resource).await
         && live.digest == Some(desired.digest)
     {
         return cause;

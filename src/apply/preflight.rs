@@ -92,7 +92,7 @@ impl Applier<'_> {
         // Where no more is in the way than that objects are to be replaced, the next plan has that.
         if !only_replaced {
             for outcome in &outcomes {
-                self.tell(outcome);
+                self.report_outcome(outcome);
             }
         }
         Some(outcomes)

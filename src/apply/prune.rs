@@ -19,13 +19,13 @@ use crate::plan::{Deletions, Plan, PruneResult, PrunedObject, Step, Verb};
 const AT_ONCE: usize = 16;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-const CHANGED: &str = "its owner or its marks were changed in the meantime, so it is decided anew";
+const CHANGED: &str = "its labels, annotations or owner were changed in the meantime, so it is decided anew";
 const ANOTHER: &str = "it is another object than was seen (its UID is another), so it is decided anew";
 
 /// What to do about objects that wait for another one which is still there after its deletion.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// How long to look whether it is gone. Zero: once, since somebody else hears of its end.
+    /// How long to check whether it is gone. Zero: once, since somebody else is notified of its end.
     pub wait: Duration,
     /// After that, delete what waits for it only because it goes first.
     pub then_let_go: bool,
@@ -35,12 +35,12 @@ pub struct Patience {
 enum Done<'p> {
     /// `None`: it was stopped before.
     Pruned(Option<PrunedObject>),
-    /// What is still there of an object: nothing, or its finalizers; or the look has failed.
-    Looked(&'p Step, Result<Option<Vec<String>>, ()>, Duration),
+    /// What is still there of an object: nothing, or its finalizers; or the read has failed.
+    Observed(&'p Step, Result<Option<Vec<String>>, ()>, Duration),
 }
 
 /// Prunes. One outcome a step that prunes, and none for those that were not begun when it was stopped;
-/// and one of each object that was being deleted before and is gone now. `report` hears those of the
+/// and one of each object that was being deleted before and is gone now. `report` receives those of the
 /// former when they are known.
 pub async fn prune(
     cluster: &Cluster,
@@ -66,7 +66,7 @@ pub async fn prune(
             running.push(Box::pin(async { Done::Pruned(one(cluster, discovery, step, stopped, &unreachable).await) }));
         }
         while let Some(step) = deletions.to_await() {
-            running.push(Box::pin(look(cluster, discovery, step, Duration::ZERO, stopped, permits)));
+            running.push(Box::pin(observe(cluster, discovery, step, Duration::ZERO, stopped, permits)));
         }
         match running.next().await {
             None => break,
@@ -78,7 +78,7 @@ pub async fn prune(
                     outcomes.insert(outcome.id.clone(), outcome);
                 }
             }
-            Some(Done::Looked(step, seen, pause)) => {
+            Some(Done::Observed(step, seen, pause)) => {
                 if matches!(seen, Ok(None)) && step.desired.is_none() {
                     // It was reported when its deletion was accepted, in this prune or an earlier one.
                     let id = step.id.clone();
@@ -86,14 +86,14 @@ pub async fn prune(
                     outcomes.insert(step.id.clone(), outcome);
                 }
                 if let Ok(finalizers) = seen
-                    && !deletions.looked(&step.id, finalizers)
+                    && !deletions.observed(&step.id, finalizers)
                 {
                     continue;
                 }
                 let over = stopped.is_cancelled() || unreachable.load(Ordering::Relaxed);
                 if !over && Instant::now() + pause < until {
                     let pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-                    running.push(Box::pin(look(cluster, discovery, step, pause, stopped, permits)));
+                    running.push(Box::pin(observe(cluster, discovery, step, pause, stopped, permits)));
                 } else if !over && patience.then_let_go {
                     deletions.let_go();
                 }
@@ -111,7 +111,7 @@ pub async fn prune(
 }
 
 /// Whether an object is still there after its deletion.
-async fn look<'p>(
+async fn observe<'p>(
     cluster: &Cluster,
     discovery: &Discovery,
     step: &'p Step,
@@ -123,18 +123,18 @@ async fn look<'p>(
         () = tokio::time::sleep(pause) => {}
         () = stopped.cancelled() => {}
     }
-    // It is never closed; a look without a permit would do no harm.
+    // It is never closed; a read without a permit would do no harm.
     let _permit = permits.acquire().await;
-    // What is of a kind that is not served any more is gone, or nobody can tell.
-    let Some(resource) = discovery.preferred(&step.id.gk) else { return Done::Looked(step, Err(()), pause) };
-    let seen = match cluster.look_at(&step.id, resource).await {
+    // What is of a kind that is not served any more is gone, or nobody can know.
+    let Some(resource) = discovery.preferred(&step.id.gk) else { return Done::Observed(step, Err(()), pause) };
+    let seen = match cluster.read_one(&step.id, resource).await {
         Ok(Some(live)) if step.live.as_ref().is_some_and(|planned| planned.uid == live.uid) => {
             Ok(Some(live.terminating.map(|termination| termination.finalizers).unwrap_or_default()))
         }
         Ok(_) => Ok(None),
         Err(_) => Err(()),
     };
-    Done::Looked(step, seen, pause)
+    Done::Observed(step, seen, pause)
 }
 
 /// Whether everything that proved the object to be ours still does.
@@ -165,8 +165,8 @@ async fn one(
     let Some(resource) = discovery.preferred(&step.id.gk) else {
         return failed(format!("the cluster has no kind {} any more", step.id.gk));
     };
-    // The plan may rest on what a watch has shown, which lags; what is deleted is looked at once more.
-    match cluster.look_at(&step.id, resource).await {
+    // The plan may rest on what a watch has shown, which lags; what is deleted is read once more.
+    match cluster.read_one(&step.id, resource).await {
         Ok(None) => return outcome(PruneResult::Deleted, true, None),
         Ok(Some(now)) if now.uid != live.uid => return outcome(PruneResult::Kept, false, Some(ANOTHER.into())),
         Ok(Some(now)) if !is_as_ours(&now, live) => return outcome(PruneResult::Kept, false, Some(CHANGED.into())),

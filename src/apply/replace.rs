@@ -24,7 +24,7 @@ const GONE: Duration = Duration::from_mins(1);
 const AGAIN: Duration = Duration::from_secs(15);
 
 /// Proves that an object of which `fields` cannot be changed could be created as git declares it, by a
-/// dry run under its own name: the server looks for an object of that name last, so that the answer
+/// dry run under its own name: the server checks for an object of that name last, so that the answer
 /// «it exists» is the one to an object which passes validation, policies, webhooks, quotas and the
 /// agent's own permissions. Gives the live object with it.
 pub(super) async fn prove(
@@ -114,7 +114,7 @@ async fn await_gone(cluster: &Cluster, step: &Step, resource: &Resource, uid: &s
     let until = Instant::now() + GONE;
     let mut pause = Duration::from_millis(50);
     loop {
-        let seen = cluster.look_at(&step.id, resource).await;
+        let seen = cluster.read_one(&step.id, resource).await;
         let over = Instant::now() > until;
         match seen {
             Ok(now) if now.as_ref().is_none_or(|now| *now.uid != *uid) => return Ok(()),

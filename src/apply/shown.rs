@@ -8,7 +8,7 @@ use crate::cluster::ApiError;
 use crate::object::HIDDEN;
 use crate::plan::Desired;
 
-/// The shortest value of a Secret that is looked for in the whole message. A shorter one would be found in the
+/// The shortest value of a Secret that is searched for in the whole message. A shorter one would be found in the
 /// server's own words, where a hole shows what it is.
 const SHORTEST: usize = 6;
 /// Ends what the API server says of a denial by admission (webhook/errors, validating/policy).

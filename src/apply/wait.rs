@@ -1,4 +1,4 @@
-//! Looking at objects that others wait for, until they are as those need them.
+//! Observing objects that others wait for, until they are as those need them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use crate::plan::{Stage, Step};
 
 use super::applier::Applier;
 
-/// Objects that are looked at at once.
+/// Objects that are observed at once.
 const AT_ONCE: usize = 16;
 /// How long a Namespace may take to become Active, and a CRD to become Established.
 const FOUNDATIONS: Duration = Duration::from_mins(1);
@@ -26,11 +26,11 @@ const DISCOVERY: Duration = Duration::from_secs(15);
 const UNREPORTED: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// The longest pause grows with the number of objects that are waited for: 50 looks a second at most.
+/// The longest pause grows with the number of objects that are waited for: 50 reads a second at most.
 const PAUSE_EACH: Duration = Duration::from_millis(20);
 
-/// The looks at what one apply waits for.
-pub(super) struct Looks<'a> {
+/// Observes what one apply waits for.
+pub(super) struct Waiter<'a> {
     applier: &'a Applier<'a>,
     /// The API server cannot be reached, so there is nothing to wait for.
     unreachable: &'a AtomicBool,
@@ -54,14 +54,14 @@ pub(super) struct Wait<'p> {
 }
 
 /// How it is.
-pub(super) struct Looked<'p> {
+pub(super) struct Observation<'p> {
     pub wait: Wait<'p>,
     pub health: Health,
     /// A Job that has run to its end.
     pub ended: bool,
 }
 
-impl<'a> Looks<'a> {
+impl<'a> Waiter<'a> {
     pub fn new(applier: &'a Applier<'a>, unreachable: &'a AtomicBool) -> Self {
         Self {
             applier,
@@ -87,11 +87,11 @@ impl<'a> Looks<'a> {
         self.unreachable.load(Ordering::Relaxed) || Instant::now() >= wait.until
     }
 
-    /// Pauses, and looks; `others` are waited for, too.
-    pub async fn look<'p>(&self, mut wait: Wait<'p>, others: u32) -> Looked<'p> {
+    /// Pauses, and reads; `others` are waited for, too.
+    pub async fn observe<'p>(&self, mut wait: Wait<'p>, others: u32) -> Observation<'p> {
         self.applier.rest(wait.pause.min(wait.until.saturating_duration_since(Instant::now()))).await;
         wait.pause = (wait.pause * 2).min(LONGEST_PAUSE.max(PAUSE_EACH * others));
-        // It is never closed; a look without a permit would do no harm.
+        // It is never closed; a read without a permit would do no harm.
         let _permit = self.permits.acquire().await;
         let id = &wait.step.id;
         let begun = Instant::now();
@@ -101,7 +101,7 @@ impl<'a> Looks<'a> {
             let seen = if may_be_unreported {
                 self.seen_whole(id, &resource).await
             } else {
-                self.applier.cluster.look_at(id, &resource).await
+                self.applier.cluster.read_one(id, &resource).await
             };
             health = match seen {
                 Ok(Some(live)) => {
@@ -115,7 +115,7 @@ impl<'a> Looks<'a> {
         if health.is_current() && !self.is_served(&mut wait, begun).await {
             health = Health::new(HealthStatus::InProgress, "the API server does not serve yet what it defines");
         }
-        Looked { wait, health, ended }
+        Observation { wait, health, ended }
     }
 
     /// A custom resource, which is in progress as long as nothing is reported of it although its definition has conditions.

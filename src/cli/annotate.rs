@@ -24,7 +24,7 @@ pub(super) struct SyncArguments {
 pub(super) struct ApproveArguments {
     /// The name of the sync
     sync: String,
-    /// The commit to approve (or its first digits), to be sure that it is the one you looked at
+    /// The commit to approve (or its first digits), to be sure that it is the one you reviewed
     #[arg(long, value_name = "COMMIT")]
     commit: Option<String>,
 }
@@ -51,12 +51,12 @@ pub(super) async fn approve(common: &Common, options: &ApproveArguments) -> Resu
     let other = |wanted: &&String| wanted.is_empty() || !held.commit.starts_with(wanted.as_str());
     if let Some(wanted) = options.commit.as_ref().filter(other) {
         return Err(CliError::Text(format!(
-            "the prune of sync {sync} is held for commit {short}, not for {wanted}; look at it again with `driftless plan --sync {sync}`"
+            "the prune of sync {sync} is held for commit {short}, not for {wanted}; review it again with `driftless plan --sync {sync}`"
         )));
     }
     if held.digest.is_empty() {
         return Err(CliError::Text(format!(
-            "the prune of sync {sync} was held by an older version of driftless, which did not store what it is about; once an agent of this version has looked at it, approve it again"
+            "the prune of sync {sync} was held by an older version of driftless, which did not store what it is about; once an agent of this version has planned it, approve it again"
         )));
     }
     print(&shown(sync, held))?;
@@ -90,7 +90,7 @@ pub(super) async fn sync(common: &Common, options: &SyncArguments) -> Result<u8,
     let (cluster, parent) = find(common, &options.sync).await?;
     annotate(&cluster, &parent, names::SYNC_REQUESTED, Timestamp::now().to_string().into()).await?;
     let suspended = if parent.suspended { "; it is suspended, so nothing happens before it is resumed" } else { "" };
-    print(&format!("asked for: the agent looks at sync {} now{suspended}\n", options.sync))
+    print(&format!("asked for: the agent polls git for sync {} now{suspended}\n", options.sync))
 }
 
 pub(super) async fn suspend(common: &Common, options: &SyncArguments) -> Result<u8, CliError> {

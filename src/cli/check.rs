@@ -108,13 +108,13 @@ async fn own(session: &Session, cluster: &Cluster) -> Needed {
     needed.require(every.map(|verb| Access::new(verb, "", "configmaps", Some(home))));
     needed.require(["get", "create"].map(|verb| Access::new(verb, "", "secrets", Some(home))));
     // Nothing but the Events themselves depends on this.
-    needed.wish(WRITE.map(|verb| Access::new(verb, "events.k8s.io", "events", Some(home))));
+    needed.prefer(WRITE.map(|verb| Access::new(verb, "events.k8s.io", "events", Some(home))));
     if session.config.leader_election {
         let leases = |verb| Access::new(verb, "coordination.k8s.io", "leases", Some(home));
         needed.require(["get", "create", "update"].map(leases));
     }
     let id = ObjectId::new("", "Namespace", None, home);
-    if matches!(cluster.look_at(&id, &Resource::core("namespaces", false)).await, Ok(None)) {
+    if matches!(cluster.read_one(&id, &Resource::core("namespaces", false)).await, Ok(None)) {
         needed.require([Access::new("create", "", "namespaces", None)]);
     }
     needed
@@ -174,7 +174,7 @@ async fn objects(
         needed.require(verbs.map(|verb| Access::new(verb, &resource.group, &resource.plural, namespace)));
     }
     for space in &spaces {
-        agents.wish(WRITE.map(|verb| Access::new(verb, "events.k8s.io", "events", Some(space))));
+        agents.prefer(WRITE.map(|verb| Access::new(verb, "events.k8s.io", "events", Some(space))));
     }
     let mut whose = format!("sync {}", sync.name);
     let mut findings = Vec::new();

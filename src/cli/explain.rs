@@ -141,7 +141,7 @@ pub(super) async fn explain(common: &Common, options: &ExplainArguments) -> Resu
     let found = find::find(&parents, &discovery, &sought, &session.namespace);
     let id = found.map_err(|error| {
         let others = problems.iter().map(|problem| text::safe(problem));
-        CliError::Text(std::iter::once(error).chain(others).collect::<Vec<_>>().join("; not looked at: "))
+        CliError::Text(std::iter::once(error).chain(others).collect::<Vec<_>>().join("; not searched: "))
     })?;
     let holder_of =
         |sync: &SyncConfig| parents.iter().any(|one| one.sync == sync.name && one.inventory.contains_key(&id));

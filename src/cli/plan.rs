@@ -68,7 +68,7 @@ pub(super) async fn plan(common: &Common, options: &PlanArguments) -> Result<u8,
         let parent = parent.map_err(CliError::Text)?;
         parents.insert(parent.sync.to_string(), parent);
     }
-    // Without the key, every Secret looks changed by its digest, and the comparison by content decides.
+    // Without the key, every Secret appears changed by its digest, and the comparison by content decides.
     let random = || DigestKey::new(std::array::from_fn(|_| fastrand::u8(..)));
     let key = find_digest_key(&cluster, &session.namespace).await.ok().flatten().unwrap_or_else(random);
     let discovery = cluster.discover().await?;

@@ -21,7 +21,7 @@ use crate::plan::{
 };
 
 /// How long to wait for what has to be gone before other objects are deleted. After that a person is
-/// told to try again.
+/// asked to try again.
 const PATIENCE: Patience = Patience { wait: Duration::from_secs(15), then_let_go: false };
 /// For so long a custom resource that is being deleted holds back what may serve it: the default of
 /// `timeout`, since the sync is in no configuration any more.
@@ -51,7 +51,7 @@ pub(super) async fn remove(common: &Common, options: &RemoveArguments) -> Result
     let cluster = session.connect(None).await?;
     let id = ObjectId::new("", "ConfigMap", Some(&session.namespace), &Parent::name(&sync_name(sync)?));
     // In this order, so that what is read is not older than this.
-    let before = cluster.look_at(&id, &config_maps()).await?;
+    let before = cluster.read_one(&id, &config_maps()).await?;
     let parent = parent_of(&cluster, &session.namespace, sync).await?;
     let discovery = Arc::new(cluster.discover().await?);
     let parents = read_parents(&cluster, &parent.namespace).await.map_err(CliError::Text)?;
@@ -66,7 +66,7 @@ pub(super) async fn remove(common: &Common, options: &RemoveArguments) -> Result
         return Ok(1);
     }
 
-    let report = |outcome: &PrunedObject| drop(print(&told(outcome)));
+    let report = |outcome: &PrunedObject| drop(print(&line(outcome)));
     let stop = CancellationToken::new();
     let outcomes = prune(&cluster, &discovery, &plan, PATIENCE, &stop, &report).await;
     let left = unfinished(&plan, &outcomes);
@@ -75,7 +75,7 @@ pub(super) async fn remove(common: &Common, options: &RemoveArguments) -> Result
             "sync {sync} is not ended: {left} of its objects are still there, as said above; its inventory stays, so do this again"
         )));
     }
-    let after = cluster.look_at(&id, &config_maps()).await?;
+    let after = cluster.read_one(&id, &config_maps()).await?;
     let version = |live: &Option<crate::object::Observed>| live.as_ref().map(|live| Arc::clone(&live.resource_version));
     if version(&before) != version(&after) {
         return Err(CliError::Text(format!(
@@ -164,7 +164,7 @@ fn shown(sync: &str, plan: &Plan) -> String {
     text
 }
 
-/// What is about to be deleted although another sync declares it, which its status tells: the sync
+/// What is about to be deleted although another sync declares it, which its status reports: the sync
 /// was renamed, and its objects would be made anew.
 fn wanted_elsewhere(sync: &str, plan: &Plan, parents: &[Parent]) -> String {
     let deleted: BTreeSet<&ObjectId> =
@@ -195,7 +195,7 @@ fn because(reason: &Reason) -> String {
     format!(" ({})", text.strip_prefix("kept, since ").unwrap_or(text))
 }
 
-fn told(outcome: &PrunedObject) -> String {
+fn line(outcome: &PrunedObject) -> String {
     let detail = outcome.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
     let word = match outcome.result {
         PruneResult::Deleted => "deleted",

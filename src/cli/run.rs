@@ -65,12 +65,12 @@ fn stop_on_signal() -> Result<CancellationToken, CliError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let token = stop.clone();
     tokio::spawn(async move {
-        for told in [false, true] {
+        for second in [false, true] {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            if told {
+            if second {
                 std::process::exit(130);
             }
             token.cancel();
@@ -91,14 +91,14 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
     let hook: RequestHook = Arc::new(move |verb, code, took| metrics.request(verb, code, took));
     let stop = stop_on_signal()?;
     let progress = if options.once { Progress::on_terminal() } else { None };
-    let (hearing, bars) = (observer.clone(), progress.clone());
+    let (recorder, bars) = (observer.clone(), progress.clone());
     let (events, publisher) = Events::new();
     let emit: EventSink = Arc::new(move |event: &Event| {
         match &bars {
-            Some(bars) => bars.around(event, || hearing.tell(event)),
-            None => hearing.tell(event),
+            Some(bars) => bars.around(event, || recorder.record(event)),
+            None => recorder.record(event),
         }
-        events.hear(event);
+        events.enqueue(event);
     });
     match &traces {
         Ok(Some(traces)) => emit(&Event::Note { message: format!("sending traces to {}", traces.target()) }),

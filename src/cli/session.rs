@@ -59,7 +59,7 @@ impl Session {
     }
 
     pub async fn connect(&self, hook: Option<RequestHook>) -> Result<Cluster, CliError> {
-        // A person who waits for an answer would rather hear soon that there is no server.
+        // A person who waits for an answer would rather learn soon that there is no server.
         let tries = hook.is_none().then_some(2);
         self.connect_with(Connect { hook, tries, ..Connect::default() }).await
     }

@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_server_tells_what_is_missing_and_where() {
+    fn the_server_reports_what_is_missing_and_where() {
         let message = "deployments.apps \"web\" is forbidden: User \"system:serviceaccount:shop:deployer\" cannot patch \
                        resource \"deployments\" in API group \"apps\" in the namespace \"shop\"";
         let denied = Denied::parse(message).unwrap();
@@ -158,9 +158,9 @@ mod tests {
     #[test]
     fn an_impersonation_that_is_refused_for_one_request_names_the_account_as_well() {
         let newer = "forbidden: User \"agent\" cannot impersonate-on:serviceaccount:get path \"/api\"";
-        let told = name_the_account(newer, "shop", "deployer");
-        assert_eq!(Denied::parse(&told).unwrap().access.to_string(), "impersonate serviceaccounts deployer in shop");
-        assert_eq!(Denied::parse(&told).unwrap().user, "agent");
+        let named = name_the_account(newer, "shop", "deployer");
+        assert_eq!(Denied::parse(&named).unwrap().access.to_string(), "impersonate serviceaccounts deployer in shop");
+        assert_eq!(Denied::parse(&named).unwrap().user, "agent");
         let other = "configmaps is forbidden: User \"u\" cannot list resource \"configmaps\"";
         assert_eq!(name_the_account(other, "shop", "deployer"), other);
     }

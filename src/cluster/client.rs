@@ -62,7 +62,7 @@ const LISTS_OF_ONE: usize = 8;
 /// An answer from this size on, in bytes, is parsed on a thread where nobody waits for anything else.
 const LARGE_ANSWER: usize = 256 << 10;
 
-/// Why there is no answer, and how long the server wishes to be left alone.
+/// Why there is no answer, and how long the server asks to be left alone.
 pub(super) type Unanswered = (ApiError, Option<Duration>);
 
 /// A connection to one API server. Cheap to clone.
@@ -143,7 +143,7 @@ impl Cluster {
 
     /// The same server as another user: requests of a sync that names a service account. The API
     /// server knows one impersonation a request, so a user whom the kubeconfig impersonates is
-    /// replaced by it: his groups must not be lent to the account. The account's own groups are
+    /// replaced by it: that user's groups must not be lent to the account. The account's own groups are
     /// added by the server.
     ///
     /// # Errors
@@ -252,10 +252,10 @@ impl Cluster {
     }
 
     /// Sends a request once and gives the answer's body as it comes. `limit` is for the headers, and
-    /// so is the time that the hook hears.
+    /// so is the time that the hook receives.
     ///
     /// # Errors
-    /// What went wrong, and for how long the server wishes to be left alone.
+    /// What went wrong, and for how long the server asks to be left alone.
     pub(super) async fn open(&self, call: &Call, limit: Duration) -> Result<Body, Unanswered> {
         let began = Instant::now();
         let opened = async {
@@ -360,7 +360,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// 0.2 s, 0.4 s, 0.8 s, … or what the server wished for, each with up to half as much on top,
+/// 0.2 s, 0.4 s, 0.8 s, … or what the server asked for, each with up to half as much on top,
 /// so that many clients do not come back at once.
 fn pause(tried: u32, retry_after: Option<Duration>) -> Duration {
     let base = retry_after.unwrap_or_else(|| Duration::from_millis(100 << tried.min(8))).min(LONGEST_PAUSE);

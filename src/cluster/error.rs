@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_for_good_is_told_from_what_may_go_through_later() {
+    fn what_is_refused_for_good_is_distinguished_from_what_may_go_through_later() {
         for (code, message) in [(422, "is invalid"), (403, "denied"), (400, "unknown field")] {
             assert!(answer(code, message, "spec").is_definite(), "{code}");
         }
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_objects_to_tells_whether_another_field_excludes_it() {
+    fn what_the_server_objects_to_shows_whether_another_field_excludes_it() {
         let objections = |message| answer(422, message, "spec.a").objections();
         let objection = |exclusive| [Objection { field: "spec.a".into(), exclusive }];
         assert_eq!(objections("may not be specified when `value` is not empty"), objection(true));
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_permission_is_told_apart_from_what_admission_refuses() {
+    fn a_missing_permission_is_distinguished_from_what_admission_refuses() {
         let refused = |message: &str| {
             let body = json!({"kind": "Status", "reason": "Forbidden", "message": message, "details": {"name": "a"}});
             ApiError::from_answer(403, body.to_string().as_bytes())
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_a_status_is_still_told() {
+    fn an_answer_without_a_status_is_still_reported() {
         assert_eq!(ApiError::from_answer(502, b"<html>").to_string(), "the API server answered 502 ");
     }
 }

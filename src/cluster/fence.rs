@@ -74,8 +74,8 @@ async fn write(
         return Err("a request without a body cannot be kept from being carried out later".into());
     }
     parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-    let (go, told) = oneshot::channel();
-    let body = body_after(told, leadership.clone(), limit, bytes);
+    let (go, go_ahead) = oneshot::channel();
+    let body = body_after(go_ahead, leadership.clone(), limit, bytes);
     let mut request = Request::from_parts(parts, wrap(&bodies, body).await?);
     let go = Arc::new(Mutex::new(Some(go)));
     // An answer that does not wait for the body ends the request; the body is dropped with this.
@@ -104,9 +104,9 @@ async fn write(
 type Parcel = StreamBody<futures::stream::BoxStream<'static, Result<Frame<Bytes>, BoxError>>>;
 
 /// The body, once the server has answered to the head and leadership outlasts the server's patience.
-fn body_after(told: oneshot::Receiver<()>, leadership: Leadership, limit: Duration, bytes: Bytes) -> Parcel {
+fn body_after(go_ahead: oneshot::Receiver<()>, leadership: Leadership, limit: Duration, bytes: Bytes) -> Parcel {
     let body = async move {
-        told.await?;
+        go_ahead.await?;
         leadership.sure_for_at_least(limit).await?;
         Ok(Frame::data(bytes))
     };

@@ -35,7 +35,7 @@ pub fn health(object: &Value, now: Timestamp) -> Health {
 /// is about an older generation, the conditions `Reconciling` and `Stalled`. Then the kind's own
 /// rule; for a kind without one the condition `Ready`; and an object without that is `Current`.
 ///
-/// Of a kind without health (see [`has_health`]) only the metadata is looked at, so that a watch
+/// Of a kind without health (see [`has_health`]) only the metadata is read, so that a watch
 /// of metadata and one of full objects agree.
 #[must_use]
 pub fn health_of(gk: &GroupKind, object: &Value, now: Timestamp) -> Health {
@@ -60,7 +60,7 @@ pub fn health_of(gk: &GroupKind, object: &Value, now: Timestamp) -> Health {
         ("", "Namespace") => foundations::namespace(object),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => foundations::definition(object),
         ("apiregistration.k8s.io", "APIService") => foundations::api_service(object),
-        // The disruption controller tells by observedGeneration alone that it has done its work.
+        // The disruption controller reports by observedGeneration alone that it has done its work.
         ("policy", "PodDisruptionBudget") => Health::current(),
         _ => ready(object),
     }

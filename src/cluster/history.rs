@@ -1,11 +1,11 @@
 //! Whether the API server's history went back. Resource versions only grow (KEP-5504), so one that is
 //! lower than what was seen before says that etcd was restored to an older state: what was
-//! learned since then is of a history that never was, and watches that go on from there hear nothing
+//! learned since then is of a history that never was, and watches that go on from there receive nothing
 //! until the versions catch up.
 //!
 //! The proof is an object of the agent's own, read or written by its name: such an answer comes from
 //! etcd itself, also where the caches behind LISTs and watches lag. A LIST that is older than what
-//! was seen is a reason to look for that proof.
+//! was seen is a reason to seek that proof.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -93,13 +93,13 @@ pub struct History {
 }
 
 impl History {
-    /// Hears each time that history is proven to have gone back.
+    /// Is notified each time that history is proven to have gone back.
     #[must_use]
     pub fn proofs(&self) -> watch::Receiver<Option<WentBack>> {
         self.proofs.subscribe()
     }
 
-    /// Hears whenever history may have gone back, which includes that it did.
+    /// Is notified whenever history may have gone back, which includes that it did.
     #[must_use]
     pub fn suspicions(&self) -> watch::Receiver<u64> {
         self.suspicions.subscribe()
@@ -197,7 +197,7 @@ impl Cluster {
 
     /// Reads the agent's own objects until all are read, or one of them proves that history went
     /// back.
-    pub async fn look_for_proof(&self) {
+    pub async fn seek_proof(&self) {
         let (history, mut pause) = (self.history(), PAUSES.0);
         let epoch = history.epoch();
         let mut open = history.own();

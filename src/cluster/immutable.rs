@@ -1,5 +1,5 @@
-//! Telling a field that nobody can change in place from all else for which an update is refused. An
-//! object may be deleted and made again for the first, and never for anything else.
+//! Distinguishing a field that nobody can change in place from all else for which an update is refused.
+//! An object may be deleted and made again for the first, and never for anything else.
 //!
 //! The API has no code for it, so the words of each cause decide (k8s.io/apimachinery,
 //! `validation.FieldImmutableErrorMsg`, and those of single kinds). They are read where the server
@@ -61,7 +61,7 @@ impl ApiError {
         Some(fields).filter(|fields| !fields.is_empty())
     }
 
-    /// An object of this name exists, and that is all that is against creating it: the server looks for
+    /// An object of this name exists, and that is all that is against creating it: the server checks for
     /// one after validation and admission.
     #[must_use]
     pub fn is_already_exists(&self) -> bool {

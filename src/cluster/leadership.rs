@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 pub const LEASE: Duration = Duration::from_secs(15);
 /// A leader that could not renew for this long leads no more.
 pub const RENEW_WITHIN: Duration = Duration::from_secs(10);
-/// Between two renewals, and between two looks of a follower.
+/// Between two renewals, and between two reads by a follower.
 pub const RETRY: Duration = Duration::from_secs(2);
 /// Before the end of the Lease, what a leader had the API server do is over: for clocks that run at
 /// different speeds, and for etcd to answer.
@@ -115,32 +115,32 @@ impl Leadership {
 
     /// Waits until it is held.
     pub async fn held(&self) {
-        let mut news = self.hold.subscribe();
+        let mut changes = self.hold.subscribe();
         while !self.is_held() {
             // The sender lives as long as this.
-            let _ = news.changed().await;
+            let _ = changes.changed().await;
         }
     }
 
     /// Waits until it is held no longer.
     pub async fn lost(&self) {
-        let mut news = self.hold.subscribe();
+        let mut changes = self.hold.subscribe();
         while let Some(sure) = self.sure_for() {
             let left = sure.saturating_sub(REST).min(RENEW_WITHIN);
-            let _ = timeout(left, news.changed()).await;
+            let _ = timeout(left, changes.changed()).await;
         }
     }
 
     /// Waits until it is held and was not renewed for a while, as when it is about to end.
     pub async fn shaky(&self) {
-        let mut news = self.hold.subscribe();
+        let mut changes = self.hold.subscribe();
         loop {
-            let left = match *news.borrow_and_update() {
+            let left = match *changes.borrow_and_update() {
                 Hold::Renewed(sent) => SHAKY.checked_sub(sent.until(&Instants::now())),
                 Hold::No | Hold::Always => Some(Duration::MAX),
             };
             let Some(left) = left else { return };
-            let _ = timeout(left, news.changed()).await;
+            let _ = timeout(left, changes.changed()).await;
         }
     }
 
@@ -156,13 +156,13 @@ impl Leadership {
     /// # Errors
     /// It is not held, or ends while this waits.
     pub(super) async fn sure_for_at_least(&self, needed: Duration) -> Result<Duration, NotLeader> {
-        let mut news = self.hold.subscribe();
+        let mut changes = self.hold.subscribe();
         loop {
             match self.sure_for() {
                 None => return Err(NotLeader::Refused),
                 Some(sure) if sure >= needed => return Ok(sure),
                 Some(sure) => tokio::select! {
-                    _ = news.changed() => {}
+                    _ = changes.changed() => {}
                     () = sleep(sure.min(RETRY)) => {}
                 },
             }

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Cluster;
-use super::watch::{Limits, Shared, Sink, Tell, keep};
+use super::watch::{Limits, Reporter, Shared, Sink, keep};
 use crate::object::{Change, GroupKind, ObjectId, Observed};
 
 pub use super::watch::Followed;
@@ -15,7 +15,7 @@ pub use super::watch::Followed;
 /// The watches of one sync, one a kind, selected by the label of its set. They end with this.
 ///
 /// What changes is reported by [`Live::changed`], except what the caller knows anyway: what the first
-/// LIST of a kind shows while [`Live::follow`] waits for it, and its own writes, of which it tells
+/// LIST of a kind shows while [`Live::follow`] waits for it, and its own writes, which it reports
 /// by [`Live::note`] and [`Live::removed`].
 pub struct Live {
     cluster: Cluster,
@@ -25,21 +25,21 @@ pub struct Live {
 }
 
 impl Live {
-    /// Watches nothing yet. `set` is the `ApplySet` id. `tell` hears, in words for people and once
+    /// Watches nothing yet. `set` is the `ApplySet` id. `report` receives, in words for people and once
     /// per trouble, that a kind cannot be watched or a watch was stuck, and that it works again.
-    pub fn new(cluster: Cluster, set: &str, tell: Arc<dyn Fn(String) + Send + Sync>) -> Self {
-        Self::with_limits(cluster, set, tell, Limits::default())
+    pub fn new(cluster: Cluster, set: &str, report: Arc<dyn Fn(String) + Send + Sync>) -> Self {
+        Self::with_limits(cluster, set, report, Limits::default())
     }
 
-    pub(super) fn with_limits(cluster: Cluster, set: &str, tell: Tell, limits: Limits) -> Self {
-        let shared = Arc::new(Shared::new(set, tell, limits));
+    pub(super) fn with_limits(cluster: Cluster, set: &str, report: Reporter, limits: Limits) -> Self {
+        let shared = Arc::new(Shared::new(set, report, limits));
         Self { cluster, set: set.into(), shared, tasks: Mutex::default() }
     }
 
     /// Makes the watched kinds exactly these, and waits until each new one was listed once, or it
     /// is known why not: 90 s at most. Returns at once where nothing is new.
     ///
-    /// What is listed while this waits is no news: whoever follows looks at [`Live::members`] next.
+    /// What is listed while this waits is not reported: whoever follows reads [`Live::members`] next.
     /// To be called within a Tokio runtime.
     pub async fn follow(&self, kinds: BTreeMap<GroupKind, Followed>) {
         let awaited = Awaited { shared: &self.shared, begun: self.begin(kinds) };
@@ -82,13 +82,13 @@ impl Live {
         self.shared.members(gk)
     }
 
-    /// The answer to our own apply: known at once, and no news when the watch shows it, too.
+    /// The answer to our own apply: known at once, and no change when the watch shows it, too.
     /// Earlier changes of the object that nobody has taken are outdated by it.
     pub fn note(&self, live: &Observed) {
         self.shared.note(live);
     }
 
-    /// Our own deletion was answered with "gone": the end of the object with this UID is no news.
+    /// Our own deletion was answered with "gone": the end of the object with this UID is no change.
     /// Not for an object that was only released, which may come back with its UID.
     pub fn removed(&self, id: &ObjectId, uid: &str) {
         self.shared.removed(id, uid);

@@ -1,4 +1,4 @@
-//! Reading live objects: one LIST a kind, and single looks at what that did not show.
+//! Reading live objects: one LIST a kind, and single reads of what that did not show.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,8 +17,8 @@ pub(super) const JSON: &str = "application/json";
 pub(super) const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 /// Kinds, or single objects, that are read at once.
 const AT_ONCE: usize = 16;
-/// With more objects of a kind to look at in one namespace than this, one LIST is cheaper.
-const SINGLE_LOOKS: usize = 4;
+/// With more objects of a kind to read in one namespace than this, one LIST is cheaper.
+const SINGLE_READS: usize = 4;
 
 /// What has to be known of the cluster for one plan.
 #[derive(Clone, Debug, Default)]
@@ -40,14 +40,14 @@ pub struct Seen {
     pub outdated: bool,
 }
 
-/// One LIST or single look that is to be done.
-enum Look<'a> {
+/// One LIST or single read that is to be done.
+enum Read<'a> {
     Members(&'a GroupKind, &'a Resource, BTreeSet<&'a str>),
     Namespace(&'a GroupKind, &'a Resource, Option<&'a str>),
     Single(&'a ObjectId, &'a Resource),
 }
 
-/// What one look has shown.
+/// What one read has shown.
 #[derive(Default)]
 struct Shown {
     objects: Vec<Observed>,
@@ -109,18 +109,18 @@ impl Cluster {
             };
             live.follow(resources.iter().map(followed).collect()).await;
         }
-        let mut looks = Vec::new();
+        let mut reads = Vec::new();
         for (gk, resource) in &resources {
             if let Some(members) = live.and_then(|live| live.members(gk)) {
                 seen.observed.extend(members.into_iter().map(|live| (live.id.clone(), live)));
             } else {
                 let namespaces = kinds[*gk].iter().filter_map(|id| id.namespace.as_deref()).collect();
-                looks.push(Look::Members(gk, resource, namespaces));
+                reads.push(Read::Members(gk, resource, namespaces));
             }
         }
-        self.carry_out(looks, set, &mut seen).await?;
-        let looks = missing(&kinds, &resources, &wanted.orphans, &seen);
-        self.carry_out(looks, set, &mut seen).await?;
+        self.carry_out(reads, set, &mut seen).await?;
+        let reads = missing(&kinds, &resources, &wanted.orphans, &seen);
+        self.carry_out(reads, set, &mut seen).await?;
         seen.observed.retain(|id, _| wanted.ids.contains(id));
         Ok(seen)
     }
@@ -155,18 +155,18 @@ impl Cluster {
         }
     }
 
-    async fn carry_out(&self, looks: Vec<Look<'_>>, set: &str, seen: &mut Seen) -> Result<(), ApiError> {
+    async fn carry_out(&self, reads: Vec<Read<'_>>, set: &str, seen: &mut Seen) -> Result<(), ApiError> {
         let selector = format!("{}={set}", names::PART_OF);
-        let mut asked = Vec::with_capacity(looks.len());
-        for look in looks {
-            asked.push(self.ask(look, &selector));
+        let mut asked = Vec::with_capacity(reads.len());
+        for read in reads {
+            asked.push(self.ask(read, &selector));
         }
         let mut answers = futures::stream::iter(asked).buffer_unordered(AT_ONCE);
-        while let Some((look, answer)) = answers.next().await {
-            let (gk, place) = match &look {
-                Look::Members(gk, ..) => (*gk, None),
-                Look::Namespace(gk, _, namespace) => (*gk, namespace.map(Arc::from)),
-                Look::Single(id, _) => (&id.gk, id.namespace.clone()),
+        while let Some((read, answer)) = answers.next().await {
+            let (gk, place) = match &read {
+                Read::Members(gk, ..) => (*gk, None),
+                Read::Namespace(gk, _, namespace) => (*gk, namespace.map(Arc::from)),
+                Read::Single(id, _) => (&id.gk, id.namespace.clone()),
             };
             match answer {
                 Ok(shown) => {
@@ -186,17 +186,17 @@ impl Cluster {
         Ok(())
     }
 
-    async fn ask<'a>(&self, look: Look<'a>, selector: &str) -> (Look<'a>, Result<Shown, ApiError>) {
-        let answer = match &look {
-            Look::Members(gk, resource, namespaces) => self.members(gk, resource, namespaces, selector).await,
-            Look::Namespace(gk, resource, namespace) => {
+    async fn ask<'a>(&self, read: Read<'a>, selector: &str) -> (Read<'a>, Result<Shown, ApiError>) {
+        let answer = match &read {
+            Read::Members(gk, resource, namespaces) => self.members(gk, resource, namespaces, selector).await,
+            Read::Namespace(gk, resource, namespace) => {
                 self.list(gk, resource, *namespace, None).await.map(|listed| listed.objects.into())
             }
-            Look::Single(id, resource) => {
-                self.look_at(id, resource).await.map(|live| live.into_iter().collect::<Vec<_>>().into())
+            Read::Single(id, resource) => {
+                self.read_one(id, resource).await.map(|live| live.into_iter().collect::<Vec<_>>().into())
             }
         };
-        (look, answer)
+        (read, answer)
     }
 
     /// The members of the set: of all namespaces, or of each where only that is allowed. A namespace
@@ -230,7 +230,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The request fails, or is refused.
-    pub async fn look_at(&self, id: &ObjectId, resource: &Resource) -> Result<Option<Observed>, ApiError> {
+    pub async fn read_one(&self, id: &ObjectId, resource: &Resource) -> Result<Option<Observed>, ApiError> {
         let accept = if has_health(&id.gk) { JSON } else { METADATA };
         let call = Call { verb: "get", method: Method::GET, path: resource.path(id), accept, body: None };
         match self.call(&call).await {
@@ -272,8 +272,8 @@ fn missing<'a>(
     resources: &BTreeMap<&'a GroupKind, &'a Resource>,
     orphans: &BTreeSet<ObjectId>,
     seen: &Seen,
-) -> Vec<Look<'a>> {
-    let mut looks = Vec::new();
+) -> Vec<Read<'a>> {
+    let mut reads = Vec::new();
     let mut places: BTreeMap<(&GroupKind, Option<&str>), Vec<&ObjectId>> = BTreeMap::new();
     for (gk, ids) in kinds {
         if !resources.contains_key(*gk) {
@@ -283,7 +283,7 @@ fn missing<'a>(
         for id in ids.iter().filter(|id| can_exist(id) && !known(id)) {
             // What is not there is forgotten, and a LIST may come from a cache that lags: a GET does not.
             if let Some(resource) = resources.get(*gk).filter(|_| orphans.contains(*id)) {
-                looks.push(Look::Single(id, resource));
+                reads.push(Read::Single(id, resource));
                 continue;
             }
             places.entry((gk, id.namespace.as_deref())).or_default().push(id);
@@ -291,13 +291,13 @@ fn missing<'a>(
     }
     for ((gk, namespace), ids) in places {
         let Some(resource) = resources.get(gk) else { continue };
-        if ids.len() > SINGLE_LOOKS {
-            looks.push(Look::Namespace(gk, resource, namespace));
+        if ids.len() > SINGLE_READS {
+            reads.push(Read::Namespace(gk, resource, namespace));
         } else {
-            looks.extend(ids.into_iter().map(|id| Look::Single(id, resource)));
+            reads.extend(ids.into_iter().map(|id| Read::Single(id, resource)));
         }
     }
-    looks
+    reads
 }
 
 /// Reduces a live object, or its metadata alone, to what is kept of it.

@@ -43,10 +43,10 @@ impl Store {
     }
 
     /// An object as an event or a LIST shows it. `None` when that is older than what is known, or
-    /// no news.
+    /// no change.
     pub fn see(&mut self, live: Observed, now: Instant) -> Option<Change> {
         if !self.is_member(&live) {
-            // A server that does not select by label tells of everything there is.
+            // A server that does not select by label sends everything there is.
             return if self.members.contains_key(&live.id) { self.gone(live, now) } else { None };
         }
         if self.tombstones.get(&live.id, now).is_some_and(|tombstone| tombstone.covers(&live)) {
@@ -84,8 +84,8 @@ impl Store {
         (was_known && !ours).then(|| Change::Gone { id: last.id.clone(), last: Some(Box::new(last)) })
     }
 
-    /// The answer to our own apply: no news to anybody. Whether it is the newest that is known of
-    /// the object, so that earlier news of it are outdated.
+    /// The answer to our own apply: no change to anybody. Whether it is the newest that is known of
+    /// the object, so that earlier changes of it are outdated.
     pub fn note(&mut self, live: &Observed, now: Instant) -> bool {
         let buried = self.tombstones.get(&live.id, now).is_some_and(|tombstone| tombstone.covers(live));
         let known = self.members.get(&live.id);
@@ -101,8 +101,8 @@ impl Store {
         true
     }
 
-    /// Our own deletion was answered with "gone". What comes later of this UID is no news. Whether
-    /// nothing newer is known under this name, so that earlier news of it are outdated.
+    /// Our own deletion was answered with "gone". What comes later of this UID is no change. Whether
+    /// nothing newer is known under this name, so that earlier changes of it are outdated.
     pub fn removed(&mut self, id: &ObjectId, uid: &str, now: Instant) -> bool {
         let version: Arc<str> = match self.members.get(id) {
             Some(known) if *known.uid != *uid => return false,
@@ -164,7 +164,7 @@ impl Store {
         self.take_out(gk, |_| true).into_iter().map(|id| Change::Gone { id, last: None }).collect()
     }
 
-    /// Nobody asks for these objects of a kind any more: no news, and no memory spent on them.
+    /// Nobody asks for these objects of a kind any more: no changes are reported, and no memory is spent on them.
     pub fn forget(&mut self, gk: &GroupKind, unwanted: impl Fn(&ObjectId) -> bool) {
         drop(self.take_out(gk, unwanted));
         self.namespaces.retain(|name| Arc::strong_count(name) > 1);

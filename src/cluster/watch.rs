@@ -31,7 +31,7 @@ pub(super) use kind::keep;
 use lines::Lines;
 use position::Progress;
 pub use shared::Followed;
-pub(super) use shared::{Place, Shared, Tell};
+pub(super) use shared::{Place, Reporter, Shared};
 pub(super) use sink::Sink;
 
 /// A watch that ends so much before the time that it was asked for did not end by itself.
@@ -75,7 +75,7 @@ enum TroubleKind {
     Answer,
     /// The connection broke.
     Broken,
-    /// No server to talk to: whoever else talks to it tells that.
+    /// No server to talk to: whoever else talks to it reports that.
     Unreachable,
     Unserved,
     Stuck,
@@ -133,7 +133,7 @@ impl Watch {
             let began = *since.get_or_insert_with(Instant::now);
             match trouble.kind {
                 TroubleKind::Unserved => backoff.slow_down(limits.unserved),
-                TroubleKind::Answer | TroubleKind::Broken if began.elapsed() >= limits.told_after => {
+                TroubleKind::Answer | TroubleKind::Broken if began.elapsed() >= limits.reported_after => {
                     let gk = &self.sink.gk;
                     self.sink.trouble(|| {
                         format!("cannot watch {gk}, so it is listed once per cycle until that works: {}", trouble.error)
@@ -188,12 +188,13 @@ impl Watch {
             Err(unanswered) => return self.failed(unanswered, Some(version)),
         };
         self.sink.up(&self.place);
-        let mut stream = Stream { watch: self, body, lines: Lines::default(), version, bookmarks: false, news: false };
+        let mut stream =
+            Stream { watch: self, body, lines: Lines::default(), version, bookmarks: false, changed: false };
         let began = Instant::now();
         let end = stream.read(Duration::from_secs(seconds)).await;
         self.sink.down(&self.place);
         let lived = began.elapsed() >= limits.lived;
-        let worked = lived || stream.news;
+        let worked = lived || stream.changed;
         let early = matches!(end, End::Over) && began.elapsed() + SLACK < Duration::from_secs(seconds);
         progress.watched(&stream, early);
         let version = Some(stream.version);
@@ -227,7 +228,7 @@ impl Watch {
                 trouble(None, TroubleKind::Unserved)
             }
             Some(_) => trouble(version, TroubleKind::Answer),
-            // A proxy that holds watches back, for one: LISTs go through, and nobody else would tell.
+            // A proxy that holds watches back, for one: LISTs go through, and nobody else would report it.
             None if version.is_some() && matches!(error, ApiError::Timeout(_)) => trouble(version, TroubleKind::Broken),
             None => trouble(version, TroubleKind::Unreachable),
         }
@@ -239,11 +240,11 @@ struct Stream<'a> {
     watch: &'a Watch,
     body: Body,
     lines: Lines,
-    /// Up to where everything was heard.
+    /// Up to where everything was received.
     version: Arc<str>,
     bookmarks: bool,
     /// An event about an object came.
-    news: bool,
+    changed: bool,
 }
 
 /// How the body of a WATCH ended.
@@ -262,7 +263,7 @@ impl Stream<'_> {
         let mut works = false;
         loop {
             let silence = if self.bookmarks { limits.silence } else { ends_after + limits.overdue };
-            // A connection that holds for a while works, even if there is nothing to tell.
+            // A connection that holds for a while works, even if there is nothing to report.
             let wait = if works { silence } else { limits.lived.min(silence) };
             let piece = match timeout(wait, self.body.frame()).await {
                 Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
@@ -280,7 +281,7 @@ impl Stream<'_> {
             if let Err(end) = self.take_events() {
                 return end;
             }
-            if !works && (self.news || self.bookmarks) {
+            if !works && (self.changed || self.bookmarks) {
                 works = true;
                 self.watch.sink.recovered();
             }
@@ -314,7 +315,7 @@ impl Stream<'_> {
                 self.watch.cluster.managers(),
                 Timestamp::now(),
             ) {
-                self.news = true;
+                self.changed = true;
                 if event.what == "DELETED" { sink.gone(live) } else { sink.seen(live) }
             }
             if let Some(version) = version {

@@ -128,8 +128,8 @@ impl Cluster {
             Ok(answer) if answer.pointer("/metadata/deletionTimestamp").is_some() => Ok(Deletion::Accepted),
             Ok(_) => Ok(Deletion::Gone),
             Err(error) if error.is_not_found() => Ok(Deletion::Gone),
-            // The precondition is not the only conflict there is: the object tells which one it was.
-            Err(error) if error.is_conflict() => match self.look_at(id, resource).await? {
+            // The precondition is not the only conflict there is: the object shows which one it was.
+            Err(error) if error.is_conflict() => match self.read_one(id, resource).await? {
                 None => Ok(Deletion::Gone),
                 Some(live) if *live.uid != *uid => Ok(Deletion::AnotherUid),
                 Some(live) if live.terminating.is_some() => Ok(Deletion::Accepted),
@@ -190,7 +190,7 @@ impl Cluster {
 
     /// Asks whether an object would be admitted if it were created now. Where one of the same name
     /// exists, the answer to an object that would be is 409 ([`ApiError::is_already_exists`]): the
-    /// server looks for it last, after validation and all admission.
+    /// server checks for it last, after validation and all admission.
     ///
     /// # Errors
     /// The request fails, or is refused; it exists.

@@ -12,7 +12,7 @@ use super::types::Config;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
     pub config: Config,
-    /// The first 12 hexadecimal digits of the file's SHA-256: enough to tell two versions apart.
+    /// The first 12 hexadecimal digits of the file's SHA-256: enough to distinguish two versions.
     pub hash: String,
 }
 

@@ -207,7 +207,7 @@ fn a_wrong_file_is_named_with_its_place() {
 }
 
 #[test]
-fn everything_wrong_is_told_at_once_in_the_order_of_the_file() {
+fn everything_wrong_is_reported_at_once_in_the_order_of_the_file() {
     let text = "
 listen: nowhere
 syncs:
@@ -277,7 +277,7 @@ fn credentials_are_read_and_not_shown() {
 }
 
 proptest! {
-    /// A URL with a password put in the place of any value or key, in any form, is never told.
+    /// A URL with a password put in the place of any value or key, in any form, is never shown.
     #[test]
     fn no_error_repeats_a_credential(
         line in 0..12_usize,

@@ -80,7 +80,7 @@ pub struct SyncConfig {
     pub name: SyncName,
     pub source: Source,
     pub path: RepoPath,
-    /// How often to look at the branch.
+    /// How often to poll the branch.
     pub interval: Duration,
     pub prune: PrunePolicy,
     pub drift: DriftPolicy,

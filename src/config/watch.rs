@@ -1,7 +1,7 @@
 //! Noticing that the file changed. The directory is watched, not the file: editors write a new
-//! file and rename it, and a mounted `ConfigMap` swaps a `..data` link. Whatever the system tells
+//! file and rename it, and a mounted `ConfigMap` swaps a `..data` link. Whatever the system reports
 //! is only a hint to read again; the hash of the content decides, and a slow poll finds what no
-//! hint told of (network file systems, a directory that was replaced).
+//! hint reported (network file systems, a directory that was replaced).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use super::load::{Content, Loaded};
 const SETTLE: Duration = Duration::from_millis(400);
 const FASTEST_POLL: Duration = Duration::from_millis(10);
 
-/// Tells of every change of a configuration file; dropping it ends the watching.
+/// Reports every change of a configuration file; dropping it ends the watching.
 #[derive(Debug)]
 pub struct Watch {
     changes: mpsc::Receiver<Result<Loaded, ConfigError>>,
@@ -42,7 +42,7 @@ impl Watch {
 }
 
 /// Watches a file, which need not exist yet, and reads it at least once every `poll` (60 seconds
-/// is meant) whatever the system tells. Where the directory cannot be watched, a warning is
+/// is meant) whatever the system reports. Where the directory cannot be watched, a warning is
 /// logged and polling remains.
 ///
 /// What the file holds at this call counts as known. So watch first and load after: then a change
@@ -117,7 +117,7 @@ async fn follow(mut follow: Follow) {
     }
 }
 
-/// The subscription to the system's news of a directory, as good as it can be had.
+/// The subscription to the system's events of a directory, as good as it can be had.
 struct WatchedDirectory {
     directory: PathBuf,
     debouncer: Option<Debouncer<RecommendedWatcher, RecommendedCache>>,
@@ -131,14 +131,14 @@ impl WatchedDirectory {
         let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
         let directory = parent.unwrap_or(Path::new(".")).to_path_buf();
         let hint = Arc::clone(hint);
-        let told = move |news: DebounceEventResult| {
-            // An error may mean lost news, so it is a reason to look as well.
-            if news.map_or(true, |events| events.iter().any(|event| is_write(event.kind))) {
+        let on_events = move |events: DebounceEventResult| {
+            // An error may mean lost events, so it is a reason to read as well.
+            if events.map_or(true, |events| events.iter().any(|event| is_write(event.kind))) {
                 hint.notify_one();
             }
         };
         let mut this = Self { directory, debouncer: None, warned: false };
-        match new_debouncer(SETTLE, Some(SETTLE / 2), told) {
+        match new_debouncer(SETTLE, Some(SETTLE / 2), on_events) {
             Ok(debouncer) => this.debouncer = Some(debouncer),
             Err(error) => this.warn(&error),
         }
@@ -165,7 +165,7 @@ impl WatchedDirectory {
     }
 }
 
-/// Reading the file is news as well (it is opened and closed), and must not cause the next reading.
+/// Reading the file is an event as well (it is opened and closed), and must not cause the next reading.
 fn is_write(kind: EventKind) -> bool {
     !matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
 }

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::*;
 
-/// Long enough to never pass in a test that relies on the system's news.
+/// Long enough to never pass in a test that relies on the system's events.
 const NEVER: Duration = Duration::from_hours(1);
 const OFTEN: Duration = Duration::from_millis(20);
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -30,7 +30,7 @@ async fn next(watch: &mut Watch) -> Result<String, ConfigError> {
 }
 
 #[tokio::test]
-async fn a_file_that_is_written_in_place_is_told() {
+async fn a_file_that_is_written_in_place_is_reported() {
     let (_dir, path) = started();
     let mut watch = watch(path.clone(), NEVER).unwrap();
     fs::write(&path, with_namespace("one")).unwrap();
@@ -73,7 +73,7 @@ async fn a_mounted_config_map_that_swaps_its_data_link_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_broken_file_is_told_once_and_so_is_its_recovery_to_the_same_content() {
+async fn a_broken_file_is_reported_once_and_so_is_its_recovery_to_the_same_content() {
     let (_dir, path) = started();
     let mut watch = watch(path.clone(), NEVER).unwrap();
     fs::write(&path, "syncs: 1\n").unwrap();
@@ -90,14 +90,14 @@ async fn the_same_content_written_again_is_no_change() {
     let (_dir, path) = started();
     let mut watch = watch(path.clone(), OFTEN).unwrap();
     fs::write(&path, with_namespace("zero")).unwrap();
-    // Many polls and the news of the writing pass in this time.
+    // Many polls and the events of the writing pass in this time.
     assert!(timeout(SETTLE * 3, watch.changed()).await.is_err());
     fs::write(&path, with_namespace("one")).unwrap();
     assert_eq!(next(&mut watch).await.unwrap(), "one");
 }
 
 #[tokio::test]
-async fn a_file_that_is_gone_is_an_error_and_its_return_is_told() {
+async fn a_file_that_is_gone_is_an_error_and_its_return_is_reported() {
     let (_dir, path) = started();
     let mut watch = watch(path.clone(), NEVER).unwrap();
     fs::remove_file(&path).unwrap();

@@ -118,7 +118,7 @@ fn explain(error: &Error) -> String {
     }
 }
 
-/// A key in backticks with a space before it, where it looks like a key; a URL that came to stand
+/// A key in backticks with a space before it, where it resembles a key; a URL that came to stand
 /// before a colon does not, and is left out.
 fn key(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-' || c == '.';

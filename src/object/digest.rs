@@ -19,7 +19,7 @@ pub struct Digest([u8; 32]);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
-/// The first 128 bits of a hash, for the stored map: enough to tell two contents apart.
+/// The first 128 bits of a hash, for the stored map: enough to distinguish two contents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Short(pub [u8; 16]);
 

@@ -24,7 +24,7 @@ pub(crate) use set::{is_empty, is_leaf, unite};
 pub use siblings::{Objection, owned_siblings, unowned_siblings};
 pub(crate) use siblings::{set_of, take_paths};
 
-/// How many items of one list are looked through for a key in another notation than the server's.
+/// How many items of one list are searched for a key in another notation than the server's.
 const SEARCHED: usize = 100;
 
 /// One entry of `managedFields`, as far as it can be read.

@@ -1,5 +1,5 @@
 //! Which items of two lists are the same item: Kubernetes' merge keys, guessed from the items
-//! themselves, since the schemas of custom resources are not at hand.
+//! themselves, since the schemas of custom resources are not available.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 /// The values of a merge key's fields, each as JSON.
 pub type Identity = Vec<String>;
 
-/// The fields that tell items of a list apart, by Kubernetes' `patchMergeKey` and `listMapKey`
+/// The fields that distinguish items of a list, by Kubernetes' `patchMergeKey` and `listMapKey`
 /// markers. In this order: a volume mount has a name, but its mount path is what makes it unique.
 const MERGE_KEYS: [&[&str]; 10] = [
     &["mountPath"],

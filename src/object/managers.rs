@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn people_and_controllers_are_told_apart_by_their_names() {
+    fn people_and_controllers_are_distinguished_by_their_names() {
         let shipped = Managers::default();
         for person in ["kubectl", "kubectl-edit", "kubectl-client-side-apply", "k9s", "Mozilla", "node-fetch", "curl"] {
             assert_eq!(shipped.client(person), Client::Person, "{person}");

@@ -10,8 +10,8 @@ use super::error::ManifestError;
 use super::{Digest, DigestKey, FieldPath, GroupKind, ObjectId, Origin, canonical_json, names, normalise};
 pub(super) use ignored::read as ignored_paths;
 
-/// What a manifest tells the agent, mostly by its annotations.
-#[allow(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
+/// What a manifest directs the agent to do, mostly by its annotations.
+#[allow(clippy::struct_excessive_bools, reason = "each is a directive of its own")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directives {
     /// Delete and create again when an immutable field changed.
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crd_tells_what_it_defines() {
+    fn a_crd_shows_what_it_defines() {
         let crd = read(json!({
             "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "xs.e.com"},
             "spec": {"group": "e.com", "names": {"kind": "X"}, "scope": "Cluster"},

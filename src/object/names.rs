@@ -14,7 +14,7 @@ pub const IGNORE_FIELDS: &str = "driftless.dev/ignore-fields";
 pub const CONFIGURATION: &str = "driftless.dev/configuration";
 /// Annotation on a parent: the prune that a person approved, `COMMIT/DIGEST/TIME`.
 pub const APPROVE: &str = "driftless.dev/approve";
-/// Annotation on a parent: look at the branch now. The value is a time, so that asking twice is two requests.
+/// Annotation on a parent: poll the branch now. The value is a time, so that asking twice is two requests.
 pub const SYNC_REQUESTED: &str = "driftless.dev/sync-requested-at";
 /// Annotation on a parent: `"true"` stops the sync until it is resumed.
 pub const SUSPEND: &str = "driftless.dev/suspend";
@@ -29,7 +29,7 @@ pub const PARENT_PREFIX: &str = "driftless-";
 pub const SHARD_INFIX: &str = ".observed-";
 /// Label on every parent, which finds them all.
 pub const SYNC_LABEL: &str = "driftless.dev/sync";
-/// Label on the further `ConfigMap`s of a large inventory: the sync whose objects they tell of.
+/// Label on the further `ConfigMap`s of a large inventory: the sync whose objects they describe.
 pub const OBSERVED_OF: &str = "driftless.dev/observed-of";
 /// Label by which `kubectl` and dashboards find what a tool manages (recommended labels of Kubernetes).
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";

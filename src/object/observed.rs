@@ -55,7 +55,7 @@ pub enum Change {
     /// It is there no more, or left the selection.
     Gone {
         id: ObjectId,
-        /// Its last state, as the server told it with the deletion; `None` when nobody saw it go.
+        /// Its last state, as the server sent it with the deletion; `None` when nobody saw it go.
         last: Option<Box<Observed>>,
     },
 }

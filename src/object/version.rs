@@ -16,7 +16,7 @@ pub fn is_no_newer(incoming: &str, known: &str) -> bool {
 }
 
 /// Whether what has the version `incoming` came after what has the version `known`: where the
-/// versions do not tell, the incoming did.
+/// versions do not show it, the incoming did.
 #[must_use]
 pub fn is_newer(incoming: &str, known: &str) -> bool {
     match compare(incoming, known) {
@@ -25,7 +25,7 @@ pub fn is_newer(incoming: &str, known: &str) -> bool {
     }
 }
 
-/// Whether the versions do not tell which is newer.
+/// Whether the versions do not show which is newer.
 #[must_use]
 pub fn is_unordered(incoming: &str, known: &str) -> bool {
     compare(incoming, known).is_none()

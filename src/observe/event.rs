@@ -12,7 +12,7 @@ use crate::plan::{ApplyResult, Commit, Contest, Problem, PruneResult, SyncStatus
 /// The parts of a sync whose time is measured: label `phase` of `driftless_sync_duration_seconds`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Work {
-    Look,
+    Poll,
     Fetch,
     Render,
     Observe,
@@ -25,12 +25,12 @@ pub enum Work {
 
 impl Work {
     pub const ALL: [Self; 8] =
-        [Self::Look, Self::Fetch, Self::Render, Self::Observe, Self::Apply, Self::Prune, Self::Settle, Self::Total];
+        [Self::Poll, Self::Fetch, Self::Render, Self::Observe, Self::Apply, Self::Prune, Self::Settle, Self::Total];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Look => "look",
+            Self::Poll => "look",
             Self::Fetch => "fetch",
             Self::Render => "render",
             Self::Observe => "observe",
@@ -42,7 +42,7 @@ impl Work {
     }
 }
 
-/// How looking at the remote, or fetching from it, ended.
+/// How polling the remote, or fetching from it, ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PollResult {
     Unchanged,
@@ -122,7 +122,7 @@ pub enum Event {
         uid: Option<Arc<str>>,
         result: ApplyResult,
         error: Option<Problem>,
-        /// The same error was told of another object of this kind and namespace just before.
+        /// The same error was reported of another object of this kind and namespace just before.
         again: bool,
         /// What people have added to it is still there.
         drifted: bool,
@@ -137,10 +137,10 @@ pub enum Event {
         reason: String,
         blame: Blame,
         healed: bool,
-        /// Only the audit found it: its ownership marks did not show it.
+        /// Only the audit found it: its `managedFields` did not show it.
         missed: bool,
     },
-    /// What had drifted, and was only told of, is as it should be again.
+    /// What had drifted, and was only reported, is as it should be again.
     DriftGone {
         sync: Arc<str>,
         object: ObjectId,
@@ -228,7 +228,7 @@ pub enum Event {
         holder: Option<Arc<str>>,
         why: String,
     },
-    /// The agent does not lead, and so writes nothing for this sync: what it told before is outdated.
+    /// The agent does not lead, and so writes nothing for this sync: what it reported before is outdated.
     /// With a commit (40 digits), that one is fetched, rendered, and its objects are watched.
     StandingBy {
         sync: Arc<str>,

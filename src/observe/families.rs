@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use prometheus::core::{Collector, Metric, MetricVec, MetricVecBuilder};
 use prometheus::{Error, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-/// From a look at the remote (milliseconds) to a settle that waits for health (minutes).
+/// From a poll of the remote (milliseconds) to a settle that waits for health (minutes).
 const WORK_SECONDS: [f64; 13] = [0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0];
 /// People wait for their commit for seconds to minutes; a day stands for "held or failed for long".
 const LAG_SECONDS: [f64; 11] = [1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 86_400.0];
@@ -70,7 +70,7 @@ impl Families {
                 "Drift that the audit found and the watches did not show.",
                 &["sync", "kind"],
             )?,
-            git_fetch_total: counter("git_fetch_total", "Looks at the git remote.", &["sync", "result"])?,
+            git_fetch_total: counter("git_fetch_total", "Polls of the git remote.", &["sync", "result"])?,
             events_dropped_total: counter("events_dropped_total", "Kubernetes Events not written.", &["sync"])?,
             kube_requests_total: counter("kube_requests_total", "Requests to the API server.", &["verb", "code"])?,
             sync_ready: gauge("sync_ready", "1 when the cluster equals the commit, else 0.", &["sync"])?,

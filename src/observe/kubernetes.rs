@@ -9,7 +9,7 @@ use super::line::quarrel;
 use crate::object::{Blame, ObjectId, is_deceptive};
 use crate::plan::ApplyResult;
 
-/// The type of an Event: `Normal` needs nobody, `Warning` is for somebody to look at.
+/// The type of an Event: `Normal` needs nobody, `Warning` is for somebody to attend to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Severity {
     Normal,
@@ -33,7 +33,7 @@ pub enum About {
     Sync,
     /// An object that exists.
     Object { id: ObjectId, uid: Arc<str> },
-    /// An object that does not exist, whose Event nobody would find: told on the parent.
+    /// An object that does not exist, whose Event nobody would find: reported on the parent.
     Missing(ObjectId),
 }
 
@@ -161,7 +161,7 @@ fn drift(sync: &Arc<str>, object: &ObjectId, uid: Option<&Arc<str>>, found: &Fou
     let seen = if missed { ", which only the audit saw" } else { "" };
     let end = if healed { "put back as git declares it" } else { "not put back" };
     let mut others = String::new();
-    // The reason tells the first field already.
+    // The reason names the first field already.
     for (number, field) in blame.fields.iter().skip(1).enumerate() {
         others.push_str(if number == 0 { "; also: " } else { ", " });
         others.push_str(&field.to_string());
@@ -220,7 +220,7 @@ mod tests {
     use crate::plan::Problem;
 
     fn of(event: &Event) -> KubeEvent {
-        KubeEvents::default().of(event).expect("told")
+        KubeEvents::default().of(event).expect("an Event")
     }
 
     fn change(path: &str, wanted: &str, found: &str) -> FieldChange {
@@ -249,15 +249,15 @@ mod tests {
 
     #[test]
     fn a_drift_says_who_when_which_field_and_both_values() {
-        let told =
+        let kube_event =
             of(&drifted(vec![change("spec.replicas", "3", "5"), change("spec.paused", "false", "true")], 0, true));
         assert_eq!(
-            told.note,
+            kube_event.note,
             "tuner changed spec.replicas from 3 to 5 and 1 more field at 2023-11-14T22:13:20Z; put back as git declares \
              it by sync shop; also: changed spec.paused from false to true"
         );
-        assert_eq!((told.severity, told.reason), (Severity::Normal, "DriftHealed"));
-        assert_eq!(told.about, About::Object { id: sample::web(), uid: "uid-1".into() });
+        assert_eq!((kube_event.severity, kube_event.reason), (Severity::Normal, "DriftHealed"));
+        assert_eq!(kube_event.about, About::Object { id: sample::web(), uid: "uid-1".into() });
         let left = of(&drifted(vec![change("spec.replicas", "3", "5")], 0, false));
         assert_eq!((left.severity, left.reason), (Severity::Warning, "DriftDetected"));
         assert!(left.note.contains("not put back"), "{}", left.note);
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_exist_is_told_on_the_parent_by_its_name() {
+    fn what_does_not_exist_is_reported_on_the_parent_by_its_name() {
         let shown = of(&sample::refused(sample::web(), Problem::general("refused")));
         assert_eq!(shown.about, About::Missing(sample::web()));
         assert_eq!(shown.note, "Deployment shop/web: cannot be applied: refused");
@@ -281,39 +281,39 @@ mod tests {
     #[test]
     fn a_note_is_one_line_that_fits_and_ends_at_a_character() {
         for filler in ["a", "é", "日", "\n"] {
-            let told = of(&drifted(vec![change(&filler.repeat(2000), "1", "2")], 0, true));
-            assert!(told.note.len() <= KubeEvent::LONGEST_NOTE, "{}", told.note.len());
-            assert!(told.note.ends_with('…') && !told.note.contains('\n'), "{}", told.note);
+            let kube_event = of(&drifted(vec![change(&filler.repeat(2000), "1", "2")], 0, true));
+            assert!(kube_event.note.len() <= KubeEvent::LONGEST_NOTE, "{}", kube_event.note.len());
+            assert!(kube_event.note.ends_with('…') && !kube_event.note.contains('\n'), "{}", kube_event.note);
         }
     }
 
     #[test]
-    fn every_event_that_is_told_fits_what_the_api_server_accepts() {
-        let mut told = KubeEvents::default();
-        for event in sample::every_event().iter().filter_map(|event| told.of(event)) {
+    fn every_event_that_is_reported_fits_what_the_api_server_accepts() {
+        let mut kube_events = KubeEvents::default();
+        for event in sample::every_event().iter().filter_map(|event| kube_events.of(event)) {
             assert!(!event.note.is_empty() && event.note.len() <= KubeEvent::LONGEST_NOTE, "{event:?}");
             assert!(event.reason.chars().all(char::is_alphanumeric) && !event.action.is_empty(), "{event:?}");
         }
     }
 
     #[test]
-    fn a_quiet_cycle_tells_nothing_unless_it_ends_a_trouble() {
+    fn a_quiet_cycle_reports_nothing_unless_it_ends_a_trouble() {
         let sync: Arc<str> = "shop".into();
-        let mut told = KubeEvents::default();
-        assert!(sample::quiet_cycle().iter().all(|event| told.of(event).is_none()));
-        let failed = told.of(&sample::ended(&sync, SyncResult::Failed, 0, None)).expect("a failure");
+        let mut kube_events = KubeEvents::default();
+        assert!(sample::quiet_cycle().iter().all(|event| kube_events.of(event).is_none()));
+        let failed = kube_events.of(&sample::ended(&sync, SyncResult::Failed, 0, None)).expect("a failure");
         assert_eq!((failed.severity, failed.reason), (Severity::Warning, "SyncFailed"));
         let quiet = sample::ended(&sync, SyncResult::Synced, 0, None);
-        let recovered = told.of(&quiet).expect("the recovery");
+        let recovered = kube_events.of(&quiet).expect("the recovery");
         assert_eq!((recovered.severity, recovered.reason), (Severity::Normal, "Synced"));
-        assert_eq!(told.of(&quiet), None);
+        assert_eq!(kube_events.of(&quiet), None);
     }
 
     #[test]
     fn the_documentation_lists_every_reason() {
         let text = include_str!("../../docs/operating.md");
-        let mut told = KubeEvents::default();
-        for event in sample::every_event().iter().filter_map(|event| told.of(event)) {
+        let mut kube_events = KubeEvents::default();
+        for event in sample::every_event().iter().filter_map(|event| kube_events.of(event)) {
             let row = format!("| `{}` | {} |", event.reason, event.severity.as_str());
             assert!(text.contains(&row), "{row}");
         }

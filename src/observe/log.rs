@@ -16,7 +16,7 @@ use super::text::{Clock, TARGET, Text};
 /// The environment variable that says what is logged, in the directives of tracing-subscriber:
 /// `debug`, `info,driftless=debug`.
 const FILTER: &str = "DRIFTLESS_LOG";
-/// Stands before every filter: libraries are heard from `warn` up unless they are named.
+/// Stands before every filter: libraries log from `warn` up unless they are named.
 /// The client of the API server, and its watch, log every error that they also return: those are reported
 /// once, with what was attempted.
 const QUIET: &str =
@@ -94,7 +94,7 @@ pub fn write(event: &Event) {
     write_as(event, false);
 }
 
-/// The same of an error that may stand already, which is of no interest but for who looks for it.
+/// The same of an error that may stand already, which is of no interest but to whoever searches for it.
 pub(super) fn write_as(event: &Event, repeated: bool) {
     // The macros need the level as a constant.
     macro_rules! record {

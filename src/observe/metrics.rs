@@ -54,7 +54,7 @@ impl Metrics {
     /// Metrics that have counted nothing yet.
     ///
     /// # Errors
-    /// When a metric cannot be registered, which is a defect of the program.
+    /// When a metric cannot be registered, which is a bug of the program.
     pub fn new() -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let families = Families::register(&registry)?;
@@ -141,7 +141,7 @@ impl Metrics {
             }
             Event::ConfigLoaded { .. } => families.config_valid.set(1),
             Event::ConfigRejected { .. } => families.config_valid.set(0),
-            // Told in words only.
+            // Reported in words only.
             Event::SyncStarted { .. }
             | Event::StandingBy { .. }
             | Event::Contested { .. }

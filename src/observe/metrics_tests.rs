@@ -50,8 +50,8 @@ fn events_are_counted_under_the_documented_labels() {
 
 #[test]
 fn the_phase_of_a_sync_shows_as_ready_or_suspended() {
-    let tell = |phase| Event::Status { status: Arc::new(sample::status("shop", phase)), commit_time: None };
-    let metrics = recorded(&[tell(Phase::Synced)]);
+    let status = |phase| Event::Status { status: Arc::new(sample::status("shop", phase)), commit_time: None };
+    let metrics = recorded(&[status(Phase::Synced)]);
     assert_series(
         &metrics,
         &[
@@ -60,7 +60,7 @@ fn the_phase_of_a_sync_shows_as_ready_or_suspended() {
             r#"driftless_sync_phase{phase="Suspended",sync="shop"} 0"#,
         ],
     );
-    metrics.record(&tell(Phase::Suspended));
+    metrics.record(&status(Phase::Suspended));
     assert_series(
         &metrics,
         &[

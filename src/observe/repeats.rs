@@ -13,7 +13,7 @@ const MOST: usize = 1_000;
 
 /// What of an event is to be logged.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Heard {
+pub(super) struct Logging {
     /// It is an error that stands already.
     pub repeated: bool,
     /// A line of its own: what has ended with it, or is not logged from now on.
@@ -28,8 +28,8 @@ pub(super) struct Repeats(Arc<Mutex<BTreeMap<Arc<str>, Standing>>>);
 struct Standing {
     /// Hashes of what was logged.
     known: BTreeSet<u64>,
-    /// Those that were heard since the last cycle ended.
-    heard: BTreeSet<u64>,
+    /// Those that occurred since the last cycle ended.
+    recent: BTreeSet<u64>,
     /// It was said that further ones are not logged.
     full: bool,
     /// Cycles that failed, one after the other, and why the last one did.
@@ -42,26 +42,26 @@ struct Standing {
 
 impl Standing {
     /// An error, which stands from now on.
-    fn hear(&mut self, sync: &str, what: impl Hash) -> Heard {
+    fn stand(&mut self, sync: &str, what: impl Hash) -> Logging {
         let mut hasher = DefaultHasher::new();
         what.hash(&mut hasher);
         let hash = hasher.finish();
         if self.known.len() >= MOST && !self.known.contains(&hash) {
             let first = !std::mem::replace(&mut self.full, true);
             let line = || format!("{sync}: more than {MOST} different errors; further ones are counted and not logged");
-            return Heard { repeated: true, line: first.then(line) };
+            return Logging { repeated: true, line: first.then(line) };
         }
-        self.heard.insert(hash);
-        Heard { repeated: !self.known.insert(hash), line: None }
+        self.recent.insert(hash);
+        Logging { repeated: !self.known.insert(hash), line: None }
     }
 }
 
 impl Repeats {
     /// Takes note of an event.
-    pub(super) fn hear(&self, event: &Event) -> Heard {
+    pub(super) fn note(&self, event: &Event) -> Logging {
         let mut syncs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let syncs = &mut *syncs;
-        let repeated = |repeated| Heard { repeated, line: None };
+        let repeated = |repeated| Logging { repeated, line: None };
         let about = |problem: &Problem| problem.to_string();
         match event {
             Event::Polled { sync, result: PollResult::Failed, error, .. } => {
@@ -74,23 +74,23 @@ impl Repeats {
             Event::Polled { sync, .. } => {
                 let polls = std::mem::take(&mut of(syncs, sync).polls);
                 let ended = || format!("{sync}: the git repository can be read again, after {}", attempts(polls));
-                Heard { repeated: false, line: (polls > 0).then(ended) }
+                Logging { repeated: false, line: (polls > 0).then(ended) }
             }
             Event::Applied { sync, object, result: ApplyResult::Failed, error: Some(problem), .. } => {
                 let problem = Problem { object: Some(object.clone()), ..problem.clone() };
-                of(syncs, sync).hear(sync, about(&problem))
+                of(syncs, sync).stand(sync, about(&problem))
             }
             Event::Pruned { sync, object, result: PruneResult::Failed, detail } => {
-                of(syncs, sync).hear(sync, ("prune", object, detail))
+                of(syncs, sync).stand(sync, ("prune", object, detail))
             }
-            Event::Problem { sync, problem } => of(syncs, sync).hear(sync, about(problem)),
+            Event::Problem { sync, problem } => of(syncs, sync).stand(sync, about(problem)),
             Event::SyncEnded { sync, result, message, .. } => {
                 let standing = of(syncs, sync);
                 let failed = *result == SyncResult::Failed;
                 let again = failed && standing.failed > 0 && standing.cycle_error.as_ref() == Some(message);
                 standing.cycle_error = failed.then(|| message.clone());
-                let heard = std::mem::take(&mut standing.heard);
-                standing.known.retain(|hash| heard.contains(hash));
+                let recent = std::mem::take(&mut standing.recent);
+                standing.known.retain(|hash| recent.contains(hash));
                 standing.full &= standing.known.len() >= MOST;
                 if failed {
                     standing.failed += 1;
@@ -98,13 +98,13 @@ impl Repeats {
                 }
                 let before = std::mem::take(&mut standing.failed);
                 let ended = || format!("{sync}: fails no longer, after {}", attempts(before));
-                Heard { repeated: false, line: (before > 0).then(ended) }
+                Logging { repeated: false, line: (before > 0).then(ended) }
             }
             Event::SyncForgotten { sync } => {
                 syncs.remove(sync);
-                Heard::default()
+                Logging::default()
             }
-            _ => Heard::default(),
+            _ => Logging::default(),
         }
     }
 }
@@ -150,45 +150,45 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_news_when_it_appears_and_when_it_changes_and_its_end_is_said_once() {
+    fn an_error_is_logged_when_it_appears_and_when_it_changes_and_its_end_is_said_once() {
         let repeats = Repeats::default();
-        let news = |event: &Event| !repeats.hear(event).repeated;
+        let logged = |event: &Event| !repeats.note(event).repeated;
         let again = Event::Problem { sync: "shop".into(), problem: problem("invalid") };
-        assert!(news(&applied("invalid")) && !news(&again), "the same at its attempt and at the end of the cycle");
-        assert!(news(&ended(SyncResult::Failed, "one")));
+        assert!(logged(&applied("invalid")) && !logged(&again), "the same at its attempt and at the end of the cycle");
+        assert!(logged(&ended(SyncResult::Failed, "one")));
         for _ in 0..3 {
-            assert!(!news(&applied("invalid")) && !news(&again) && !news(&ended(SyncResult::Failed, "one")));
+            assert!(!logged(&applied("invalid")) && !logged(&again) && !logged(&ended(SyncResult::Failed, "one")));
         }
-        assert!(news(&applied("forbidden")) && news(&ended(SyncResult::Failed, "two")));
-        assert!(news(&applied("invalid")), "it had ended meanwhile");
-        let end = repeats.hear(&ended(SyncResult::Synced, ""));
+        assert!(logged(&applied("forbidden")) && logged(&ended(SyncResult::Failed, "two")));
+        assert!(logged(&applied("invalid")), "it had ended meanwhile");
+        let end = repeats.note(&ended(SyncResult::Synced, ""));
         assert_eq!(end.line.as_deref(), Some("shop: fails no longer, after 5 attempts that failed"));
-        assert_eq!(repeats.hear(&ended(SyncResult::Synced, "")), Heard::default());
+        assert_eq!(repeats.note(&ended(SyncResult::Synced, "")), Logging::default());
     }
 
     #[test]
-    fn a_git_server_that_cannot_be_read_is_told_once_and_its_return_too() {
+    fn a_git_server_that_cannot_be_read_is_reported_once_and_its_return_too() {
         let repeats = Repeats::default();
-        assert!(!repeats.hear(&poll(PollResult::Failed)).repeated);
+        assert!(!repeats.note(&poll(PollResult::Failed)).repeated);
         // Cycles go on meanwhile.
-        repeats.hear(&ended(SyncResult::Synced, ""));
-        assert!(repeats.hear(&poll(PollResult::Failed)).repeated && repeats.hear(&poll(PollResult::Failed)).repeated);
-        let back = repeats.hear(&poll(PollResult::Unchanged));
+        repeats.note(&ended(SyncResult::Synced, ""));
+        assert!(repeats.note(&poll(PollResult::Failed)).repeated && repeats.note(&poll(PollResult::Failed)).repeated);
+        let back = repeats.note(&poll(PollResult::Unchanged));
         assert_eq!(
             back.line.as_deref(),
             Some("shop: the git repository can be read again, after 3 attempts that failed")
         );
-        assert_eq!(repeats.hear(&poll(PollResult::Unchanged)), Heard::default());
+        assert_eq!(repeats.note(&poll(PollResult::Unchanged)), Logging::default());
     }
 
     #[test]
     fn no_more_than_so_many_are_remembered_of_a_sync() {
         let repeats = Repeats::default();
         let lines: Vec<_> =
-            (0..2 * MOST).filter_map(|number| repeats.hear(&applied(&number.to_string())).line).collect();
+            (0..2 * MOST).filter_map(|number| repeats.note(&applied(&number.to_string())).line).collect();
         assert_eq!(lines, ["shop: more than 1000 different errors; further ones are counted and not logged"]);
         assert_eq!(repeats.0.lock().unwrap()["shop"].known.len(), MOST);
-        repeats.hear(&Event::SyncForgotten { sync: "shop".into() });
+        repeats.note(&Event::SyncForgotten { sync: "shop".into() });
         assert!(repeats.0.lock().unwrap().is_empty());
     }
 }

@@ -161,7 +161,7 @@ pub(super) fn quiet_cycle() -> Vec<Event> {
     let sync: &Arc<str> = &"shop".into();
     vec![
         polled(sync, PollResult::Unchanged),
-        Event::Worked { sync: sync.clone(), work: Work::Look, took: Duration::from_millis(20) },
+        Event::Worked { sync: sync.clone(), work: Work::Poll, took: Duration::from_millis(20) },
         Event::Planned { sync: sync.clone(), create: 0, configure: 0, replace: 0, unchanged: 5, prune: 0, refuse: 0 },
         applied(sync, ApplyResult::Unchanged),
         ended(sync, SyncResult::Synced, 0, None),

@@ -151,16 +151,16 @@ mod tests {
     use crate::observe::sample;
     use crate::plan::Phase;
 
-    fn tell(board: &Board, sync: &str, phase: Phase) {
+    fn record(board: &Board, sync: &str, phase: Phase) {
         board.record(&Event::Status { status: Arc::new(sample::status(sync, phase)), commit_time: None });
     }
 
     #[test]
     fn the_latest_status_of_each_sync_is_shown_by_name() {
         let board = Board::new("1.2.3");
-        tell(&board, "shop", Phase::Syncing);
-        tell(&board, "infra", Phase::Synced);
-        tell(&board, "shop", Phase::Synced);
+        record(&board, "shop", Phase::Syncing);
+        record(&board, "infra", Phase::Synced);
+        record(&board, "shop", Phase::Synced);
         let json = board.to_json();
         assert_eq!(json["version"], "1.2.3");
         assert_eq!(json["ready"], false);

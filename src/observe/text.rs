@@ -22,7 +22,7 @@ const BOLD: Style = Style::new().effects(Effects::BOLD);
 /// How a record's time is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Clock {
-    /// `12:34:56` on the person's own clock: for a terminal that is looked at now.
+    /// `12:34:56` on the person's own clock: for a terminal that is read now.
     Local,
     /// Date and time in UTC (RFC 3339), for a file that is read later.
     Utc,

@@ -1,5 +1,5 @@
 //! Traces: one of each commit that a sync takes up, from the poll that found it to its end, built of
-//! the events that log and metrics hear as well. Where a trace goes is not known here.
+//! the events that log and metrics receive as well. Where a trace goes is not known here.
 
 mod builder;
 mod export;
@@ -51,7 +51,7 @@ impl Traces {
         &self.0.target
     }
 
-    /// Hears an event. Waits for nothing: finished spans go into a bounded queue, which drops them
+    /// Receives an event. Waits for nothing: finished spans go into a bounded queue, which drops them
     /// when it is full.
     pub fn record(&self, event: &Event) {
         self.record_at(event, SystemTime::now());
@@ -81,7 +81,7 @@ impl Traces {
             Event::SyncEnded { sync, result, commit, changed, message, lag, again, retry_in: _ } => {
                 let end = End { result: *result, commit, changed: *changed, message, lag: *lag, at: now };
                 let course = of(&mut syncs, sync);
-                if is_news(*result, *lag, *again) {
+                if is_reported(*result, *lag, *again) {
                     course.trace(&self.0.tracer, sync, &end);
                 }
                 course.forget();
@@ -104,9 +104,9 @@ fn of<'a>(syncs: &'a mut BTreeMap<Arc<str>, Course>, sync: &Arc<str>) -> &'a mut
     syncs.entry(Arc::clone(sync)).or_default()
 }
 
-/// A trace tells of a commit once: when it got synced, and before that when it came to another end
+/// A trace covers a commit once: when it got synced, and before that when it came to another end
 /// than the cycle before.
-fn is_news(result: SyncResult, lag: Option<Duration>, again: bool) -> bool {
+fn is_reported(result: SyncResult, lag: Option<Duration>, again: bool) -> bool {
     match result {
         SyncResult::Synced => lag.is_some(),
         SyncResult::Unhealthy | SyncResult::Held | SyncResult::Failed => !again,

@@ -3,7 +3,7 @@
 //! The annotation on the parent is `COMMIT/DIGEST/TIME`: the digest stands for the set of objects
 //! that would go, and the time makes a second approval of the same set another one. An approval
 //! begins with the first plan that prunes exactly that set; from then on it is for what is left of
-//! those objects, as the inventory marks them, so that a prune that was cut off goes on and an
+//! those objects, as the inventory records them, so that a prune that was cut off goes on and an
 //! approval that was carried out is for nothing any more.
 //!
 //! An approval of a dead end ([`super::dead_end`]) has another digest of the same set: it lets the

@@ -39,7 +39,7 @@ pub fn collect(problems: &[Problem]) -> Vec<Problem> {
             *count += 1;
         }
     }
-    let told = |(first, count): (&Problem, usize)| match &first.object {
+    let joined = |(first, count): (&Problem, usize)| match &first.object {
         Some(id) if count > 1 => {
             let place = id.namespace.as_ref().map(|namespace| format!(" in {namespace}")).unwrap_or_default();
             let origin = first.origin.as_ref().map(|origin| format!(", {origin}")).unwrap_or_default();
@@ -51,7 +51,7 @@ pub fn collect(problems: &[Problem]) -> Vec<Problem> {
         }
         _ => first.clone(),
     };
-    groups.into_iter().map(|group| told(group).clipped()).collect()
+    groups.into_iter().map(|group| joined(group).clipped()).collect()
 }
 
 #[cfg(test)]

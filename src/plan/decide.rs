@@ -44,7 +44,7 @@ pub struct PlanInput<'a> {
     pub replaceable: &'a Replaceables,
 }
 
-/// Decides about one declared object: as [`plan`] does, for an object of which there is news.
+/// Decides about one declared object: as [`plan`] does, for an object that has changed.
 #[must_use]
 pub fn plan_one(input: &PlanInput<'_>, desired: &Desired, live: Option<&Observed>) -> Step {
     let id = &desired.manifest.id;

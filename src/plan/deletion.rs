@@ -72,7 +72,7 @@ pub struct Deletions<'a> {
     first_stays: bool,
     /// How many objects wait that those hold back.
     held: usize,
-    /// Which of these is looked at.
+    /// Which of these is observed.
     first_awaited: Option<usize>,
     to_await: VecDeque<usize>,
 }
@@ -228,7 +228,7 @@ impl<'a> Deletions<'a> {
         if outcome.gone { self.is_gone(at) } else { self.stays(at) }
     }
 
-    /// An object that is going, and for which others wait: it is to be looked at. Each is given once; of
+    /// An object that is going, and for which others wait: it is to be observed. Each is given once; of
     /// those for which all the rest waits, one after another.
     pub fn to_await(&mut self) -> Option<&'a Step> {
         while let Some(at) = self.to_await.pop_front() {
@@ -242,13 +242,13 @@ impl<'a> Deletions<'a> {
         let going = |at: &&usize| self.nodes[**at].state == State::Staying && self.nodes[**at].going;
         self.first_awaited = self.first.iter().find(going).copied();
         let at = self.first_awaited?;
-        // It is looked at already where others depend on it.
+        // It is observed already where others depend on it.
         if self.is_needed(at) { None } else { Some(&self.steps[at]) }
     }
 
-    /// Takes in what a look has shown of an object that is still there: its finalizers, or `None` when it is
+    /// Takes in what an observation has shown of an object that is still there: its finalizers, or `None` when it is
     /// gone. Whether anything waits for it still.
-    pub fn looked(&mut self, id: &ObjectId, finalizers: Option<Vec<String>>) -> bool {
+    pub fn observed(&mut self, id: &ObjectId, finalizers: Option<Vec<String>>) -> bool {
         let Some(at) = self.position(id).filter(|at| self.nodes[*at].state == State::Staying) else { return false };
         if let Some(finalizers) = finalizers {
             self.nodes[at].finalizers = finalizers;

@@ -21,7 +21,7 @@ pub struct ObjectDiff {
     pub lines: Vec<DiffLine>,
     /// Paths of changed fields, such as `spec.template.spec.containers[name=web].image`; empty for
     /// an object that is made or removed as a whole. For a Secret whose values alone differ, `data`;
-    /// where something else differs too, nothing tells whether they do.
+    /// where something else differs too, nothing shows whether they do.
     pub fields: Vec<String>,
 }
 
@@ -39,7 +39,7 @@ pub enum DiffKind {
     Context,
     Removed,
     Added,
-    /// Stands for unchanged lines that are left out; the text tells how many.
+    /// Stands for unchanged lines that are left out; the text says how many.
     Gap,
 }
 

@@ -120,8 +120,8 @@ mod tests {
 
     /// Name and message of each.
     fn refused(desired: &[Desired]) -> Vec<(String, String)> {
-        let told = unorderable(desired).into_iter();
-        told.map(|problem| (problem.object.unwrap().name.to_string(), problem.message)).collect()
+        let problems = unorderable(desired).into_iter();
+        problems.map(|problem| (problem.object.unwrap().name.to_string(), problem.message)).collect()
     }
 
     #[test]
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_circle_is_spelled_out_and_holds_back_only_what_is_in_it_or_needs_it() {
-        let told = refused(&[
+        let refused = refused(&[
             desired("a", "/Pod/b"),
             desired("b", "/Pod/a"),
             desired("c", "/Pod/a"),
@@ -150,14 +150,14 @@ mod tests {
             ("d", "depends by way of others on Pod a, which cannot be applied itself"),
             ("itself", own),
         ];
-        assert_eq!(told, expected.map(|(name, message)| (name.to_owned(), message.to_owned())));
+        assert_eq!(refused, expected.map(|(name, message)| (name.to_owned(), message.to_owned())));
     }
 
     #[test]
     fn a_dependency_that_is_not_declared_is_an_error() {
-        let told = refused(&[desired("a", "/Pod/nowhere"), desired("b", "/Pod/a")]);
-        assert_eq!(told[0].1, "depends on Pod nowhere, which this sync does not declare");
-        assert_eq!(told[1].1, "depends on Pod a, which cannot be applied itself");
+        let refused = refused(&[desired("a", "/Pod/nowhere"), desired("b", "/Pod/a")]);
+        assert_eq!(refused[0].1, "depends on Pod nowhere, which this sync does not declare");
+        assert_eq!(refused[1].1, "depends on Pod a, which cannot be applied itself");
     }
 
     #[test]
@@ -169,11 +169,11 @@ mod tests {
         let began = Instant::now();
         assert_eq!(unorderable(&chain), []);
         *chain.last_mut().unwrap() = desired(&name(20_000), "/Pod/p00000");
-        let told = unorderable(&chain);
+        let problems = unorderable(&chain);
         assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
-        assert_eq!(told.len(), 20_001);
-        assert!(told.iter().all(|problem| problem.message.len() < 300 && problem.message.contains("19995 more")));
-        assert_eq!(super::super::collect(&told).len(), 1, "it is one problem");
+        assert_eq!(problems.len(), 20_001);
+        assert!(problems.iter().all(|problem| problem.message.len() < 300 && problem.message.contains("19995 more")));
+        assert_eq!(super::super::collect(&problems).len(), 1, "it is one problem");
     }
 
     #[test]

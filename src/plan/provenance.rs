@@ -107,8 +107,8 @@ mod tests {
                 "source.url was https://git.example.com/shop and is ssh://git@git.example.com/shop",
             ),
         ] {
-            let told = change(&source, rest).unwrap();
-            assert!(told.contains(part), "{told}");
+            let provenance = change(&source, rest).unwrap();
+            assert!(provenance.contains(part), "{provenance}");
         }
     }
 

@@ -245,11 +245,11 @@ mod tests {
             let gk = GroupKind::parse(kind);
             let (desired, mut live) = object(&gk.group, &gk.kind, annotations);
             (live.detach, live.controlled) = (state == "detach", state == "controlled");
-            let told = (kind, annotations, state, takes_claims, include);
-            assert_eq!(may_replace(&policy(include), &desired, &live, takes_claims), expected, "{told:?}");
+            let case = (kind, annotations, state, takes_claims, include);
+            assert_eq!(may_replace(&policy(include), &desired, &live, takes_claims), expected, "{case:?}");
             let (verb, _) =
                 replace(&proof(&desired, &live, takes_claims), &policy(include), &desired, &live, true).unwrap();
-            assert_eq!(verb, if expected.is_ok() { Verb::Replace } else { Verb::Refuse }, "{told:?}");
+            assert_eq!(verb, if expected.is_ok() { Verb::Replace } else { Verb::Refuse }, "{case:?}");
         }
     }
 }

@@ -69,7 +69,7 @@ impl Reserved {
         }
     }
 
-    /// Whether to apply a manifest would make an object of the agent's own, or what looks like one.
+    /// Whether to apply a manifest would make an object of the agent's own, or what resembles one.
     #[must_use]
     pub fn declared(&self, manifest: &Manifest) -> Option<Own> {
         if let Some(own) = self.own(&manifest.id) {
@@ -80,8 +80,8 @@ impl Reserved {
         }
         let object = manifest.to_value();
         let labels = object.get("metadata").and_then(|metadata| metadata.get("labels"))?;
-        let marks = [names::SYNC_LABEL, names::OBSERVED_OF, names::APPLYSET_ID];
-        marks.into_iter().find(|label| labels.get(label).is_some()).map(Own::Labelled)
+        let labelled = [names::SYNC_LABEL, names::OBSERVED_OF, names::APPLYSET_ID];
+        labelled.into_iter().find(|label| labels.get(label).is_some()).map(Own::Labelled)
     }
 
     /// Whether this is the Namespace in which the agent keeps all of it.

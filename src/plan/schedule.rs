@@ -216,7 +216,7 @@ impl<'a> Schedule<'a> {
         self.held_back.pop_front().map(|(at, why, obstacle)| (&self.steps[at], why, obstacle))
     }
 
-    /// An object that is to be looked at until [`Schedule::looked`] says that it is enough; each is given once.
+    /// An object that is to be observed until [`Schedule::observed`] says that it is enough; each is given once.
     pub fn to_await(&mut self) -> Option<&'a Step> {
         self.to_await.pop_front().map(|at| &self.steps[at])
     }
@@ -242,8 +242,8 @@ impl<'a> Schedule<'a> {
     }
 
     /// Takes in how an object is that is awaited; `ended`: a Job that has run to its end. `over`: it was
-    /// waited for long enough. Whether it is to be looked at again.
-    pub fn looked(&mut self, id: &ObjectId, health: &Health, ended: bool, over: bool) -> bool {
+    /// waited for long enough. Whether it is to be observed again.
+    pub fn observed(&mut self, id: &ObjectId, health: &Health, ended: bool, over: bool) -> bool {
         let Some(at) = self.position(id).filter(|at| self.nodes[*at].awaited) else { return false };
         if health.is_current() && (ended || !is_job(&id.gk)) {
             self.nodes[at].awaited = false;

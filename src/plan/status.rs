@@ -1,4 +1,4 @@
-//! What is told of a sync: in `/status`, by `driftless status`, and in its parent.
+//! What is reported of a sync: in `/status`, by `driftless status`, and in its parent.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -229,7 +229,7 @@ pub struct SyncStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempted: Option<Commit>,
     /// Commits that the source has left, the newest last; [`SyncStatus::MOST_FORMER`] of them. One of
-    /// them comes from a git host that lags behind, until two looks in a row say otherwise.
+    /// them comes from a git host that lags behind, until two polls in a row say otherwise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub former: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

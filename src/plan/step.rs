@@ -54,10 +54,10 @@ pub enum Verb {
     /// Delete it and create it again, since it cannot be changed in place: [`super::replace`].
     Replace,
     Unchanged,
-    /// Drifted, and the sync's policy is to tell only.
+    /// Drifted, and the sync's policy is to report only.
     Report,
     Prune,
-    /// Leave it in the cluster and out of the inventory, our marks removed.
+    /// Leave it in the cluster and out of the inventory, our metadata removed.
     Detach,
     /// It is gone, or another sync's: out of the inventory, no request.
     Forget,
@@ -185,7 +185,7 @@ pub enum Reason {
     Finished,
     /// It says `mutation: ignore`.
     CreateOnly,
-    /// A server-side dry-run showed a difference that its ownership marks do not show.
+    /// A server-side dry-run showed a difference that its `managedFields` do not show.
     Content,
     /// Some of its fields cannot be changed in place, and it asks to be replaced then.
     Immutable {
@@ -363,7 +363,7 @@ impl Step {
         matches!(self.verb, Verb::Prune | Verb::Detach)
     }
 
-    /// The step as something to tell a person.
+    /// The step as something to report to a person.
     #[must_use]
     pub fn problem(&self) -> Problem {
         Problem {

@@ -279,7 +279,7 @@ impl Machine {
         (self.git.returning, self.git.render_error, self.git.poll_error) = (None, None, None);
         self.view = super::view::View::default();
         self.drift.heal_queue.clear();
-        self.discard_look();
+        self.discard_poll();
         self.git.next_poll = now.mono;
         self.git.poll_backoff.reset();
         self.schedule.backoff.reset();
@@ -289,11 +289,11 @@ impl Machine {
 
     /// What stands between git and the knowledge of what to enforce, where nothing is enforced.
     pub(super) fn unenforced(&self) -> Vec<Problem> {
-        let told = |problem: Problem| {
+        let explained = |problem: Problem| {
             let message = format!("{}: {}", self.standing.anew.nothing_enforced(), problem.message);
             Problem { message, ..problem }
         };
-        self.source_problems().into_iter().map(told).collect()
+        self.source_problems().into_iter().map(explained).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What news of single objects mean: whether an object drifted, is as it should be, or needs a cycle.
+//! What changes of single objects mean: whether an object drifted, is as it should be, or needs a cycle.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,14 +38,14 @@ impl Machine {
     }
 
     /// The answer to an apply may show what somebody has added meanwhile. What the watches know of that is
-    /// older than the answer, so that they do not tell it.
+    /// older than the answer, so that they do not report it.
     pub(super) fn weigh_answer(&mut self, live: Option<&Observed>, now: Moment) {
         if let Some(live) = live.filter(|live| live.added().is_some() && !self.is_being_written(&live.id)) {
             self.classify(&Change::Seen(live.clone()), now);
         }
     }
 
-    /// Decides what news of one object mean.
+    /// Decides what a change of one object means.
     pub(super) fn classify(&mut self, change: &Change, now: Moment) {
         let (id, live) = match change {
             Change::Seen(live) => (&live.id, Some(live)),
@@ -76,7 +76,7 @@ impl Machine {
         if step.reason.is_drift() && step.verb != Verb::Unchanged {
             self.enqueue_heal(id, self.way(id, live), now);
         }
-        // What is healed in a moment has no health in between that anybody should hear of.
+        // What is healed in a moment has no health in between that anybody should be notified of.
         if !(step.applies() && step.reason.is_drift() && self.drift.heal_queue.is_due(id)) {
             self.note_health(id, live, &step);
         }
@@ -134,7 +134,7 @@ impl Machine {
             // It failed lately; its next try is set.
         } else if let Some(foundation) = self.view.lacks(id) {
             if reports && way == Way::Gone {
-                // It went with its Namespace or CRD, which nobody will bring back: there is nothing to look at.
+                // It went with its Namespace or CRD, which nobody will bring back: there is nothing to examine.
                 let (reason, blame) = (Reason::Deleted.to_string(), Blame::default());
                 return self.report_drift(id, &Found { uid: None, way, reason, blame }, false, now);
             }
@@ -144,7 +144,7 @@ impl Machine {
         }
     }
 
-    /// Looks anew at what is blocked, since what is missing may be there by now.
+    /// Examines anew what is blocked, since what is missing may be there by now.
     pub(super) fn unblock(&mut self) {
         for (id, waiting) in std::mem::take(&mut self.drift.heal_queue.blocked).into_values().flatten() {
             match self.view.lacks(&id) {

@@ -18,7 +18,7 @@ const FIRST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_mins(5);
 /// A field that nobody wrote for this long, or for twice its delay, is contested no longer.
 const SHORTEST_MEMORY: Duration = Duration::from_mins(1);
-/// Fields of one object that are told apart; all further ones count as one.
+/// Fields of one object that are distinguished; all further ones count as one.
 const MOST_FIELDS: usize = 64;
 /// Fields of one sync that are counted; what drifts beyond that is healed at once.
 const MOST_COUNTED: usize = 20_000;
@@ -139,7 +139,7 @@ impl Field {
 #[derive(Clone, Debug, Default)]
 struct Object {
     fields: BTreeMap<Key, Field>,
-    /// Which fields a way of drifting concerned, so that news of it need no request.
+    /// Which fields a way of drifting concerned, so that a change of it needs no request.
     ways: BTreeMap<Way, Vec<Key>>,
     /// When it was last healed.
     uid: Option<Arc<str>>,
@@ -187,7 +187,7 @@ impl Object {
     }
 }
 
-/// What is to be told of the contests over one object.
+/// What is to be reported of the contests over one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Contested {
     pub object: ObjectId,
@@ -213,14 +213,14 @@ pub(super) struct Contests {
 }
 
 impl Contests {
-    /// Before when news of this drift need no closer look: all fields that it concerned when it was
+    /// Before when a change of this drift needs no closer examination: all fields that it concerned when it was
     /// last seen wait.
     pub fn held_until(&self, id: &ObjectId, way: Way, now: Duration) -> Option<Duration> {
         let object = self.objects.get(id)?;
         object.held_until(object.ways.get(&way)?, now)
     }
 
-    /// Before when a drift that was looked at is not to be healed.
+    /// Before when a drift that was examined is not to be healed.
     pub fn examined(&mut self, id: &ObjectId, way: Way, blame: &Blame, now: Duration) -> Option<Duration> {
         let object = self.objects.get_mut(id)?;
         let keys = written(way, blame);
@@ -232,7 +232,7 @@ impl Contests {
         Some(until)
     }
 
-    /// A drift was healed. Something to tell when the object is contested, `true` when more of it
+    /// A drift was healed. Something to report when the object is contested, `true` when more of it
     /// has just come to be.
     pub fn healed(
         &mut self,

@@ -52,7 +52,7 @@ pub(super) struct Cycle {
     pub noted: BTreeSet<ObjectId>,
     /// It ended before all of it was carried out, since it no longer stood.
     pub cut_short: bool,
-    /// What is under way was told to begin no further object.
+    /// What is under way was notified to begin no further object.
     pub interrupted: bool,
     /// Orphans that were not what had been seen when they were about to be pruned.
     pub undecided: usize,
@@ -100,9 +100,10 @@ impl Cycle {
         self.problems.extend(observation.resolved.problems.iter().cloned());
         self.notes.extend(observation.resolved.notes.iter().cloned());
         let refused = plan.steps.iter().filter(|step| matches!(step.reason, Reason::Unreadable { .. }));
-        let told: BTreeSet<(&GroupKind, Option<&Arc<str>>)> =
+        let refused_places: BTreeSet<(&GroupKind, Option<&Arc<str>>)> =
             refused.flat_map(|step| [(&step.id.gk, None), (&step.id.gk, step.id.namespace.as_ref())]).collect();
-        for (gk, namespace, why) in observation.unreadable.iter().filter(|(gk, place, _)| !told.contains(&(gk, *place)))
+        for (gk, namespace, why) in
+            observation.unreadable.iter().filter(|(gk, place, _)| !refused_places.contains(&(gk, *place)))
         {
             let what = objects_of(gk, namespace);
             self.problems.push(Problem::general(format!("{what} could not be read, so nothing is pruned: {why}")));

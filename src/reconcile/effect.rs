@@ -49,12 +49,12 @@ pub struct Observation {
 pub struct UserRequests {
     /// The prune that is approved, as the annotation has it.
     pub approved: Option<String>,
-    /// Changes whenever somebody asks to look now.
+    /// Changes whenever somebody asks to poll now.
     pub sync_requested: Option<String>,
     pub suspended: bool,
 }
 
-/// What a closer look at a drifted object has shown.
+/// What a closer examination of a drifted object has shown.
 #[derive(Clone, Debug, Default)]
 pub struct Examined {
     /// `None`: it does not exist.
@@ -221,7 +221,7 @@ pub enum Outcome {
     Failed,
 }
 
-/// What people and metrics are to hear.
+/// What is to be reported to people and metrics.
 #[derive(Clone, Debug)]
 pub enum Notice {
     Started {

@@ -1,4 +1,4 @@
-//! Standing by for another replica, and taking its place. A follower looks, fetches, renders and has
+//! Standing by for another replica, and taking its place. A follower polls, fetches, renders and has
 //! the watches opened, so that little is left to do when it leads; it asks for nothing that writes,
 //! and nothing that it has seen decides anything: the former leader may have changed it since.
 
@@ -24,7 +24,7 @@ impl Machine {
         }
         self.schedule.next_cycle = None;
         let known = self.git.rendered.as_ref().map(|rendered| &rendered.commit.id);
-        // One that failed is tried again with the next look.
+        // One that failed is tried again with the next poll.
         let newer = self.git.head.clone().filter(|head| known != Some(head));
         if let Some(commit) = newer {
             self.render(commit, now);
@@ -39,7 +39,7 @@ impl Machine {
         }
     }
 
-    /// Leads from now on, and begins anew. `stored` and `marks` were read after that was certain, and
+    /// Leads from now on, and begins anew. `stored` and `requests` were read after that was certain, and
     /// are the former leader's last word: nothing that this replica assumed before counts.
     pub(super) fn lead(&mut self, stored: Option<(Inventory, SyncStatus)>, requests: UserRequests, now: Moment) {
         if self.leads {

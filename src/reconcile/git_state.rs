@@ -1,4 +1,4 @@
-//! From git to a rendered commit: what a look found, and beginning a cycle with it.
+//! From git to a rendered commit: what a poll found, and beginning a cycle with it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use super::{Effect, EffectId, Machine, Moment, Notice, RenderedCommit, Unrendere
 
 /// So many former heads are known as such.
 const REMEMBERED: usize = 32;
-/// How soon to look again after a start, or a request, that found a former head.
-const SECOND_LOOK: Duration = Duration::from_secs(5);
+/// How soon to poll again after a start, or a request, that found a former head.
+const SECOND_POLL: Duration = Duration::from_secs(5);
 
 /// The poll of git that is under way.
 #[derive(Clone, Debug)]
@@ -28,9 +28,9 @@ pub(super) struct Poll {
 }
 
 impl Machine {
-    /// Whether a look found another head. One that was left already may come from a replica of the
-    /// git host that lags behind, so it is believed when two looks in a row say so.
-    pub(super) fn is_news(&mut self, commit: &String) -> bool {
+    /// Whether a poll found another head. One that was left already may come from a replica of the
+    /// git host that lags behind, so it is believed when two polls in a row say so.
+    pub(super) fn is_new_head(&mut self, commit: &String) -> bool {
         let again = self.git.returning.take().as_ref() == Some(commit);
         if self.git.head.as_ref() == Some(commit) {
             return false;
@@ -43,7 +43,7 @@ impl Machine {
         false
     }
 
-    /// The commit that was the head before the start, as the parent tells it.
+    /// The commit that was the head before the start, as the parent records it.
     fn recorded(&self) -> Option<String> {
         let commit = self.report.status.attempted.as_ref().or(self.report.status.synced.as_ref());
         commit.map(|commit| commit.id.clone()).filter(|id| !self.git.former.contains(id))
@@ -64,7 +64,7 @@ impl Machine {
     }
 
     /// Has git polled, and nothing written before the answer to a poll that begins from now on.
-    pub(super) fn request_look(&mut self, now: Moment) {
+    pub(super) fn request_poll(&mut self, now: Moment) {
         match &mut self.git.poll {
             // Of requests that come faster than answers, each second one is answered.
             Some(poll) if self.standing.awaits_poll() && !poll.stale => poll.again = true,
@@ -76,7 +76,7 @@ impl Machine {
     }
 
     /// The answer to a poll that is under way does not count.
-    pub(super) fn discard_look(&mut self) {
+    pub(super) fn discard_poll(&mut self) {
         if let Some(poll) = &mut self.git.poll {
             poll.stale = true;
         }
@@ -93,7 +93,7 @@ impl Machine {
                 if self.git.poll_error.take().is_some() {
                     self.schedule.next_cycle = Some(now.mono);
                 }
-                if self.is_news(&commit) {
+                if self.is_new_head(&commit) {
                     // A newer commit wins over one that waits or fails.
                     self.git.former.retain(|left| *left != commit);
                     let before =
@@ -109,7 +109,7 @@ impl Machine {
                 let doubted = self.git.returning.is_some() && self.standing.doubted();
                 if doubted || self.git.head.is_none() {
                     // Nothing is written until it is known which one it is.
-                    self.git.next_poll = self.git.next_poll.min(now.mono + SECOND_LOOK);
+                    self.git.next_poll = self.git.next_poll.min(now.mono + SECOND_POLL);
                 } else {
                     self.standing.polled(self.is_behind());
                 }
@@ -132,7 +132,7 @@ impl Machine {
         if watched && self.is_quiet(now) {
             return self.conclude_quietly();
         }
-        // Also after a failed look: the last good commit stays enforced.
+        // Also after a failed poll: the last good commit stays enforced.
         if self.schedule.next_cycle.is_none() {
             self.schedule.next_cycle = Some(now.mono);
         }

@@ -1,4 +1,4 @@
-//! Healing single objects: from the news of a watch, or a drifted step of a plan, to the object
+//! Healing single objects: from the change that a watch reports, or a drifted step of a plan, to the object
 //! being as git declares it, with a name to who changed it.
 
 use std::sync::Arc;
@@ -58,7 +58,7 @@ impl Machine {
             .first(held_up, |id| view.desired(id).map_or(&[], |desired| &desired.manifest.directives.depends_on))
     }
 
-    /// What a closer look at a drifted object has shown. The decision falls on this, not on the news.
+    /// What a closer examination of a drifted object has shown. The decision falls on this, not on the change.
     pub(super) fn examined(&mut self, id: EffectId, result: Result<Examined, String>, now: Moment) {
         let Some(running) = self.drift.heal_queue.running.remove(&id) else { return };
         let object = running.object.clone();
@@ -76,7 +76,7 @@ impl Machine {
         // By what git declares now, and not by what it did when the examination began.
         let basis = self.basis_of_heals().filter(|basis| basis.epoch == running.basis.epoch);
         let Some(basis) = basis else {
-            // It is looked at once more when it may be healed.
+            // It is examined once more when it may be healed.
             self.drift.heal_queue.put_back(&running);
             return false;
         };
@@ -93,7 +93,7 @@ impl Machine {
             && recorded.applied
             && live.part_of.is_none()
         {
-            // It left the selection of the watch, so news of it were those of a deletion.
+            // It left the selection of the watch, so changes of it were those of a deletion.
             self.drift.deleted_early.remove(&object);
         }
         let mut step = self.plan_one(&desired, examined.live.as_ref());
@@ -249,7 +249,7 @@ impl Machine {
         self.effects.push(Effect::Emit(Notice::Healed { object: outcome.id.clone(), after }));
     }
 
-    /// The writing of an object has ended: news that came meanwhile are classified, unless they are older
+    /// The writing of an object has ended: changes that came meanwhile are classified, unless they are older
     /// than the answer, and whoever waited for the object goes on.
     pub(super) fn written(&mut self, object: &ObjectId, known: Option<&str>, now: Moment) {
         if let Some(change) = self.drift.heal_queue.deferred.remove(object) {

@@ -16,31 +16,31 @@ use super::contest::{Contests, Way};
 /// Objects that are healed at once: half of what a commit gets, so that a burst never takes it all.
 pub(super) const AT_ONCE: usize = 16;
 
-/// An object that is being looked at or healed.
+/// An object that is being examined or healed.
 #[derive(Clone, Debug)]
 pub(super) struct Running {
     pub object: ObjectId,
     pub basis: Basis,
-    /// What it is being applied as; `None` while it is looked at.
+    /// What it is being applied as; `None` while it is examined.
     pub desired: Option<Box<Desired>>,
     /// It was asked not to begin.
     pub interrupted: bool,
     /// When its drift was noticed.
     pub noticed: Duration,
-    /// Known once it was looked at.
+    /// Known once it was examined.
     pub found: Option<Found>,
     /// The audit saw a difference that the fingerprint does not show.
     pub content: bool,
 }
 
 impl Running {
-    /// Whether it is being applied, and not only looked at.
+    /// Whether it is being applied, and not only examined.
     pub fn is_heal(&self) -> bool {
         self.desired.is_some()
     }
 }
 
-/// What a closer look at a drifted object has shown.
+/// What a closer examination of a drifted object has shown.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     /// `None`: it did not exist.
@@ -98,7 +98,7 @@ pub(super) struct HealQueue {
     /// What waits for a Namespace or CRD to be there again, by that.
     pub blocked: BTreeMap<ObjectId, BTreeMap<ObjectId, Waiting>>,
     pub running: BTreeMap<EffectId, Running>,
-    /// The newest news of objects that are being written: classified when the answer is there.
+    /// The newest changes of objects that are being written: classified when the answer is there.
     pub deferred: BTreeMap<ObjectId, Change>,
     pub failed: BTreeMap<ObjectId, Failure>,
     pub contests: Contests,
@@ -106,7 +106,7 @@ pub(super) struct HealQueue {
     pub reported: BTreeMap<ObjectId, Way>,
     /// Drift that is left, and of which only the ownership of fields is not as it should be.
     pub ownership_only: BTreeMap<ObjectId, Way>,
-    /// Something that was due left the heal queue without having been looked at.
+    /// Something that was due left the heal queue without having been examined.
     pub dropped: bool,
     seed: u64,
 }

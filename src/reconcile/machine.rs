@@ -88,7 +88,7 @@ pub struct Machine {
     pub(super) config: Arc<SyncConfig>,
     pub(super) set_id: String,
     pub(super) allow_prune: bool,
-    /// Whether it may write. A follower looks, renders and observes, and decides nothing.
+    /// Whether it may write. A follower polls, renders and observes, and decides nothing.
     pub(super) leads: bool,
     pub(super) next_id: EffectId,
     pub(super) work: Work,
@@ -201,11 +201,11 @@ impl Machine {
         if self.is_suspended() {
             return flush;
         }
-        let look = self.next_poll();
+        let poll = self.next_poll();
         let cycle = self.schedule.next_cycle.filter(|_| idle && !self.standing.awaits_poll());
         let overdue = self.schedule.overdue_at.filter(|_| idle && !self.standing.awaits_poll());
         let audit = self.drift.audit.next().filter(|_| self.view.len() > 0 && self.basis_of_heals().is_some());
-        [look, cycle, flush, overdue, self.drift.heal_queue.next(), audit].into_iter().flatten().min()
+        [poll, cycle, flush, overdue, self.drift.heal_queue.next(), audit].into_iter().flatten().min()
     }
 
     /// Takes in what was learned and says what is to be done.

@@ -10,7 +10,7 @@ use super::cycle::Cycle;
 use super::machine::Work;
 use super::{Machine, Moment};
 
-/// When to go through the cluster again where something was put off and no watch has news of it.
+/// When to go through the cluster again where something was put off and no watch reports a change of it.
 const NEXT_SIGHT: Duration = Duration::from_secs(10);
 
 impl Machine {

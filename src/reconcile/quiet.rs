@@ -1,5 +1,5 @@
 //! Cycles in which there is nothing to do: the same commit, and watches that see every object and
-//! have told nothing. Such a cycle ends at once, instead of going through every object again.
+//! have reported nothing. Such a cycle ends at once, instead of going through every object again.
 
 use std::time::Duration;
 

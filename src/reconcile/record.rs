@@ -9,7 +9,7 @@ use super::contest::Contested;
 use super::{Effect, Machine, Moment, Notice};
 
 impl Machine {
-    /// News that only a whole cycle can judge.
+    /// A change that only a whole cycle can judge.
     pub(super) fn request_reconcile(&mut self) {
         self.schedule.reconcile_requested = true;
     }
@@ -61,7 +61,7 @@ impl Machine {
     }
 }
 
-/// A contest as the status tells it.
+/// A contest as the status shows it.
 pub(super) fn contest(contested: &Contested, now: Moment) -> Contest {
     let wait = contested.until.saturating_sub(now.mono);
     let until = SignedDuration::try_from(wait).ok().and_then(|wait| now.wall.checked_add(wait).ok());

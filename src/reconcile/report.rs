@@ -1,4 +1,4 @@
-//! Ending a cycle: what it came to, when to look again, and what is reported to people.
+//! Ending a cycle: what it came to, when to poll again, and what is reported to people.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ impl Machine {
         }
     }
 
-    /// Tells how the cycle ended and plans the next one.
+    /// Reports how the cycle ended and plans the next one.
     pub(super) fn conclude(&mut self, cycle: &Cycle, now: Moment) {
         self.work = Work::Idle;
         self.schedule.last_end = Some(now.mono);
@@ -165,7 +165,7 @@ impl Machine {
             }
         };
         let applied = matches!(outcome, Some(Outcome::Synced));
-        // As the parent tells it, so that a restart which changes nothing writes nothing.
+        // As the parent records it, so that a restart which changes nothing writes nothing.
         let repeated = self.store.stored.as_ref().map(|(_, stored)| stored).filter(|stored| {
             stored.phase == Phase::Synced && stored.synced.as_ref().is_some_and(|synced| synced.id == commit.id)
         });

@@ -101,21 +101,21 @@ impl Machine {
 /// How soon what is known is to be stored. `wrote`: a cycle has written objects, whose records
 /// decide about what is found of them after a crash.
 fn due(stored: Option<&Stored>, inventory: &Inventory, status: &SyncStatus, wrote: bool) -> Due {
-    let Some((old, told)) = stored else {
+    let Some((old, before)) = stored else {
         // A sync that has applied nothing and remembers nothing leaves no trace in the cluster.
         let nothing = inventory.is_empty() && status.phase == Phase::Pending;
         return if nothing { Due::Never } else { Due::AtOnce };
     };
     let learned = old != inventory;
     // What was announced is stored to its end.
-    let ends = told.phase == Phase::Syncing && status.phase != Phase::Syncing;
-    if ends || (learned && (wrote || !same_objects(old, inventory))) || !decides_the_same(told, status) {
+    let ends = before.phase == Phase::Syncing && status.phase != Phase::Syncing;
+    if ends || (learned && (wrote || !same_objects(old, inventory))) || !decides_the_same(before, status) {
         Due::AtOnce
     } else if learned {
         Due::Informs(LEARNED)
-    } else if tells_the_same(told, status) {
+    } else if says_the_same(before, status) {
         Due::Never
-    } else if [told.phase, status.phase].iter().all(|phase| matches!(phase, Phase::Synced | Phase::Progressing)) {
+    } else if [before.phase, status.phase].iter().all(|phase| matches!(phase, Phase::Synced | Phase::Progressing)) {
         Due::Informs(MOVES)
     } else {
         Due::Informs(Duration::ZERO)
@@ -147,7 +147,7 @@ fn decides_the_same(stored: &SyncStatus, new: &SyncStatus) -> bool {
 /// Whether the stored status says what the new one says. How many objects are in which health
 /// changes all the time while they start, and is read from the cluster by those who want to know;
 /// drift has a time of its own.
-fn tells_the_same(stored: &SyncStatus, new: &SyncStatus) -> bool {
+fn says_the_same(stored: &SyncStatus, new: &SyncStatus) -> bool {
     let essence = |status: &SyncStatus| {
         let mut status = status.clone();
         status.health.retain(|health, _| *health == HealthStatus::Failed);

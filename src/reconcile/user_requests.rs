@@ -45,7 +45,7 @@ impl Machine {
             _ => {}
         }
         if asked {
-            self.request_look(now);
+            self.request_poll(now);
             self.schedule.backoff.reset();
         }
         self.schedule.asked |= asked || approved;

@@ -82,7 +82,7 @@ impl Machine {
         self.go_on(now);
     }
 
-    /// Waits no longer for what left the heal queue by itself, such as an object of which news say that it
+    /// Waits no longer for what left the heal queue by itself, such as an object of which changes show that it
     /// is as it should be.
     pub(super) fn stop_awaiting(&mut self, now: Moment) {
         if !std::mem::take(&mut self.drift.heal_queue.dropped) {

@@ -1,4 +1,4 @@
-//! The last rendering of a sync: most looks at a repository find nothing new.
+//! The last rendering of a sync: most polls of a repository find nothing new.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The rendering of a tree, if it is the one at hand.
+    /// The rendering of a tree, if it is the current one.
     #[must_use]
     pub fn get(&self, tree: &str, settings: &Settings) -> Option<Arc<Rendered>> {
         let (known, made_with, rendered) = self.last.as_ref()?;

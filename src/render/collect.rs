@@ -78,7 +78,7 @@ impl Collector {
         }
     }
 
-    /// What was read; errors beyond the first thousand as one that tells their number.
+    /// What was read; errors beyond the first thousand as one that gives their number.
     pub fn finish(mut self) -> Rendered {
         if let (1.., Some(last)) = (self.unlisted, self.errors.last().cloned()) {
             let message = format!("{} more errors after this one are not listed", self.unlisted);

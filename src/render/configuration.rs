@@ -59,8 +59,8 @@ fn check(manifest: &Manifest, settings: &Settings) -> Result<(), String> {
         format!("{id} says by {} that data[\"{key}\"] is a configuration, and has no such text", names::CONFIGURATION)
     })?;
     let config = parse(&text, key).map_err(|error| {
-        let told = told(&error, key, manifest.is_secret());
-        format!("{id} holds a configuration that an agent would refuse: {told}")
+        let what = first_problem(&error, key, manifest.is_secret());
+        format!("{id} holds a configuration that an agent would refuse: {what}")
     })?;
     let namespace = id.namespace.as_ref().or(settings.target_namespace.as_ref()).map_or("default", |name| name);
     let Some(applied_by) = settings.applied_by.as_ref().filter(|by| &*by.namespace == namespace) else { return Ok(()) };
@@ -75,7 +75,7 @@ fn check(manifest: &Manifest, settings: &Settings) -> Result<(), String> {
 }
 
 /// The first problem, and how many more there are. A Secret's are reported by their place alone.
-fn told(error: &ConfigError, key: &str, secret: bool) -> String {
+fn first_problem(error: &ConfigError, key: &str, secret: bool) -> String {
     let mut text = String::new();
     if let Some(first) = error.problems().first() {
         let _ = write!(text, "{key}:{}:{}", first.line, first.column);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_that_an_agent_would_refuse_is_told_with_both_places() {
+    fn a_configuration_that_an_agent_would_refuse_is_reported_with_both_places() {
         assert_eq!(error(config_map(GOOD), &Settings::default()), None);
         let bad = error(config_map(&GOOD.replace("agent", "Agent")), &Settings::default()).unwrap();
         let start = "agent/config.yaml:7:1: ConfigMap driftless/driftless-config holds a configuration that an agent would refuse: driftless.yaml:2:10: `Agent` is no name";
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_in_a_secret_is_told_by_its_place_alone() {
+    fn what_is_wrong_in_a_secret_is_reported_by_its_place_alone() {
         let secret = |text: &str| object("Secret", &serde_json::json!({"driftless.yaml": STANDARD.encode(text)}));
         assert_eq!(error(secret(GOOD), &Settings::default()), None);
         let bad = error(secret(&GOOD.replace("agent", "Hidden")), &Settings::default()).unwrap();

@@ -65,7 +65,7 @@ fn read_json(path: &Arc<str>, text: &str, into: &mut Collector) {
         };
         match found.and_then(exact) {
             Ok((node, text)) => {
-                // JSON is almost YAML: enough so to tell lines.
+                // JSON is almost YAML: enough so to find lines.
                 let items = || yaml::item_places(text).into_iter().map(shift).collect();
                 take(node, path, place, items, into);
             }
@@ -74,7 +74,7 @@ fn read_json(path: &Arc<str>, text: &str, into: &mut Collector) {
     }
 }
 
-/// Takes a document; `items` tells where its items stand, should it be a list.
+/// Takes a document; `items` says where its items stand, should it be a list.
 fn take(node: Node, path: &Arc<str>, place: Place, items: impl FnOnce() -> Vec<Place>, into: &mut Collector) {
     into.count_bytes(node.bytes, path, place);
     match list_items(node.value) {

@@ -7,7 +7,7 @@ use super::yaml::Fault;
 /// A value, its text and where it begins in the file.
 pub type Found<'a> = (Place, Result<(Node, &'a str), Fault>);
 
-/// Reads the values of a file one after another; after an error there is no telling where the next
+/// Reads the values of a file one after another; after an error it is unknown where the next
 /// one begins, so the error is the last. Places of faults are relative to the file.
 pub fn values(text: &str) -> impl Iterator<Item = Found<'_>> {
     let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Node>();

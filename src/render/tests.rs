@@ -64,7 +64,7 @@ fn a_broken_document_takes_no_other_with_it() {
 }
 
 #[test]
-fn errors_tell_file_line_and_column() {
+fn errors_report_file_line_and_column() {
     let rendered = yaml(&format!("{}---\na: 1\nb:\n  c: 1\n  c: 2\n", map("a")));
     assert_eq!(errors(&rendered), ["a.yaml:8:3: the key \"c\" is given twice in one mapping"]);
 }
@@ -200,7 +200,7 @@ fn local_configuration_is_left_out() {
 }
 
 #[test]
-fn text_that_is_not_utf8_tells_where() {
+fn text_that_is_not_utf8_is_reported_with_its_place() {
     let found = errors(&render_files(vec![file("a.yaml", b"a: 1\nb: \xc3\xa4 \xff")]));
     assert_eq!(found, ["a.yaml:2:6: not UTF-8 text"]);
 }

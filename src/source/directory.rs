@@ -33,7 +33,7 @@ pub fn read_directory(root: &Path, path: &RepoPath, limits: &Limits) -> Result<S
     Ok(Snapshot { tree: content_id(&files, &refused), files, refused })
 }
 
-/// Lengths are hashed too, so that no two lists of files look alike.
+/// Lengths are hashed too, so that no two lists of files are hashed alike.
 fn content_id(files: &[SourceFile], refused: &[Refused]) -> String {
     let mut hash = Sha256::new();
     for file in files {

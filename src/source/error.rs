@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::object::Readable;
 
-/// Why a look, a fetch or a read gave nothing. No variant ever means "there is nothing to apply".
+/// Why a poll, a fetch or a read gave nothing. No variant ever means "there is nothing to apply".
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     #[error(
@@ -48,8 +48,8 @@ pub enum SourceError {
     #[error("{} of {url} is not a commit", Readable(.name))]
     NotACommit { url: String, name: String },
 
-    /// Between look and fetch. Look again.
-    #[error("{} of {url} moved away from {wanted} while it was fetched; it is looked at again", Readable(.name))]
+    /// Between poll and fetch. Poll again.
+    #[error("{} of {url} moved away from {wanted} while it was fetched; it is polled again", Readable(.name))]
     Moved { url: String, name: String, wanted: String },
 
     #[error("fetching from {url} was given up after {limit_bytes} bytes; split the repository or shrink its history")]

@@ -95,7 +95,7 @@ pub(super) fn locate<F: Files>(files: &F, path: &RepoPath) -> Result<Located<F::
 }
 
 /// The rules above the path, once it is certain that they do not ignore the path itself: that would
-/// look like a commit that removed everything.
+/// appear as a commit that removed everything.
 pub(super) fn rules_above<F: Files>(
     files: &F,
     located: &Located<F::Node>,

@@ -35,7 +35,7 @@ pub struct Timeouts {
 }
 
 impl Default for Timeouts {
-    /// 30 seconds for a look, 5 minutes for a fetch.
+    /// 30 seconds for a poll, 5 minutes for a fetch.
     fn default() -> Self {
         Self { poll: Duration::from_secs(30), fetch: Duration::from_mins(5) }
     }

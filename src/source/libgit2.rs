@@ -17,7 +17,7 @@ use super::transport::{FetchError, Transport, is_local};
 use super::tree;
 use crate::config::{Reference, RepoPath, Source, SyncConfig};
 
-/// What a fetch writes in the clone; the next one tells the server that it has this.
+/// What a fetch writes in the clone; the next one announces to the server that it has this.
 const FETCHED: &str = "refs/driftless/head";
 
 /// One reference of one repository, by way of libgit2.

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_is_looked_for_among_branches_first() {
+    fn a_commit_is_searched_among_branches_first() {
         let mut heads = heads(&["HEAD", "refs/tags/v1^{}", "refs/heads/main", "refs/pull/1/head"]);
         for head in &mut heads {
             head.id = "a".repeat(40);

@@ -136,7 +136,7 @@ impl Transport<'_> {
             }
             _ => credentials.offer(user, allowed),
         });
-        // https: libgit2 has checked the certificate, and its verdict stands. ssh: it has looked for the host
+        // https: libgit2 has checked the certificate, and its verdict stands. ssh: it has searched for the host
         // key in $HOME/.ssh/known_hosts, and a miss is an error. Known hosts of our own come with a later issue.
         callbacks.certificate_check(|_, _| Ok(CertificateCheckStatus::CertificatePassthrough));
         let stopped = &call.stopped;

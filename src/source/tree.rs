@@ -69,7 +69,7 @@ pub(super) fn check(repository: &Repository, commit: Oid, path: &RepoPath) -> Re
     let files = CommitFiles::open(repository, commit)?;
     let located = match locate(&files, path) {
         Ok(located) => located,
-        // That is for the snapshot to tell.
+        // That is for the snapshot to report.
         Err(ReadError::Refused(_)) => return Ok(()),
         Err(error) => return Err(error),
     };
@@ -84,7 +84,7 @@ pub(super) fn check(repository: &Repository, commit: Oid, path: &RepoPath) -> Re
         match kind {
             Kind::Directory => {
                 let entries = match files.list(&node) {
-                    // That is for the snapshot to tell, too.
+                    // That is for the snapshot to report, too.
                     Err(ReadError::Refused(_)) => continue,
                     listed => listed?.into_iter(),
                 };

@@ -15,7 +15,7 @@ const DEEPEST: usize = 100;
 const LONGEST_PATH: usize = 4096;
 /// Entries that cannot be taken and are reported one by one.
 const MOST_REFUSED: usize = 1_000;
-/// Entries looked at, counted through links: bounds what links to directories that hold links can do.
+/// Entries examined, counted through links: bounds what links to directories that hold links can do.
 const MOST_ENTRIES: usize = 1_000_000;
 
 /// Reads the manifest files at or under a located path, and what is left out, each in byte order of the paths.

@@ -123,7 +123,7 @@ fn a_sync_that_is_asked_for_heals_nothing_by_the_old_commit_before_git_was_polle
     scene.edit("a", "mended");
     let commit = scene.site.repo.commit(&[("a.yaml", &config_map("a", "mended"))]);
     let since = scene.proxy.seen().len();
-    // The agent hears of the request by the watch that also tells it of the drift.
+    // The agent receives the request by the watch that also reports the drift.
     let ask = || {
         scene.agent.poll_now("shop");
         scene.proxy.stall_watches(false);
@@ -363,7 +363,7 @@ fn a_stop_of_a_quiet_agent_writes_nothing() {
     assert_eq!(writes, Vec::<String>::new());
 }
 
-/// What the watch tells of a parent that is gone is read once more, and then it is written again.
+/// What the watch reports of a parent that is gone is read once more, and then it is written again.
 #[test]
 fn an_inventory_that_somebody_deleted_is_written_again() {
     let scene = four();

@@ -1,4 +1,4 @@
-//! Objects that several syncs of one agent name: who owns them, and when they change hands.
+//! Objects that several syncs of one agent name: who owns them, and when they change their owner.
 
 use serde_json::{Value, json};
 
@@ -249,7 +249,7 @@ fn an_object_that_another_sync_may_take_stays_until_that_has_it() {
     right["suspend"] = json!(false);
     site.configure(&[of_directory(&site, "left"), right]);
     agent.eventually_synced("right", &commit);
-    eventually("it has changed hands", || {
+    eventually("it has another owner", || {
         let (left, right) = (site.inventory("left"), site.inventory("right"));
         check(!left.contains("moving") && right.contains("moving"), format!("{left}\n{right}"))
     });

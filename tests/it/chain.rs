@@ -66,9 +66,9 @@ fn a_chain_of_twenty_thousand_dependencies_is_no_trouble_for_its_sync_and_none_f
         let status = agent.sync("chain");
         if status["phase"] == "Failing" { Ok(status) } else { Err(status) }
     });
-    let told = status["problems"].to_string() + &status["summary"].to_string();
-    assert!(told.contains("Deployment") && told.contains("gate, which it depends on"), "{told}");
-    assert!(told.len() < 100_000, "it says so in {} bytes", told.len());
+    let reported = status["problems"].to_string() + &status["summary"].to_string();
+    assert!(reported.contains("Deployment") && reported.contains("gate, which it depends on"), "{reported}");
+    assert!(reported.len() < 100_000, "it says so in {} bytes", reported.len());
     assert_eq!(site.config_maps(), ["a"], "none of the chain is begun");
     let second = site.repo.commit(&[("shop/a.yaml", &config_map("a", "two"))]);
     agent.eventually_synced("shop", &second);
@@ -79,7 +79,7 @@ fn a_chain_of_twenty_thousand_dependencies_is_no_trouble_for_its_sync_and_none_f
 
 /// Scenario 44, of a chain whose end meets its beginning
 #[test]
-fn a_circle_of_twenty_thousand_dependencies_is_told_in_few_words() {
+fn a_circle_of_twenty_thousand_dependencies_is_reported_in_few_words() {
     let site = Site::with(&[("shop/a.yaml", &config_map("a", "1"))]);
     configure(&site);
     let mut files = chain(&site, LONG, Some(&config_map_of(&site, 0)));
@@ -90,9 +90,9 @@ fn a_circle_of_twenty_thousand_dependencies_is_told_in_few_words() {
         let status = agent.sync("chain");
         if status["phase"] == "Failing" { Ok(status) } else { Err(status) }
     });
-    let told = status["problems"].to_string() + &status["summary"].to_string();
-    assert!(told.contains("circle") && told.contains("19994 more"), "{told}");
-    assert!(told.len() < 100_000, "it says so in {} bytes", told.len());
+    let reported = status["problems"].to_string() + &status["summary"].to_string();
+    assert!(reported.contains("circle") && reported.contains("19994 more"), "{reported}");
+    assert!(reported.len() < 100_000, "it says so in {} bytes", reported.len());
     agent.eventually_synced("shop", &site.repo.head());
     assert_eq!(site.config_maps(), ["a", "free"], "all that is in no circle is applied");
 }

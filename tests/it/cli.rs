@@ -72,7 +72,7 @@ fn a_sync_is_not_begun_by_run_once_when_one_that_it_depends_on_fails() {
 }
 
 #[test]
-fn check_tells_good_from_bad() {
+fn check_distinguishes_good_from_bad() {
     let site = Site::of_shop(&[("a.yaml", &config_map("a", "1"))]);
     let good = site.cli(&["check"]).expect_code(0);
     assert!(!good.stdout.contains("wrong"), "{}", good.stdout);
@@ -101,7 +101,7 @@ fn check_of_a_broken_configuration_names_line_and_column() {
 }
 
 #[test]
-fn status_tells_whether_all_is_well() {
+fn status_shows_whether_all_is_well() {
     let site = Site::of_shop(&[("a.yaml", &config_map("a", "1"))]);
     let before = site.cli(&["status"]).expect_code(3);
     assert!(before.stdout.contains("not synced yet"), "{}", before.stdout);
@@ -152,7 +152,7 @@ fn suspend_and_resume_stop_a_running_sync_and_let_it_go_on() {
 }
 
 #[test]
-fn sync_makes_a_daemon_look_at_once() {
+fn sync_makes_a_daemon_poll_at_once() {
     let site = Site::with(&[("a.yaml", &config_map("a", "1"))]);
     let mut sync = site.sync("shop");
     sync["interval"] = json!("24h");
@@ -180,7 +180,7 @@ fn acting_on_a_sync_that_does_not_exist_is_an_error() {
 }
 
 #[test]
-fn an_approval_can_name_the_commit_that_was_looked_at() {
+fn an_approval_can_name_the_commit_that_was_reviewed() {
     let files: Vec<(String, String)> =
         (0..8).map(|number| (format!("{number}.yaml"), config_map(&format!("c{number}"), "1"))).collect();
     let files: Vec<(&str, &str)> = files.iter().map(|(file, content)| (&**file, &**content)).collect();

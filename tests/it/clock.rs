@@ -23,10 +23,10 @@ fn a_clock_that_jumps_far_ahead_and_back_again_hastens_and_delays_nothing() {
     for (number, seconds) in [30 * DAY, -1800, 200 * DAY, 0].into_iter().enumerate() {
         let mark = audit::mark();
         clock.set(seconds);
-        let (began, looks) = (Instant::now(), agent.metric("driftless_git_fetch_total", &[]).unwrap_or_default());
+        let (began, polls) = (Instant::now(), agent.metric("driftless_git_fetch_total", &[]).unwrap_or_default());
         agent.cycles("shop", 2);
-        let more = agent.metric("driftless_git_fetch_total", &[]).unwrap_or_default() - looks;
-        assert!(more <= began.elapsed().as_secs_f64() + 3.0, "{more} looks in {:?}", began.elapsed());
+        let more = agent.metric("driftless_git_fetch_total", &[]).unwrap_or_default() - polls;
+        assert!(more <= began.elapsed().as_secs_f64() + 3.0, "{more} polls in {:?}", began.elapsed());
         if let Some(mark) = mark {
             // The drift that was undone before is recorded in the parent some time later.
             let home = format!("{}/", site.home);
@@ -42,8 +42,8 @@ fn a_clock_that_jumps_far_ahead_and_back_again_hastens_and_delays_nothing() {
         let commit = site.repo.commit(&[("a.yaml", &config_map("a", &value))]);
         let status = agent.eventually_synced("shop", &commit);
         assert_eq!(site.value_of("a").as_deref(), Some(&*value));
-        let told: Timestamp = status["syncedAt"].as_str().and_then(|at| at.parse().ok()).expect("a time");
-        let wrong = told.as_second() - Timestamp::now().as_second();
+        let synced_at: Timestamp = status["syncedAt"].as_str().and_then(|at| at.parse().ok()).expect("a time");
+        let wrong = synced_at.as_second() - Timestamp::now().as_second();
         assert!((wrong - seconds).abs() < 120, "the agent does not live by the clock: {wrong} s instead of {seconds}");
     }
     let (took, _) = agent.stop();

@@ -69,7 +69,7 @@ fn a_changed_sync_goes_on_with_its_new_settings() {
 }
 
 #[test]
-fn a_broken_file_leaves_the_old_configuration_running_and_is_told_everywhere() {
+fn a_broken_file_leaves_the_old_configuration_running_and_is_reported_everywhere() {
     let site = site();
     site.configure(&[sync_of(&site, "one")]);
     let agent = Agent::start(&site);

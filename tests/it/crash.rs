@@ -1,5 +1,5 @@
 //! SIGKILL between any two requests: before the server has one, and after it has answered and the
-//! agent has not heard. The points are counted on the way, so that new requests are points as well.
+//! agent has not received that. The points are counted on the way, so that new requests are points as well.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -54,9 +54,9 @@ enum Then {
 }
 
 /// Names the point at which a thread panics.
-struct Told(Point);
+struct OnPanic(Point);
 
-impl Drop for Told {
+impl Drop for OnPanic {
     fn drop(&mut self) {
         if thread::panicking() {
             println!("killed at {:?}", self.0);
@@ -132,7 +132,7 @@ impl Runner {
     /// Kills the agent at a point of a phase, and has another one end it. Gives whether the
     /// point was reached.
     fn crash(&mut self, point: Point) -> bool {
-        let _told = Told(point);
+        let _on_panic = OnPanic(point);
         if point.phase != Phase::Sync {
             self.is_at(state_before(point.phase));
         }

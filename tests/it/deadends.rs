@@ -50,8 +50,8 @@ fn a_renamed_service_with_a_fixed_node_port_is_let_through_by_an_approval() {
     let reason = status["held"]["reason"].as_str().expect("a reason");
     assert!(reason.contains("/new"), "{reason}");
     agent.eventually_logs(&["not pruning 1 of 2 objects", "driftless approve shop"]);
-    let told = site.cli(&["status"]).expect_code(3).stdout;
-    assert!(told.contains("driftless approve shop") && told.contains("already allocated"), "{told}");
+    let status = site.cli(&["status"]).expect_code(3).stdout;
+    assert!(status.contains("driftless approve shop") && status.contains("already allocated"), "{status}");
     agent.passes("shop", 2);
     assert!(site.has("services", "old") && !site.has("services", "new"), "nothing is pruned without approval");
 

@@ -40,7 +40,7 @@ fn what_depends_on_a_job_begins_when_that_has_ended() {
     eventually("the Job is there, and all that waits for nothing", || {
         check(site.has("jobs.batch", "migrate") && site.has("configmaps", "free"), "not yet")
     });
-    // It is as healthy as a Job can be that has been told to wait.
+    // It is as healthy as a Job can be that has to wait.
     site.repo.commit(&[("b.yaml", &config_map("free", "2"))]);
     site.eventually_has("free", "2");
     assert!(!site.has("configmaps", "after"));

@@ -17,7 +17,7 @@ use crate::support::rights::{Account, every};
 use crate::support::site::{Site, config_map, deployment};
 use crate::support::wait::{check, eventually, within};
 
-/// A Lease that was given up is found free by the next look, on a busy machine.
+/// A Lease that was given up is found free by the next read, on a busy machine.
 const TAKEOVER: Duration = Duration::from_secs(20);
 
 /// What a shop is made of.
@@ -48,8 +48,8 @@ fn config(syncs: &[Value]) -> Value {
 
 /// Waits until an object of the shop has an Event of the agent with this reason.
 #[track_caller]
-fn eventually_told(site: &Site, name: &str, reason: &str) {
-    eventually(&format!("{reason} is told of {name}"), || {
+fn eventually_reported(site: &Site, name: &str, reason: &str) {
+    eventually(&format!("{reason} is reported of {name}"), || {
         let list = cluster().get(&path("events.events.k8s.io", Some(&site.namespace), "")).expect("a list");
         let events = list["items"].as_array().expect("items");
         let found = events.iter().any(|event| {
@@ -67,7 +67,7 @@ fn drifts_and_is_healed(site: &Site) {
     site.eventually_has("settings", "1");
 }
 
-/// The agent of the first replica: it rolls out, heals, tells, prunes, and hears a person. A second
+/// The agent of the first replica: it rolls out, heals, reports, prunes, and serves a person's requests. A second
 /// one stands by and takes over; it is given back.
 #[track_caller]
 fn the_agent_works(site: &Site, deployed: &Deployed) -> Agent {
@@ -84,14 +84,14 @@ fn the_agent_works(site: &Site, deployed: &Deployed) -> Agent {
         assert!(site.has(plural, name), "{plural}/{name}");
     }
     drifts_and_is_healed(site);
-    eventually_told(site, "settings", "DriftHealed");
+    eventually_reported(site, "settings", "DriftHealed");
 
     site.repo.remove("old.yaml");
     let commit = site.repo.commit_all("without the old one");
     first.eventually_synced("shop", &commit);
     assert!(!site.has("configmaps", "old"), "what left git is pruned");
 
-    // A person has permissions of his own; what he asks for, the agent hears.
+    // A person has permissions of their own; what they ask for, the agent carries out.
     let mounted = site.scratch("first/etc/driftless.yaml");
     let person = |arguments: &[&str]| {
         run(&mut site.command_as(&cluster().kubeconfig, &mounted, arguments), None, Duration::from_mins(1))
@@ -118,9 +118,9 @@ fn the_agent_works(site: &Site, deployed: &Deployed) -> Agent {
 fn refused(site: &Site, mark: Option<audit::Mark>, user: &str) -> Vec<String> {
     let asked = mark.map(|mark| audit::requests_by(mark, user)).unwrap_or_default();
     let refused = asked.into_iter().filter(|(_, asked)| asked.code == 403);
-    // Whether its namespace is there. It may not look, and finds out by its first write.
-    let looked = format!("namespaces {0}/{0}", site.home);
-    let refused = refused.filter(|(user, asked)| !(user.is_none() && asked.verb == "get" && asked.what == looked));
+    // Whether its namespace is there. It may not read that, and finds out by its first write.
+    let reads_home = format!("namespaces {0}/{0}", site.home);
+    let refused = refused.filter(|(user, asked)| !(user.is_none() && asked.verb == "get" && asked.what == reads_home));
     refused.map(|(user, asked)| format!("{} {} {}", user.unwrap_or_default(), asked.verb, asked.what)).collect()
 }
 

@@ -83,8 +83,8 @@ fn values_that_are_wrong_are_refused_with_what_is_wrong() {
             ["without leader election only one replica may run", "replicaCount: 1"],
         ),
     ] {
-        let told = rendered(&values(over.clone())).expect_code(1).stderr;
-        assert!(parts.iter().all(|part| told.contains(part)), "{over}: {parts:?}\n{told}");
+        let stderr = rendered(&values(over.clone())).expect_code(1).stderr;
+        assert!(parts.iter().all(|part| stderr.contains(part)), "{over}: {parts:?}\n{stderr}");
     }
 }
 

@@ -64,7 +64,7 @@ fn the_commands_of_the_documentation_lead_from_an_empty_cluster_to_a_synced_shop
         run(bash.current_dir(&work).args(["-euxc", script]), None, Duration::from_secs(90)).expect_code(0)
     };
 
-    // The second block looks into the pods, which are simulated here.
+    // The second block executes in the pods, which are simulated here.
     let commands = blocks(&text, "From an empty cluster", "sh");
     assert!(commands.len() == 2 && commands[0].contains("helm install"), "{commands:?}");
     shell(commands[0]);
@@ -106,8 +106,8 @@ fn the_plain_manifests_are_adjusted_by_the_commands_of_the_documentation() {
     // Whether the API server takes them is seen elsewhere.
     let script = format!("kubectl() {{ echo \"kubectl $*\"; }}\n{commands}");
     let mut bash = Command::new("bash");
-    let told = run(bash.current_dir(work.path()).args(["-euc", &script]), None, Duration::from_secs(30)).expect_code(0);
-    assert_eq!(told.stdout.trim(), "kubectl apply --server-side -f driftless.yaml");
+    let done = run(bash.current_dir(work.path()).args(["-euc", &script]), None, Duration::from_secs(30)).expect_code(0);
+    assert_eq!(done.stdout.trim(), "kubectl apply --server-side -f driftless.yaml");
     let made = fs::read_to_string(work.path().join("driftless.yaml")).expect("a file");
     assert!(!made.contains("example.com/driftless") && !made.contains("example.com/shop"), "both were replaced");
 }

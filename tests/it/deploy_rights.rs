@@ -136,11 +136,11 @@ fn syncs_and_prunes_everything(site: &Site, account: &Account, objects: usize) {
     assert_eq!(site.config_maps(), ["keep"]);
     let refused = mark.map(|mark| audit::requests_by(mark, &account.user())).unwrap_or_default();
     let refused: Vec<_> = refused.iter().filter(|(_, asked)| asked.code == 403).map(|(_, asked)| asked).collect();
-    let looks = |asked: &audit::Asked| {
+    let is_expected = |asked: &audit::Asked| {
         // All namespaces at once, and its own namespace: where that is not granted it does without.
         (asked.verb == "list" && asked.what.ends_with(" /")) || asked.what == format!("namespaces {0}/{0}", site.home)
     };
-    assert!(refused.iter().all(|asked| looks(asked)), "{refused:#?}");
+    assert!(refused.iter().all(|asked| is_expected(asked)), "{refused:#?}");
 }
 
 /// In each of as many rounds as a kind has verbs, another verb of every kind is taken away: each
@@ -259,8 +259,8 @@ fn a_sync_that_lacks_one_permission_fails_and_names_it() {
         let (site, account) = lacking(is_own, (group, resource, verb));
         let place = if is_own { &site.home } else { &site.namespace };
         let text = cli(&site, &account, &["run", "--once"]).expect_code(1).all();
-        let told = format!("{} may not {verb} {resource} in {place}", account.user());
-        assert!(text.contains(&told), "{told}: {text}");
+        let reported = format!("{} may not {verb} {resource} in {place}", account.user());
+        assert!(text.contains(&reported), "{reported}: {text}");
     };
     thread::scope(|scope| {
         for (is_own, kind, verbs) in cases {
@@ -286,13 +286,13 @@ fn an_agent_that_lacks_a_permission_for_its_lease_says_so_and_writes_nothing() {
 }
 
 #[test]
-fn an_agent_without_the_rest_goes_on_and_tells_what_it_cannot_do() {
+fn an_agent_without_the_rest_goes_on_and_reports_what_it_cannot_do() {
     let drift = |site: &Site| {
         site.edit("configmaps", "keep", "kubectl-edit", &json!({"data": {"value": "by hand"}}));
         site.eventually_has("keep", "1");
     };
-    for (is_own, (group, resource, verb), told) in [
-        (true, ("", "configmaps", "watch"), "approve, sync, suspend and resume are not heard"),
+    for (is_own, (group, resource, verb), reported) in [
+        (true, ("", "configmaps", "watch"), "approve, sync, suspend and resume are not noticed"),
         (false, ("", "configmaps", "watch"), "cannot watch ConfigMap in "),
         (false, ("events.k8s.io", "events", "create"), "may not create events.events.k8s.io in "),
     ] {
@@ -300,7 +300,7 @@ fn an_agent_without_the_rest_goes_on_and_tells_what_it_cannot_do() {
         let agent = Agent::spawn(&site, command(&site, &account, &["run"]));
         agent.eventually_synced("shop", &site.repo.head());
         drift(&site);
-        agent.eventually_logs(&[told, if is_own { &site.home } else { &site.namespace }]);
+        agent.eventually_logs(&[reported, if is_own { &site.home } else { &site.namespace }]);
         let Some(mark) = audit::mark().filter(|_| is_own) else { continue };
         eventually("it goes on trying", || {
             let asked = audit::requests_since(mark, &account.user());

@@ -28,7 +28,7 @@ fn every_test_that_the_scenarios_name_is_there() {
 
 /// The table of errors quotes what the program says.
 #[test]
-fn every_error_that_the_documentation_explains_is_one_that_is_told() {
+fn every_error_that_the_documentation_explains_is_one_that_is_reported() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let operating = std::fs::read_to_string(root.join("docs/operating.md")).expect("the document");
     let section = operating.split("\n## ").find(|section| section.starts_with("Errors\n")).expect("a section");

@@ -78,12 +78,12 @@ fn replicas_that_git_leaves_out_stay_as_they_were_scaled() {
 #[test]
 fn our_label_and_our_annotation_are_put_back() {
     let (site, agent) = synced();
-    let marks = |site: &Site| {
+    let ours = |site: &Site| {
         let metadata = site.get("configmaps", "a").expect("it exists")["metadata"].clone();
         let label = metadata["labels"]["applyset.kubernetes.io/part-of"].clone();
         (label, metadata["annotations"]["driftless.dev/digest"].clone())
     };
-    let before = marks(&site);
+    let before = ours(&site);
     assert!(before.0.is_string() && before.1.is_string(), "{before:?}");
     for patch in [
         json!({"metadata": {"labels": {"applyset.kubernetes.io/part-of": null}}}),
@@ -92,7 +92,7 @@ fn our_label_and_our_annotation_are_put_back() {
     ] {
         site.edit("configmaps", "a", "kubectl-edit", &patch);
         eventually("label and annotation are back", || {
-            let now = marks(&site);
+            let now = ours(&site);
             check(now == before, format!("{now:?}"))
         });
     }
@@ -171,7 +171,7 @@ fn an_object_from_kubectl_apply_is_adopted_with_all_its_fields() {
 }
 
 #[test]
-fn drift_is_only_told_where_the_sync_says_report() {
+fn drift_is_only_reported_where_the_sync_says_report() {
     let site = Site::with(&[("a.yaml", &config_map("a", "1"))]);
     let mut sync = site.sync("shop");
     sync["drift"] = json!("report");
@@ -187,15 +187,16 @@ fn drift_is_only_told_where_the_sync_says_report() {
     let home = format!("{}/", site.home);
     let writes = mark.map(|mark| site.writes(mark)).unwrap_or_default();
     let event = format!("events {}/a.", site.namespace);
-    let told = |write: &Asked| write.what.contains(&home) || (write.verb == "create" && write.what.starts_with(&event));
-    assert!(writes.iter().all(told), "only in its home, and an Event: {writes:?}");
+    let is_reported =
+        |write: &Asked| write.what.contains(&home) || (write.verb == "create" && write.what.starts_with(&event));
+    assert!(writes.iter().all(is_reported), "only in its home, and an Event: {writes:?}");
     let commit = site.repo.commit(&[("a.yaml", &config_map("a", "two"))]);
     agent.eventually_synced("shop", &commit);
     assert_eq!(site.value_of("a").as_deref(), Some("two"), "a change in git is rolled out all the same");
 }
 
 #[test]
-fn drift_is_neither_told_nor_undone_where_the_sync_says_off() {
+fn drift_is_neither_reported_nor_undone_where_the_sync_says_off() {
     let site = Site::with(&[("a.yaml", &config_map("a", "1"))]);
     let mut sync = site.sync("shop");
     sync["drift"] = json!("off");

@@ -178,9 +178,9 @@ fn a_secret_is_seen_nowhere_but_in_the_secret() {
     agent.passes("shop", 1);
 
     let parent = site.parent("shop").expect("a parent").to_string();
-    let told = [agent.metrics(), agent.status().to_string(), agent.log().join("\n"), parent];
-    assert!(told[2].contains("DEBUG") || told[2].contains("TRACE"), "the log is at its loudest");
-    for text in &told {
+    let texts = [agent.metrics(), agent.status().to_string(), agent.log().join("\n"), parent];
+    assert!(texts[2].contains("DEBUG") || texts[2].contains("TRACE"), "the log is at its loudest");
+    for text in &texts {
         // "correct-horse" in clear text, and as the start of a base64 text.
         for needle in ["correct-horse", "Y29ycmVjdC1ob3JzZ"] {
             let place = text.find(needle);

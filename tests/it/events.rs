@@ -13,7 +13,7 @@ use crate::support::watched::watched;
 
 /// The Events of driftless in a namespace.
 #[track_caller]
-fn told(namespace: &str) -> Vec<Value> {
+fn events_in(namespace: &str) -> Vec<Value> {
     let list = cluster().get(&path("events.events.k8s.io", Some(namespace), "")).expect("a list");
     let items = list["items"].as_array().expect("items").iter();
     items.filter(|event| event["reportingController"] == "driftless.dev/agent").cloned().collect()
@@ -21,24 +21,24 @@ fn told(namespace: &str) -> Vec<Value> {
 
 /// Those about one object, by its kind and name.
 #[track_caller]
-fn told_of(namespace: &str, kind: &str, name: &str) -> Vec<Value> {
+fn events_of(namespace: &str, kind: &str, name: &str) -> Vec<Value> {
     let about = |event: &Value| event["regarding"]["kind"] == kind && event["regarding"]["name"] == name;
-    told(namespace).into_iter().filter(about).collect()
+    events_in(namespace).into_iter().filter(about).collect()
 }
 
 /// Waits for an Event about an object that has this reason.
 #[track_caller]
-fn eventually_told(namespace: &str, kind: &str, name: &str, reason: &str) -> Value {
-    eventually(&format!("{reason} is told of {kind} {name}"), || {
-        let events = told_of(namespace, kind, name);
+fn eventually_reported(namespace: &str, kind: &str, name: &str, reason: &str) -> Value {
+    eventually(&format!("{reason} is reported of {kind} {name}"), || {
+        let events = events_of(namespace, kind, name);
         let found = events.iter().find(|event| event["reason"] == reason).cloned();
         found.ok_or_else(|| format!("{events:#?}"))
     })
 }
 
 #[track_caller]
-fn eventually_told_of_the_sync(site: &Site, reason: &str) -> Value {
-    eventually_told(&site.home, "ConfigMap", "driftless-shop", reason)
+fn eventually_reported_of_the_sync(site: &Site, reason: &str) -> Value {
+    eventually_reported(&site.home, "ConfigMap", "driftless-shop", reason)
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_hand_edit_is_one_event_on_its_object_and_the_same_again_makes_it_a_series()
         });
     };
     scale();
-    let event = eventually_told(&site.namespace, "Deployment", "web", "DriftHealed");
+    let event = eventually_reported(&site.namespace, "Deployment", "web", "DriftHealed");
     let note = event["note"].as_str().expect("a note");
     for part in ["tuner changed spec.replicas from 1 to 4", " at 20", "put back", "sync shop"] {
         assert!(note.contains(part), "{note}");
@@ -62,15 +62,15 @@ fn a_hand_edit_is_one_event_on_its_object_and_the_same_again_makes_it_a_series()
     assert_eq!(event["regarding"]["apiVersion"], "apps/v1");
     assert_eq!(event["related"]["name"], "driftless-shop");
     assert_eq!(event["type"], "Normal");
-    assert_eq!(told_of(&site.namespace, "Deployment", "web").len(), 1);
+    assert_eq!(events_of(&site.namespace, "Deployment", "web").len(), 1);
 
     scale();
     let series = eventually("it is a series", || {
-        let event = told_of(&site.namespace, "Deployment", "web").remove(0);
+        let event = events_of(&site.namespace, "Deployment", "web").remove(0);
         if event["series"]["count"] == 2 { Ok(event) } else { Err(event) }
     });
     assert_eq!(series["metadata"]["name"], event["metadata"]["name"]);
-    assert_eq!(told_of(&site.namespace, "Deployment", "web").len(), 1);
+    assert_eq!(events_of(&site.namespace, "Deployment", "web").len(), 1);
 
     let listed = cluster().kubectl(&["get", "events.events.k8s.io", "-n", &site.namespace]);
     assert!(listed.contains("DriftHealed") && listed.contains("tuner changed spec.replicas"), "{listed}");
@@ -79,7 +79,7 @@ fn a_hand_edit_is_one_event_on_its_object_and_the_same_again_makes_it_a_series()
 
     site.edit("deployments.apps", "web", "other", &json!({"spec": {"paused": true, "replicas": 2}}));
     eventually("another drift is another Event", || {
-        let events = told_of(&site.namespace, "Deployment", "web");
+        let events = events_of(&site.namespace, "Deployment", "web");
         let other = |event: &Value| event["note"].as_str().is_some_and(|note| note.starts_with("other changed"));
         check(events.len() == 2 && events.iter().any(other), format!("{events:#?}"))
     });
@@ -91,16 +91,16 @@ fn an_event_never_holds_the_value_of_a_secret() {
     let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: canary-wanted}\n";
     let (site, _agent) = watched(&[("s.yaml", secret)]);
     site.edit("secrets", "s", "tuner", &json!({"stringData": {"password": "canary-found"}}));
-    let event = eventually_told(&site.namespace, "Secret", "s", "DriftHealed");
+    let event = eventually_reported(&site.namespace, "Secret", "s", "DriftHealed");
     assert!(event["note"].as_str().is_some_and(|note| note.contains("data.password")), "{event}");
-    let all = format!("{:?}{:?}", told(&site.namespace), told(&site.home));
+    let all = format!("{:?}{:?}", events_in(&site.namespace), events_in(&site.home));
     for canary in ["canary", "Y2FuYXJ5"] {
         assert!(!all.contains(canary), "{all}");
     }
 }
 
 #[test]
-fn what_is_outside_of_all_namespaces_is_told_in_the_default_one() {
+fn what_is_outside_of_all_namespaces_is_reported_in_the_default_one() {
     let site = Site::with(&[]);
     let name = format!("it:{}:viewer", site.id);
     let role = format!(
@@ -113,14 +113,14 @@ fn what_is_outside_of_all_namespaces_is_told_in_the_default_one() {
     let agent = Agent::start(&site);
     agent.eventually_synced("shop", &head);
     cluster().merge(&role_path, "tuner", &json!({"rules": []}));
-    let event = eventually_told("default", "ClusterRole", &name, "DriftHealed");
+    let event = eventually_reported("default", "ClusterRole", &name, "DriftHealed");
     assert!(event["note"].as_str().is_some_and(|note| note.contains("tuner")), "{event}");
     assert_eq!(event["regarding"]["namespace"], Value::Null);
 }
 
 #[test]
 #[allow(clippy::cast_precision_loss, reason = "small numbers")]
-fn a_burst_of_drift_is_healed_whole_and_told_within_the_limit() {
+fn a_burst_of_drift_is_healed_whole_and_reported_within_the_limit() {
     let all: String = (0..200).map(|number| config_map(&format!("c{number}"), "1") + "---\n").collect();
     let (site, agent) = watched(&[("all.yaml", &all)]);
     let began = Instant::now();
@@ -135,7 +135,7 @@ fn a_burst_of_drift_is_healed_whole_and_told_within_the_limit() {
     let drifts = agent.metric("driftless_drift_detected_total", &["sync=\"shop\""]);
     assert_eq!(drifts, Some(200.0));
     let written = eventually("each is either written or counted as dropped", || {
-        let written = told(&site.namespace).len();
+        let written = events_in(&site.namespace).len();
         let dropped = agent.metric("driftless_events_dropped_total", &["sync=\"shop\""]);
         check(dropped == Some((200 - written) as f64), format!("{written} and {dropped:?}")).map(|()| written)
     });
@@ -189,16 +189,16 @@ fn without_the_permission_it_is_said_once_and_all_else_goes_on() {
     });
     let lines = agent.log().iter().filter(|line| line.contains("Kubernetes Events")).count();
     assert_eq!(lines, 1, "{:#?}", agent.log());
-    assert_eq!((told(&site.namespace).len(), told(&site.home).len()), (0, 0));
+    assert_eq!((events_in(&site.namespace).len(), events_in(&site.home).len()), (0, 0));
 }
 
 #[test]
-fn the_parent_of_a_sync_tells_how_it_fares() {
+fn the_parent_of_a_sync_reports_how_it_fares() {
     let few: Vec<String> = (0..8).map(|number| config_map(&format!("c{number}"), "1")).collect();
     let site = Site::of_shop(&[("web.yaml", &deployment("web", "nginx")), ("few.yaml", &few.join("---\n"))]);
     let agent = Agent::start(&site);
     agent.eventually_synced("shop", &site.repo.head());
-    let event = eventually_told_of_the_sync(&site, "Synced");
+    let event = eventually_reported_of_the_sync(&site, "Synced");
     let parent = site.parent("shop").expect("a parent");
     assert_eq!(event["regarding"]["uid"], parent["metadata"]["uid"], "{event}");
     assert_eq!(event["type"], "Normal");
@@ -208,14 +208,14 @@ fn the_parent_of_a_sync_tells_how_it_fares() {
     let selector = deployment("web", "nginx").replace("app: web", "app: other");
     let unknown = config_map("bad", "1").replace("\ndata:", "\ndatum:");
     site.repo.commit(&[("web.yaml", &selector), ("bad.yaml", &unknown)]);
-    let failed = eventually_told_of_the_sync(&site, "SyncFailed");
+    let failed = eventually_reported_of_the_sync(&site, "SyncFailed");
     assert_eq!(failed["type"], "Warning", "{failed}");
-    let on_object = eventually_told(&site.namespace, "Deployment", "web", "ApplyFailed");
+    let on_object = eventually_reported(&site.namespace, "Deployment", "web", "ApplyFailed");
     let live = site.get("deployments.apps", "web").expect("a Deployment");
     assert_eq!(on_object["regarding"]["uid"], live["metadata"]["uid"]);
     let note = on_object["note"].as_str().expect("a note");
     assert!(note.contains("web.yaml:1") && note.contains("selector"), "{note}");
-    let on_parent = eventually_told_of_the_sync(&site, "ApplyFailed");
+    let on_parent = eventually_reported_of_the_sync(&site, "ApplyFailed");
     assert!(on_parent["note"].as_str().is_some_and(|note| note.contains("/bad: cannot be applied")), "{on_parent}");
     assert_eq!(on_parent["related"]["name"], "bad");
 
@@ -223,7 +223,7 @@ fn the_parent_of_a_sync_tells_how_it_fares() {
     let head = site.repo.commit(&[("web.yaml", &deployment("web", "nginx")), ("bad.yaml", "")]);
     agent.eventually_synced("shop", &head);
     eventually("the recovery is reported", || {
-        let events = told_of(&site.home, "ConfigMap", "driftless-shop");
+        let events = events_of(&site.home, "ConfigMap", "driftless-shop");
         let recovered = |event: &Value| {
             event["reason"] == "Synced" && event["note"].as_str().is_some_and(|note| note.contains(&head[..12]))
         };
@@ -231,41 +231,41 @@ fn the_parent_of_a_sync_tells_how_it_fares() {
     });
 
     site.cli(&["suspend", "shop"]).expect_code(0);
-    eventually_told_of_the_sync(&site, "Suspended");
+    eventually_reported_of_the_sync(&site, "Suspended");
     site.cli(&["resume", "shop"]).expect_code(0);
-    eventually_told_of_the_sync(&site, "Resumed");
+    eventually_reported_of_the_sync(&site, "Resumed");
 
     site.repo.commit(&[("few.yaml", "")]);
-    let waits = eventually_told_of_the_sync(&site, "PruneHeld");
+    let waits = eventually_reported_of_the_sync(&site, "PruneHeld");
     assert!(waits["note"].as_str().is_some_and(|note| note.contains("driftless approve shop")), "{waits}");
 }
 
 #[test]
 fn a_sync_that_stays_unhealthy_says_so_and_says_when_it_is_well() {
     let well = deployment("web", "nginx");
-    let ill = well.replace("      containers:\n", "      nodeSelector: {no-such: node}\n      containers:\n");
-    let site = Site::with(&[("web.yaml", &ill)]);
+    let unhealthy = well.replace("      containers:\n", "      nodeSelector: {no-such: node}\n      containers:\n");
+    let site = Site::with(&[("web.yaml", &unhealthy)]);
     let mut sync = site.sync("shop");
     sync["timeout"] = json!("1s");
     site.configure(&[sync]);
     let agent = Agent::start(&site);
     agent.eventually_is("shop", "Unhealthy");
-    let event = eventually_told_of_the_sync(&site, "Unhealthy");
+    let event = eventually_reported_of_the_sync(&site, "Unhealthy");
     assert_eq!(event["type"], "Warning");
     assert!(event["note"].as_str().is_some_and(|note| note.contains("/web")), "{event}");
     let head = site.repo.commit(&[("web.yaml", &well)]);
     agent.eventually_synced("shop", &head);
-    eventually_told_of_the_sync(&site, "Synced");
+    eventually_reported_of_the_sync(&site, "Synced");
 }
 
 #[test]
-fn a_contest_is_told_on_the_object() {
+fn a_contest_is_reported_on_the_object() {
     let (site, _agent) = watched(&[("a.yaml", &config_map("a", "1"))]);
     for _ in 0..3 {
         site.edit("configmaps", "a", "rival", &json!({"data": {"value": "theirs"}}));
         site.eventually_has("a", "1");
     }
-    let event = eventually_told(&site.namespace, "ConfigMap", "a", "Contested");
+    let event = eventually_reported(&site.namespace, "ConfigMap", "a", "Contested");
     assert_eq!(event["type"], "Warning");
     let note = event["note"].as_str().expect("a note");
     assert!(note.contains("rival and driftless both write data.value"), "{note}");
@@ -277,8 +277,8 @@ fn a_quiet_cycle_and_a_restart_write_no_event() {
     let agent = Agent::start(&site);
     agent.eventually_synced("shop", &site.repo.head());
     site.edit("configmaps", "a", "tuner", &json!({"data": {"value": "by hand"}}));
-    eventually_told(&site.namespace, "ConfigMap", "a", "DriftHealed");
-    eventually_told_of_the_sync(&site, "Synced");
+    eventually_reported(&site.namespace, "ConfigMap", "a", "DriftHealed");
+    eventually_reported_of_the_sync(&site, "Synced");
     agent.cycles("shop", 1);
     let Some(mark) = audit::mark() else { return };
     agent.cycles("shop", 2);
@@ -296,7 +296,7 @@ fn a_single_run_writes_its_events_before_it_ends_and_a_plan_writes_none() {
     let site = Site::of_shop(&[("a.yaml", &config_map("a", "1"))]);
     site.once().expect_code(0);
     let reasons = |events: &[Value]| events.iter().map(|event| event["reason"].to_string()).collect::<Vec<_>>();
-    assert_eq!(reasons(&told(&site.home)), ["\"Synced\""]);
+    assert_eq!(reasons(&events_in(&site.home)), ["\"Synced\""]);
     site.edit("configmaps", "a", "tuner", &json!({"data": {"value": "by hand"}}));
     let mark = audit::mark();
     site.cli(&["plan"]).expect_code(2);
@@ -304,5 +304,5 @@ fn a_single_run_writes_its_events_before_it_ends_and_a_plan_writes_none() {
         assert_eq!(site.writes(mark), []);
     }
     site.once().expect_code(0);
-    assert_eq!(reasons(&told_of(&site.namespace, "ConfigMap", "a")), ["\"DriftHealed\""]);
+    assert_eq!(reasons(&events_of(&site.namespace, "ConfigMap", "a")), ["\"DriftHealed\""]);
 }

@@ -18,8 +18,8 @@ fn an_object_is_explained_with_its_sync_who_changed_it_and_where() {
     site.edit("configmaps", "a", "tuner", &json!({"data": {"value": "by hand", "extra": "theirs"}}));
     site.edit("secrets", "s", "tuner", &json!({"stringData": {"password": "canary-found"}}));
     eventually("both drifts are in the stored status", || {
-        let told = ["ConfigMap/a", "secrets/s"].map(|object| site.cli(&["explain", object]).expect_code(0).stdout);
-        check(told.iter().all(|told| told.contains("healed: ")), told.concat())
+        let explained = ["ConfigMap/a", "secrets/s"].map(|object| site.cli(&["explain", object]).expect_code(0).stdout);
+        check(explained.iter().all(|text| text.contains("healed: ")), explained.concat())
     });
     let namespace = site.namespace.as_str();
     let shown = site.cli(&["explain", "configmaps/a", "-n", namespace]).expect_code(0).stdout;

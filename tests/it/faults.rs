@@ -92,8 +92,8 @@ fn nothing_is_written_before_the_inventory_lists_it() {
     let writes = Arc::new(Mutex::new(Vec::new()));
     let into = Arc::clone(&writes);
     story.proxy.listen(move |moment| match moment {
-        Moment::Before(ask) if ask.is_write() => into.lock().expect("a list").push(told(ask, None)),
-        Moment::After(ask, code) if ask.is_write() => into.lock().expect("a list").push(told(ask, Some(code))),
+        Moment::Before(ask) if ask.is_write() => into.lock().expect("a list").push(described(ask, None)),
+        Moment::After(ask, code) if ask.is_write() => into.lock().expect("a list").push(described(ask, Some(code))),
         _ => {}
     });
     let refused = Rule::on(Fault::Answer(500, None), &["apply"]).resource("configmaps").named("driftless-shop");
@@ -114,7 +114,7 @@ fn nothing_is_written_before_the_inventory_lists_it() {
     assert!(writes.iter().all(|write| !write.contains("/changed") || write.contains("value 2")), "{writes:?}");
 }
 
-fn told(ask: &Ask, code: Option<u16>) -> String {
+fn described(ask: &Ask, code: Option<u16>) -> String {
     let value = ask.object()["data"]["value"].as_str().unwrap_or_default().to_owned();
     format!("{ask}: value {value}, {}", code.map(|code| code.to_string()).unwrap_or_default())
 }

@@ -60,10 +60,10 @@ impl Scene {
     /// While git is in trouble: all of this is reported to a person, and where, and what was applied last
     /// (`a` has this value) is enforced.
     #[track_caller]
-    fn endures(&self, told: &[&str], value: &str) {
+    fn endures(&self, words: &[&str], value: &str) {
         let url = self.server.url();
-        let parts: Vec<&str> = told.iter().copied().chain([&*url]).collect();
-        eventually(&format!("the status tells {parts:?}"), || {
+        let parts: Vec<&str> = words.iter().copied().chain([&*url]).collect();
+        eventually(&format!("the status reports {parts:?}"), || {
             let status = self.agent.sync("shop");
             let message = status["message"].as_str().unwrap_or_default();
             check(status["phase"] == "Failing" && parts.iter().all(|part| message.contains(part)), &status)
@@ -111,7 +111,7 @@ fn a_server_that_refuses_fails_or_cuts_changes_nothing_until_it_serves_again() {
     let scene = Scene::synced();
     let mut value = "1".to_owned();
     let reach = ["cannot reach", "check the URL"];
-    for (number, (fault, told)) in [
+    for (number, (fault, words)) in [
         (Behaviour::Refuse("401 Unauthorized"), ["refuses them", "check the user and password"]),
         (Behaviour::Refuse("403 Forbidden"), ["403", "check the user and password"]),
         (Behaviour::Refuse("500 Internal Server Error"), reach),
@@ -125,7 +125,7 @@ fn a_server_that_refuses_fails_or_cuts_changes_nothing_until_it_serves_again() {
         scene.server.behave(fault);
         let next = format!("after fault {number}");
         let commit = scene.commit(&next);
-        scene.endures(&told, &value);
+        scene.endures(&words, &value);
         scene.server.behave(Behaviour::Serve);
         scene.recovers(&commit, &next);
         value = next;
@@ -137,7 +137,7 @@ fn a_server_that_hangs_is_given_up_after_a_while_and_keeps_neither_healing_nor_t
     let scene = Scene::synced();
     scene.server.behave(Behaviour::Hang);
     let before = scene.server.requests();
-    eventually("a look hangs", || check(scene.server.requests() > before, before));
+    eventually("a poll hangs", || check(scene.server.requests() > before, before));
     let commit = scene.commit("2");
     scene.is_enforced("1");
     scene.endures(&["it is tried again"], "1");
@@ -146,7 +146,7 @@ fn a_server_that_hangs_is_given_up_after_a_while_and_keeps_neither_healing_nor_t
 
     scene.server.behave(Behaviour::Hang);
     let before = scene.server.requests();
-    eventually("a look hangs", || check(scene.server.requests() > before, before));
+    eventually("a poll hangs", || check(scene.server.requests() > before, before));
     let (took, _) = scene.agent.stop();
     assert!(took < Duration::from_secs(5), "it took {took:?} to stop");
 }
@@ -204,7 +204,7 @@ fn a_clone_that_is_damaged_on_disk_is_made_anew_and_only_what_git_changed_is_wri
 }
 
 #[test]
-fn a_disk_that_is_full_is_told_and_what_is_applied_stays_until_there_is_room() {
+fn a_disk_that_is_full_is_reported_and_what_is_applied_stays_until_there_is_room() {
     let (site, server) = over_http();
     let data = site.data_dir();
     std::fs::create_dir_all(&data).expect("a directory");
@@ -252,7 +252,7 @@ fn a_branch_that_is_forced_to_an_unrelated_commit_is_followed() {
 
 /// Scenario 6
 #[test]
-fn a_branch_that_disappears_and_comes_back_is_told_endured_and_followed() {
+fn a_branch_that_disappears_and_comes_back_is_reported_endured_and_followed() {
     let scene = Scene::synced();
     scene.site.repo.delete_branch("main");
     scene.endures(&["has no branch main", "push it again"], "1");
@@ -262,7 +262,7 @@ fn a_branch_that_disappears_and_comes_back_is_told_endured_and_followed() {
 
 /// Scenario 36
 #[test]
-fn a_branch_that_goes_back_is_followed_when_two_looks_agree_and_replicas_that_take_turns_cause_no_write() {
+fn a_branch_that_goes_back_is_followed_when_two_polls_agree_and_replicas_that_take_turns_cause_no_write() {
     let Scene { site, server, agent } = Scene::synced();
     let old = site.repo.head();
     let lagging = site.scratch("lagging");
@@ -274,9 +274,9 @@ fn a_branch_that_goes_back_is_followed_when_two_looks_agree_and_replicas_that_ta
     agent.eventually_synced("shop", &new);
 
     let mark = audit::mark();
-    let looks = |more: usize| {
+    let polls = |more: usize| {
         let before = server.requests();
-        eventually("it looks again and again", || check(server.requests() >= before + more, server.requests()));
+        eventually("it polls again and again", || check(server.requests() >= before + more, server.requests()));
     };
     let unmoved = || {
         if let Some(mark) = mark {
@@ -286,13 +286,13 @@ fn a_branch_that_goes_back_is_followed_when_two_looks_agree_and_replicas_that_ta
         assert_eq!(site.config_maps(), ["a", "b", "c"]);
     };
     server.serve_in_turn(&[&lagging, site.repo.root()]);
-    looks(12);
+    polls(12);
     unmoved();
     agent.stop();
     server.serve_in_turn(&[&lagging, site.repo.root()]);
     let agent = Agent::start(&site);
     agent.eventually_synced("shop", &new);
-    looks(12);
+    polls(12);
     unmoved();
 
     server.serve_in_turn(&[&lagging]);

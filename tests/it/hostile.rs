@@ -60,7 +60,7 @@ fn says(done: &Finished, parts: &[&str]) {
 }
 
 #[test]
-fn hostile_documents_are_told_with_their_place_and_the_healthy_ones_are_rendered() {
+fn hostile_documents_are_reported_with_their_place_and_the_healthy_ones_are_rendered() {
     let head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n";
     let laughs = |open: &str, close: &str| {
         let level =
@@ -192,7 +192,7 @@ fn more_entries_that_cannot_be_taken_than_anybody_reads_refuse_the_commit() {
 
 /// Each of a few trees holds the next one ten times: a few kilobytes, and billions of paths.
 #[test]
-fn trees_that_multiply_are_looked_at_once() {
+fn trees_that_multiply_are_read_once() {
     let repo = TestRepo::with(&[("leaf.yaml", "x")]);
     for (leaf, says_what) in [("f.yaml", "manifest files"), ("f.txt", "files and directories")] {
         let mut entries = format!("100644 blob {}\t{leaf}", repo.git(&["rev-parse", "HEAD:leaf.yaml"]));
@@ -209,7 +209,7 @@ fn trees_that_multiply_are_looked_at_once() {
     }
 }
 
-/// Every link is looked up in the directory, which is too large to be kept parsed.
+/// Every link is resolved in the directory, which is too large to be kept parsed.
 #[test]
 fn links_through_a_large_directory_end() {
     let repo = TestRepo::new();

@@ -27,7 +27,7 @@ fn a_repository_behind_a_login_is_followed_and_the_password_shown_nowhere() {
     agent.eventually_synced("shop", &site.repo.head());
     let packs = server.packs();
     agent.passes("shop", 2);
-    assert_eq!(server.packs(), packs, "a look that finds nothing new fetches nothing");
+    assert_eq!(server.packs(), packs, "a poll that finds nothing new fetches nothing");
     let commit = site.repo.commit(&[("a.yaml", &config_map("a", "two"))]);
     agent.eventually_synced("shop", &commit);
 
@@ -41,7 +41,7 @@ fn a_repository_behind_a_login_is_followed_and_the_password_shown_nowhere() {
 }
 
 #[test]
-fn a_server_that_is_down_is_told_and_drift_is_healed_meanwhile() {
+fn a_server_that_is_down_is_reported_and_drift_is_healed_meanwhile() {
     let (site, server) = over_http();
     let agent = Agent::start(&site);
     agent.eventually_synced("shop", &site.repo.head());

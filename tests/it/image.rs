@@ -141,7 +141,7 @@ fn in_the_image_the_agent_syncs_over_https_from_a_name_in_the_clusters_dns_as_it
     }
     let image = Image::build();
     let mut scene = scene(&image);
-    // In the place of the image's own, which nobody is told of by a variable.
+    // In the place of the image's own, which no variable announces.
     let bundle = scene.site.scratch("bundle.crt");
     std::fs::write(&bundle, scene.authority.pem()).expect("a file");
     scene.pod.mounts.push((bundle, CERTIFICATES));

@@ -214,7 +214,7 @@ fn who_reads_while_it_is_written_gets_one_inventory_or_another() {
 }
 
 #[test]
-fn pieces_that_may_not_be_deleted_are_told_and_do_no_harm() {
+fn pieces_that_may_not_be_deleted_are_reported_and_do_no_harm() {
     let at = Storing::start();
     let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "r"},
         "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "create", "patch"]}]});

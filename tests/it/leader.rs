@@ -14,9 +14,9 @@ use crate::support::site::{Site, config_map};
 use crate::support::stall::Proxy;
 use crate::support::wait::{check, eventually, within};
 
-/// How long a Lease lasts, what a candidate's next look may be late, and what a busy machine takes.
+/// How long a Lease lasts, what a candidate's next read may be late, and what a busy machine takes.
 const TAKEOVER: Duration = Duration::from_secs(15 + 3 + 10);
-/// A released Lease is found free by the next look.
+/// A released Lease is found free by the next read.
 const AT_ONCE: Duration = Duration::from_secs(10);
 
 fn site() -> Site {
@@ -29,7 +29,7 @@ fn user(site: &Site, replica: &str) -> String {
     format!("{}-{replica}", site.user())
 }
 
-/// Configuration and kubeconfig of a replica: a user of its own, so that the audit log tells whose
+/// Configuration and kubeconfig of a replica: a user of its own, so that the audit log shows whose
 /// requests are whose; with a `server`, by way of that.
 fn files(site: &Site, replica: &str, server: Option<&Proxy>) -> (PathBuf, PathBuf) {
     let mut config = site.configuration(&[site.sync("shop")]);
@@ -241,10 +241,10 @@ fn two_quiet_replicas_ask_for_nothing_but_the_lease() {
     a.passes("shop", 2);
     let since = mark().expect("an audit log");
     let began = Instant::now();
-    let looks = |agent: &Agent| agent.metric("driftless_git_fetch_total", &["unchanged"]).unwrap_or_default();
-    let before = (looks(&a), looks(&b));
+    let polls = |agent: &Agent| agent.metric("driftless_git_fetch_total", &["unchanged"]).unwrap_or_default();
+    let before = (polls(&a), polls(&b));
     eventually("both polled git five times more", || {
-        let more = (looks(&a) - before.0, looks(&b) - before.1);
+        let more = (polls(&a) - before.0, polls(&b) - before.1);
         check(more.0 >= 5.0 && more.1 >= 5.0, format!("{more:?}"))
     });
     let most = began.elapsed().as_secs() / 2 + 2;

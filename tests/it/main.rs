@@ -71,7 +71,7 @@ mod watched_adopt;
 mod watched_audit;
 mod watched_jobs;
 mod watched_kinds;
-mod watched_marks;
+mod watched_metadata;
 mod watched_policy;
 mod watched_quiet;
 mod watched_reset;

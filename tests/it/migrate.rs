@@ -96,8 +96,8 @@ impl Before {
         }
     }
 
-    /// Puts this agent's marks on a manifest.
-    fn mark(self, object: &mut Value, namespace: &str) {
+    /// Puts this agent's metadata on a manifest.
+    fn sign(self, object: &mut Value, namespace: &str) {
         let kind = object["kind"].as_str().expect("a kind").to_owned();
         let name = object["metadata"]["name"].as_str().expect("a name").to_owned();
         let group = object["apiVersion"].as_str().and_then(|text| Some(text.split_once('/')?.0)).unwrap_or_default();
@@ -130,7 +130,7 @@ impl Before {
         let documents = manifests.iter().flat_map(|text| text.split("---\n"));
         let mut items: Vec<Value> = documents.map(|text| serde_saphyr::from_str(text).expect("a manifest")).collect();
         for item in &mut items {
-            self.mark(item, &site.namespace);
+            self.sign(item, &site.namespace);
         }
         let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
         let manager = format!("--field-manager={}", self.manager());
@@ -145,8 +145,8 @@ impl Before {
         cluster().kubectl_with(&arguments, Some(&list), &[]).expect_code(0);
     }
 
-    /// What tells of this agent in an object's metadata.
-    fn marks(self) -> &'static [&'static str] {
+    /// What shows this agent in an object's metadata.
+    fn signs(self) -> &'static [&'static str] {
         match self {
             Self::Flux => &["fluxcd", "kustomize-controller"],
             Self::Argo | Self::ArgoServerSide => &["argo", "app.kubernetes.io/instance", "last-applied"],
@@ -213,7 +213,7 @@ fn assert_taken_over_as_it_runs(before: Before) {
         let strangers = fields.iter().filter(|path| !path.starts_with("metadata."));
         let strangers: Vec<_> = strangers.filter(|path| **path != "data.forgotten").collect();
         assert!(strangers.is_empty(), "{before:?}: {step}");
-        assert!(fields.len() >= 2, "the old marks go, ours come: {step}");
+        assert!(fields.len() >= 2, "the old metadata goes, ours comes: {step}");
     }
     assert!(plan["steps"].to_string().contains("data.forgotten"), "{plan}");
     assert_eq!(audit::mark().zip(mark).map(|(_, mark)| site.writes(mark)).unwrap_or_default(), []);
@@ -227,7 +227,7 @@ fn assert_taken_over_as_it_runs(before: Before) {
     for (plural, name) in KINDS {
         let live = site.get(plural, name).expect("it exists");
         let metadata = live["metadata"].to_string();
-        let left: Vec<_> = before.marks().iter().filter(|mark| metadata.contains(**mark)).collect();
+        let left: Vec<_> = before.signs().iter().filter(|sign| metadata.contains(**sign)).collect();
         assert!(left.is_empty(), "{before:?}: {left:?} in {metadata}");
     }
 
@@ -260,7 +260,7 @@ fn what_helm_installed_is_taken_over_as_it_runs() {
     assert_taken_over_as_it_runs(Before::Helm);
 }
 
-/// A release in the hands of a person who forgot to stop the agent of before.
+/// A release of a person who forgot to stop the agent of before.
 #[test]
 fn an_agent_that_goes_on_keeps_what_it_adds_is_named_in_a_contest_and_can_be_taken_over_once_it_rests() {
     let flux = Before::Flux;

@@ -109,13 +109,13 @@ fn an_account_without_permissions_borrows_none_from_the_kubeconfig() {
     sync["serviceAccount"] = json!(powerless.reference());
     site.configure(&[sync]);
     let text = site.once().expect_code(1).all();
-    let told = format!("{} may not list configmaps in {}", powerless.user(), site.namespace);
-    assert!(text.contains(&told), "{text}");
+    let reported = format!("{} may not list configmaps in {}", powerless.user(), site.namespace);
+    assert!(text.contains(&reported), "{text}");
     assert!(!site.has("configmaps", "a"));
 }
 
 #[test]
-fn a_missing_permission_is_told_with_its_rule_once_a_kind_and_nothing_else_waits_for_it() {
+fn a_missing_permission_is_reported_with_its_rule_once_a_kind_and_nothing_else_waits_for_it() {
     let (site, deployer) =
         shop_as_deployer(&[("a.yaml", &config_map("a", "1")), ("old.yaml", &config_map("old", "1"))]);
     let readable =
@@ -176,9 +176,9 @@ fn what_may_be_read_in_one_namespace_alone_is_synced_and_watched_there() {
     site.configure(&[sync]);
     let agent = Agent::start(&site);
     let status = agent.eventually_is("shop", "Failing");
-    let told = format!("may not list configmaps in {closed}");
+    let reported = format!("may not list configmaps in {closed}");
     let problems = status["problems"].to_string();
-    assert!(problems.contains(&told) && !problems.contains("/a\""), "{status}");
+    assert!(problems.contains(&reported) && !problems.contains("/a\""), "{status}");
     assert_eq!(site.value_of("a").as_deref(), Some("1"));
     assert!(cluster().get(&path("configmaps", Some(&closed), "b")).is_none());
 

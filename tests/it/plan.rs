@@ -69,7 +69,7 @@ fn a_plan_shows_what_somebody_changed_by_hand() {
 }
 
 #[test]
-fn a_plan_tells_that_the_guard_would_hold() {
+fn a_plan_says_that_the_guard_would_hold() {
     let files: Vec<(String, String)> =
         (0..8).map(|number| (format!("{number}.yaml"), config_map(&format!("c{number}"), "1"))).collect();
     let files: Vec<(&str, &str)> = files.iter().map(|(file, content)| (&**file, &**content)).collect();
@@ -226,6 +226,6 @@ fn a_plan_without_the_permission_to_read_secrets_compares_the_rest_and_says_so()
     let_read(&site, &["configmaps"]);
     let plan = site.cli(&["plan", "--context", "reader"]).expect_code(2);
     assert_shows_the_changes(&plan);
-    let told = plan.stdout.lines().any(|line| line.contains("Secret") && line.contains("not compared"));
-    assert!(told, "{}", plan.stdout);
+    let says_so = plan.stdout.lines().any(|line| line.contains("Secret") && line.contains("not compared"));
+    assert!(says_so, "{}", plan.stdout);
 }

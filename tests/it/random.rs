@@ -1,4 +1,4 @@
-//! Random runs: commits, hands, faults and crashes in an order that a seed decides, against the
+//! Random runs: commits, edits by people, faults and crashes in an order that a seed decides, against the
 //! real API server. Whatever happens, every single request of the agent is justified by git and
 //! by its inventory, and once the faults end the cluster is as git says.
 //!
@@ -30,7 +30,7 @@ const SEEDS: std::ops::Range<u64> = 11..17;
 /// Says how many, and with which to begin.
 const MANY: &str = "DRIFTLESS_SEEDS";
 const FIRST: &str = "DRIFTLESS_FIRST_SEED";
-/// For how many seconds to look for a shorter story of a seed that fails.
+/// For how many seconds to search for a shorter story of a seed that fails.
 const SHRINK: &str = "DRIFTLESS_SHRINK";
 const PATIENCE: u64 = 180;
 /// So much of what was asked and logged is shown of it.
@@ -49,7 +49,7 @@ fn carry_out(plot: &Plot) -> Result<Checked, Failure> {
 }
 
 /// Tries a seed; the error is the shortest story found of what went wrong.
-fn tell(seed: u64) -> Result<(), String> {
+fn story_of(seed: u64) -> Result<(), String> {
     let plot = Plot::of(seed);
     let began = Instant::now();
     let failure = match carry_out(&plot) {
@@ -60,7 +60,7 @@ fn tell(seed: u64) -> Result<(), String> {
         }
         Err(failure) => failure,
     };
-    println!("seed {seed} fails: {}; looking for a shorter story", failure.what);
+    println!("seed {seed} fails: {}; searching for a shorter story", failure.what);
     let patience = Duration::from_secs(number(SHRINK).unwrap_or(PATIENCE));
     let (plot, failure) = shrink::shortest(plot, failure, patience, carry_out);
     let actions: Vec<String> = plot.actions.iter().map(|action| format!("  {action:?}")).collect();
@@ -82,7 +82,7 @@ fn whatever_happens_no_request_is_unjustified_and_the_cluster_becomes_as_git_say
     let work = || {
         let next = || seeds.lock().expect("the seeds").pop_front();
         while let Some(seed) = next() {
-            if let Err(story) = tell(seed) {
+            if let Err(story) = story_of(seed) {
                 println!("{story}");
                 failed.lock().expect("the failures").push(seed);
             }

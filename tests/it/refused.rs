@@ -13,7 +13,7 @@ use crate::support::site::{Site, config_map};
 use crate::support::wait::{check, eventually, within};
 use crate::support::webhook::{Webhook, install};
 
-/// Longer than the longest wait of a sync that looks every second: 30 s and a quarter.
+/// Longer than the longest wait of a sync that polls every second: 30 s and a quarter.
 const HEALS: Duration = Duration::from_secs(100);
 
 fn in_namespace(name: &str, namespace: &str, value: &str) -> String {
@@ -117,7 +117,7 @@ fn an_object_beyond_a_quota_is_asked_about_more_and_more_seldom_and_made_when_th
 }
 
 #[test]
-fn what_a_limit_range_refuses_is_told_with_the_limit_and_made_when_it_is_raised() {
+fn what_a_limit_range_refuses_is_reported_with_the_limit_and_made_when_it_is_raised() {
     let (site, agent) = synced();
     let range = |most: &str| {
         json!({"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "small"},
@@ -144,7 +144,7 @@ fn of(site: &Site) -> Value {
 }
 
 #[test]
-fn what_an_admission_policy_refuses_is_told_with_its_name_and_made_when_it_is_gone() {
+fn what_an_admission_policy_refuses_is_reported_with_its_name_and_made_when_it_is_gone() {
     let (site, agent) = synced();
     let name = format!("no-b-{}", site.id);
     let group = "/apis/admissionregistration.k8s.io/v1";
@@ -185,7 +185,7 @@ fn webhook(site: &Site, client_config: &Value) -> String {
 }
 
 #[test]
-fn what_a_webhook_refuses_is_told_in_its_own_words_and_made_when_it_agrees() {
+fn what_a_webhook_refuses_is_reported_in_its_own_words_and_made_when_it_agrees() {
     if cluster().is_foreign() {
         // Its API server does not reach this machine.
         return;
@@ -289,8 +289,8 @@ fn a_namespace_of_others_under_deletion_holds_up_only_what_is_in_it() {
     held_up(&other);
     let status = eventually("what is in it is reported as waiting", || {
         let status = agent.sync("shop");
-        let told = status["problems"].to_string().contains(&format!("waits for namespace {other}"));
-        if told { Ok(status) } else { Err(status) }
+        let reported = status["problems"].to_string().contains(&format!("waits for namespace {other}"));
+        if reported { Ok(status) } else { Err(status) }
     });
     assert!(!status["problems"].to_string().contains("/a\""), "{status}");
     let commit = site.repo.commit(&[("z.yaml", &config_map("z", "1"))]);

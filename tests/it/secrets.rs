@@ -129,17 +129,17 @@ fn everything_in(directory: &Path) -> String {
 
 /// What the commands say of the site, at their loudest.
 fn commands(site: &Site) -> Vec<(String, String)> {
-    let mut told = Vec::new();
+    let mut shown = Vec::new();
     for command in [&["plan"][..], &["render"], &["status", "--objects"], &["check"], &["explain", "secret/plain"]] {
         for output in ["text", "json", "yaml", "markdown"] {
             let mut process = site.command(command);
             process.args(["--output", output]).env("DRIFTLESS_LOG", LOUDEST);
             let done = run(&mut process, None, std::time::Duration::from_secs(90));
             assert!(!done.stdout.is_empty(), "{command:?}: {}", done.stderr);
-            told.push((format!("{} -o {output}", command.join(" ")), done.all()));
+            shown.push((format!("{} -o {output}", command.join(" ")), done.all()));
         }
     }
-    told
+    shown
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_secret_leaves_no_trace_in_what_is_written_about_it() {
     let mut sync = site.sync("shop");
     sync["source"]["url"] = json!(server.url_with_login("ada", &in_url.text));
     site.configure(&[sync]);
-    let mut told: Vec<(String, String)> = Vec::new();
+    let mut shown: Vec<(String, String)> = Vec::new();
 
     // One that kubectl made before: its annotation has the values too.
     let before = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "plain"}, "stringData": {"password": canary.text}});
@@ -184,38 +184,38 @@ fn a_secret_leaves_no_trace_in_what_is_written_about_it() {
         );
         eventually("the Secret is healed", healed);
         agent.eventually_logs(&["drift in Secret"]);
-        told.extend(commands(&site));
+        shown.extend(commands(&site));
         agent.passes("shop", 1);
 
         server.require_login("ada", "another");
         agent.eventually_logs(&["asks for credentials"]);
-        told.push(("check without access".into(), site.cli(&["check"]).all()));
+        shown.push(("check without access".into(), site.cli(&["check"]).all()));
         server.require_login("ada", &in_url.text);
 
         for page in ["/metrics", "/status", "/", "/healthz", "/readyz"] {
-            told.push((page.to_owned(), agent.http(page).1));
+            shown.push((page.to_owned(), agent.http(page).1));
         }
         let (_, log) = agent.stop();
         let log = log.join("\n");
         assert!(log.contains("TRACE"), "the log is at its loudest");
-        told.push((format!("the log as {format}"), log));
+        shown.push((format!("the log as {format}"), log));
     }
     let list =
         |plural: &str, namespace: &str| cluster().get(&path(plural, Some(namespace), "")).expect("a list").to_string();
     for namespace in [&site.home, &site.namespace] {
-        told.push((format!("ConfigMaps in {namespace}"), list("configmaps", namespace)));
-        told.push((format!("Events in {namespace}"), list("events", namespace)));
+        shown.push((format!("ConfigMaps in {namespace}"), list("configmaps", namespace)));
+        shown.push((format!("Events in {namespace}"), list("events", namespace)));
     }
     // The packs hold the repository itself, compressed.
-    told.push(("the data directory".into(), everything_in(&site.data_dir())));
+    shown.push(("the data directory".into(), everything_in(&site.data_dir())));
 
     let requests = collector.requests();
-    assert!(requests.iter().all(|request| request.headers.iter().any(|told| told.contains(&header.text))));
+    assert!(requests.iter().all(|request| request.headers.iter().any(|line| line.contains(&header.text))));
     let spans: Vec<_> = requests.iter().map(|request| String::from_utf8_lossy(&request.body)).collect();
     assert!(spans.concat().contains("driftless.sync"));
-    told.push(("spans".into(), spans.concat()));
+    shown.push(("spans".into(), spans.concat()));
 
-    for (what, text) in &told {
+    for (what, text) in &shown {
         for secret in [&canary, &in_url, &second, &header] {
             secret.is_not_in(what, text);
         }
@@ -223,7 +223,7 @@ fn a_secret_leaves_no_trace_in_what_is_written_about_it() {
             token.is_not_in(what, text);
         }
     }
-    let render = &told.iter().find(|(what, _)| what == "render -o text").expect("it was run").1;
+    let render = &shown.iter().find(|(what, _)| what == "render -o text").expect("it was run").1;
     assert!(render.contains("<hidden>") && render.contains("exported"), "{render}");
 }
 

@@ -243,8 +243,8 @@ fn a_bad_configuration_that_reaches_the_agent_nevertheless_leaves_the_old_one_an
         value => Err(format!("{value:?}")),
     });
     agent.eventually_logs(&["ERROR", "configuration refused", "driftless.yaml:"]);
-    let told = agent.status()["config"].clone();
-    assert!(told["error"].as_str().is_some_and(|error| error.contains("driftless.yaml:")), "{told}");
+    let shown = agent.status()["config"].clone();
+    assert!(shown["error"].as_str().is_some_and(|error| error.contains("driftless.yaml:")), "{shown}");
 
     home.site.repo.write("shop/a.yaml", config_map("a", "2"));
     let commit = home.commit(&home.config(&["agent", "shop"]), false);

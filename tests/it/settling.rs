@@ -1,4 +1,4 @@
-//! How long is waited for objects to become healthy, and how often the parent is told of it.
+//! How long is waited for objects to become healthy, and how often that is written to the parent.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -50,7 +50,7 @@ impl Drop for Committing<'_> {
 }
 
 #[test]
-fn what_never_becomes_healthy_is_told_also_where_a_commit_comes_every_second() {
+fn what_never_becomes_healthy_is_reported_also_where_a_commit_comes_every_second() {
     let site = never_ready();
     let agent = Agent::start(&site);
     let ended = AtomicBool::new(false);

@@ -77,7 +77,7 @@ impl Agent {
         Self { remote, ..self }
     }
 
-    /// Look, fetch, read.
+    /// Poll, fetch, read.
     fn pull(&self) -> Result<(CommitInfo, Snapshot), SourceError> {
         let revision = self.remote.poll()?;
         let info = self.remote.fetch(&revision)?;

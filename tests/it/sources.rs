@@ -146,7 +146,7 @@ fn clones_that_no_sync_uses_any_more_are_removed_and_nothing_else_is() {
 
 /// The whole way, as the error shows it.
 #[test]
-fn a_renamed_sync_is_told_how_to_go_on_and_keeps_every_object() {
+fn a_renamed_sync_is_reported_with_the_way_on_and_keeps_every_object() {
     let site = site_with(&files());
     let mut sync = site.sync("old");
     sync["path"] = json!("left");
@@ -158,12 +158,12 @@ fn a_renamed_sync_is_told_how_to_go_on_and_keeps_every_object() {
     site.configure(&[sync]);
     let planned = site.cli(&["plan"]);
     let advice = "driftless remove old --keep-objects";
-    let told = "belongs to sync old, which is not configured any more";
-    assert!(planned.all().contains(told) && planned.all().contains(advice), "{planned:?}");
+    let belongs = "belongs to sync old, which is not configured any more";
+    assert!(planned.all().contains(belongs) && planned.all().contains(advice), "{planned:?}");
     let agent = Agent::start(&site);
     let status = agent.eventually_is("new", "Failing");
     let problems = status["problems"].to_string();
-    assert!(problems.contains(told) && problems.contains(advice), "{problems}");
+    assert!(problems.contains(belongs) && problems.contains(advice), "{problems}");
 
     let unasked = site.cli(&["remove", "old"]).expect_code(1);
     assert!(unasked.stdout.contains("are declared by sync new, which would make them anew"), "{}", unasked.stdout);

@@ -49,7 +49,7 @@ fn threads(agent: &Agent) -> Vec<String> {
 }
 
 #[test]
-fn each_commit_is_one_trace_from_the_look_that_found_it_to_healthy() {
+fn each_commit_is_one_trace_from_the_poll_that_found_it_to_healthy() {
     let site = Site::of_shop(&[("a.yaml", &config_map("a", "1"))]);
     let collector = Collector::start();
     let agent = Agent::start_with(&site, |command| {
@@ -65,19 +65,19 @@ fn each_commit_is_one_trace_from_the_look_that_found_it_to_healthy() {
     let roots = roots(&collector, 2);
 
     for (root, (commit, changed)) in roots.iter().zip([(&first, "1"), (&second, "2")]) {
-        let told = attributes(&root.attributes);
-        assert_eq!((&*root.name, &*told["driftless.sync"], &*told["driftless.result"]), ("sync", "shop", "synced"));
-        assert_eq!(told["vcs.ref.head.revision"], **commit);
-        assert_eq!(told["driftless.changed"], changed, "{told:?}");
-        let made: jiff::Timestamp = told["driftless.commit.time"].parse().expect("a time");
-        let lag = told["driftless.commit.lag_seconds"].parse::<f64>().expect("seconds");
+        let shown = attributes(&root.attributes);
+        assert_eq!((&*root.name, &*shown["driftless.sync"], &*shown["driftless.result"]), ("sync", "shop", "synced"));
+        assert_eq!(shown["vcs.ref.head.revision"], **commit);
+        assert_eq!(shown["driftless.changed"], changed, "{shown:?}");
+        let made: jiff::Timestamp = shown["driftless.commit.time"].parse().expect("a time");
+        let lag = shown["driftless.commit.lag_seconds"].parse::<f64>().expect("seconds");
         let synced = made.as_duration().as_secs_f64() + lag;
         let ended = Duration::from_nanos(root.end_time_unix_nano).as_secs_f64();
-        assert!((synced - ended).abs() < 5.0, "the trace ends when the commit is synced: {told:?}");
+        assert!((synced - ended).abs() < 5.0, "the trace ends when the commit is synced: {shown:?}");
         assert!(root.status.as_ref().is_none_or(|status| status.code() == StatusCode::Unset));
         let parts = parts(&collector, root);
         let names: Vec<&str> = parts.iter().map(|span| &*span.name).collect();
-        // A part that is not needed is left out: watches tell what is live, too.
+        // A part that is not needed is left out: watches show what is live, too.
         let needed: Vec<&str> = names.iter().copied().filter(|name| *name != "observe").collect();
         assert_eq!(needed[..4], ["look", "fetch", "render", "apply"], "{names:?}");
         for part in &parts {
@@ -105,7 +105,7 @@ fn each_commit_is_one_trace_from_the_look_that_found_it_to_healthy() {
 }
 
 #[test]
-fn a_failure_is_a_trace_with_its_error_told_once_and_linked_from_the_success() {
+fn a_failure_is_a_trace_with_its_error_reported_once_and_linked_from_the_success() {
     let site = Site::of_shop(&[("a.yaml", &config_map("a", "1"))]);
     // It goes where there is no namespace yet.
     let lost =
@@ -114,8 +114,8 @@ fn a_failure_is_a_trace_with_its_error_told_once_and_linked_from_the_success() {
     let collector = Collector::start();
     let agent = Agent::start_with(&site, |command| collector.receive_from(command));
     let failed = roots(&collector, 1).remove(0);
-    let told = attributes(&failed.attributes);
-    assert_eq!(told["driftless.result"], "failed");
+    let shown = attributes(&failed.attributes);
+    assert_eq!(shown["driftless.result"], "failed");
     let status = failed.status.clone().expect("a status");
     assert_eq!(status.code(), StatusCode::Error);
     assert!(status.message.contains("lost"), "{status:?}");
@@ -125,7 +125,7 @@ fn a_failure_is_a_trace_with_its_error_told_once_and_linked_from_the_success() {
     assert!(lost["driftless.object"].contains("lost") && lost["driftless.result"] == "failed", "{lost:?}");
 
     agent.passes("shop", 2);
-    assert_eq!(collector.spans().0.len(), 1, "the same failure again is no news");
+    assert_eq!(collector.spans().0.len(), 1, "the same failure again is not reported");
     site.make_namespace(&format!("late-{}", site.id));
     agent.poll_now("shop");
     agent.eventually_synced("shop", &site.repo.head());
@@ -170,7 +170,7 @@ fn nothing_is_sent_unless_the_environment_asks_for_it() {
 }
 
 #[test]
-fn a_collector_that_is_away_or_refuses_is_told_once_and_harms_no_sync() {
+fn a_collector_that_is_away_or_refuses_is_reported_once_and_harms_no_sync() {
     let site = Site::of_shop(&[("a.yaml", &config_map("a", "1"))]);
     let collector = Collector::start();
     collector.answer(401);
@@ -185,8 +185,8 @@ fn a_collector_that_is_away_or_refuses_is_told_once_and_harms_no_sync() {
     let head = site.repo.commit(&[("a.yaml", &config_map("a", "3"))]);
     agent.eventually_synced("shop", &head);
     agent.eventually_logs(&["traces are taken by", "again"]);
-    let told = agent.log().iter().filter(|line| line.contains("are not taken")).count();
-    assert_eq!(told, 1);
+    let lines = agent.log().iter().filter(|line| line.contains("are not taken")).count();
+    assert_eq!(lines, 1);
     drop(agent);
 
     // Nobody listens there.

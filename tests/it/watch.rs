@@ -24,7 +24,7 @@ struct Watched {
     live: Live,
     cluster: Cluster,
     requests: Arc<AtomicUsize>,
-    told: Arc<Mutex<Vec<String>>>,
+    reported: Arc<Mutex<Vec<String>>>,
     runtime: Runtime,
     set: String,
     site: Site,
@@ -43,10 +43,10 @@ impl Watched {
             Connect { kubeconfig: Some(site.kubeconfig()), hook: Some(Arc::new(count)), ..Connect::default() };
         let cluster = runtime.block_on(Cluster::connect(&options)).unwrap();
         let set = format!("applyset-{}-v1", site.id);
-        let told = Arc::<Mutex<Vec<String>>>::default();
-        let heard = Arc::clone(&told);
-        let live = Live::new(cluster.clone(), &set, Arc::new(move |message| heard.lock().unwrap().push(message)));
-        Self { live, cluster, requests, told, runtime, set, site }
+        let reported = Arc::<Mutex<Vec<String>>>::default();
+        let messages = Arc::clone(&reported);
+        let live = Live::new(cluster.clone(), &set, Arc::new(move |message| messages.lock().unwrap().push(message)));
+        Self { live, cluster, requests, reported, runtime, set, site }
     }
 
     fn follow(&self, resources: &[(&GroupKind, Resource)]) {
@@ -81,16 +81,16 @@ impl Watched {
         }
     }
 
-    /// Waits until a member is known in the version that the server answered; that was no news.
+    /// Waits until a member is known in the version that the server answered; that was not reported.
     #[track_caller]
-    fn known_without_news(&self, gk: &GroupKind, answered: &Value) {
+    fn known_without_change(&self, gk: &GroupKind, answered: &Value) {
         let version = answered["metadata"]["resourceVersion"].as_str().expect("a version");
         eventually("the watch has shown the object", || {
             let members = self.live.members(gk).unwrap_or_default();
             check(members.iter().any(|live| &*live.resource_version == version), format!("{members:?}"))
         });
-        let news = self.runtime.block_on(async { tokio::time::timeout(Duration::ZERO, self.live.changed()).await });
-        assert!(news.is_err(), "{news:?}");
+        let change = self.runtime.block_on(async { tokio::time::timeout(Duration::ZERO, self.live.changed()).await });
+        assert!(change.is_err(), "{change:?}");
     }
 
     fn labelled(&self, kind: &str, name: &str, more: &Value) -> Value {
@@ -115,7 +115,7 @@ fn config_maps() -> (GroupKind, Resource) {
 }
 
 #[test]
-fn what_others_do_to_an_object_is_told_once() {
+fn what_others_do_to_an_object_is_reported_once() {
     let watched = Watched::new();
     let (gk, resource) = config_maps();
     watched.follow(&[(&gk, resource.clone())]);
@@ -129,7 +129,7 @@ fn what_others_do_to_an_object_is_told_once() {
     let applied = watched.cluster.apply(&first.id, &resource, &a, DryRun::No);
     let applied = watched.runtime.block_on(applied).unwrap();
     watched.live.note(&applied.live);
-    watched.known_without_news(&gk, &applied.object);
+    watched.known_without_change(&gk, &applied.object);
     // A field of ours that somebody else writes.
     watched.site.edit("configmaps", "a", "tuner", &json!({"data": {"value": "2"}}));
     let edited = watched.seen();
@@ -142,11 +142,11 @@ fn what_others_do_to_an_object_is_told_once() {
     assert_eq!(watched.seen().uid, first.uid);
     watched.site.delete("configmaps", "a");
     assert_eq!(watched.gone(), (first.id, true));
-    assert_eq!(*watched.told.lock().unwrap(), [""; 0]);
+    assert_eq!(*watched.reported.lock().unwrap(), [""; 0]);
 }
 
 #[test]
-fn a_status_that_changes_no_health_is_no_news() {
+fn a_status_that_changes_no_health_is_not_reported() {
     let watched = Watched::new();
     let gk = GroupKind::new("", "Service");
     watched.follow(&[(&gk, Resource::core("services", true))]);
@@ -157,11 +157,11 @@ fn a_status_that_changes_no_health_is_no_news() {
         "lastTransitionTime": "2026-01-01T00:00:00Z"});
     let path = watched.at("services", "web/status");
     let answer = cluster().ask(&Method::PATCH, &path, MERGE, Some(&json!({"status": {"conditions": [condition]}})));
-    watched.known_without_news(&gk, &answer.expect("a status"));
+    watched.known_without_change(&gk, &answer.expect("a status"));
 }
 
 #[test]
-fn our_own_deletion_is_no_news() {
+fn our_own_deletion_is_not_reported() {
     let watched = Watched::new();
     let (gk, resource) = config_maps();
     watched.follow(&[(&gk, resource.clone())]);
@@ -178,7 +178,7 @@ fn our_own_deletion_is_no_news() {
 }
 
 #[test]
-fn a_kind_that_is_watched_is_looked_at_without_a_request() {
+fn a_kind_that_is_watched_is_observed_without_a_request() {
     let watched = Watched::new();
     let discovery = watched.discover();
     let (gk, _) = config_maps();
@@ -186,15 +186,15 @@ fn a_kind_that_is_watched_is_looked_at_without_a_request() {
     cluster().create(&watched.at("configmaps", ""), &a);
     let id = ObjectId { gk, namespace: Some(watched.site.namespace.as_str().into()), name: "a".into() };
     let wanted = Wanted { ids: BTreeSet::from([id.clone()]), ..Wanted::default() };
-    let look = || {
+    let observe = || {
         let seen = watched.cluster.see(&discovery, &wanted, &watched.set, Some(&watched.live));
         watched.runtime.block_on(seen).unwrap().observed
     };
-    assert!(look().contains_key(&id), "by the first LIST");
+    assert!(observe().contains_key(&id), "by the first LIST");
     let requests = || watched.requests.load(Ordering::Relaxed);
     // Discovery, LIST and WATCH.
     eventually("the watch is up", || check(requests() == 4, requests()));
-    assert!(look().contains_key(&id));
+    assert!(observe().contains_key(&id));
     assert_eq!(requests(), 4);
 }
 
@@ -235,5 +235,5 @@ fn a_kind_whose_crd_goes_and_comes_back_is_watched_again() {
     let second = watched.seen();
     assert_eq!(second.id, first.id);
     assert_ne!(second.uid, first.uid);
-    assert_eq!(*watched.told.lock().unwrap(), [""; 0]);
+    assert_eq!(*watched.reported.lock().unwrap(), [""; 0]);
 }

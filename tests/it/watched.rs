@@ -19,7 +19,7 @@ fn edit(site: &Site, name: &str, manager: &str, value: &str) {
 
 /// Scenarios 17 and 18
 #[test]
-fn drift_is_undone_at_once_and_who_did_it_is_told_everywhere() {
+fn drift_is_undone_at_once_and_who_did_it_is_reported_everywhere() {
     let (site, agent) = watched(&[("a.yaml", &config_map("a", "1")), ("b.yaml", &config_map("b", "1"))]);
     edit(&site, "a", "tuner", "by hand");
     site.eventually_has("a", "1");
@@ -40,16 +40,16 @@ fn drift_is_undone_at_once_and_who_did_it_is_told_everywhere() {
 
 /// A Secret's values are in no place where drift is reported.
 #[test]
-fn the_drift_of_a_secret_is_told_without_its_values() {
+fn the_drift_of_a_secret_is_reported_without_its_values() {
     let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: canary-wanted}\n";
     let (site, agent) = watched(&[("s.yaml", secret)]);
     let change = json!({"stringData": {"password": "canary-found"}});
     cluster().merge(&path("secrets", Some(&site.namespace), "s"), "tuner", &change);
     agent.eventually_logs(&["drift in Secret", "tuner", "data.password"]);
     agent.eventually_logs(&["Secret", "/s healed after"]);
-    let told = format!("{}{}{}", agent.log().join("\n"), agent.status(), agent.metrics());
+    let shown = format!("{}{}{}", agent.log().join("\n"), agent.status(), agent.metrics());
     for canary in ["canary", "Y2FuYXJ5"] {
-        assert!(!told.contains(canary), "{told}");
+        assert!(!shown.contains(canary), "{shown}");
     }
 }
 

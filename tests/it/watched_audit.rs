@@ -36,7 +36,7 @@ fn an_object_restored_behind_the_api_server_is_found_by_the_audit_and_healed() {
     let plural = format!("things.{group}");
     let before = site.get(&plural, "one").expect("it exists");
     etcd::change(&group, "things", &site.namespace, "one", |stored| stored["spec"]["size"] = json!(7));
-    // Through the watch it comes, too, and looks as it always did.
+    // Through the watch it comes, too, and is as it always was.
     let changed = eventually("the change is seen or healed", || {
         let live = site.get(&plural, "one").expect("it exists");
         let newer = live["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"];

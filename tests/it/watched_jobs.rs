@@ -1,4 +1,4 @@
-//! Workloads over time: Jobs that end and go, and Deployments that fall ill long after their sync.
+//! Workloads over time: Jobs that end and go, and Deployments that become unhealthy long after their sync.
 
 use std::time::Duration;
 
@@ -28,9 +28,9 @@ fn writes_of_jobs(site: &Site, mark: Option<audit::Mark>) -> Vec<String> {
     writes.into_iter().filter(|write| write.what.starts_with("jobs")).map(|write| write.what).collect()
 }
 
-/// Waits until news that come now have been dealt with.
+/// Waits until changes that come now have been handled.
 #[track_caller]
-fn news_have_come(site: &Site) {
+fn changes_have_come(site: &Site) {
     site.edit("configmaps", "a", "tuner", &json!({"data": {"value": "by hand"}}));
     eventually("the value is back", || {
         let found = site.value_of("a");
@@ -47,12 +47,12 @@ fn a_job_that_ended_and_was_removed_is_not_run_again_before_its_manifest_changes
     let file = |word: &str| job("job", word, "ttlSecondsAfterFinished: 1");
     let (site, agent) = watched(&[("job.yaml", &file("one")), ("a.yaml", &config_map("a", "1"))]);
     eventually("it has ended and is gone", || check(!site.has("jobs.batch", "job"), "it is there"));
-    news_have_come(&site);
+    changes_have_come(&site);
     agent.passes("shop", 1);
     agent.stop();
     let agent = Agent::start(&site);
     agent.eventually_synced("shop", &site.repo.head());
-    news_have_come(&site);
+    changes_have_come(&site);
     agent.passes("shop", 1);
     assert_eq!(agent.logged(&["drift in Job"]), None);
     assert_eq!(agent.sync("shop")["phase"], "Synced");
@@ -98,7 +98,7 @@ fn set_ready(site: &Site, ready: &str) {
 }
 
 #[test]
-fn a_deployment_that_falls_ill_long_after_its_sync_makes_the_sync_unhealthy_until_it_is_well() {
+fn a_deployment_that_becomes_unhealthy_long_after_its_sync_makes_the_sync_unhealthy_until_it_is_healthy() {
     if !cluster().runs_workloads() {
         return;
     }
@@ -120,7 +120,7 @@ fn a_deployment_that_falls_ill_long_after_its_sync_makes_the_sync_unhealthy_unti
         assert!(status["message"].as_str().is_some_and(|message| message.contains("/web")), "{status}");
         is_ready(0.0);
         // It heals all the same.
-        news_have_come(&site);
+        changes_have_come(&site);
         set_ready(&site, "True");
         within(Duration::from_mins(1), "it is well again", || {
             let status = agent.sync("shop");

@@ -59,7 +59,7 @@ fn a_definition_that_is_deleted_comes_back_with_its_objects_and_their_watch_does
 
 /// Scenario 26, where nobody brings it back
 #[test]
-fn a_kind_that_stays_away_is_told_of_once_and_asked_for_rarely() {
+fn a_kind_that_stays_away_is_reported_once_and_asked_for_rarely() {
     let group = group();
     let (site, agent) = watched_with(&[("crd.yaml", &crd(&group)), ("one.yaml", &thing(&group, "one"))], |sync| {
         sync["drift"] = json!("report");
@@ -73,8 +73,8 @@ fn a_kind_that_stays_away_is_told_of_once_and_asked_for_rarely() {
     let requests = site.requests(mark);
     assert!(of_things(&requests).len() <= 10, "{requests:#?}");
     assert!(requests.len() <= 30, "{} requests: {requests:#?}", requests.len());
-    let told = agent.log().iter().filter(|line| line.contains("drift in")).count();
-    assert_eq!(told, 2, "each is reported once");
+    let lines = agent.log().iter().filter(|line| line.contains("drift in")).count();
+    assert_eq!(lines, 2, "each is reported once");
 }
 
 const MAPS: usize = 110;

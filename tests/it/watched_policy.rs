@@ -1,5 +1,5 @@
 //! `drift: report`, `drift: off` and `suspend`, for what the watches see. Another sync of the same
-//! agent, which heals, shows that news have come through.
+//! agent, which heals, shows that changes have come through.
 
 use serde_json::json;
 
@@ -33,7 +33,7 @@ fn edit(site: &Site, name: &str, value: &str) {
 
 /// Drifts what the other sync heals: what came before it has been seen when this is over.
 #[track_caller]
-fn news_have_come(site: &Site) {
+fn changes_have_come(site: &Site) {
     edit(site, "c", "by hand");
     site.eventually_has("c", "1");
 }
@@ -54,7 +54,7 @@ fn assert_untouched_but_for(site: &Site, mark: Option<audit::Mark>, value: &str)
 }
 
 #[test]
-fn drift_that_is_only_reported_is_told_once_with_who_did_it_and_told_gone_when_it_is_put_back() {
+fn drift_that_is_only_reported_is_reported_once_with_who_did_it_and_reported_gone_when_it_is_put_back() {
     let (site, agent) = beside("report");
     let mark = audit::mark();
     edit(&site, "a", "by hand");
@@ -63,11 +63,11 @@ fn drift_that_is_only_reported_is_told_once_with_who_did_it_and_told_gone_when_i
     agent.eventually_logs(&["drift in ConfigMap", "/b", "deleted"]);
     let drifted = || agent.metric("driftless_drifted_objects", &["sync=\"shop\""]);
     eventually("both are counted", || check(drifted() == Some(2.0), format!("{:?}", drifted())));
-    news_have_come(&site);
+    changes_have_come(&site);
     agent.passes("shop", 2);
     assert_untouched(&site, mark);
-    let told = agent.log().iter().filter(|line| line.contains("drift in") && line.contains("/a")).count();
-    assert_eq!(told, 1, "reported once");
+    let lines = agent.log().iter().filter(|line| line.contains("drift in") && line.contains("/a")).count();
+    assert_eq!(lines, 1, "reported once");
     let drift = agent.sync("shop")["drift"].clone();
     let of_a =
         drift.as_array().and_then(|all| all.iter().find(|one| one["object"]["name"] == "a")).expect("drift of a");
@@ -84,12 +84,12 @@ fn drift_that_is_only_reported_is_told_once_with_who_did_it_and_told_gone_when_i
 }
 
 #[test]
-fn drift_is_neither_told_nor_undone_where_it_is_switched_off() {
+fn drift_is_neither_reported_nor_undone_where_it_is_switched_off() {
     let (site, agent) = beside("off");
     let mark = audit::mark();
     edit(&site, "a", "by hand");
     site.delete("configmaps", "b");
-    news_have_come(&site);
+    changes_have_come(&site);
     agent.passes("shop", 1);
     assert_untouched(&site, mark);
     assert_eq!(agent.logged(&["drift in ConfigMap", "/a"]).or(agent.logged(&["drift in ConfigMap", "/b"])), None);
@@ -98,14 +98,14 @@ fn drift_is_neither_told_nor_undone_where_it_is_switched_off() {
 }
 
 #[test]
-fn a_suspended_sync_heals_nothing_and_tells_nothing_and_heals_it_all_when_it_is_resumed() {
+fn a_suspended_sync_heals_nothing_and_reports_nothing_and_heals_it_all_when_it_is_resumed() {
     let (site, agent) = beside("heal");
     site.cli(&["suspend", "shop"]).expect_code(0);
     agent.eventually_is("shop", "Suspended");
     let mark = audit::mark();
     edit(&site, "a", "by hand");
     site.delete("configmaps", "b");
-    news_have_come(&site);
+    changes_have_come(&site);
     assert_untouched(&site, mark);
     assert_eq!(agent.logged(&["drift in ConfigMap", "/a"]).or(agent.logged(&["drift in ConfigMap", "/b"])), None);
     site.cli(&["resume", "shop"]).expect_code(0);

@@ -181,7 +181,7 @@ impl Agent {
         for _ in 0..times + 2 {
             let before = self.ended(sync, "observe");
             self.poll_now(sync);
-            eventually(&format!("sync {sync} has looked at the cluster when asked to"), || {
+            eventually(&format!("sync {sync} has observed the cluster when asked to"), || {
                 let more = self.ended(sync, "observe") - before;
                 check(more >= 1.0, more)
             });
@@ -198,7 +198,7 @@ impl Agent {
         });
     }
 
-    /// Asks a sync to look at its branch, the way `driftless sync` does.
+    /// Asks a sync to poll its branch, the way `driftless sync` does.
     #[track_caller]
     pub fn poll_now(&self, sync: &str) {
         let now = jiff::Timestamp::now().to_string();
@@ -220,11 +220,11 @@ impl Agent {
     pub fn stop(mut self) -> (Duration, Vec<String>) {
         let began = Instant::now();
         self.leash = None;
-        let told = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
-        assert!(told.expect("kill runs").success());
+        let killed = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
+        assert!(killed.expect("kill runs").success());
         let status = wait(&mut self.child, FAREWELL).expect("the daemon ends after SIGTERM");
         let took = began.elapsed();
-        assert_eq!(status.code(), Some(0), "the exit code of a daemon that was told to stop");
+        assert_eq!(status.code(), Some(0), "the exit code of a daemon that was signalled to stop");
         (took, self.log())
     }
 

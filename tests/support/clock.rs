@@ -37,7 +37,7 @@ impl Clock {
 
     /// Sets it to so many seconds after the right time.
     pub fn set(&self, seconds: i64) {
-        // In place, and in one piece, since the program looks at it all the time.
+        // In place, and in one piece, since the program reads it all the time.
         let mut file = fs::File::options().write(true).open(&self.file).expect("a file");
         file.write_all(&seconds.to_ne_bytes()).expect("8 bytes");
     }

@@ -62,7 +62,7 @@ pub fn start(name: &str) -> Cluster {
         .spawn()
         .expect("sh starts");
     let mut line = String::new();
-    BufReader::new(guard.stdout.take().expect("a pipe")).read_line(&mut line).expect("the guard tells");
+    BufReader::new(guard.stdout.take().expect("a pipe")).read_line(&mut line).expect("the guard answers");
     let kubeconfig = PathBuf::from(line.trim());
     if !kubeconfig.is_absolute() {
         let log = std::fs::read_to_string(directory.with_extension("up.log")).unwrap_or_default();

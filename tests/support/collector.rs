@@ -23,7 +23,7 @@ pub struct Received {
 }
 
 #[derive(Default)]
-struct Heard {
+struct Log {
     connections: usize,
     requests: Vec<Received>,
     /// What is answered.
@@ -32,23 +32,23 @@ struct Heard {
 
 pub struct Collector {
     pub address: SocketAddr,
-    heard: Arc<Mutex<Heard>>,
+    log: Arc<Mutex<Log>>,
 }
 
 impl Collector {
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
-        let heard = Arc::new(Mutex::new(Heard { status: 200, ..Heard::default() }));
-        let hearing = Arc::clone(&heard);
+        let log = Arc::new(Mutex::new(Log { status: 200, ..Log::default() }));
+        let into = Arc::clone(&log);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                hearing.lock().expect("a list").connections += 1;
-                let hearing = Arc::clone(&hearing);
-                thread::spawn(move || serve(stream, &hearing));
+                into.lock().expect("a list").connections += 1;
+                let into = Arc::clone(&into);
+                thread::spawn(move || serve(stream, &into));
             }
         });
-        Self { address, heard }
+        Self { address, log }
     }
 
     pub fn url(&self) -> String {
@@ -61,15 +61,15 @@ impl Collector {
     }
 
     pub fn answer(&self, status: u16) {
-        self.heard.lock().expect("a list").status = status;
+        self.log.lock().expect("a list").status = status;
     }
 
     pub fn connections(&self) -> usize {
-        self.heard.lock().expect("a list").connections
+        self.log.lock().expect("a list").connections
     }
 
     pub fn requests(&self) -> Vec<Received> {
-        self.heard.lock().expect("a list").requests.clone()
+        self.log.lock().expect("a list").requests.clone()
     }
 
     /// The attributes of the program that sent the last request.
@@ -103,14 +103,14 @@ pub fn attributes(list: &[KeyValue]) -> BTreeMap<String, String> {
     list.iter().map(|pair| (pair.key.clone(), pair.value.as_ref().map(text).unwrap_or_default())).collect()
 }
 
-fn serve(stream: TcpStream, heard: &Mutex<Heard>) {
+fn serve(stream: TcpStream, log: &Mutex<Log>) {
     let mut writer = stream.try_clone().expect("a stream");
     let mut reader = BufReader::new(stream);
     while let Some(request) = read(&mut reader) {
         let status = {
-            let mut heard = heard.lock().expect("a list");
-            heard.requests.push(request);
-            heard.status
+            let mut log = log.lock().expect("a list");
+            log.requests.push(request);
+            log.status
         };
         if write!(writer, "HTTP/1.1 {status} said\r\ncontent-length: 0\r\n\r\n").is_err() {
             return;

@@ -28,12 +28,12 @@ impl Dns {
         let socket = UdpSocket::bind((Ipv4Addr::new(127, 53, fastrand::u8(1..255), fastrand::u8(1..255)), 53))?;
         let address = socket.local_addr()?.ip();
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-        let (name, heard) = (name.to_owned(), Arc::clone(&asked));
+        let (name, questions) = (name.to_owned(), Arc::clone(&asked));
         thread::spawn(move || {
             let mut packet = [0; 512];
             while let Ok((size, client)) = socket.recv_from(&mut packet) {
                 if let Some((question, answer)) = answer(&packet[..size], &name) {
-                    heard.lock().unwrap_or_else(PoisonError::into_inner).push(question);
+                    questions.lock().unwrap_or_else(PoisonError::into_inner).push(question);
                     // Who asked may have gone.
                     let _ = socket.send_to(&answer, client);
                 }

@@ -81,7 +81,7 @@ impl TestRepo {
         std::os::unix::fs::symlink(target, link).expect("a symbolic link");
     }
 
-    /// Makes `main` of the bare repository the commit that this stream tells (git-fast-import), at once.
+    /// Makes `main` of the bare repository the commit of this stream (git-fast-import), at once.
     pub fn fast_import(&self, stream: &[u8]) {
         let mut import = command();
         import.current_dir(self.bare()).args(["fast-import", "--quiet", "--force"]).stdin(Stdio::piped());
@@ -169,8 +169,8 @@ impl TestRepo {
 
 fn git_in(directory: &Path, arguments: &[&str]) -> String {
     let output = command().current_dir(directory).args(arguments).output().expect("git runs");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "git {} failed: {told}", arguments.join(" "));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "git {} failed: {stderr}", arguments.join(" "));
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }
 

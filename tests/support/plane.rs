@@ -77,8 +77,8 @@ impl Plane {
     }
 
     pub fn signal(&self, component: &str, signal: &str) {
-        let told = Command::new("kill").args([signal, &self.pid(component)]).status();
-        assert!(told.expect("kill runs").success());
+        let killed = Command::new("kill").args([signal, &self.pid(component)]).status();
+        assert!(killed.expect("kill runs").success());
     }
 
     /// SIGKILL.

@@ -14,7 +14,7 @@ pub struct Finished {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
-    /// The most memory that it had at once, in bytes; 0 where the system does not tell.
+    /// The most memory that it had at once, in bytes; 0 where the system does not report it.
     pub peak_memory: u64,
     /// The time that processors spent on it, however long it waited for one.
     pub computed: Duration,

@@ -62,7 +62,7 @@ impl Site {
         site
     }
 
-    /// With one sync named `shop` of the whole repository, looked at every second.
+    /// With one sync named `shop` of the whole repository, polled every second.
     pub fn of_shop(files: &[(&str, &str)]) -> Self {
         let site = Self::with(files);
         site.configure(&[site.sync("shop")]);
@@ -79,7 +79,7 @@ impl Site {
         self.cluster.get(&path("namespaces", None, name)).is_some()
     }
 
-    /// Each test is a user of its own, so that the audit log tells them apart. `reader` may do
+    /// Each test is a user of its own, so that the audit log distinguishes them. `reader` may do
     /// nothing until a test allows it something.
     fn write_kubeconfig(&self) {
         let text = std::fs::read_to_string(&self.cluster.kubeconfig).expect("a kubeconfig");

@@ -1,6 +1,6 @@
 //! A TCP proxy before the API server that can hold back everything, for as long as a test wants,
-//! and then deliver it late. After a stall, the server does not hear that a client has hung up: what
-//! was held back looks as if somebody still waited for the answer.
+//! and then deliver it late. After a stall, the server does not notice that a client has hung up: what
+//! was held back seems as if somebody still waited for the answer.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::agent::Agent;
 use super::site::Site;
 
-/// A site whose daemon has synced these files and looks again tomorrow.
+/// A site whose daemon has synced these files and polls again tomorrow.
 #[track_caller]
 pub fn watched(files: &[(&str, &str)]) -> (Site, Agent) {
     watched_with(files, |_| {})
@@ -23,7 +23,7 @@ pub fn watched_with(files: &[(&str, &str)], adjust: impl FnOnce(&mut Value)) -> 
     (site, agent)
 }
 
-/// A sync that looks once a day.
+/// A sync that polls once a day.
 pub fn daily(site: &Site, name: &str) -> Value {
     let mut sync = site.sync(name);
     sync["interval"] = json!("24h");

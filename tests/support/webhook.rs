@@ -39,7 +39,7 @@ impl Gate {
     }
 }
 
-/// Refuses everything, until it is told to let it through. Ends with the tests.
+/// Refuses everything, until it is made to let it through. Ends with the tests.
 pub struct Webhook {
     port: u16,
     authority: String,

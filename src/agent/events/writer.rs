@@ -65,7 +65,7 @@ impl Writer {
 
     /// Writes an Event, or one more of a series.
     pub(super) async fn write(&mut self, event: &KubeEvent) {
-        // Who stands by tells its log; the leader writes.
+        // A follower reports to its log; the leader writes.
         if !self.context.leadership.is_held() {
             return;
         }
@@ -156,7 +156,7 @@ impl Writer {
     }
 
     /// Says how many Events were not written since this was last said.
-    pub(super) fn tell_dropped(&self) {
+    pub(super) fn report_dropped(&self) {
         let dropped = std::mem::take(&mut self.shared.state().dropped);
         for (sync, dropped) in dropped {
             (self.context.emit)(&Event::EventsDropped { sync, events: dropped.events, why: dropped.why });

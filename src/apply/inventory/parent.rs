@@ -1,5 +1,5 @@
 //! The parent: the `ConfigMap` `driftless-<sync>`, an `ApplySet` parent (KEP-3659) that holds the
-//! inventory and the status of a sync, and the wishes of people as annotations. The list of objects
+//! inventory and the status of a sync, and the user requests as annotations. The list of objects
 //! is always in it, whole; what was recorded of them moves out where it has no room.
 
 use std::collections::BTreeSet;

@@ -44,7 +44,7 @@ impl Needed {
     }
 
     /// What is good to have.
-    pub fn wish(&mut self, access: impl IntoIterator<Item = Access>) {
+    pub fn prefer(&mut self, access: impl IntoIterator<Item = Access>) {
         self.optional.extend(access);
     }
 
@@ -157,7 +157,7 @@ mod tests {
     fn what_is_missing_is_one_row_a_resource_with_the_rule_to_paste() {
         let mut needed = Needed::default();
         needed.require(["create", "patch"].map(|verb| Access::new(verb, "apps", "deployments", Some("shop"))));
-        needed.wish([Access::new("create", "events.k8s.io", "events", Some("shop"))]);
+        needed.prefer([Access::new("create", "events.k8s.io", "events", Some("shop"))]);
         let denied: BTreeSet<Access> = needed.required.iter().chain(&needed.optional).cloned().collect();
         let missing = needed.group(&denied);
         assert_eq!(missing.iter().map(|one| one.required).collect::<Vec<_>>(), [true, false]);

@@ -63,17 +63,17 @@ pub fn find(parents: &[Parent], discovery: &Discovery, sought: &Sought<'_>, home
             "neither the cluster nor a sync has a kind {kind:?}; write it as in git or as `kubectl api-resources` lists it, not by its short name"
         ));
     }
-    let looked = if parents.is_empty() {
+    let searched = if parents.is_empty() {
         format!(
             "there is no inventory in namespace {home}: the agent has not synced yet, or keeps its state in another namespace"
         )
     } else {
         let syncs = list(parents.iter().map(|parent| parent.sync.to_string()));
         format!(
-            "looked at the inventories in namespace {home} of: {syncs}; `driftless status --objects` lists what they have"
+            "searched the inventories in namespace {home} of: {syncs}; `driftless status --objects` lists what they have"
         )
     };
-    Err(format!("no sync has {kind}/{name}{place} in its inventory; {looked}"))
+    Err(format!("no sync has {kind}/{name}{place} in its inventory; {searched}"))
 }
 
 fn place(namespace: Option<&str>) -> String {

@@ -19,19 +19,19 @@ pub enum State {
 }
 
 /// The state, and a clause for it. Without what git declares, a Job that was removed after its end
-/// looks deleted.
+/// seems deleted.
 pub fn state(set: &str, recorded: &Recorded, live: &LiveObject, desired: Option<&Desired>) -> (State, String) {
     let create_only = desired.is_some_and(|desired| desired.manifest.directives.create_only)
         || live.whole.as_ref().is_some_and(|live| live["metadata"]["annotations"][names::MUTATION] == names::IGNORE);
     let expires = desired.is_some_and(|desired| desired.manifest.directives.expires);
-    let told = |state, reason: Reason| (state, reason.to_string());
+    let with_reason = |state, reason: Reason| (state, reason.to_string());
     match &live.observed {
         _ if !recorded.applied => (State::Unknown, "it is not recorded as applied yet".into()),
-        None if expires => told(State::LeftAlone, Reason::Finished),
-        None => told(State::Drifted, Reason::Deleted),
-        Some(_) if create_only => told(State::LeftAlone, Reason::CreateOnly),
+        None if expires => with_reason(State::LeftAlone, Reason::Finished),
+        None => with_reason(State::Drifted, Reason::Deleted),
+        Some(_) if create_only => with_reason(State::LeftAlone, Reason::CreateOnly),
         Some(live) => match difference(set, recorded, live) {
-            Some(reason) => told(State::Drifted, reason),
+            Some(reason) => with_reason(State::Drifted, reason),
             None => (State::AsApplied, "as last applied".into()),
         },
     }

@@ -125,8 +125,8 @@ pub fn text(one: &Explained, now: Timestamp, paint: Paint) -> String {
             };
             out += &format!("{}  {text}\n", paint.dim(&format!("{label:<9}")));
         }
-        for told in &holder.drift {
-            out += &format!("{}  {}\n", paint.dim("drift    "), drift(told, now));
+        for found in &holder.drift {
+            out += &format!("{}  {}\n", paint.dim("drift    "), drift(found, now));
         }
         if holder.drift.is_empty() {
             let none = if holder.asked_agent {
@@ -168,7 +168,7 @@ pub fn markdown(one: &Explained, now: Timestamp) -> String {
     let mut out = format!("## {}\n", cell(&safe(&one.object.to_string())));
     for holder in &one.syncs {
         out += "\n| | |\n| --- | --- |\n";
-        let drift = holder.drift.iter().map(|told| ("drift", drift(told, now)));
+        let drift = holder.drift.iter().map(|found| ("drift", drift(found, now)));
         let contested = holder.contested.iter().map(|contested| ("contested", contest(contested)));
         for (label, text) in facts(one, holder, now).into_iter().chain(drift).chain(contested).chain(foreign(one)) {
             out += &format!("| {label} | {} |\n", cell(&text));

@@ -4,7 +4,7 @@ use super::report::{PlannedStep, SyncPlan};
 use crate::cli::paint::Paint;
 use crate::object::Harmless;
 
-/// Lines of a diff that are shown of an object that is created: its beginning tells enough.
+/// Lines of a diff that are shown of an object that is created: its beginning says enough.
 const NEW_OBJECT_LINES: usize = 12;
 /// Lines that are shown of a change.
 const CHANGED_LINES: usize = 60;
@@ -34,7 +34,7 @@ fn one(plan: &SyncPlan, full: bool, paint: Paint) -> String {
         format!("{}  {} {}\n", paint.bold(&plan.sync), plan.commit, paint.dim(&Harmless(&plan.subject).to_string()));
     for step in &plan.steps {
         let origin = step.origin.as_ref().map(|origin| format!("  {origin}")).unwrap_or_default();
-        let head = format!("{} {:<9} {}", mark(step), label(step), step.object);
+        let head = format!("{} {:<9} {}", sign(step), label(step), step.object);
         out += &format!(
             "{}  {}{}\n",
             coloured(step, &head, paint),
@@ -92,7 +92,7 @@ fn label(step: &PlannedStep) -> &'static str {
     if step.verb == "replace" { "replace (deletes)" } else { step.verb }
 }
 
-fn mark(step: &PlannedStep) -> &'static str {
+fn sign(step: &PlannedStep) -> &'static str {
     match step.verb {
         "create" => "+",
         "configure" => "~",

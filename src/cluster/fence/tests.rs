@@ -145,7 +145,7 @@ async fn who_does_not_lead_reads_and_asks_and_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refusal_that_does_not_wait_for_the_body_is_heard() {
+async fn a_refusal_that_does_not_wait_for_the_body_is_received() {
     let server = Server::start().await;
     server.leadership.renewed(Instants::now());
     let applied = server.apply(DryRun::No);

@@ -36,7 +36,7 @@ const WITHOUT_HEALTH: [(&str, &[&str]); 16] = [
     ("storage.k8s.io", &["CSIDriver", "CSINode", "CSIStorageCapacity", "StorageClass", "VolumeAttributesClass"]),
 ];
 
-/// Whether it takes the full object to tell its health. For the others a watch of metadata is
+/// Whether it takes the full object to assess its health. For the others a watch of metadata is
 /// enough, so that, say, no Secret's data enters the process. A kind nobody knows here has health.
 #[must_use]
 pub fn has_health(gk: &GroupKind) -> bool {

@@ -142,7 +142,7 @@ mod tests {
                     "app waits with ErrImagePull",
                 ),
                 (
-                    "a container that starts is no news",
+                    "a container that starts is no change",
                     running(waits("app", "ContainerCreating", "")),
                     InProgress,
                     "not ready",
@@ -189,7 +189,7 @@ mod tests {
                 ("a complete one is", holds("Complete", "True", ""), Current, "completed"),
                 ("a suspended one is", holds("Suspended", "True", ""), Current, "suspended"),
                 (
-                    "a failed one tells why",
+                    "a failed one says why",
                     holds("Failed", "True", "backoff limit reached"),
                     Failed,
                     "backoff limit reached",

@@ -202,13 +202,13 @@ fn kinds_that_hold_data_have_no_health_and_unknown_kinds_have() {
 }
 
 #[test]
-fn a_kind_without_health_is_told_by_its_metadata_alone() {
+fn a_kind_without_health_is_assessed_by_its_metadata_alone() {
     let job = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "c", "generation": 2}});
     check(
         &job,
         &[
             ("it is current", json!({}), Current, ""),
-            ("its status is not looked at", json!({"status": {"observedGeneration": 1}}), Current, ""),
+            ("its status is not read", json!({"status": {"observedGeneration": 1}}), Current, ""),
             (
                 "its deletion is",
                 json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}),

@@ -33,14 +33,14 @@ pub(super) fn claim(object: &Value) -> Health {
 /// Whether a claim has nothing to wait for but a pod that uses it.
 ///
 /// The binding mode `WaitForFirstConsumer` stands in the storage class, which is not seen here. But
-/// the volume controller marks every claim for which it wants a volume made, at once with
+/// the volume controller annotates every claim for which it wants a volume made, at once with
 /// `Immediate`, and with `WaitForFirstConsumer` after the scheduler has chosen a node
 /// (`pv_controller.go`, `syncUnboundClaim` and `setClaimProvisioner`). So an unbound claim that has a
-/// class, and neither mark, waits for its consumer.
+/// class, and neither annotation, waits for its consumer.
 ///
-/// Two others look the same: a claim in the moment before the controller sees it, and one whose class
+/// Two others cannot be distinguished from it: a claim in the moment before the controller sees it, and one whose class
 /// does not exist or makes no volumes. Calling these `Current` too does little harm, since the pod that
-/// needs the volume tells. Waiting for them would do more: a sync whose claim is used by a `CronJob`
+/// needs the volume reports it. Waiting for them would do more: a sync whose claim is used by a `CronJob`
 /// would time out, and an object that depends on its claim would never be applied.
 #[must_use]
 pub fn waits_for_consumer(object: &Value) -> bool {

@@ -234,7 +234,7 @@ mod tests {
                     "new ReplicaSet",
                 ),
                 (
-                    "without a deadline the controller does not tell of its progress",
+                    "without a deadline the controller does not report its progress",
                     json!({"spec": {"progressDeadlineSeconds": null}, "status": {"conditions": [done[1].clone()]}}),
                     Current,
                     "",

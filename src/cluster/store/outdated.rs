@@ -1,5 +1,5 @@
 //! A LIST that is older than what was seen: the cache behind it lags, or etcd was restored to an
-//! older state. Single objects tell, which are read from etcd itself.
+//! older state. Single objects show which, and they are read from etcd itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

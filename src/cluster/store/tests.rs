@@ -64,7 +64,7 @@ fn object(name: &str, uid: &str, version: &str) -> Observed {
     }
 }
 
-/// The object `a` of a UID, with a content that its digest tells.
+/// The object `a` of a UID, with a content that its digest shows.
 fn a(uid: &str, version: &str, content: &str) -> Observed {
     Observed { digest: Some(Digest::of(content.as_bytes())), ..object("a", uid, version) }
 }
@@ -74,18 +74,18 @@ fn is_gone(change: Option<&Change>, name: &str, with_last: bool) -> bool {
 }
 
 #[test]
-fn a_new_object_and_a_changed_one_are_news() {
+fn a_new_object_and_a_changed_one_are_reported() {
     let mut story = Story::new();
     assert_eq!(story.see(a("u", "5", "x")), Some(Change::Seen(a("u", "5", "x"))));
     assert_eq!(story.see(a("u", "10", "y")), Some(Change::Seen(a("u", "10", "y"))));
-    let ill = Observed { health: Health::new(HealthStatus::Failed, "it crashes"), ..a("u", "11", "y") };
-    assert_eq!(story.see(ill.clone()), Some(Change::Seen(ill)));
+    let failed = Observed { health: Health::new(HealthStatus::Failed, "it crashes"), ..a("u", "11", "y") };
+    assert_eq!(story.see(failed.clone()), Some(Change::Seen(failed)));
     let ending = Observed { terminating: Some(Box::default()), ..a("u", "12", "y") };
     assert_eq!(story.see(ending.clone()), Some(Change::Seen(ending)));
 }
 
 #[test]
-fn a_status_that_changes_no_health_is_no_news_but_its_version_is_kept() {
+fn a_status_that_changes_no_health_is_not_reported_but_its_version_is_kept() {
     let mut story = Story::new();
     story.see(a("u", "5", "x"));
     assert_eq!(story.see(a("u", "6", "x")), None);
@@ -113,7 +113,7 @@ fn without_an_order_the_incoming_counts() {
 }
 
 #[test]
-fn a_deletion_is_told_with_the_last_state_and_once() {
+fn a_deletion_is_reported_with_the_last_state_and_once() {
     let mut story = Story::new();
     story.see(a("u", "5", "x"));
     let last = a("u", "6", "x");
@@ -156,12 +156,12 @@ fn the_deletion_of_an_earlier_object_does_not_end_the_one_that_we_made_since() {
 }
 
 #[test]
-fn our_own_apply_is_no_news_whichever_comes_first() {
+fn our_own_apply_is_not_reported_whichever_comes_first() {
     let mut story = Story::new();
     story.see(a("u", "5", "x"));
     assert!(story.note(&a("u", "6", "y")));
     assert_eq!(story.see(a("u", "6", "y")), None);
-    // The event first: it was news, and the answer says that it need not have been.
+    // The event first: it was a change, and the answer says that it need not have been.
     assert!(story.see(a("u", "7", "z")).is_some());
     assert!(story.note(&a("u", "7", "z")));
 }
@@ -185,7 +185,7 @@ fn a_server_that_does_not_select_by_label_is_no_trouble() {
 }
 
 #[test]
-fn our_own_deletion_is_no_news_whichever_comes_first() {
+fn our_own_deletion_is_not_reported_whichever_comes_first() {
     let mut story = Story::new();
     story.see(a("u", "5", "x"));
     assert!(story.removed("u"));
@@ -195,7 +195,7 @@ fn our_own_deletion_is_no_news_whichever_comes_first() {
     assert!(!story.note(&ending));
     assert_eq!(story.gone(a("u", "7", "x")), None);
     assert_eq!(story.see(a("u", "6", "x")), None);
-    // Another object under this name is news.
+    // Another object under this name is a change.
     assert!(story.see(a("v", "8", "x")).is_some());
 
     let mut story = Story::new();
@@ -253,7 +253,7 @@ fn a_list_of_one_namespace_says_nothing_of_others_nor_of_other_kinds() {
 }
 
 #[test]
-fn a_list_is_outdated_when_anything_newer_was_seen_and_names_the_objects_that_can_tell_why() {
+fn a_list_is_outdated_when_anything_newer_was_seen_and_names_the_objects_that_can_show_why() {
     let mut story = Story::new();
     for (name, version) in [("a", "90"), ("b", "500"), ("c", "80")] {
         story.see(object(name, name, version));

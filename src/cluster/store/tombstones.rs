@@ -18,7 +18,7 @@ pub(super) struct Tombstone {
     pub uid: Arc<str>,
     /// Of the deletion; of the last known state where that is unknown.
     pub version: Arc<str>,
-    /// We deleted it, so that its end is no news. Otherwise it may only have left the selection,
+    /// We deleted it, so that its end is no change. Otherwise it may only have left the selection,
     /// and come back with the same UID.
     pub ours: bool,
     pub at: Instant,

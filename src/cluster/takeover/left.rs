@@ -60,13 +60,14 @@ fn below(gk: &GroupKind, path: &mut Vec<String>, fields: &mut Value) -> Value {
 
 fn is_left(gk: &GroupKind, path: &[String]) -> bool {
     let is = |wanted: &[&str]| path.iter().map(String::as_str).eq(wanted.iter().copied());
-    let marks = |key: &str| KEYS.iter().any(|known| key.strip_prefix("f:").is_some_and(|key| key.starts_with(known)));
+    let is_known =
+        |key: &str| KEYS.iter().any(|known| key.strip_prefix("f:").is_some_and(|key| key.starts_with(known)));
     ALWAYS.iter().any(|wanted| is(wanted))
         || OF_KIND.iter().any(|(group, kind, wanted)| gk.is(group, kind) && is(wanted))
         || match path {
             // Of the object, or of the Pods that it makes.
             [.., metadata, map, key] if metadata == "f:metadata" && (map == "f:labels" || map == "f:annotations") => {
-                marks(key)
+                is_known(key)
             }
             // What injects an authority's certificate. An item of a list is not left: without the
             // rest of it, it could not be removed any more.

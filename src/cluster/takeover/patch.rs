@@ -52,7 +52,7 @@ pub(super) fn without_stale(live: &Value, version: &str) -> Option<Value> {
     Some(owners(live, &kept))
 }
 
-/// Entries are told apart by these (KEP-555).
+/// Entries are distinguished by these (KEP-555).
 fn is_same_owner(one: &Value, other: &Value) -> bool {
     ["manager", "operation", "apiVersion", "subresource"].iter().all(|key| one.get(key) == other.get(key))
 }

@@ -31,7 +31,7 @@ pub(in crate::cluster) struct Limits {
     /// The server's own requested pause for a pause is honoured up to here.
     pub longest_retry_after: Duration,
     /// A failure that lasts so long is reported.
-    pub told_after: Duration,
+    pub reported_after: Duration,
     /// How long the caller waits for new watches.
     pub settled: Duration,
 }
@@ -50,7 +50,7 @@ impl Default for Limits {
             unserved: Duration::from_secs(1),
             refused: (Duration::from_secs(5), Duration::from_mins(4)),
             longest_retry_after: Duration::from_mins(2),
-            told_after: Duration::from_mins(1),
+            reported_after: Duration::from_mins(1),
             settled: Duration::from_secs(90),
         }
     }

@@ -27,7 +27,7 @@ pub(super) fn limits() -> Limits {
         pauses: (ms(5), ms(100)),
         unserved: ms(50),
         refused: (ms(300), ms(300)),
-        told_after: ms(200),
+        reported_after: ms(200),
         ..Limits::default()
     }
 }
@@ -44,10 +44,10 @@ impl Fixture {
     pub async fn new(limits: Limits, answer: impl FnMut(&str) -> Reply + Send + 'static) -> Self {
         let server = Server::start(answer);
         let reported = Arc::<Mutex<Vec<String>>>::default();
-        let heard = Arc::clone(&reported);
-        let tell = Arc::new(move |message| heard.lock().unwrap().push(message));
+        let messages = Arc::clone(&reported);
+        let report = Arc::new(move |message| messages.lock().unwrap().push(message));
         let cluster = server.client().await;
-        let live = Live::with_limits(cluster.clone(), SET, tell, limits);
+        let live = Live::with_limits(cluster.clone(), SET, report, limits);
         Self { server, cluster, live, reported }
     }
 
@@ -82,7 +82,7 @@ impl Fixture {
         }
     }
 
-    /// Hears when history may have gone back.
+    /// Is notified when history may have gone back.
     pub fn suspicions(&self) -> watch::Receiver<u64> {
         self.cluster.history().suspicions()
     }

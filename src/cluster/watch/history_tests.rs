@@ -72,7 +72,7 @@ async fn a_list_of_a_cache_that_lags_is_not_used_and_listed_again_with_pauses() 
 }
 
 #[tokio::test]
-async fn a_cache_that_lags_for_long_is_told_and_what_is_known_does_not_count_meanwhile() {
+async fn a_cache_that_lags_for_long_is_reported_and_what_is_known_does_not_count_meanwhile() {
     let short = Limits { grace: Duration::from_millis(50), ..limits() };
     let now = Arc::new(Mutex::new(None));
     let lists = Arc::clone(&now);

@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_was_taken_back_is_not_told_unless_there_is_another() {
+    fn a_change_that_was_taken_back_is_not_reported_unless_there_is_another() {
         let mut pending = Pending::default();
         pending.push(gone("a"));
         pending.push(gone("b"));

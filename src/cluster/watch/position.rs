@@ -1,5 +1,5 @@
 //! From where a watch goes on, and whether that is still a version of the past. An API server whose history
-//! went back (etcd was restored) takes a version of the future without a word, and tells nothing until
+//! went back (etcd was restored) takes a version of the future without a word, and sends nothing until
 //! it gets there.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::object::version::is_older;
 /// What was learned over all connections of one watch.
 #[derive(Default)]
 pub(super) struct Progress {
-    /// Up to where everything was heard.
+    /// Up to where everything was received.
     seen: Option<Arc<str>>,
     /// The server sends bookmarks.
     bookmarks: bool,
@@ -27,7 +27,7 @@ pub(super) struct Progress {
 impl Progress {
     /// A stream has ended, `early` when that was before the time that it was asked for.
     pub fn watched(&mut self, stream: &Stream<'_>, early: bool) {
-        let silent = self.bookmarks && !stream.bookmarks && !stream.news;
+        let silent = self.bookmarks && !stream.bookmarks && !stream.changed;
         self.unsure |= early || silent;
         self.bookmarks |= stream.bookmarks;
         self.seen = Some(Arc::clone(&stream.version));
@@ -54,7 +54,7 @@ impl Watch {
         let Listed { objects, version } = listed;
         match outdated {
             None => self.sink.listed(&self.place, objects, &version),
-            Some(Outdated { seen, doubts }) => match self.look_into(&doubts).await {
+            Some(Outdated { seen, doubts }) => match self.examine(&doubts).await {
                 Err(error) => return self.failed((error, None), None),
                 Ok(Verdict::Lags) => {
                     let error = format!(
@@ -75,9 +75,9 @@ impl Watch {
     }
 
     /// Asks about single objects, of which etcd itself says how they are.
-    async fn look_into(&self, doubts: &[Doubt]) -> Result<Verdict, ApiError> {
-        let looks = doubts.iter().map(|doubt| self.cluster.look_at(&doubt.id, &self.resource));
-        let now = try_join_all(looks).await?;
+    async fn examine(&self, doubts: &[Doubt]) -> Result<Verdict, ApiError> {
+        let reads = doubts.iter().map(|doubt| self.cluster.read_one(&doubt.id, &self.resource));
+        let now = try_join_all(reads).await?;
         let now: Vec<_> = now.into_iter().map(|live| live.map(|live| live.resource_version)).collect();
         Ok(verdict(doubts, &now))
     }

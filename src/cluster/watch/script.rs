@@ -1,4 +1,4 @@
-//! An API server that answers as a test tells it to: HTTP/1.1 by hand, so that it can also do what
+//! An API server that answers as a test has it answer: HTTP/1.1 by hand, so that it can also do what
 //! a server should not.
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -72,17 +72,17 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let asked = Arc::<Mutex<Vec<Asked>>>::default();
-        let (answer, heard) = (Arc::new(Mutex::new(answer)), Arc::clone(&asked));
+        let (answer, received) = (Arc::new(Mutex::new(answer)), Arc::clone(&asked));
         thread::spawn(move || {
             for connection in listener.incoming() {
-                let (answer, heard) = (Arc::clone(&answer), Arc::clone(&heard));
+                let (answer, received) = (Arc::clone(&answer), Arc::clone(&received));
                 thread::spawn(move || {
                     let connection = connection.unwrap();
                     let path = request(&connection);
                     let reply = {
                         // In one piece, so that whoever sees the request knows that it is being answered.
-                        let mut heard = heard.lock().unwrap();
-                        heard.push((Instant::now(), path.clone()));
+                        let mut received = received.lock().unwrap();
+                        received.push((Instant::now(), path.clone()));
                         (answer.lock().unwrap())(&path)
                     };
                     // A client that went away is no matter.

@@ -13,8 +13,8 @@ use crate::cluster::Resource;
 use crate::cluster::store::Store;
 use crate::object::{Change, GroupKind, ObjectId, Observed};
 
-/// Hears of troubles, in words for people.
-pub(in crate::cluster) type Tell = Arc<dyn Fn(String) + Send + Sync>;
+/// Receives problems, in words for people.
+pub(in crate::cluster) type Reporter = Arc<dyn Fn(String) + Send + Sync>;
 /// What one watch is of: a namespace, or all of them.
 pub(in crate::cluster) type Place = Option<Arc<str>>;
 /// LISTs at once.
@@ -40,13 +40,13 @@ pub(super) enum Standing {
 
 #[derive(Debug)]
 pub(super) struct Kind {
-    /// Tells this watch of the kind from an earlier one, whose task may not have ended yet.
+    /// Distinguishes this watch of the kind from an earlier one, whose task may not have ended yet.
     pub generation: u64,
     pub followed: Followed,
     pub places: BTreeMap<Place, Standing>,
     /// It was listed once, or it is known why not.
     pub settled: bool,
-    /// Somebody waits for the first LIST and will look at it whole: it is no news.
+    /// Somebody waits for the first LIST and will read it whole: it is not reported.
     pub awaited: bool,
     /// A trouble was reported, and its end was not.
     pub reported: bool,
@@ -61,24 +61,24 @@ pub(super) struct Known {
 
 pub(in crate::cluster) struct Shared {
     known: Mutex<Known>,
-    pub(super) news: Notify,
+    pub(super) changed: Notify,
     pub(super) settled: Notify,
     pub(super) pokes: watch::Sender<u64>,
     pub(super) lists: Semaphore,
-    pub(super) tell: Tell,
+    pub(super) report: Reporter,
     pub(super) limits: Limits,
 }
 
 impl Shared {
-    pub fn new(set: &str, tell: Tell, limits: Limits) -> Self {
+    pub fn new(set: &str, report: Reporter, limits: Limits) -> Self {
         let (pending, kinds) = (Pending::default(), BTreeMap::new());
         Self {
             known: Mutex::new(Known { store: Store::new(set), pending, kinds, generations: 0 }),
-            news: Notify::new(),
+            changed: Notify::new(),
             settled: Notify::new(),
             pokes: watch::Sender::new(0),
             lists: Semaphore::new(LISTS),
-            tell,
+            report,
             limits,
         }
     }
@@ -145,7 +145,7 @@ impl Shared {
         }
     }
 
-    /// Nobody waits for these any more: from now on their first LIST is news.
+    /// Nobody waits for these any more: from now on their first LIST is reported.
     pub fn no_longer_awaited(&self, begun: &[(GroupKind, u64)]) {
         let mut known = self.known();
         for (gk, generation) in begun {
@@ -198,7 +198,7 @@ impl Shared {
             if !changes.is_empty() {
                 return changes;
             }
-            self.news.notified().await;
+            self.changed.notified().await;
         }
     }
 }

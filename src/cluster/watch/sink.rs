@@ -45,7 +45,7 @@ impl Sink {
         self.with(|sides, kind| {
             kind.places = places.into_iter().map(|place| (place, Standing::Stale)).collect();
             let places = &kind.places;
-            // Of elsewhere nothing is heard any more.
+            // Nothing is received of elsewhere any more.
             if !places.contains_key(&None) {
                 sides.store.forget(&self.gk, |id| !places.contains_key(&id.namespace));
             }
@@ -69,7 +69,7 @@ impl Sink {
             let now = Instant::now();
             let changes = sides.store.replace(&self.gk, place.as_deref(), objects, version, now);
             if !kind.awaited {
-                sides.tell(changes);
+                sides.publish(changes);
             }
             kind.places.insert(place.clone(), Standing::Disconnected(now));
             if kind.places.values().all(|standing| *standing != Standing::Stale) {
@@ -81,14 +81,14 @@ impl Sink {
     pub fn seen(&self, live: Observed) {
         self.with(|sides, _| {
             let change = sides.store.see(live, Instant::now());
-            sides.tell(change);
+            sides.publish(change);
         });
     }
 
     pub fn gone(&self, last: Observed) {
         self.with(|sides, _| {
             let change = sides.store.gone(last, Instant::now());
-            sides.tell(change);
+            sides.publish(change);
         });
     }
 
@@ -118,7 +118,7 @@ impl Sink {
     pub fn unserved(&self, place: &Place) {
         self.with(|sides, kind| {
             let changes = sides.store.unserved(&self.gk);
-            sides.tell(changes);
+            sides.publish(changes);
             kind.places.insert(place.clone(), Standing::Stale);
             sides.settle(kind);
         });
@@ -127,7 +127,7 @@ impl Sink {
     /// Reports a trouble, if none was reported since the last one ended.
     pub fn trouble(&self, message: impl FnOnce() -> String) {
         if self.with(|_, kind| std::mem::replace(&mut kind.reported, true)) == Some(false) {
-            (self.shared.tell)(message());
+            (self.shared.report)(message());
         }
     }
 
@@ -153,7 +153,7 @@ impl Sink {
             kind.places.values().all(|standing| *standing == Standing::Connected) && std::mem::take(&mut kind.reported)
         });
         if over == Some(true) {
-            (self.shared.tell)(format!("{} is watched again", self.gk));
+            (self.shared.report)(format!("{} is watched again", self.gk));
         }
     }
 
@@ -173,14 +173,14 @@ struct Sides<'a> {
 }
 
 impl Sides<'_> {
-    fn tell(&mut self, changes: impl IntoIterator<Item = Change>) {
+    fn publish(&mut self, changes: impl IntoIterator<Item = Change>) {
         let mut any = false;
         for change in changes {
             self.pending.push(change);
             any = true;
         }
         if any {
-            self.shared.news.notify_one();
+            self.shared.changed.notify_one();
         }
     }
 

@@ -24,7 +24,7 @@ async fn a_list_and_then_a_watch_from_there() {
     assert_eq!(fixture.server.request(2).await, format!("{watch}&{selector}"));
 
     feed.event("ADDED", &object("b", "11"));
-    // Not the `a` of the first LIST: whoever followed has looked at that.
+    // Not the `a` of the first LIST: whoever followed has read that.
     assert_eq!(fixture.changes().await, "+b");
     feed.event("MODIFIED", &object("a", "12"));
     assert_eq!(fixture.changes().await, "+a");
@@ -38,7 +38,7 @@ async fn a_list_and_then_a_watch_from_there() {
 }
 
 #[tokio::test]
-async fn changes_of_one_object_are_told_as_one() {
+async fn changes_of_one_object_are_reported_as_one() {
     let (fixture, feed) = watching(limits(), []).await;
     feed.event("DELETED", &object("a", "11"));
     feed.event("ADDED", &object("a", "12"));
@@ -48,7 +48,7 @@ async fn changes_of_one_object_are_told_as_one() {
 }
 
 #[tokio::test]
-async fn our_own_writes_are_no_news() {
+async fn our_own_writes_are_not_reported() {
     let (fixture, feed) = watching(limits(), []).await;
     let known = fixture.live.members(&kind()).unwrap().remove(0);
     let ours = |version: &str| {
@@ -187,11 +187,11 @@ async fn a_kind_that_is_not_served_is_gone_and_asked_for_with_pauses_or_when_pok
     assert_eq!(fixture.changes().await, "+a");
     assert!(poked.elapsed() < Duration::from_millis(700), "{:?}", poked.elapsed());
     assert_eq!(fixture.members().as_deref(), Some("a"));
-    assert_eq!(fixture.reported(), [""; 0], "the plan tells of a kind that does not exist");
+    assert_eq!(fixture.reported(), [""; 0], "the plan reports a kind that does not exist");
 }
 
 #[tokio::test]
-async fn a_stuck_watch_is_noticed_told_and_begun_anew() {
+async fn a_stuck_watch_is_noticed_reported_and_begun_anew() {
     let short = Limits { silence: Duration::from_millis(400), ..limits() };
     let (_feed2, watch) = stream();
     let (fixture, feed) = watching(short, [version_now("50"), watch]).await;
@@ -256,7 +256,7 @@ async fn where_all_namespaces_are_refused_each_is_watched_by_itself() {
 }
 
 #[tokio::test]
-async fn what_is_refused_everywhere_is_told_and_tried_seldom() {
+async fn what_is_refused_everywhere_is_reported_and_tried_seldom() {
     let allowed = Arc::new(Mutex::new(false));
     let now = Arc::clone(&allowed);
     let (_feed, watch) = stream();
@@ -345,7 +345,7 @@ async fn what_is_followed_no_longer_ends_and_is_forgotten() {
 }
 
 #[tokio::test]
-async fn a_later_first_list_is_news_when_nobody_waited_for_it() {
+async fn a_later_first_list_is_reported_when_nobody_waited_for_it() {
     let short = Limits { settled: Duration::from_millis(50), list: Duration::from_millis(200), ..limits() };
     let (_feed, watch) = stream();
     let fixture = Fixture::in_order(short, [Reply::Nothing, list("10", &[object("a", "5")]), watch]).await;
@@ -358,9 +358,9 @@ async fn a_watch_that_panics_is_begun_anew() {
     let (_feed, watch) = stream();
     let mut replies = VecDeque::from([refused(405, "MethodNotAllowed"), list("10", &[object("a", "5")]), watch]);
     let fixture = Fixture::new(limits(), move |_| replies.pop_front().unwrap_or(Reply::Nothing)).await;
-    // Of what a watch does, telling is what can be made to panic from here.
-    let tell = Arc::new(|_| panic!("a fault in telling"));
-    let live = Live::with_limits(fixture.server.client().await, "set", tell, limits());
+    // Of what a watch does, reporting is what can be made to panic from here.
+    let report = Arc::new(|_| panic!("a fault in reporting"));
+    let live = Live::with_limits(fixture.server.client().await, "set", report, limits());
     let fixture = Fixture { live, ..fixture };
     fixture.follow(&["shop"]).await;
     fixture.eventually("it is watched", |fixture| fixture.members().is_some()).await;

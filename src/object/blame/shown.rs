@@ -29,7 +29,7 @@ pub fn value(value: &Value) -> String {
     cut(plain(value).chars(), FieldChange::LONGEST)
 }
 
-/// Both values, shortened so that they do not look the same unless they are.
+/// Both values, shortened so that they do not read the same unless they are.
 pub fn values(wanted: &Value, found: Option<&Value>) -> (String, Option<String>) {
     let (wanted, found) = (plain(wanted), found.map(plain));
     let begin = |text: &str| cut(text.chars(), FieldChange::LONGEST);

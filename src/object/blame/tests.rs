@@ -14,7 +14,7 @@ fn real(case: &str) -> Blame {
 }
 
 /// All its fields, the first with who is blamed.
-fn told(blame: &Blame) -> Vec<String> {
+fn lines_of(blame: &Blame) -> Vec<String> {
     let whole = Blame { fields: blame.fields.iter().take(1).cloned().collect(), ..blame.clone() };
     let others = blame.fields.iter().skip(1).map(|field| match &field.manager {
         Some(manager) => format!("{manager}: {field}"),
@@ -24,7 +24,7 @@ fn told(blame: &Blame) -> Vec<String> {
 }
 
 #[test]
-fn drift_on_a_real_server_is_told_in_words() {
+fn drift_on_a_real_server_is_described_in_words() {
     for (case, lines) in [
         ("clean-deploy", &["somebody changed it"] as &[&str]),
         ("clean-svc", &["somebody changed it"]),
@@ -78,7 +78,7 @@ fn drift_on_a_real_server_is_told_in_words() {
             ],
         ),
     ] {
-        assert_eq!(told(&real(case)), lines, "{case}");
+        assert_eq!(lines_of(&real(case)), lines, "{case}");
     }
 }
 
@@ -94,7 +94,7 @@ fn who_wrote_last_is_blamed_for_equal_shares() {
 }
 
 #[test]
-fn wiped_ownership_alone_is_told_by_what_was_lost() {
+fn wiped_ownership_alone_is_reported_by_what_was_lost() {
     let blame = real("wiped");
     assert_eq!(blame.to_string(), "somebody reset the ownership of metadata.annotations and 2 more fields");
     assert!(blame.fields.iter().all(|field| field.wanted == field.found && field.wanted.is_some()));
@@ -117,16 +117,16 @@ fn the_one_manager_that_wrote_after_us_removed_what_nobody_owns() {
     let desired = config_map(&json!({"a": "1", "b": "2"}), &Value::Null);
     let ours = entry("driftless", "Apply", EARLY, &json!({"f:data": {"f:b": {}}}));
     let annotated = json!({"f:metadata": {"f:annotations": {"f:x": {}}}});
-    let told = |others: &[Value]| {
+    let reported = |others: &[Value]| {
         let entries = [std::slice::from_ref(&ours), others].concat();
         blame(&desired, Some(&config_map(&json!({"b": "2"}), &entries.into())), false).to_string()
     };
     let edit = entry("kubectl-edit", "Update", LATE, &annotated);
     let status =
         json!({"manager": "kcm", "operation": "Update", "subresource": "status", "time": LATE, "fieldsV1": {}});
-    assert_eq!(told(&[edit.clone(), status]), "kubectl-edit removed data.a (wanted 1)");
-    assert_eq!(told(&[edit, entry("helm", "Apply", LATE, &annotated)]), "somebody removed data.a (wanted 1)");
-    assert_eq!(told(&[entry("helm", "Apply", EARLY, &annotated)]), "somebody removed data.a (wanted 1)");
+    assert_eq!(reported(&[edit.clone(), status]), "kubectl-edit removed data.a (wanted 1)");
+    assert_eq!(reported(&[edit, entry("helm", "Apply", LATE, &annotated)]), "somebody removed data.a (wanted 1)");
+    assert_eq!(reported(&[entry("helm", "Apply", EARLY, &annotated)]), "somebody removed data.a (wanted 1)");
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_line_reads_well_whatever_is_known() {
 }
 
 #[test]
-fn a_hostile_object_is_told_in_time() {
+fn a_hostile_object_is_reported_in_time() {
     let items = |salt: u8| (0..5_000).map(|n| json!({"name": format!("n{n}"), "v": salt})).collect::<Vec<_>>();
     let entries: Vec<Value> = (0..500)
         .map(|manager| {
@@ -248,7 +248,7 @@ const FIELDS_V1: &str = r#"f:(a|b|name|metadata|spec)|k:\{"(name|port)":("a"|"b"
 
 proptest! {
     #[test]
-    fn whatever_stands_in_an_object_it_is_told_harmlessly(
+    fn whatever_stands_in_an_object_it_is_reported_harmlessly(
         desired in any_tree(FIELDS), live in any_tree(FIELDS), mine in any_tree(FIELDS_V1), theirs in any_tree(FIELDS_V1),
         manager in any::<String>(), secret in any::<bool>(),
     ) {

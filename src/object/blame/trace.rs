@@ -22,7 +22,7 @@ const OTHERS: usize = 32;
 /// map or list that was lost as a whole is reported by what differs in it. A field that was lost with
 /// its value unchanged is among them, since somebody else decides over it now. Only where nothing
 /// was lost are values compared alone: a change that left no trace, such as one behind the
-/// server's back. A field that is still ours may well look otherwise, in a notation that only its
+/// server's back. A field that is still ours may well differ, in a notation that only its
 /// controller understands, and that is no drift.
 ///
 /// Blamed is who owns most of the fields, the newest of equals. Who removes a field leaves no
@@ -39,7 +39,7 @@ pub fn blame(desired: &Value, live: Option<&Value>, secret: bool) -> Blame {
     let mut changed =
         merged(lost_places(desired, ours.and_then(|entry| entry.fields), &theirs), differing(desired, &projected));
     let mut owned: Vec<Vec<usize>> = changed.iter().take(ASKED).map(|lost| owners_of(&others, lost)).collect();
-    keep_told(&mut changed, &mut owned, &seen);
+    keep_reported(&mut changed, &mut owned, &seen);
     let blamed = most(&others, &owned).or_else(|| latest(&others, ours.and_then(|entry| entry.time)));
     let blamed = blamed.map(|index| &others[index]);
     let fields = changed.iter().zip(owned.iter().map(Some).chain(std::iter::repeat(None))).take(Blame::MOST);
@@ -62,11 +62,11 @@ pub fn blame(desired: &Value, live: Option<&Value>, secret: bool) -> Blame {
 
 /// Leaves out the fields that nobody owns and that are as they should be, unless there are no
 /// others: somebody wiped `managedFields`, and what else they did says more.
-fn keep_told(changed: &mut Vec<Lost<'_>>, owned: &mut Vec<Vec<usize>>, seen: &Seen<'_>) {
-    let is_told = |(lost, owners): (&Lost<'_>, &Vec<usize>)| !owners.is_empty() || seen.differs(lost);
-    let told: Vec<bool> = changed.iter().zip(owned.iter()).map(is_told).collect();
-    if told.contains(&true) {
-        let (mut of_fields, mut of_owners) = (told.iter(), told.iter());
+fn keep_reported(changed: &mut Vec<Lost<'_>>, owned: &mut Vec<Vec<usize>>, seen: &Seen<'_>) {
+    let is_reported = |(lost, owners): (&Lost<'_>, &Vec<usize>)| !owners.is_empty() || seen.differs(lost);
+    let reported: Vec<bool> = changed.iter().zip(owned.iter()).map(is_reported).collect();
+    if reported.contains(&true) {
+        let (mut of_fields, mut of_owners) = (reported.iter(), reported.iter());
         changed.retain(|_| of_fields.next().copied().unwrap_or(true));
         owned.retain(|_| of_owners.next().copied().unwrap_or(true));
     }
@@ -127,7 +127,7 @@ struct Seen<'a> {
 impl Seen<'_> {
     /// The declared and the live value of a field.
     fn values(&self, lost: &Lost<'_>) -> (Option<&Value>, Option<&Value>) {
-        // The projection leaves out what a list has more of when its items look as if others could
+        // The projection leaves out what a list has more of when its items suggest that others could
         // add to them, and so would hide what was added to an atomic list.
         let found = match (lost.path.get(self.live), lost.path.get(self.projected)) {
             (Some(whole @ Value::Array(all)), Some(Value::Array(some))) if all.len() != some.len() => Some(whole),

@@ -8,12 +8,12 @@ use super::{Node, SEARCHED, item_keys};
 use crate::object::canonical_json;
 use crate::object::path::{FieldPath, Step, is_scalar, may_be};
 
-/// Lists have one set of key fields; whoever writes others gets no more of them looked at.
+/// Lists have one set of key fields; whoever writes others gets no more of them examined.
 const KEY_SETS: usize = 4;
 
 /// The fields that `desired` declares and that `ours`, the `fieldsV1` of our own Apply entry, does
 /// not own, in the order of `desired`; `None` where we have no entry. `others` are the `fieldsV1` of
-/// the other entries: they tell what the keys of a list are, and how finely to report. Where they
+/// the other entries: they show what the keys of a list are, and how finely to report. Where they
 /// own something in a field that is lost, those parts are named; else the field as a whole.
 ///
 /// What identifies an object is never in `fieldsV1` and so never lost, and neither is an empty
@@ -102,7 +102,7 @@ impl<'a> Trail<'a> {
         }
     }
 
-    /// Whether fields are looked at one by one, whoever owns them: the object and its metadata
+    /// Whether fields are examined one by one, whoever owns them: the object and its metadata
     /// hold what identifies it, so they are never lost as a whole.
     pub fn is_open(&self) -> bool {
         matches!(self.place[..], [] | [Place::Key("metadata")])
@@ -231,7 +231,7 @@ fn keys_of<'k, I: Iterator<Item = &'k Keyed<'k>>>(
     let mut unowned = None;
     for set in sets {
         let keys = set.iter().map(|field| {
-            // The server fills in what the manifest leaves out, before it looks at keys.
+            // The server fills in what the manifest leaves out, before it reads keys.
             let default = (*field == "protocol").then(|| Value::from("TCP"));
             let value = item.get(*field).cloned().or(default).filter(is_scalar)?;
             Some(((*field).to_owned(), value))

@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_in_a_path_of_the_server_are_told_from_its_keys() {
+    fn the_names_in_a_path_of_the_server_are_distinguished_from_its_keys() {
         assert_eq!(names("spec.a[0].b[x.y/z].c"), ["spec", "a", "b", "c"]);
         assert_eq!(names("metadata.annotations[a.b/c]"), ["metadata", "annotations"]);
         assert_eq!(names(""), [""; 0]);

@@ -132,7 +132,7 @@ fn an_item_is_found_by_the_keys_that_it_has() {
 }
 
 #[test]
-fn an_entry_tells_what_it_owns() {
+fn an_entry_shows_what_it_owns() {
     let entry = json!({"manager": "m", "operation": "Update", "time": "2026-01-01T00:00:00Z", "fieldsV1": ours()});
     let entry = Entry::of(&entry);
     for (text, owns, within) in [
@@ -156,7 +156,7 @@ fn an_entry_tells_what_it_owns() {
 }
 
 #[test]
-fn owners_are_told_with_how_they_wrote() {
+fn owners_are_reported_with_how_they_wrote() {
     let live = json!({"metadata": {"managedFields": [
         {"manager": "driftless", "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
         {"manager": "driftless", "operation": "Apply", "subresource": "status", "fieldsV1": {}},
@@ -237,7 +237,7 @@ proptest! {
     #[test]
     fn what_is_lost_is_not_owned(object in any_object(), mine in any_object()) {
         let mine = fields_of(&mine);
-        // Metadata is looked into even where somebody claims it as a whole.
+        // Metadata is examined even where somebody claims it as a whole.
         prop_assume!(mine.get("f:metadata") != Some(&json!({})));
         let entry = json!({"fieldsV1": mine});
         for path in lost(&object, Some(&mine), &[]) {

@@ -4,7 +4,7 @@ use crate::object::error::IgnoreFieldsError;
 use crate::object::names;
 use crate::object::path::{FieldPath, Step};
 
-/// Annotations that tell the agent what to do.
+/// Annotations that are directives to the agent.
 const OUR_ANNOTATIONS: [&str; 6] =
     [names::DIGEST, names::IGNORE_FIELDS, names::REPLACE, names::DEPENDS_ON, names::DELETION, names::MUTATION];
 

@@ -52,7 +52,7 @@ impl Server {
 async fn every_address_answers_and_says_not_to_keep_it() {
     let server = start(Duration::from_mins(1)).await;
     for event in sample::every_event() {
-        server.observer.tell(&event);
+        server.observer.record(&event);
     }
     for (path, status, content_type, part) in [
         ("/", "200", "text/plain", "/metrics"),

@@ -12,15 +12,15 @@ use super::super::event::{SyncResult, Work};
 use crate::object::ObjectId;
 use crate::plan::Commit;
 
-/// Parts of one cycle that are kept. A look that finds nothing new replaces the one before, so few
+/// Parts of one cycle that are kept. A poll that finds nothing new replaces the one before, so few
 /// cycles have as many as ten.
 const PARTS: usize = 32;
 /// Objects of one cycle that are named, those with an error and the others; of more, the number is
-/// told. The SDK itself keeps 128 events a span.
+/// given. The SDK itself keeps 128 events a span.
 const OBJECTS: usize = 50;
 /// Problems of one cycle that are reported.
 const NOTES: usize = 20;
-/// A look that ended so long before a cycle has begun it.
+/// A poll that ended so long before a cycle has begun it.
 const JUST_BEFORE: Duration = Duration::from_secs(1);
 /// Bytes of a text.
 const TEXT: usize = 1024;
@@ -29,8 +29,8 @@ const TEXT: usize = 1024;
 pub(super) struct Course {
     commit: Option<Commit>,
     began: Option<SystemTime>,
-    look: Option<Part>,
-    /// The look that found the commit.
+    poll: Option<Part>,
+    /// The poll that found the commit.
     found: Option<Part>,
     parts: VecDeque<Part>,
     plan: Option<[usize; 6]>,
@@ -88,11 +88,11 @@ impl Course {
         let part = Part { work, from: now.checked_sub(took).unwrap_or(now), to: now };
         match work {
             Work::Total => self.began = Some(part.from),
-            Work::Look => self.look = Some(part),
+            Work::Poll => self.poll = Some(part),
             _ => {
-                // The look before a fetch is the one that found the commit; others follow meanwhile.
+                // The poll before a fetch is the one that found the commit; others follow meanwhile.
                 if work == Work::Fetch {
-                    self.found = self.look.take();
+                    self.found = self.poll.take();
                 }
                 if self.parts.len() == PARTS {
                     self.parts.pop_front();
@@ -132,10 +132,10 @@ impl Course {
     /// Makes the spans of a cycle that has ended.
     pub fn trace(&mut self, tracer: &SdkTracer, sync: &Arc<str>, end: &End<'_>) {
         let began = self.began.unwrap_or(end.at).min(end.at);
-        // A cycle begins when what the look found is known: just after it.
-        let look = self.found.or(self.look).filter(|look| look.to + JUST_BEFORE >= began);
-        let from = look.map_or(began, |look| look.from.min(began));
-        self.parts.extend(look);
+        // A cycle begins when what the poll found is known: just after it.
+        let poll = self.found.or(self.poll).filter(|poll| poll.to + JUST_BEFORE >= began);
+        let from = poll.map_or(began, |poll| poll.from.min(began));
+        self.parts.extend(poll);
         let former = self.former.as_ref().filter(|(of, _)| of == end.commit);
         let links = former.map(|(_, former)| Link::new(former.clone(), Vec::new(), 0)).into_iter().collect();
         let mut root = SpanBuilder::from_name("sync").with_start_time(from).with_links(links);
@@ -205,7 +205,7 @@ impl Course {
     /// What was of the cycle that ended. The commit stays: cycles that follow are about it, too.
     pub fn forget(&mut self) {
         let (commit, former) = (self.commit.take(), self.former.take());
-        *self = Self { commit, former, look: self.look, ..Self::default() };
+        *self = Self { commit, former, poll: self.poll, ..Self::default() };
     }
 }
 

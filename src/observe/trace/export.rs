@@ -49,8 +49,8 @@ impl Traces {
         let exporter = SpanExporter::builder().with_http().with_http_client(client).with_endpoint(endpoint.as_str());
         let exporter =
             exporter.build().map_err(|_| "the OTEL_EXPORTER_OTLP_ variables do not fit together".to_owned())?;
-        let telling = Telling { exporter, target: target.clone(), cause, told: Mutex::default() };
-        let provider = SdkTracerProvider::builder().with_batch_exporter(telling).with_resource(resource()).build();
+        let reporting = Reporting { exporter, target: target.clone(), cause, reported: Mutex::default() };
+        let provider = SdkTracerProvider::builder().with_batch_exporter(reporting).with_resource(resource()).build();
         Ok(Some(Self::new(provider, target)))
     }
 }
@@ -179,28 +179,28 @@ fn with_causes(error: &dyn Error) -> String {
     text
 }
 
-/// Tells when spans are not taken, once.
+/// Reports when spans are not taken, once.
 #[derive(Debug)]
-struct Telling {
+struct Reporting {
     exporter: SpanExporter,
     target: String,
     cause: Cause,
     /// When it was reported last that they are not.
-    told: Mutex<Option<Instant>>,
+    reported: Mutex<Option<Instant>>,
 }
 
-impl opentelemetry_sdk::trace::SpanExporter for Telling {
+impl opentelemetry_sdk::trace::SpanExporter for Reporting {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let outcome = self.exporter.export(batch).await;
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         let target = &self.target;
-        match (&outcome, *told) {
+        match (&outcome, *reported) {
             (Ok(()), Some(_)) => {
-                *told = None;
+                *reported = None;
                 write(&Event::Note { message: format!("traces are taken by {target} again") });
             }
             (Err(error), before) if before.is_none_or(|before| before.elapsed() > REMINDER) => {
-                *told = Some(Instant::now());
+                *reported = Some(Instant::now());
                 let cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let error = cause.unwrap_or_else(|| error.to_string());
                 let message =

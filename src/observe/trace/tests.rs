@@ -20,14 +20,14 @@ impl SpanExporter for Kept {
     }
 }
 
-/// Hears events at times in milliseconds.
-struct Heard {
+/// Records events at times in milliseconds.
+struct Recorder {
     traces: Traces,
     kept: Kept,
     now: SystemTime,
 }
 
-impl Heard {
+impl Recorder {
     fn new() -> Self {
         let kept = Kept::default();
         let provider = SdkTracerProvider::builder().with_simple_exporter(kept.clone()).build();
@@ -35,38 +35,38 @@ impl Heard {
         Self { traces: Traces::new(provider, "here".into()), kept, now }
     }
 
-    fn hear(&self, at: u64, event: &Event) {
+    fn record(&self, at: u64, event: &Event) {
         self.traces.record_at(event, self.now + Duration::from_millis(at));
     }
 
     fn worked(&self, at: u64, work: Work, took: u64) {
         let took = Duration::from_millis(took);
-        self.hear(at, &Event::Worked { sync: "shop".into(), work, took });
+        self.record(at, &Event::Worked { sync: "shop".into(), work, took });
     }
 
-    /// A cycle on the commit, from the look that finds it at 100 to 1000; other looks find nothing.
+    /// A cycle on the commit, from the poll that finds it at 100 to 1000; other polls find nothing.
     fn cycle(&self, result: SyncResult, lag: Option<Duration>, again: bool) {
         let sync: &Arc<str> = &"shop".into();
-        self.worked(50, Work::Look, 10);
-        self.hear(50, &polled(sync, PollResult::Unchanged));
-        self.worked(200, Work::Look, 100);
+        self.worked(50, Work::Poll, 10);
+        self.record(50, &polled(sync, PollResult::Unchanged));
+        self.worked(200, Work::Poll, 100);
         self.worked(300, Work::Fetch, 100);
-        self.worked(310, Work::Look, 5);
+        self.worked(310, Work::Poll, 5);
         self.worked(350, Work::Render, 50);
-        self.hear(350, &Event::SyncStarted { sync: sync.clone(), commit: commit() });
+        self.record(350, &Event::SyncStarted { sync: sync.clone(), commit: commit() });
         self.worked(400, Work::Observe, 50);
-        self.hear(450, &applied(sync, ApplyResult::Unchanged));
-        self.hear(460, &applied(sync, ApplyResult::Configured));
-        self.hear(470, &applied(sync, ApplyResult::Failed));
+        self.record(450, &applied(sync, ApplyResult::Unchanged));
+        self.record(460, &applied(sync, ApplyResult::Configured));
+        self.record(470, &applied(sync, ApplyResult::Failed));
         self.worked(500, Work::Apply, 90);
         self.worked(1000, Work::Settle, 500);
         self.worked(1000, Work::Total, 799);
         let mut end = ended(sync, result, 1, lag);
-        if let Event::SyncEnded { again: told, commit, .. } = &mut end {
-            *told = again;
+        if let Event::SyncEnded { again: reported, commit, .. } = &mut end {
+            *reported = again;
             *commit = COMMIT[..12].to_owned();
         }
-        self.hear(1000, &end);
+        self.record(1000, &end);
     }
 
     fn spans(&self) -> Vec<SpanData> {
@@ -87,13 +87,13 @@ const LAG: Option<Duration> = Some(Duration::from_secs(20));
 
 #[test]
 fn a_cycle_on_a_new_commit_is_one_trace_with_its_parts_in_order() {
-    let heard = Heard::new();
-    heard.cycle(SyncResult::Synced, LAG, false);
-    let spans = heard.spans();
+    let recorder = Recorder::new();
+    recorder.cycle(SyncResult::Synced, LAG, false);
+    let spans = recorder.spans();
     let (root, parts) = spans.split_last().unwrap();
     assert_eq!((&*root.name, root.parent_span_id), ("sync", SpanId::INVALID));
-    assert_eq!(heard.at(root), (100, 1000));
-    let seen: Vec<_> = parts.iter().map(|span| (&*span.name, heard.at(span))).collect();
+    assert_eq!(recorder.at(root), (100, 1000));
+    let seen: Vec<_> = parts.iter().map(|span| (&*span.name, recorder.at(span))).collect();
     let wanted = [
         ("look", (100, 200)),
         ("fetch", (200, 300)),
@@ -107,48 +107,48 @@ fn a_cycle_on_a_new_commit_is_one_trace_with_its_parts_in_order() {
         assert_eq!(part.parent_span_id, root.span_context.span_id());
         assert_eq!(part.span_context.trace_id(), root.span_context.trace_id());
     }
-    assert_eq!(parts[4].events.len(), 2, "an object that did not change is nothing to tell of");
+    assert_eq!(parts[4].events.len(), 2, "an object that did not change is nothing to report");
     assert_eq!(attribute(root, "vcs.ref.head.revision"), Some(COMMIT.into()));
     assert_eq!(attribute(root, "driftless.result"), Some("synced".into()));
     assert_eq!(root.status, Status::Unset);
 }
 
 #[test]
-fn a_commit_is_told_of_once_and_a_failure_as_long_as_it_is_news() {
-    let heard = Heard::new();
-    heard.cycle(SyncResult::Synced, LAG, false);
-    let first = heard.spans().len();
-    heard.cycle(SyncResult::Synced, None, false);
-    assert_eq!(heard.spans().len(), first, "a cycle in which nothing happened");
-    heard.cycle(SyncResult::Failed, None, false);
-    let failed = heard.spans().pop().unwrap();
+fn a_commit_is_reported_once_and_a_failure_as_long_as_it_is_new() {
+    let recorder = Recorder::new();
+    recorder.cycle(SyncResult::Synced, LAG, false);
+    let first = recorder.spans().len();
+    recorder.cycle(SyncResult::Synced, None, false);
+    assert_eq!(recorder.spans().len(), first, "a cycle in which nothing happened");
+    recorder.cycle(SyncResult::Failed, None, false);
+    let failed = recorder.spans().pop().unwrap();
     assert!(matches!(failed.status, Status::Error { .. }));
-    let second = heard.spans().len();
-    heard.cycle(SyncResult::Failed, None, true);
-    assert_eq!(heard.spans().len(), second);
-    heard.cycle(SyncResult::Synced, LAG, false);
-    let root = heard.spans().pop().unwrap();
+    let second = recorder.spans().len();
+    recorder.cycle(SyncResult::Failed, None, true);
+    assert_eq!(recorder.spans().len(), second);
+    recorder.cycle(SyncResult::Synced, LAG, false);
+    let root = recorder.spans().pop().unwrap();
     assert_ne!(root.span_context.trace_id(), failed.span_context.trace_id());
     assert_eq!(root.links.iter().map(|link| &link.span_context).collect::<Vec<_>>(), [&failed.span_context]);
 }
 
 #[test]
 fn spans_and_what_they_hold_are_bounded() {
-    let heard = Heard::new();
+    let recorder = Recorder::new();
     let sync: &Arc<str> = &"shop".into();
     for round in 0..1000 {
-        heard.worked(round, Work::Observe, 1);
-        heard.hear(round, &applied(sync, ApplyResult::Configured));
-        heard.hear(round, &applied(sync, ApplyResult::Failed));
+        recorder.worked(round, Work::Observe, 1);
+        recorder.record(round, &applied(sync, ApplyResult::Configured));
+        recorder.record(round, &applied(sync, ApplyResult::Failed));
     }
     let message = "x".repeat(5000);
-    heard.worked(1000, Work::Total, 1000);
+    recorder.worked(1000, Work::Total, 1000);
     let mut end = ended(sync, SyncResult::Failed, 0, None);
-    if let Event::SyncEnded { message: told, .. } = &mut end {
-        *told = message;
+    if let Event::SyncEnded { message: reported, .. } = &mut end {
+        *reported = message;
     }
-    heard.hear(1000, &end);
-    let spans = heard.spans();
+    recorder.record(1000, &end);
+    let spans = recorder.spans();
     assert!(spans.len() < 50, "{}", spans.len());
     let root = spans.last().unwrap();
     assert!(root.events.len() <= 128 && root.events.dropped_count == 0, "{}", root.events.len());

@@ -144,7 +144,7 @@ fn any_sync() -> impl Strategy<Value = Sync> {
 
 proptest! {
     /// Whatever order they come in: each sync that acts decides with what is known of the others, and
-    /// takes the object if it may. The object changes hands once at most, and never from somebody who
+    /// takes the object if it may. The object changes its owner once at most, and never from somebody who
     /// declares or may declare it.
     #[test]
     fn an_object_comes_to_rest_with_one_sync(
@@ -186,6 +186,6 @@ proptest! {
                 changes += 1;
             }
         }
-        prop_assert!(changes <= 1, "it changed hands {changes} times");
+        prop_assert!(changes <= 1, "it changed its owner {changes} times");
     }
 }

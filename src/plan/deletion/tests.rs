@@ -81,8 +81,8 @@ impl<'a> Run<'a> {
 
     /// What waits, and why.
     fn waiting(&self) -> Vec<(&'a str, String)> {
-        let told = |(at, reason): (usize, Reason)| (&*self.plan.steps[at].id.name, reason.to_string());
-        self.deletions.waiting().into_iter().map(told).collect()
+        let named = |(at, reason): (usize, Reason)| (&*self.plan.steps[at].id.name, reason.to_string());
+        self.deletions.waiting().into_iter().map(named).collect()
     }
 }
 
@@ -122,9 +122,9 @@ fn what_depends_on_another_object_is_gone_before_that_also_against_the_order_of_
     let by_way =
         "removed from git, and kept until ConfigMap shop/top is gone, which others wait for that have to go before it";
     assert_eq!(run.waiting(), [("middle", waits.to_owned()), ("bottom", by_way.to_owned())]);
-    assert!(run.deletions.looked(run.id("top"), Some(vec!["e.com/a".into(), "e.com/b".into()])));
+    assert!(run.deletions.observed(run.id("top"), Some(vec!["e.com/a".into(), "e.com/b".into()])));
     assert!(run.waiting()[0].1.ends_with("(finalizers of top: e.com/a, e.com/b)"), "{:?}", run.waiting());
-    assert!(!run.deletions.looked(run.id("top"), None));
+    assert!(!run.deletions.observed(run.id("top"), None));
     assert_eq!(run.begin(), ["middle"]);
     run.gone(&["middle"]);
     assert_eq!(run.begin(), ["bottom"]);
@@ -145,12 +145,12 @@ fn what_may_serve_a_custom_resource_waits_until_that_is_gone_and_is_let_go_in_th
     assert_eq!(
         (run.begin(), run.awaited()),
         (vec![], vec!["one"]),
-        "one look is enough to know that something is left"
+        "one read is enough to know that something is left"
     );
     let waits =
         "removed from git, and kept until Thing shop/one is gone, which it may serve; at most for the sync's timeout";
     assert_eq!(run.waiting(), [("operator-account", waits.to_owned()), ("operator", waits.to_owned())]);
-    run.deletions.looked(run.id("one"), None);
+    run.deletions.observed(run.id("one"), None);
     assert_eq!((run.begin(), run.awaited()), (vec![], vec!["two"]));
     run.deletions.let_go();
     assert_eq!(run.begin(), ["operator"]);
@@ -217,7 +217,7 @@ fn a_webhook_that_cannot_be_deleted_keeps_what_may_be_behind_it() {
     let mut run = Run::of(&plan);
     assert_eq!(run.begin(), ["hook"]);
     run.ended("hook", PruneResult::Failed, false);
-    assert_eq!((run.begin(), run.awaited()), (vec!["other"], vec![]), "there is no end to look for");
+    assert_eq!((run.begin(), run.awaited()), (vec!["other"], vec![]), "there is no end to wait for");
     assert_eq!(run.waiting().len(), 1);
 }
 
@@ -244,9 +244,9 @@ fn what_holds_others_goes_after_all_that_is_in_it_is_gone() {
     let names: Vec<&str> = run.waiting().into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["shop", "things.e.com"]);
     assert!(run.waiting()[0].1.contains("is gone, which lives in it"));
-    run.deletions.looked(run.id("one"), None);
+    run.deletions.observed(run.id("one"), None);
     assert_eq!(run.begin(), ["things.e.com"]);
-    run.deletions.looked(run.id("slow"), None);
+    run.deletions.observed(run.id("slow"), None);
     assert_eq!(run.begin(), ["shop"]);
 }
 
@@ -297,7 +297,7 @@ fn twenty_thousand_one_behind_the_other_and_as_many_that_go_first_are_no_work() 
             detail: None,
         });
         assert_eq!(run.deletions.to_await().is_some(), number + 1 < length);
-        run.deletions.looked(&step.id, None);
+        run.deletions.observed(&step.id, None);
     }
     let things = (0..length).map(|number| orphan(&format!("e.com/Thing t{number:05}"), &[]));
     let crowd = plan(things.chain((0..length).map(|number| orphan(&name(number), &[]))));
@@ -312,7 +312,7 @@ fn twenty_thousand_one_behind_the_other_and_as_many_that_go_first_are_no_work() 
     }
     assert_eq!(run.deletions.waiting().len(), length);
     while let Some(thing) = run.deletions.to_await() {
-        run.deletions.looked(&thing.id, None);
+        run.deletions.observed(&thing.id, None);
     }
     assert_eq!(std::iter::from_fn(|| run.deletions.begin()).count(), length);
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
@@ -353,7 +353,7 @@ proptest! {
         let number = |id: &ObjectId| id.name[1..].parse::<usize>().unwrap();
         let mut random = fastrand::Rng::with_seed(order);
         let mut deletions = Deletions::new(&plan);
-        let (mut running, mut looks): (Vec<&Step>, Vec<&Step>) = (Vec::new(), Vec::new());
+        let (mut running, mut reads): (Vec<&Step>, Vec<&Step>) = (Vec::new(), Vec::new());
         let (mut begun, mut gone, mut let_go) = (BTreeSet::new(), BTreeSet::new(), false);
         loop {
             while let Some(step) = deletions.begin() {
@@ -377,8 +377,8 @@ proptest! {
                 prop_assert!(let_go || first == 0 || !(2..=4).contains(&depth[at]), "{} goes before what it may serve", step.id);
                 running.push(step);
             }
-            looks.extend(std::iter::from_fn(|| deletions.to_await()));
-            let ends = running.len() + looks.len();
+            reads.extend(std::iter::from_fn(|| deletions.to_await()));
+            let ends = running.len() + reads.len();
             if ends == 0 {
                 break;
             }
@@ -394,14 +394,14 @@ proptest! {
                 deletions.ended(&outcome);
             } else {
                 let at = next - running.len();
-                let step = looks[at];
+                let step = reads[at];
                 let stays = matches!(objects[number(&step.id)].2, Fate::Never | Fate::Failed);
                 if !stays {
                     gone.insert(number(&step.id));
                 }
-                let waits = deletions.looked(&step.id, stays.then(Vec::new));
+                let waits = deletions.observed(&step.id, stays.then(Vec::new));
                 if !waits || random.bool() {
-                    looks.swap_remove(at);
+                    reads.swap_remove(at);
                     if waits && lets_go {
                         deletions.let_go();
                         let_go = true;

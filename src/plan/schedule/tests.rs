@@ -103,8 +103,8 @@ impl<'a> Run<'a> {
         self.schedule.applied(&outcome);
     }
 
-    fn looked(&mut self, name: &str, health: &Health, over: bool) -> bool {
-        self.schedule.looked(&self.step(name).id, health, false, over)
+    fn observed(&mut self, name: &str, health: &Health, over: bool) -> bool {
+        self.schedule.observed(&self.step(name).id, health, false, over)
     }
 }
 
@@ -160,8 +160,8 @@ fn what_waits_for_health_holds_up_only_what_depends_on_it() {
     assert_eq!((run.awaited(), run.begin()), (vec!["slow"], vec![]), "the stage is under way");
     run.healthy(&["free"]);
     assert_eq!(run.begin(), ["pod"], "the next stage waits for nothing that waits itself");
-    assert!(run.looked("slow", &starting(), false));
-    assert!(!run.looked("slow", &Health::current(), false));
+    assert!(run.observed("slow", &starting(), false));
+    assert!(!run.observed("slow", &Health::current(), false));
     assert_eq!(run.begin(), ["behind"]);
     run.healthy(&["behind", "pod"]);
     assert_eq!(run.begin(), ["last"]);
@@ -179,14 +179,14 @@ fn what_never_gets_healthy_is_named_to_all_that_wait_for_it() {
     assert_eq!(run.begin(), ["a"]);
     run.applied("a", starting());
     assert_eq!(run.awaited(), ["a"]);
-    assert!(!run.looked("a", &starting(), true));
+    assert!(!run.observed("a", &starting(), true));
     let by_way = "Pod shop/a, which it depends on by way of others, is not healthy: InProgress: it starts";
     let expected =
         [("b", "Pod shop/a, which it depends on, is not healthy: InProgress: it starts"), ("c", by_way), ("d", by_way)];
     assert_eq!(run.held_back(), expected.map(|(name, why)| (name, why.to_owned())));
     assert_eq!(run.begin(), [""; 0]);
     // Nobody waits for it any more.
-    assert!(!run.looked("a", &Health::current(), false));
+    assert!(!run.observed("a", &Health::current(), false));
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a_failure_for_good_is_not_waited_for() {
     let mut run = Run::of(&plan);
     run.begin();
     run.applied("a", starting());
-    assert!(!run.looked("a", &Health::new(HealthStatus::Failed, "it crashed"), false));
+    assert!(!run.observed("a", &Health::new(HealthStatus::Failed, "it crashed"), false));
     assert!(run.held_back()[0].1.ends_with("is not healthy: Failed: it crashed"));
 }
 
@@ -234,7 +234,7 @@ fn what_is_there_and_healthy_is_not_waited_for_and_what_is_not_is() {
     let mut run = Run::of(&plan);
     assert_eq!(run.awaited(), ["starting"]);
     assert_eq!(run.begin(), ["a", "c"], "what is no part of the plan is not waited for");
-    assert!(!run.looked("starting", &Health::current(), false));
+    assert!(!run.observed("starting", &Health::current(), false));
     assert_eq!(run.begin(), ["b"]);
 }
 
@@ -247,15 +247,15 @@ fn a_job_has_to_end_before_others_begin() {
     // It runs, which is all that is to be expected of it.
     run.applied("migrate", Health::current());
     assert_eq!((run.awaited(), run.begin()), (vec!["migrate"], vec![]));
-    assert!(run.looked("migrate", &Health::current(), false));
+    assert!(run.observed("migrate", &Health::current(), false));
     let id = &run.step("migrate").id;
-    assert!(!run.schedule.looked(id, &Health::current(), true, false));
+    assert!(!run.schedule.observed(id, &Health::current(), true, false));
     assert_eq!(run.begin(), ["web"]);
 
     let mut run = Run::of(&plan);
     run.begin();
     run.applied("migrate", Health::current());
-    assert!(!run.looked("migrate", &Health::current(), true));
+    assert!(!run.observed("migrate", &Health::current(), true));
     assert!(run.held_back()[0].1.ends_with("has not run to its end"));
 }
 
@@ -282,7 +282,7 @@ fn custom_resources_begin_when_their_definition_is_served() {
     // It may serve a version more than before.
     run.healthy(&["things.e.com"]);
     assert_eq!((run.awaited(), run.begin()), (vec!["things.e.com"], vec!["pod"]));
-    run.looked("things.e.com", &Health::current(), false);
+    run.observed("things.e.com", &Health::current(), false);
     assert_eq!(run.begin(), ["thing"]);
 }
 
@@ -324,12 +324,12 @@ fn what_lives_in_a_namespace_or_is_defined_by_a_crd_comes_after_it_whatever_that
     assert_eq!(run.begin(), ["inside"]);
     run.healthy(&["things.e.com"]);
     assert_eq!((run.begin(), run.awaited()), (vec![], vec!["things.e.com"]));
-    run.looked("things.e.com", &Health::current(), false);
+    run.observed("things.e.com", &Health::current(), false);
     assert_eq!(run.begin(), ["thing"]);
 }
 
 #[test]
-fn a_namespace_that_depends_on_what_is_in_it_is_a_circle_that_is_told() {
+fn a_namespace_that_depends_on_what_is_in_it_is_a_circle_that_is_reported() {
     let plan = plan([
         new("v1/Namespace", "shop", "/namespaces/shop/ConfigMap/inside"),
         new("v1/ConfigMap", "inside", ""),
@@ -364,7 +364,7 @@ fn a_webhook_comes_after_what_may_be_behind_it_also_where_that_waits() {
     assert_eq!(run.begin(), ["db"]);
     run.applied("db", starting());
     assert_eq!(run.begin(), ["elsewhere"], "its backend is not among what waits");
-    run.looked("db", &Health::current(), false);
+    run.observed("db", &Health::current(), false);
     assert_eq!(run.begin(), ["backend"]);
     run.healthy(&["backend"]);
     assert_eq!(run.begin(), ["here"]);
@@ -384,10 +384,10 @@ fn a_chain_of_twenty_thousand_is_carried_out_one_after_another() {
         let step = schedule.begin().expect("the next one");
         assert_eq!(*step.id.name, *name(number));
         assert!(schedule.begin().is_none());
-        // Each has to be looked at once.
+        // Each has to be observed once.
         schedule.applied(&outcome(step, ApplyResult::Created, starting()));
         assert_eq!(schedule.to_await().is_some(), number > 0);
-        schedule.looked(&step.id, &Health::current(), false, false);
+        schedule.observed(&step.id, &Health::current(), false, false);
     }
     let mut schedule = Schedule::new(&plan);
     let first = schedule.begin().expect("the first one");
@@ -396,7 +396,7 @@ fn a_chain_of_twenty_thousand_is_carried_out_one_after_another() {
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
-/// What becomes of an object: refused, applied and healthy at once, after a look, or never.
+/// What becomes of an object: refused, applied and healthy at once, after an observation, or never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Refused,
@@ -510,7 +510,7 @@ proptest! {
                 if health.is_current() {
                     healthy.insert(number(step));
                 }
-                if !schedule.looked(&step.id, &health, true, over) {
+                if !schedule.observed(&step.id, &health, true, over) {
                     awaited.swap_remove(at);
                 }
             }

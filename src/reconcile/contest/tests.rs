@@ -77,8 +77,8 @@ fn several_who_edit_a_field_once_each_are_no_contest_yet() {
     let mut contests = Contests::default();
     for (second, manager) in (0..).zip(["a", "b", "c", "a"]) {
         let blame = replicas(manager);
-        let told = contests.healed(&object(), None, way(&blame), &blame, seconds(second));
-        assert_eq!(told.map(|(_, more)| more), (second == 3).then_some(true), "after {second} s");
+        let contested = contests.healed(&object(), None, way(&blame), &blame, seconds(second));
+        assert_eq!(contested.map(|(_, more)| more), (second == 3).then_some(true), "after {second} s");
     }
     // It stays one, also when another one joins.
     let other = by("d", &["spec.replicas", "spec.paused"]);
@@ -113,7 +113,7 @@ fn another_field_is_healed_at_once_and_the_contested_one_waits_as_before() {
 }
 
 #[test]
-fn news_of_a_drift_that_was_looked_at_need_no_second_look() {
+fn a_change_of_a_drift_that_was_examined_needs_no_second_examination() {
     let mut contests = Contests::default();
     fight(&mut contests, seconds(0), seconds(600), |_| replicas("other"));
     assert!(contests.held_until(&object(), way(&replicas("another")), seconds(600)).is_some());

@@ -17,11 +17,11 @@ fn at(world: &World, wanted: &str) -> Option<usize> {
 #[test]
 fn a_resumed_sync_polls_git_before_it_writes_anything() {
     let mut world = watched(&["a", "b"]);
-    world.mark(|requests| requests.suspended = true);
+    world.annotate(|requests| requests.suspended = true);
     world.edit("a");
     world.deliver();
     world.push("second", ["a", "b"]).objects.insert("a".into(), "2".into());
-    world.mark(|requests| requests.suspended = false);
+    world.annotate(|requests| requests.suspended = false);
     world.drain();
     assert_eq!(world.log[..3], ["Poll", "Render second", "Observe"], "{:?}", world.log);
     assert_eq!((world.count("Heal"), at(&world, "Apply a").is_some()), (0, true), "{:?}", world.log);
@@ -33,14 +33,14 @@ fn a_resumed_sync_does_not_prune_what_git_has_back() {
     let mut world = watched(&["a", "x"]);
     world.refused.insert("bad".into());
     world.push("without x", ["a", "bad"]);
-    world.mark(|requests| requests.sync_requested = Some("now".into()));
+    world.annotate(|requests| requests.sync_requested = Some("now".into()));
     world.pass(60);
     assert_eq!((world.phase(), world.count("Prune")), (Phase::Failing, 0));
-    world.mark(|requests| requests.suspended = true);
+    world.annotate(|requests| requests.suspended = true);
     world.drain();
     world.push("with x", ["a", "bad", "x"]);
     world.refused.clear();
-    world.mark(|requests| requests.suspended = false);
+    world.annotate(|requests| requests.suspended = false);
     // The answer of the poll is the last to come.
     let poll = world.until("Poll");
     let poll = world.take(poll);
@@ -56,7 +56,7 @@ fn a_sync_that_is_asked_for_polls_git_before_it_heals_or_goes_through_the_cluste
     let mut world = watched(&["a", "b"]);
     world.edit("a");
     world.push("second", ["a", "b"]).objects.insert("a".into(), "2".into());
-    world.mark(|requests| requests.sync_requested = Some("now".into()));
+    world.annotate(|requests| requests.sync_requested = Some("now".into()));
     world.deliver();
     world.drain();
     assert_eq!(world.log[..3], ["Poll", "Render second", "Observe"], "{:?}", world.log);
@@ -71,10 +71,10 @@ fn the_answer_to_a_poll_that_was_under_way_before_the_resume_decides_nothing() {
     let poll = world.until("Poll");
     let poll = world.take(poll);
     let answer = world.answer(poll);
-    world.mark(|requests| requests.suspended = true);
+    world.annotate(|requests| requests.suspended = true);
     world.edit("a");
     world.push("second", ["a"]).objects.insert("a".into(), "2".into());
-    world.mark(|requests| requests.suspended = false);
+    world.annotate(|requests| requests.suspended = false);
     world.forget();
     world.step(answer);
     world.drain();
@@ -90,9 +90,9 @@ fn a_cycle_that_waited_for_heals_when_the_sync_was_suspended_is_not_carried_out_
     world.push("second", ["a", "c"]);
     let heal = world.until("Heal");
     let heal = world.take(heal);
-    world.mark(|requests| requests.suspended = true);
+    world.annotate(|requests| requests.suspended = true);
     world.push("third", ["a", "b", "c"]);
-    world.mark(|requests| requests.suspended = false);
+    world.annotate(|requests| requests.suspended = false);
     world.carry_out(heal);
     world.drain();
     assert_eq!(world.count("Prune"), 0, "{:?}", world.log);
@@ -114,7 +114,7 @@ fn a_poll_that_fails_while_a_commit_is_applied_withholds_its_prune() {
     assert_eq!(world.count("Prune"), 0, "{:?}", world.log);
 }
 
-/// An object that was deleted by hand is healed while a commit without it is looked at, and the
+/// An object that was deleted by hand is healed while a commit without it is planned, and the
 /// answer to the heal is the last to come: the object has another UID than the inventory knew.
 #[test]
 fn what_is_healed_while_a_commit_without_it_is_taken_up_is_known_by_its_new_uid() {
@@ -135,12 +135,12 @@ fn a_suspended_sync_stores_what_it_learned_before() {
     world.deliver();
     world.drain();
     assert_eq!((world.count("Heal"), world.count("WriteParent")), (1, 0), "{:?}", world.log);
-    world.mark(|requests| requests.suspended = true);
+    world.annotate(|requests| requests.suspended = true);
     world.pass(60);
     assert_eq!(world.count("WriteParent"), 1, "{:?}", world.log);
     world.restart();
     world.push("second", ["b"]);
-    world.mark(|requests| requests.suspended = false);
+    world.annotate(|requests| requests.suspended = false);
     world.pass(60);
     assert!(world.is_as_in("second"), "{:?}", world.log);
 }
@@ -152,11 +152,11 @@ fn an_object_that_is_examined_when_its_sync_is_suspended_is_not_healed() {
     world.deliver();
     let examine = world.until("Examine");
     let examine = world.take(examine);
-    world.mark(|requests| requests.suspended = true);
+    world.annotate(|requests| requests.suspended = true);
     world.carry_out(examine);
     world.pass(600);
     assert_eq!((world.count("Heal"), world.phase()), (0, Phase::Suspended), "{:?}", world.log);
-    world.mark(|requests| requests.suspended = false);
+    world.annotate(|requests| requests.suspended = false);
     world.drain();
     assert!(world.is_as_in("first"));
 }
@@ -174,7 +174,7 @@ fn an_approval_that_is_withdrawn_during_the_apply_prunes_nothing() {
     let apply = world.until("Apply");
     let apply = world.take(apply);
     assert!(world.machine.status().approval.as_ref().is_some_and(|approval| approval.begun), "the plan rests on it");
-    world.mark(|requests| requests.approved = None);
+    world.annotate(|requests| requests.approved = None);
     world.carry_out(apply);
     world.pass(60);
     assert_eq!((world.phase(), world.count("Prune"), world.live.len()), (Phase::Held, 0, 21), "{:?}", world.log);
@@ -188,7 +188,7 @@ fn a_heal_writes_what_the_newest_commit_declares_also_when_that_came_during_the_
     let examine = world.until("Examine");
     let examine = world.take(examine);
     world.push("second", ["a", "b"]).objects.insert("a".into(), "2".into());
-    world.mark(|requests| requests.sync_requested = Some("now".into()));
+    world.annotate(|requests| requests.sync_requested = Some("now".into()));
     world.drain();
     world.carry_out(examine);
     for effect in &world.pending {
@@ -209,7 +209,7 @@ fn a_commit_that_was_asked_for_is_awaited_also_when_the_one_before_it_proves_unu
     let render = world.until("Render");
     let render = world.take(render);
     world.push("third", ["a", "b"]).objects.insert("a".into(), "2".into());
-    world.mark(|requests| requests.sync_requested = Some("now".into()));
+    world.annotate(|requests| requests.sync_requested = Some("now".into()));
     world.drain();
     world.edit("a");
     world.deliver();

@@ -62,7 +62,7 @@ fn an_addition_is_reported_once_where_the_policy_is_report_and_so_is_its_end() {
     world.add("a", None);
     world.deliver();
     world.drain();
-    assert_eq!(world.told(|notice| matches!(notice, Notice::DriftGone { .. })), 1);
+    assert_eq!(world.reported(|notice| matches!(notice, Notice::DriftGone { .. })), 1);
 }
 
 #[test]
@@ -73,9 +73,9 @@ fn an_addition_that_only_the_answer_to_a_heal_shows_is_healed_too() {
     world.until("Heal");
     let heal = world.pending.pop_front().unwrap();
     let mut answer = world.answer(heal);
-    // Somebody added it before the heal, so that the news of that are older than the answer.
+    // Somebody added it before the heal, so that the changes of that are older than the answer.
     world.add("a", Some("extra"));
-    world.news.clear();
+    world.undelivered.clear();
     if let Input::Healed { outcome, .. } = &mut answer {
         outcome.live.clone_from(&Some(world.live("a").clone()));
     }
@@ -113,7 +113,7 @@ fn an_addition_that_comes_back_again_and_again_is_contested() {
         world.deliver();
         world.drain();
     }
-    assert_eq!(world.told(|notice| matches!(notice, Notice::Contested { .. })), 1, "{:?}", world.log);
+    assert_eq!(world.reported(|notice| matches!(notice, Notice::Contested { .. })), 1, "{:?}", world.log);
     let contested = &world.machine.status().contested;
     assert_eq!(contested[0].fields, ["data.extra"]);
 }

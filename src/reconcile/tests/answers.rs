@@ -150,7 +150,7 @@ impl World {
                 let missing = || Health::new(HealthStatus::NotFound, "does not exist");
                 let live = self.live.get(&step.id);
                 let health = live.map_or_else(missing, |live| live.health.clone());
-                schedule.looked(&step.id, &health, live.is_some_and(|live| live.finished), true);
+                schedule.observed(&step.id, &health, live.is_some_and(|live| live.finished), true);
             } else {
                 panic!("{} of {most} have an outcome", outcomes.len());
             }
@@ -233,7 +233,7 @@ impl World {
             }
         };
         self.live.insert(step.id.clone(), live.clone());
-        self.news.push_back(Change::Seen(live.clone()));
+        self.undelivered.push_back(Change::Seen(live.clone()));
         let uid = Some(Arc::clone(&live.uid));
         AppliedObject {
             id: step.id.clone(),

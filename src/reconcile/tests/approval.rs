@@ -141,7 +141,7 @@ fn an_approval_can_be_taken_back_between_two_tries() {
     world.approve_held();
     world.pass(60);
     assert_eq!(world.live.len(), 14);
-    world.mark(|requests| requests.approved = None);
+    world.annotate(|requests| requests.approved = None);
     world.refused.clear();
     world.pass(600);
     assert_eq!((world.phase(), world.live.len()), (Phase::Held, 14));

@@ -9,7 +9,7 @@ use super::world::{World, id};
 use crate::plan::Phase;
 use crate::reconcile::{Effect, Input};
 
-/// An object is deleted by hand and being healed, and a commit without it is being looked at. The heal
+/// An object is deleted by hand and being healed, and a commit without it is being planned. The heal
 /// was begun before that commit was rendered.
 pub(super) fn healed_beside_a_commit_without_it(world: &mut World) -> (Effect, Effect) {
     world.push("second", ["b"]);
@@ -28,7 +28,7 @@ pub(super) fn healed_beside_a_commit_without_it(world: &mut World) -> (Effect, E
 }
 
 #[test]
-fn what_is_healed_while_a_commit_without_it_is_looked_at_is_not_forgotten() {
+fn what_is_healed_while_a_commit_without_it_is_planned_is_not_forgotten() {
     for then in ["gone", "let go of"] {
         let mut world = watched(&["a", "b"]);
         let (heal, observe) = healed_beside_a_commit_without_it(&mut world);
@@ -52,13 +52,13 @@ const MANY: [&str; 20] = [
 ];
 
 /// A world in which all objects were deleted, and a cycle waits until they are healed. That they
-/// are there again already, it has not seen; nor have the watches told so.
+/// are there again already, it has not seen; nor have the watches reported it.
 fn waiting_for_many() -> World {
     let mut world = watched(&MANY);
     for name in MANY {
         world.delete(name);
     }
-    world.mark(|requests| requests.sync_requested = Some("now".into()));
+    world.annotate(|requests| requests.sync_requested = Some("now".into()));
     world.until("Observe");
     let at = world.pending.iter().position(|effect| matches!(effect, Effect::Observe { .. })).unwrap();
     let observe = world.pending.remove(at).unwrap();
@@ -66,14 +66,14 @@ fn waiting_for_many() -> World {
     world.deliver();
     world.drain();
     assert!(world.is_as_in("first"), "{:?}", world.log);
-    world.news.clear();
+    world.undelivered.clear();
     world.step(seen);
     assert!(!world.machine.is_idle());
     world
 }
 
 #[test]
-fn a_cycle_does_not_wait_for_what_news_say_to_be_well() {
+fn a_cycle_does_not_wait_for_what_changes_show_to_be_well() {
     let mut world = waiting_for_many();
     for name in MANY {
         world.seen(&id(name));
@@ -87,9 +87,9 @@ fn a_cycle_does_not_wait_for_what_news_say_to_be_well() {
 #[test]
 fn a_sync_that_is_suspended_while_a_cycle_waits_goes_on_when_it_is_resumed() {
     let mut world = waiting_for_many();
-    world.mark(|requests| requests.suspended = true);
+    world.annotate(|requests| requests.suspended = true);
     world.drain();
-    world.mark(|requests| requests.suspended = false);
+    world.annotate(|requests| requests.suspended = false);
     world.pass(60);
     assert!(world.machine.is_idle(), "{:?}", world.machine);
     assert_eq!(world.phase(), Phase::Synced);
@@ -105,7 +105,7 @@ fn a_cycle_does_not_wait_for_what_depends_on_something_in_a_namespace_under_dele
     world.live("shop").terminating = Some(Box::default());
     world.delete("a");
     world.delete("class");
-    world.mark(|requests| requests.sync_requested = Some("now".into()));
+    world.annotate(|requests| requests.sync_requested = Some("now".into()));
     world.pass(60);
     assert!(world.machine.is_idle(), "the cycle has ended: {:?}", world.log);
     assert_eq!((world.count("Heal"), world.names()), (0, vec!["shop"]), "{:?}", world.log);

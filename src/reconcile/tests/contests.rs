@@ -8,8 +8,8 @@ use crate::reconcile::Notice;
 
 const MINUTE: u64 = 60;
 
-fn contests_told(world: &World) -> usize {
-    world.told(|notice| matches!(notice, Notice::Contested { .. }))
+fn contests_reported(world: &World) -> usize {
+    world.reported(|notice| matches!(notice, Notice::Contested { .. }))
 }
 
 /// Each second one of the managers writes one of the sets of fields.
@@ -26,14 +26,14 @@ fn two_managers_that_alternate_on_one_field_are_a_contest_and_both_are_named() {
     let mut world = watched(&["a", "b"]);
     fight(&mut world, 60, &["left", "right"], &[&["data.value"]]);
     assert!((3..=10).contains(&world.heals()), "{} heals against 60 writes", world.heals());
-    assert_eq!(contests_told(&world), 1);
+    assert_eq!(contests_reported(&world), 1);
     let contested = world.machine.status().contested.clone();
     assert_eq!(contested.len(), 1);
-    let told = serde_json::to_string(&contested).unwrap();
-    assert!(told.contains("left") && told.contains("right"), "{told}");
+    let json = serde_json::to_string(&contested).unwrap();
+    assert!(json.contains("left") && json.contains("right"), "{json}");
     world.pass(20 * MINUTE);
     assert_eq!(world.machine.status().contested, []);
-    assert_eq!(world.told(|notice| matches!(notice, Notice::Uncontested { .. })), 1);
+    assert_eq!(world.reported(|notice| matches!(notice, Notice::Uncontested { .. })), 1);
     assert!(world.is_as_in("first"), "the last heal stays");
 }
 
@@ -92,7 +92,7 @@ fn a_person_who_edits_three_times_a_day_is_no_contest() {
         world.deliver();
         world.pass(8 * 60 * MINUTE);
     }
-    assert_eq!((world.heals(), contests_told(&world)), (6, 0));
+    assert_eq!((world.heals(), contests_reported(&world)), (6, 0));
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn an_object_that_many_delete_is_a_contest_of_its_own() {
         world.pass(1);
     }
     assert!((3..=9).contains(&world.heals()), "{} heals", world.heals());
-    assert_eq!(contests_told(&world), 1);
+    assert_eq!(contests_reported(&world), 1);
     let until = world.now + Duration::from_mins(20);
     world.pass(20 * MINUTE);
     assert!(world.now >= until && world.is_as_in("first"));

@@ -14,7 +14,7 @@ fn renamed() -> World {
 }
 
 #[test]
-fn it_is_named_and_told_once_and_nothing_is_pruned() {
+fn it_is_named_and_reported_once_and_nothing_is_pruned() {
     let mut world = renamed();
     world.pass(3600);
     assert_eq!((world.phase(), world.count("Prune")), (Phase::Failing, 0));

@@ -78,7 +78,7 @@ fn the_end_of_the_patience_with_a_custom_resource_is_not_slept_through() {
     world.pass(10);
     world.finalized.insert("thing".into());
     world.push("second", ["stays"]);
-    world.mark(|requests| requests.sync_requested = Some("now".into()));
+    world.annotate(|requests| requests.sync_requested = Some("now".into()));
     world.pass(15);
     assert_eq!(world.names(), ["operator", "stays", "thing"], "{:?}", world.log);
     world.pass(world.config.timeout.as_secs());

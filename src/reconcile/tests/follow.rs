@@ -29,8 +29,8 @@ fn a_follower_gets_ready_and_writes_nothing_whatever_happens() {
     assert_eq!((world.count("Render"), world.count("Observe")), (2, 2));
     let words: BTreeSet<&str> = world.log.iter().filter_map(|entry| entry.split(' ').next()).collect();
     assert_eq!(words, BTreeSet::from(["Poll", "Render", "Observe"]));
-    let told = world.notices.iter().all(|notice| matches!(notice, Notice::StandingBy { .. }));
-    assert!(told, "where the sync stands, the leader knows: {:?}", world.notices);
+    let follows = world.notices.iter().all(|notice| matches!(notice, Notice::StandingBy { .. }));
+    assert!(follows, "where the sync stands, the leader knows: {:?}", world.notices);
 }
 
 #[test]
@@ -56,24 +56,24 @@ fn a_follower_takes_over_with_what_the_parent_holds_then() {
 }
 
 #[test]
-fn what_a_follower_was_looking_at_when_it_took_over_decides_nothing() {
+fn what_a_follower_was_reading_when_it_took_over_decides_nothing() {
     for kind in ["Poll", "Render", "Observe"] {
         let mut world = World::synced(["a", "b"]);
         world.follow();
         world.until(kind);
-        let looks = world.count("Poll");
+        let polls = world.count("Poll");
         world.lead();
         world.delete("a");
         world.pass(30);
         assert!(world.is_as_in("first"), "after {kind}: {:?}", world.log);
-        assert_eq!(world.count("Poll"), looks + 1, "git is polled first, after {kind}");
+        assert_eq!(world.count("Poll"), polls + 1, "git is polled first, after {kind}");
     }
 }
 
 #[test]
 fn a_suspended_sync_stays_suspended_under_the_next_leader() {
     let mut world = World::synced(["a"]);
-    world.mark(|requests| requests.suspended = true);
+    world.annotate(|requests| requests.suspended = true);
     world.follow();
     world.forget();
     world.pass(600);
@@ -82,7 +82,7 @@ fn a_suspended_sync_stays_suspended_under_the_next_leader() {
     world.live.remove(&id("a"));
     world.pass(600);
     assert_eq!((world.log.len(), world.phase()), (0, Phase::Suspended));
-    world.mark(|requests| requests.suspended = false);
+    world.annotate(|requests| requests.suspended = false);
     world.pass(5);
     assert!(world.is_as_in("first"));
 }
@@ -102,5 +102,5 @@ fn a_follower_whose_git_host_lags_does_not_go_back_when_it_leads() {
     world.machine = standing_by;
     world.lead();
     world.drain();
-    assert!(world.is_as_in("newer"), "one look is not believed: {:?}", world.log);
+    assert!(world.is_as_in("newer"), "one poll is not believed: {:?}", world.log);
 }

@@ -29,7 +29,7 @@ fn a_commit_that_removes_most_is_held_and_the_rest_of_it_is_applied() {
 }
 
 #[test]
-fn an_error_meanwhile_does_not_make_it_be_told_again() {
+fn an_error_meanwhile_does_not_make_it_be_reported_again() {
     let mut world = held();
     world.pass(120);
     let good = std::mem::replace(&mut world.head, Err("no route to host".into()));
@@ -157,13 +157,13 @@ fn no_restart_at_any_point_passes_the_guard() {
             let killed = world.killed;
             world.restart();
             world.pass(300);
-            let told = (at, after, world.log.clone());
-            assert_eq!(world.count("Prune"), 0, "{told:?}");
-            assert_eq!((world.phase(), world.live.len()), (Phase::Held, 21), "{told:?}");
-            assert!(killed || at > 10, "{told:?}");
+            let case = (at, after, world.log.clone());
+            assert_eq!(world.count("Prune"), 0, "{case:?}");
+            assert_eq!((world.phase(), world.live.len()), (Phase::Held, 21), "{case:?}");
+            assert!(killed || at > 10, "{case:?}");
             world.approve("cut");
             world.pass(60);
-            assert!(world.is_as_in("cut"), "{told:?}");
+            assert!(world.is_as_in("cut"), "{case:?}");
         }
     }
 }
@@ -215,8 +215,8 @@ fn what_an_overtaken_commit_added_does_not_hide_what_the_next_one_removes() {
     world.push("less", (0..100).map(|n| format!("new{n:03}")));
     world.now += world.config.interval;
     world.step(crate::reconcile::Input::Tick);
-    let look = world.pending.pop_back().unwrap();
-    world.carry_out(look);
+    let poll = world.pending.pop_back().unwrap();
+    world.carry_out(poll);
     world.pass(10);
     assert_eq!((world.phase(), world.count("Prune")), (Phase::Held, 0));
 }

@@ -89,11 +89,11 @@ fn a_commit_that_is_overtaken_prunes_nothing_and_is_not_called_synced() {
     world.push("second", ["b", "c"]);
     let apply = world.until("Apply");
     world.push("third", ["a", "b", "c"]);
-    // The look comes while the apply is under way.
+    // The poll comes while the apply is under way.
     world.now += world.config.interval;
     world.step(Input::Tick);
-    let look = world.pending.pop_back().unwrap();
-    world.carry_out(look);
+    let poll = world.pending.pop_back().unwrap();
+    world.carry_out(poll);
     assert_eq!(world.pending.len(), 1, "the apply {apply} is still under way");
     world.drain();
     assert_eq!(world.count("Prune"), 0, "{:?}", world.log);
@@ -119,7 +119,7 @@ fn a_host_that_flaps_between_two_replicas_causes_no_write() {
     assert_eq!((world.writes(), world.count("Render")), (0, 0), "{:?}", world.log);
     world.head = Ok("first".into());
     world.pass(121);
-    assert!(world.is_as_in("first"), "a real force-push is taken when two looks in a row agree");
+    assert!(world.is_as_in("first"), "a real force-push is taken when two polls in a row agree");
     assert_eq!(world.phase(), Phase::Synced);
 }
 
@@ -139,7 +139,7 @@ fn a_replica_that_lags_at_a_restart_is_not_believed_at_once() {
     world.head = Ok("first".into());
     world.restart();
     world.pass(10);
-    assert!(world.is_as_in("first"), "a real force-push is taken when two looks in a row agree");
+    assert!(world.is_as_in("first"), "a real force-push is taken when two polls in a row agree");
     world.head = Ok("second".into());
     world.pass(61);
     assert!(world.is_as_in("first"), "what was the head before the restart counts as left");

@@ -100,13 +100,13 @@ impl World {
             }
             _ => return,
         };
-        let told = || format!("{:?}", &self.log[self.log.len().saturating_sub(20)..]);
-        assert!(!self.is_suspended(), "a suspended sync writes: {}", told());
-        assert!(!self.permits.unpolled, "git was not polled before: {}", told());
-        assert!(self.permits.shown.contains(&commit), "no poll has shown {commit} since: {}", told());
+        let log = || format!("{:?}", &self.log[self.log.len().saturating_sub(20)..]);
+        assert!(!self.is_suspended(), "a suspended sync writes: {}", log());
+        assert!(!self.permits.unpolled, "git was not polled before: {}", log());
+        assert!(self.permits.shown.contains(&commit), "no poll has shown {commit} since: {}", log());
         if let Some(asked) = self.permits.asked.as_ref().filter(|asked| **asked != commit) {
             let unusable = self.content(asked).fails || self.permits.gone.contains(asked);
-            assert!(unusable, "{commit} is older than {asked}, which was asked for: {}", told());
+            assert!(unusable, "{commit} is older than {asked}, which was asked for: {}", log());
         }
     }
 

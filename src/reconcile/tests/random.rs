@@ -48,7 +48,7 @@ impl Story {
             Effect::Heal { step, .. } => vec![step.id.clone()],
             _ => Vec::new(),
         };
-        // Whoever goes through everything knows what news were lost before.
+        // Whoever goes through everything knows which changes were lost before.
         self.world.watched |= matches!(effect, Effect::Observe { .. });
         let despite: Vec<ObjectId> = match &effect {
             Effect::Prune { plan, .. } if self.refused => {
@@ -78,7 +78,7 @@ impl Story {
     fn ask(&mut self) {
         self.asked += 1;
         let asked = self.asked.to_string();
-        self.world.mark(|requests| requests.sync_requested = Some(asked));
+        self.world.annotate(|requests| requests.sync_requested = Some(asked));
     }
 
     /// Goes on until an effect of this kind is under way, where that is soon.
@@ -184,7 +184,7 @@ impl Story {
             Event::Rename(new, old) if new != old && self.commits > 0 => self.rename(new, old),
             Event::Finalize(n) => drop(self.world.finalized.insert(name(n))),
             Event::Release => self.release(),
-            Event::Ill(n) => drop(self.world.unhealthy.insert(name(n))),
+            Event::Unhealthy(n) => drop(self.world.unhealthy.insert(name(n))),
             Event::ParentRefused(refused) => self.world.parent_refused = refused,
             Event::Unobservable(unobservable) => self.world.unobservable = unobservable,
             Event::Unreadable(true) => {
@@ -203,12 +203,12 @@ impl Story {
                 self.cut_off = true;
                 self.world.change_path((0..NAMES).filter(|n| objects & (1 << n) != 0).map(name));
             }
-            Event::Withdraw => self.world.mark(|requests| requests.approved = None),
+            Event::Withdraw => self.world.annotate(|requests| requests.approved = None),
             Event::During(kind, ref what) => {
                 self.reach(kind);
                 self.happen(what);
             }
-            Event::Suspend(suspended) => self.world.mark(|requests| requests.suspended = suspended),
+            Event::Suspend(suspended) => self.world.annotate(|requests| requests.suspended = suspended),
             Event::Ask => self.ask(),
             Event::Overtake(objects, value, answers) => {
                 self.commit(objects, value, false, false);
@@ -240,12 +240,12 @@ impl Story {
                 }
             }
             Event::Pass(seconds) => self.pass(u64::from(seconds)),
-            Event::News(count, delivered) => {
-                let count = usize::from(count).min(self.world.news.len());
-                let news: Vec<_> = self.world.news.drain(..count).collect();
-                self.world.watched &= delivered || news.is_empty();
+            Event::Changes(count, delivered) => {
+                let count = usize::from(count).min(self.world.undelivered.len());
+                let changes: Vec<_> = self.world.undelivered.drain(..count).collect();
+                self.world.watched &= delivered || changes.is_empty();
                 if delivered {
-                    self.world.step(crate::reconcile::Input::Changed(news));
+                    self.world.step(crate::reconcile::Input::Changed(changes));
                     self.alone();
                 }
             }
@@ -326,7 +326,7 @@ proptest! {
         story.restart_if_killed();
         story.commit(last | 1, false, false, false);
         let commit = format!("c{:03}", story.commits);
-        story.world.mark(|requests| requests.suspended = false);
+        story.world.annotate(|requests| requests.suspended = false);
         story.release();
         story.pass(300);
         if story.world.stored_held().is_some() {

@@ -130,8 +130,8 @@ fn a_newer_commit_wins_over_a_replacement_that_has_not_begun() {
     change(&mut world, "undo", 4, 0);
     world.now += world.config.interval;
     world.step(crate::reconcile::Input::Tick);
-    let look = world.pending.pop_back().unwrap();
-    world.carry_out(look);
+    let poll = world.pending.pop_back().unwrap();
+    world.carry_out(poll);
     world.pass(10);
     assert_eq!(world.phase(), Phase::Synced);
     assert!(world.is_as_in("undo"));

@@ -18,11 +18,11 @@ fn reporting(names: &[&str]) -> World {
 }
 
 fn gone(world: &World) -> usize {
-    world.told(|notice| matches!(notice, Notice::DriftGone { .. }))
+    world.reported(|notice| matches!(notice, Notice::DriftGone { .. }))
 }
 
 #[test]
-fn drift_that_is_only_reported_is_over_when_the_audit_finds_the_values_of_git_and_told_again_when_not() {
+fn drift_that_is_only_reported_is_over_when_the_audit_finds_the_values_of_git_and_reported_again_when_not() {
     let mut world = reporting(&["a", "b"]);
     world.tampered.insert("a".into());
     world.edit("a");
@@ -47,7 +47,7 @@ fn drift_that_is_only_reported_is_over_when_the_audit_finds_the_values_of_git_an
 }
 
 #[test]
-fn what_went_with_its_namespace_is_told_too_where_drift_is_only_reported() {
+fn what_went_with_its_namespace_is_reported_too_where_drift_is_only_reported() {
     let mut world = reporting(&["shop", "a", "b"]);
     for name in ["shop", "a", "b"] {
         world.delete(name);

@@ -48,7 +48,7 @@ fn an_object_that_each_commit_changes_gets_its_time_anew() {
 }
 
 #[test]
-fn an_object_that_falls_ill_later_has_a_time_of_its_own() {
+fn an_object_that_becomes_unhealthy_later_has_a_time_of_its_own() {
     let mut world = hurried();
     world.unhealthy.insert("slow".into());
     world.push("first", ["a", "slow"]);

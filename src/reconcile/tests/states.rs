@@ -19,7 +19,7 @@ fn healed(world: &World) -> usize {
 #[test]
 fn a_suspended_sync_asks_for_nothing_and_goes_on_when_it_is_resumed() {
     let mut world = World::synced(["a", "b"]);
-    world.mark(|requests| requests.suspended = true);
+    world.annotate(|requests| requests.suspended = true);
     world.push("second", ["b", "c"]);
     world.live.remove(&id("b"));
     world.pass(3600);
@@ -29,7 +29,7 @@ fn a_suspended_sync_asks_for_nothing_and_goes_on_when_it_is_resumed() {
     world.restart();
     world.pass(600);
     assert_eq!((world.log.len(), world.phase()), (0, Phase::Suspended));
-    world.mark(|requests| requests.suspended = false);
+    world.annotate(|requests| requests.suspended = false);
     world.drain();
     assert!(world.is_as_in("second"), "{:?}", world.log);
 }
@@ -40,12 +40,12 @@ fn a_sync_that_is_suspended_in_mid_work_begins_nothing_further() {
         let mut world = World::synced(["a", "b"]);
         world.push("second", ["b", "c"]);
         world.until(kind);
-        world.mark(|requests| requests.suspended = true);
+        world.annotate(|requests| requests.suspended = true);
         world.forget();
         world.pass(600);
         assert_eq!((world.count("Apply"), world.count("Prune"), world.count("Observe")), (0, 0, 0), "after {kind}");
         assert_eq!(world.phase(), Phase::Suspended, "after {kind}");
-        world.mark(|requests| requests.suspended = false);
+        world.annotate(|requests| requests.suspended = false);
         world.pass(5);
         assert!(world.is_as_in("second"), "after {kind}: {:?}", world.log);
     }
@@ -59,7 +59,7 @@ fn what_a_person_asks_for_in_mid_cycle_is_done_after_it() {
         world.push("first", ["a"]);
         world.until(kind);
         world.forget();
-        world.mark(|requests| requests.sync_requested = Some("now".into()));
+        world.annotate(|requests| requests.sync_requested = Some("now".into()));
         world.pass(60);
         assert_eq!(world.phase(), Phase::Synced);
         assert_eq!((world.count("Poll"), world.count("Observe")), (1, 1), "after {kind}: {:?}", world.log);
@@ -145,7 +145,7 @@ fn a_sync_that_does_not_wait_is_synced_at_once() {
 }
 
 #[test]
-fn drift_is_healed_and_told_once() {
+fn drift_is_healed_and_reported_once() {
     let mut world = World::synced(["a", "b"]);
     world.edit("a");
     world.live.remove(&id("b"));
@@ -158,7 +158,7 @@ fn drift_is_healed_and_told_once() {
 }
 
 #[test]
-fn drift_that_is_only_reported_is_told_once_and_left_alone() {
+fn drift_that_is_only_reported_is_reported_once_and_left_alone() {
     let mut world = World::with(|config| config.drift = DriftPolicy::Report);
     world.push("first", ["a", "b"]);
     world.pass(10);
@@ -170,7 +170,7 @@ fn drift_that_is_only_reported_is_told_once_and_left_alone() {
 }
 
 #[test]
-fn drift_is_not_looked_for_where_that_is_off() {
+fn drift_is_not_detected_where_that_is_off() {
     let mut world = World::with(|config| config.drift = DriftPolicy::Off);
     world.push("first", ["a", "b"]);
     world.pass(10);

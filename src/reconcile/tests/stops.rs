@@ -16,8 +16,8 @@ fn many(prefix: &str, count: usize) -> Vec<String> {
 fn poll(world: &mut World) {
     world.now += world.config.interval;
     world.step(Input::Tick);
-    let look = world.pending.pop_back().expect("a poll");
-    world.carry_out(look);
+    let poll = world.pending.pop_back().expect("a poll");
+    world.carry_out(poll);
 }
 
 #[test]
@@ -27,13 +27,13 @@ fn a_suspension_interrupts_an_apply_and_what_it_has_done_is_stored() {
         world.begun = Some(begun);
         world.push("second", many("n", 8));
         let apply = world.until("Apply");
-        world.mark(|requests| requests.suspended = true);
+        world.annotate(|requests| requests.suspended = true);
         assert!(world.interrupted.contains(&apply));
         world.drain();
         assert_eq!(world.live.len(), made, "{begun:?}");
         assert!(world.names().iter().all(|name| world.stored().contains(name)), "{begun:?}: {:?}", world.stored());
         assert_eq!((world.phase(), world.count("Prune")), (Phase::Suspended, 0));
-        world.mark(|requests| requests.suspended = false);
+        world.annotate(|requests| requests.suspended = false);
         world.pass(10);
         assert!(world.is_as_in("second"), "{:?}", world.log);
     }
@@ -62,8 +62,8 @@ fn a_newer_commit_interrupts_an_apply_and_a_prune_and_a_former_one_does_not() {
 fn a_prune_is_interrupted_when_its_approval_is_withdrawn_or_a_poll_is_asked_for_or_fails() {
     type Happens = fn(&mut World);
     let happens: [Happens; 3] = [
-        |world| world.mark(|requests| requests.approved = None),
-        |world| world.mark(|requests| requests.sync_requested = Some("now".into())),
+        |world| world.annotate(|requests| requests.approved = None),
+        |world| world.annotate(|requests| requests.sync_requested = Some("now".into())),
         |world| {
             world.head = Err("no route to host".into());
             poll(world);
@@ -102,7 +102,7 @@ fn a_heal_that_was_not_begun_is_done_once_git_was_polled() {
         }
         world.deliver();
         world.until("Heal");
-        world.mark(|requests| requests.sync_requested = Some("now".into()));
+        world.annotate(|requests| requests.sync_requested = Some("now".into()));
         assert_eq!(world.interrupted.len(), 1, "only what is under way");
         world.drain();
         assert!(world.is_as_in("first"), "{:?}", world.log);
@@ -119,7 +119,7 @@ fn a_branch_that_moved_before_it_was_fetched_is_polled_again_at_once_and_ever_mo
     world.forget();
     world.push("gone", ["a", "b"]);
     world.moves = 1;
-    world.mark(|requests| requests.sync_requested = Some("now".into()));
+    world.annotate(|requests| requests.sync_requested = Some("now".into()));
     world.until("Render");
     let render = world.pending.pop_front().unwrap();
     world.push("there", ["a", "c"]);
@@ -131,7 +131,7 @@ fn a_branch_that_moved_before_it_was_fetched_is_polled_again_at_once_and_ever_mo
     world.forget();
     world.push("never there", ["a", "b"]);
     world.moves = usize::MAX;
-    world.mark(|requests| requests.sync_requested = Some("later".into()));
+    world.annotate(|requests| requests.sync_requested = Some("later".into()));
     world.pass(3600);
     assert!((3..30).contains(&world.count("Poll")), "{} polls in an hour", world.count("Poll"));
     assert_eq!(world.phase(), Phase::Failing);
@@ -164,7 +164,7 @@ fn a_clean_stop_stores_what_healing_has_changed_whatever_is_under_way() {
         world.deliver();
         if !matches!(kind, "Examine" | "Heal") {
             world.push("second", ["a", "c", "d"]);
-            world.mark(|requests| requests.sync_requested = Some("now".into()));
+            world.annotate(|requests| requests.sync_requested = Some("now".into()));
         }
         world.until(kind);
         world.stop();
@@ -210,7 +210,7 @@ fn what_was_learned_is_stored_at_once_when_leadership_is_in_danger() {
 fn a_branch_that_moves_with_every_poll_is_applied_all_the_same() {
     let mut world = World::synced(["a"]);
     let mut commits = 0;
-    // Every look at the cluster takes longer than the interval.
+    // Every observation of the cluster takes longer than the interval.
     for _ in 0..200 {
         world.now += world.config.interval;
         world.step(Input::Tick);

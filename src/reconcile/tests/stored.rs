@@ -48,7 +48,7 @@ fn what_decides_is_stored_at_once_also_while_health_flips() {
     let mut world = watched(&["a", "b", "c", "d", "e", "f", "g", "h"]);
     flip(&mut world, "a", 5);
     world.push("cut", ["a", "new"]);
-    world.mark(|requests| requests.sync_requested = Some("now".into()));
+    world.annotate(|requests| requests.sync_requested = Some("now".into()));
     flip(&mut world, "a", 2);
     let (inventory, status) = world.parent.clone().unwrap();
     assert!(inventory.contains_key(&id("new")));

@@ -7,7 +7,7 @@ use super::world::World;
 use crate::plan::Phase;
 use crate::reconcile::Input;
 
-/// Steps of an hour in which a look, and what follows from it, comes every minute.
+/// Steps of an hour in which a poll, and what follows from it, comes every minute.
 const HOUR: usize = 60 * 8;
 
 fn rests(mut world: World, phase: Phase, most: usize) {
@@ -32,7 +32,7 @@ fn it_rests_without_a_commit() {
 }
 
 #[test]
-fn it_rests_while_the_look_fails() {
+fn it_rests_while_the_poll_fails() {
     let mut world = World::synced(["a"]);
     world.head = Err("no route to host".into());
     rests(world, Phase::Failing, HOUR);
@@ -70,7 +70,7 @@ fn it_rests_while_the_cluster_cannot_be_read_or_the_parent_written() {
 #[test]
 fn it_rests_while_it_is_suspended() {
     let mut world = World::synced(["a"]);
-    world.mark(|requests| requests.suspended = true);
+    world.annotate(|requests| requests.suspended = true);
     rests(world, Phase::Suspended, 2);
     let mut world = World::with(|config| config.suspend = true);
     world.push("first", ["a"]);
@@ -163,7 +163,7 @@ fn a_sync_whose_commit_declares_nothing_sleeps() {
     world.push("first", ["a"]);
     world.pass(30);
     world.push("second", [] as [&str; 0]);
-    world.mark(|requests| requests.sync_requested = Some("now".into()));
+    world.annotate(|requests| requests.sync_requested = Some("now".into()));
     world.pass(600);
     assert_eq!(world.phase(), Phase::Held);
     assert!(world.steps < 1000, "{} steps", world.steps);

@@ -8,7 +8,7 @@ use crate::plan::{Phase, Problem};
 use crate::reconcile::Outcome;
 
 #[test]
-fn a_failed_look_keeps_the_last_good_commit_enforced_and_prunes_nothing() {
+fn a_failed_poll_keeps_the_last_good_commit_enforced_and_prunes_nothing() {
     let mut world = World::synced(["a", "b"]);
     let good = std::mem::replace(&mut world.head, Err("the branch does not exist".into()));
     world.pass(120);
@@ -24,15 +24,15 @@ fn a_failed_look_keeps_the_last_good_commit_enforced_and_prunes_nothing() {
 }
 
 #[test]
-fn a_look_that_fails_during_a_commit_with_deletions_withholds_them() {
+fn a_poll_that_fails_during_a_commit_with_deletions_withholds_them() {
     let mut world = World::synced(["a", "b"]);
     world.push("second", ["b"]);
     world.until("Observe");
     world.head = Err("no route to host".into());
     world.now += Duration::from_mins(1);
     world.step(crate::reconcile::Input::Tick);
-    let look = world.pending.pop_back().unwrap();
-    world.carry_out(look);
+    let poll = world.pending.pop_back().unwrap();
+    world.carry_out(poll);
     while let Some(effect) = world.pending.pop_front() {
         world.carry_out(effect);
     }
@@ -111,7 +111,7 @@ fn drift_is_healed_while_another_object_keeps_failing() {
 }
 
 #[test]
-fn a_kind_that_cannot_be_read_is_told_and_nothing_is_pruned_meanwhile() {
+fn a_kind_that_cannot_be_read_is_reported_and_nothing_is_pruned_meanwhile() {
     let mut world = World::synced(["a", "b"]);
     world.unreadable.insert(GroupKind::new("e.com", "Gone"), None, "its APIService is down".into());
     world.push("second", ["b", "c"]);

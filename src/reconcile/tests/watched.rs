@@ -10,7 +10,7 @@ use crate::reconcile::{Input, Notice, Outcome};
 
 const INTERVAL: Duration = Duration::from_hours(24);
 
-/// A world whose cycles come once a day, so that whatever happens is for the news.
+/// A world whose cycles come once a day, so that whatever happens is for the watches.
 pub(super) fn watched(names: &[&str]) -> World {
     let mut world = World::with(|config| config.interval = INTERVAL);
     world.push("first", names.iter().copied());
@@ -37,7 +37,7 @@ fn drift_is_healed_alone_and_no_cycle_is_needed() {
     assert_eq!((world.count("WriteParent"), world.count("Observe")), (1, 0), "{:?}", world.log);
     world.deliver();
     world.drain();
-    assert_eq!(world.count("Examine"), 2, "what it did itself is no news: {:?}", world.log);
+    assert_eq!(world.count("Examine"), 2, "what it did itself is no change: {:?}", world.log);
 }
 
 #[test]
@@ -65,10 +65,10 @@ fn our_own_writes_are_no_drift_also_when_their_events_come_first() {
 }
 
 #[test]
-fn news_that_are_older_than_an_answer_are_ignored() {
+fn changes_that_are_older_than_an_answer_are_ignored() {
     let mut world = watched(&["a"]);
     world.edit("a");
-    let late = world.news.clone();
+    let late = world.undelivered.clone();
     world.deliver();
     world.until("Heal");
     world.step(Input::Changed(late.into()));
@@ -97,7 +97,7 @@ fn drift_is_healed_while_another_object_keeps_failing_or_is_waited_for() {
     let mut world = watched(&["a", "b"]);
     world.refused.insert("bad".into());
     world.push("second", ["a", "b", "bad"]);
-    world.mark(|requests| requests.sync_requested = Some("now".into()));
+    world.annotate(|requests| requests.sync_requested = Some("now".into()));
     world.pass(10);
     assert_eq!(world.phase(), Phase::Failing);
     world.deliver();
@@ -108,7 +108,7 @@ fn drift_is_healed_while_another_object_keeps_failing_or_is_waited_for() {
     assert_eq!((world.log.len(), world.heals()), (2, 1), "{:?}", world.log);
     world.unhealthy.insert("slow".into());
     world.push("third", ["a", "b", "slow"]);
-    world.mark(|requests| requests.sync_requested = Some("later".into()));
+    world.annotate(|requests| requests.sync_requested = Some("later".into()));
     world.pass(2);
     assert_eq!(world.phase(), Phase::Progressing);
     world.delete("b");
@@ -121,7 +121,7 @@ fn drift_is_healed_while_another_object_keeps_failing_or_is_waited_for() {
 fn what_an_apply_has_written_already_is_healed_before_the_apply_ends() {
     let mut world = watched(&["a", "b"]);
     world.push("second", ["a", "b", "c"]);
-    world.mark(|requests| requests.sync_requested = Some("now".into()));
+    world.annotate(|requests| requests.sync_requested = Some("now".into()));
     let apply = world.until("Apply");
     let effect = world.pending.pop_front().unwrap();
     let Input::Applied { outcomes, .. } = world.answer(effect) else { unreachable!() };
@@ -140,18 +140,18 @@ fn what_an_apply_has_written_already_is_healed_before_the_apply_ends() {
 #[test]
 fn a_suspended_sync_heals_nothing() {
     let mut world = watched(&["a"]);
-    world.mark(|requests| requests.suspended = true);
+    world.annotate(|requests| requests.suspended = true);
     world.edit("a");
     world.deliver();
     world.pass(600);
     assert_eq!(world.log, Vec::<String>::new());
-    world.mark(|requests| requests.suspended = false);
+    world.annotate(|requests| requests.suspended = false);
     world.drain();
     assert!(world.is_as_in("first"), "what was missed is found by a cycle");
 }
 
 #[test]
-fn drift_that_is_only_reported_is_examined_told_once_and_told_again_when_it_is_gone() {
+fn drift_that_is_only_reported_is_examined_reported_once_and_reported_again_when_it_is_gone() {
     let mut world = World::with(|config| (config.interval, config.drift) = (INTERVAL, DriftPolicy::Report));
     world.push("first", ["a", "b"]);
     world.pass(10);
@@ -168,11 +168,11 @@ fn drift_that_is_only_reported_is_examined_told_once_and_told_again_when_it_is_g
     *world.live("a") = crate::object::Observed { resource_version: version, ..before };
     world.seen(&id("a"));
     world.deliver();
-    assert_eq!(world.told(|notice| matches!(notice, Notice::DriftGone { .. })), 1);
+    assert_eq!(world.reported(|notice| matches!(notice, Notice::DriftGone { .. })), 1);
 }
 
 #[test]
-fn drift_that_is_not_looked_for_causes_nothing() {
+fn drift_that_is_not_detected_causes_nothing() {
     let mut world = World::with(|config| (config.interval, config.drift) = (INTERVAL, DriftPolicy::Off));
     world.push("first", ["a"]);
     world.pass(10);
@@ -184,7 +184,7 @@ fn drift_that_is_not_looked_for_causes_nothing() {
 }
 
 #[test]
-fn a_manager_that_never_rests_is_answered_less_and_less_often_and_peace_is_told() {
+fn a_manager_that_never_rests_is_answered_less_and_less_often_and_peace_is_reported() {
     let mut world = watched(&["a", "b"]);
     world.culprit = Some("other".into());
     let until = world.now + Duration::from_mins(10);
@@ -194,7 +194,7 @@ fn a_manager_that_never_rests_is_answered_less_and_less_often_and_peace_is_told(
         world.pass(1);
     }
     assert!((8..=14).contains(&world.heals()), "{} heals in 10 minutes", world.heals());
-    assert_eq!(world.told(|notice| matches!(notice, Notice::Contested { .. })), 1);
+    assert_eq!(world.reported(|notice| matches!(notice, Notice::Contested { .. })), 1);
     let contested = world.machine.status().contested.clone();
     assert_eq!((contested.len(), contested[0].manager.as_deref()), (1, Some("other")));
     world.edit("b");
@@ -203,7 +203,7 @@ fn a_manager_that_never_rests_is_answered_less_and_less_often_and_peace_is_told(
     assert!(!world.machine.status().drift.is_empty());
     world.pass(1200);
     assert!(world.is_as_in("first"), "the last heal stays");
-    assert_eq!(world.told(|notice| matches!(notice, Notice::Uncontested { .. })), 1);
+    assert_eq!(world.reported(|notice| matches!(notice, Notice::Uncontested { .. })), 1);
     assert_eq!(world.machine.status().contested, []);
 }
 
@@ -248,12 +248,12 @@ fn what_a_commit_adds_to_a_namespace_under_deletion_waits_and_is_made_when_it_is
 }
 
 #[test]
-fn what_was_refused_is_not_tried_again_with_every_piece_of_news() {
+fn what_was_refused_is_not_tried_again_with_every_change() {
     let mut world = watched(&["a", "stuck"]);
     world.refused.insert("bad".into());
     world.live("stuck").terminating = Some(Box::default());
     world.push("second", ["a", "bad", "stuck"]);
-    world.mark(|requests| requests.sync_requested = Some("now".into()));
+    world.annotate(|requests| requests.sync_requested = Some("now".into()));
     world.pass(400);
     world.forget();
     for _ in 0..200 {
@@ -279,7 +279,7 @@ fn a_job_that_ended_may_go_and_one_that_was_cut_short_comes_back() {
     world.pass(600);
     assert_eq!((world.phase(), world.live.len()), (Phase::Synced, 1), "nor after a restart");
     world.push("second", ["a", "job"]).objects.insert("job".into(), "2".into());
-    world.mark(|requests| requests.sync_requested = Some("now".into()));
+    world.annotate(|requests| requests.sync_requested = Some("now".into()));
     world.pass(10);
     assert!(world.live.contains_key(&id("job")), "a changed Job is another Job");
     world.deliver();
@@ -297,7 +297,7 @@ fn an_object_that_says_mutation_ignore_is_created_and_never_changed() {
     world.deliver();
     world.pass(60);
     world.push("second", ["a", "once"]).objects.insert("once".into(), "2".into());
-    world.mark(|requests| requests.sync_requested = Some("now".into()));
+    world.annotate(|requests| requests.sync_requested = Some("now".into()));
     world.pass(60);
     assert_eq!((world.phase(), world.count("Heal"), world.count("Apply")), (Phase::Synced, 0, 0));
     world.delete("once");
@@ -315,7 +315,7 @@ fn the_audit_finds_what_no_mark_shows() {
     world.pass(3 * 3600);
     assert!((6..=10).contains(&world.count("Audit")), "{:?}", world.log);
     assert_eq!((world.count("Heal"), world.tampered.len()), (1, 0));
-    assert_eq!(world.told(|notice| matches!(notice, Notice::Drift { missed: true, .. })), 1);
+    assert_eq!(world.reported(|notice| matches!(notice, Notice::Drift { missed: true, .. })), 1);
 }
 
 #[test]
@@ -337,7 +337,7 @@ fn health_is_followed_for_ever() {
     assert_eq!(world.machine.status().health.get(&HealthStatus::InProgress), None);
 }
 
-/// A world that looks every minute, whose watches stand and have told all there is.
+/// A world that polls every minute, whose watches stand and have reported all there is.
 fn quiet() -> World {
     let mut world = World::with(|config| config.interval = Duration::from_mins(1));
     world.watched = true;
@@ -349,16 +349,16 @@ fn quiet() -> World {
 }
 
 #[test]
-fn a_cycle_in_which_nothing_was_heard_of_ends_at_once_and_one_in_ten_minutes_looks_at_everything() {
+fn a_cycle_in_which_nothing_changed_ends_at_once_and_one_in_ten_minutes_reads_everything() {
     let mut world = quiet();
     world.forget();
     world.pass(9 * 60);
     assert_eq!(world.log, ["Poll"; 9], "{:?}", world.log);
     let ended = |notice: &Notice| matches!(notice, Notice::Ended { outcome: Outcome::Synced, changed: 0, .. });
-    assert_eq!(world.told(ended), 9);
+    assert_eq!(world.reported(ended), 9);
     world.pass(3 * 60);
     assert_eq!(world.count("Observe"), 1, "{:?}", world.log);
-    // Without the watches nothing is known, so everything is looked at.
+    // Without the watches nothing is known, so everything is read.
     world.watched = false;
     world.forget();
     world.pass(3 * 60);
@@ -366,7 +366,7 @@ fn a_cycle_in_which_nothing_was_heard_of_ends_at_once_and_one_in_ten_minutes_loo
 }
 
 #[test]
-fn news_in_a_quiet_time_and_a_new_commit_end_it() {
+fn changes_in_a_quiet_time_and_a_new_commit_end_it() {
     let mut world = quiet();
     world.push("second", ["a"]);
     world.pass(61);

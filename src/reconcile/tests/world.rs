@@ -87,20 +87,20 @@ pub struct World {
     pub uids: u64,
     pub versions: u64,
     /// What the watches have seen and not delivered yet.
-    pub news: VecDeque<Change>,
+    pub undelivered: VecDeque<Change>,
     /// The watches stand, and lost nothing since the machine went through everything.
     pub watched: bool,
     /// Who drifts objects.
     pub culprit: Option<Arc<str>>,
-    /// Objects with a difference that no mark shows.
+    /// Objects with a difference that no metadata shows.
     pub tampered: BTreeSet<String>,
-    /// Effects that are under way and were told to begin nothing more.
+    /// Effects that are under way and were notified to begin nothing more.
     pub interrupted: BTreeSet<EffectId>,
     /// How far they get; `None`: some like this and some like that.
     pub begun: Option<Begun>,
     /// Effects that a test has taken out of those that are to be answered.
     pub taken: BTreeSet<EffectId>,
-    /// For so many fetches the branch has moved on since it was looked at.
+    /// For so many fetches the branch has moved on since it was polled.
     pub moves: usize,
     pub permits: Permits,
     /// A replica that stands by, and the commit that it has rendered.
@@ -213,7 +213,7 @@ impl World {
             asked: (None, false),
             uids: 0,
             versions: 0,
-            news: VecDeque::new(),
+            undelivered: VecDeque::new(),
             watched: false,
             culprit: None,
             tampered: BTreeSet::new(),
@@ -260,9 +260,9 @@ impl World {
         content
     }
 
-    /// Forgets what was logged and told.
+    /// Forgets what was logged and reported.
     pub fn forget(&mut self) {
-        self.news.clear();
+        self.undelivered.clear();
         self.log.clear();
         self.notices.clear();
     }

@@ -84,7 +84,7 @@ fn a_plan_shows_what_it_would_remove_and_exits_with_2() {
 }
 
 #[test]
-fn a_commit_removes_additions_along_with_what_it_changes_and_tells_them() {
+fn a_commit_removes_additions_along_with_what_it_changes_and_reports_them() {
     let site = Site::of_shop(&[("a.yaml", &config_map("a", "1"))]);
     site.once().expect_code(0);
     site.edit("configmaps", "a", "Lens", &json!({"data": {"extra": "by hand"}}));

@@ -30,7 +30,7 @@ fn restarted_against_caches_that_lag_nothing_made_since_is_deleted_made_twice_or
     story.proxy.answer_as_of(&past);
     let mut agent = Kept::launch(&story);
     agent.converges(&second);
-    // Nobody can ask for a pass: the news of it would come late as well.
+    // Nobody can ask for a pass: the change would come late as well.
     agent.agent.cycles(SYNC, 2);
     assert_eq!(story.versions(State::Second), before, "nothing was written");
     assert_eq!(story.deleted(), deleted, "nothing was deleted");

@@ -8,7 +8,7 @@ use crate::support::fault::Proxy;
 use crate::support::site::{Site, config_map};
 use crate::support::wait::{check, eventually};
 
-/// The watches tell nothing, and so the plan that deletes them knows nothing of what was done to four of
+/// The watches report nothing, and so the plan that deletes them knows nothing of what was done to four of
 /// five orphans: only what is read just before a deletion does.
 #[test]
 fn an_orphan_whose_marks_changed_unseen_is_not_deleted() {
@@ -40,7 +40,7 @@ fn an_orphan_whose_marks_changed_unseen_is_not_deleted() {
     }
     let commit = site.repo.commit_all("five less");
     eventually("the prune has begun", || check(!site.has("configmaps", "control"), "not yet"));
-    // Decided anew, by the same old news, and again not done.
+    // Decided anew, by the same old state, and again not done.
     eventually("all are tried twice", || {
         let kept = agent.metric("driftless_prune_total", &["result=\"kept\""]).unwrap_or_default();
         check(kept >= 8.0, kept)

@@ -1,4 +1,4 @@
-//! Watches that break, end or tell nothing.
+//! Watches that break, end or report nothing.
 
 use serde_json::json;
 
@@ -48,7 +48,7 @@ fn drift_is_healed_however_watches_break_and_begin_again() {
     edit("while they are held back");
     site.delete("configmaps", "b");
     proxy.stall_watches(false);
-    eventually_healed(&site, "once watches tell again");
+    eventually_healed(&site, "once watches report again");
     eventually("the deleted one is there again", || check(site.has("configmaps", "b"), "not yet"));
     assert!(proxy.seen().iter().all(|exchange| exchange.ask.verb != "delete"), "nothing is pruned");
 }

@@ -49,7 +49,7 @@ impl Ledger {
 
     /// Evaluates everything once, and keeps the most that each gave.
     #[track_caller]
-    pub fn look(&mut self, prometheus: &Prometheus) {
+    pub fn sample(&mut self, prometheus: &Prometheus) {
         for entry in &mut self.entries {
             let syncs = if entry.expression.contains("$sync") { &self.syncs[..] } else { &self.syncs[..1] };
             for sync in syncs {
@@ -81,7 +81,7 @@ impl Ledger {
             }
             let again = before.is_some_and(|before| before.name == entry.name);
             text += &if again { "; ".to_owned() } else { format!("\n| {} | ", named(entry)) };
-            text += &told(entry);
+            text += &described(entry);
             before = Some(entry);
         }
         // A row ends where the next begins.
@@ -142,7 +142,7 @@ fn named(entry: &Entry) -> String {
     if entry.place.starts_with("driftless") { entry.name.clone() } else { format!("`{}`", entry.name) }
 }
 
-fn told(entry: &Entry) -> String {
+fn described(entry: &Entry) -> String {
     let mut samples = entry.best.clone();
     samples.sort_by(|one, other| other.1.total_cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
     let mut shown: Vec<String> = samples.iter().take(SHOWN).map(|sample| one(sample, &entry.unit)).collect();

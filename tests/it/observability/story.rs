@@ -1,4 +1,4 @@
-//! A story in which everything happens that a panel or an alert is about, told by two replicas to a
+//! A story in which everything happens that a panel or an alert is about, played by two replicas to a
 //! real Prometheus that has the rules loaded.
 
 use std::collections::BTreeSet;
@@ -130,7 +130,7 @@ impl Story {
         awake.map(|rule| text(rule, "name").to_owned()).collect()
     }
 
-    /// Waits until these alerts are pending or firing, all at once, doing something before each look.
+    /// Waits until these alerts are pending or firing, all at once, doing something before each sample.
     #[track_caller]
     fn provoke(&self, alerts: &[&str], act: impl Fn()) {
         within(LONG, &format!("{alerts:?} are pending or firing"), || {
@@ -143,15 +143,15 @@ impl Story {
     #[track_caller]
     fn until(&mut self, alerts: &[&str]) {
         self.provoke(alerts, || {});
-        self.look();
+        self.sample();
     }
 
     /// Evaluates everything.
     #[track_caller]
-    fn look(&mut self) {
+    fn sample(&mut self) {
         let awake = self.awake();
         self.awake.extend(awake);
-        self.ledger.look(&self.prometheus);
+        self.ledger.sample(&self.prometheus);
     }
 
     /// Waits until a series of this expression is there.
@@ -161,7 +161,7 @@ impl Story {
             let seen = self.prometheus.query(expression).expect("an expression");
             check(!seen.is_empty(), "nothing")
         });
-        self.look();
+        self.sample();
     }
 }
 
@@ -196,7 +196,7 @@ fn every_panel_and_alert_shows_something_in_a_story_in_which_everything_happens(
     story.provoke(&["DriftlessDriftContested", "DriftlessDriftNotHealed"], || {
         story.site.edit("configmaps", "contested", "rival", &json!({"data": {"value": "theirs"}}));
     });
-    story.look();
+    story.sample();
 
     commit_now(&story.site.repo, &[("held/all.yaml", "")]);
     story.until(&["DriftlessPruneHeld"]);

@@ -10,7 +10,7 @@ use fastrand::Rng;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::action::{Action, Change, Hand, Spoil, fault};
+use super::action::{Action, Change, ManualEdit, Spoil, fault};
 use super::declared::{Dir, State, Sync, Thing};
 use super::rules::{Entry, path_of};
 use super::run::World;
@@ -38,7 +38,7 @@ impl World {
                 let before = self.commits.len().saturating_sub(2).max(1);
                 self.commit(self.commits[before].clone());
             }
-            Action::Hand(hand, thing) => self.by_hand(*hand, *thing),
+            Action::ManualEdit(edit, thing) => self.by_hand(*edit, *thing),
             Action::Spoil(spoil) => self.spoil(spoil),
             Action::Calm => self.calm(),
             Action::Kill => self.bury(),
@@ -73,8 +73,8 @@ impl World {
 
     fn stop(&mut self) {
         let Some(agent) = &mut self.agent else { return };
-        let told = std::process::Command::new("kill").args(["-TERM", &agent.pid().to_string()]).status();
-        assert!(told.expect("kill runs").success());
+        let killed = std::process::Command::new("kill").args(["-TERM", &agent.pid().to_string()]).status();
+        assert!(killed.expect("kill runs").success());
         self.clean = soon(|| agent.has_ended());
         if self.clean {
             self.note(Entry::Stopped { calm: self.calm });
@@ -168,35 +168,35 @@ impl World {
         self.proxy.take_down(None);
     }
 
-    fn by_hand(&mut self, hand: Hand, thing: Thing) {
+    fn by_hand(&mut self, edit: ManualEdit, thing: Thing) {
         let (at, change) = thing.by_hand(&self.places, "by hand");
         self.note(Entry::Touched(at.clone()));
         let merge = |manager: &str, change: &Value| {
             // What is not there cannot be changed.
             let _ = cluster().ask(&Method::PATCH, &format!("{at}?fieldManager={manager}"), MERGE, Some(change));
         };
-        match hand {
-            Hand::Edit => merge("somebody", &change),
-            Hand::EditWithKubectl => merge("kubectl-edit", &change),
-            Hand::Delete => cluster().delete(&format!("{at}?propagationPolicy=Background")),
-            Hand::Unlabel => {
+        match edit {
+            ManualEdit::Edit => merge("somebody", &change),
+            ManualEdit::EditWithKubectl => merge("kubectl-edit", &change),
+            ManualEdit::Delete => cluster().delete(&format!("{at}?propagationPolicy=Background")),
+            ManualEdit::Unlabel => {
                 merge("somebody", &json!({"metadata": {"labels": {"applyset.kubernetes.io/part-of": null}}}));
             }
-            Hand::Unannotate => {
+            ManualEdit::Unannotate => {
                 merge("somebody", &json!({"metadata": {"annotations": {"driftless.dev/digest": null}}}));
             }
-            Hand::WipeManagers => merge("somebody", &json!({"metadata": {"managedFields": [{}]}})),
-            Hand::Recreate | Hand::Restore => self.replace(&at, &change, hand == Hand::Restore),
-            Hand::Copy => {
+            ManualEdit::WipeManagers => merge("somebody", &json!({"metadata": {"managedFields": [{}]}})),
+            ManualEdit::Recreate | ManualEdit::Restore => self.replace(&at, &change, edit == ManualEdit::Restore),
+            ManualEdit::Copy => {
                 let Some(live) = cluster().get(&at) else { return };
                 self.copies += 1;
                 self.foreign_map(&format!("copy{}", self.copies), &live["metadata"]);
             }
-            Hand::Add | Hand::AddWithKubectl => {
-                let manager = if hand == Hand::Add { "somebody" } else { "kubectl" };
+            ManualEdit::Add | ManualEdit::AddWithKubectl => {
+                let manager = if edit == ManualEdit::Add { "somebody" } else { "kubectl" };
                 self.add(thing, manager);
             }
-            Hand::Status => {
+            ManualEdit::Status => {
                 let _ = cluster().ask(
                     &Method::PATCH,
                     &format!("{at}/status?fieldManager=somebody"),

@@ -22,7 +22,7 @@ pub enum Change {
 
 /// What somebody else does to an object of the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hand {
+pub enum ManualEdit {
     Edit,
     /// As somebody whose fields the agent takes over.
     EditWithKubectl,
@@ -65,7 +65,7 @@ pub enum Spoil {
     Pages,
     /// An API group is down.
     Down(&'static str),
-    /// LISTs and watches tell how it was so many commits ago, as of a server whose cache lags.
+    /// LISTs and watches show how it was so many commits ago, as of a server whose cache lags.
     Past(usize),
 }
 
@@ -74,7 +74,7 @@ pub enum Action {
     Commit(Vec<Change>),
     /// The state before the newest commit, as a new one.
     Revert,
-    Hand(Hand, Thing),
+    ManualEdit(ManualEdit, Thing),
     Spoil(Spoil),
     /// All faults end.
     Calm,
@@ -154,7 +154,7 @@ struct Dice {
 }
 
 impl Dice {
-    /// One that was not before, so that content tells its commit.
+    /// One that was not before, so that content shows its commit.
     fn number(&mut self) -> u32 {
         self.number += 1;
         self.number
@@ -210,7 +210,7 @@ impl Dice {
         for _ in 0..self.rng.usize(1..=3) {
             match self.rng.u8(..10) {
                 0..2 => actions.push(Action::Commit(self.changes())),
-                2..4 => actions.push(self.hand()),
+                2..4 => actions.push(self.manual_edit()),
                 4..8 => actions.extend(self.hotfix(sync)),
                 8 => actions.push(Action::Stop),
                 _ => actions.push(Action::Kill),
@@ -225,7 +225,7 @@ impl Dice {
     fn hotfix(&mut self, sync: Sync) -> [Action; 2] {
         let (dir, thing) = (self.dir_of(sync), self.one(&SHARED));
         let change = Change::Put(dir, thing, self.number());
-        [Action::Hand(Hand::Edit, thing), Action::Commit(vec![change])]
+        [Action::ManualEdit(ManualEdit::Edit, thing), Action::Commit(vec![change])]
     }
 
     /// The sync of the shop follows another directory, which has about the same.
@@ -247,7 +247,7 @@ impl Dice {
         match self.rng.u8(..100) {
             0..28 => Action::Commit(self.changes()),
             28..32 => Action::Revert,
-            32..54 => self.hand(),
+            32..54 => self.manual_edit(),
             54..71 => Action::Spoil(self.spoil()),
             71..76 => Action::Calm,
             76..80 => Action::Kill,
@@ -303,24 +303,24 @@ impl Dice {
         if self.rng.u8(..5) < 2 { Change::Remove(dir, thing) } else { Change::Put(dir, thing, self.number()) }
     }
 
-    fn hand(&mut self) -> Action {
-        let hand = self.one(&[
-            Hand::Edit,
-            Hand::Edit,
-            Hand::EditWithKubectl,
-            Hand::Delete,
-            Hand::Delete,
-            Hand::Unlabel,
-            Hand::Unannotate,
-            Hand::WipeManagers,
-            Hand::Recreate,
-            Hand::Restore,
-            Hand::Copy,
-            Hand::Status,
-            Hand::Add,
-            Hand::AddWithKubectl,
+    fn manual_edit(&mut self) -> Action {
+        let edit = self.one(&[
+            ManualEdit::Edit,
+            ManualEdit::Edit,
+            ManualEdit::EditWithKubectl,
+            ManualEdit::Delete,
+            ManualEdit::Delete,
+            ManualEdit::Unlabel,
+            ManualEdit::Unannotate,
+            ManualEdit::WipeManagers,
+            ManualEdit::Recreate,
+            ManualEdit::Restore,
+            ManualEdit::Copy,
+            ManualEdit::Status,
+            ManualEdit::Add,
+            ManualEdit::AddWithKubectl,
         ]);
-        Action::Hand(hand, if hand == Hand::Status { Thing::Web } else { self.one(&THINGS) })
+        Action::ManualEdit(edit, if edit == ManualEdit::Status { Thing::Web } else { self.one(&THINGS) })
     }
 
     fn spoil(&mut self) -> Spoil {

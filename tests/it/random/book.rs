@@ -21,15 +21,15 @@ pub struct Exchanges {
     /// The objects in the server's answers.
     answers: BTreeMap<usize, Value>,
     /// Those that met no fault on the way to the agent, on a connection that stood until they came.
-    heard: BTreeSet<usize>,
+    received: BTreeSet<usize>,
 }
 
 impl Exchanges {
     pub fn of(proxy: &Proxy) -> Self {
         let writes: Vec<_> = proxy.seen().into_iter().filter(|one| one.ask.is_write()).collect();
-        let heard = writes.iter().filter(|one| one.fault.is_none() && one.delivered && one.took_effect());
-        let heard = heard.map(|one| one.ask.number).collect();
-        Self { heard, answers: writes.iter().map(|one| (one.ask.number, one.answered())).collect() }
+        let received = writes.iter().filter(|one| one.fault.is_none() && one.delivered && one.took_effect());
+        let received = received.map(|one| one.ask.number).collect();
+        Self { received, answers: writes.iter().map(|one| (one.ask.number, one.answered())).collect() }
     }
 
     fn uid(&self, ask: &Ask) -> Option<&str> {
@@ -42,7 +42,7 @@ pub struct Facts<'a> {
     pub places: &'a Places,
     pub exchanges: &'a Exchanges,
     pub commits: Vec<(String, State)>,
-    /// What hands have changed.
+    /// What people have edited.
     pub touched: BTreeSet<String>,
     /// What each sync may declare now.
     pub named: BTreeMap<Sync, BTreeSet<String>>,
@@ -179,7 +179,7 @@ impl Book {
         declared.then_some(()).ok_or_else(|| "it is patched, and no commit declares it".into())
     }
 
-    /// The agent's marks alone, of what says that it is not to be deleted.
+    /// The agent's metadata alone, of what says that it is not to be deleted.
     pub fn may_release(&mut self, ask: &Ask, path: &str, facts: &Facts<'_>) -> Result<(), String> {
         let change = ask.object();
         let wanted = json!({"metadata": {"uid": change["metadata"]["uid"],
@@ -188,7 +188,7 @@ impl Book {
             return Err(format!("a patch that does more than let go: {change}"));
         }
         let uid = change["metadata"]["uid"].as_str().ok_or("it names no UID")?;
-        // What somebody put in its place, marks and all, may lose those: nothing else of it goes.
+        // What somebody put in its place, metadata and all, may lose that: nothing else of it goes.
         if !facts.touched.contains(path) {
             self.is_ours(uid)?;
         }
@@ -236,13 +236,13 @@ impl Book {
     fn removed(&self, content: &Content, path: &str, facts: &Facts<'_>) -> bool {
         let sent = content.sent(facts.places);
         let applied = |(path, wanted): (&String, &Value)| {
-            // Of what hands have changed, only the agent knows whether there was anything to apply.
+            // Of what people have edited, only the agent knows whether there was anything to apply.
             facts.touched.contains(path) || self.applied.get(path) == Some(wanted)
         };
         content.is_good() && !sent.contains_key(path) && sent.iter().all(applied)
     }
 
-    /// Whether the guard lets the prune of a commit pass. What hands have changed is not counted,
+    /// Whether the guard lets the prune of a commit pass. What people have edited is not counted,
     /// since the agent may have kept it.
     fn passes(&self, content: &Content, facts: &Facts<'_>) -> bool {
         let Some(stored) = &self.stored else { return false };
@@ -260,12 +260,12 @@ impl Book {
         !declared.is_empty() && (count <= ALWAYS_ALLOWED || count * 100 <= PERCENT * total)
     }
 
-    /// Whether it may be known to declare an object no longer: by a commit of which it could hear and whose files
+    /// Whether it may be known to declare an object no longer: by a commit which it could receive and whose files
     /// can all be read. What the API server refuses of them is declared all the same.
     pub fn lets_go(&self, path: &str, facts: &Facts<'_>) -> bool {
-        let heard = |commit: usize| self.still.is_none_or(|newest| commit <= newest);
+        let received = |commit: usize| self.still.is_none_or(|newest| commit <= newest);
         self.open(facts).any(|((_, commit), _, content)| {
-            heard(commit) && !content.broken && !content.sent(facts.places).contains_key(path)
+            received(commit) && !content.broken && !content.sent(facts.places).contains_key(path)
         })
     }
 
@@ -315,7 +315,7 @@ impl Book {
     pub fn applied(&mut self, ask: &Ask, path: &str, facts: &Facts<'_>) {
         let uid = facts.exchanges.uid(ask);
         self.ours.extend(uid.map(ToOwned::to_owned));
-        if let Some(uid) = uid.filter(|_| facts.exchanges.heard.contains(&ask.number)) {
+        if let Some(uid) = uid.filter(|_| facts.exchanges.received.contains(&ask.number)) {
             self.learned.insert(path.to_owned(), uid.to_owned());
         } else {
             self.learned.remove(path);
@@ -343,12 +343,12 @@ impl Book {
     }
 }
 
-/// What is sent, without the agent's marks.
+/// What is sent, without the agent's metadata.
 pub fn unmarked(ask: &Ask) -> Result<Value, String> {
     let mut body = ask.object();
     for (map, key) in [("labels", "applyset.kubernetes.io/part-of"), ("annotations", "driftless.dev/digest")] {
-        let marks = body["metadata"][map].as_object_mut().ok_or_else(|| format!("it has no {map}"))?;
-        marks.remove(key).ok_or_else(|| format!("it has no {key}"))?;
+        let metadata = body["metadata"][map].as_object_mut().ok_or_else(|| format!("it has no {map}"))?;
+        metadata.remove(key).ok_or_else(|| format!("it has no {key}"))?;
     }
     // No run declares any.
     body["metadata"].as_object_mut().ok_or("it has no metadata")?.remove("labels");

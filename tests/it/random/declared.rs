@@ -120,7 +120,7 @@ impl Places {
     }
 }
 
-/// An object as git has it, and as it is expected in the body of an apply, without the agent's marks.
+/// An object as git has it, and as it is expected in the body of an apply, without the agent's metadata.
 pub struct Declared {
     pub path: String,
     pub in_git: Value,
@@ -182,7 +182,7 @@ impl Thing {
         }
     }
 
-    /// The object of it that hands change: the path, and a change of a field that git declares.
+    /// The object of it that people edit: the path, and a change of a field that git declares.
     pub fn by_hand(self, places: &Places, value: &str) -> (String, Value) {
         let (namespace, data) = (&*places.namespace, json!({"data": {"value": value}}));
         let annotation = json!({"metadata": {"annotations": {"number": value}}});
@@ -205,7 +205,7 @@ impl Thing {
 }
 
 impl Thing {
-    /// An apply by somebody else that adds what git does not declare to the object that hands change.
+    /// An apply by somebody else that adds what git does not declare to the object that people edit.
     pub fn addition(self, places: &Places, value: &str) -> (String, Value) {
         let (at, _) = self.by_hand(places, value);
         let change = match self {

@@ -76,7 +76,7 @@ impl World {
             if live["metadata"]["labels"]["applyset.kubernetes.io/part-of"] != *self.places.set(sync) {
                 return Err(format!("{at} has not the label of the set of {}", sync.name()));
             }
-            // Whoever had it before forgets it once it has changed hands.
+            // Whoever had it before forgets it once it has another owner.
             for other in &self.syncs {
                 if self.listed(*other)?.contains(&at) != (*other == sync) {
                     return Err(format!("{at} is {}'s: the inventory of {}", sync.name(), other.name()));

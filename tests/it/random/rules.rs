@@ -16,7 +16,7 @@ use crate::support::fault::Ask;
 pub enum Entry {
     /// A request of the agent came, before the server had it.
     Asked(Ask),
-    /// The server answered it, whether or not the agent heard.
+    /// The server answered it, whether or not the agent received that.
     Answered(Ask, u16),
     Pushed(String, State),
     /// Somebody is about to approve the deletion of these for a commit.
@@ -105,8 +105,8 @@ impl<'a> Rules<'a> {
 
     fn asked(&mut self, ask: &Ask) -> Result<(), String> {
         let (path, home) = (target(ask), &self.facts.places.home);
-        let tells = ask.verb == "create" && ask.resource == "events";
-        if tells || ask.namespace == *home || path == format!("/api/v1/namespaces/{home}") {
+        let reports = ask.verb == "create" && ask.resource == "events";
+        if reports || ask.namespace == *home || path == format!("/api/v1/namespaces/{home}") {
             return Ok(());
         }
         self.count(ask.verb);

@@ -53,8 +53,8 @@ pub struct World {
 /// Carries out a run from the first commit to the end.
 pub fn run(plot: &Plot) -> Result<Checked, Failure> {
     let mut world = World::new(plot);
-    let told = world.tell(plot);
-    let result = told.map_err(|what| Failure { what, last: world.last() });
+    let checked = world.play(plot);
+    let result = checked.map_err(|what| Failure { what, last: world.last() });
     world.end();
     result
 }
@@ -151,7 +151,7 @@ impl World {
         }
     }
 
-    fn tell(&mut self, plot: &Plot) -> Result<Checked, String> {
+    fn play(&mut self, plot: &Plot) -> Result<Checked, String> {
         self.start();
         for action in &plot.actions {
             self.keep_alive();

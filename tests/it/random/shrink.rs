@@ -9,7 +9,7 @@ use super::run::Failure;
 /// A failure may depend on how things fell; without it in so many tries, it needs what was left out.
 const TRIES: usize = 2;
 
-/// Looks for at most `patience`.
+/// Searches for at most `patience`.
 pub fn shortest<T>(
     mut plot: Plot,
     mut failure: Failure,
@@ -58,8 +58,8 @@ mod tests {
 
     #[test]
     fn a_seed_always_gives_the_same_run() {
-        let told = |seed| format!("{:?}", Plot::of(seed));
-        assert_eq!(told(7), told(7));
-        assert_ne!(told(7), told(8));
+        let shown = |seed| format!("{:?}", Plot::of(seed));
+        assert_eq!(shown(7), shown(7));
+        assert_ne!(shown(7), shown(8));
     }
 }

@@ -76,7 +76,7 @@ fn flipped_bytes_in_a_pack_never_become_manifests() {
     for at in 12.. {
         let pack = agent.packs().remove(0);
         let good = std::fs::read(&pack).unwrap();
-        // The last 20 bytes are the pack's checksum, which only fetches look at.
+        // The last 20 bytes are the pack's checksum, which only fetches read.
         if at + 20 >= good.len() {
             break;
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What `bob:s3cret` looks like in a header.
+/// `bob:s3cret` as it is in a header.
 const LOGIN: &str = "Ym9iOnMzY3JldA";
 
 /// Two servers of one repository; the first sends everybody to the second, under this base.
@@ -26,16 +26,16 @@ fn a_login_is_never_sent_to_another_server_than_that_of_the_url() {
             let error = Agent::new(&url, branch("main"), "").pull().unwrap_err();
             assert!(second.requests() > 0, "the redirect is followed");
             assert_eq!(second.logins(), [""; 0], "{url}");
-            let told = error.to_string();
-            assert!(matches!(error, SourceError::Redirected { .. }), "{told}");
-            assert!(told.starts_with(&format!("{} redirects to ", first.url())), "{told}");
-            assert!(told.contains(&elsewhere(&second)) && told.contains("source.url"), "{told}");
-            assert!(!told.contains("s3cret") && !told.contains("bob"), "{told}");
+            let message = error.to_string();
+            assert!(matches!(error, SourceError::Redirected { .. }), "{message}");
+            assert!(message.starts_with(&format!("{} redirects to ", first.url())), "{message}");
+            assert!(message.contains(&elsewhere(&second)) && message.contains("source.url"), "{message}");
+            assert!(!message.contains("s3cret") && !message.contains("bob"), "{message}");
         }
     }
 }
 
-/// The first server wants the login, too, and redirects only then: libgit2 has it at hand by that time.
+/// The first server wants the login, too, and redirects only then: libgit2 has it by that time.
 #[test]
 fn a_login_that_the_first_server_has_taken_stays_with_it() {
     let repo = TestRepo::with(&[("a.yaml", "a")]);

@@ -124,7 +124,7 @@ fn a_force_push_wins_over_what_was_fetched_before() {
 }
 
 #[test]
-fn a_branch_that_moves_between_look_and_fetch_never_gives_another_commit() {
+fn a_branch_that_moves_between_poll_and_fetch_never_gives_another_commit() {
     let repo = TestRepo::with(&[("a.yaml", "1")]);
     let server = GitHttp::start(repo.root());
     let agent = Agent::new(&server.url(), branch("main"), "");

@@ -13,15 +13,15 @@ fn a_server_that_asks_for_a_login_gets_the_one_in_the_url() {
         let before = server.requests();
         let error = Agent::new(&url, branch("main"), "").pull().unwrap_err();
         assert!(matches!(error, SourceError::Credentials { .. }), "{error}");
-        let told = error.to_string();
-        assert!(told.starts_with(&format!("{} asks for credentials", server.url())), "{told}");
-        assert!(!told.contains("wr0ng") && !told.contains("bob"), "{told}");
+        let message = error.to_string();
+        assert!(message.starts_with(&format!("{} asks for credentials", server.url())), "{message}");
+        assert!(!message.contains("wr0ng") && !message.contains("bob"), "{message}");
         assert!(server.requests() - before < 8);
     }
 }
 
 #[test]
-fn a_server_in_trouble_is_unreachable_and_no_credentials_are_told() {
+fn a_server_in_trouble_is_unreachable_and_no_credentials_are_shown() {
     let repo = TestRepo::with(&[("a.yaml", "a")]);
     let server = GitHttp::start(repo.root());
     server.behave(Behaviour::Unavailable);

@@ -98,7 +98,7 @@ impl Ask {
         self.verb == "watch"
     }
 
-    /// Whether it may change something. A Kubernetes Event only tells of what was done.
+    /// Whether it may change something. A Kubernetes Event only reports what was done.
     pub fn is_write(&self) -> bool {
         let changes = ["create", "update", "apply", "patch", "delete", "deletecollection"].contains(&self.verb);
         changes && !self.dry_run && !self.resource.ends_with("reviews") && self.group != "events.k8s.io"

@@ -95,7 +95,7 @@ where
     /// What does not even reach the server.
     async fn early(&self, begun: &Begun) -> Option<Result<Response<Answer>, Broken>> {
         match &begun.fault {
-            Some(Fault::Break) => Some(Err(Broken("told to break".into()))),
+            Some(Fault::Break) => Some(Err(Broken("made to break".into()))),
             Some(Fault::Answer(code, retry_after)) => Some(Ok(refusal(*code, *retry_after))),
             Some(Fault::Delay(time)) => {
                 sleep(*time).await;
@@ -127,10 +127,10 @@ where
             answer = answer.map(|body| without(group, &body));
         }
         match &begun.fault {
-            Some(Fault::BreakAfter) => Err(Broken("told to break".into())),
+            Some(Fault::BreakAfter) => Err(Broken("made to break".into())),
             Some(Fault::SilenceAfter(time)) => {
                 sleep(*time).await;
-                Err(Broken("told to break after a silence".into()))
+                Err(Broken("made to break after a silence".into()))
             }
             Some(Fault::DelayAnswer(time)) => {
                 sleep(*time).await;
@@ -154,9 +154,9 @@ where
         Ok(answer)
     }
 
-    /// A watch meets the faults of its beginning here; those of its body are told to all watches.
+    /// A watch meets the faults of its beginning here; those of its body are sent to all watches.
     async fn watch(&self, begun: &Begun, request: Request<Bytes>) -> Result<Response<Answer>, Broken> {
-        let told = self.state.watches.subscribe();
+        let orders = self.state.watches.subscribe();
         if let Some(answer) = self.early(begun).await {
             return answer;
         }
@@ -166,9 +166,9 @@ where
         hop(answer.headers_mut());
         self.state.answered(begun, answer.status().as_u16(), Bytes::new());
         if matches!(begun.fault, Some(Fault::BreakAfter)) {
-            return Err(Broken("told to break".into()));
+            return Err(Broken("made to break".into()));
         }
-        Ok(answer.map(|body| watched(body, told)))
+        Ok(answer.map(|body| watched(body, orders)))
     }
 }
 

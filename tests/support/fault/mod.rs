@@ -106,7 +106,7 @@ impl Proxy {
         self.state.watches.send_modify(|watches| watches.expiries += 1);
     }
 
-    /// Whether watches, open and new ones, tell nothing. What they did not tell comes later.
+    /// Whether watches, open and new ones, report nothing. What they did not report comes later.
     pub fn stall_watches(&self, stall: bool) {
         self.state.watches.send_modify(|watches| watches.stalled = stall);
     }
@@ -127,14 +127,14 @@ impl Proxy {
         self.state.set(|settings| settings.page = Some(objects));
     }
 
-    /// LISTs answer with the state at a resource version, and watches from there tell nothing, as
+    /// LISTs answer with the state at a resource version, and watches from there report nothing, as
     /// an API server does whose caches lag. A single object is read from etcd, as it is now.
     pub fn answer_as_of(&self, version: &str) {
         self.stall_watches(true);
         self.state.set(|settings| settings.past = Some(version.to_owned()));
     }
 
-    /// The opposite: watches tell all that they did not.
+    /// The opposite: watches report all that they did not.
     pub fn catch_up(&self) {
         self.state.set(|settings| settings.past = None);
         self.stall_watches(false);

@@ -21,7 +21,7 @@ pub enum Fault {
     DelayAnswer(Duration),
     /// Sent to the server twice, one after the other; the second answer counts.
     Twice,
-    /// Answered with an error that the server did not give, and with a wish for a pause, in seconds.
+    /// Answered with an error that the server did not give, and with a request for a pause, in seconds.
     Answer(u16, Option<u64>),
     /// The server acts; of its answer's body so many bytes come, then the connection is closed.
     Truncate(usize),

@@ -1,4 +1,4 @@
-//! What a proxy is told to do, and what it has seen.
+//! What a proxy is to do, and what it has seen.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::ask::Ask;
 use super::rule::{Fault, Hits, Rule};
 
-/// Before the server has a request, or after it has answered and the agent has not heard.
+/// Before the server has a request, or after it has answered and the agent has not received that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
     Before,
@@ -78,7 +78,7 @@ pub(super) enum World {
     Frozen,
 }
 
-/// What is told to all watches at once.
+/// What is sent to all watches at once.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Watches {
     pub cuts: usize,
@@ -193,14 +193,14 @@ impl State {
         let begun = Begun { index: inner.seen.len() - 1, ask, fault, settings: inner.settings.clone() };
         let listener = inner.listener.clone();
         drop(inner);
-        tell(listener, Moment::Before(&begun.ask));
+        notify(listener, Moment::Before(&begun.ask));
         Some(begun)
     }
 
     /// Notes the server's answer. Afterwards the world may have stopped.
     pub fn answered(&self, begun: &Begun, code: u16, body: Bytes) {
         let listener = self.lock().listener.clone();
-        tell(listener, Moment::After(&begun.ask, code));
+        notify(listener, Moment::After(&begun.ask, code));
         let mut inner = self.lock();
         inner.seen[begun.index].answer = Some((code, body));
         if !begun.ask.is_watch() && inner.point == Some((begun.ask.number, Side::After)) {
@@ -225,7 +225,7 @@ impl State {
     }
 }
 
-fn tell(listener: Option<Listener>, moment: Moment<'_>) {
+fn notify(listener: Option<Listener>, moment: Moment<'_>) {
     if let Some(listener) = listener {
         tokio::task::block_in_place(|| listener(moment));
     }

@@ -13,17 +13,17 @@ use super::state::Watches;
 
 struct Passing {
     from: Answer,
-    told: Receiver<Watches>,
+    orders: Receiver<Watches>,
     before: Watches,
     /// What comes next begins a line.
     at_line: bool,
     over: bool,
 }
 
-/// `told` as it was when the watch was asked for.
-pub fn watched(from: Answer, told: Receiver<Watches>) -> Answer {
-    let before = told.borrow().clone();
-    let passing = Passing { from, told, before, at_line: true, over: false };
+/// `orders` as it was when the watch was asked for.
+pub fn watched(from: Answer, orders: Receiver<Watches>) -> Answer {
+    let before = orders.borrow().clone();
+    let passing = Passing { from, orders, before, at_line: true, over: false };
     StreamBody::new(frames(passing)).boxed_unsync()
 }
 
@@ -40,7 +40,7 @@ fn frames(passing: Passing) -> impl Stream<Item = Result<Frame<Bytes>, Broken>> 
 impl Passing {
     async fn next(&mut self) -> Option<Result<Frame<Bytes>, Broken>> {
         loop {
-            let now = self.told.borrow_and_update().clone();
+            let now = self.orders.borrow_and_update().clone();
             if now.cuts != self.before.cuts || (now.expiries != self.before.expiries && !self.at_line) {
                 self.over = true;
                 return Some(Err(Broken("the watch is cut".into())));
@@ -52,7 +52,7 @@ impl Passing {
             }
             tokio::select! {
                 biased;
-                changed = self.told.changed() => {
+                changed = self.orders.changed() => {
                     // The proxy has ended, and its connections with it.
                     if changed.is_err() {
                         return None;

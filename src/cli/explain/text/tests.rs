@@ -72,7 +72,7 @@ fn explained() -> Explained {
 }
 
 #[test]
-fn all_that_is_known_is_told_and_nothing_moves_the_cursor() {
+fn all_that_is_known_is_shown_and_nothing_moves_the_cursor() {
     let shown = text(&explained(), at("14:20:00"), Paint::off());
     let wanted = r"Deployment shop/web
 

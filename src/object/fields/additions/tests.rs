@@ -127,7 +127,7 @@ fn ignored_fields_are_no_additions_and_declared_ones_neither() {
 }
 
 #[test]
-fn an_addition_looks_the_same_whenever_and_in_which_order_it_was_written() {
+fn an_addition_is_the_same_whenever_and_in_which_order_it_was_written() {
     let config_map = gk("", "ConfigMap");
     let one = entry("kubectl-edit", "Update", &json!({"f:data": {"f:a": {}}}));
     let other = entry("curl", "Update", &json!({"f:data": {"f:b": {}}}));

@@ -22,7 +22,7 @@ pub enum Event {
     Rename(u8, u8),
     Finalize(u8),
     Release,
-    Ill(u8),
+    Unhealthy(u8),
     ParentRefused(bool),
     Unobservable(bool),
     Unreadable(bool),
@@ -30,7 +30,7 @@ pub enum Event {
     Kill(u8, bool),
     /// What is held is approved, or just some commit.
     Approve(bool),
-    /// The configuration has the commit at hand render to these objects.
+    /// The configuration has the current commit render to these objects.
     Path(u16),
     /// Somebody takes an approval back.
     Withdraw,
@@ -42,7 +42,7 @@ pub enum Event {
     /// Another replica begins to stand by, or the one that does takes over, whatever was stored meanwhile.
     StandBy,
     TakeOver,
-    /// The process is told to end, ends in order and starts again.
+    /// The process is signalled to end, ends in order and starts again.
     Stop,
     /// The configured path is another one from now on.
     Configure(bool),
@@ -55,15 +55,15 @@ pub enum Event {
     /// So many effects are answered, the newest first where `true`.
     Some(u8, bool),
     Pass(u16),
-    /// So many news of the watch are delivered, or lost.
-    News(u8, bool),
+    /// So many changes of the watch are delivered, or lost.
+    Changes(u8, bool),
 }
 
 pub fn any_event() -> impl Strategy<Value = Event> {
     use Event::{
-        Approve, Ask, Back, Commit, Configure, Delete, During, Edit, Finalize, Ill, Kill, Mend, Move, News,
+        Approve, Ask, Back, Changes, Commit, Configure, Delete, During, Edit, Finalize, Kill, Mend, Move,
         ParentRefused, Pass, Path, PollFails, Recreate, Refuse, Release, Rename, Some, StandBy, Stop, Strip, Succeed,
-        Suspend, TakeOver, Unobservable, Unreadable,
+        Suspend, TakeOver, Unhealthy, Unobservable, Unreadable,
     };
     let name = 0..NAMES;
     prop_oneof![
@@ -79,7 +79,7 @@ pub fn any_event() -> impl Strategy<Value = Event> {
         3 => (name.clone(), name.clone()).prop_map(|(new, old)| Rename(new, old)),
         1 => name.clone().prop_map(Finalize),
         1 => Just(Release),
-        1 => name.prop_map(Ill),
+        1 => name.prop_map(Unhealthy),
         1 => any::<bool>().prop_map(ParentRefused),
         1 => any::<bool>().prop_map(Unobservable),
         1 => any::<bool>().prop_map(Unreadable),
@@ -98,7 +98,7 @@ pub fn any_event() -> impl Strategy<Value = Event> {
         8 => (prop::sample::select(&KINDS[..]), meanwhile()).prop_map(|(kind, what)| During(kind, Box::new(what))),
         6 => (1..8u8, any::<bool>()).prop_map(|(count, newest)| Some(count, newest)),
         6 => (1..400u16).prop_map(Pass),
-        6 => (1..12u8, prop::bool::weighted(0.8)).prop_map(|(count, delivered)| News(count, delivered)),
+        6 => (1..12u8, prop::bool::weighted(0.8)).prop_map(|(count, delivered)| Changes(count, delivered)),
     ]
 }
 

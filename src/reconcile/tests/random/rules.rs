@@ -111,7 +111,7 @@ impl Story {
         assert!(again.is_none(), "{again:?} is deleted once more by {approved}");
     }
 
-    /// Nothing with our mark is lost: it is in the stored inventory, or in git.
+    /// Nothing with our metadata is lost: it is in the stored inventory, or in git.
     pub(super) fn accounted(&self) {
         let world = &self.world;
         for (id, live) in &world.live {

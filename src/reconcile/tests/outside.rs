@@ -1,5 +1,5 @@
-//! What happens to the world from outside: restarts, other replicas, people and their hands, and
-//! what the watches tell of that; and what was told to people in turn.
+//! What happens to the world from outside: restarts, other replicas, edits by people, and what
+//! the watches report of that; and what was reported to people in turn.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ impl World {
         self.kill = None;
         self.killed = false;
         self.blind = false;
-        self.news.clear();
+        self.undelivered.clear();
         let seed = u64::try_from(self.steps).unwrap();
         let (config, requests) = (Arc::clone(&self.config), self.requests.clone());
         self.machine = role(Machine::new(config, SET.into(), self.parent.clone(), requests, moment(self.now), seed));
@@ -63,14 +63,14 @@ impl World {
         let Some((standby, rendered)) = self.standby.take() else { return };
         self.pending.clear();
         self.interrupted.clear();
-        self.news.clear();
+        self.undelivered.clear();
         (self.kill, self.killed, self.blind, self.watched) = (None, false, false, false);
         (self.machine, self.rendered) = (standby, rendered);
         self.permits.restarts();
         self.lead();
     }
 
-    /// The process is told to end, and ends: what only reads is left where it is.
+    /// The process is signalled to end, and ends: what only reads is left where it is.
     pub fn stop(&mut self) {
         self.step(Input::Stop);
         while let Some(effect) = self.left_at_a_stop() {
@@ -78,7 +78,7 @@ impl World {
         }
     }
 
-    /// What is still to be answered of a process that was told to end; `None`: it has ended.
+    /// What is still to be answered of a process that was signalled to end; `None`: it has ended.
     pub fn left_at_a_stop(&mut self) -> Option<Effect> {
         let writes = |effect: &Effect| {
             matches!(
@@ -109,7 +109,7 @@ impl World {
     }
 
     /// A person annotates the parent.
-    pub fn mark(&mut self, change: impl FnOnce(&mut UserRequests)) {
+    pub fn annotate(&mut self, change: impl FnOnce(&mut UserRequests)) {
         let before = self.requests.clone();
         change(&mut self.requests);
         if before.suspended && !self.requests.suspended {
@@ -124,7 +124,7 @@ impl World {
         if self.requests.approved.as_deref() != Some(commit) {
             self.spent.clear();
         }
-        self.mark(|requests| requests.approved = Some(commit.into()));
+        self.annotate(|requests| requests.approved = Some(commit.into()));
     }
 
     /// A person approves what the stored status says is held, as `driftless approve` does.
@@ -138,7 +138,7 @@ impl World {
         self.parent.as_ref().and_then(|(_, status)| status.held.clone())
     }
 
-    /// The configuration is changed so that the commit at hand renders to other objects (another
+    /// The configuration is changed so that the current commit renders to other objects (another
     /// `path`): the daemon starts the sync anew.
     pub fn change_path(&mut self, names: impl IntoIterator<Item = impl Into<String>>) {
         let commit = self.head.clone().expect("a branch");
@@ -208,34 +208,34 @@ impl World {
         self.versions.to_string().into()
     }
 
-    /// The watch has news of an object as it is now.
+    /// The watch reports an object as it is now.
     pub fn seen(&mut self, id: &ObjectId) {
-        self.news.extend(self.live.get(id).cloned().map(Change::Seen));
+        self.undelivered.extend(self.live.get(id).cloned().map(Change::Seen));
     }
 
-    /// The watch has news of an object that goes now.
+    /// The watch reports an object that goes now.
     pub fn gone(&mut self, id: &ObjectId) {
         let Some(mut last) = self.live.get(id).cloned() else { return };
         last.resource_version = self.version();
-        self.news.push_back(Change::Gone { id: id.clone(), last: Some(Box::new(last)) });
+        self.undelivered.push_back(Change::Gone { id: id.clone(), last: Some(Box::new(last)) });
     }
 
     /// Delivers what the watches have seen.
     pub fn deliver(&mut self) {
-        let news = std::mem::take(&mut self.news);
-        self.step(Input::Changed(news.into()));
+        let changes = std::mem::take(&mut self.undelivered);
+        self.step(Input::Changed(changes.into()));
     }
 
     /// How many notices of a kind were reported.
-    pub fn told(&self, which: impl Fn(&Notice) -> bool) -> usize {
+    pub fn reported(&self, which: impl Fn(&Notice) -> bool) -> usize {
         self.notices.iter().filter(|notice| which(notice)).count()
     }
 
     pub fn drifts(&self) -> usize {
-        self.told(|notice| matches!(notice, Notice::Drift { .. }))
+        self.reported(|notice| matches!(notice, Notice::Drift { .. }))
     }
 
     pub fn heals(&self) -> usize {
-        self.told(|notice| matches!(notice, Notice::Healed { .. }))
+        self.reported(|notice| matches!(notice, Notice::Healed { .. }))
     }
 }

@@ -26,11 +26,11 @@ fn our_label_and_every_annotation_of_git_are_put_back_by_one_write_each() {
     let annotations = "annotations: {client.lifecycle.config.k8s.io/deletion: detach, driftless.dev/replace: 'true'}";
     let file = config_map("a", "1").replace("metadata:", &format!("metadata:\n  {annotations}"));
     let (site, agent) = watched(&[("a.yaml", &file)]);
-    let marks = |site: &Site| {
+    let ours = |site: &Site| {
         let metadata = metadata(site, "a");
         (metadata["labels"].clone(), metadata["annotations"].clone())
     };
-    let before = marks(&site);
+    let before = ours(&site);
     let mark = audit::mark();
     let changes = [
         json!({"labels": {PART_OF: null}}),
@@ -43,7 +43,7 @@ fn our_label_and_every_annotation_of_git_are_put_back_by_one_write_each() {
     for (number, change) in (1_u32..).zip(&changes) {
         site.edit("configmaps", "a", "stripper", &json!({"metadata": change}));
         eventually(&format!("label and annotations are back after {change}"), || {
-            let now = marks(&site);
+            let now = ours(&site);
             check(now == before, format!("{now:?}"))
         });
         eventually("it is counted", || {
@@ -101,7 +101,7 @@ fn wiped_ownership_is_put_back_and_a_field_that_leaves_git_still_vanishes() {
     assert_eq!(site.get("configmaps", "a").expect("it exists")["data"], json!({"value": "1"}));
 }
 
-/// Scenario 35: what is done to four objects while the agent does not look.
+/// Scenario 35: what is done to four objects while the agent does not run.
 fn meddle(site: &Site) {
     let mover =
         |set: &Value| site.edit("configmaps", "moved", "mover", &json!({"metadata": {"labels": {PART_OF: set}}}));
@@ -152,17 +152,17 @@ fn assert_right(site: &Site, agent: &Agent) {
         check(healed == 3, drift)
     });
     let drift = agent.sync("shop")["drift"].clone();
-    let told = |name: &str| {
+    let manager = |name: &str| {
         let mut of_it = drift.as_array().expect("a list").iter().filter(|one| one["object"].to_string().contains(name));
-        let one = of_it.next().unwrap_or_else(|| panic!("nothing is told of {name}: {drift}"));
+        let one = of_it.next().unwrap_or_else(|| panic!("nothing is reported of {name}: {drift}"));
         assert!(of_it.next().is_none(), "reported once: {drift}");
         let fields = one["blame"]["fields"].as_array().cloned().unwrap_or_default();
         let value = fields.into_iter().find(|field| field["path"] == "data.value").unwrap_or_default();
         if value["manager"].is_string() { value["manager"].clone() } else { one["blame"]["manager"].clone() }
     };
-    assert_eq!(told("moved"), "editor");
-    assert_eq!(told("remade"), "maker");
-    assert_eq!(told("back"), "tuner");
+    assert_eq!(manager("moved"), "editor");
+    assert_eq!(manager("remade"), "maker");
+    assert_eq!(manager("back"), "tuner");
     assert!(!drift.to_string().contains("neighbour"), "{drift}");
     let live = site.get("configmaps", "theirs").expect("it exists");
     assert_eq!((&live["data"]["other"], &live["metadata"]["labels"]["team"]), (&json!("x"), &json!("b")));
@@ -174,8 +174,8 @@ fn assert_right(site: &Site, agent: &Agent) {
 fn an_agent_that_stood_still_heals_what_is_wrong_then_and_blames_who_did_it() {
     let (site, agent) = four();
     let signal = |name: &str| {
-        let told = Command::new("kill").args([name, &agent.pid().to_string()]).status().expect("kill runs");
-        assert!(told.success());
+        let killed = Command::new("kill").args([name, &agent.pid().to_string()]).status().expect("kill runs");
+        assert!(killed.success());
     };
     signal("-STOP");
     meddle(&site);
