@@ -1,7 +1,7 @@
 # The habits of this repository; `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help build tools test test-chart test-image test-renderer crash-points fuzz-cluster bench demo devcluster helm prometheus deploy regenerate fuzz lint fmt fmt-check ci clean
+.PHONY: help build tools test test-chart test-image test-renderer crash-points fuzz-cluster bench demo devcluster helm prometheus deploy regenerate fuzz lint deny fmt fmt-check ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,14 @@ fuzz: ## looks for input that breaks a parser: TARGET=manifests|fields|path|inve
 lint: ## clippy; every warning is an error
 	cargo clippy --locked --all-targets -- -D warnings
 	@cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
+
+# The database of advisories comes from github.com: where that is not reached, the check fails, it does not pass.
+deny: CHECKS ?= licenses bans sources advisories
+deny: ## licences, sources and bans of the crates, and advisories against them; CHECKS="licenses bans sources" leaves these out
+	@command -v cargo-deny >/dev/null || \
+	  { echo "make: cargo-deny is missing: cargo install --locked cargo-deny (some four minutes)" >&2; exit 1; }
+	@cargo deny --locked check $(CHECKS) || { echo "make: not allowed, or not checked: see above. The database of" \
+	  "advisories is on github.com; CHECKS='licenses bans sources' does without" >&2; exit 1; }
 
 fmt: ## formats the sources
 	cargo fmt
