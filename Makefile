@@ -1,7 +1,7 @@
 # The habits of this repository; `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help build tools test test-chart test-image test-renderer crash-points fuzz-cluster bench demo devcluster helm deploy regenerate fuzz lint fmt fmt-check ci clean
+.PHONY: help build tools test test-chart test-image test-renderer crash-points fuzz-cluster bench demo devcluster helm prometheus deploy regenerate fuzz lint deny fmt fmt-check ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,19 +17,13 @@ test-image: devcluster ## the image, without Docker: its files, and a run as its
 	binary=$$(realpath "$$(deploy/image/build binary $(IMAGE_ARCH) dev)") && \
 	  DRIFTLESS_IMAGE_BINARY=$$binary cargo test --locked --test it -- --ignored --show-output image::
 
-# What the tests need and nothing here builds: missing, it is said before anything is built.
-WITHOUT_PROMETHEUS := -- --skip observability::
-tools: export TEST_ARGS := $(TEST_ARGS)
+# What builds and tests need and nothing here installs: missing, it is said before anything is built.
 tools:
-	@case "$$TEST_ARGS" in *"--skip observability"*) exit 0 ;; *observability*) ;; *::* | *--lib*) exit 0 ;; esac; \
-	  for tool in prometheus promtool; do command -v "$$tool" >/dev/null || missing="$$missing $$tool"; done; \
-	  [ -z "$$missing" ] || { echo "make: the tests of alerts and dashboards need$$missing: install the package prometheus" \
-	  "(Debian, Ubuntu), or put both programs from prometheus.io/download on the PATH. To leave those tests out:" \
-	  "make test TEST_ARGS='$(WITHOUT_PROMETHEUS)'" >&2; exit 1; }
+	@tests/needs
 
 # Most tests wait for the control plane most of the time.
 test: export RUST_TEST_THREADS ?= 4
-test: tools devcluster helm ## all tests, on a throwaway control plane; TEST_ARGS="--lib plan::" runs some
+test: tools prometheus devcluster helm ## all tests, on a throwaway control plane; TEST_ARGS="--lib plan::" runs some
 	cargo test --locked $(TEST_ARGS)
 
 # The agent's account has what the manifests for a whole cluster grant, and nothing else.
@@ -43,7 +37,7 @@ test-renderer: ## the renderer of charts and overlays, compared with helm and ku
 
 # The story of the dashboards takes two minutes.
 regenerate: export DRIFTLESS_REGENERATE = 1
-regenerate: tools devcluster ## writes anew what is made from other files: the PrometheusRule, docs/observability.md
+regenerate: tools prometheus devcluster ## writes anew what is made from other files: the PrometheusRule, docs/observability.md
 	cargo test --locked --test it -- observability::
 
 crash-points: devcluster ## kills the agent before and after every request of a story; `make test` tries some
@@ -59,7 +53,7 @@ bench: devcluster ## first sync, heals and quiet of a release build; DRIFTLESS_B
 
 # Run without a shell in between, which would not pass on the signal when somebody stops make.
 demo: export KEEP := $(KEEP)
-demo: devcluster ## a shop in a throwaway cluster, kept equal to git; KEEP=1 leaves it running
+demo: tools devcluster ## a shop in a throwaway cluster, kept equal to git; KEEP=1 leaves it running
 	cargo build --locked
 	tests/demo
 
@@ -70,6 +64,12 @@ devcluster: ## the control plane for tests and demo: some minutes, once
 helm: ## helm, for the tests of the chart: a minute or two, once; HELM=... names another
 	@tests/helm/build
 
+# Left out where TEST_ARGS names tests that need neither. A test that needs them after all builds them itself.
+prometheus: export TEST_ARGS := $(TEST_ARGS)
+prometheus: ## both programs of Prometheus, for the tests of alerts: some minutes, once; nothing where they are on the PATH
+	@case "$$TEST_ARGS" in *"--skip observability"*) exit 0 ;; *observability*) ;; *::* | *--lib*) exit 0 ;; esac; \
+	  tests/prometheus/build
+
 deploy: ## makes deploy/kubernetes and the schema of the values out of the chart
 	deploy/generate
 
@@ -79,6 +79,14 @@ fuzz: ## looks for input that breaks a parser: TARGET=manifests|fields|path|inve
 lint: ## clippy; every warning is an error
 	cargo clippy --locked --all-targets -- -D warnings
 	@cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
+
+# The database of advisories comes from github.com: where that is not reached, the check fails, it does not pass.
+deny: CHECKS ?= licenses bans sources advisories
+deny: ## licences, sources and bans of the crates, and advisories against them; CHECKS="licenses bans sources" leaves these out
+	@command -v cargo-deny >/dev/null || \
+	  { echo "make: cargo-deny is missing: cargo install --locked cargo-deny (some four minutes)" >&2; exit 1; }
+	@cargo deny --locked check $(CHECKS) || { echo "make: not allowed, or not checked: see above. The database of" \
+	  "advisories is on github.com; CHECKS='licenses bans sources' does without" >&2; exit 1; }
 
 fmt: ## formats the sources
 	cargo fmt

@@ -1,11 +1,29 @@
 //! What every target holds foreign input to: texts for people cannot deceive and end somewhere,
-//! and reading is a function of what is read.
+//! and reading is a function of what is read. `tests/it/fuzz.rs` takes this file in, to hold the
+//! corpora to the same.
+
+pub mod config;
+pub mod fields;
+pub mod inventory;
+pub mod manifests;
+pub mod path;
+pub mod walk;
 
 use std::sync::Arc;
 
 use driftless::object::is_deceptive;
 use driftless::render::{Rendered, Settings, render};
 use driftless::source::{Snapshot, SourceFile};
+
+/// Each with the name of its binary and of its corpus.
+pub const TARGETS: [(&str, fn(&[u8])); 6] = [
+    ("config", config::target),
+    ("fields", fields::target),
+    ("inventory", inventory::target),
+    ("manifests", manifests::target),
+    ("path", path::target),
+    ("walk", walk::target),
+];
 
 /// A text for people: without control and formatting characters, and short enough to be read.
 #[track_caller]

@@ -26,6 +26,7 @@ mod events;
 mod every_kind;
 mod explain;
 mod faults;
+mod fuzz;
 mod gitfaults;
 mod hostile;
 mod http;

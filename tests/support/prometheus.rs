@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -46,14 +47,14 @@ impl Prometheus {
         let config = CONFIG.replace("RULES", &rules.display().to_string());
         std::fs::write(directory.path().join("prometheus.yml"), config).expect("a file");
         std::fs::write(directory.path().join("targets.json"), "[]").expect("a file");
-        let mut command = Command::new("prometheus");
+        let mut command = Command::new(&programs().prometheus);
         command
             .current_dir(directory.path())
             .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.listen-address=127.0.0.1:0"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{}", missing("prometheus", &error)));
+        let mut child = command.spawn().expect("Prometheus can be run");
         let log = Lines::of(child.stderr.take().expect("a pipe"));
         let leash = Some(Leash::of(&child));
         let address = eventually("Prometheus listens", || {
@@ -148,17 +149,28 @@ fn sample(row: &Value) -> Option<Sample> {
 /// Runs `promtool`.
 #[track_caller]
 pub fn promtool(arguments: &[&str], directory: &Path) -> Finished {
-    if let Err(error) = Command::new("promtool").arg("--version").stdout(Stdio::null()).status() {
-        panic!("{}", missing("promtool", &error));
-    }
-    run(Command::new("promtool").args(arguments).current_dir(directory), None, PATIENCE)
+    run(Command::new(&programs().promtool).args(arguments).current_dir(directory), None, PATIENCE)
 }
 
-fn missing(program: &str, error: &std::io::Error) -> String {
-    format!(
-        "cannot run {program}: {error}; install Prometheus: the package `prometheus` of Debian and Ubuntu, or \
-         prometheus.io/download with both of its programs on the PATH"
-    )
+struct Programs {
+    prometheus: PathBuf,
+    promtool: PathBuf,
+}
+
+/// Those on the `PATH`, or else built by whoever asks first, where they are not in the cache.
+fn programs() -> &'static Programs {
+    static PROGRAMS: OnceLock<Programs> = OnceLock::new();
+    PROGRAMS.get_or_init(|| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/prometheus/build");
+        let built = run(&mut Command::new(script), None, Duration::from_mins(20));
+        let paths: Vec<PathBuf> = built.stdout.lines().map(PathBuf::from).collect();
+        match <[PathBuf; 2]>::try_from(paths) {
+            Ok([prometheus, promtool]) if prometheus.is_absolute() && promtool.is_absolute() => {
+                Programs { prometheus, promtool }
+            }
+            _ => panic!("no Prometheus, which `make prometheus` builds: {}", built.all()),
+        }
+    })
 }
 
 /// Where the rules and the dashboards are.
