@@ -15,8 +15,11 @@ use driftless::object::is_deceptive;
 use driftless::render::{Rendered, Settings, render};
 use driftless::source::{Snapshot, SourceFile};
 
+/// The name of a target, and what is called with each input.
+pub type Target = (&'static str, fn(&[u8]));
+
 /// Each with the name of its binary and of its corpus.
-pub const TARGETS: [(&str, fn(&[u8])); 6] = [
+pub const TARGETS: [Target; 6] = [
     ("config", config::target),
     ("fields", fields::target),
     ("inventory", inventory::target),

@@ -64,7 +64,9 @@ where
         let task = tokio::spawn(faults.answer(request));
         Box::pin(async move {
             let (index, answer) = task.await.map_err(|error| Broken(error.to_string()))?;
-            index.into_iter().for_each(|index| state.delivered(index));
+            if let Some(index) = index {
+                state.delivered(index);
+            }
             answer
         })
     }
