@@ -20,7 +20,7 @@ pub use applyset::{additional_namespaces, applyset_id, contains_group_kinds, too
 pub use ignored::trial;
 pub use inventory::{Parent, ParentError, Shard, Stored, TooLarge};
 pub use leftover::leftovers;
-pub use object::explain;
+pub use object::{explain, rewritten_of};
 pub use owners::taking;
 pub use payload::{body, without_ignored};
 pub use prune::{Patience, prune};

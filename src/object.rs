@@ -23,7 +23,7 @@ mod quantity;
 mod unreadable;
 pub mod version;
 
-pub use blame::{Blame, FieldChange, blame};
+pub use blame::{Blame, FieldChange, blame, rewritten};
 pub use canonical::canonical_json;
 pub use characters::{Harmless, Readable, is_deceptive};
 pub use digest::{Digest, DigestKey, Fingerprint, ParseDigestError, Short};

@@ -70,6 +70,7 @@ impl EffectRunner {
                 problem,
                 obstacle,
                 removed: Vec::new(),
+                rewritten: Vec::new(),
             };
         };
         if !outcome.result.succeeded() {

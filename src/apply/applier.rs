@@ -162,10 +162,10 @@ impl Applier<'_> {
         let outcome = apply_one(self, step, desired, &resource).await;
         Some(match outcome {
             Err(ApplyError::Stopped) => return None,
-            Ok(Written { result, live, removed }) => {
+            Ok(Written { result, live, removed, rewritten }) => {
                 let uid = Some(Arc::clone(&live.uid));
                 let (id, live) = (step.id.clone(), Some(live));
-                AppliedObject { id, uid, result, live, problem: None, obstacle: None, removed }
+                AppliedObject { id, uid, result, live, problem: None, obstacle: None, removed, rewritten }
             }
             Err(error) => {
                 if matches!(error.cause(), Some(ApiError::Unreachable(_) | ApiError::Timeout(_))) {
@@ -203,6 +203,7 @@ fn outcome(step: &Step, result: ApplyResult, message: String) -> AppliedObject {
         problem: Some(problem),
         obstacle,
         removed: Vec::new(),
+        rewritten: Vec::new(),
     }
 }
 

@@ -1,13 +1,16 @@
 //! Applying one object: what is sent, and what becomes of a refusal.
 
+use serde_json::Value;
+
 use crate::cluster::{ApiError, Cluster, Resource};
 use crate::config::PrunePolicy;
-use crate::object::{FieldChange, Observed};
+use crate::object::{FieldChange, Observed, rewritten};
 use crate::plan::{ApplyResult, Desired, Replaceable, Step, Verb, may_replace};
 
 use super::Applier;
 use super::error::ApplyError;
 use super::owners::{may_yet_be_applied, write};
+use super::payload::without_ignored;
 use super::replace::{prove, replace, takes_claims};
 use super::shown::shown;
 
@@ -18,6 +21,8 @@ pub(super) struct Written {
     pub live: Observed,
     /// What others had added and the apply removed.
     pub removed: Vec<FieldChange>,
+    /// Paths of declared fields of which the live object has another value.
+    pub rewritten: Vec<String>,
 }
 
 /// Applies one object.
@@ -34,11 +39,14 @@ pub(super) async fn apply_one(
             ApplyError::Api(error) => ApplyError::Api(shown(error, desired)),
             other => other,
         })?;
-        return Ok(Written { result, live, removed: Vec::new() });
+        return Ok(Written { result, live, removed: Vec::new(), rewritten: Vec::new() });
     }
     let refusal = |error| refusal(cluster, step, desired, resource, set_id, error);
     match write(cluster, step, desired, resource, set_id, drift).await {
-        Ok((written, removed)) => Ok(Written { result: compare(step, &written.live), live: written.live, removed }),
+        Ok((written, removed)) => {
+            let rewritten = rewritten_of(desired, &written.object);
+            Ok(Written { result: compare(step, &written.live), live: written.live, removed, rewritten })
+        }
         Err(ApplyError::Api(error)) => Err(refusal(error).await),
         Err(ApplyError::CoOwned { cause, error }) => {
             let cause = match *cause {
@@ -49,6 +57,15 @@ pub(super) async fn apply_one(
         }
         Err(other) => Err(other),
     }
+}
+
+/// Which declared fields of a live object have another value than git declares, apart from those that are left to others.
+/// Paths only, since an object may be a Secret.
+#[must_use]
+pub fn rewritten_of(desired: &Desired, live: &Value) -> Vec<String> {
+    let mut declared = desired.manifest.to_value();
+    without_ignored(desired, Some(live), &mut declared);
+    rewritten(&declared, live)
 }
 
 fn compare(step: &Step, after: &Observed) -> ApplyResult {

@@ -5,6 +5,10 @@ use serde_json::{Value, json};
 use crate::object::{FieldPath, names};
 use crate::plan::Desired;
 
+/// Where `autoscaling/v1` keeps the metrics of a `HorizontalPodAutoscaler` other than its processor time
+/// (autoscaling/v1, `MetricSpecsAnnotation`).
+const OTHER_METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
+
 /// What is sent for an object: the manifest with our label and digest, and where it exists,
 /// without the fields that are left to others.
 #[must_use]
@@ -20,6 +24,14 @@ pub fn body(desired: &Desired, set_id: &str, live: Option<&Value>) -> Value {
             object["metadata"][map] = json!({});
         }
         object["metadata"][map][key] = value.into();
+    }
+    // Metrics that were applied as `autoscaling/v2` belong to nobody in the view of `v1`, and would stay for ever.
+    let manifest = &desired.manifest;
+    if manifest.id.gk.is("autoscaling", "HorizontalPodAutoscaler") && &*manifest.version == "v1" {
+        let annotations = &mut object["metadata"]["annotations"];
+        if annotations.get(OTHER_METRICS).is_none() {
+            annotations[OTHER_METRICS] = "[]".into();
+        }
     }
     object
 }
@@ -57,6 +69,18 @@ mod tests {
         let object = body(&wanted, "applyset-x-v1", None);
         assert_eq!(object["metadata"]["labels"], json!({"a": "b", names::PART_OF: "applyset-x-v1"}));
         assert_eq!(object["metadata"]["annotations"][names::DIGEST], wanted.digest.to_string());
+    }
+
+    #[test]
+    fn an_autoscaler_in_its_first_version_has_no_metrics_but_those_that_git_declares() {
+        let metrics = |version: &str, annotations: Value| {
+            let wanted = desired(json!({"apiVersion": version, "kind": "HorizontalPodAutoscaler",
+                "metadata": {"name": "h", "annotations": annotations}, "spec": {"maxReplicas": 3}}));
+            body(&wanted, "set", None)["metadata"]["annotations"][OTHER_METRICS].clone()
+        };
+        assert_eq!(metrics("autoscaling/v1", json!({})), "[]");
+        assert_eq!(metrics("autoscaling/v1", json!({OTHER_METRICS: "[1]"})), "[1]");
+        assert_eq!(metrics("autoscaling/v2", json!({})), Value::Null);
     }
 
     #[test]

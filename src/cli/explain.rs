@@ -17,14 +17,14 @@ use super::render::read;
 use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session, running};
 use crate::agent::read_parents;
-use crate::apply::Parent;
+use crate::apply::{Parent, rewritten_of};
 use crate::cluster::{Cluster, Discovery, reduce, with_causes};
 use crate::config::SyncConfig;
 use crate::object::{
     DigestKey, Entry, FieldChange, Health, HealthStatus, Managers, ObjectId, Observed, Origin, additions, blame,
     entries,
 };
-use crate::plan::{Commit, Contest, Desired, Drift, Phase, SyncStatus, resolve};
+use crate::plan::{Commit, Contest, Desired, Drift, Phase, SyncStatus, resolve, rewritten_words};
 use state::State;
 
 #[derive(Debug, Args)]
@@ -97,6 +97,9 @@ struct Holder {
     declared: Option<Value>,
     /// The running agent has said what drifted; else it is what was stored, up to 30 s late.
     asked_agent: bool,
+    /// When the agent stored what is said here of drift, where the running agent was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored_at: Option<Timestamp>,
     /// Drift of this object, the newest last.
     drift: Vec<Drift>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,7 +160,8 @@ pub(super) async fn explain(common: &Common, options: &ExplainArguments) -> Resu
             (parent.status.drift, parent.status.contested) = (now.drift.clone(), now.contested.clone());
         }
         let holder = holder(&session, &discovery, parent, &id, live.as_ref().ok(), &managers).await;
-        syncs.push(Holder { asked_agent: now.is_some(), ..holder });
+        let stored_at = holder.stored_at.filter(|_| now.is_none());
+        syncs.push(Holder { asked_agent: now.is_some(), stored_at, ..holder });
     }
     let (exists, health) = match &live {
         Ok(live) => match &live.observed {
@@ -255,6 +259,15 @@ async fn holder(
             reason = format!("{reason}: {blame}");
         }
     }
+    let synced = parent.status.synced.as_ref().map(|commit| &*commit.id);
+    let is_synced = declared.as_ref().is_ok_and(|(commit, _)| Some(&**commit) == synced);
+    let applied = desired.filter(|_| state == State::AsApplied && is_synced);
+    if let (Some(desired), Some(whole)) = (applied, live.and_then(|live| live.whole.as_ref())) {
+        let fields = rewritten_of(desired, whole);
+        if !fields.is_empty() {
+            reason = format!("{reason}; {}", rewritten_words(&fields));
+        }
+    }
     let manifest = match declared {
         Ok((commit, Some(desired))) => Declared::At { origin: desired.manifest.origin.clone(), commit },
         Ok((commit, None)) => Declared::Nowhere { commit },
@@ -281,6 +294,7 @@ async fn holder(
         reason,
         declared: value,
         asked_agent: false,
+        stored_at: parent.written_at,
         drift,
         contested: status.contested.into_iter().find(|contest| contest.object == *id),
     }

@@ -18,7 +18,7 @@ impl Paint {
         Self { on: std::io::stdout().is_terminal() && !refused }
     }
 
-    #[cfg(test)]
+    /// No colours.
     pub fn off() -> Self {
         Self { on: false }
     }

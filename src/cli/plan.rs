@@ -12,8 +12,8 @@ use std::sync::Arc;
 use clap::Args;
 use futures::StreamExt as _;
 
-use self::report::Answer;
-use self::report::SyncPlan;
+use self::report::{Answer, SyncPlan};
+pub(super) use self::text::inline;
 use self::waiting::keep_what_waits;
 use super::render::read;
 use super::session::{json, others, overdue_since, print, yaml};
@@ -236,6 +236,8 @@ impl Survey {
         keep_what_waits(&mut decided, &answers, &input);
         report.held.clone_from(&decided.held);
         report.fill(&decided.steps, answers);
+        let stored = parent.map(|parent| &parent.status.rewritten).into_iter().flatten();
+        report.note_rewritten(&decided.steps, stored);
         Ok(report)
     }
 

@@ -7,6 +7,7 @@ use jiff::{Timestamp, Unit};
 use serde::Serialize;
 
 use super::paint::Paint;
+use super::plan::inline;
 use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session};
 use crate::agent::list_parents;
@@ -220,6 +221,10 @@ fn details(one: &Standing, objects: bool, paint: Paint) -> String {
     for contest in &one.status.contested {
         out += &format!("  {} {} {}\n", paint.red("contested:"), contest.object, Harmless(&contest.words()));
     }
+    for rewritten in &one.status.rewritten {
+        let line = format!("{}: {}", rewritten.object, rewritten.words());
+        out += &format!("  {} {}\n", paint.yellow("rewritten:"), Harmless(&line));
+    }
     let now = Timestamp::now();
     for drift in one.status.drift.iter().rev().take(DRIFTS) {
         let done = if drift.healed { "healed" } else { "reported only" };
@@ -252,6 +257,13 @@ fn markdown(all: &[Standing]) -> String {
             commit(status),
             one.live.len()
         );
+    }
+    for one in all {
+        // The same lines as in text, but the objects, of which there may be thousands.
+        let whole = Standing { live: Vec::new(), unread: BTreeSet::new(), status: one.status.clone(), ..*one };
+        for line in details(&whole, false, Paint::off()).lines().filter_map(|line| line.strip_prefix("  ")) {
+            out += &format!("\n- {}: {}\n", one.status.sync, inline(line));
+        }
     }
     out
 }
@@ -291,6 +303,9 @@ mod tests {
         let text = details(&one, false, Paint::off());
         assert!(text.contains("contested: Deployment shop/web with other over spec.paused; healed 7 times"), "{text}");
         assert!(text.contains("drift: Deployment shop/web, healed 0s ago: reason 6; "), "{text}");
+        let listed = markdown(&[one]);
+        assert!(listed.contains("\n- shop: contested: Deployment shop/web with other"), "{listed}");
+        assert!(listed.contains("- shop: drift: "), "{listed}");
         assert!(
             text.contains("kubectl-edit") && text.contains("2 older drifts") && !text.contains("reason 1"),
             "{text}"

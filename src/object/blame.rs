@@ -11,7 +11,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use trace::blame;
+pub use trace::{blame, rewritten};
 
 /// What is known of a drift. Everything but the fields is a trace that others left in
 /// `managedFields`, which whoever may write the object may also write.

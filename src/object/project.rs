@@ -28,8 +28,11 @@ fn field(live: &Value, declared: &Value, name: &str, parent: &str) -> Value {
             let mut kept = Map::new();
             for (key, declared) in declared {
                 match live.get(key) {
+                    // A null of the server is Go's nil list, which stands for an empty one.
+                    None | Some(Value::Null) if is_dropped(key, declared) => {
+                        _ = kept.insert(key.clone(), declared.clone());
+                    }
                     Some(live) => _ = kept.insert(key.clone(), field(live, declared, key, name)),
-                    None if is_dropped(key, declared) => _ = kept.insert(key.clone(), declared.clone()),
                     None => {}
                 }
             }

@@ -102,6 +102,8 @@ pub struct AppliedObject {
     pub obstacle: Option<Obstacle>,
     /// What others had added and the apply removed.
     pub removed: Vec<FieldChange>,
+    /// Paths of declared fields of which the server's answer has another value.
+    pub rewritten: Vec<String>,
 }
 
 /// The outcome of pruning one object.

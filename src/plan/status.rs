@@ -184,6 +184,31 @@ pub struct Contest {
     pub until: Timestamp,
 }
 
+/// An object whose declared fields have another value after each apply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rewritten {
+    pub object: ObjectId,
+    /// Paths of these fields, the first of them.
+    pub fields: Vec<String>,
+}
+
+impl Rewritten {
+    /// What is rewritten, as a clause.
+    #[must_use]
+    pub fn words(&self) -> String {
+        rewritten_words(&self.fields)
+    }
+}
+
+/// That declared fields are rewritten, as a clause.
+#[must_use]
+pub fn rewritten_words(fields: &[String]) -> String {
+    format!(
+        "the value that git declares is not kept for {}: an admission webhook or the API server rewrites it at each apply",
+        fields.join(", ")
+    )
+}
+
 impl Contest {
     /// Who contests what, and how often it was healed, as people say it.
     #[must_use]
@@ -257,6 +282,9 @@ pub struct SyncStatus {
     /// What is contested now, bounded likewise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub contested: Vec<Contest>,
+    /// Objects of which the cluster keeps other values than git declares, bounded likewise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rewritten: Vec<Rewritten>,
     /// What the parent has left out of this, where it has no room for all. Never known to the agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shortened: Option<String>,

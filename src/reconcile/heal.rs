@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::config::DriftPolicy;
 use crate::object::{Blame, Change, ObjectId};
-use crate::plan::{AppliedObject, ApplyResult, Desired, Drift, Obstacle, Problem, Reason, Recorded, SyncStatus, Verb};
+use crate::plan::{
+    AppliedObject, ApplyResult, Desired, Drift, Obstacle, Problem, Reason, Recorded, Rewritten, SyncStatus, Verb,
+};
 
 use super::contest::Way;
 use super::heal_queue::{AT_ONCE, Found, HealQueue, Running, Waiting};
@@ -134,6 +136,9 @@ impl Machine {
             self.drift.heal_queue.put_back(&running);
             return self.written(&running.object, None, now);
         }
+        if self.note_rewritten(&outcome) {
+            self.restate_drift(now);
+        }
         let Running { object, noticed, mut found, content, desired: applied, .. } = running;
         if let Some(found) = &mut found
             && outcome.result.succeeded()
@@ -235,6 +240,18 @@ impl Machine {
         self.record_drift(drift, new, now);
     }
 
+    /// Remembers which declared fields the server has rewritten. Whether that is another answer than before.
+    pub(super) fn note_rewritten(&mut self, outcome: &AppliedObject) -> bool {
+        if !outcome.result.succeeded() {
+            return false;
+        }
+        if outcome.rewritten.is_empty() {
+            return self.drift.rewritten.remove(&outcome.id).is_some();
+        }
+        let fields = outcome.rewritten.clone();
+        self.drift.rewritten.insert(outcome.id.clone(), fields.clone()) != Some(fields)
+    }
+
     /// Says what others had added to an object, and the apply of a commit has removed.
     pub(super) fn report_removed(&mut self, outcome: &AppliedObject, began: Duration, now: Moment) {
         if outcome.removed.is_empty() {
@@ -278,6 +295,9 @@ impl Machine {
         let list = self.drift.heal_queue.contests.list();
         status.contested =
             list.iter().take(SyncStatus::MOST_DRIFT).map(|one| super::record::contest(one, now)).collect();
+        let declared = self.drift.rewritten.iter().filter(|(id, _)| self.view.desired(id).is_some());
+        let rewritten = declared.map(|(id, fields)| Rewritten { object: id.clone(), fields: fields.clone() });
+        status.rewritten = rewritten.take(SyncStatus::MOST_DRIFT).collect();
     }
 }
 

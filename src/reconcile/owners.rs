@@ -194,15 +194,18 @@ pub(super) struct DriftState {
     /// What the API server does not let be changed in place, and would let be created again: what the next plan is to
     /// know.
     pub replaceable: Replaceables,
+    /// Declared fields that have another value after an apply.
+    pub rewritten: BTreeMap<ObjectId, Vec<String>>,
 }
 
 impl DriftState {
-    pub fn new(seed: u64, audit: AuditPolicy) -> Self {
+    pub fn new(seed: u64, audit: AuditPolicy, stored: &SyncStatus) -> Self {
         Self {
             heal_queue: HealQueue::new(seed),
             audit: Audit::new(audit),
             deleted_early: BTreeSet::new(),
             replaceable: Replaceables::new(),
+            rewritten: stored.rewritten.iter().map(|one| (one.object.clone(), one.fields.clone())).collect(),
         }
     }
 }

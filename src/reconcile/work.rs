@@ -175,6 +175,7 @@ impl Machine {
     pub(super) fn applied(&mut self, id: EffectId, outcomes: Vec<AppliedObject>, now: Moment) {
         let Some(mut cycle) = self.take(id, |work| matches!(work, Work::Applying { .. })) else { return };
         for outcome in outcomes.iter().filter(|outcome| !cycle.noted.contains(&outcome.id)) {
+            self.note_rewritten(outcome);
             self.report_removed(outcome, cycle.began, now);
         }
         let written: Vec<_> = outcomes.iter().map(|one| (one.id.clone(), version(one))).collect();
@@ -206,6 +207,7 @@ impl Machine {
         let began = cycle.began;
         cycle.applied_one(outcome, &mut self.store.inventory);
         self.view.learn(&outcome.id, outcome.live.as_ref());
+        self.note_rewritten(outcome);
         self.report_removed(outcome, began, now);
         self.written(&outcome.id, version(outcome).as_deref(), now);
         self.weigh_answer(outcome.live.as_ref(), now);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::deploy_rights::kinds;
 use crate::support::audit;
@@ -180,6 +180,8 @@ fn each_kind_that_kubernetes_serves_is_as_in_git_after_its_first_apply() {
     site.once().expect_code(0);
     let plan = site.cli(&["plan"]).expect_code(0);
     assert!(plan.stdout.contains("nothing is to change"), "{}", plan.stdout);
+    let status: Value = serde_json::from_str(&site.cli(&["status", "-o", "json"]).stdout).expect("JSON");
+    assert_eq!(status[0]["rewritten"], Value::Null, "what the server only writes otherwise is no other value");
     if let Some(mark) = audit::mark() {
         site.once().expect_code(0);
         let written: Vec<_> =

@@ -52,6 +52,7 @@ mod refused;
 mod remove;
 mod replace;
 mod restored;
+mod rewritten;
 mod secrets;
 mod selfmanaged;
 mod servertrouble;

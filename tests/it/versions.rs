@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::agent::Agent;
+use crate::support::audit;
 use crate::support::cluster::{cluster, path};
 use crate::support::site::Site;
 use crate::support::wait::eventually;
@@ -59,4 +60,57 @@ fn an_object_is_applied_though_its_managed_fields_name_a_version_that_is_gone() 
     assert!(owners.iter().all(|entry| entry["apiVersion"] == format!("{group}/v1")), "{owners:?}");
     assert_eq!(live["metadata"]["annotations"]["migrated"], Value::from("true"));
     site.cli(&["plan"]).expect_code(0);
+}
+
+/// An autoscaler with two metrics in the second version, or with one of them in the first.
+fn autoscaler(version: &str) -> String {
+    let metric = |name: &str| {
+        format!("{{type: Resource, resource: {{name: {name}, target: {{type: Utilization, averageUtilization: 50}}}}}}")
+    };
+    let metrics = match version {
+        "v1" => "targetCPUUtilizationPercentage: 50".to_owned(),
+        _ => format!("metrics: [{}, {}]", metric("cpu"), metric("memory")),
+    };
+    format!(
+        "apiVersion: autoscaling/{version}\nkind: HorizontalPodAutoscaler\nmetadata: {{name: web}}\nspec:\n  \
+         scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: web}}\n  minReplicas: 1\n  maxReplicas: 4\n  {metrics}\n"
+    )
+}
+
+#[test]
+fn a_metric_that_git_drops_with_the_second_version_of_an_autoscaler_goes_where_kubectl_leaves_it() {
+    let site = Site::of_shop(&[("web.yaml", &autoscaler("v2"))]);
+    let [client, server] = ["client", "server"].map(|suffix| format!("{}-{suffix}", site.namespace));
+    let metrics = |namespace: &str| {
+        let path = format!("/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/web");
+        let live = cluster().get(&path).expect("it exists");
+        let of = |metric: &Value| metric["resource"]["name"].as_str().unwrap_or_default().to_owned();
+        let mut names: Vec<String> = live["spec"]["metrics"].as_array().expect("metrics").iter().map(of).collect();
+        names.sort();
+        names
+    };
+    site.once().expect_code(0);
+    for namespace in [&client, &server] {
+        site.make_namespace(namespace);
+    }
+    for version in ["v2", "v1"] {
+        for (namespace, flags) in [(&client, &[][..]), (&server, &["--server-side"])] {
+            let arguments: Vec<&str> = ["apply", "-n", namespace, "-f", "-"].iter().chain(flags).copied().collect();
+            assert_eq!(cluster().kubectl_with(&arguments, Some(&autoscaler(version)), &[]).code, Some(0));
+        }
+    }
+    assert_eq!([metrics(&client), metrics(&server)], [["cpu", "memory"]; 2], "as kubectl leaves it");
+
+    site.repo.commit(&[("web.yaml", &autoscaler("v1"))]);
+    site.once().expect_code(0);
+    assert_eq!(metrics(&site.namespace), ["cpu"]);
+    let plan = site.cli(&["plan"]).expect_code(0);
+    assert!(plan.stdout.contains("nothing is to change"), "{}", plan.stdout);
+    if let Some(mark) = audit::mark() {
+        site.once().expect_code(0);
+        assert!(!site.writes(mark).iter().any(|asked| asked.what.contains("web")), "it is quiet");
+    }
+    site.repo.commit(&[("web.yaml", &autoscaler("v2"))]);
+    site.once().expect_code(0);
+    assert_eq!(metrics(&site.namespace), ["cpu", "memory"], "and back");
 }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::{Stored, rows, shards, status, text};
 use crate::apply::applyset::{additional_namespaces, applyset_id, contains_group_kinds, tooling, tooling_name};
 use crate::config::SyncName;
-use crate::object::names;
+use crate::object::{entries, names};
 use crate::plan::{Approval, Inventory, Recorded, SyncStatus};
 
 /// What the API server lets the values of a `ConfigMap` take together (core `MaxSecretSize`).
@@ -37,6 +38,8 @@ pub struct Parent {
     /// `None` for a parent that is not stored yet.
     pub uid: Option<String>,
     pub resource_version: Option<String>,
+    /// When the agent wrote it last, by the API server's clock; `None` for one that is not stored yet.
+    pub written_at: Option<Timestamp>,
     /// What was wrong with the stored inventory, in words for people: its objects are known, but
     /// nothing of what was recorded of them. Not stored.
     pub damaged: Option<String>,
@@ -100,6 +103,7 @@ impl Parent {
             suspended: false,
             uid: None,
             resource_version: None,
+            written_at: None,
             damaged: None,
         }
     }
@@ -232,6 +236,7 @@ impl Parent {
             suspended: annotation(names::SUSPEND) == Some("true"),
             uid: string("/metadata/uid").map(Into::into),
             resource_version: string("/metadata/resourceVersion").map(Into::into),
+            written_at: entries(live).iter().filter(|entry| entry.is_ours()).filter_map(|entry| entry.time).max(),
             damaged,
         })
     }

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::object::{Blame, Health, ObjectId, Origin};
-use crate::plan::{Approval, Commit, Contest, Drift, Held, Problem, Provenance, SyncStatus};
+use crate::plan::{Approval, Commit, Contest, Drift, Held, Problem, Provenance, Rewritten, SyncStatus};
 
 /// Bytes that a status may take of the parent's 1 MiB.
 pub(super) const MOST_BYTES: usize = 64 * 1024;
@@ -64,6 +64,10 @@ impl Keep {
             Some((self.id(id)?, Health::new(health.status, self.text(&health.message))))
         });
         let contested = self.first("contests", &status.contested, &mut omitted, |one| self.contest(one));
+        let rewritten = self.first("rewritten objects", &status.rewritten, &mut omitted, |one| {
+            let fields = one.fields.iter().take(self.items).map(|field| self.text(field)).collect();
+            Some(Rewritten { object: self.id(&one.object)?, fields })
+        });
         // The newest is the last.
         let mut newest: Vec<Drift> =
             status.drift.iter().rev().filter_map(|one| self.drift(one)).take(self.items).collect();
@@ -95,6 +99,7 @@ impl Keep {
             unhealthy,
             drift: newest,
             contested,
+            rewritten,
             shortened: Some(shortened(&omitted)),
         }
     }

@@ -68,6 +68,13 @@ fn facts(one: &Explained, holder: &Holder, now: Timestamp) -> Vec<(&'static str,
         },
     ));
     facts.push(("health", one.health.to_string()));
+    if holder.stored_at.is_some() {
+        let stored = when(holder.stored_at, now);
+        facts.push((
+            "as of",
+            format!("{stored}: what follows is as the agent stored it; the running agent could not be asked"),
+        ));
+    }
     facts.into_iter().map(|(label, text)| (label, safe(&text))).collect()
 }
 
@@ -132,7 +139,7 @@ pub fn text(one: &Explained, now: Timestamp, paint: Paint) -> String {
             let none = if holder.asked_agent {
                 "none, says the running agent"
             } else {
-                "none is stored; the agent stores what it heals up to 30 s later, and could not be asked"
+                "none is stored; the agent stores what it heals up to 30 s later"
             };
             out += &format!("{}  {none}\n", paint.dim("drift    "));
         }

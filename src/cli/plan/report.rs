@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::object::{ObjectId, Origin};
-use crate::plan::{DiffKind, Held, ObjectDiff, Problem, Reason, Replaceable, Step, Verb};
+use crate::object::{Harmless, ObjectId, Origin};
+use crate::plan::{DiffKind, Held, ObjectDiff, Problem, Reason, Replaceable, Rewritten, Step, Verb};
 
 /// What one sync would change.
 #[derive(Debug, Default, Serialize)]
@@ -47,6 +47,14 @@ pub(in crate::cli) struct PlannedStep {
 }
 
 impl SyncPlan {
+    /// Of what stays as it is, says where the cluster keeps another value than git declares.
+    pub(super) fn note_rewritten<'a>(&mut self, steps: &[Step], rewritten: impl Iterator<Item = &'a Rewritten>) {
+        let unchanged: BTreeSet<&ObjectId> =
+            steps.iter().filter(|step| step.verb == Verb::Unchanged).map(|step| &step.id).collect();
+        let notes = rewritten.filter(|one| unchanged.contains(&one.object));
+        self.notes.extend(notes.map(|one| Harmless(&format!("{}: {}", one.object, one.words())).to_string()));
+    }
+
     pub fn changes(&self) -> bool {
         let waits = self.steps.iter().any(|step| step.verb == Verb::Wait.as_str());
         self.create + self.configure + self.replace + self.prune > 0 || self.held.is_some() || waits

@@ -165,7 +165,7 @@ pub(super) fn markdown(plans: &[SyncPlan], full: bool) -> String {
 /// Text in a line of Markdown, in which nothing is a link, an image, a mention, a reference or of another form (GitHub
 /// Flavored Markdown: any ASCII punctuation may be escaped; addresses by a character reference). Mentions and references are
 /// found in the finished page, so `@` and `#` are followed by a space of no width.
-fn inline(text: &str) -> String {
+pub(in crate::cli) fn inline(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for sign in text.chars() {
         match sign {

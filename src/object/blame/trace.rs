@@ -60,6 +60,16 @@ pub fn blame(desired: &Value, live: Option<&Value>, secret: bool) -> Blame {
     }
 }
 
+/// The declared fields whose value is another in `live`, an object that was just applied: an admission webhook or
+/// the API server has rewritten them, or they are unknown to it. The paths of the first [`Blame::MOST`] of them, in the order of
+/// `desired`. By the comparison of [`project`], which knows no schema.
+#[must_use]
+pub fn rewritten(desired: &Value, live: &Value) -> Vec<String> {
+    let projected = project(live, desired);
+    let differing = differing(desired, &projected);
+    differing.iter().take(Blame::MOST).map(|field| shown::path(&field.path.to_string())).collect()
+}
+
 /// Leaves out the fields that nobody owns and that are as they should be, unless there are no
 /// others: somebody wiped `managedFields`, and what else they did says more.
 fn keep_reported(changed: &mut Vec<Lost<'_>>, owned: &mut Vec<Vec<usize>>, seen: &Seen<'_>) {

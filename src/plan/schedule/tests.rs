@@ -56,7 +56,16 @@ fn starting() -> Health {
 
 fn outcome(step: &Step, result: ApplyResult, health: Health) -> AppliedObject {
     let live = result.succeeded().then(|| live(&step.id, health));
-    AppliedObject { id: step.id.clone(), uid: None, result, live, problem: None, obstacle: None, removed: Vec::new() }
+    AppliedObject {
+        id: step.id.clone(),
+        uid: None,
+        result,
+        live,
+        problem: None,
+        obstacle: None,
+        removed: Vec::new(),
+        rewritten: Vec::new(),
+    }
 }
 
 /// A schedule, and what was said by it.

@@ -140,6 +140,7 @@ impl World {
                     problem: Some(problem),
                     obstacle,
                     removed: Vec::new(),
+                    rewritten: Vec::new(),
                 });
             } else if let Some(step) = schedule.begin() {
                 let outcome = self.apply_one(step);
@@ -174,6 +175,7 @@ impl World {
             problem: Some(Problem { message: "refused".into(), ..step.problem() }),
             obstacle: Some(obstacle),
             removed: Vec::new(),
+            rewritten: Vec::new(),
         };
         if self.refuses(&step.id) {
             return failed(Obstacle::Refused);
@@ -243,6 +245,7 @@ impl World {
             problem: None,
             obstacle: None,
             removed: added.map(|_| self::added()).into_iter().collect(),
+            rewritten: Vec::new(),
         }
     }
 
@@ -323,6 +326,7 @@ fn not_begun(step: &Step) -> AppliedObject {
         problem: None,
         obstacle: None,
         removed: Vec::new(),
+        rewritten: Vec::new(),
     }
 }
 

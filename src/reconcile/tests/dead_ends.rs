@@ -187,6 +187,7 @@ fn what_depends_on_a_refused_object_is_no_other_reason() {
         problem: Some(Problem::general("refused")),
         obstacle: Some(obstacle),
         removed: Vec::new(),
+        rewritten: Vec::new(),
     };
     let refused = outcome("new", ApplyResult::Failed, Obstacle::Refused);
     let skipped = outcome("user", ApplyResult::Skipped, Obstacle::Dependency);

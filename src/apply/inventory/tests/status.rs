@@ -1,6 +1,7 @@
 //! The status in the parent: what is left of it where there is no room for all.
 
 use super::*;
+use crate::plan::Rewritten;
 
 #[test]
 fn a_status_is_yaml_and_only_informs() {
@@ -75,6 +76,7 @@ pub(super) fn largest() -> SyncStatus {
         unhealthy: vec![(object(), Health::new(HealthStatus::Failed, long(4000))); SyncStatus::MOST],
         drift: vec![drift; SyncStatus::MOST_DRIFT],
         contested: vec![contest; SyncStatus::MOST_DRIFT],
+        rewritten: vec![Rewritten { object: object(), fields: vec![long(500); Blame::MOST] }; SyncStatus::MOST_DRIFT],
         ..SyncStatus::default()
     }
 }
@@ -99,6 +101,7 @@ fn the_largest_status_keeps_what_decides_and_says_what_it_leaves_out() {
         (left(read.problems.len(), 50), "problems"),
         (left(read.drift.len(), 20), "drifts"),
         (left(read.contested.len(), 20), "contests"),
+        (left(read.rewritten.len(), 20), "rewritten objects"),
         (left(read.unhealthy.len(), 50), "unhealthy objects"),
     ] {
         assert!(shortened.contains(&format!("{count} {what}")), "{shortened}");

@@ -36,6 +36,7 @@ fn explained() -> Explained {
         reason: "as last applied".into(),
         declared: None,
         asked_agent: true,
+        stored_at: None,
         drift: vec![Drift {
             object: object.clone(),
             at: at("14:19:00"),
