@@ -19,7 +19,7 @@
 //! | [`source`] | git: which commit, and its files | config |
 //! | [`render`] | files to manifests | object, config, source |
 //! | [`plan`] | desired, observed and policy to a Plan | object, config |
-//! | [`reconcile`] | the loop of one sync as a state machine | object, config, plan |
+//! | [`reconcile`] | the loop of one sync as a state machine; what the syncs of an agent know of each other | object, config, plan |
 //! | [`cluster`] | the API server: requests, discovery, live state, health | object, config |
 //! | [`apply`] | carrying out a Plan; the inventory | object, plan, cluster, config |
 //! | [`observe`] | events as log, metrics, HTTP, and in words for Kubernetes Events | object, plan |

@@ -11,6 +11,7 @@ mod contest;
 mod cycle;
 mod effect;
 mod finish;
+mod fleet;
 mod follow;
 mod git_state;
 mod heal;
@@ -34,4 +35,6 @@ pub use effect::{
     Audited, Effect, EffectId, Examined, Input, Moment, Notice, Observation, Outcome, RenderedCommit, Unrendered,
     UserRequests,
 };
+pub use fleet::{Fleet, Holding};
 pub use machine::Machine;
+pub use stored::may_write_over;

@@ -24,18 +24,18 @@ impl EffectRunner {
     /// Says what a commit declares that the sync does not enforce yet, since it waits for others: what
     /// it owns stays its own only if it declares that, and those for which it waits may declare it, too.
     pub(super) async fn declare_next(&self, commit: &str) {
-        if self.context.registry.knows(&self.config.name, commit) {
+        if self.context.registry.with(|fleet| fleet.knows(&self.config.name, commit)) {
             return;
         }
         // What goes wrong here was reported, and is tried again with the next poll.
         let Ok(rendered) = self.render(commit).await else { return };
         let Ok(discovery) = self.discovery_for(&rendered, &[], false).await else { return };
-        let configured = self.context.registry.reserved(&self.context.namespace, []);
+        let configured = self.context.registry.with(|fleet| fleet.reserved(&self.context.namespace, []));
         let target = self.config.target_namespace.clone();
         let placed = self.place(rendered.manifests.clone(), target, &discovery, configured).await;
         let Ok(resolved) = placed else { return };
         let declaration = self.declaration(&rendered, &resolved);
-        self.context.registry.declare_next(&self.config.name, commit, declaration);
+        self.context.registry.with(|fleet| fleet.declare_next(&self.config.name, commit, declaration));
     }
 
     /// Says what the commit declares that the sync enforces.
@@ -43,7 +43,7 @@ impl EffectRunner {
         let commit = &rendered.commit.id;
         let newest = self.revision.lock().await.as_ref().is_none_or(|revision| revision.commit == *commit);
         let declaration = self.declaration(rendered, resolved);
-        self.context.registry.declare(&self.config.name, commit, newest, &declaration);
+        self.context.registry.with(|fleet| fleet.declare(&self.config.name, commit, newest, &declaration));
     }
 
     fn declaration(&self, rendered: &RenderedCommit, resolved: &Resolved) -> Declaration {
@@ -58,7 +58,7 @@ impl EffectRunner {
         discovery: &Arc<Discovery>,
         inventory: &[ObjectId],
     ) -> Result<(Arc<Resolved>, Reserved), Unobserved> {
-        let configured = self.context.registry.reserved(&self.context.namespace, []);
+        let configured = self.context.registry.with(|fleet| fleet.reserved(&self.context.namespace, []));
         let mut known = self.resolved.lock().await;
         if let Some(placed) = &*known
             && Arc::ptr_eq(&placed.rendered, rendered)

@@ -14,6 +14,7 @@ use super::budget::{Panicked, ReadError};
 use super::declared::Placed;
 use super::error_deduplication::RecentErrors;
 use super::handover::Takeable;
+use super::inventory_error::InventoryError;
 use super::{Context, ParentStore, translate};
 use crate::apply::{Applier, Patience, prune};
 use crate::cluster::{ApiError, Cluster, Discovery, Live, Wanted};
@@ -119,9 +120,9 @@ impl EffectRunner {
             Effect::WriteParent { id, inventory, status } => {
                 let result = tokio::select! {
                     result = self.write_parent(inventory, &status) => result,
-                    () = self.given_up() => Err("the agent stops, and the API server did not answer in time".into()),
+                    () = self.given_up() => Err(InventoryError::GivenUp),
                 };
-                Input::ParentWritten { id, result }
+                Input::ParentWritten { id, result: result.map_err(|error| error.to_string()) }
             }
             Effect::Apply { id, plan } => Input::Applied { id, outcomes: self.apply(id, &plan, interrupt).await },
             Effect::Examine { id, desired } => {
@@ -191,7 +192,7 @@ impl EffectRunner {
         let rendered = self.render_commit(commit).await;
         // A branch that moved meanwhile says nothing of what its commit can be used for.
         if !matches!(rendered, Err(Unrendered::Moved(_))) {
-            self.context.registry.can_use(&self.config.name, rendered.is_ok());
+            self.context.registry.with(|fleet| fleet.can_use(&self.config.name, rendered.is_ok()));
         }
         rendered
     }
@@ -303,12 +304,14 @@ impl EffectRunner {
         Ok(fresh)
     }
 
-    async fn write_parent(&self, inventory: Inventory, status: &SyncStatus) -> Result<(), String> {
+    async fn write_parent(&self, inventory: Inventory, status: &SyncStatus) -> Result<(), InventoryError> {
         let (registry, name) = (&self.context.registry, &self.config.name);
-        let holding = registry.compare(name, &inventory);
+        let holding = registry.with(|fleet| fleet.compare(name, &inventory));
         let stored = self.parent.write(inventory, status).await?;
-        registry.holds(name, holding);
-        registry.has_parent(name, &stored.uid);
+        registry.with(|fleet| {
+            fleet.holds(name, holding);
+            fleet.has_parent(name, &stored.uid);
+        });
         for message in stored.trouble {
             (self.context.emit)(&Event::Trouble { message });
         }

@@ -44,9 +44,9 @@ impl EffectRunner {
     ) -> Others {
         self.await_declarations(observed).await;
         let registry = &self.context.registry;
-        let mut others = registry.others(&self.config, commit, wanted);
+        let mut others = registry.with(|fleet| fleet.others(&self.config, commit, wanted));
         let sets: BTreeSet<&str> = observed.values().filter_map(|live| live.part_of.as_deref()).collect();
-        for other in registry.behind(&self.config, commit) {
+        for other in registry.with(|fleet| fleet.behind(&self.config, commit)) {
             let of_it = |set: &str| others.of_set(set).is_some_and(|(name, _)| **name == *other.name.as_str());
             if orphans.is_empty() && !sets.iter().any(|set| of_it(set)) {
                 continue;
@@ -59,10 +59,10 @@ impl EffectRunner {
             let orphans = orphans.iter().filter_map(|id| observed.get(id));
             let mut takeable = self.takeable.lock().await;
             let cluster = &self.context.cluster;
-            let account = |sync: &str| registry.account(sync);
+            let account = |sync: &str| registry.with(|fleet| fleet.account(sync));
             bar_without_right(cluster, discovery, &mut others, orphans, account, &mut takeable).await;
         }
-        self.take(&mut others, wanted.difference(orphans), observed);
+        registry.with(|fleet| fleet.take(&self.config.name, &mut others, wanted.difference(orphans), observed));
         if sets.iter().any(|set| **set != *self.set_id && others.of_set(set).is_none()) {
             let namespace = &self.context.namespace;
             let id = |sync: &SyncName| applyset_id(&Parent::name(sync), namespace, "ConfigMap", "");
@@ -73,35 +73,22 @@ impl EffectRunner {
         others
     }
 
-    /// Takes what is free, so that no two syncs write one object at the same time.
-    fn take<'a>(
-        &self,
-        others: &mut Others,
-        declared: impl Iterator<Item = &'a ObjectId>,
-        observed: &BTreeMap<ObjectId, Observed>,
-    ) {
-        let (registry, me) = (&self.context.registry, &self.config.name);
-        let free = declared.filter(|id| {
-            let label = observed.get(*id).and_then(|live| live.part_of.as_deref());
-            label != Some(&*self.set_id) && others.takes(id, label, &self.set_id, registry.has_applied(me, id))
-        });
-        for (sync, id) in registry.take(me, free.cloned().collect()) {
-            others.taken_by(&sync, id);
-        }
-    }
-
     /// At the start all syncs read git at the same time. An object that carries the label of one
     /// which has not done so yet may be moving here, or may stay: worth a moment of waiting, once.
     async fn await_declarations(&self, observed: &BTreeMap<ObjectId, Observed>) {
         let mut awaited = self.awaited.lock().await;
         let sets = observed.values().filter_map(|live| live.part_of.as_deref());
         let sets: BTreeSet<Arc<str>> = sets.filter(|set| !awaited.contains(*set)).map(Arc::from).collect();
-        let undecided = |set: &&Arc<str>| self.context.registry.is_undecided(&self.config.name, set);
+        let undecided = || self.context.registry.with(|fleet| fleet.undecided(&self.config.name, &sets));
         let until = Instant::now() + DECLARATIONS;
-        while sets.iter().any(|set| undecided(&set)) {
+        loop {
+            let open = if sets.is_empty() { BTreeSet::new() } else { undecided() };
+            if open.is_empty() {
+                return;
+            }
             if Instant::now() >= until || self.stop.is_cancelled() {
                 // Its repository may not answer for hours, and this sync has other things to do.
-                awaited.extend(sets.iter().filter(undecided).cloned());
+                awaited.extend(open);
                 return;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -122,13 +109,14 @@ impl EffectRunner {
             return Ok(configured.clone());
         }
         let more = self.unconfigured().await?;
-        Ok(self.context.registry.reserved(&self.context.namespace, more.iter().map(|sync| sync.as_str().into())))
+        let more = more.iter().map(|sync| sync.as_str().into());
+        Ok(self.context.registry.with(|fleet| fleet.reserved(&self.context.namespace, more)))
     }
 
     /// The syncs that have a parent and are not configured.
     async fn unconfigured(&self) -> Result<Vec<SyncName>, ApiError> {
         let mut all = parent_names(&self.context.cluster, &self.context.namespace).await?;
-        all.retain(|sync| !self.context.registry.has(sync));
+        self.context.registry.with(|fleet| all.retain(|sync| !fleet.has(sync)));
         Ok(all)
     }
 

@@ -42,7 +42,7 @@ pub async fn once(context: &Context, config: &Config, options: &Once) -> BTreeMa
         let ending = joined.map_or_else(|_| lost(), |(_, ending)| ending.unwrap_or_else(stopped));
         let ending = endings.entry(name.clone()).or_insert(ending);
         // A suspended sync ends well, but what depends on it would wait for ever.
-        let phase = context.registry.phases().borrow().get(&name).copied();
+        let phase = context.registry.with(|fleet| fleet.phase(&name));
         if ending.result == SyncResult::Synced && phase == Some(Phase::Synced) {
             synced.insert(name);
         }

@@ -1,4 +1,4 @@
-//! The parents in the cluster: reading them, and hearing what people annotate.
+//! The parents in the cluster: reading them, and receiving what people annotate.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::EventSink;
+use super::inventory_error::InventoryError;
 use crate::apply::Parent;
 use crate::cluster::{ApiError, Cluster, Resource, version_of};
 use crate::config::SyncName;
@@ -32,24 +33,31 @@ const READS: usize = 5;
 /// Reads the parent of a sync; `None` when there is none yet.
 ///
 /// # Errors
-/// It cannot be read, is damaged, or belongs to another tool; the text is for people.
-pub async fn read_parent(cluster: &Cluster, namespace: &str, sync: &SyncName) -> Result<Option<Parent>, String> {
+/// It cannot be read, is damaged, or belongs to another tool.
+pub async fn read_parent(
+    cluster: &Cluster,
+    namespace: &str,
+    sync: &SyncName,
+) -> Result<Option<Parent>, InventoryError> {
     let id = parent_id(namespace, sync);
     let live = cluster.read_own(&id, &config_maps()).await;
-    match live.map_err(|error| format!("cannot read the inventory in {id}: {error}"))? {
-        Some(live) => with_pieces(cluster, namespace, live).await,
+    match live.map_err(|cause| InventoryError::Read { id, cause: Box::new(cause) })? {
+        Some(live) => with_shards(cluster, namespace, live).await,
         None => Ok(None),
     }
 }
 
-/// All parents in a namespace, with those that cannot be read as errors for people.
+/// All parents in a namespace, with those that cannot be read as errors.
 ///
 /// # Errors
 /// They cannot be listed.
-pub async fn read_parents(cluster: &Cluster, namespace: &str) -> Result<Vec<Result<Parent, String>>, String> {
+pub async fn read_parents(
+    cluster: &Cluster,
+    namespace: &str,
+) -> Result<Vec<Result<Parent, InventoryError>>, InventoryError> {
     let mut parents = Vec::new();
     for live in list(cluster, namespace).await? {
-        parents.extend(with_pieces(cluster, namespace, live).await.transpose());
+        parents.extend(with_shards(cluster, namespace, live).await.transpose());
     }
     Ok(parents)
 }
@@ -59,9 +67,12 @@ pub async fn read_parents(cluster: &Cluster, namespace: &str) -> Result<Vec<Resu
 ///
 /// # Errors
 /// They cannot be listed.
-pub async fn list_parents(cluster: &Cluster, namespace: &str) -> Result<Vec<Result<Parent, String>>, String> {
+pub async fn list_parents(
+    cluster: &Cluster,
+    namespace: &str,
+) -> Result<Vec<Result<Parent, InventoryError>>, InventoryError> {
     let live = list(cluster, namespace).await?;
-    Ok(live.iter().map(|live| Parent::from_live(live, &[]).map_err(|error| error.to_string())).collect())
+    Ok(live.iter().map(|live| Parent::from_live(live, &[]).map_err(Into::into)).collect())
 }
 
 /// The syncs that have a parent in a namespace, by its name alone.
@@ -74,19 +85,19 @@ pub(super) async fn parent_names(cluster: &Cluster, namespace: &str) -> Result<V
     Ok(all.iter().filter_map(|name| SyncName::parse(name.strip_prefix(names::PARENT_PREFIX)?)).collect())
 }
 
-async fn list(cluster: &Cluster, namespace: &str) -> Result<Vec<Value>, String> {
+async fn list(cluster: &Cluster, namespace: &str) -> Result<Vec<Value>, InventoryError> {
     let items = cluster.list_whole(&config_maps(), Some(namespace), names::SYNC_LABEL).await;
-    items.map_err(|error| format!("cannot list the inventories in namespace {namespace}: {error}"))
+    items.map_err(|cause| InventoryError::List { namespace: namespace.to_owned(), cause: Box::new(cause) })
 }
 
-async fn read_config_map(cluster: &Cluster, namespace: &str, name: &str) -> Result<Option<Value>, String> {
+async fn read_config_map(cluster: &Cluster, namespace: &str, name: &str) -> Result<Option<Value>, InventoryError> {
     let id = ObjectId::new("", "ConfigMap", Some(namespace), name);
     let live = cluster.read(&id, &config_maps()).await;
-    live.map_err(|error| format!("cannot read the inventory in {id}: {error}"))
+    live.map_err(|cause| InventoryError::Read { id, cause: Box::new(cause) })
 }
 
 /// Reads the shards of a live parent, if it has any. `None`: it was deleted meanwhile.
-async fn with_pieces(cluster: &Cluster, namespace: &str, mut live: Value) -> Result<Option<Parent>, String> {
+async fn with_shards(cluster: &Cluster, namespace: &str, mut live: Value) -> Result<Option<Parent>, InventoryError> {
     for _ in 1..READS {
         let (parent, complete) = assemble(cluster, namespace, &live).await?;
         if complete {
@@ -105,11 +116,11 @@ async fn with_pieces(cluster: &Cluster, namespace: &str, mut live: Value) -> Res
 }
 
 /// The parent, and whether all shards that it names are there.
-async fn assemble(cluster: &Cluster, namespace: &str, live: &Value) -> Result<(Parent, bool), String> {
+async fn assemble(cluster: &Cluster, namespace: &str, live: &Value) -> Result<(Parent, bool), InventoryError> {
     let names = Parent::shards(live);
     let reads = names.iter().map(|name| read_config_map(cluster, namespace, name));
     let shards: Vec<Value> = futures::future::try_join_all(reads).await?.into_iter().flatten().collect();
-    let parent = Parent::from_live(live, &shards).map_err(|error| error.to_string())?;
+    let parent = Parent::from_live(live, &shards)?;
     Ok((parent, shards.len() == names.len()))
 }
 

@@ -12,12 +12,13 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::config_maps;
+use super::inventory_error::InventoryError;
 use crate::apply::{Parent, Shard, Stored};
 use crate::cluster::{Applied, Cluster, DryRun, version_of};
 use crate::config::SyncName;
-use crate::object::version::is_older;
 use crate::object::{ObjectId, names};
 use crate::plan::{Inventory, SyncStatus};
+use crate::reconcile::may_write_over;
 
 /// How often a parent is written that others change meanwhile.
 const TRIES: usize = 5;
@@ -68,14 +69,14 @@ impl ParentStore {
     /// needs shards or needed some before; of those, only the changed ones are written.
     ///
     /// # Errors
-    /// The inventory is not stored, or not known to be; the text is for people.
-    pub async fn write(&self, inventory: Inventory, status: &SyncStatus) -> Result<ParentWritten, String> {
+    /// The inventory is not stored, or not known to be.
+    pub async fn write(&self, inventory: Inventory, status: &SyncStatus) -> Result<ParentWritten, InventoryError> {
         let mut parent = Parent::new(self.sync.clone(), Arc::clone(&self.namespace));
         parent.inventory = inventory;
         parent.status = status.clone();
         // It takes time with the number of objects.
         let stored = tokio::task::spawn_blocking(move || parent.to_apply()).await;
-        let stored = stored.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let stored = stored.map_err(InventoryError::Encoding)??;
 
         let mut slot = self.known.lock().await;
         // Taken out, so that a write that fails leaves nothing known.
@@ -98,14 +99,15 @@ impl ParentStore {
 
     /// What exists. Shards are distinguished from other `ConfigMap`s by label and name, and those that are
     /// not what they should be (edited, or of another parent) count as not written.
-    async fn ask(&self, stored: &Stored) -> Result<Known, String> {
+    async fn ask(&self, stored: &Stored) -> Result<Known, InventoryError> {
         let label = format!("{}={}", names::OBSERVED_OF, self.sync);
         let live = self.cluster.list_whole(&config_maps(), Some(&self.namespace), &label).await;
-        let live = live.map_err(|error| format!("cannot list the ConfigMaps with the label {label}: {error}"))?;
+        let live = live.map_err(|cause| InventoryError::ListShards { label, cause: Box::new(cause) })?;
         let mut known = Known::default();
         if !stored.shards.is_empty() {
             let id = self.id(&Parent::name(&self.sync));
-            let parent = self.cluster.read_one(&id, &config_maps()).await.map_err(|error| format!("{id}: {error}"))?;
+            let parent = self.cluster.read_one(&id, &config_maps()).await;
+            let parent = parent.map_err(|cause| InventoryError::Write { id, cause: Box::new(cause) })?;
             known.parent = parent.map(|parent| parent.uid.to_string());
         }
         for object in &live {
@@ -120,7 +122,7 @@ impl ParentStore {
         Ok(known)
     }
 
-    async fn write_shards(&self, shards: &[Shard], known: &mut Known) -> Result<(), String> {
+    async fn write_shards(&self, shards: &[Shard], known: &mut Known) -> Result<(), InventoryError> {
         for shard in shards {
             if !known.shards.contains_key(&shard.name) {
                 let object = shard.to_apply(known.parent.as_deref());
@@ -148,10 +150,8 @@ impl ParentStore {
         trouble
     }
 
-    /// Writes the parent over the one that is known. People annotate it meanwhile, which changes its version,
-    /// too; but one that is older than known is out of a backup, and with it, what it lists: that must not be
-    /// written over before it was read.
-    async fn apply_parent(&self, object: &Value) -> Result<Applied, String> {
+    /// Writes the parent over the one that is known. People annotate it meanwhile, which changes its version.
+    async fn apply_parent(&self, object: &Value) -> Result<Applied, InventoryError> {
         let id = self.id(&Parent::name(&self.sync));
         let mut version = self.version.lock().await;
         for _ in 0..TRIES {
@@ -163,25 +163,26 @@ impl ParentStore {
                 Err(error) => error,
             };
             let Some(known) = version.as_deref().filter(|_| error.is_conflict() || error.is_not_found()) else {
-                return Err(format!("{id}: {error}"));
+                return Err(InventoryError::Write { id, cause: Box::new(error) });
             };
             let live = self.cluster.read_own(&id, &config_maps()).await;
-            let live = live.map_err(|error| format!("{id}: {error}"))?;
+            let live = match live {
+                Ok(live) => live,
+                Err(cause) => return Err(InventoryError::Write { id, cause: Box::new(cause) }),
+            };
             let now = live.as_ref().and_then(version_of);
-            if let Some(now) = now.filter(|now| is_older(now, known)) {
-                return Err(format!(
-                    "{id} has resource version {now} and had {known}: etcd was restored to an older state, so the inventory is read anew before it is written"
-                ));
+            if let Some(now) = now.filter(|now| !may_write_over(known, now)) {
+                return Err(InventoryError::Restored { id, now: now.into(), known: known.into() });
             }
             *version = now.map(Into::into);
         }
-        Err(format!("{id} is changed by others all the time (kubectl get --show-managed-fields shows by whom)"))
+        Err(InventoryError::Contended(id))
     }
 
-    async fn apply(&self, name: &str, object: &Value) -> Result<Applied, String> {
+    async fn apply(&self, name: &str, object: &Value) -> Result<Applied, InventoryError> {
         let id = self.id(name);
         let applied = self.cluster.apply(&id, &config_maps(), object, DryRun::No).await;
-        applied.map_err(|error| format!("{id}: {error}"))
+        applied.map_err(|cause| InventoryError::Write { id, cause: Box::new(cause) })
     }
 
     fn id(&self, name: &str) -> ObjectId {

@@ -1,6 +1,5 @@
 //! One task a sync: it feeds the machine, and carries out what the machine asks for.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -63,7 +62,7 @@ impl SyncTask {
     pub async fn run(mut self) -> Option<Ending> {
         let name: Arc<str> = self.config.name.as_str().into();
         let set_id = applyset_id(&Parent::name(&self.config.name), &self.context.namespace, "ConfigMap", "");
-        self.context.registry.enter(&self.config, &set_id);
+        self.context.registry.with(|fleet| fleet.enter(&self.config, &set_id));
         if !self.begin_after.is_zero() {
             self.stop.run_until_cancelled(tokio::time::sleep(self.begin_after)).await?;
         }
@@ -86,7 +85,7 @@ impl SyncTask {
             (self.context.emit)(&Event::Problem { sync: Arc::clone(&name), problem: Problem::general(damaged) });
         }
         if let Some(uid) = parent.as_ref().and_then(|parent| parent.uid.as_deref()) {
-            self.context.registry.has_parent(&self.config.name, uid);
+            self.context.registry.with(|fleet| fleet.has_parent(&self.config.name, uid));
         }
         self.remember(parent.as_ref());
         let seen = parent.as_ref().map(requests).unwrap_or_default();
@@ -138,9 +137,12 @@ impl SyncTask {
 
     /// Has the other syncs know what the stored inventory holds.
     fn remember(&self, parent: Option<&Parent>) {
-        let (registry, name) = (&self.context.registry, &self.config.name);
-        let nothing = Inventory::default();
-        registry.holds(name, registry.compare(name, parent.map_or(&nothing, |parent| &parent.inventory)));
+        let (name, nothing) = (&self.config.name, Inventory::default());
+        let inventory = parent.map_or(&nothing, |parent| &parent.inventory);
+        self.context.registry.with(|fleet| {
+            let holding = fleet.compare(name, inventory);
+            fleet.holds(name, holding);
+        });
     }
 
     /// Reads the parent, again and again while that fails: without it, nothing may be decided.
@@ -155,7 +157,7 @@ impl SyncTask {
                 },
                 () = self.stop.cancelled() => return Err(None),
             };
-            let ending = self.fail(name, &error, led);
+            let ending = self.fail(name, &error.to_string(), led);
             if self.once {
                 return Err(Some(ending));
             }
@@ -233,7 +235,7 @@ impl SyncTask {
         let mut promotion = Box::pin(self.promoted(Arc::clone(&runner.name)));
         let mut endangered = Box::pin(self.endangered(false));
         let mut saw_stop = false;
-        let mut inputs = vec![Input::WaitingFor(self.waiting_for(&phases.borrow_and_update())), Input::Tick];
+        let mut inputs = vec![Input::WaitingFor(self.waiting_for()), Input::Tick];
         loop {
             let over = self.stop.is_cancelled() || (self.once && ending.is_some());
             if over && !std::mem::replace(&mut saw_stop, true) {
@@ -261,10 +263,7 @@ impl SyncTask {
                 changes = next_changes(runner.live.as_ref()), if !over => inputs.push(Input::Changed(changes)),
                 Some(done) = running.next(), if !running.is_empty() => inputs.extend(done),
                 () = tokio::time::sleep(sleep.unwrap_or(Duration::MAX)), if sleep.is_some() => inputs.push(Input::Tick),
-                Ok(()) = phases.changed() => {
-                    let waiting = self.waiting_for(&phases.borrow_and_update());
-                    inputs.push(Input::WaitingFor(waiting));
-                }
+                Ok(()) = phases.changed() => inputs.push(Input::WaitingFor(self.waiting_for())),
                 annotations = next_annotations(&mut all_annotations, &self.config.name) => match annotations {
                     Some(annotated) => inputs.extend(self.user_requests(annotated)),
                     None => running.push(Box::pin(self.parent_missing())),
@@ -327,11 +326,8 @@ impl SyncTask {
         parent_id(&self.context.namespace, &self.config.name)
     }
 
-    fn waiting_for(&self, phases: &BTreeMap<SyncName, Phase>) -> Vec<String> {
-        let unsynced = |name: &&SyncName| phases.get(*name) != Some(&Phase::Synced);
-        let waiting: Vec<String> = self.config.depends_on.iter().filter(unsynced).map(ToString::to_string).collect();
-        self.context.registry.waits(&self.config.name, !waiting.is_empty());
-        waiting
+    fn waiting_for(&self) -> Vec<String> {
+        self.context.registry.with(|fleet| fleet.waiting_for(&self.config))
     }
 }
 

@@ -135,10 +135,10 @@ pub(super) async fn explain(common: &Common, options: &ExplainArguments) -> Resu
     let cluster = session.connect(None).await?;
     let discovery = cluster.discover().await?;
     let (mut parents, mut problems) = (Vec::new(), Vec::new());
-    for parent in read_parents(&cluster, &session.namespace).await.map_err(CliError::Text)? {
+    for parent in read_parents(&cluster, &session.namespace).await? {
         match parent {
             Ok(parent) => parents.push(parent),
-            Err(error) => problems.push(error),
+            Err(error) => problems.push(error.to_string()),
         }
     }
     let found = find::find(&parents, &discovery, &sought, &session.namespace);

@@ -64,8 +64,8 @@ pub(super) async fn plan(common: &Common, options: &PlanArguments) -> Result<u8,
     let cluster = session.connect(None).await?;
     let syncs = session.syncs_for(options.sync.as_deref(), options.local.as_deref())?;
     let mut parents = BTreeMap::new();
-    for parent in read_parents(&cluster, &session.namespace).await.map_err(CliError::Text)? {
-        let parent = parent.map_err(CliError::Text)?;
+    for parent in read_parents(&cluster, &session.namespace).await? {
+        let parent = parent?;
         parents.insert(parent.sync.to_string(), parent);
     }
     // Without the key, every Secret appears changed by its digest, and the comparison by content decides.

@@ -54,8 +54,8 @@ pub(super) async fn remove(common: &Common, options: &RemoveArguments) -> Result
     let before = cluster.read_one(&id, &config_maps()).await?;
     let parent = parent_of(&cluster, &session.namespace, sync).await?;
     let discovery = Arc::new(cluster.discover().await?);
-    let parents = read_parents(&cluster, &parent.namespace).await.map_err(CliError::Text)?;
-    let parents: Vec<Parent> = parents.into_iter().collect::<Result<_, _>>().map_err(CliError::Text)?;
+    let parents = read_parents(&cluster, &parent.namespace).await?;
+    let parents: Vec<Parent> = parents.into_iter().collect::<Result<_, _>>()?;
     let plan = ending(&session, &cluster, &discovery, &parent, &parents, options.keep_objects).await?;
     print(&shown(sync, &plan))?;
     if !options.keep_objects {

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use thiserror::Error;
 
 use super::Common;
-use crate::agent::{Apart, DaemonError, FoundationError, namespace};
+use crate::agent::{Apart, DaemonError, FoundationError, InventoryError, namespace};
 use crate::apply::Parent;
 use crate::cluster::{ApiError, Cluster, Connect, RequestHook};
 use crate::config::{Config, ConfigError, SyncConfig, SyncName, load};
@@ -25,6 +25,8 @@ pub(crate) enum CliError {
     Api(#[from] ApiError),
     #[error(transparent)]
     Foundation(#[from] FoundationError),
+    #[error(transparent)]
+    Inventory(#[from] InventoryError),
     #[error(transparent)]
     Daemon(#[from] DaemonError),
     #[error(transparent)]
@@ -171,7 +173,7 @@ pub(super) fn overdue_since(held_back: std::time::Duration) -> jiff::Timestamp {
 /// Finds the parent of a sync, which need not be in the configuration any more.
 pub(super) async fn parent_of(cluster: &Cluster, namespace: &str, sync: &str) -> Result<Parent, CliError> {
     let name = sync_name(sync)?;
-    let parent = crate::agent::read_parent(cluster, namespace, &name).await.map_err(CliError::Text)?;
+    let parent = crate::agent::read_parent(cluster, namespace, &name).await?;
     parent.ok_or_else(|| {
         CliError::Text(format!(
             "sync {sync} has no inventory in namespace {namespace}: the agent has not synced it yet, or keeps its state in another namespace"

@@ -60,7 +60,7 @@ pub(super) async fn status(common: &Common, options: &StatusArguments) -> Result
     let discovery = cluster.discover().await?;
     let mut standings = BTreeMap::new();
     let mut broken = Vec::new();
-    for parent in list_parents(&cluster, &session.namespace).await.map_err(CliError::Text)? {
+    for parent in list_parents(&cluster, &session.namespace).await? {
         match parent {
             Ok(parent) => {
                 let name = parent.sync.to_string();

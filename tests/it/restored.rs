@@ -136,7 +136,7 @@ fn an_inventory_out_of_a_backup_is_not_written_over_before_it_was_read() {
     plane.restore(&backup);
 
     let error = eventually("the API server answers", || {
-        let error = write(&old, &["kept"]).expect_err("it was restored");
+        let error = write(&old, &["kept"]).expect_err("it was restored").to_string();
         check(error.contains("etcd was restored"), &error).map(|()| error)
     });
     assert!(error.contains("driftless-shop has resource version"), "{error}");

@@ -123,7 +123,7 @@ impl Writer {
     fn parent(&self, sync: &Arc<str>) -> Value {
         let sync = SyncName::parse(sync);
         let name = sync.as_ref().map(Parent::name);
-        let uid = sync.and_then(|sync| self.context.registry.parent(&sync));
+        let uid = sync.and_then(|sync| self.context.registry.with(|fleet| fleet.parent(&sync)));
         json!({"apiVersion": "v1", "kind": "ConfigMap", "namespace": *self.context.namespace, "name": name, "uid": uid})
     }
 
