@@ -20,7 +20,7 @@ pub struct Limiter {
 
 /// A place, until this is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct Permit {
     _of_key: Option<OwnedSemaphorePermit>,
     _of_total: Option<OwnedSemaphorePermit>,
 }
@@ -33,11 +33,11 @@ impl Limiter {
     }
 
     /// Waits for a place, in the order of the calls. The key comes first: who waits for it takes no place from others.
-    pub async fn place(&self, key: &str) -> Place {
+    pub async fn place(&self, key: &str) -> Permit {
         // Neither is ever closed, so both are there.
         let of_key = self.key(key).acquire_owned().await.ok();
         let of_total = Arc::clone(&self.total).acquire_owned().await.ok();
-        Place { _of_key: of_key, _of_total: of_total }
+        Permit { _of_key: of_key, _of_total: of_total }
     }
 
     fn key(&self, key: &str) -> Arc<Semaphore> {

@@ -26,7 +26,7 @@ pub use brought::brought_along;
 pub use claims::{Declaration, Neighbour, Others, Stake, Unsettled};
 pub use collect::collect;
 pub use dead_end::dead_end;
-pub use decide::{PlanInput, plan, plan_one};
+pub use decide::{PlanInput, drift_of, plan, plan_one};
 pub use deletion::Deletions;
 pub use diff::{DiffKind, DiffLine, ObjectDiff, diff};
 pub use order::{Stage, unorderable};

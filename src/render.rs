@@ -24,7 +24,7 @@ use crate::config::SyncConfig;
 use crate::object::{Manifest, ObjectId, Readable};
 use crate::source::{Refused, Snapshot};
 use collect::Collector;
-use split::Place;
+use split::Position;
 
 /// What a rendering depends on beside the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl std::error::Error for RenderError {}
 pub fn render(snapshot: &Snapshot, settings: &Settings) -> Rendered {
     let mut collector = Collector::default();
     for Refused { path, refusal } in &snapshot.refused {
-        collector.refuse(path, Place::FILE, &refusal.to_string(), None);
+        collector.refuse(path, Position::FILE, &refusal.to_string(), None);
     }
     for source in &snapshot.files {
         file::read(source, &mut collector);

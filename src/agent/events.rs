@@ -35,21 +35,21 @@ struct Dropped {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct EventState {
     kube_events: KubeEvents,
     limits: Limits,
     dropped: BTreeMap<Arc<str>, Dropped>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
+struct SharedEvents {
+    state: Mutex<EventState>,
     /// Something was dropped.
     lost: Notify,
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl SharedEvents {
+    fn state(&self) -> MutexGuard<'_, EventState> {
         // Nothing here is left half done by a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -66,14 +66,14 @@ impl Shared {
 #[derive(Clone, Debug)]
 pub struct Events {
     queue: mpsc::Sender<KubeEvent>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedEvents>,
 }
 
 /// Where they arrive, before somebody writes them.
 #[derive(Debug)]
 pub struct Publisher {
     queue: mpsc::Receiver<KubeEvent>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedEvents>,
 }
 
 /// The task that writes them, held by whoever has to notice its end.
@@ -88,7 +88,7 @@ impl Events {
     #[must_use]
     pub fn new() -> (Self, Publisher) {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let shared: Arc<Shared> = Arc::default();
+        let shared: Arc<SharedEvents> = Arc::default();
         (Self { queue: sender, shared: Arc::clone(&shared) }, Publisher { queue: receiver, shared })
     }
 

@@ -147,7 +147,7 @@ pub(super) async fn watch_annotations(
     let begun = || watcher::watcher(api.clone(), selected.clone()).backoff(watcher::DefaultBackoff::default()).boxed();
     let mut events = begun();
     let mut suspicions = cluster.history().suspicions();
-    let mut known = Known::default();
+    let mut known = KnownAnnotations::default();
     let mut troubled = false;
     loop {
         let event = tokio::select! {
@@ -186,13 +186,13 @@ pub(super) async fn watch_annotations(
 
 /// What a watch has reported so far.
 #[derive(Default)]
-struct Known {
+struct KnownAnnotations {
     current: BTreeMap<String, Annotated>,
     /// Of a list that is not complete.
     arriving: BTreeMap<String, Annotated>,
 }
 
-impl Known {
+impl KnownAnnotations {
     /// Gives all annotations when they are known in full. A list that has only begun says nothing of the
     /// parents that are not in it yet: to believe it would resume, for a moment, what is suspended.
     fn update(&mut self, event: WatchEvent<PartialObjectMeta<ConfigMap>>) -> Option<&BTreeMap<String, Annotated>> {
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_list_counts_when_it_is_complete() {
-        let mut known = Known::default();
+        let mut known = KnownAnnotations::default();
         let names = |known: Option<&BTreeMap<String, Annotated>>| {
             known.map(|requests| requests.keys().cloned().collect::<Vec<_>>())
         };

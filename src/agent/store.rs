@@ -31,7 +31,7 @@ pub struct ParentStore {
     /// The resource version of the parent when it was read or written last; `None`: there was none.
     version: Mutex<Option<Arc<str>>>,
     /// `None` before the first write and after one that failed: the server is asked.
-    known: Mutex<Option<Known>>,
+    known: Mutex<Option<StoredShards>>,
 }
 
 /// What came of storing.
@@ -44,7 +44,7 @@ pub struct ParentWritten {
 }
 
 #[derive(Default)]
-struct Known {
+struct StoredShards {
     /// UID of the parent.
     parent: Option<String>,
     /// Names and UIDs of the shards that exist. Those of the last inventory have the parent as owner.
@@ -99,11 +99,11 @@ impl ParentStore {
 
     /// What exists. Shards are distinguished from other `ConfigMap`s by label and name, and those that are
     /// not what they should be (edited, or of another parent) count as not written.
-    async fn ask(&self, stored: &Stored) -> Result<Known, InventoryError> {
+    async fn ask(&self, stored: &Stored) -> Result<StoredShards, InventoryError> {
         let label = format!("{}={}", names::OBSERVED_OF, self.sync);
         let live = self.cluster.list_whole(&config_maps(), Some(&self.namespace), &label).await;
         let live = live.map_err(|cause| InventoryError::ListShards { label, cause: Box::new(cause) })?;
-        let mut known = Known::default();
+        let mut known = StoredShards::default();
         if !stored.shards.is_empty() {
             let id = self.id(&Parent::name(&self.sync));
             let parent = self.cluster.read_one(&id, &config_maps()).await;
@@ -122,7 +122,7 @@ impl ParentStore {
         Ok(known)
     }
 
-    async fn write_shards(&self, shards: &[Shard], known: &mut Known) -> Result<(), InventoryError> {
+    async fn write_shards(&self, shards: &[Shard], known: &mut StoredShards) -> Result<(), InventoryError> {
         for shard in shards {
             if !known.shards.contains_key(&shard.name) {
                 let object = shard.to_apply(known.parent.as_deref());
@@ -133,7 +133,7 @@ impl ParentStore {
         Ok(())
     }
 
-    async fn delete_others(&self, shards: &[Shard], known: &mut Known) -> Vec<String> {
+    async fn delete_others(&self, shards: &[Shard], known: &mut StoredShards) -> Vec<String> {
         let others = known.shards.extract_if(.., |name, _| !shards.iter().any(|shard| shard.name == *name));
         let others: Vec<(String, String)> = others.collect();
         let mut trouble = Vec::new();

@@ -62,7 +62,7 @@ fn prune(value: &mut Value, taken: &Value, kept: Option<&Value>) {
         if others.is_some_and(is_leaf) && key.starts_with("f:") {
             continue;
         }
-        let Some(place) = Place::of(value, key) else { continue };
+        let Some(place) = Target::of(value, key) else { continue };
         let goes = others.is_none() && (is_leaf(below) || key.starts_with("k:") && below.get(".").is_some());
         if goes {
             place.remove(value);
@@ -80,12 +80,12 @@ fn is_bare(value: &Value) -> bool {
 }
 
 /// Where a path element of `fieldsV1` leads.
-enum Place {
+enum Target {
     Field(String),
     Item(usize),
 }
 
-impl Place {
+impl Target {
     fn of(value: &Value, key: &str) -> Option<Self> {
         let (kind, rest) = key.split_once(':')?;
         if kind == "f" {

@@ -25,7 +25,7 @@ use crate::object::{
     entries,
 };
 use crate::plan::{Commit, Contest, Desired, Drift, Phase, SyncStatus, resolve, rewritten_words};
-use state::State;
+use state::LiveState;
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArguments {
@@ -89,7 +89,7 @@ struct Holder {
     #[serde(skip_serializing_if = "Option::is_none")]
     synced_at: Option<Timestamp>,
     manifest: Declared,
-    state: State,
+    state: LiveState,
     /// The state, as a clause.
     reason: String,
     /// What git declares.
@@ -247,10 +247,10 @@ async fn holder(
     let desired = declared.as_ref().ok().and_then(|(_, desired)| desired.as_ref());
     let (state, mut reason) = match live {
         Some(live) => state::state(&parent.id(), &recorded, live, desired),
-        None => (State::Unknown, "the live object could not be read".into()),
+        None => (LiveState::Unknown, "the live object could not be read".into()),
     };
     let value = desired.map(|desired| desired.manifest.to_value());
-    let whole = live.and_then(|live| live.whole.as_ref()).filter(|_| state == State::Drifted);
+    let whole = live.and_then(|live| live.whole.as_ref()).filter(|_| state == LiveState::Drifted);
     if let (Some(value), Some(whole)) = (&value, whole) {
         let secret = id.gk.is("", "Secret");
         let additions = additions(&id.gk, whole, managers, Some(value));
@@ -261,7 +261,7 @@ async fn holder(
     }
     let synced = parent.status.synced.as_ref().map(|commit| &*commit.id);
     let is_synced = declared.as_ref().is_ok_and(|(commit, _)| Some(&**commit) == synced);
-    let applied = desired.filter(|_| state == State::AsApplied && is_synced);
+    let applied = desired.filter(|_| state == LiveState::AsApplied && is_synced);
     if let (Some(desired), Some(whole)) = (applied, live.and_then(|live| live.whole.as_ref())) {
         let fields = rewritten_of(desired, whole);
         if !fields.is_empty() {

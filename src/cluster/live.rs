@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Cluster;
-use super::watch::{Limits, Reporter, Shared, Sink, keep};
+use super::watch::{Limits, Reporter, SharedWatches, Sink, keep};
 use crate::object::{Change, GroupKind, ObjectId, Observed};
 
 pub use super::watch::Followed;
@@ -20,7 +20,7 @@ pub use super::watch::Followed;
 pub struct Live {
     cluster: Cluster,
     set: Arc<str>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedWatches>,
     tasks: Mutex<BTreeMap<GroupKind, AbortOnDropHandle<()>>>,
 }
 
@@ -32,7 +32,7 @@ impl Live {
     }
 
     pub(super) fn with_limits(cluster: Cluster, set: &str, report: Reporter, limits: Limits) -> Self {
-        let shared = Arc::new(Shared::new(set, report, limits));
+        let shared = Arc::new(SharedWatches::new(set, report, limits));
         Self { cluster, set: set.into(), shared, tasks: Mutex::default() }
     }
 
@@ -108,7 +108,7 @@ impl Live {
 
 /// Somebody waits for these watches, until this is dropped.
 struct Awaited<'a> {
-    shared: &'a Shared,
+    shared: &'a SharedWatches,
     begun: Vec<(GroupKind, u64)>,
 }
 

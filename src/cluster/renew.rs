@@ -95,29 +95,29 @@ pub(super) async fn connected(options: &Connect) -> Result<Connected, ApiError> 
 
 async fn renewing(origin: Origin, config: Config) -> Result<Client, ApiError> {
     let namespace = config.default_namespace.clone();
-    let state = Mutex::new(State { client: built(config).await?, read: None });
-    Ok(Client::new(Renewing { shared: Arc::new(Shared { origin, state }) }, namespace))
+    let state = Mutex::new(ClientState { client: built(config).await?, read: None });
+    Ok(Client::new(Renewing { shared: Arc::new(SharedClient { origin, state }) }, namespace))
 }
 
 /// Sends through the newest client, and makes a new one when that one is refused or reaches nobody.
 #[derive(Clone)]
 struct Renewing {
-    shared: Arc<Shared>,
+    shared: Arc<SharedClient>,
 }
 
-struct Shared {
+struct SharedClient {
     origin: Origin,
-    state: Mutex<State>,
+    state: Mutex<ClientState>,
 }
 
-struct State {
+struct ClientState {
     client: Client,
     /// When it was read last after the first time.
     read: Option<Instant>,
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl SharedClient {
+    fn state(&self) -> MutexGuard<'_, ClientState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

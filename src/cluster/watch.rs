@@ -31,7 +31,7 @@ pub(super) use kind::keep;
 use lines::Lines;
 use position::Progress;
 pub use shared::Followed;
-pub(super) use shared::{Place, Reporter, Shared};
+pub(super) use shared::{Place, Reporter, SharedWatches};
 pub(super) use sink::Sink;
 
 /// A watch that ends so much before the time that it was asked for did not end by itself.

@@ -15,7 +15,7 @@ use crate::plan::SyncStatus;
 pub struct Board {
     version: &'static str,
     started_at: Timestamp,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<BoardState>>,
 }
 
 /// Whether this agent leads, who does, and since when that is so.
@@ -28,7 +28,7 @@ struct Leader {
 }
 
 #[derive(Debug)]
-struct State {
+struct BoardState {
     syncs: BTreeMap<Arc<str>, Arc<SyncStatus>>,
     /// How many syncs the running configuration has, and since when it runs.
     loaded: Option<(usize, Timestamp)>,
@@ -43,7 +43,7 @@ impl Board {
     /// A board on which nothing is written yet: not ready, and alive as of now.
     #[must_use]
     pub fn new(version: &'static str) -> Self {
-        let state = State {
+        let state = BoardState {
             syncs: BTreeMap::new(),
             loaded: None,
             rejected: None,
@@ -135,7 +135,7 @@ impl Board {
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BoardState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::config::{DriftPolicy, PrunePolicy};
-use crate::object::{Fingerprint, GroupKind, ObjectId, Observed, Short, Unreadable};
+use crate::object::{Digest, Fingerprint, GroupKind, ObjectId, Observed, Short, Unreadable};
 
 use super::prune::{Users, await_deletions, guard, orphan, protect_containers};
 use super::replace::{Replaceables, replace};
@@ -169,7 +169,7 @@ fn in_place(
     match (recorded, live.part_of.as_deref()) {
         (None, None) => (Verb::Configure, Reason::Adopted),
         (None, Some(_)) => (Verb::Configure, Reason::Unrecorded),
-        (Some(recorded), mark) => match difference(desired, live, recorded, mark.is_some()) {
+        (Some(recorded), _) => match difference(desired, live, recorded) {
             None => (Verb::Unchanged, Reason::Same),
             Some(reason) if reason.is_drift() => (drifted(input.drift, Verb::Configure), reason),
             Some(reason) => (Verb::Configure, reason),
@@ -177,14 +177,21 @@ fn in_place(
     }
 }
 
-fn difference(desired: &Desired, live: &Observed, recorded: &Recorded, marked: bool) -> Option<Reason> {
+fn difference(desired: &Desired, live: &Observed, recorded: &Recorded) -> Option<Reason> {
     if recorded.digest != desired.digest.short() {
         return Some(Reason::GitChanged);
     }
+    drift_of(live, recorded, live.part_of.is_some())
+}
+
+/// How a live object differs from what was recorded when it was applied last, by its metadata. `marked`: it has the
+/// label of its sync.
+#[must_use]
+pub fn drift_of(live: &Observed, recorded: &Recorded, marked: bool) -> Option<Reason> {
     if recorded.uid != Short::of(&live.uid) {
         return Some(Reason::Recreated);
     }
-    if !marked || live.digest != Some(desired.digest) {
+    if !marked || live.digest.as_ref().map(Digest::short) != Some(recorded.digest) {
         return Some(Reason::MetadataLost);
     }
     if live.fingerprint.as_ref().map(Fingerprint::short) != Some(recorded.fingerprint) {

@@ -80,7 +80,7 @@ pub struct Deletions<'a> {
 struct Node {
     /// That of its kind, or of what has to be gone before it, where that is later.
     rank: Rank,
-    state: State,
+    state: DeletionState,
     /// Objects that have to be gone first.
     unmet: usize,
     /// Objects that wait until this one is gone.
@@ -93,7 +93,7 @@ struct Node {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum DeletionState {
     /// Nothing is to be done, or it is gone.
     Done,
     Waiting,
@@ -108,9 +108,9 @@ impl<'a> Deletions<'a> {
         let node = |step: &Step| Node {
             rank: Rank::of(&step.id.gk, plan),
             state: match step.verb {
-                Verb::Prune | Verb::Detach => State::Waiting,
-                Verb::Wait if is_terminating(step) => State::Staying,
-                _ => State::Done,
+                Verb::Prune | Verb::Detach => DeletionState::Waiting,
+                Verb::Wait if is_terminating(step) => DeletionState::Staying,
+                _ => DeletionState::Done,
             },
             unmet: 0,
             after: Vec::new(),
@@ -134,13 +134,13 @@ impl<'a> Deletions<'a> {
         for (at, step) in plan.steps.iter().enumerate() {
             let node = &deletions.nodes[at];
             let (rank, unmet) = (node.rank, node.unmet);
-            if node.state == State::Done {
+            if node.state == DeletionState::Done {
                 continue;
             }
             if rank <= Rank::Custom && step.verb != Verb::Detach && !plan.overdue.contains(&step.id) {
                 deletions.first.insert(at);
             }
-            if node.state == State::Waiting {
+            if node.state == DeletionState::Waiting {
                 deletions.open[rank as usize] += 1;
                 deletions.held += usize::from(deletions.is_held(at));
                 if unmet == 0 {
@@ -149,7 +149,7 @@ impl<'a> Deletions<'a> {
             }
         }
         for at in 0..deletions.nodes.len() {
-            if deletions.nodes[at].state == State::Staying {
+            if deletions.nodes[at].state == DeletionState::Staying {
                 deletions.stays(at);
             }
         }
@@ -161,7 +161,7 @@ impl<'a> Deletions<'a> {
         let mut edges: Vec<Vec<usize>> = vec![Vec::new(); self.nodes.len()];
         let mut reasons = Vec::new();
         let homes = Homes::of(plan);
-        for (at, step) in self.steps.iter().enumerate().filter(|(at, _)| self.nodes[*at].state != State::Done) {
+        for (at, step) in self.steps.iter().enumerate().filter(|(at, _)| self.nodes[*at].state != DeletionState::Done) {
             let needed: BTreeSet<&ObjectId> = step.live.iter().flat_map(|live| &*live.depends_on).collect();
             let needed = needed.into_iter().filter_map(|id| plan.position(id)).map(|on| (on, Awaited::DependsOn));
             let homes = homes.around(step, plan).map(|home| (home, Awaited::Within));
@@ -210,7 +210,7 @@ impl<'a> Deletions<'a> {
         let next = allowed.find(|(_, at)| self.first.is_empty() || !self.is_held(*at))?;
         self.ready.remove(&next);
         self.held -= usize::from(self.is_held(next.1));
-        self.nodes[next.1].state = State::Begun;
+        self.nodes[next.1].state = DeletionState::Begun;
         Some(&self.steps[next.1])
     }
 
@@ -221,9 +221,11 @@ impl<'a> Deletions<'a> {
 
     /// Takes in what became of an object that was begun.
     pub fn ended(&mut self, outcome: &PrunedObject) {
-        let Some(at) = self.position(&outcome.id).filter(|at| self.nodes[*at].state == State::Begun) else { return };
+        let Some(at) = self.position(&outcome.id).filter(|at| self.nodes[*at].state == DeletionState::Begun) else {
+            return;
+        };
         self.open[self.nodes[at].rank as usize] -= usize::from(!self.nodes[at].late);
-        self.nodes[at].state = State::Staying;
+        self.nodes[at].state = DeletionState::Staying;
         self.nodes[at].going = outcome.result == PruneResult::Deleted;
         if outcome.gone { self.is_gone(at) } else { self.stays(at) }
     }
@@ -232,14 +234,14 @@ impl<'a> Deletions<'a> {
     /// those for which all the rest waits, one after another.
     pub fn to_await(&mut self) -> Option<&'a Step> {
         while let Some(at) = self.to_await.pop_front() {
-            if self.nodes[at].state == State::Staying && self.is_needed(at) {
+            if self.nodes[at].state == DeletionState::Staying && self.is_needed(at) {
                 return Some(&self.steps[at]);
             }
         }
         if self.held == 0 || self.first_awaited.is_some_and(|at| self.first.contains(&at)) {
             return None;
         }
-        let going = |at: &&usize| self.nodes[**at].state == State::Staying && self.nodes[**at].going;
+        let going = |at: &&usize| self.nodes[**at].state == DeletionState::Staying && self.nodes[**at].going;
         self.first_awaited = self.first.iter().find(going).copied();
         let at = self.first_awaited?;
         // It is observed already where others depend on it.
@@ -249,7 +251,9 @@ impl<'a> Deletions<'a> {
     /// Takes in what an observation has shown of an object that is still there: its finalizers, or `None` when it is
     /// gone. Whether anything waits for it still.
     pub fn observed(&mut self, id: &ObjectId, finalizers: Option<Vec<String>>) -> bool {
-        let Some(at) = self.position(id).filter(|at| self.nodes[*at].state == State::Staying) else { return false };
+        let Some(at) = self.position(id).filter(|at| self.nodes[*at].state == DeletionState::Staying) else {
+            return false;
+        };
         if let Some(finalizers) = finalizers {
             self.nodes[at].finalizers = finalizers;
             return self.is_awaited(at);
@@ -267,7 +271,7 @@ impl<'a> Deletions<'a> {
     /// What cannot be deleted before another object is gone, by the place of its step, and why.
     #[must_use]
     pub fn waiting(&self) -> Vec<(usize, Reason)> {
-        let waits = |at: &usize| self.nodes[*at].state == State::Waiting;
+        let waits = |at: &usize| self.nodes[*at].state == DeletionState::Waiting;
         let mut reasons: BTreeMap<usize, Reason> = BTreeMap::new();
         let mut reached: Vec<(usize, usize)> = Vec::new();
         for at in self.staying() {
@@ -299,7 +303,7 @@ impl<'a> Deletions<'a> {
     }
 
     fn staying(&self) -> impl Iterator<Item = usize> {
-        self.nodes.iter().enumerate().filter(|(_, node)| node.state == State::Staying).map(|(at, _)| at)
+        self.nodes.iter().enumerate().filter(|(_, node)| node.state == DeletionState::Staying).map(|(at, _)| at)
     }
 
     fn reason(&self, at: usize, why: Awaited) -> Reason {
@@ -312,7 +316,7 @@ impl<'a> Deletions<'a> {
 
     /// Whether an object waits for this very one.
     fn is_needed(&self, at: usize) -> bool {
-        self.nodes[at].after.iter().any(|(below, _)| self.nodes[*below].state == State::Waiting)
+        self.nodes[at].after.iter().any(|(below, _)| self.nodes[*below].state == DeletionState::Waiting)
     }
 
     fn is_awaited(&self, at: usize) -> bool {
@@ -334,7 +338,7 @@ impl<'a> Deletions<'a> {
         }
         while let Some(below) = reached.pop() {
             let node = &mut self.nodes[below];
-            if node.state != State::Waiting || node.late {
+            if node.state != DeletionState::Waiting || node.late {
                 continue;
             }
             node.late = true;
@@ -351,7 +355,8 @@ impl<'a> Deletions<'a> {
         self.open = [0; RANKS];
         for node in &mut self.nodes {
             node.late = false;
-            self.open[node.rank as usize] += usize::from(matches!(node.state, State::Waiting | State::Begun));
+            self.open[node.rank as usize] +=
+                usize::from(matches!(node.state, DeletionState::Waiting | DeletionState::Begun));
         }
         let staying: Vec<usize> = self.staying().collect();
         for at in staying {
@@ -360,13 +365,13 @@ impl<'a> Deletions<'a> {
     }
 
     fn is_gone(&mut self, at: usize) {
-        self.nodes[at].state = State::Done;
+        self.nodes[at].state = DeletionState::Done;
         self.first.remove(&at);
         self.go_on_with_the_rest();
         for (below, _) in std::mem::take(&mut self.nodes[at].after) {
             let node = &mut self.nodes[below];
             node.unmet -= 1;
-            if node.unmet == 0 && node.state == State::Waiting {
+            if node.unmet == 0 && node.state == DeletionState::Waiting {
                 self.ready.insert((node.rank, below));
             }
         }

@@ -43,7 +43,7 @@ pub struct Schedule<'a> {
 struct Node {
     /// That of its kind, or of what it depends on, where that is later.
     stage: Stage,
-    state: State,
+    state: ApplyState,
     /// Dependencies that are not met yet.
     unmet: usize,
     dependents: Vec<(usize, Need)>,
@@ -53,7 +53,7 @@ struct Node {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ApplyState {
     /// Nothing is to be applied, or it has an outcome.
     Done,
     Waiting,
@@ -76,7 +76,7 @@ impl<'a> Schedule<'a> {
         let steps = &plan.steps;
         let node = |step: &Step| Node {
             stage: Stage::of(&step.id.gk),
-            state: if step.applies() { State::Waiting } else { State::Done },
+            state: if step.applies() { ApplyState::Waiting } else { ApplyState::Done },
             unmet: 0,
             dependents: Vec::new(),
             late: false,
@@ -94,7 +94,7 @@ impl<'a> Schedule<'a> {
         let (refused, outside) = schedule.connect(plan);
         let circles = schedule.rank();
         for at in 0..schedule.nodes.len() {
-            if schedule.nodes[at].state == State::Waiting {
+            if schedule.nodes[at].state == ApplyState::Waiting {
                 schedule.open[schedule.nodes[at].stage as usize] += 1;
                 if schedule.nodes[at].unmet == 0 {
                     schedule.ready.insert((schedule.nodes[at].stage, at));
@@ -106,7 +106,7 @@ impl<'a> Schedule<'a> {
         }
         let circular: Vec<usize> = circles.iter().map(|(at, _)| *at).collect();
         for (at, circle) in circles {
-            if schedule.nodes[at].state == State::Waiting {
+            if schedule.nodes[at].state == ApplyState::Waiting {
                 schedule.hold_back(at, format!("it would have to be applied before itself: {circle}"), Obstacle::Other);
             }
         }
@@ -160,7 +160,7 @@ impl<'a> Schedule<'a> {
     /// Moves each object to the stage of what it depends on, where that is later. The result: objects
     /// that wait for themselves, by way of others, each with the circle.
     fn rank(&mut self) -> Vec<(usize, String)> {
-        let waits = |node: &Node| node.state == State::Waiting;
+        let waits = |node: &Node| node.state == ApplyState::Waiting;
         let mut inner = vec![0_usize; self.nodes.len()];
         for node in self.nodes.iter().filter(|node| waits(node)) {
             node.dependents.iter().for_each(|(dependent, _)| inner[*dependent] += 1);
@@ -207,7 +207,7 @@ impl<'a> Schedule<'a> {
         let mut allowed = self.ready.iter().copied().take_while(|(stage, _)| is_open(*stage));
         let next = allowed.find(|(_, at)| !self.backends.are_late(*at))?;
         self.ready.remove(&next);
-        self.nodes[next.1].state = State::Begun;
+        self.nodes[next.1].state = ApplyState::Begun;
         Some(&self.steps[next.1])
     }
 
@@ -223,7 +223,9 @@ impl<'a> Schedule<'a> {
 
     /// Takes in what became of an object that was begun.
     pub fn applied(&mut self, outcome: &AppliedObject) {
-        let Some(at) = self.position(&outcome.id).filter(|at| self.nodes[*at].state == State::Begun) else { return };
+        let Some(at) = self.position(&outcome.id).filter(|at| self.nodes[*at].state == ApplyState::Begun) else {
+            return;
+        };
         self.decide(at);
         if !outcome.result.succeeded() {
             return self.fail(at, "was not applied", &Obstacle::Dependency);
@@ -253,7 +255,7 @@ impl<'a> Schedule<'a> {
         // One whose time to live is over may have ended well: that is decided by the next plan.
         let expired = health.status == HealthStatus::NotFound && self.expires(at);
         if !over && !expired && health.status != HealthStatus::Failed {
-            let waits = |(dependent, _): &(usize, Need)| self.nodes[*dependent].state == State::Waiting;
+            let waits = |(dependent, _): &(usize, Need)| self.nodes[*dependent].state == ApplyState::Waiting;
             return is_foundation(&id.gk) || self.nodes[at].dependents.iter().any(waits);
         }
         self.nodes[at].awaited = false;
@@ -280,7 +282,7 @@ impl<'a> Schedule<'a> {
         let mut reached: Vec<usize> = declared.map(|(dependent, _)| *dependent).collect();
         while let Some(at) = reached.pop() {
             let node = &mut self.nodes[at];
-            if node.state != State::Waiting || node.late {
+            if node.state != ApplyState::Waiting || node.late {
                 continue;
             }
             node.late = true;
@@ -300,7 +302,7 @@ impl<'a> Schedule<'a> {
     fn meet(&mut self, at: usize) {
         let node = &mut self.nodes[at];
         node.unmet = node.unmet.saturating_sub(1);
-        if node.unmet == 0 && node.state == State::Waiting {
+        if node.unmet == 0 && node.state == ApplyState::Waiting {
             self.ready.insert((node.stage, at));
         }
     }
@@ -313,7 +315,7 @@ impl<'a> Schedule<'a> {
                 // What is there already carries others as it is.
                 if need == Need::Home && self.steps[at].live.is_some() {
                     self.meet(dependent);
-                } else if self.nodes[dependent].state == State::Waiting {
+                } else if self.nodes[dependent].state == ApplyState::Waiting {
                     let how = match need {
                         _ if at != root => "which it depends on by way of others",
                         Need::Declared => "which it depends on",
@@ -336,7 +338,7 @@ impl<'a> Schedule<'a> {
     /// It has an outcome.
     fn decide(&mut self, at: usize) {
         let node = &mut self.nodes[at];
-        node.state = State::Done;
+        node.state = ApplyState::Done;
         self.ready.remove(&(node.stage, at));
         if node.late {
             self.backends.is_late_no_more(&self.steps[at].id, node.stage);

@@ -3,14 +3,14 @@
 
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle};
 
-use super::split::Place;
+use super::split::Position;
 
 /// Words that YAML 1.1 takes for booleans and nulls in three spellings: `true`, `True`, `TRUE`.
 const WORDS: [&str; 7] = ["true", "false", "yes", "no", "on", "off", "null"];
 
 /// The first scalar of a document that is ambiguous, relative to its text, and why. Time in proportion to the text; most
 /// documents are not even parsed for it.
-pub fn find(text: &str) -> Option<(Place, String)> {
+pub fn find(text: &str) -> Option<(Position, String)> {
     if !is_suspicious(text) {
         return None;
     }
@@ -19,15 +19,15 @@ pub fn find(text: &str) -> Option<(Place, String)> {
 }
 
 /// The first plain scalar of a text of which `what` says something, with its place. In time with the text.
-fn first_plain<T>(text: &str, what: impl Fn(&str) -> Option<T>) -> Option<(Place, T)> {
+fn first_plain<T>(text: &str, what: impl Fn(&str) -> Option<T>) -> Option<(Position, T)> {
     Parser::new_from_str(text).find_map(|event| {
         let Ok((Event::Scalar(scalar, ScalarStyle::Plain, ..), span)) = event else { return None };
-        what(&scalar).map(|found| (Place::of(&span), found))
+        what(&scalar).map(|found| (Position::of(&span), found))
     })
 }
 
 /// The first plain scalar that is a whole number of more than 64 bits.
-pub fn integer_beyond_64_bits(text: &str) -> Option<Place> {
+pub fn integer_beyond_64_bits(text: &str) -> Option<Position> {
     let beyond = |scalar: &str| {
         let digits = scalar.trim_start_matches(['+', '-']).replace('_', "");
         let whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());

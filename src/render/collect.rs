@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::split::Place;
+use super::split::Position;
 use super::{RenderError, Rendered, naming};
 use crate::object::{Manifest, ObjectId, Origin, Readable};
 
@@ -33,7 +33,7 @@ impl Collector {
     }
 
     /// Counts a document against the bound on all of them.
-    pub fn count_bytes(&mut self, bytes: usize, file: &Arc<str>, place: Place) {
+    pub fn count_bytes(&mut self, bytes: usize, file: &Arc<str>, place: Position) {
         self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes > MAX_BYTES {
             self.stop(file, place, "the repository declares more than driftless accepts; split it into several syncs");
@@ -41,7 +41,7 @@ impl Collector {
     }
 
     /// Takes one object.
-    pub fn take(&mut self, object: Value, file: &Arc<str>, place: Place) {
+    pub fn take(&mut self, object: Value, file: &Arc<str>, place: Position) {
         if !self.count_object(file, place) {
             return;
         }
@@ -54,7 +54,7 @@ impl Collector {
         }
         let id = naming::identity(&object);
         if let Some(message) = naming::of_another_tool(file, &object) {
-            return self.push(file, Place::FILE, message, None);
+            return self.push(file, Position::FILE, message, None);
         }
         let place = place.document();
         match Manifest::from_value(object, Origin { file: file.clone(), line: place.line }) {
@@ -67,12 +67,12 @@ impl Collector {
     }
 
     /// Counts one that is no object: to read millions of them takes time, too.
-    pub fn skip(&mut self, file: &Arc<str>, place: Place) {
+    pub fn skip(&mut self, file: &Arc<str>, place: Position) {
         self.count_object(file, place);
     }
 
     /// Notes a document that cannot be read.
-    pub fn refuse(&mut self, file: &Arc<str>, place: Place, message: &str, object: Option<ObjectId>) {
+    pub fn refuse(&mut self, file: &Arc<str>, place: Position, message: &str, object: Option<ObjectId>) {
         if self.count_object(file, place) {
             self.push(file, place, message, object);
         }
@@ -87,7 +87,7 @@ impl Collector {
         Rendered { manifests: self.manifests, errors: self.errors }
     }
 
-    fn count_object(&mut self, file: &Arc<str>, place: Place) -> bool {
+    fn count_object(&mut self, file: &Arc<str>, place: Position) -> bool {
         self.objects += 1;
         if self.objects > MAX_OBJECTS && !self.full {
             let message = format!("more than {MAX_OBJECTS} objects; split the repository into several syncs");
@@ -96,19 +96,19 @@ impl Collector {
         !self.full
     }
 
-    fn stop(&mut self, file: &Arc<str>, place: Place, message: &str) {
+    fn stop(&mut self, file: &Arc<str>, place: Position, message: &str) {
         self.full = true;
         // Above all other errors, or it would drown in them.
         self.errors.truncate(MAX_ERRORS - 1);
         self.push(file, place, &format!("{message}; from here on nothing was read"), None);
     }
 
-    fn push(&mut self, file: &Arc<str>, place: Place, message: &str, object: Option<ObjectId>) {
+    fn push(&mut self, file: &Arc<str>, place: Position, message: &str, object: Option<ObjectId>) {
         if self.errors.len() == MAX_ERRORS {
             self.unlisted += 1;
             return;
         }
-        let Place { line, column } = place;
+        let Position { line, column } = place;
         self.errors.push(RenderError {
             file: file.clone(),
             line,

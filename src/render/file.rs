@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::collect::Collector;
-use super::split::{self, Place};
+use super::split::{self, Position};
 use super::value::Node;
 use super::{json, yaml};
 use crate::object::names;
@@ -38,7 +38,7 @@ fn read_yaml(path: &Arc<str>, text: &str, into: &mut Collector) {
         if into.is_full() {
             return;
         }
-        let shift = |place: Place| Place { line: place.line.saturating_add(document.first_line - 1), ..place };
+        let shift = |place: Position| Position { line: place.line.saturating_add(document.first_line - 1), ..place };
         match yaml::parse(document.text) {
             Ok(node) => {
                 let items = || yaml::item_places(document.text).into_iter().map(shift).collect();
@@ -54,9 +54,9 @@ fn read_json(path: &Arc<str>, text: &str, into: &mut Collector) {
         if into.is_full() {
             return;
         }
-        let shift = |item: Place| match item.line {
-            1 => Place { line: place.line, column: item.column.saturating_add(place.column - 1) },
-            line => Place { line: line.saturating_add(place.line - 1), ..item },
+        let shift = |item: Position| match item.line {
+            1 => Position { line: place.line, column: item.column.saturating_add(place.column - 1) },
+            line => Position { line: line.saturating_add(place.line - 1), ..item },
         };
         let exact = |(node, text)| {
             let node =
@@ -75,7 +75,7 @@ fn read_json(path: &Arc<str>, text: &str, into: &mut Collector) {
 }
 
 /// Takes a document; `items` says where its items stand, should it be a list.
-fn take(node: Node, path: &Arc<str>, place: Place, items: impl FnOnce() -> Vec<Place>, into: &mut Collector) {
+fn take(node: Node, path: &Arc<str>, place: Position, items: impl FnOnce() -> Vec<Position>, into: &mut Collector) {
     into.count_bytes(node.bytes, path, place);
     match list_items(node.value) {
         Ok(list) => {
@@ -88,7 +88,7 @@ fn take(node: Node, path: &Arc<str>, place: Place, items: impl FnOnce() -> Vec<P
     }
 }
 
-fn take_nested(value: Value, path: &Arc<str>, place: Place, lists: usize, into: &mut Collector) {
+fn take_nested(value: Value, path: &Arc<str>, place: Position, lists: usize, into: &mut Collector) {
     match list_items(value) {
         Ok(_) if lists >= MAX_LISTS => into.refuse(path, place, "lists inside of lists, too deep", None),
         Ok(list) => list.into_iter().for_each(|item| take_nested(item, path, place, lists + 1, into)),
@@ -96,7 +96,7 @@ fn take_nested(value: Value, path: &Arc<str>, place: Place, lists: usize, into: 
     }
 }
 
-fn take_object(object: Value, path: &Arc<str>, place: Place, into: &mut Collector) {
+fn take_object(object: Value, path: &Arc<str>, place: Position, into: &mut Collector) {
     // A document that says nothing, such as `null`, is skipped by kubectl too.
     if object.is_null() || is_local(&object) {
         into.skip(path, place);
@@ -139,9 +139,9 @@ fn list_items(mut value: Value) -> Result<Vec<Value>, Value> {
 }
 
 /// The place behind some bytes, all of them UTF-8.
-fn place_after(bytes: &[u8]) -> Place {
+fn place_after(bytes: &[u8]) -> Position {
     let text = String::from_utf8_lossy(bytes);
     let line = text.matches('\n').count() + 1;
     let column = text.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    Place { line: u32::try_from(line).unwrap_or(u32::MAX), column: u32::try_from(column).unwrap_or(u32::MAX) }
+    Position { line: u32::try_from(line).unwrap_or(u32::MAX), column: u32::try_from(column).unwrap_or(u32::MAX) }
 }

@@ -1,17 +1,17 @@
 //! A JSON file: one value, or several one after another, as kubectl accepts them.
 
-use super::split::Place;
+use super::split::Position;
 use super::value::Node;
 use super::yaml::Fault;
 
 /// A value, its text and where it begins in the file.
-pub type Found<'a> = (Place, Result<(Node, &'a str), Fault>);
+pub type Found<'a> = (Position, Result<(Node, &'a str), Fault>);
 
 /// Reads the values of a file one after another; after an error it is unknown where the next
 /// one begins, so the error is the last. Places of faults are relative to the file.
 pub fn values(text: &str) -> impl Iterator<Item = Found<'_>> {
     let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Node>();
-    let mut lines = Lines { text, offset: 0, place: Place { line: 1, column: 1 } };
+    let mut lines = Lines { text, offset: 0, place: Position { line: 1, column: 1 } };
     std::iter::from_fn(move || {
         let before = stream.byte_offset();
         let start = before + text[before..].len() - text[before..].trim_start().len();
@@ -28,7 +28,7 @@ fn fault(error: &serde_json::Error, text: &str) -> Fault {
     let row = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
     let before = row.as_bytes().get(..error.column().saturating_sub(1)).unwrap_or(row.as_bytes());
     let column = String::from_utf8_lossy(before).chars().count() + 1;
-    let place = Place { line, column: u32::try_from(column).unwrap_or(u32::MAX) };
+    let place = Position { line, column: u32::try_from(column).unwrap_or(u32::MAX) };
     let mut message = error.to_string();
     if let Some(end) = message.rfind(" at line ") {
         message.truncate(end);
@@ -44,15 +44,15 @@ fn fault(error: &serde_json::Error, text: &str) -> Fault {
 struct Lines<'a> {
     text: &'a str,
     offset: usize,
-    place: Place,
+    place: Position,
 }
 
 impl Lines<'_> {
-    fn place(&mut self, offset: usize) -> Place {
+    fn place(&mut self, offset: usize) -> Position {
         for character in self.text[self.offset..offset].chars() {
             self.place = match character {
-                '\n' => Place { line: self.place.line.saturating_add(1), column: 1 },
-                _ => Place { column: self.place.column.saturating_add(1), ..self.place },
+                '\n' => Position { line: self.place.line.saturating_add(1), column: 1 },
+                _ => Position { column: self.place.column.saturating_add(1), ..self.place },
             };
         }
         self.offset = offset;

@@ -12,17 +12,17 @@ pub struct Document<'a> {
     /// The line on which `text` begins, counted from 1.
     pub first_line: u32,
     /// Where its content begins: comments, directives and the bare marker are none.
-    pub content: Place,
+    pub content: Position,
 }
 
 /// Line and column, both counted from 1; 0 where an error is about more than one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     pub line: u32,
     pub column: u32,
 }
 
-impl Place {
+impl Position {
     /// The whole file.
     pub const FILE: Self = Self { line: 0, column: 0 };
 
@@ -82,7 +82,7 @@ struct Open {
     first_line: u32,
     marked: bool,
     directives: bool,
-    content: Option<Place>,
+    content: Option<Position>,
 }
 
 impl Open {
@@ -98,7 +98,7 @@ impl Open {
         let content = text.trim_start_matches([' ', '\t']);
         if !content.is_empty() && !content.starts_with('#') {
             let indent = u32::try_from(text.len() - content.len()).unwrap_or(u32::MAX);
-            self.content = Some(Place { line, column: column.saturating_add(indent) });
+            self.content = Some(Position { line, column: column.saturating_add(indent) });
         }
     }
 
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn the_column_of_content_is_known() {
-        assert_eq!(documents("---  {}\n").next().unwrap().content, Place { line: 1, column: 6 });
-        assert_eq!(documents("\n  a: 1\n").next().unwrap().content, Place { line: 2, column: 3 });
+        assert_eq!(documents("---  {}\n").next().unwrap().content, Position { line: 1, column: 6 });
+        assert_eq!(documents("\n  a: 1\n").next().unwrap().content, Position { line: 2, column: 3 });
     }
 }

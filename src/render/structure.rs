@@ -7,13 +7,13 @@ use std::rc::Rc;
 
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle};
 
-use super::split::Place;
+use super::split::Position;
 use crate::object::Readable;
 
 /// The first construct of a document that is ambiguous, relative to its text, and why. The text is known to be valid and
 /// within the bounds on merge keys. Time in proportion to the text with its merge keys written out; most documents
 /// are not even parsed for it.
-pub fn find(text: &str) -> Option<(Place, String)> {
+pub fn find(text: &str) -> Option<(Position, String)> {
     if !text.contains("<<") && !text.contains(NEXT_LINE) && !has_sign_in_flow(text) {
         return None;
     }
@@ -62,13 +62,13 @@ struct Mapping {
     /// A key was read, and its value is next.
     awaits_value: bool,
     /// Where the merge key stands whose value is next.
-    merge: Option<Place>,
+    merge: Option<Position>,
 }
 
 impl Walk {
-    fn event(&mut self, event: &Event<'_>, span: &Span) -> Option<(Place, String)> {
+    fn event(&mut self, event: &Event<'_>, span: &Span) -> Option<(Position, String)> {
         match event {
-            Event::Scalar(text, style, ..) => self.scalar(text, *style == ScalarStyle::Plain, Place::of(span)),
+            Event::Scalar(text, style, ..) => self.scalar(text, *style == ScalarStyle::Plain, Position::of(span)),
             Event::Alias(anchor) => {
                 let keys = self.anchors.get(anchor).cloned();
                 let found = keys.filter(|_| self.is_merging()).and_then(|keys| self.merge(&keys));
@@ -82,7 +82,7 @@ impl Walk {
         }
     }
 
-    fn scalar(&mut self, text: &str, plain: bool, place: Place) -> Option<(Place, String)> {
+    fn scalar(&mut self, text: &str, plain: bool, place: Position) -> Option<(Position, String)> {
         if plain && text.starts_with(['?', ':']) && self.open.last().is_some_and(|open| open.flow) {
             let why = "inside of brackets, some readers of YAML take this sign for a part of the text, and others for the mark \
                        of a key or value; put the text in quotes";
@@ -115,13 +115,13 @@ impl Walk {
         })
     }
 
-    fn enter(&mut self, style: StructureStyle, anchor: usize, mapping: Option<Mapping>) -> Option<(Place, String)> {
+    fn enter(&mut self, style: StructureStyle, anchor: usize, mapping: Option<Mapping>) -> Option<(Position, String)> {
         let is_merged = self.is_merging();
         self.open.push(Open { flow: style == StructureStyle::Flow, anchor, is_merged, mapping });
         None
     }
 
-    fn leave(&mut self) -> Option<(Place, String)> {
+    fn leave(&mut self) -> Option<(Position, String)> {
         let left = self.open.pop()?;
         let mut found = None;
         if let Some(Mapping { mut keys, merged, .. }) = left.mapping
@@ -141,7 +141,7 @@ impl Walk {
     }
 
     /// Adds keys to the mapping whose merge key is being read: the innermost one, or the one around the list of them.
-    fn merge(&mut self, keys: &HashSet<String>) -> Option<(Place, String)> {
+    fn merge(&mut self, keys: &HashSet<String>) -> Option<(Position, String)> {
         let mapping = self.open.iter_mut().rev().find_map(|open| open.mapping.as_mut())?;
         mapping.merged.extend(keys.iter().cloned());
         // The smallest, so that the same file always gives the same message.

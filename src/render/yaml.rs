@@ -8,7 +8,7 @@ use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{DuplicateKeyPolicy, Error, Location, Options, Spanned};
 
 use super::ambiguous;
-use super::split::Place;
+use super::split::Position;
 use super::structure;
 use super::value::{self, Node};
 use crate::object::Readable;
@@ -17,7 +17,7 @@ use crate::object::Readable;
 /// where the parser knows none.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fault {
-    pub place: Option<Place>,
+    pub place: Option<Position>,
     pub message: String,
 }
 
@@ -49,7 +49,7 @@ pub fn exact(node: Node, text: &str) -> Result<Node, Fault> {
 
 /// Where the items of a document with `items` begin, relative to its text; empty where that
 /// is not known.
-pub fn item_places(text: &str) -> Vec<Place> {
+pub fn item_places(text: &str) -> Vec<Position> {
     #[derive(Deserialize)]
     struct List {
         items: Vec<Spanned<IgnoredAny>>,
@@ -89,12 +89,12 @@ fn options(text: &str) -> Options {
     }
 }
 
-fn place(location: Location) -> Option<Place> {
-    let place = Place {
+fn place(location: Location) -> Option<Position> {
+    let place = Position {
         line: u32::try_from(location.line()).unwrap_or(u32::MAX),
         column: u32::try_from(location.column()).unwrap_or(u32::MAX),
     };
-    (place.line > 0).then_some(Place { column: place.column.max(1), ..place })
+    (place.line > 0).then_some(Position { column: place.column.max(1), ..place })
 }
 
 fn fault(error: &Error, text: &str) -> Fault {

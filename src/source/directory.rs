@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::error::SourceError;
-use super::files::{Entry, Files, Kind, ReadError, locate};
+use super::files::{Files, Kind, Listed, ReadError, locate};
 use super::snapshot::{Limits, Refused, Snapshot, SourceFile, hex};
 use super::walk::collect;
 use crate::config::RepoPath;
@@ -53,7 +53,7 @@ struct Disk<'a> {
 }
 
 impl Disk<'_> {
-    fn entry(path: PathBuf) -> io::Result<Entry<PathBuf>> {
+    fn entry(path: PathBuf) -> io::Result<Listed<PathBuf>> {
         let kind = fs::symlink_metadata(&path)?.file_type();
         let kind = if kind.is_symlink() {
             Kind::Link
@@ -66,7 +66,7 @@ impl Disk<'_> {
             Kind::Other
         };
         let name = path.file_name().map(|name| name.as_encoded_bytes().to_vec()).unwrap_or_default();
-        Ok(Entry { name, kind, node: path })
+        Ok(Listed { name, kind, node: path })
     }
 }
 
@@ -77,13 +77,13 @@ impl Files for Disk<'_> {
         Ok(self.root.to_owned())
     }
 
-    fn list(&self, directory: &PathBuf) -> Result<Vec<Entry<PathBuf>>, ReadError> {
+    fn list(&self, directory: &PathBuf) -> Result<Vec<Listed<PathBuf>>, ReadError> {
         let entries = fs::read_dir(directory).map_err(|error| unreadable(directory, &error))?;
         let entry = |entry: io::Result<fs::DirEntry>| entry.and_then(|entry| Self::entry(entry.path()));
         entries.map(entry).collect::<io::Result<_>>().map_err(|error| unreadable(directory, &error))
     }
 
-    fn find(&self, directory: &PathBuf, name: &str) -> Result<Option<Entry<PathBuf>>, ReadError> {
+    fn find(&self, directory: &PathBuf, name: &str) -> Result<Option<Listed<PathBuf>>, ReadError> {
         match Self::entry(directory.join(name)) {
             Ok(entry) => Ok(Some(entry)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

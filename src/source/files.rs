@@ -12,10 +12,10 @@ pub(super) trait Files {
     fn root(&self) -> Result<Self::Node, ReadError>;
 
     /// In any order.
-    fn list(&self, directory: &Self::Node) -> Result<Vec<Entry<Self::Node>>, ReadError>;
+    fn list(&self, directory: &Self::Node) -> Result<Vec<Listed<Self::Node>>, ReadError>;
 
     /// `None` when the directory has no such entry.
-    fn find(&self, directory: &Self::Node, name: &str) -> Result<Option<Entry<Self::Node>>, ReadError>;
+    fn find(&self, directory: &Self::Node, name: &str) -> Result<Option<Listed<Self::Node>>, ReadError>;
 
     /// In bytes, without reading the file.
     fn size(&self, file: &Self::Node) -> Result<u64, ReadError>;
@@ -27,7 +27,7 @@ pub(super) trait Files {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Entry<Node> {
+pub(super) struct Listed<Node> {
     pub name: Vec<u8>,
     pub kind: Kind,
     pub node: Node,
@@ -121,7 +121,7 @@ pub(super) fn rules_file<F: Files>(
     files: &F,
     node: &F::Node,
     directory: &str,
-) -> Result<Option<Entry<F::Node>>, ReadError> {
+) -> Result<Option<Listed<F::Node>>, ReadError> {
     let found = files.find(node, IGNORE_FILE)?;
     if found.as_ref().is_some_and(|entry| entry.kind == Kind::Link) {
         // Not followed, it would silently ignore nothing.

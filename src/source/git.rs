@@ -44,10 +44,10 @@ impl Default for Timeouts {
 /// One reference of one repository. Cheap to clone; clones share the thread.
 #[derive(Clone)]
 pub struct Git {
-    shared: Arc<Shared>,
+    shared: Arc<SharedClone>,
 }
 
-struct Shared {
+struct SharedClone {
     remote: Box<dyn Remote>,
     thread: String,
     url: String,
@@ -58,11 +58,11 @@ struct Shared {
     /// The last call to the server took long and gave nothing.
     slow: AtomicBool,
     turn: Arc<Semaphore>,
-    state: Mutex<State>,
+    state: Mutex<CloneState>,
 }
 
 #[derive(Default)]
-struct State {
+struct CloneState {
     calls: u64,
     /// The call that has the thread.
     running: Option<u64>,
@@ -91,7 +91,7 @@ impl Git {
     }
 
     fn new(sync: &SyncConfig, remote: impl Remote, timeouts: Timeouts, turns: Turns) -> Self {
-        let shared = Shared {
+        let shared = SharedClone {
             remote: Box::new(remote),
             thread: format!("git-{}", sync.name),
             url: sync.source.display_url(),
@@ -262,8 +262,8 @@ impl Git {
     }
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl SharedClone {
+    fn state(&self) -> MutexGuard<'_, CloneState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -271,12 +271,12 @@ impl Shared {
 /// The caller's side of a call. Dropped while the thread still works, it gives the call up: also when the
 /// caller's future is dropped.
 struct Call<'a> {
-    shared: &'a Shared,
+    shared: &'a SharedClone,
     id: u64,
 }
 
 impl<'a> Call<'a> {
-    fn begin(shared: &'a Shared) -> Self {
+    fn begin(shared: &'a SharedClone) -> Self {
         let mut state = shared.state();
         state.calls += 1;
         state.running = Some(state.calls);
@@ -298,7 +298,7 @@ impl Drop for Call<'_> {
 
 /// The thread's side of a call.
 struct Ending {
-    shared: Arc<Shared>,
+    shared: Arc<SharedClone>,
     _turn: OwnedSemaphorePermit,
 }
 

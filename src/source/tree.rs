@@ -7,7 +7,7 @@ use git2::{ErrorCode, ObjectType, Oid, Repository, Tree, TreeEntry};
 use sha2::{Digest, Sha256};
 
 use super::error::Refusal;
-use super::files::{Entry, Files, Kind, Located, ReadError, locate, rules_above};
+use super::files::{Files, Kind, Listed, Located, ReadError, locate, rules_above};
 use super::remote::CommitInfo;
 use super::snapshot::{Limits, Snapshot, hex};
 use super::walk::{collect, is_manifest};
@@ -169,12 +169,12 @@ impl Files for CommitFiles<'_> {
         Ok(self.root)
     }
 
-    fn list(&self, directory: &Oid) -> Result<Vec<Entry<Oid>>, ReadError> {
+    fn list(&self, directory: &Oid) -> Result<Vec<Listed<Oid>>, ReadError> {
         let tree = self.tree(*directory)?;
         Ok(tree.iter().map(|entry| described(&entry)).collect())
     }
 
-    fn find(&self, directory: &Oid, name: &str) -> Result<Option<Entry<Oid>>, ReadError> {
+    fn find(&self, directory: &Oid, name: &str) -> Result<Option<Listed<Oid>>, ReadError> {
         let tree = self.tree(*directory)?;
         Ok(tree.get_name(name).map(|entry| described(&entry)))
     }
@@ -194,7 +194,7 @@ impl Files for CommitFiles<'_> {
     }
 }
 
-fn described(entry: &TreeEntry<'_>) -> Entry<Oid> {
+fn described(entry: &TreeEntry<'_>) -> Listed<Oid> {
     let kind = match entry.kind() {
         Some(ObjectType::Tree) => Kind::Directory,
         Some(ObjectType::Commit) => Kind::Submodule,
@@ -202,7 +202,7 @@ fn described(entry: &TreeEntry<'_>) -> Entry<Oid> {
         Some(ObjectType::Blob) => Kind::File,
         _ => Kind::Other,
     };
-    Entry { name: entry.name_bytes().to_vec(), kind, node: entry.id() }
+    Listed { name: entry.name_bytes().to_vec(), kind, node: entry.id() }
 }
 
 fn damaged(error: &git2::Error) -> ReadError {

@@ -2,7 +2,7 @@
 //! start of an agent that has as many, are no reason to open a hundred connections to one server.
 
 use crate::config::Source;
-use crate::limit::{Limiter, Place};
+use crate::limit::{Limiter, Permit};
 
 /// Calls at once to servers that answer, and those to one server.
 const CALLS: usize = 8;
@@ -25,7 +25,7 @@ impl Default for Turns {
 }
 
 impl Turns {
-    pub(super) async fn turn(&self, server: &str, slow: bool) -> Place {
+    pub(super) async fn turn(&self, server: &str, slow: bool) -> Permit {
         let turns = if slow { &self.slow } else { &self.answered };
         turns.place(server).await
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::error::Refusal;
-use super::files::{Entry, Files, Kind, Located, ReadError, joined, read_rules, rules_above, rules_file};
+use super::files::{Files, Kind, Listed, Located, ReadError, joined, read_rules, rules_above, rules_file};
 use super::ignore::IgnoreStack;
 use super::links::{Link, Resolved, read_target, resolve};
 use super::snapshot::{Limits, Refused, SourceFile};
@@ -112,7 +112,7 @@ impl<F: Files> Walk<'_, F> {
         Ok(())
     }
 
-    fn entry(&mut self, entry: &Entry<F::Node>, directory: &str, real: &[String]) -> Result<(), ReadError> {
+    fn entry(&mut self, entry: &Listed<F::Node>, directory: &str, real: &[String]) -> Result<(), ReadError> {
         if entry.name.starts_with(b".") {
             return Ok(());
         }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use kube::runtime::events::Reporter;
 use serde_json::{Value, json};
 
-use super::Shared;
+use super::SharedEvents;
 use super::series::{Key, Series, Written};
 use crate::agent::Context;
 use crate::apply::Parent;
@@ -37,7 +37,7 @@ const LONGEST_INSTANCE: usize = 128;
 pub(super) struct Writer {
     context: Context,
     cluster: Cluster,
-    shared: Arc<Shared>,
+    shared: Arc<SharedEvents>,
     /// The name of the pod or of the machine.
     instance: String,
     series: Series,
@@ -47,7 +47,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(context: Context, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(context: Context, shared: Arc<SharedEvents>) -> Self {
         let instance = Reporter::from(CONTROLLER).instance.filter(|name| !name.is_empty());
         let mut instance = instance.unwrap_or_else(|| CONTROLLER.into());
         instance.truncate(instance.floor_char_boundary(LONGEST_INSTANCE));

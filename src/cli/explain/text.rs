@@ -2,7 +2,7 @@
 
 use jiff::{Timestamp, Unit};
 
-use super::{Declared, Explained, Holder, Manager, State};
+use super::{Declared, Explained, Holder, LiveState, Manager};
 use crate::cli::paint::Paint;
 use crate::cli::status::age;
 use crate::object::is_deceptive;
@@ -58,7 +58,7 @@ fn facts(one: &Explained, holder: &Holder, now: Timestamp) -> Vec<(&'static str,
         },
     ));
     let state =
-        if holder.state == State::Drifted { format!("drifted: {}", holder.reason) } else { holder.reason.clone() };
+        if holder.state == LiveState::Drifted { format!("drifted: {}", holder.reason) } else { holder.reason.clone() };
     facts.push((
         "live",
         match one.exists {
@@ -125,7 +125,7 @@ pub fn text(one: &Explained, now: Timestamp, paint: Paint) -> String {
         out.push('\n');
         for (label, text) in facts(one, holder, now) {
             let text = match (label, holder.state) {
-                ("live", State::AsApplied) => paint.green(&text),
+                ("live", LiveState::AsApplied) => paint.green(&text),
                 ("live", _) => paint.yellow(&text),
                 ("health", _) if !one.health.is_current() => paint.yellow(&text),
                 _ => text,

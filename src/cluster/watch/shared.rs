@@ -52,15 +52,15 @@ pub(super) struct Kind {
     pub reported: bool,
 }
 
-pub(super) struct Known {
+pub(super) struct WatchState {
     pub store: Store,
     pub pending: Pending,
     pub kinds: BTreeMap<GroupKind, Kind>,
     pub generations: u64,
 }
 
-pub(in crate::cluster) struct Shared {
-    known: Mutex<Known>,
+pub(in crate::cluster) struct SharedWatches {
+    known: Mutex<WatchState>,
     pub(super) changed: Notify,
     pub(super) settled: Notify,
     pub(super) pokes: watch::Sender<u64>,
@@ -69,11 +69,11 @@ pub(in crate::cluster) struct Shared {
     pub(super) limits: Limits,
 }
 
-impl Shared {
+impl SharedWatches {
     pub fn new(set: &str, report: Reporter, limits: Limits) -> Self {
         let (pending, kinds) = (Pending::default(), BTreeMap::new());
         Self {
-            known: Mutex::new(Known { store: Store::new(set), pending, kinds, generations: 0 }),
+            known: Mutex::new(WatchState { store: Store::new(set), pending, kinds, generations: 0 }),
             changed: Notify::new(),
             settled: Notify::new(),
             pokes: watch::Sender::new(0),
@@ -83,7 +83,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
+    pub(super) fn known(&self) -> MutexGuard<'_, WatchState> {
         // Somebody panicked between two statements; the next LIST puts right what that left.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,7 +92,7 @@ impl Shared {
     /// with the number of its watch.
     pub fn follow(&self, kinds: BTreeMap<GroupKind, Followed>) -> Vec<(GroupKind, u64)> {
         let mut known = self.known();
-        let Known { store, kinds: watched, generations, .. } = &mut *known;
+        let WatchState { store, kinds: watched, generations, .. } = &mut *known;
         watched.retain(|gk, _| {
             let wanted = kinds.contains_key(gk);
             if !wanted {
@@ -131,7 +131,7 @@ impl Shared {
             let next = self.settled.notified();
             let mut next = std::pin::pin!(next);
             next.as_mut().enable();
-            let open = |known: &Known, (gk, generation): &(GroupKind, u64)| {
+            let open = |known: &WatchState, (gk, generation): &(GroupKind, u64)| {
                 known.kinds.get(gk).is_some_and(|kind| kind.generation == *generation && !kind.settled)
             };
             let any_open = {
@@ -203,7 +203,7 @@ impl Shared {
     }
 }
 
-impl Known {
+impl WatchState {
     fn covers(&self, id: &ObjectId) -> bool {
         let places = self.kinds.get(&id.gk).map(|kind| &kind.places);
         places.is_some_and(|places| places.contains_key(&None) || places.contains_key(&id.namespace))

@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::backoff::Limits;
 use super::pending::Pending;
-use super::shared::{Kind, Known, Place, Shared, Standing};
+use super::shared::{Kind, Place, SharedWatches, Standing, WatchState};
 use crate::cluster::list::Listed;
 use crate::cluster::store::{Outdated, Store};
 use crate::object::{Change, GroupKind, Observed};
@@ -19,7 +19,7 @@ use crate::object::{Change, GroupKind, Observed};
 pub(in crate::cluster) struct Sink {
     pub gk: GroupKind,
     pub generation: u64,
-    pub shared: Arc<Shared>,
+    pub shared: Arc<SharedWatches>,
 }
 
 impl Sink {
@@ -159,7 +159,7 @@ impl Sink {
 
     fn with<T>(&self, change: impl FnOnce(&mut Sides<'_>, &mut Kind) -> T) -> Option<T> {
         let mut known = self.shared.known();
-        let Known { store, pending, kinds, .. } = &mut *known;
+        let WatchState { store, pending, kinds, .. } = &mut *known;
         let kind = kinds.get_mut(&self.gk).filter(|kind| kind.generation == self.generation)?;
         Some(change(&mut Sides { store, pending, shared: &self.shared }, kind))
     }
@@ -169,7 +169,7 @@ impl Sink {
 struct Sides<'a> {
     store: &'a mut Store,
     pending: &'a mut Pending,
-    shared: &'a Shared,
+    shared: &'a SharedWatches,
 }
 
 impl Sides<'_> {

@@ -32,7 +32,7 @@ fn explained() -> Explained {
         },
         synced: Some(commit),
         synced_at: Some(at("14:10:00")),
-        state: State::AsApplied,
+        state: LiveState::AsApplied,
         reason: "as last applied".into(),
         declared: None,
         asked_agent: true,
@@ -100,7 +100,7 @@ fn drift_a_newer_commit_and_what_is_not_known_are_said() {
     one.exists = Some(false);
     one.managers.clear();
     let holder = &mut one.syncs[0];
-    (holder.state, holder.reason) = (State::Drifted, "was deleted by somebody".into());
+    (holder.state, holder.reason) = (LiveState::Drifted, "was deleted by somebody".into());
     (holder.synced, holder.contested) = (None, None);
     holder.drift.clear();
     let shown = text(&one, at("14:20:00"), Paint::off());
