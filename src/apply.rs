@@ -1,4 +1,4 @@
-//! Carries out a Plan in stages; keeps the inventory.
+//! Carries out a Plan in the order that `plan` gives; keeps the inventory.
 
 mod applier;
 mod applyset;

@@ -16,7 +16,7 @@
 //! | --- | --- | --- |
 //! | [`object`] | identity, `Manifest`, `Observed`, canonical JSON, digests | |
 //! | [`config`] | the configuration file, parsed and watched | object |
-//! | [`source`] | git: which commit, and its files | config |
+//! | [`source`] | git: which commit, and its files | object, config |
 //! | [`render`] | files to manifests | object, config, source |
 //! | [`plan`] | desired, observed and policy to a Plan | object, config |
 //! | [`reconcile`] | the loop of one sync as a state machine; what the syncs of an agent know of each other | object, config, plan |

@@ -54,7 +54,7 @@ fn is_held(live: &Value) -> bool {
     entries(live).iter().any(|entry| entry.manager == names::INITIAL_MANAGER)
 }
 
-/// Applies one object, and returns what is to be ignored of it.
+/// Applies one object, having first handed the fields that are to be ignored to the manager `driftless-initial`.
 pub(super) async fn write(
     cluster: &Cluster,
     desired: &Desired,

@@ -252,7 +252,7 @@ impl Cluster {
     }
 
     /// Sends a request once and gives the answer's body as it comes. `limit` is for the headers, and
-    /// so is the time that the hook receives.
+    /// so is the time given to the hook.
     ///
     /// # Errors
     /// What went wrong, and for how long the server asks to be left alone.

@@ -90,13 +90,13 @@ pub(super) struct RawSync {
     #[schemars(extend("default" = "."), regex(pattern = address::PATH_PATTERN))]
     pub path: Option<At<String>>,
 
-    /// How often to look at the repository: 1s to 24h, written like 90s, 5m or 1h30m.
+    /// How often to poll the repository: 1s to 24h, written like 90s, 5m or 1h30m.
     #[schemars(extend("default" = format_duration(INTERVAL)), regex(pattern = duration::PATTERN))]
     pub interval: Option<At<String>>,
 
     pub prune: Option<RawPrune>,
 
-    /// What to do about changes that somebody else made in the cluster: put back (heal), only tell (report), ignore
+    /// What to do about changes that somebody else made in the cluster: put back (heal), only report (report), ignore
     /// (off).
     #[schemars(extend("default" = "heal"))]
     pub drift: Option<At<RawDrift>>,
@@ -238,7 +238,7 @@ impl JsonSchema for RawDrift {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "Drift")]
 pub(super) struct RawDriftOptions {
-    /// Put back (heal), only tell (report), ignore (off).
+    /// Put back (heal), only report (report), ignore (off).
     #[schemars(extend("default" = "heal", "enum" = ["heal", "report", "off", null]))]
     pub policy: Option<At<String>>,
 

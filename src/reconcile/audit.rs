@@ -35,6 +35,11 @@ impl Audit {
         self.running.is_some()
     }
 
+    /// The answer to an audit of this object counts no longer.
+    pub fn forget(&mut self, object: &ObjectId) {
+        self.running.take_if(|(_, running, _)| running == object);
+    }
+
     /// What is under way is not answered any more.
     pub fn forget_running(&mut self) {
         self.running = None;
@@ -85,7 +90,7 @@ impl Machine {
             return;
         }
         match result {
-            Audited::Same => self.is_ownership_only(&object),
+            Audited::Same => self.mark_ownership_only(&object),
             Audited::Differs => {
                 self.drift.heal_queue.ownership_only.remove(&object);
                 self.enqueue_heal(&object, Way::Content, now);

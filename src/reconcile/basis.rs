@@ -230,7 +230,7 @@ impl Machine {
     }
 
     /// Leaves a cycle that no longer stands; where the sync may act, another one follows.
-    pub(super) fn replan(&mut self, fallen: Fallen, now: Moment) {
+    pub(super) fn abandon_cycle(&mut self, fallen: Fallen, now: Moment) {
         self.work = Work::Idle;
         if fallen == Fallen::Overtaken {
             self.standing.count_overtaken();
@@ -242,7 +242,7 @@ impl Machine {
 
     /// Has what no longer stands come to its end: what waits is left, and what is under way begins
     /// no further object.
-    pub(super) fn let_go(&mut self, now: Moment) {
+    pub(super) fn interrupt_fallen(&mut self, now: Moment) {
         let fallen = match &self.work {
             Work::Healing { cycle } => self.stands(Act::Apply(cycle)).err(),
             Work::Applying { cycle, .. } => self.stands(Act::Apply(cycle)).err().filter(|why| *why != Fallen::Unpolled),
@@ -250,7 +250,7 @@ impl Machine {
             _ => None,
         };
         match (&mut self.work, fallen) {
-            (Work::Healing { .. }, Some(fallen)) => self.replan(fallen, now),
+            (Work::Healing { .. }, Some(fallen)) => self.abandon_cycle(fallen, now),
             (Work::Applying { id, cycle } | Work::Pruning { id, cycle }, Some(_)) if !cycle.interrupted => {
                 cycle.interrupted = true;
                 let id = *id;

@@ -76,15 +76,15 @@ impl Machine {
         if step.reason.is_drift() && step.verb != Verb::Unchanged {
             self.enqueue_heal(id, self.way(id, live), now);
         }
-        // What is healed in a moment has no health in between that anybody should be notified of.
-        if !(step.applies() && step.reason.is_drift() && self.drift.heal_queue.is_due(id)) {
+        // What is healed in a moment has no health in between that is worth reporting.
+        if !(step.applies() && step.reason.is_drift() && self.drift.heal_queue.is_ready(id)) {
             self.note_health(id, live, &step);
         }
         if step.reason.is_drift() && step.verb != Verb::Unchanged {
             return;
         }
         if step.verb == Verb::Unchanged {
-            self.is_clean(id);
+            self.mark_clean(id);
         } else {
             self.request_reconcile();
         }
@@ -144,8 +144,8 @@ impl Machine {
         }
     }
 
-    /// Examines anew what is blocked, since what is missing may be there by now.
-    pub(super) fn unblock(&mut self) {
+    /// Sorts anew what is blocked: it is ready where its Namespace or CRD is there by now.
+    pub(super) fn resort_blocked(&mut self) {
         for (id, waiting) in std::mem::take(&mut self.drift.heal_queue.blocked).into_values().flatten() {
             match self.view.lacks(&id) {
                 Some(foundation) => self.drift.heal_queue.block(foundation, id, waiting),
@@ -155,7 +155,7 @@ impl Machine {
     }
 
     /// The object is as it should be: whoever drifted it has put it back, or we did.
-    pub(super) fn is_clean(&mut self, id: &ObjectId) {
+    pub(super) fn mark_clean(&mut self, id: &ObjectId) {
         self.drift.heal_queue.drop_waiting(id);
         self.drift.heal_queue.failed.remove(id);
         self.drift.heal_queue.ownership_only.remove(id);
@@ -166,11 +166,11 @@ impl Machine {
 
     /// The server says that the object holds what git declares, although some of its fields are not
     /// ours: whoever drifted it has put the values back. Only we could put back the ownership.
-    pub(super) fn is_ownership_only(&mut self, id: &ObjectId) {
+    pub(super) fn mark_ownership_only(&mut self, id: &ObjectId) {
         if self.config.drift == DriftPolicy::Report
             && let Some(way) = self.drift.heal_queue.reported.get(id).copied()
         {
-            self.is_clean(id);
+            self.mark_clean(id);
             self.drift.heal_queue.ownership_only.insert(id.clone(), way);
         }
     }
@@ -212,7 +212,7 @@ impl Machine {
         let ids: BTreeSet<&ObjectId> = drifted.iter().map(|step| &step.id).chain(added).collect();
         for id in self.drift.heal_queue.known() {
             if !ids.contains(&id) && !self.is_being_written(&id) {
-                self.is_clean(&id);
+                self.mark_clean(&id);
             }
         }
         for step in drifted {
@@ -222,7 +222,7 @@ impl Machine {
         }
         let heals = drifted.iter().filter(|step| step.applies()).map(|step| &step.id);
         let stuck = self.behind_what_is_blocked();
-        let begins = |id: &ObjectId| self.drift.heal_queue.is_due(id) && !stuck.contains(id);
+        let begins = |id: &ObjectId| self.drift.heal_queue.is_ready(id) && !stuck.contains(id);
         heals.filter(|id| begins(id) || self.drift.heal_queue.is_running(id)).cloned().collect()
     }
 

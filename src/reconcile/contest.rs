@@ -141,8 +141,9 @@ struct Object {
     fields: BTreeMap<Key, Field>,
     /// Which fields a way of drifting concerned, so that a change of it needs no request.
     ways: BTreeMap<Way, Vec<Key>>,
-    /// When it was last healed.
+    /// As of its last heal.
     uid: Option<Arc<str>>,
+    /// The manager who wrote last.
     newest: Option<Arc<str>>,
 }
 

@@ -52,7 +52,7 @@ pub(super) struct Cycle {
     pub noted: BTreeSet<ObjectId>,
     /// It ended before all of it was carried out, since it no longer stood.
     pub cut_short: bool,
-    /// What is under way was notified to begin no further object.
+    /// What is under way was asked to begin no further object ([`Effect::Interrupt`](super::Effect::Interrupt)).
     pub interrupted: bool,
     /// Orphans that were not what had been seen when they were about to be pruned.
     pub undecided: usize,
@@ -317,8 +317,8 @@ impl Cycle {
         names
     }
 
-    /// The inventory as it is at the end: without what is gone or another's, and exact (nothing
-    /// fresh) when the commit was carried out whole.
+    /// The inventory as it is at the end: without what is gone or another's, and with nothing
+    /// unconfirmed when the commit was carried out whole.
     pub fn exact(&self, mut inventory: Inventory) -> Inventory {
         let forgotten: BTreeSet<&ObjectId> =
             self.plan.steps.iter().filter(|step| step.verb == Verb::Forget).map(|step| &step.id).collect();

@@ -179,7 +179,7 @@ pub enum Effect {
         inventory: Inventory,
         status: Arc<SyncStatus>,
     },
-    /// Carry out the creating and configuring steps, in the order of a [`Schedule`](crate::plan::Schedule).
+    /// Carry out the creating, configuring and replacing steps (a replacement deletes first), in the order of a [`Schedule`](crate::plan::Schedule).
     Apply {
         id: EffectId,
         plan: Arc<Plan>,

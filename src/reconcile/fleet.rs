@@ -326,7 +326,7 @@ impl Fleet {
         Reserved::new(Arc::clone(namespace), configured.chain(more))
     }
 
-    /// Notes where a sync stands. Whether that is news to those that depend on it.
+    /// Notes where a sync stands. Whether it stands elsewhere than before.
     pub fn set_phase(&mut self, sync: &SyncName, phase: Phase) -> bool {
         let Some(member) = self.members.get_mut(sync) else { return false };
         member.suspended = phase == Phase::Suspended;

@@ -30,7 +30,7 @@ pub(super) struct Poll {
 impl Machine {
     /// Whether a poll found another head. One that was left already may come from a replica of the
     /// git host that lags behind, so it is believed when two polls in a row say so.
-    pub(super) fn is_new_head(&mut self, commit: &String) -> bool {
+    pub(super) fn judge_head(&mut self, commit: &String) -> bool {
         let again = self.git.returning.take().as_ref() == Some(commit);
         if self.git.head.as_ref() == Some(commit) {
             return false;
@@ -93,7 +93,7 @@ impl Machine {
                 if self.git.poll_error.take().is_some() {
                     self.schedule.next_cycle = Some(now.mono);
                 }
-                if self.is_new_head(&commit) {
+                if self.judge_head(&commit) {
                     // A newer commit wins over one that waits or fails.
                     self.git.former.retain(|left| *left != commit);
                     let before =
@@ -147,7 +147,7 @@ impl Machine {
             .filter(|head| self.git.rendered.as_ref().is_none_or(|known| known.commit.id != *head));
         if self.is_waiting() {
             self.standing.settle(self.is_behind());
-            self.report_waiting(now);
+            self.report_waiting();
             self.effects.extend(newer.map(|commit| Effect::Declare { commit }));
             if let Some(rendered) = self.git.rendered.clone() {
                 self.observe(rendered, now.mono);
@@ -208,7 +208,7 @@ impl Machine {
         self.git.rendered = Some(Arc::clone(&rendered));
         self.git.prepared = None;
         self.health.settling.commit = None;
-        self.health.settle_polls = 0;
+        self.health.settle_cycles = 0;
         self.standing.settle(self.is_behind());
         if self.is_suspended() {
             return;
@@ -217,7 +217,7 @@ impl Machine {
             return self.observe(rendered, began);
         }
         if self.is_behind() {
-            return self.replan(Fallen::Overtaken, now);
+            return self.abandon_cycle(Fallen::Overtaken, now);
         }
         self.status_syncing(&rendered);
         self.effects.push(Effect::Emit(Notice::Started { commit: rendered.commit.clone() }));
@@ -243,7 +243,7 @@ impl Machine {
             return;
         }
         if self.is_behind() {
-            return self.replan(Fallen::Overtaken, now);
+            return self.abandon_cycle(Fallen::Overtaken, now);
         }
         if let Some(last_good) = self.git.rendered.clone() {
             self.observe(last_good, began);

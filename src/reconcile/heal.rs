@@ -39,6 +39,8 @@ impl Machine {
             };
             let id = self.number();
             let Waiting { noticed, content } = waiting;
+            // What an audit says of it would be older than this.
+            self.drift.audit.forget(&object);
             let running = Running { object, basis, desired: None, interrupted: false, noticed, found: None, content };
             self.drift.heal_queue.running.insert(id, running);
             self.effects.push(Effect::Examine { id, desired: Box::new(desired) });
@@ -107,7 +109,7 @@ impl Machine {
         let found = Found { uid, way, reason: clause(&step.reason, &examined.blame), blame: examined.blame };
         match step.verb {
             Verb::Report => self.report_drift(&object, &found, false, now),
-            Verb::Unchanged => self.is_clean(&object),
+            Verb::Unchanged => self.mark_clean(&object),
             _ if step.applies() && step.reason.is_drift() => {
                 if self.config.drift == DriftPolicy::Report {
                     self.report_drift(&object, &found, false, now);
@@ -181,9 +183,9 @@ impl Machine {
                 let after = now.mono.saturating_sub(noticed);
                 self.effects.push(Effect::Emit(Notice::Healed { object: object.clone(), after }));
                 self.note_contest(&object, &found, now);
-                self.is_clean(&object);
+                self.mark_clean(&object);
             }
-            (true, _) => self.is_clean(&object),
+            (true, _) => self.mark_clean(&object),
             (false, found) => {
                 if let Some(found) = &found {
                     self.report_drift(&object, found, false, now);
@@ -283,7 +285,7 @@ impl Machine {
         }
         self.drift.heal_queue.release(object);
         // What was not begun, and waits again, is awaited on.
-        let ended = !self.drift.heal_queue.is_due(object);
+        let ended = !self.drift.heal_queue.is_ready(object);
         if let Some(cycle) = self.work.healing().filter(|_| ended) {
             cycle.awaits.remove(object);
         }

@@ -134,13 +134,13 @@ impl HealQueue {
         self.running.values().any(|running| running.object == *id)
     }
 
-    pub fn is_due(&self, id: &ObjectId) -> bool {
+    pub fn is_ready(&self, id: &ObjectId) -> bool {
         self.ready.contains_key(&(Stage::of(&id.gk), id.clone()))
     }
 
-    /// Whether it waits in any way, and has not begun.
+    /// Whether it is ready or blocked, and has not begun. One that is delayed holds up nobody.
     pub fn waits(&self, id: &ObjectId) -> bool {
-        self.is_due(id) || self.blocked.values().any(|blocked| blocked.contains_key(id))
+        self.is_ready(id) || self.blocked.values().any(|blocked| blocked.contains_key(id))
     }
 
     pub fn push(&mut self, id: ObjectId, waiting: Waiting) {

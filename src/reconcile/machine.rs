@@ -41,6 +41,11 @@ pub(super) enum Work {
         id: EffectId,
         cycle: Cycle,
     },
+    /// The parent is written with an approval that has begun, before the first deletion by it.
+    Approving {
+        id: EffectId,
+        cycle: Cycle,
+    },
     Pruning {
         id: EffectId,
         cycle: Cycle,
@@ -63,6 +68,7 @@ impl Work {
             Self::Healing { cycle }
             | Self::Announcing { cycle, .. }
             | Self::Applying { cycle, .. }
+            | Self::Approving { cycle, .. }
             | Self::Pruning { cycle, .. } => cycle.writes.contains(id),
             Self::Idle
             | Self::Rendering { .. }
@@ -251,7 +257,7 @@ impl Machine {
 
     /// Starts whatever is due.
     fn proceed(&mut self, now: Moment) {
-        self.let_go(now);
+        self.interrupt_fallen(now);
         if self.standing.stopping {
             return self.finish(now);
         }

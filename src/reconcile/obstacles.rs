@@ -47,11 +47,19 @@ impl Machine {
     }
 
     /// Observes and plans once more in the same cycle.
-    pub(super) fn plan_again(&mut self, cycle: &Cycle) {
+    pub(super) fn replan_in_cycle(&mut self, cycle: &Cycle) {
+        self.observe_again(cycle);
+        if let Work::Observing { cycle: next, .. } = &mut self.work {
+            next.obstacles.replanned += 1;
+        }
+    }
+
+    /// Observes anew for the same cycle, which keeps what it has done already.
+    pub(super) fn observe_again(&mut self, cycle: &Cycle) {
         self.observe(Arc::clone(&cycle.rendered), cycle.began);
         if let Work::Observing { cycle: next, .. } = &mut self.work {
             (next.changed, next.wrote) = (cycle.changed, cycle.wrote);
-            next.obstacles.replanned = cycle.obstacles.replanned + 1;
+            next.obstacles.replanned = cycle.obstacles.replanned;
         }
     }
 
@@ -95,7 +103,7 @@ impl Machine {
 
     /// Whether a cycle that has applied may prune: nothing went wrong, or a person has seen what goes
     /// although the API server refuses other objects, and approved that.
-    pub(super) fn is_free_to_prune(&self, cycle: &mut Cycle) -> bool {
+    pub(super) fn decide_prune(&self, cycle: &mut Cycle) -> bool {
         if cycle.problems.is_empty() {
             return true;
         }

@@ -217,7 +217,7 @@ pub(super) struct HealthState {
     pub unhealthy: BTreeMap<ObjectId, Health>,
     /// What is waited for to become healthy.
     pub settling: Settling,
-    pub settle_polls: u32,
+    pub settle_cycles: u32,
 }
 
 #[cfg(test)]

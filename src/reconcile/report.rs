@@ -1,4 +1,4 @@
-//! Ending a cycle: what it came to, when to poll again, and what is reported to people.
+//! Ending a cycle: what it came to, when the next one comes, and what is reported to people.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use super::machine::Work;
 use super::{Effect, Machine, Moment, Notice, Outcome, RenderedCommit};
 
 /// How often to see whether objects became healthy: at first, and at most.
-const FIRST_POLL: Duration = Duration::from_millis(500);
-const SLOWEST_POLL: Duration = Duration::from_secs(10);
+const FIRST_SETTLE_DELAY: Duration = Duration::from_millis(500);
+const LONGEST_SETTLE_DELAY: Duration = Duration::from_secs(10);
 /// Between these lies the longest wait after failures.
 const SHORTEST_BOUND: Duration = Duration::from_secs(30);
 const LONGEST_BOUND: Duration = Duration::from_mins(5);
@@ -97,13 +97,14 @@ impl Machine {
             }
             Some(Outcome::Synced | Outcome::Held) if healthy || !self.config.wait => {
                 self.schedule.backoff.reset();
-                self.health.settle_polls = 0;
+                self.health.settle_cycles = 0;
                 self.schedule.next_cycle = None;
             }
             _ => {
                 self.schedule.backoff.reset();
-                let delay = FIRST_POLL.saturating_mul(1 << self.health.settle_polls.min(8)).min(SLOWEST_POLL);
-                self.health.settle_polls = if cycle.changed > 0 { 0 } else { self.health.settle_polls + 1 };
+                let delay =
+                    FIRST_SETTLE_DELAY.saturating_mul(1 << self.health.settle_cycles.min(8)).min(LONGEST_SETTLE_DELAY);
+                self.health.settle_cycles = if cycle.changed > 0 { 0 } else { self.health.settle_cycles + 1 };
                 self.schedule.next_cycle = Some(now.mono + delay);
             }
         }
@@ -264,7 +265,7 @@ impl Machine {
         format!("waiting for the syncs it depends on: {}", self.report.waiting_for.join(", "))
     }
 
-    pub(super) fn report_waiting(&mut self, _now: Moment) {
+    pub(super) fn report_waiting(&mut self) {
         let message = self.waiting_message();
         if self.report.status.phase == Phase::Pending && self.report.status.message == message {
             return;

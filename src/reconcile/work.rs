@@ -18,7 +18,7 @@ impl Machine {
             return self.observed_as_follower(&result);
         }
         if let Err(fallen) = self.stands(Act::Apply(&cycle)) {
-            return self.replan(fallen, now);
+            return self.abandon_cycle(fallen, now);
         }
         cycle.problems = self.source_problems();
         let observation = match result {
@@ -66,7 +66,7 @@ impl Machine {
             replaceable: &self.drift.replaceable,
         });
         self.begin_approved(&decided);
-        self.unblock();
+        self.resort_blocked();
         cycle.adopt(decided, &observation);
         self.report.unknown_managers = cycle.note_unknown_managers();
         let reports = self.config.drift == DriftPolicy::Report;
@@ -90,7 +90,7 @@ impl Machine {
         }
         let stuck = self.behind_what_is_blocked();
         if let Work::Healing { cycle } = &mut self.work {
-            let begins = |id: &ObjectId| self.drift.heal_queue.is_due(id) && !stuck.contains(id);
+            let begins = |id: &ObjectId| self.drift.heal_queue.is_ready(id) && !stuck.contains(id);
             cycle.awaits.retain(|id| begins(id) || self.drift.heal_queue.is_running(id));
         }
         self.go_on(now);
@@ -104,10 +104,10 @@ impl Machine {
         }
         let Work::Healing { mut cycle } = std::mem::replace(&mut self.work, Work::Idle) else { return };
         if let Err(fallen) = self.stands(Act::Apply(&cycle)) {
-            return self.replan(fallen, now);
+            return self.abandon_cycle(fallen, now);
         }
         if cycle.again {
-            return self.observe(cycle.rendered, cycle.began);
+            return self.observe_again(&cycle);
         }
         for (id, failure) in &self.drift.heal_queue.failed {
             cycle.problems.push(failure.problem.clone());
@@ -160,7 +160,7 @@ impl Machine {
     pub(super) fn apply(&mut self, mut cycle: Cycle, now: Moment) {
         // What was announced and is never made does no harm.
         if let Err(fallen) = self.stands(Act::Apply(&cycle)) {
-            return self.replan(fallen, now);
+            return self.abandon_cycle(fallen, now);
         }
         self.standing.not_overtaken();
         if !cycle.plan.steps.iter().any(Step::applies) {
@@ -192,7 +192,7 @@ impl Machine {
         if !proved.is_empty() {
             self.drift.replaceable.extend(proved);
             if self.may_plan_again(&cycle) {
-                return self.plan_again(&cycle);
+                return self.replan_in_cycle(&cycle);
             }
         }
         self.prune(cycle, now);
@@ -217,7 +217,7 @@ impl Machine {
     pub(super) fn prune(&mut self, mut cycle: Cycle, now: Moment) {
         let prunes = cycle.plan.steps.iter().any(Step::prunes);
         cycle.cut_short |= prunes && self.stands(Act::Prune(&cycle)).is_err();
-        if cycle.cut_short || !prunes || !self.is_free_to_prune(&mut cycle) {
+        if cycle.cut_short || !prunes || !self.decide_prune(&mut cycle) {
             // What is not deleted is written no longer, and what was seen of it meanwhile counts.
             for object in &std::mem::take(&mut cycle.writes) {
                 self.written(object, None, now);
@@ -227,7 +227,7 @@ impl Machine {
         if cycle.obstacles.despite && self.begin_despite(&cycle) {
             // What is approved is stored before the first of it is deleted.
             let id = self.write_parent(Arc::clone(&self.report.status));
-            self.work = Work::Announcing { id, cycle };
+            self.work = Work::Approving { id, cycle };
             return;
         }
         cycle.wrote = true;
@@ -247,7 +247,7 @@ impl Machine {
         if cycle.obstacles.despite && self.may_plan_again(&cycle) {
             // What was refused is applied at once: what was in its way may be gone.
             self.drift.heal_queue.retry_failed();
-            return self.plan_again(&cycle);
+            return self.replan_in_cycle(&cycle);
         }
         self.end(cycle, now);
     }
@@ -259,14 +259,17 @@ impl Machine {
         if self.flushed(id, &result, now) {
             return;
         }
-        let announcing = matches!(self.work, Work::Announcing { .. });
-        let among = |work: &Work| matches!(work, Work::Announcing { .. } | Work::Recording { .. });
+        let next = match &self.work {
+            Work::Announcing { .. } => Self::apply,
+            Work::Approving { .. } => Self::prune,
+            _ => |machine: &mut Self, cycle: Cycle, now| machine.conclude(&cycle, now),
+        };
+        let among =
+            |work: &Work| matches!(work, Work::Announcing { .. } | Work::Approving { .. } | Work::Recording { .. });
         let Some(mut cycle) = self.take(id, among) else { return };
-        match (result, announcing) {
-            (Ok(()), true) if cycle.obstacles.despite => self.prune(cycle, now),
-            (Ok(()), true) => self.apply(cycle, now),
-            (Ok(()), false) => self.conclude(&cycle, now),
-            (Err(error), _) => {
+        match result {
+            Ok(()) => next(self, cycle, now),
+            Err(error) => {
                 self.store.stored = None;
                 cycle.problems.push(Problem::general(format!("the inventory could not be stored: {error}")));
                 self.conclude(&cycle, now);
@@ -274,12 +277,13 @@ impl Machine {
         }
     }
 
-    /// Takes the cycle out of the work that is under way, if the heal queue waits for this very effect.
+    /// Takes the cycle out of the work that is under way, if that waits for the answer to this very effect.
     pub(super) fn take(&mut self, id: EffectId, expected: impl Fn(&Work) -> bool) -> Option<Cycle> {
         let waits = match &self.work {
             Work::Observing { id: other, .. }
             | Work::Announcing { id: other, .. }
             | Work::Applying { id: other, .. }
+            | Work::Approving { id: other, .. }
             | Work::Pruning { id: other, .. }
             | Work::Recording { id: other, .. } => *other == id,
             Work::Idle | Work::Rendering { .. } | Work::Healing { .. } | Work::Flushing { .. } => false,
@@ -291,6 +295,7 @@ impl Machine {
             Work::Observing { cycle, .. }
             | Work::Announcing { cycle, .. }
             | Work::Applying { cycle, .. }
+            | Work::Approving { cycle, .. }
             | Work::Pruning { cycle, .. }
             | Work::Recording { cycle, .. } => Some(cycle),
             Work::Idle | Work::Rendering { .. } | Work::Healing { .. } | Work::Flushing { .. } => None,

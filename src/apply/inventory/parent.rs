@@ -195,8 +195,8 @@ impl Parent {
 
     /// Reads a live `ConfigMap`, and with it the live shards that it refers to, as far as there are
     /// such. The recorded hashes are only believed when they are the ones that
-    /// were written with this very list of objects; otherwise every entry is [`Entry::listed`] and
-    /// `damaged` says so: that costs requests, but decides nothing wrongly. A status that cannot be
+    /// were written with this very list of objects; otherwise every entry is `Recorded::default()`, and
+    /// `damaged` says why: that costs requests, but decides nothing wrongly. A status that cannot be
     /// read is dropped, since it only informs.
     ///
     /// # Errors

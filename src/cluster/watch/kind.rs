@@ -41,7 +41,7 @@ async fn watch_kind(cluster: &Cluster, resource: &Resource, set: &Arc<str>, sink
     let namespaces = sink.namespaces();
     sink.watch_in(namespaces.iter().cloned().map(Some));
     let watches: Vec<Watch> = namespaces.into_iter().map(|namespace| watch(Some(namespace))).collect();
-    // A namespace that is refused keeps nobody from hearing of the others.
+    // A namespace that is refused does not stop the watches of the others.
     join_all(watches.iter().map(|watch| watch.keep_up(|_| false))).await;
 }
 

@@ -45,7 +45,7 @@ impl Sink {
         self.with(|sides, kind| {
             kind.places = places.into_iter().map(|place| (place, Standing::Stale)).collect();
             let places = &kind.places;
-            // Nothing is received of elsewhere any more.
+            // Changes elsewhere are not watched any more.
             if !places.contains_key(&None) {
                 sides.store.forget(&self.gk, |id| !places.contains_key(&id.namespace));
             }

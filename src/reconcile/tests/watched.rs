@@ -6,7 +6,7 @@ use super::world::{World, id};
 use crate::config::DriftPolicy;
 use crate::object::{Health, HealthStatus, ObjectId};
 use crate::plan::{Phase, Problem};
-use crate::reconcile::{Input, Notice, Outcome};
+use crate::reconcile::{Audited, Input, Notice, Outcome};
 
 const INTERVAL: Duration = Duration::from_hours(24);
 
@@ -316,6 +316,23 @@ fn the_audit_finds_what_no_mark_shows() {
     assert!((6..=10).contains(&world.count("Audit")), "{:?}", world.log);
     assert_eq!((world.count("Heal"), world.tampered.len()), (1, 0));
     assert_eq!(world.reported(|notice| matches!(notice, Notice::Drift { missed: true, .. })), 1);
+}
+
+#[test]
+fn an_audit_of_an_object_that_is_healed_meanwhile_says_nothing() {
+    let mut world = watched(&["a"]);
+    let audit = world.until("Audit");
+    world.take(audit);
+    world.edit("a");
+    world.deliver();
+    world.drain();
+    assert_eq!(world.heals(), 1);
+    world.step(Input::Audited { id: audit, result: Audited::Differs });
+    world.drain();
+    assert_eq!((world.heals(), world.count("Examine")), (1, 1), "it was asked about before the heal");
+    world.log.clear();
+    world.pass(3 * 3600);
+    assert!(world.count("Audit") > 0, "audits go on");
 }
 
 #[test]
