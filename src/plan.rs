@@ -36,5 +36,5 @@ pub use replace::{NotReplaced, Replaceable, Replaceables, may_replace, never_cha
 pub use reserved::{Own, Reserved};
 pub use resolve::{Definitions, Desired, Resolved, resolve};
 pub use schedule::Schedule;
-pub use status::{Commit, Contest, Drift, Held, Phase, Problem, Rewritten, SyncStatus, rewritten_words};
+pub use status::{Commit, Contest, Drift, Held, Phase, Problem, Rewritten, SyncStatus};
 pub use step::{Awaited, Inventory, Plan, Reason, Recorded, Step, Verb};

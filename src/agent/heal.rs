@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::effects::EffectRunner;
 use super::translate;
-use crate::apply::{Applier, body};
+use crate::apply::{Applier, body, rewritten_of};
 use crate::cluster::{DryRun, Resource, reduce};
 use crate::object::{Observed, additions, blame, names};
 use crate::plan::{AppliedObject, ApplyResult, Desired, Obstacle, Plan, Problem, Step};
@@ -97,7 +97,11 @@ impl EffectRunner {
             return Audited::Unknown;
         }
         let added = || !additions(&id.gk, &live, self.cluster.managers(), Some(&wanted)).is_empty();
-        if same_content(&live, &asked.object) && !added() { Audited::Same } else { Audited::Differs }
+        if same_content(&live, &asked.object) && !added() {
+            Audited::Same { rewritten: rewritten_of(desired, &live) }
+        } else {
+            Audited::Differs
+        }
     }
 
     /// Reports what became of an object, and lets the watches know it before they see it.

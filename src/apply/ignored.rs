@@ -13,7 +13,7 @@ use crate::object::{Entry, FieldPath, entries, names, only};
 use crate::plan::Desired;
 
 use super::error::ApplyError;
-use super::payload::body;
+use super::payload::{body, is_first_autoscaler, without_other_metrics};
 
 /// How often to begin anew when somebody writes in between.
 const ATTEMPTS: usize = 8;
@@ -24,7 +24,8 @@ const ROUNDS: usize = 3;
 /// remove it, so it is asked about with the value of git.
 #[must_use]
 pub fn trial(desired: &Desired, set_id: &str, live: Option<&Value>) -> Value {
-    body(desired, set_id, live.filter(|live| !is_owned(desired, live)))
+    let object = body(desired, set_id, live.filter(|live| !is_owned(desired, live)));
+    without_other_metrics(object, desired, live)
 }
 
 /// Whether we own a field that is to be ignored.
@@ -64,7 +65,10 @@ pub(super) async fn write(
     let mut attempt = 1;
     loop {
         let outcome = if desired.manifest.directives.ignore_fields.is_empty() {
-            write_all(cluster, desired, resource, &body(desired, set_id, None)).await
+            let first = is_first_autoscaler(desired);
+            let live = if first { cluster.read(&desired.manifest.id, resource).await? } else { None };
+            let object = without_other_metrics(body(desired, set_id, None), desired, live.as_ref());
+            write_all(cluster, desired, resource, &object).await
         } else {
             write_some(cluster, desired, resource, set_id).await
         };
@@ -109,7 +113,7 @@ async fn write_some(
     }
     let mut round = 1;
     loop {
-        let mut object = body(desired, set_id, live.as_ref());
+        let mut object = without_other_metrics(body(desired, set_id, live.as_ref()), desired, live.as_ref());
         if let Some(live) = &live {
             hand_over(cluster, desired, resource, live).await?;
             // Should it be deleted meanwhile, it is not to be made without these fields.

@@ -35,11 +35,12 @@ pub(super) async fn apply_one(
     let Applier { cluster, set_id, drift, stop, .. } = *applier;
     if step.verb == Verb::Replace {
         let replaced = replace(cluster, step, desired, resource, set_id, stop).await;
-        let (result, live) = replaced.map_err(|error| match error {
+        let replaced = replaced.map_err(|error| match error {
             ApplyError::Api(error) => ApplyError::Api(shown(error, desired)),
             other => other,
         })?;
-        return Ok(Written { result, live, removed: Vec::new(), rewritten: Vec::new() });
+        let rewritten = rewritten_of(desired, &replaced.object);
+        return Ok(Written { result: ApplyResult::Replaced, live: replaced.live, removed: Vec::new(), rewritten });
     }
     let refusal = |error| refusal(cluster, step, desired, resource, set_id, error);
     match write(cluster, step, desired, resource, set_id, drift).await {
@@ -65,6 +66,16 @@ pub(super) async fn apply_one(
 pub fn rewritten_of(desired: &Desired, live: &Value) -> Vec<String> {
     let mut declared = desired.manifest.to_value();
     without_ignored(desired, Some(live), &mut declared);
+    if desired.manifest.is_secret() {
+        // The server keeps base64 without the line breaks that it may have.
+        for value in
+            declared.get_mut("data").and_then(Value::as_object_mut).into_iter().flat_map(|data| data.values_mut())
+        {
+            if let Some(text) = value.as_str().filter(|text| text.contains(['\n', '\r'])) {
+                *value = text.replace(['\n', '\r'], "").into();
+            }
+        }
+    }
     rewritten(&declared, live)
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::object::{FieldPath, names};
+use crate::object::{Entry, FieldPath, entries, names};
 use crate::plan::Desired;
 
 /// Where `autoscaling/v1` keeps the metrics of a `HorizontalPodAutoscaler` other than its processor time
@@ -25,13 +25,26 @@ pub fn body(desired: &Desired, set_id: &str, live: Option<&Value>) -> Value {
         }
         object["metadata"][map][key] = value.into();
     }
-    // Metrics that were applied as `autoscaling/v2` belong to nobody in the view of `v1`, and would stay for ever.
-    let manifest = &desired.manifest;
-    if manifest.id.gk.is("autoscaling", "HorizontalPodAutoscaler") && &*manifest.version == "v1" {
-        let annotations = &mut object["metadata"]["annotations"];
-        if annotations.get(OTHER_METRICS).is_none() {
-            annotations[OTHER_METRICS] = "[]".into();
-        }
+    object
+}
+
+/// Whether the apply of an object depends on the version in which it was applied before ([`without_other_metrics`]).
+pub(super) fn is_first_autoscaler(desired: &Desired) -> bool {
+    desired.manifest.id.gk.is("autoscaling", "HorizontalPodAutoscaler") && &*desired.manifest.version == "v1"
+}
+
+/// Takes away the metrics that we have applied as `autoscaling/v2` from an object that is applied as `autoscaling/v1` from
+/// now on: in the view of that version they belong to nobody, and would stay for ever. What others have set since stays.
+pub(super) fn without_other_metrics(mut object: Value, desired: &Desired, live: Option<&Value>) -> Value {
+    let is_newer = |entry: &Entry<'_>| entry.is_ours() && entry.version.starts_with("autoscaling/v2");
+    if !is_first_autoscaler(desired) || !live.is_some_and(|live| entries(live).iter().any(is_newer)) {
+        return object;
+    }
+    let annotation = json!({"metadata": {"annotations": {OTHER_METRICS: ""}}});
+    let ignored = desired.manifest.directives.ignore_fields.iter().any(|path| path.get(&annotation).is_some());
+    let annotations = &mut object["metadata"]["annotations"];
+    if annotations.get(OTHER_METRICS).is_none() && !ignored {
+        annotations[OTHER_METRICS] = "[]".into();
     }
     object
 }
@@ -72,15 +85,22 @@ mod tests {
     }
 
     #[test]
-    fn an_autoscaler_in_its_first_version_has_no_metrics_but_those_that_git_declares() {
-        let metrics = |version: &str, annotations: Value| {
+    fn metrics_of_the_second_version_go_when_the_first_one_is_applied_over_it() {
+        let live = |version: &str, manager: &str| json!({"metadata": {"managedFields": [{"manager": manager, "operation": "Apply", "apiVersion": version}]}});
+        let metrics = |version: &str, annotations: Value, live: &Value| {
             let wanted = desired(json!({"apiVersion": version, "kind": "HorizontalPodAutoscaler",
                 "metadata": {"name": "h", "annotations": annotations}, "spec": {"maxReplicas": 3}}));
-            body(&wanted, "set", None)["metadata"]["annotations"][OTHER_METRICS].clone()
+            let sent = without_other_metrics(body(&wanted, "set", None), &wanted, Some(live));
+            sent["metadata"]["annotations"][OTHER_METRICS].clone()
         };
-        assert_eq!(metrics("autoscaling/v1", json!({})), "[]");
-        assert_eq!(metrics("autoscaling/v1", json!({OTHER_METRICS: "[1]"})), "[1]");
-        assert_eq!(metrics("autoscaling/v2", json!({})), Value::Null);
+        let [before, since] = ["autoscaling/v2", "autoscaling/v1"].map(|version| live(version, "driftless"));
+        assert_eq!(metrics("autoscaling/v1", json!({}), &before), "[]");
+        assert_eq!(metrics("autoscaling/v1", json!({OTHER_METRICS: "[1]"}), &before), "[1]");
+        let path = format!("metadata.annotations[\"{OTHER_METRICS}\"]");
+        assert_eq!(metrics("autoscaling/v1", json!({names::IGNORE_FIELDS: path}), &before), Value::Null);
+        assert_eq!(metrics("autoscaling/v1", json!({}), &since), Value::Null);
+        assert_eq!(metrics("autoscaling/v1", json!({}), &live("autoscaling/v2", "keda")), Value::Null, "another's");
+        assert_eq!(metrics("autoscaling/v2", json!({}), &before), Value::Null);
     }
 
     #[test]

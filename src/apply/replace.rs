@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{ApiError, Cluster, Deletion, Resource, reduce};
+use crate::cluster::{ApiError, Applied, Cluster, Deletion, Resource, reduce};
 use crate::object::{GroupKind, Observed};
-use crate::plan::{ApplyResult, Desired, Reason, Replaceable, Step};
+use crate::plan::{Desired, Reason, Replaceable, Step};
 
 use super::body;
 use super::error::ApplyError;
@@ -90,7 +90,7 @@ pub(super) async fn replace(
     resource: &Resource,
     set_id: &str,
     cancelled: &CancellationToken,
-) -> Result<(ApplyResult, Observed), ApplyError> {
+) -> Result<Applied, ApplyError> {
     let (Some(planned), Reason::Immutable { fields, takes_claims }) = (&step.live, &step.reason) else {
         return Err(ApplyError::Changed);
     };
@@ -133,12 +133,12 @@ async fn create(
     desired: &Desired,
     resource: &Resource,
     set_id: &str,
-) -> Result<(ApplyResult, Observed), ApplyError> {
+) -> Result<Applied, ApplyError> {
     let until = Instant::now() + AGAIN;
     let mut pause = Duration::from_millis(100);
     loop {
         let error = match write(cluster, desired, resource, set_id).await {
-            Ok(applied) => return Ok((ApplyResult::Replaced, applied.live)),
+            Ok(applied) => return Ok(applied),
             Err(ApplyError::Api(error)) => ApplyError::Api(shown(error, desired)),
             Err(other) => other,
         };

@@ -17,14 +17,14 @@ use super::render::read;
 use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session, running};
 use crate::agent::read_parents;
-use crate::apply::{Parent, rewritten_of};
+use crate::apply::Parent;
 use crate::cluster::{Cluster, Discovery, reduce, with_causes};
 use crate::config::SyncConfig;
 use crate::object::{
     DigestKey, Entry, FieldChange, Health, HealthStatus, Managers, ObjectId, Observed, Origin, additions, blame,
     entries,
 };
-use crate::plan::{Commit, Contest, Desired, Drift, Phase, SyncStatus, resolve, rewritten_words};
+use crate::plan::{Commit, Contest, Desired, Drift, Phase, SyncStatus, resolve};
 use state::LiveState;
 
 #[derive(Debug, Args)]
@@ -158,6 +158,7 @@ pub(super) async fn explain(common: &Common, options: &ExplainArguments) -> Resu
         let now = running.iter().find(|status| is_of(status, &parent));
         if let Some(now) = now {
             (parent.status.drift, parent.status.contested) = (now.drift.clone(), now.contested.clone());
+            parent.status.rewritten.clone_from(&now.rewritten);
         }
         let holder = holder(&session, &discovery, parent, &id, live.as_ref().ok(), &managers).await;
         let stored_at = holder.stored_at.filter(|_| now.is_none());
@@ -259,14 +260,9 @@ async fn holder(
             reason = format!("{reason}: {blame}");
         }
     }
-    let synced = parent.status.synced.as_ref().map(|commit| &*commit.id);
-    let is_synced = declared.as_ref().is_ok_and(|(commit, _)| Some(&**commit) == synced);
-    let applied = desired.filter(|_| state == LiveState::AsApplied && is_synced);
-    if let (Some(desired), Some(whole)) = (applied, live.and_then(|live| live.whole.as_ref())) {
-        let fields = rewritten_of(desired, whole);
-        if !fields.is_empty() {
-            reason = format!("{reason}; {}", rewritten_words(&fields));
-        }
+    let rewritten = parent.status.rewritten.iter().find(|one| one.object == *id);
+    if let Some(rewritten) = rewritten.filter(|_| state == LiveState::AsApplied) {
+        reason = format!("{reason}; {}", rewritten.words());
     }
     let manifest = match declared {
         Ok((commit, Some(desired))) => Declared::At { origin: desired.manifest.origin.clone(), commit },

@@ -225,6 +225,13 @@ fn details(one: &Standing, objects: bool, paint: Paint) -> String {
         let line = format!("{}: {}", rewritten.object, rewritten.words());
         out += &format!("  {} {}\n", paint.yellow("rewritten:"), Harmless(&line));
     }
+    if one.status.rewritten_more > 0 {
+        let more = one.status.rewritten_more;
+        out += &format!(
+            "  {} of {more} more objects the cluster keeps other values than git declares\n",
+            paint.dim("note:")
+        );
+    }
     let now = Timestamp::now();
     for drift in one.status.drift.iter().rev().take(DRIFTS) {
         let done = if drift.healed { "healed" } else { "reported only" };
@@ -237,7 +244,7 @@ fn details(one: &Standing, objects: bool, paint: Paint) -> String {
         out += &format!("  {} {more} older drifts are in --output json\n", paint.dim("note:"));
     }
     if let Some(shortened) = &one.status.shortened {
-        out += &format!("  {} {shortened}\n", paint.dim("note:"));
+        out += &format!("  {} {}\n", paint.dim("note:"), Harmless(shortened));
     }
     for note in &one.status.notes {
         out += &format!("  {} {note}\n", paint.dim("note:"));
@@ -248,7 +255,7 @@ fn details(one: &Standing, objects: bool, paint: Paint) -> String {
 fn markdown(all: &[Standing]) -> String {
     let mut out = String::from("| sync | phase | commit | objects | message |\n| --- | --- | --- | --- | --- |\n");
     for one in all {
-        let message = Harmless(&one.status.message).to_string().replace('|', "\\|");
+        let message = inline(&Harmless(&one.status.message).to_string());
         let status = &one.status;
         out += &format!(
             "| {} | {} | `{}` | {} | {message} |\n",

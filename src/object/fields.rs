@@ -36,6 +36,8 @@ pub struct Entry<'a> {
     pub operation: &'a str,
     /// `status`, `scale`; empty for the object itself.
     pub subresource: &'a str,
+    /// In which version its fields are named: `autoscaling/v2`.
+    pub version: &'a str,
     /// When this manager last changed what it owns. Fields that others take from it do not move
     /// it; writes by the scale subresource leave it out.
     pub time: Option<Timestamp>,
@@ -59,6 +61,7 @@ impl<'a> Entry<'a> {
             manager: text("manager"),
             operation: text("operation"),
             subresource: text("subresource"),
+            version: text("apiVersion"),
             time: text("time").parse().ok(),
             fields: entry.get("fieldsV1"),
         }

@@ -6,7 +6,20 @@ use serde_json::{Map, Value};
 use super::{lists, quantity};
 
 /// Mappings whose values are quantities (`ResourceList` and what is built of it).
-const RESOURCE_LISTS: [&str; 6] = ["requests", "limits", "capacity", "hard", "podFixed", "allocatable"];
+const RESOURCE_LISTS: [&str; 11] = [
+    "requests",
+    "limits",
+    "capacity",
+    "hard",
+    "podFixed",
+    "allocatable",
+    // Of a LimitRange.
+    "default",
+    "defaultRequest",
+    "max",
+    "min",
+    "maxLimitRequestRatio",
+];
 /// Fields that are quantities.
 const QUANTITIES: [&str; 3] = ["sizeLimit", "averageValue", "divisor"];
 
@@ -42,6 +55,9 @@ fn field(live: &Value, declared: &Value, name: &str, parent: &str) -> Value {
         // What the server makes of a null, the empty value or the default, only its schema says.
         (_, Value::Null) => Value::Null,
         (live, declared) if is_quantity(name, parent) && quantity::same(live, declared) => declared.clone(),
+        (Value::String(one), Value::String(other)) if is_base64(name, parent) && unbroken(one).eq(unbroken(other)) => {
+            declared.clone()
+        }
         (Value::Number(one), Value::Number(other))
             if one.as_f64() == other.as_f64() && (one.is_f64() || other.is_f64()) =>
         {
@@ -66,7 +82,16 @@ fn items(live: &[Value], declared: &[Value], name: &str) -> Vec<Value> {
 }
 
 fn is_quantity(name: &str, parent: &str) -> bool {
-    RESOURCE_LISTS.contains(&parent) || QUANTITIES.contains(&name)
+    RESOURCE_LISTS.contains(&parent) || QUANTITIES.contains(&name) || (name, parent) == ("value", "target")
+}
+
+/// Whether a field holds base64, which the API server keeps without the line breaks that it may have.
+fn is_base64(name: &str, parent: &str) -> bool {
+    parent == "binaryData" || name == "caBundle"
+}
+
+fn unbroken(text: &str) -> impl Iterator<Item = char> {
+    text.chars().filter(|sign| !matches!(sign, '\n' | '\r'))
 }
 
 /// Whether the API server stores this as the absence of the field (`omitempty`). Empty text is a

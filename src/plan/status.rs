@@ -196,17 +196,16 @@ impl Rewritten {
     /// What is rewritten, as a clause.
     #[must_use]
     pub fn words(&self) -> String {
-        rewritten_words(&self.fields)
+        format!(
+            "the value that git declares is not kept for {}: an admission webhook or the API server rewrites it at each apply",
+            self.fields.join(", ")
+        )
     }
 }
 
-/// That declared fields are rewritten, as a clause.
-#[must_use]
-pub fn rewritten_words(fields: &[String]) -> String {
-    format!(
-        "the value that git declares is not kept for {}: an admission webhook or the API server rewrites it at each apply",
-        fields.join(", ")
-    )
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Contest {
@@ -285,6 +284,9 @@ pub struct SyncStatus {
     /// Objects of which the cluster keeps other values than git declares, bounded likewise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rewritten: Vec<Rewritten>,
+    /// How many more there are.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub rewritten_more: usize,
     /// What the parent has left out of this, where it has no room for all. Never known to the agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shortened: Option<String>,

@@ -90,7 +90,12 @@ impl Machine {
             return;
         }
         match result {
-            Audited::Same => self.mark_ownership_only(&object),
+            Audited::Same { rewritten } => {
+                self.mark_ownership_only(&object);
+                if self.drift.note_rewritten(&object, rewritten) {
+                    self.restate_drift(now);
+                }
+            }
             Audited::Differs => {
                 self.drift.heal_queue.ownership_only.remove(&object);
                 self.enqueue_heal(&object, Way::Content, now);

@@ -65,7 +65,11 @@ pub struct Examined {
 /// What a server-side dry-run of an object has shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audited {
-    Same,
+    /// An apply would change nothing.
+    Same {
+        /// Paths of declared fields that have another value all the same.
+        rewritten: Vec<String>,
+    },
     /// An apply would change something.
     Differs,
     /// It cannot be said: somebody wrote in between, or the request failed.

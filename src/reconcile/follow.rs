@@ -8,7 +8,7 @@ use crate::plan::{Inventory, SyncStatus};
 
 use super::basis::Anew;
 use super::machine::{Work, identified};
-use super::owners::Store;
+use super::owners::{Store, rewritten_in};
 use super::settling::Settling;
 use super::{Effect, Machine, Moment, Notice, Observation, UserRequests};
 
@@ -54,6 +54,7 @@ impl Machine {
         self.health.settling = Settling::default();
         self.drift.deleted_early.clear();
         self.drift.replaceable.clear();
+        self.drift.rewritten = rewritten_in(&self.report.status);
         self.git.former = self.report.status.former.iter().cloned().collect();
         self.begin_anew(Anew::Lead, now);
         // Which commit was the head the former leader knows.

@@ -138,7 +138,7 @@ impl Machine {
             self.drift.heal_queue.put_back(&running);
             return self.written(&running.object, None, now);
         }
-        if self.note_rewritten(&outcome) {
+        if outcome.result.succeeded() && self.drift.note_rewritten(&outcome.id, &outcome.rewritten) {
             self.restate_drift(now);
         }
         let Running { object, noticed, mut found, content, desired: applied, .. } = running;
@@ -242,18 +242,6 @@ impl Machine {
         self.record_drift(drift, new, now);
     }
 
-    /// Remembers which declared fields the server has rewritten. Whether that is another answer than before.
-    pub(super) fn note_rewritten(&mut self, outcome: &AppliedObject) -> bool {
-        if !outcome.result.succeeded() {
-            return false;
-        }
-        if outcome.rewritten.is_empty() {
-            return self.drift.rewritten.remove(&outcome.id).is_some();
-        }
-        let fields = outcome.rewritten.clone();
-        self.drift.rewritten.insert(outcome.id.clone(), fields.clone()) != Some(fields)
-    }
-
     /// Says what others had added to an object, and the apply of a commit has removed.
     pub(super) fn report_removed(&mut self, outcome: &AppliedObject, began: Duration, now: Moment) {
         if outcome.removed.is_empty() {
@@ -299,7 +287,10 @@ impl Machine {
             list.iter().take(SyncStatus::MOST_DRIFT).map(|one| super::record::contest(one, now)).collect();
         let declared = self.drift.rewritten.iter().filter(|(id, _)| self.view.desired(id).is_some());
         let rewritten = declared.map(|(id, fields)| Rewritten { object: id.clone(), fields: fields.clone() });
-        status.rewritten = rewritten.take(SyncStatus::MOST_DRIFT).collect();
+        let mut rewritten: Vec<Rewritten> = rewritten.collect();
+        status.rewritten_more = rewritten.len().saturating_sub(SyncStatus::MOST);
+        rewritten.truncate(SyncStatus::MOST);
+        status.rewritten = rewritten;
     }
 }
 

@@ -205,9 +205,22 @@ impl DriftState {
             audit: Audit::new(audit),
             deleted_early: BTreeSet::new(),
             replaceable: Replaceables::new(),
-            rewritten: stored.rewritten.iter().map(|one| (one.object.clone(), one.fields.clone())).collect(),
+            rewritten: rewritten_in(stored),
         }
     }
+
+    /// Remembers which declared fields the server has rewritten. Whether that is another answer than before.
+    pub fn note_rewritten(&mut self, object: &ObjectId, fields: &[String]) -> bool {
+        if fields.is_empty() {
+            return self.rewritten.remove(object).is_some();
+        }
+        self.rewritten.insert(object.clone(), fields.to_vec()).is_none_or(|before| before != fields)
+    }
+}
+
+/// What a stored status says of fields that were rewritten.
+pub(super) fn rewritten_in(stored: &SyncStatus) -> BTreeMap<ObjectId, Vec<String>> {
+    stored.rewritten.iter().map(|one| (one.object.clone(), one.fields.clone())).collect()
 }
 
 /// Health of what git declares.

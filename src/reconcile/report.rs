@@ -36,6 +36,7 @@ impl Machine {
         self.schedule.last_end = Some(now.mono);
         self.schedule.last_whole = self.schedule.last_end;
         self.health.unhealthy = cycle.unhealthy().into_iter().collect();
+        self.drift.rewritten.retain(|id, _| self.view.desired(id).is_some());
         self.note_overdue(cycle, now);
         let before = Arc::clone(&self.report.status);
         let (status, outcome) = self.assess(cycle, now);

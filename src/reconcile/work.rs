@@ -175,7 +175,7 @@ impl Machine {
     pub(super) fn applied(&mut self, id: EffectId, outcomes: Vec<AppliedObject>, now: Moment) {
         let Some(mut cycle) = self.take(id, |work| matches!(work, Work::Applying { .. })) else { return };
         for outcome in outcomes.iter().filter(|outcome| !cycle.noted.contains(&outcome.id)) {
-            self.note_rewritten(outcome);
+            self.note_outcome(outcome);
             self.report_removed(outcome, cycle.began, now);
         }
         let written: Vec<_> = outcomes.iter().map(|one| (one.id.clone(), version(one))).collect();
@@ -198,6 +198,12 @@ impl Machine {
         self.prune(cycle, now);
     }
 
+    fn note_outcome(&mut self, outcome: &AppliedObject) {
+        if outcome.result.succeeded() {
+            self.drift.note_rewritten(&outcome.id, &outcome.rewritten);
+        }
+    }
+
     /// One object of the apply that is under way: from now on the heal queue may heal it.
     pub(super) fn applied_one(&mut self, id: EffectId, outcome: &AppliedObject, now: Moment) {
         let Work::Applying { id: expected, cycle } = &mut self.work else { return };
@@ -207,7 +213,7 @@ impl Machine {
         let began = cycle.began;
         cycle.applied_one(outcome, &mut self.store.inventory);
         self.view.learn(&outcome.id, outcome.live.as_ref());
-        self.note_rewritten(outcome);
+        self.note_outcome(outcome);
         self.report_removed(outcome, began, now);
         self.written(&outcome.id, version(outcome).as_deref(), now);
         self.weigh_answer(outcome.live.as_ref(), now);

@@ -99,6 +99,7 @@ impl Keep {
             unhealthy,
             drift: newest,
             contested,
+            rewritten_more: status.rewritten_more + (status.rewritten.len() - rewritten.len()),
             rewritten,
             shortened: Some(shortened(&omitted)),
         }

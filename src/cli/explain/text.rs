@@ -38,6 +38,11 @@ fn facts(one: &Explained, holder: &Holder, now: Timestamp) -> Vec<(&'static str,
         ("source", format!("{}, {}", holder.url, holder.reference)),
         ("path", holder.path.clone()),
     ];
+    if !holder.asked_agent {
+        let stored = holder.stored_at.map_or_else(|| "at an unknown time".into(), |time| when(Some(time), now));
+        let text = format!("{stored}; the running agent could not be asked, so phase, commit and drift are as of then");
+        facts.insert(1, ("stored", text));
+    }
     facts.push(match &holder.synced {
         Some(commit) => {
             ("commit", format!("{} {}, synced {}", commit.short(), commit.subject, when(holder.synced_at, now)))
@@ -68,13 +73,6 @@ fn facts(one: &Explained, holder: &Holder, now: Timestamp) -> Vec<(&'static str,
         },
     ));
     facts.push(("health", one.health.to_string()));
-    if holder.stored_at.is_some() {
-        let stored = when(holder.stored_at, now);
-        facts.push((
-            "as of",
-            format!("{stored}: what follows is as the agent stored it; the running agent could not be asked"),
-        ));
-    }
     facts.into_iter().map(|(label, text)| (label, safe(&text))).collect()
 }
 

@@ -75,7 +75,10 @@ impl World {
                 let id_of = &desired.manifest.id;
                 let added = self.live.get(id_of).is_some_and(|live| live.added().is_some());
                 let differs = added || self.tampered.contains(&*id_of.name);
-                Input::Audited { id, result: if differs { Audited::Differs } else { Audited::Same } }
+                Input::Audited {
+                    id,
+                    result: if differs { Audited::Differs } else { Audited::Same { rewritten: Vec::new() } },
+                }
             }
             Effect::Declare { .. } | Effect::Emit(_) | Effect::Interrupt { .. } => unreachable!(),
         }

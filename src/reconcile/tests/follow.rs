@@ -1,10 +1,11 @@
 //! Standing by, and taking over.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::world::{World, id};
-use crate::plan::Phase;
-use crate::reconcile::Notice;
+use super::world::{World, id, moment};
+use crate::plan::{Inventory, Phase, Rewritten, SyncStatus};
+use crate::reconcile::{Input, Machine, Notice, UserRequests};
 
 fn standing_by<'a>(world: &'a World) -> Vec<&'a str> {
     let commit = |notice: &'a Notice| match notice {
@@ -103,4 +104,28 @@ fn a_follower_whose_git_host_lags_does_not_go_back_when_it_leads() {
     world.lead();
     world.drain();
     assert!(world.is_as_in("newer"), "one poll is not believed: {:?}", world.log);
+}
+
+#[test]
+fn what_the_former_leader_noted_as_rewritten_is_what_the_next_one_goes_by() {
+    let world = World::new();
+    let rewritten = |name: &str| Rewritten { object: id(name), fields: vec!["spec.replicas".into()] };
+    let noted = |names: &[&str]| SyncStatus {
+        rewritten: names.iter().map(|name| rewritten(name)).collect(),
+        ..SyncStatus::default()
+    };
+    let config = Arc::clone(world.machine.config());
+    let stored = Some((Inventory::new(), noted(&["a"])));
+    let mut machine =
+        Machine::new(config, "set".into(), stored, UserRequests::default(), moment(world.now), 1).following();
+    let now = moment(world.now);
+    let stored = Some(Box::new((Inventory::new(), noted(&["b"]))));
+    machine.step(Input::Leads { stored, requests: UserRequests::default() }, now);
+    assert_eq!(machine.drift.rewritten.keys().collect::<Vec<_>>(), [&id("b")]);
+    // An audit knows better.
+    assert!(machine.drift.note_rewritten(&id("b"), &[]) && machine.drift.rewritten.is_empty());
+    assert!(
+        machine.drift.note_rewritten(&id("b"), &["data".into()])
+            && !machine.drift.note_rewritten(&id("b"), &["data".into()])
+    );
 }
