@@ -12,6 +12,7 @@ mod payload;
 mod preflight;
 mod prune;
 mod replace;
+mod send;
 mod shown;
 mod wait;
 

@@ -9,7 +9,7 @@ use crate::plan::{ApplyResult, Desired, Replaceable, Step, Verb, may_replace};
 
 use super::Applier;
 use super::error::ApplyError;
-use super::owners::{may_yet_be_applied, write};
+use super::owners::{apply_with_takeover, may_yet_be_applied};
 use super::payload::without_ignored;
 use super::replace::{prove, replace, takes_claims};
 use super::shown::shown;
@@ -43,7 +43,7 @@ pub(super) async fn apply_one(
         return Ok(Written { result: ApplyResult::Replaced, live: replaced.live, removed: Vec::new(), rewritten });
     }
     let refusal = |error| refusal(cluster, step, desired, resource, set_id, error);
-    match write(cluster, step, desired, resource, set_id, drift).await {
+    match apply_with_takeover(cluster, step, desired, resource, set_id, drift).await {
         Ok((written, removed)) => {
             let rewritten = rewritten_of(desired, &written.object);
             Ok(Written { result: compare(step, &written.live), live: written.live, removed, rewritten })

@@ -9,7 +9,8 @@ use crate::plan::{Desired, Reason, Step, never_changes};
 
 use super::body;
 use super::error::ApplyError;
-use super::ignored::{trial, write as write_alone};
+use super::ignored::trial;
+use super::send::send_apply;
 
 /// Versions of one kind that were dropped since the object was written in them.
 const STALE_VERSIONS: usize = 4;
@@ -30,7 +31,7 @@ pub fn taking(live: &Observed, reason: &Reason, drift: DriftPolicy) -> Option<Ta
 
 /// Applies an object, and takes over of it what an apply takes over. With what others had added to it,
 /// and what is removed by that.
-pub(super) async fn write(
+pub(super) async fn apply_with_takeover(
     cluster: &Cluster,
     step: &Step,
     desired: &Desired,
@@ -41,43 +42,66 @@ pub(super) async fn write(
     if let Some(field) = never_changes(step) {
         return Err(ApiError::immutable(field).into());
     }
+    let declared = body(desired, set_id, None);
     let mut taken = None;
-    let declared = || body(desired, set_id, None);
     if let Some(taking) = step.live.as_ref().and_then(|live| taking(live, &step.reason, drift)) {
         try_to_apply(cluster, step, desired, resource, set_id).await?;
-        taken = cluster.take_over(&step.id, resource, taking, &declared()).await?;
+        taken = cluster.take_over(&step.id, resource, taking, &declared).await?;
     }
-    let mut outcome = write_alone(cluster, desired, resource, set_id).await;
-    for _ in 0..STALE_VERSIONS {
-        let Err(ApplyError::Api(error)) = &outcome else { break };
-        let Some(version) = error.stale_version() else { break };
-        cluster.drop_stale_owners(&step.id, resource, version).await?;
-        outcome = write_alone(cluster, desired, resource, set_id).await;
-    }
+    let mut outcome = send_past_stale_versions(cluster, step, desired, resource, set_id).await;
     if let Err(ApplyError::Api(error)) = &outcome
-        && step.live.is_some()
-        && error.immutable_fields().is_none()
+        && may_exclude(cluster, step, desired, resource, set_id, error).await
     {
-        let objections = error.objections();
-        // Only for an object that would be admitted as git has it: nobody's fields are touched for any other.
-        if !objections.is_empty() && may_yet_be_applied(cluster, step, desired, resource, set_id, error).await {
-            match cluster.take_over_what_excludes(&step.id, resource, &declared(), &objections).await {
-                Ok(None) => {}
-                Ok(Some(more)) => {
-                    taken = Some(match taken {
-                        Some(before) => before.and(Some(more)),
-                        None => more,
-                    });
-                    outcome = write_alone(cluster, desired, resource, set_id).await;
-                }
-                Err(error) => outcome = Err(error.into()),
+        match cluster.take_over_what_excludes(&step.id, resource, &declared, &error.objections()).await {
+            Ok(None) => {}
+            Ok(Some(more)) => {
+                taken = Some(match taken {
+                    Some(before) => before.and(Some(more)),
+                    None => more,
+                });
+                outcome = send_apply(cluster, desired, resource, set_id).await;
             }
+            Err(error) => outcome = Err(error.into()),
         }
     }
     match (outcome, taken) {
         (Err(cause), Some(taken)) => Err(given_back(cluster, step, desired, resource, &taken, cause).await),
         (outcome, taken) => Ok((outcome?, taken.map(|taken| taken.removed).unwrap_or_default())),
     }
+}
+
+/// Sends an apply, and again without the entries of `managedFields` in versions that the server no longer knows.
+async fn send_past_stale_versions(
+    cluster: &Cluster,
+    step: &Step,
+    desired: &Desired,
+    resource: &Resource,
+    set_id: &str,
+) -> Result<Applied, ApplyError> {
+    let mut outcome = send_apply(cluster, desired, resource, set_id).await;
+    for _ in 0..STALE_VERSIONS {
+        let Err(ApplyError::Api(error)) = &outcome else { break };
+        let Some(version) = error.stale_version() else { break };
+        cluster.drop_stale_owners(&step.id, resource, version).await?;
+        outcome = send_apply(cluster, desired, resource, set_id).await;
+    }
+    outcome
+}
+
+/// Whether a refused apply may succeed once what excludes its fields is gone. Only where the object would be admitted as
+/// git has it: nobody's fields are touched for any other.
+async fn may_exclude(
+    cluster: &Cluster,
+    step: &Step,
+    desired: &Desired,
+    resource: &Resource,
+    set_id: &str,
+    refused: &ApiError,
+) -> bool {
+    step.live.is_some()
+        && refused.immutable_fields().is_none()
+        && !refused.objections().is_empty()
+        && may_yet_be_applied(cluster, step, desired, resource, set_id, refused).await
 }
 
 /// Finds out whether an object can be applied of which others own fields that are to be ours first.

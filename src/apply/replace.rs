@@ -14,8 +14,8 @@ use crate::plan::{Desired, Reason, Replaceable, Step};
 
 use super::body;
 use super::error::ApplyError;
-use super::ignored::write;
 use super::prune::is_as_ours;
+use super::send::send_apply;
 use super::shown::shown;
 
 /// How long a replaced object may take to be gone.
@@ -137,7 +137,7 @@ async fn create(
     let until = Instant::now() + AGAIN;
     let mut pause = Duration::from_millis(100);
     loop {
-        let error = match write(cluster, desired, resource, set_id).await {
+        let error = match send_apply(cluster, desired, resource, set_id).await {
             Ok(applied) => return Ok(applied),
             Err(ApplyError::Api(error)) => ApplyError::Api(shown(error, desired)),
             Err(other) => other,
