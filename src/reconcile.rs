@@ -19,11 +19,11 @@ mod heal_queue;
 mod machine;
 mod obstacles;
 mod overdue;
-mod owners;
 mod quiet;
 mod record;
 mod report;
 mod settling;
+mod state;
 mod stored;
 #[cfg(test)]
 mod tests;

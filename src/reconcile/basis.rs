@@ -284,7 +284,7 @@ impl Machine {
         self.git.poll_backoff.reset();
         self.schedule.backoff.reset();
         self.schedule.next_cycle = None;
-        (self.schedule.asked, self.schedule.reconcile_requested) = (false, false);
+        (self.schedule.person_asked, self.schedule.reconcile_requested) = (false, false);
     }
 
     /// What stands between git and the knowledge of what to enforce, where nothing is enforced.

@@ -128,7 +128,7 @@ impl Machine {
             return;
         }
         let waiting = Waiting { noticed: now.mono, content: way == Way::Content };
-        if let Some(until) = self.drift.heal_queue.contests.held_until(id, way, now.mono) {
+        if let Some(until) = self.drift.heal_queue.contests.delayed_until(id, way, now.mono) {
             self.drift.heal_queue.delayed.entry(id.clone()).or_insert((until, waiting));
         } else if self.drift.heal_queue.failed.contains_key(id) && self.drift.heal_queue.delayed.contains_key(id) {
             // It failed lately; its next try is set.

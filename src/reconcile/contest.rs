@@ -154,7 +154,7 @@ impl Object {
     }
 
     /// Before when a drift of these fields is not to be healed: all of them wait.
-    fn held_until(&self, keys: &[Key], now: Duration) -> Option<Duration> {
+    fn delayed_until(&self, keys: &[Key], now: Duration) -> Option<Duration> {
         let mut earliest = None;
         for key in keys {
             let until = self.field(*key).map(Field::until).filter(|until| *until > now)?;
@@ -216,16 +216,16 @@ pub(super) struct Contests {
 impl Contests {
     /// Before when a change of this drift needs no closer examination: all fields that it concerned when it was
     /// last seen wait.
-    pub fn held_until(&self, id: &ObjectId, way: Way, now: Duration) -> Option<Duration> {
+    pub fn delayed_until(&self, id: &ObjectId, way: Way, now: Duration) -> Option<Duration> {
         let object = self.objects.get(id)?;
-        object.held_until(object.ways.get(&way)?, now)
+        object.delayed_until(object.ways.get(&way)?, now)
     }
 
     /// Before when a drift that was examined is not to be healed.
     pub fn examined(&mut self, id: &ObjectId, way: Way, blame: &Blame, now: Duration) -> Option<Duration> {
         let object = self.objects.get_mut(id)?;
         let keys = written(way, blame);
-        let until = object.held_until(&keys, now)?;
+        let until = object.delayed_until(&keys, now)?;
         if object.ways.len() >= MOST_WAYS {
             object.ways.clear();
         }

@@ -95,7 +95,7 @@ impl Cycle {
     }
 
     /// Takes over a plan: what it refuses is a problem, what it keeps is worth a note.
-    pub fn adopt(&mut self, mut plan: Plan, observation: &Observation) {
+    pub fn take_in(&mut self, mut plan: Plan, observation: &Observation) {
         self.problems.extend(self.rendered.problems.iter().cloned());
         self.problems.extend(observation.resolved.problems.iter().cloned());
         self.notes.extend(observation.resolved.notes.iter().cloned());

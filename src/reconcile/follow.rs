@@ -8,8 +8,8 @@ use crate::plan::{Inventory, SyncStatus};
 
 use super::basis::Anew;
 use super::machine::{Work, identified};
-use super::owners::{Store, rewritten_in};
 use super::settling::Settling;
+use super::state::{Store, rewritten_in};
 use super::{Effect, Machine, Moment, Notice, Observation, UserRequests};
 
 impl Machine {

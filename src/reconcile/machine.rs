@@ -9,7 +9,7 @@ use crate::plan::{Inventory, Provenance, SyncStatus};
 
 use super::basis::Standing;
 use super::cycle::Cycle;
-use super::owners::{DriftState, GitState, HealthState, Report, Schedule, Store};
+use super::state::{DriftState, GitState, HealthState, Report, Schedule, Store};
 use super::view::View;
 use super::{Effect, EffectId, Input, Moment, RenderedCommit, UserRequests};
 

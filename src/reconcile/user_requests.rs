@@ -48,6 +48,6 @@ impl Machine {
             self.request_poll(now);
             self.schedule.backoff.reset();
         }
-        self.schedule.asked |= asked || approved;
+        self.schedule.person_asked |= asked || approved;
     }
 }

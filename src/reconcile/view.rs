@@ -25,7 +25,7 @@ pub(super) struct View {
 
 impl View {
     /// Takes over what was observed. The order is made anew only when what is declared is new.
-    pub fn adopt(&mut self, commit: &str, observation: &Observation) {
+    pub fn take_in(&mut self, commit: &str, observation: &Observation) {
         if self.commit.as_deref() != Some(commit) {
             self.commit = Some(commit.to_owned());
         }

@@ -30,7 +30,7 @@ impl Machine {
                 return self.end(cycle, now);
             }
         };
-        self.view.adopt(&cycle.basis.commit, &observation);
+        self.view.take_in(&cycle.basis.commit, &observation);
         // What git declares no longer is being healed to what it declared before, or was just now:
         // whether that is there when it is to be pruned can only be seen afterwards.
         let running = self.drift.heal_queue.running.values().map(|running| &running.object);
@@ -67,7 +67,7 @@ impl Machine {
         });
         self.begin_approved(&decided);
         self.resort_blocked();
-        cycle.adopt(decided, &observation);
+        cycle.take_in(decided, &observation);
         self.report.unknown_managers = cycle.note_unknown_managers();
         let reports = self.config.drift == DriftPolicy::Report;
         let is_added = |step: &&Step| reports && step.live.as_ref().is_some_and(|live| live.added().is_some());

@@ -27,7 +27,7 @@ fn fight(contests: &mut Contests, from: Duration, until: Duration, writes: impl 
         let blame = writes(number);
         number += 1;
         let way = way(&blame);
-        let held = contests.held_until(&object(), way, now);
+        let held = contests.delayed_until(&object(), way, now);
         let held = held.or_else(|| contests.examined(&object(), way, &blame, now));
         if let Some(later) = held {
             now = later;
@@ -105,7 +105,7 @@ fn another_field_is_healed_at_once_and_the_contested_one_waits_as_before() {
     let both = by("person", &["spec.paused", "spec.replicas"]);
     assert!(contests.examined(&object(), way(&replicas("other")), &replicas("other"), seconds(600)).is_some());
     assert_eq!(contests.examined(&object(), way(&both), &both, seconds(600)), None);
-    assert_eq!(contests.held_until(&object(), Way::Gone, seconds(600)), None);
+    assert_eq!(contests.delayed_until(&object(), Way::Gone, seconds(600)), None);
     assert_eq!(contests.examined(&object(), Way::Gone, &Blame::default(), seconds(600)), None);
     let (contested, more) = contests.healed(&object(), None, way(&both), &both, seconds(600)).unwrap();
     assert!(!more);
@@ -116,11 +116,11 @@ fn another_field_is_healed_at_once_and_the_contested_one_waits_as_before() {
 fn a_change_of_a_drift_that_was_examined_needs_no_second_examination() {
     let mut contests = Contests::default();
     fight(&mut contests, seconds(0), seconds(600), |_| replicas("other"));
-    assert!(contests.held_until(&object(), way(&replicas("another")), seconds(600)).is_some());
+    assert!(contests.delayed_until(&object(), way(&replicas("another")), seconds(600)).is_some());
     let unknown = Way::Left([9; 16]);
-    assert_eq!(contests.held_until(&object(), unknown, seconds(600)), None);
+    assert_eq!(contests.delayed_until(&object(), unknown, seconds(600)), None);
     assert!(contests.examined(&object(), unknown, &replicas("other"), seconds(600)).is_some());
-    assert!(contests.held_until(&object(), unknown, seconds(601)).is_some());
+    assert!(contests.delayed_until(&object(), unknown, seconds(601)).is_some());
 }
 
 #[test]

@@ -97,7 +97,7 @@ pub(super) struct Schedule {
     /// The delay before the retry, when that cycle failed.
     pub retry_in: Option<Duration>,
     /// A person asked for a cycle; one that is under way does not count, since it may have observed before.
-    pub asked: bool,
+    pub person_asked: bool,
 }
 
 impl Schedule {
@@ -110,7 +110,7 @@ impl Schedule {
             last_end: None,
             last_whole: None,
             retry_in: None,
-            asked: false,
+            person_asked: false,
         }
     }
 
@@ -122,7 +122,7 @@ impl Schedule {
 
     /// Plans what was requested, where no cycle is under way.
     pub fn plan_requested(&mut self, now: Moment) {
-        if std::mem::take(&mut self.asked) {
+        if std::mem::take(&mut self.person_asked) {
             self.next_cycle = Some(now.mono);
         }
         if std::mem::take(&mut self.reconcile_requested) {
@@ -133,7 +133,7 @@ impl Schedule {
 
     /// Whether nobody asks for a cycle.
     pub fn is_quiet(&self) -> bool {
-        self.next_cycle.is_none() && !self.reconcile_requested && !self.asked
+        self.next_cycle.is_none() && !self.reconcile_requested && !self.person_asked
     }
 }
 
@@ -255,10 +255,10 @@ mod tests {
             schedule.retry_in = Some(Duration::from_secs(retry));
             assert_eq!(schedule.requested_at(at(5)), Duration::from_secs(5 + rest), "{retry}");
         }
-        schedule.asked = true;
+        schedule.person_asked = true;
         schedule.plan_requested(at(7));
         assert_eq!(schedule.next_cycle, Some(Duration::from_secs(7)), "a person does not wait");
-        assert!(!schedule.asked && !schedule.reconcile_requested);
+        assert!(!schedule.person_asked && !schedule.reconcile_requested);
     }
 
     #[test]
