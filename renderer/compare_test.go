@@ -167,7 +167,7 @@ func TestAPackedChartRendersAsHelmTemplateDoes(t *testing.T) {
 func TestOverlaysRenderAsKustomizeBuildDoes(t *testing.T) {
 	files := directory(t, "testdata/overlays")
 	root := files.write(t)
-	for _, overlay := range []string{"base", "prod", "legacy", "builtin", "origins"} {
+	for _, overlay := range []string{"base", "prod", "legacy", "builtin", "origins", "stack", "transformers"} {
 		t.Run(overlay, func(t *testing.T) {
 			want, err := official(t, root, "kustomize", "build", "--load-restrictor", "LoadRestrictionsNone", overlay)
 			if err != nil {

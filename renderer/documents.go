@@ -30,6 +30,11 @@ func checkOutput(response *Response) error {
 			return err
 		}
 	}
+	for _, again := range response.Again {
+		if err := check(&Document{YAML: again.YAML, Source: "the second render"}); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -22,6 +22,8 @@ const (
 	KindTemplate   = "template"   // a template cannot be parsed or executed
 	KindVersion    = "version"    // a chart wants another Kubernetes or Helm
 	KindSettings   = "settings"   // a setting of the request is not valid
+	KindPatch      = "patch"      // a patch of post cannot be read or applied, or matches nothing
+	KindPost       = "post"       // post cannot be applied to a document
 	KindInternal   = "internal"   // a library panicked
 )
 

@@ -14,11 +14,22 @@ import (
 	releaseutil "helm.sh/helm/v4/pkg/release/v1/util"
 )
 
+// helmState is what the two renders of a chart share. Files and values are none
+// of it: templates may write into them.
+type helmState struct {
+	lookups *lookups
+	random  *random
+}
+
+func newHelmState(request *Request) *helmState {
+	return &helmState{lookups: newLookups(request.Lookups), random: &random{twice: request.Twice}}
+}
+
 // renderHelm does what `helm template` does. The steps are those of Helm's
 // action.Install in a dry run on the client, which is not used itself: it offers
 // no way to keep schemas from files and the network, and its packages double
 // the program.
-func renderHelm(request *Request, record *Record, response *Response) error {
+func renderHelm(request *Request, record *Record, state *helmState, response *Response) error {
 	settings := request.Helm
 	if settings.Chart == "" {
 		settings.Chart = request.Path
@@ -71,16 +82,18 @@ func renderHelm(request *Request, record *Record, response *Response) error {
 	}
 
 	places := placesOf(loaded, files)
-	questions := newLookups(request.Lookups)
-	renderer := engine.Engine{CustomTemplateFuncs: map[string]any{"lookup": questions.lookup}}
+	functions := state.random.functions()
+	functions["lookup"] = state.lookups.lookup
+	renderer := engine.Engine{CustomTemplateFuncs: functions}
 	rendered, err := renderer.Render(loaded, input)
-	if questions.asked != nil {
-		response.Lookups = questions.asked
-	}
+	response.Lookups = state.lookups.asked
 	if err != nil {
 		return templateFailure(places, err)
 	}
-	return sortRendered(loaded, rendered, &settings, places, response)
+	if err := sortRendered(loaded, rendered, &settings, places, response); err != nil {
+		return err
+	}
+	return dropDuplicateKeys(response)
 }
 
 // sortRendered puts manifests and hooks in the order that Helm applies them in.
@@ -98,16 +111,26 @@ func sortRendered(loaded *chart.Chart, rendered map[string]string, settings *Hel
 		for _, crd := range loaded.CRDObjects() {
 			file := places.file(crd.Filename)
 			for _, part := range splitVerbatim(string(crd.File.Data)) {
-				response.Documents = append(response.Documents, Document{YAML: part.text, Source: crd.Filename, File: file, Line: part.line})
+				response.Documents = append(response.Documents, Document{YAML: part.text, Source: crd.Filename, File: file, Line: part.line, verbatim: true})
 			}
 		}
 	}
+	lines := map[string]map[string]int{}
+	lineOf := func(template, text string) int {
+		if _, known := lines[template]; !known {
+			lines[template] = places.lines(template, rendered[template])
+		}
+		return lines[template][text]
+	}
 	for _, manifest := range manifests {
-		response.Documents = append(response.Documents, Document{YAML: manifest.Content, Source: manifest.Name, File: places.file(manifest.Name)})
+		response.Documents = append(response.Documents, Document{YAML: manifest.Content, Source: manifest.Name,
+			File: places.file(manifest.Name), Line: lineOf(manifest.Name, manifest.Content)})
 	}
 	for _, hook := range hooks {
 		if !settings.SkipTests || !isTest(hook) {
-			response.Hooks = append(response.Hooks, hookOf(hook, places.file(hook.Path)))
+			converted := hookOf(hook, places.file(hook.Path))
+			converted.Line = lineOf(hook.Path, hook.Manifest)
+			response.Hooks = append(response.Hooks, converted)
 		}
 	}
 	return nil

@@ -13,13 +13,14 @@ import (
 // chartPlaces maps Helm's names of templates and CRDs to the tree.
 type chartPlaces struct {
 	origins map[string]chartOrigin
+	sources map[string][]byte // of the templates that are files in the tree
 	charts  map[string]string // names of charts by the paths that Helm gives them
 }
 
 // placesOf returns the places of a chart after its dependencies were processed:
 // a dependency with an alias has another path then, and may be there twice.
 func placesOf(root *chart.Chart, files *chartFiles) *chartPlaces {
-	places := &chartPlaces{origins: map[string]chartOrigin{}, charts: map[string]string{}}
+	places := &chartPlaces{origins: map[string]chartOrigin{}, sources: map[string][]byte{}, charts: map[string]string{}}
 	next := []*chart.Chart{root}
 	for len(next) > 0 {
 		current := next[0]
@@ -27,7 +28,11 @@ func placesOf(root *chart.Chart, files *chartFiles) *chartPlaces {
 		places.charts[current.ChartFullPath()] = current.Name()
 		for _, template := range current.Templates {
 			if origin, found := files.originOf(template.Data); found {
-				places.origins[chartPath(current, template.Name)] = origin
+				name := chartPath(current, template.Name)
+				places.origins[name] = origin
+				if origin.inside == "" {
+					places.sources[name] = template.Data
+				}
 			}
 		}
 		for _, file := range current.Files {
@@ -43,6 +48,12 @@ func placesOf(root *chart.Chart, files *chartFiles) *chartPlaces {
 // packed dependency.
 func (p *chartPlaces) file(name string) string {
 	return p.origins[name].file
+}
+
+// lines returns where the documents of a rendered template start, by their text,
+// as far as that is certain.
+func (p *chartPlaces) lines(name, rendered string) map[string]int {
+	return templateLines(string(p.sources[name]), rendered)
 }
 
 // chart returns the name of the chart that a template belongs to.

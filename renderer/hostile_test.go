@@ -41,7 +41,7 @@ func TestNothingRemoteIsFetched(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			files := snapshot{"top/kustomization.yaml": "resources: [../base]\n", "base/kustomization.yaml": text + "\n", "base/a.yaml": configMap}
-			words := []string{"is remote", name}
+			words := []string{"is remote", name, "keep a copy in the repository"}
 			if name == "file" {
 				words = words[:1]
 			}
@@ -72,15 +72,19 @@ func TestPluginsFunctionsAndChartsAreOff(t *testing.T) {
 		"generator":           {"generators: [fn.yaml]", "fn.yaml", "plugin or function"},
 		"inline validator":    {"validators: [\"apiVersion: example.com/v1\\nkind: Fn\\nmetadata: {name: fn}\\n\"]", "kustomization.yaml", "plugin or function"},
 		"directory":           {"generators: [plugins]", "plugins/fn.yaml", "plugin or function"},
-		"charts":              {"helmCharts: [{name: redis, repo: 'https://charts.example.com'}]", "kustomization.yaml", "helmCharts is off"},
-		"charts, deprecated":  {"helmChartInflationGenerator: [{chartName: redis}]", "kustomization.yaml", "helmCharts is off"},
-		"charts as a builtin": {"generators: [chart.yaml]", "chart.yaml", "HelmChartInflationGenerator is off"},
+		"charts":              {"helmCharts: [{name: redis, repo: 'https://charts.example.com'}]", "kustomization.yaml", "helmCharts[0] (redis) is off"},
+		"charts, deprecated":  {"helmChartInflationGenerator: [{chartName: redis}]", "kustomization.yaml", "helmChartInflationGenerator[0] (redis) is off"},
+		"charts as a builtin": {"generators: [chart.yaml]", "chart.yaml", "HelmChartInflationGenerator (redis) is off"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			files := snapshot{"kustomization.yaml": "resources: [a.yaml]\n" + test.text + "\n", "a.yaml": configMap, "fn.yaml": function,
 				"plugins/kustomization.yaml": "resources: [fn.yaml]\n", "plugins/fn.yaml": function,
 				"chart.yaml": "apiVersion: builtin\nkind: HelmChartInflationGenerator\nmetadata: {name: c}\nname: redis\n"}
-			files.failsWith(t, map[string]any{"path": "."}, KindDisabled, test.file, test.word)
+			words := []string{test.word}
+			if strings.Contains(name, "charts") {
+				words = append(words, "with a sync of its own (render.helm)")
+			}
+			files.failsWith(t, map[string]any{"path": "."}, KindDisabled, test.file, words...)
 		})
 	}
 	files := snapshot{"kustomization.yaml": "resources: [a.yaml]\n", "a.yaml": configMap}
@@ -189,4 +193,19 @@ func TestTooMuchOutputIsRefused(t *testing.T) {
 	files := snapshot{"Chart.yaml": "apiVersion: v2\nname: c\nversion: 0.1.0\n",
 		"templates/a.yaml": "kind: A\ntext: {{ repeat 70000000 \"a\" }}\n"}
 	files.failsWith(t, map[string]any{"path": "."}, KindLimit, "templates/a.yaml", "64 MiB")
+}
+
+func TestKeysGivenTwiceWithoutEndAreWarnedOfWithMeasure(t *testing.T) {
+	deep := "a:\n"
+	for depth := range 3000 {
+		deep += strings.Repeat(" ", depth+1) + "a:\n"
+	}
+	files := snapshot{"Chart.yaml": "apiVersion: v2\nname: c\nversion: 0.1.0\n",
+		"templates/a.yaml": configMap + "data:\n" + strings.Repeat("  a: b\n", 50_000),
+		"templates/b.yaml": "apiVersion: v1\nkind: A\nmetadata: {name: b}\nx: 1\nx: 2\n" + deep}
+	response := files.renders(t, map[string]any{"path": "."})
+	if len(response.Warnings) != maxWarnings {
+		t.Errorf("want %d warnings, got %d", maxWarnings, len(response.Warnings))
+	}
+	files.renders(t, map[string]any{"path": ".", "post": map[string]any{"namePrefix": "x-", "labels": map[string]any{"a": "b"}}})
 }

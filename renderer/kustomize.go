@@ -31,6 +31,7 @@ func renderKustomize(request *Request, record *Record, response *Response) error
 	if err != nil {
 		return kustomizeFailure(record, request.Path, err)
 	}
+	response.references = check.references.read(record)
 	places := indexDeclared(record, check)
 	for _, resource := range resources.Resources() {
 		text, err := resource.AsYAML()
@@ -57,7 +58,9 @@ var (
 	// outermost in, and the entries of the innermost.
 	accumulated = regexp.MustCompile(`(?:accumulation of path|target for path) '([^']*)'`)
 	entry       = regexp.MustCompile(`(?:accumulating|merging) resources from '([^']+)'`)
-	yamlLine    = regexp.MustCompile(`yaml: line (\d+)`)
+	// A pointer is another one in each run, and says nothing.
+	pointers = regexp.MustCompile(` &\{0x[0-9a-f]+ <nil>\}`)
+	yamlLine = regexp.MustCompile(`yaml: line (\d+)`)
 )
 
 // kustomizeFailure gives an error of kustomize its place: the file that is not
@@ -94,7 +97,7 @@ func kustomizeFailure(record *Record, directory string, err error) error {
 	if failure.Kind == KindYAML {
 		failure.Line = yamlErrorLine(message)
 	}
-	failure.Message = withoutMountPoint(message)
+	failure.Message = withoutMountPoint(pointers.ReplaceAllString(message, ""))
 	return failure
 }
 

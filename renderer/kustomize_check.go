@@ -1,17 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"path"
 	"regexp"
-	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
 	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/api/types"
 )
@@ -52,6 +48,8 @@ type kustomizationCheck struct {
 	// What resources may come from: the files of resources, and generators.
 	resources []string
 	generated []declared
+	// references are the files that declare which fields hold names.
+	references nameReferences
 }
 
 func (c *kustomizationCheck) visit(at reached) error {
@@ -96,8 +94,8 @@ func (c *kustomizationCheck) kustomization(file string, data []byte, plugin bool
 			c.warnings = append(c.warnings, file+": "+strings.TrimPrefix(message, "# Warning: "))
 		}
 	}
-	if len(parsed.HelmCharts) > 0 || len(parsed.HelmChartInflationGenerator) > 0 {
-		return failuref(KindDisabled, file, "helmCharts is off: render the chart in a sync of its own")
+	if err := chartsOff(file, data, &parsed); err != nil {
+		return err
 	}
 	c.generated = append(c.generated, generatedBy(file, data, &parsed)...)
 	for _, entry := range entriesOf(&parsed) {
@@ -115,18 +113,40 @@ func (c *kustomizationCheck) kustomization(file string, data []byte, plugin bool
 		if err != nil {
 			return err
 		}
-		if entry.follow {
+		switch {
+		case strings.HasPrefix(entry.field, "configurations["):
+			c.references.configurations = appendNew(c.references.configurations, target)
+		case strings.HasPrefix(entry.field, "crds["):
+			c.references.crds = appendNew(c.references.crds, target)
+		case entry.follow:
 			c.next = append(c.next, reached{path: target, plugin: plugin || entry.plugin})
 		}
 	}
 	return nil
 }
 
+const chartAdvice = "kustomize would fetch the chart and run helm; render the chart with a sync of its own (render.helm) and take it out here"
+
+// chartsOff refuses the charts that a kustomization would have inflated.
+func chartsOff(file string, data []byte, parsed *types.Kustomization) error {
+	entry, name := "", ""
+	switch {
+	case len(parsed.HelmCharts) > 0:
+		entry, name = "helmCharts", parsed.HelmCharts[0].Name
+	case len(parsed.HelmChartInflationGenerator) > 0:
+		entry, name = "helmChartInflationGenerator", parsed.HelmChartInflationGenerator[0].ChartName
+	default:
+		return nil
+	}
+	return &Failure{Kind: KindDisabled, File: file, Line: lineOfKey(string(data), entry),
+		Message: fmt.Sprintf("%s[0] (%s) is off: %s", entry, name, chartAdvice)}
+}
+
 // local returns the path in the tree of an entry, unless it is remote or leaves
 // the tree.
 func (c *kustomizationCheck) local(file string, entry kustomizationEntry) (string, error) {
 	if isRemote(entry.value) {
-		return "", failuref(KindRemote, file, "%s: %s is remote; remote bases and files are off: keep a copy in the repository", entry.field, withoutPassword(entry.value))
+		return "", failuref(KindRemote, file, "%s: %s is remote; remote bases and files are off: vendor it, which is to keep a copy in the repository, and name the copy here", entry.field, withoutPassword(entry.value))
 	}
 	if path.IsAbs(entry.value) {
 		return "", failuref(KindOutside, file, "%s: %s is absolute, and leaves the repository", entry.field, entry.value)
@@ -136,75 +156,6 @@ func (c *kustomizationCheck) local(file string, entry kustomizationEntry) (strin
 		return "", failuref(KindOutside, file, "%s: %s leaves the repository", entry.field, entry.value)
 	}
 	return target, nil
-}
-
-// builtinVersion is the apiVersion of kustomize's own generators and transformers.
-const builtinVersion = konfig.BuiltinPluginApiVersion
-
-// pluginPaths are the fields of kustomize's own plugins that name files.
-var pluginPaths = []string{"path", "paths", "files", "envs", "env", "valuesFile", "additionalValuesFiles"}
-
-// pluginConfig checks the configuration of generators, transformers and
-// validators: only kustomize's own, and no remote file in them.
-func (c *kustomizationCheck) pluginConfig(file string, data []byte) error {
-	if err := checkAliases(file, data); err != nil {
-		return err
-	}
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	for {
-		var document yaml.Node
-		if err := decoder.Decode(&document); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			return nil //nolint:nilerr // kustomize reports it
-		}
-		if len(document.Content) == 0 || document.Content[0].Kind != yaml.MappingNode {
-			continue
-		}
-		if err := c.pluginDocument(file, document.Content[0]); err != nil {
-			return err
-		}
-	}
-}
-
-func (c *kustomizationCheck) pluginDocument(file string, root *yaml.Node) error {
-	version, kind := field(root, "apiVersion"), field(root, "kind")
-	if version != builtinVersion {
-		return &Failure{Kind: KindDisabled, File: file, Line: root.Line,
-			Message: fmt.Sprintf("%s of %s is a plugin or function, and these are off: only those of kustomize itself (apiVersion: builtin) run", kind, version)}
-	}
-	if kind == "HelmChartInflationGenerator" {
-		return &Failure{Kind: KindDisabled, File: file, Line: root.Line, Message: "HelmChartInflationGenerator is off: render the chart in a sync of its own"}
-	}
-	stack := []*yaml.Node{root}
-	for len(stack) > 0 {
-		node := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		for i, child := range node.Content {
-			stack = append(stack, child)
-			if node.Kind != yaml.MappingNode || i%2 == 0 || !slices.Contains(pluginPaths, node.Content[i-1].Value) {
-				continue
-			}
-			for _, scalar := range append([]*yaml.Node{child}, child.Content...) {
-				if scalar.Kind == yaml.ScalarNode && isRemote(afterKey(scalar.Value)) {
-					return &Failure{Kind: KindRemote, File: file, Line: scalar.Line,
-						Message: fmt.Sprintf("%s: %s is remote; remote files are off: keep a copy in the repository", node.Content[i-1].Value, withoutPassword(scalar.Value))}
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// field returns the scalar of a key of a mapping.
-func field(mapping *yaml.Node, key string) string {
-	for i := 0; i+1 < len(mapping.Content); i += 2 {
-		if mapping.Content[i].Value == key {
-			return mapping.Content[i+1].Value
-		}
-	}
-	return ""
 }
 
 // unknownField is how Go's JSON decoder names a key that it does not know.

@@ -16,7 +16,7 @@ type lookups struct {
 }
 
 func newLookups(answers []LookupAnswer) *lookups {
-	l := &lookups{answers: map[LookupQuestion]*LookupAnswer{}, known: map[LookupQuestion]bool{}}
+	l := &lookups{answers: map[LookupQuestion]*LookupAnswer{}, asked: []Lookup{}, known: map[LookupQuestion]bool{}}
 	for i := range answers {
 		l.answers[answers[i].LookupQuestion] = &answers[i]
 	}

@@ -80,13 +80,20 @@ func render(request *Request, tree *Tree, response *Response) {
 	renderer, err := chooseRenderer(request, record)
 	if err == nil {
 		response.Renderer = renderer
+		state := newHelmState(request)
 		switch renderer {
 		case RendererKustomize:
 			err = renderKustomize(request, record, response)
 		case RendererHelm:
-			err = renderHelm(request, record, response)
+			err = renderHelm(request, record, state, response)
 		default:
 			err = renderPlain(request, record, response)
+		}
+		if err == nil {
+			err = applyPost(&request.Post, response)
+		}
+		if err == nil && request.Twice && renderer == RendererHelm {
+			renderAgain(request, record, state, response)
 		}
 	}
 	if err == nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"math"
 	"runtime"
 	"runtime/debug"
 )
@@ -11,13 +10,14 @@ import (
 const smallHeap = 64 << 20
 
 // collectLate puts off the first garbage collection until the heap has some
-// size, and then collects as Go does by default.
+// size, and then collects as Go does by default, within what the parent allows
+// (GOMEMLIMIT).
 func collectLate() {
 	debug.SetGCPercent(-1)
-	debug.SetMemoryLimit(smallHeap)
+	allowed := debug.SetMemoryLimit(smallHeap)
 	// What nobody refers to is finalized after the first collection.
 	runtime.SetFinalizer(&[64]byte{}, func(*[64]byte) {
 		debug.SetGCPercent(100)
-		debug.SetMemoryLimit(math.MaxInt64)
+		debug.SetMemoryLimit(allowed)
 	})
 }

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
-	"runtime/debug"
 )
 
 // protocolVersion is raised when a parent of before would misread a message.
@@ -31,6 +28,9 @@ type Request struct {
 	Helm      HelmSettings     `json:"helm"`
 	Kustomize KustomizeSetting `json:"kustomize"`
 	Lookups   []LookupAnswer   `json:"lookups"`
+	Post      Post             `json:"post"`
+	// Twice renders a chart a second time, to find what is random in it.
+	Twice bool `json:"twice"`
 }
 
 // HelmSettings are what the flags of `helm template` set.
@@ -70,6 +70,37 @@ type KustomizeSetting struct {
 	AllowHelmCharts bool `json:"allowHelmCharts"`
 }
 
+// Post is what a sync sets on every object, whatever rendered it.
+type Post struct {
+	NamePrefix string `json:"namePrefix"`
+	// Labels and Annotations are set on metadata alone: never on selectors, which
+	// are immutable, nor on pod templates.
+	Labels      map[string]string `json:"labels"`
+	Annotations map[string]string `json:"annotations"`
+	Patches     []PostPatch       `json:"patches"`
+}
+
+// PostPatch is an entry of kustomize's field patches: a strategic merge patch or
+// a JSON 6902 patch.
+type PostPatch struct {
+	Patch  string      `json:"patch"`
+	Target *PostTarget `json:"target"`
+	// Name is what errors call the patch, and give as their file.
+	Name string `json:"name"`
+}
+
+// PostTarget selects objects as a target in a kustomization does: the names are
+// regular expressions.
+type PostTarget struct {
+	Group              string `json:"group"`
+	Version            string `json:"version"`
+	Kind               string `json:"kind"`
+	Name               string `json:"name"`
+	Namespace          string `json:"namespace"`
+	LabelSelector      string `json:"labelSelector"`
+	AnnotationSelector string `json:"annotationSelector"`
+}
+
 // LookupAnswer answers one question of the template function lookup: Object for
 // a question with a name, Items for one without. Neither means not found.
 type LookupAnswer struct {
@@ -86,75 +117,6 @@ type LookupQuestion struct {
 	Kind       string `json:"kind"`
 	Namespace  string `json:"namespace"`
 	Name       string `json:"name"`
-}
-
-// Response is the output. Read, Absent and Listed are the input that the render
-// depends on, beside the request: as long as the files of Read are the same,
-// those of Absent are not there, and the directories of Listed hold the same
-// (with all below them), so is the output.
-type Response struct {
-	Version   int               `json:"version"`
-	Libraries map[string]string `json:"libraries"`
-	Renderer  string            `json:"renderer"`
-	Documents []Document        `json:"documents"`
-	Hooks     []Hook            `json:"hooks"`
-	Lookups   []Lookup          `json:"lookups"`
-	Read      []string          `json:"read"`
-	Absent    []string          `json:"absent"`
-	Listed    []string          `json:"listed"`
-	Warnings  []string          `json:"warnings"`
-	Error     *Failure          `json:"error"`
-}
-
-// Document is one YAML document.
-type Document struct {
-	YAML string `json:"yaml"`
-	// Source is the tool's own name of the origin: the template that
-	// `helm template` writes after "# Source:", else the file.
-	Source string `json:"source"`
-	// File is the file in the tree, and Line the first line of the document
-	// in it, from 1; left out where the document is not written there.
-	File string `json:"file,omitempty"`
-	Line int    `json:"line,omitempty"`
-}
-
-// Hook is a manifest that Helm would apply at certain events alone.
-type Hook struct {
-	Document
-	Kind              string   `json:"kind"`
-	Name              string   `json:"name"`
-	Events            []string `json:"events"`
-	Weight            int      `json:"weight"`
-	DeletePolicies    []string `json:"deletePolicies"`
-	OutputLogPolicies []string `json:"outputLogPolicies"`
-}
-
-// Lookup is a question that was asked. Where it was not answered, lookup
-// returned an empty map, as in `helm template`.
-type Lookup struct {
-	LookupQuestion
-	Answered bool `json:"answered"`
-}
-
-func newResponse() *Response {
-	return &Response{
-		Version:   protocolVersion,
-		Libraries: libraries(),
-		Documents: []Document{},
-		Hooks:     []Hook{},
-		Lookups:   []Lookup{},
-		Read:      []string{},
-		Absent:    []string{},
-		Listed:    []string{},
-		Warnings:  []string{},
-	}
-}
-
-// fail makes the response one of an error: nothing of half a render is kept but
-// the questions that were asked, since their answers may mend it.
-func (r *Response) fail(failure *Failure) {
-	r.Documents, r.Hooks = []Document{}, []Hook{}
-	r.Error = failure
 }
 
 // parseRequest reads request.json strictly: a key that is not known is a parent
@@ -180,36 +142,4 @@ func parseRequest(data []byte) (*Request, error) {
 		return nil, fmt.Errorf("request.json: renderer %q is not known", request.Renderer)
 	}
 	return request, nil
-}
-
-// writeResponse writes the response as one line of JSON.
-func writeResponse(w io.Writer, response *Response) error {
-	buffered := bufio.NewWriterSize(w, 1<<16)
-	encoder := json.NewEncoder(buffered)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(response); err != nil {
-		return err
-	}
-	return buffered.Flush()
-}
-
-// versions is what --version prints.
-func versions() map[string]any {
-	return map[string]any{"version": protocolVersion, "libraries": libraries(), "go": runtime.Version()}
-}
-
-// libraries returns the versions of what decides over the output.
-func libraries() map[string]string {
-	found := map[string]string{}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return found
-	}
-	for _, module := range info.Deps {
-		switch module.Path {
-		case "helm.sh/helm/v4", "sigs.k8s.io/kustomize/api", "sigs.k8s.io/kustomize/kyaml", "github.com/getsops/sops/v3":
-			found[module.Path] = module.Version
-		}
-	}
-	return found
 }

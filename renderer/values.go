@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // mergeValues returns the values of the request: the files in their order, then
@@ -34,7 +35,7 @@ func mergeValues(record *Record, settings *HelmSettings) (map[string]any, error)
 		}
 		merged = loader.MergeMaps(merged, values)
 	}
-	return loader.MergeMaps(merged, settings.Values), nil
+	return loader.MergeMaps(merged, runtime.DeepCopyJSON(settings.Values)), nil
 }
 
 // quoted are the excerpts in errors of YAML parsers.

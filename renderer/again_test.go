@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// randomChart is a chart of some templates.
+func randomChart(templates map[string]string) snapshot {
+	files := snapshot{"Chart.yaml": "apiVersion: v2\nname: dice\nversion: 0.1.0\n", "values.yaml": "secret: {}\nmembers: {a: 1, b: 2, c: 3, d: 4, e: 5, f: 6}\n"}
+	for name, text := range templates {
+		files["templates/"+name] = text
+	}
+	return files
+}
+
+// valued is a document that shows a template's value.
+func valued(name, expression string) string {
+	return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + "}\ndata: {value: {{ " + expression + " | toString | quote }}}\n"
+}
+
+func TestWhatIsRandomDiffersInTheSecondRender(t *testing.T) {
+	expressions := []string{
+		"randAlphaNum 5", "randAlpha 1", "randNumeric 1", "randAscii 1", "randInt 0 2", `shuffle "ab"`, "randBytes 1", "uuidv4", `genPrivateKey "ed25519"`,
+		`(genSelfSignedCert "a" nil nil 1).Cert`, `htpasswd "a" "b"`, `bcrypt "a"`, `encryptAES "secret" "text"`,
+		"now", "now.Year", "now.Second", "now.Minute", "now.Hour", "now.Day", "now.YearDay", "now.Unix", `now | date "2006"`, `now | date "01-02"`, `now | date "15"`,
+		`now | date "04"`, `now | date "05"`, `now | unixEpoch`, "now | htmlDate", `date "2006-01-02" ""`, `dateInZone "2006" nil "UTC"`, `htmlDateInZone "" "UTC"`, `htmlDate ""`,
+		`now | dateModify "-24h" | date "2006-01-02"`, `toDate "2006-01-02" "2020-01-01" | ago`, "ago 1700000000", `durationRound (toDate "2006-01-02" "2026-01-01")`,
+		`tpl "{{ now }}" .`, `tpl "{{ randInt 0 2 }}" .`,
+	}
+	templates := map[string]string{"steady.yaml": valued("steady", "keys .Values.members") + "---\n" + valued("values", "values .Values.members") +
+		"---\n" + valued("one", `randInt 1 2`) + "---\n" + valued("sum", `sha256sum "a"`) + "---\n" + valued("then", `date "2006" 1700000000`)}
+	for i, expression := range expressions {
+		templates[fmt.Sprintf("t%02d.yaml", i)] = valued(fmt.Sprintf("t%02d", i), expression)
+	}
+	templates["hook.yaml"] = "apiVersion: v1\nkind: Pod\nmetadata: {name: hook, annotations: {helm.sh/hook: pre-install}}\nspec: {x: {{ randAlphaNum 9 }}}\n"
+	response := randomChart(templates).renders(t, map[string]any{"path": ".", "twice": true})
+	if response.AgainError != "" {
+		t.Fatal(response.AgainError)
+	}
+	differ := map[string]bool{}
+	for _, again := range response.Again {
+		document := Document{}
+		if again.Hook {
+			document = response.Hooks[again.Index].Document
+		} else {
+			document = response.Documents[again.Index]
+		}
+		if document.YAML == again.YAML {
+			t.Errorf("%s does not differ", document.Source)
+		}
+		differ[document.Source] = true
+	}
+	for i, expression := range expressions {
+		if !differ[fmt.Sprintf("dice/templates/t%02d.yaml", i)] {
+			t.Errorf("%s was not found", expression)
+		}
+	}
+	if !differ["dice/templates/hook.yaml"] {
+		t.Error("the hook was not found")
+	}
+	if differ["dice/templates/steady.yaml"] {
+		t.Error("what is not random was taken for random")
+	}
+}
+
+func TestBothRendersBeginWithTheSameValues(t *testing.T) {
+	files := randomChart(map[string]string{
+		"a.yaml": `{{- if not .Values.secret.password }}{{ $_ := set .Values.secret "password" (randAlphaNum 5) }}{{ end }}` + "\n" + valued("a", ".Values.secret.password"),
+		"b.yaml": `{{- $_ := set .Values.fromRequest "n" (add1 (.Values.fromRequest.n | default 0)) }}` + "\n" + valued("b", ".Values.fromRequest.n"),
+		"c.yaml": `{{- $_ := set .Chart "Annotations" "x" }}` + "\n" + valued("c", "len .Values.members"),
+		"d.yaml": `{{- $_ := unset .Values.members "a" }}` + "\n" + valued("d", "len .Values.members"),
+	})
+	response := files.renders(t, map[string]any{"path": ".", "twice": true, "helm": map[string]any{"values": map[string]any{"fromRequest": map[string]any{}}}})
+	if response.AgainError != "" || len(response.Again) != 1 || response.Documents[response.Again[0].Index].Source != "dice/templates/a.yaml" {
+		t.Errorf("want the password alone to differ, got %+v, error %q", response.Again, response.AgainError)
+	}
+}
+
+func TestRendersThatCannotBeComparedNameTheTemplate(t *testing.T) {
+	for name, test := range map[string]struct {
+		text string
+		word string
+	}{
+		"name":   {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x-{{ randAlpha 8 | lower }}}\n", "name is random"},
+		"number": {"{{ if lt now.Year NEXT }}\n" + valued("y", "1") + "\n{{ end }}", "another number of documents"},
+		"fails":  {"{{ if ge now.Year NEXT }}{{ fail \"too late\" }}{{ end }}", "the second render failed: "},
+		"hooks":  {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, annotations: {helm.sh/hook: {{ if lt now.Year NEXT }}pre-install{{ else }}nothing{{ end }}}}\n", "another number of hooks"},
+		"kind":   {"apiVersion: v1\nkind: {{ if lt now.Year NEXT }}ConfigMap{{ else }}Secret{{ end }}\nmetadata: {name: a}\n", "dice/templates/"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := strings.ReplaceAll(test.text, "NEXT", strconv.Itoa(time.Now().Year()+1))
+			response := randomChart(map[string]string{"a.yaml": valued("a", "randAlpha 8"), "b.yaml": text}).renders(t, map[string]any{"path": ".", "twice": true})
+			if !strings.Contains(response.AgainError, test.word) || !strings.Contains(response.AgainError, "templates/b.yaml") && name != "kind" || len(response.Again) > 0 {
+				t.Errorf("want %q and the template, got %q with %+v", test.word, response.AgainError, response.Again)
+			}
+			if len(response.Documents)+len(response.Hooks) == 0 {
+				t.Error("the first render is lost")
+			}
+		})
+	}
+}
+
+func TestTheSecondRenderGoesThroughPost(t *testing.T) {
+	files := randomChart(map[string]string{"a.yaml": valued("a", "randAlpha 8")})
+	response := files.renders(t, map[string]any{"path": ".", "twice": true, "post": map[string]any{"namePrefix": "x-", "labels": map[string]any{"a": "b"}}})
+	if len(response.Again) != 1 || !strings.Contains(response.Again[0].YAML, "name: x-a") || !strings.Contains(response.Again[0].YAML, "labels: {a: b}") {
+		t.Errorf("want it with prefix and label, got %+v", response.Again)
+	}
+	files = randomChart(map[string]string{"a.yaml": valued("a", "randAlpha 8")})
+	response = files.renders(t, map[string]any{"path": ".", "twice": true, "post": map[string]any{"patches": []map[string]any{
+		{"name": "p", "patch": "- {op: replace, path: /data/value, value: fixed}", "target": map[string]any{"kind": "ConfigMap"}}}}})
+	if len(response.Again) != 0 {
+		t.Errorf("want nothing random behind the patch, got %+v", response.Again)
+	}
+}
+
+func TestTwiceIsForChartsAlone(t *testing.T) {
+	if response := app.renders(t, map[string]any{"path": "app", "twice": true}); len(response.Again) != 0 || response.AgainError != "" {
+		t.Errorf("want nothing, got %+v", response.Again)
+	}
+	response := shop(t).renders(t, map[string]any{"path": "shop", "twice": true})
+	if len(response.Again) != 0 || response.AgainError != "" || len(response.Lookups) != 2 {
+		t.Errorf("want a steady chart and each question once, got %+v, %q, %v", response.Again, response.AgainError, response.Lookups)
+	}
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"text/template/parse"
+
+	releaseutil "helm.sh/helm/v4/pkg/release/v1/util"
+)
+
+// Where in its template a document starts is not known to Helm. It can be
+// proven for most templates: static text between separators is printed whenever
+// what is around it is. So each part of the template that starts with static
+// text makes at least one document, and where there are as many documents as
+// parts, they are the parts in their order.
+
+// templateLines returns the first line of the documents of a template by their
+// text, as far as that is certain.
+func templateLines(source, rendered string) map[string]int {
+	parts := staticParts(source)
+	documents := releaseutil.SplitManifests(rendered)
+	if len(parts) == 0 || len(parts) != len(documents) {
+		return nil
+	}
+	lines := map[string]int{}
+	for i, part := range parts {
+		text := documents[fmt.Sprintf("manifest-%d", i)]
+		if _, repeated := lines[text]; repeated || !hasContent(text) {
+			part = 0
+		}
+		lines[text] = part
+	}
+	return lines
+}
+
+// staticParts returns the line on which the content of each part of a template
+// starts, from 1, and 0 for a part that is nothing but comments. It returns
+// nothing for a template of which that cannot be said.
+func staticParts(source string) []int {
+	tree := parse.New("template")
+	tree.Mode = parse.SkipFuncCheck
+	if _, err := tree.Parse(source, "", "", map[string]*parse.Tree{}); err != nil || tree.Root == nil {
+		return nil
+	}
+	nodes, repeats := insideOfGuards(tree.Root)
+	reader := partReader{source: source, fresh: true, lines: []int{0}, blank: true}
+	for _, node := range nodes {
+		if !reader.node(node) {
+			return nil
+		}
+	}
+	if reader.blank {
+		reader.lines = reader.lines[:len(reader.lines)-1]
+	}
+	if repeats && len(reader.lines) > 1 {
+		return nil // a turn may be left in the middle
+	}
+	return reader.lines
+}
+
+// insideOfGuards returns what a template holds inside of an if, with or range
+// around all of it: where a document comes out, it was entered. repeats says that
+// one of them is a range.
+func insideOfGuards(list *parse.ListNode) (nodes []parse.Node, repeats bool) {
+	for {
+		nodes = list.Nodes
+		for len(nodes) > 0 && isSilent(nodes[0]) {
+			nodes = nodes[1:]
+		}
+		for len(nodes) > 0 && isSilent(nodes[len(nodes)-1]) {
+			nodes = nodes[:len(nodes)-1]
+		}
+		if len(nodes) != 1 {
+			return nodes, repeats
+		}
+		branch := branchOf(nodes[0])
+		if branch == nil || branch.ElseList != nil {
+			return nodes, repeats
+		}
+		_, isRange := nodes[0].(*parse.RangeNode)
+		repeats = repeats || isRange
+		list = branch.List
+	}
+}
+
+func branchOf(node parse.Node) *parse.BranchNode {
+	switch node := node.(type) {
+	case *parse.IfNode:
+		return &node.BranchNode
+	case *parse.WithNode:
+		return &node.BranchNode
+	case *parse.RangeNode:
+		return &node.BranchNode
+	}
+	return nil
+}
+
+// isSilent reports whether a node prints nothing but blanks.
+func isSilent(node parse.Node) bool {
+	switch node := node.(type) {
+	case *parse.TextNode:
+		return strings.TrimSpace(string(node.Text)) == ""
+	case *parse.ActionNode:
+		return len(node.Pipe.Decl) > 0
+	case *parse.CommentNode:
+		return true
+	}
+	return false
+}
+
+// partReader reads the nodes of a template in their order.
+type partReader struct {
+	source  string
+	lines   []int
+	blank   bool // the part has nothing but blanks yet
+	started bool // its content has started
+	fresh   bool // the output is at the start of a line, but for blanks
+}
+
+// node reads one node, and returns false where it is not certain what it prints.
+func (r *partReader) node(node parse.Node) bool {
+	if text, isText := node.(*parse.TextNode); isText {
+		return r.text(string(text.Text), strings.Count(r.source[:text.Pos], "\n")+1)
+	}
+	if isSilent(node) {
+		return true
+	}
+	// It may print anything, also separators: then there are more documents than
+	// parts. Only what the part starts with has to be known.
+	r.fresh = false
+	return r.started
+}
+
+func (r *partReader) text(text string, line int) bool {
+	for i, piece := range strings.Split(text, "\n") {
+		if i > 0 {
+			r.fresh = true
+		}
+		rest, isSeparator := strings.CutPrefix(piece, "---")
+		switch {
+		case isSeparator && i == 0 && !(r.blank && len(r.lines) == 1):
+			return false // what comes before it on its line may be anything
+		case isSeparator:
+			if !r.blank {
+				r.lines = append(r.lines, 0)
+			}
+			r.blank, r.started = true, false
+			piece = rest
+		}
+		trimmed := strings.TrimSpace(piece)
+		if trimmed == "" {
+			continue
+		}
+		isComment := r.fresh && trimmed[0] == '#'
+		if !r.started && !r.fresh {
+			return false
+		}
+		r.blank, r.fresh = false, false
+		if !r.started && !isComment {
+			r.started = true
+			r.lines[len(r.lines)-1] = line + i
+		}
+	}
+	return true
+}

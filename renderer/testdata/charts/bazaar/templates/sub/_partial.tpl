@@ -1,0 +1,1 @@
+{{- define "bazaar.count" }}{{ len . }}{{ end }}
