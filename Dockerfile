@@ -1,12 +1,14 @@
-# The image of driftless: one static binary on an empty base.
+# The image of driftless: static binaries on an empty base.
 #
 #   docker build --build-arg VERSION="$(git describe --tags --always)" --build-arg REVISION="$(git rev-parse HEAD)" .
 #   docker buildx build --platform linux/amd64,linux/arm64 …
+#   docker build --target slim …    without the helpers: plain manifests alone
 #
-# The compiler runs on the machine's own architecture and builds for the one that is asked for,
+# The compilers run on the machine's own architecture and build for the one that is asked for,
 # so no emulator is needed. Any other builder that knows these arguments does as well.
 
 ARG RUST_VERSION=1.95
+ARG GO_VERSION=1.26
 
 FROM --platform=$BUILDPLATFORM docker.io/library/rust:${RUST_VERSION}-bookworm AS build
 # Set by the builder. A default here would win over that, and every image would be of one architecture.
@@ -15,10 +17,21 @@ WORKDIR /src
 # First, so that a change of the sources does not install them again.
 COPY deploy/image/build deploy/image/
 RUN deploy/image/build tools "$TARGETARCH" && deploy/image/build target "$TARGETARCH"
-COPY . .
+# By name, so that a change of a helper does not compile driftless again.
+COPY .cargo .cargo
+COPY Cargo.toml Cargo.lock LICENSE ./
+COPY src src
 RUN deploy/image/build root "$(deploy/image/build binary "$TARGETARCH" release)" /image
 
-FROM scratch AS image
+FROM --platform=$BUILDPLATFORM docker.io/library/golang:${GO_VERSION}-bookworm AS helpers
+ARG TARGETARCH
+WORKDIR /src
+COPY deploy/image/build deploy/image/
+COPY renderer renderer
+COPY decrypter decrypter
+RUN deploy/image/build helpers "$TARGETARCH" /helpers
+
+FROM scratch AS slim
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="driftless" \
@@ -36,3 +49,8 @@ USER 65532:65532
 EXPOSE 8080
 ENTRYPOINT ["/driftless"]
 CMD ["run"]
+
+# The last one is what is built where no target is named.
+FROM slim AS image
+# Beside driftless, which starts them. Nothing may come to /etc/sops: SOPS would read it.
+COPY --from=helpers /helpers/ /

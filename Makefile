@@ -1,19 +1,29 @@
 # The habits of this repository; `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help build tools test test-chart test-image test-renderer crash-points fuzz-cluster bench demo devcluster helm prometheus deploy regenerate fuzz lint deny fmt fmt-check ci clean
+.PHONY: help build helpers tools test test-chart test-image test-renderer test-decrypter crash-points fuzz-cluster bench demo devcluster helm prometheus deploy regenerate fuzz lint deny fmt fmt-check ci clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## the binary, target/release/driftless
+# Where cargo puts what it builds.
+BUILT := $(or $(CARGO_TARGET_DIR),target)
+
+build: ## driftless and, where there is Go, its two helpers: target/release/driftless, driftless-renderer, driftless-decrypt
 	cargo build --release --locked
+	@deploy/helpers $(BUILT)/release
+
+# Beside the driftless that tests and demo run.
+helpers: ## the helpers for tests and demo, in target/debug: some minutes, once; needs Go
+	@mkdir -p $(BUILT)/debug
+	@deploy/helpers $(BUILT)/debug
 
 # The files and the last stage are those of the Dockerfile; of the binary, the dev profile, since an optimised one
 # takes some 10 minutes more and runs no other code.
 test-image: IMAGE_ARCH ?= $(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(shell uname -m)))
-test-image: devcluster ## the image, without Docker: its files, and a run as its user; needs buildah, bubblewrap, musl
+test-image: devcluster ## the image, without Docker: its files, and a run as its user; needs buildah, bubblewrap, musl, Go
 	@deploy/image/build missing $(IMAGE_ARCH) || { echo "make: deploy/image/build says how to install this" >&2; exit 1; }
+	@renderer/build >/dev/null && decrypter/build >/dev/null
 	binary=$$(realpath "$$(deploy/image/build binary $(IMAGE_ARCH) dev)") && \
 	  DRIFTLESS_IMAGE_BINARY=$$binary cargo test --locked --test it -- --ignored --show-output image::
 
@@ -23,37 +33,41 @@ tools:
 
 # Most tests wait for the control plane most of the time.
 test: export RUST_TEST_THREADS ?= 4
-test: tools prometheus devcluster helm ## all tests, on a throwaway control plane; TEST_ARGS="--lib plan::" runs some
+test: tools prometheus devcluster helm helpers ## all tests, on a throwaway control plane; TEST_ARGS="--lib plan::" runs some
 	cargo test --locked $(TEST_ARGS)
 
 # The agent's account has what the manifests for a whole cluster grant, and nothing else.
 CHART_TESTS := sync:: prune:: watched:: order:: shop::
 test-chart: export RUST_TEST_THREADS ?= 4
-test-chart: devcluster ## the core of the tests, with the permissions that the chart grants
+test-chart: devcluster helpers ## the core of the tests, with the permissions that the chart grants
 	DRIFTLESS_TEST_AS=chart cargo test --locked --test it -- $(CHART_TESTS)
 
-test-renderer: ## the renderer of charts and overlays, compared with helm and kustomize; needs Go
+test-renderer: ## the helper for charts and overlays, compared with helm and kustomize; needs Go
 	renderer/test
+
+test-decrypter: ## the helper for encrypted files, compared with sops; needs Go
+	decrypter/test
 
 # The story of the dashboards takes two minutes.
 regenerate: export DRIFTLESS_REGENERATE = 1
 regenerate: tools prometheus devcluster ## writes anew what is made from other files: the PrometheusRule, docs/observability.md
 	cargo test --locked --test it -- observability::
 
-crash-points: devcluster ## kills the agent before and after every request of a story; `make test` tries some
+crash-points: devcluster helpers ## kills the agent before and after every request of a story; `make test` tries some
 	DRIFTLESS_CRASH_POINTS=all cargo test --locked --test it -- --nocapture crash::
 
-fuzz-cluster: devcluster ## random runs of commits, hands, faults, crashes; SEEDS=100, FIRST=1
+fuzz-cluster: devcluster helpers ## random runs of commits, hands, faults, crashes; SEEDS=100, FIRST=1
 	DRIFTLESS_SEEDS=$(or $(SEEDS),100) DRIFTLESS_FIRST_SEED=$(or $(FIRST),1) cargo test --locked --test it -- --nocapture random::whatever
 
-bench: devcluster ## first sync, heals and quiet of a release build; DRIFTLESS_BENCH="before=PATH after=PATH" compares two
+bench: devcluster helpers ## first sync, heals and quiet of a release build; DRIFTLESS_BENCH="before=PATH after=PATH" compares two
 	cargo build --release --locked
+	@deploy/helpers $(BUILT)/release
 	DRIFTLESS_BENCH="$${DRIFTLESS_BENCH:-release=target/release/driftless}" \
 	  cargo test --locked --test it -- --ignored --nocapture bench::
 
 # Run without a shell in between, which would not pass on the signal when somebody stops make.
 demo: export KEEP := $(KEEP)
-demo: tools devcluster ## a shop in a throwaway cluster, kept equal to git; KEEP=1 leaves it running
+demo: tools devcluster helpers ## a shop in a throwaway cluster, kept equal to git; KEEP=1 leaves it running
 	cargo build --locked
 	tests/demo
 

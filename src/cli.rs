@@ -101,6 +101,10 @@ enum ConfigCommand {
 /// Parses the arguments of the process and does what they say.
 #[must_use]
 pub fn main() -> ExitCode {
+    // Before there is a second thread: what becomes a helper gives up what belongs to a thread.
+    if let Some(code) = crate::sandbox::child(std::env::args_os()) {
+        return code;
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

@@ -10,6 +10,7 @@ mod file;
 mod load;
 mod names;
 mod parse;
+mod render;
 mod repository;
 mod schema;
 mod types;
@@ -20,6 +21,10 @@ pub use duration::{DurationError, format_duration, parse_duration};
 pub use error::{ConfigError, Located};
 pub use load::{Loaded, load};
 pub use parse::parse;
+pub use render::{
+    DataRef, DecryptConfig, HelmConfig, Patch, PatchTarget, Post, RenderConfig, Renderer, SandboxMode, Substitution,
+    ValuesFrom,
+};
 pub use repository::RepositoryKey;
 pub use schema::schema;
 pub use types::{

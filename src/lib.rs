@@ -10,7 +10,8 @@
 //!
 //! Data goes one way. `object`, `plan` and `reconcile` are pure: values in, values out, no I/O and
 //! no clock, so that every decision that could delete something can be tested as values. `agent`
-//! and `cli` alone know all rooms. `limit` knows none, and whoever sends requests may use it.
+//! and `cli` alone know all rooms. `limit` and `sandbox` know none; whoever sends requests or starts
+//! helpers may use them.
 //!
 //! | room | holds | may import |
 //! | --- | --- | --- |
@@ -26,6 +27,7 @@
 //! | [`agent`] | carrying out what `reconcile` asks for | all |
 //! | [`cli`] | the commands | all |
 //! | [`limit`] | how much is done at once | |
+//! | [`sandbox`] | starting helper programs, so that they reach nothing | |
 
 pub mod agent;
 pub mod apply;
@@ -38,4 +40,5 @@ pub mod observe;
 pub mod plan;
 pub mod reconcile;
 pub mod render;
+pub mod sandbox;
 pub mod source;

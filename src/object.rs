@@ -4,6 +4,7 @@
 
 mod blame;
 mod canonical;
+mod chance;
 mod characters;
 mod digest;
 mod error;
@@ -25,6 +26,7 @@ pub mod version;
 
 pub use blame::{Blame, FieldChange, blame, rewritten};
 pub use canonical::canonical_json;
+pub use chance::fields_of_chance;
 pub use characters::{Harmless, Readable, is_deceptive};
 pub use digest::{Digest, DigestKey, Fingerprint, ParseDigestError, Short};
 pub use error::{IgnoreFieldsError, ManifestError};

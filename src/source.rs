@@ -8,6 +8,7 @@
 //! ```
 //! Nothing here knows what a manifest means, or of any cluster.
 
+mod bundle;
 mod clone;
 mod credentials;
 mod directory;
@@ -27,7 +28,8 @@ mod tree;
 mod turns;
 mod walk;
 
-pub use directory::read_directory;
+pub use bundle::{Bundle, BundleContent, BundleEntry, Dependencies, Layout, MOST_BUNDLE_BYTES};
+pub use directory::{bundle_directory, directory_layout, read_directory};
 pub use error::{Refusal, SourceError};
 pub use git::{Git, Timeouts};
 pub use libgit2::GitRemote;

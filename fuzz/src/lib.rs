@@ -12,7 +12,7 @@ pub mod walk;
 use std::sync::Arc;
 
 use driftless::object::is_deceptive;
-use driftless::render::{Rendered, Settings, render};
+use driftless::render::{Inputs, Rendered, Settings, render};
 use driftless::source::{Snapshot, SourceFile};
 
 /// The name of a target, and what is called with each input.
@@ -40,7 +40,7 @@ pub fn assert_readable(text: &str, most_bytes: usize) {
 pub fn render_files(files: &[(&str, &[u8])]) -> Rendered {
     let file = |(path, bytes): &(&str, &[u8])| SourceFile { path: Arc::from(*path), bytes: Arc::from(*bytes) };
     let snapshot = Snapshot { tree: "t".into(), files: files.iter().map(file).collect(), refused: Vec::new() };
-    render(&snapshot, &Settings::default())
+    render(&snapshot, &Settings::default(), &Inputs::default())
 }
 
 /// Bytes up to the first of these markers, and what follows it.

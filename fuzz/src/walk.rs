@@ -45,7 +45,7 @@ pub fn target(data: &[u8]) {
             assert!(snapshot.files.len() <= 4);
             assert!(snapshot.files.is_sorted_by(|left, right| left.path < right.path));
             let settings = driftless::render::Settings::default();
-            for error in driftless::render::render(&snapshot, &settings).errors {
+            for error in driftless::render::render(&snapshot, &settings, &driftless::render::Inputs::default()).errors {
                 assert_readable(&error.to_string(), 4_000);
             }
         }

@@ -13,8 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
 use crate::config::RepoPath;
-use crate::render::{Rendered, Settings, render};
-use crate::source::{Git, SourceError, Turns};
+use crate::source::{Bundle, Git, Snapshot, SourceError, Turns};
 
 /// Bytes of the manifests of a small repository.
 const SMALL_BYTES: usize = 8 << 20;
@@ -31,15 +30,34 @@ pub struct Budget {
     pub turns: Turns,
     small: Arc<Semaphore>,
     large: Arc<Semaphore>,
+    /// Of helpers at work, each with memory of its own.
+    helpers: Arc<Semaphore>,
 }
 
-/// A rendering gave nothing.
-#[derive(Debug, Error)]
-pub enum ReadError {
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    #[error(transparent)]
-    Panicked(#[from] Panicked),
+/// Bytes for the agent itself, and for each helper the most that it may take.
+const AGENT_BYTES: u64 = 512 << 20;
+const HELPER_BYTES: u64 = 768 << 20;
+
+/// How many helpers fit into the memory of the container: one that takes more than it has is ended as a whole.
+fn helpers_in(limit: Option<u64>) -> usize {
+    let fit = limit.map_or(u64::MAX, |limit| limit.saturating_sub(AGENT_BYTES) / HELPER_BYTES);
+    usize::try_from(fit).unwrap_or(usize::MAX)
+}
+
+/// The limit of the container's memory in bytes (cgroup v2, `memory.max`; v1, `memory.limit_in_bytes`); `None` without.
+fn memory_limit() -> Option<u64> {
+    let files = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    files.iter().find_map(|file| std::fs::read_to_string(file).ok()?.trim().parse().ok())
+}
+
+/// A place among the computations of an agent; given back when it is dropped.
+pub(super) struct Place(Option<OwnedSemaphorePermit>);
+
+impl Place {
+    /// Computes on a thread where nobody waits for anything else.
+    pub(super) async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Panicked> {
+        run(self.0, work).await
+    }
 }
 
 /// A computation ended by a fault of the program.
@@ -52,33 +70,58 @@ impl Default for Budget {
     fn default() -> Self {
         let (least, most) = PLACES;
         let places = available_parallelism().map_or(least, NonZero::get).clamp(least, most);
-        Self { turns: Turns::default(), small: Arc::new(Semaphore::new(places)), large: Arc::new(Semaphore::new(1)) }
+        Self {
+            turns: Turns::default(),
+            small: Arc::new(Semaphore::new(places)),
+            large: Arc::new(Semaphore::new(1)),
+            helpers: Arc::new(Semaphore::new(helpers_in(memory_limit()).clamp(1, places))),
+        }
     }
 }
 
 impl Budget {
-    /// Reads and renders the manifests of a commit under a path.
-    pub(super) async fn render(
+    /// Reads the manifests of a commit under a path.
+    pub(super) async fn snapshot(
         &self,
         git: &Git,
         commit: &str,
         path: &RepoPath,
-        settings: &Settings,
-    ) -> Result<Rendered, ReadError> {
-        let small = git.snapshot_up_to(commit, path, SMALL_BYTES, || place(&self.small)).await?;
-        let (snapshot, place) = match small {
-            (Some(snapshot), place) => (snapshot, place),
-            (None, small) => {
-                drop(small);
-                match git.snapshot_up_to(commit, path, usize::MAX, || place(&self.large)).await? {
-                    (Some(snapshot), place) => (snapshot, place),
-                    // Whatever is larger is refused with the reason.
-                    (None, place) => (git.snapshot(commit, path).await?, place),
-                }
-            }
-        };
-        let settings = settings.clone();
-        Ok(run(place, move || render(&snapshot, &settings)).await?)
+    ) -> Result<(Snapshot, Place), SourceError> {
+        match git.snapshot_up_to(commit, path, SMALL_BYTES, || place(&self.small)).await? {
+            (Some(snapshot), place) => return Ok((snapshot, Place(place))),
+            (None, small) => drop(small),
+        }
+        match git.snapshot_up_to(commit, path, usize::MAX, || place(&self.large)).await? {
+            (Some(snapshot), place) => Ok((snapshot, Place(place))),
+            // Whatever is larger is refused with the reason.
+            (None, place) => Ok((git.snapshot(commit, path).await?, Place(place))),
+        }
+    }
+
+    /// Reads everything of a commit below a directory.
+    pub(super) async fn bundle(
+        &self,
+        git: &Git,
+        commit: &str,
+        root: &RepoPath,
+    ) -> Result<(Bundle, Place), SourceError> {
+        match git.bundle_up_to(commit, root, SMALL_BYTES, || place(&self.small)).await? {
+            (Some(bundle), place) => return Ok((bundle, Place(place))),
+            (None, small) => drop(small),
+        }
+        // Whatever is larger is refused with the reason.
+        let (bundle, place) = git.bundle(commit, root, || place(&self.large)).await?;
+        Ok((bundle, Place(place)))
+    }
+
+    /// Waits until one more helper may be at work; it may for as long as the permit is kept.
+    pub(super) async fn helper(&self) -> Option<OwnedSemaphorePermit> {
+        place(&self.helpers).await
+    }
+
+    /// A place for small work.
+    pub(super) async fn place(&self) -> Place {
+        Place(place(&self.small).await)
     }
 
     /// Computes something about so many objects, on a thread where nobody waits for anything else.
@@ -139,6 +182,13 @@ mod tests {
         assert!(!large.is_finished());
         drop(release);
         assert!(large.await.unwrap());
+    }
+
+    #[test]
+    fn helpers_fit_into_the_memory_of_the_container() {
+        assert_eq!(helpers_in(Some(2 << 30)), 2);
+        assert_eq!(helpers_in(Some(256 << 20)), 0);
+        assert!(helpers_in(None) > 4);
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use tokio::sync::RwLock;
 
-use super::{Budget, Registry};
+use super::{Budget, Caches, Helpers, Registry};
 use crate::cluster::{Cluster, Discovery, Leadership};
 use crate::object::DigestKey;
 use crate::observe::Event;
@@ -31,6 +31,10 @@ pub struct Context {
     pub data_dir: Arc<PathBuf>,
     /// What all syncs together may do at once.
     pub budget: Budget,
+    /// What the syncs have rendered last.
+    pub caches: Caches,
+    /// The programs that render and decrypt.
+    pub helpers: Arc<Helpers>,
     pub emit: EventSink,
     /// The zero of monotonic time.
     pub started: Instant,

@@ -10,14 +10,15 @@ use thiserror::Error;
 use tokio::sync::{Mutex, RwLock, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::budget::{Panicked, ReadError};
+use super::budget::Panicked;
 use super::declared::Placed;
 use super::error_deduplication::RecentErrors;
 use super::handover::Takeable;
 use super::inventory_error::InventoryError;
+use super::rendering::{ClusterView, Files, Made, ReadError, Rendering};
 use super::{Context, ParentStore, translate};
 use crate::apply::{Applier, Patience, prune};
-use crate::cluster::{ApiError, Cluster, Discovery, Live, Wanted};
+use crate::cluster::{ApiError, Cluster, Discovery, Live, Wanted, with_causes};
 use crate::config::SyncConfig;
 use crate::object::{ObjectId, Scope};
 use crate::observe::{Event, PollResult, Work};
@@ -53,7 +54,7 @@ pub(super) struct EffectRunner {
     pub revision: Mutex<Option<Revision>>,
     /// Of what writes and is under way: once cancelled, it begins no further object.
     pub interrupts: std::sync::Mutex<BTreeMap<EffectId, CancellationToken>>,
-    pub cache: Mutex<Cache>,
+    pub cache: Arc<Mutex<Cache>>,
     /// Which errors were reported lately.
     pub recent_errors: RecentErrors,
     /// What is known of the server's kinds may be outdated.
@@ -210,28 +211,71 @@ impl EffectRunner {
         self.polled(PollResult::Fetched, Some(commit.to_owned()), None);
 
         let began = Instant::now();
-        let path = &self.config.path;
-        let tree = self.git.tree(commit, path).await.map_err(unrendered)?;
-        let settings = Settings::of(&self.config, &self.context.namespace);
-        let mut cache = self.cache.lock().await;
-        let rendered = if let Some(rendered) = cache.get(&tree, &settings) {
-            rendered
-        } else {
-            let rendered = self.context.budget.render(&self.git, commit, path, &settings).await;
-            let rendered = Arc::new(rendered.map_err(|error| match error {
-                ReadError::Source(error) => unrendered(error),
-                ReadError::Panicked(error) => Unrendered::Failed(error.to_string()),
-            })?);
-            cache.put(&tree, settings, Arc::clone(&rendered));
-            rendered
-        };
-        drop(cache);
+        let made = self.rendering_of(commit, &self.config, &self.cache).await;
+        self.count_rendering(&made);
+        let made = made.map_err(|error| match error {
+            ReadError::Source(error) => unrendered(error),
+            error => Unrendered::Failed(with_causes(&error)),
+        })?;
         self.worked(Work::Render, began);
-        Ok(Arc::new(RenderedCommit {
-            commit: Commit { id: fetched.id, time: fetched.time, subject: fetched.subject },
-            manifests: rendered.manifests.clone(),
-            problems: rendered.errors.iter().map(rendering_problem).collect(),
-        }))
+        let commit = Commit { id: fetched.id, time: fetched.time, subject: fetched.subject };
+        Ok(Arc::new(made.of(commit)))
+    }
+
+    /// Renders a commit for this sync, or for another one of the same repository with that one's settings and rights.
+    pub(super) async fn rendering_of(
+        &self,
+        commit: &str,
+        sync: &SyncConfig,
+        cache: &Mutex<Cache>,
+    ) -> Result<Made, ReadError> {
+        let own = sync.name == self.config.name;
+        let cluster = if own {
+            self.cluster.clone()
+        } else {
+            self.context.cluster.impersonating(sync.service_account.as_ref()).map_err(ReadError::Capabilities)?
+        };
+        // What another account may know of is learned when it is needed.
+        let discovery = if own || sync.service_account.is_none() && self.config.service_account.is_none() {
+            Arc::clone(&self.discovery)
+        } else {
+            Arc::default()
+        };
+        let view = ClusterView {
+            home: self.context.cluster.clone(),
+            cluster,
+            namespace: Arc::clone(&self.context.namespace),
+            discovery,
+            key: Some(self.context.key.clone()),
+        };
+        let settings = Settings::of(sync, &self.context.namespace);
+        let rendering = Rendering {
+            files: Files::Commit { git: &self.git, commit },
+            path: &sync.path,
+            settings: &settings,
+            budget: &self.context.budget,
+            helpers: &self.context.helpers,
+            cluster: Some(&view),
+        };
+        rendering.render(cache).await
+    }
+
+    /// Counts a rendering, unless the last one still held.
+    fn count_rendering(&self, result: &Result<Made, ReadError>) {
+        let emit = |event: Event| (self.context.emit)(&event);
+        let counted = |renderer: &'static str, succeeded| {
+            emit(Event::Rendered { sync: Arc::clone(&self.name), renderer, succeeded });
+        };
+        match result {
+            Ok(Made { rendered_now: false, .. }) | Err(ReadError::Source(_)) => {}
+            Ok(Made { rendered, renderer, .. }) => {
+                counted(renderer.name(), rendered.errors.is_empty());
+                for message in &rendered.warnings {
+                    emit(Event::RenderWarning { sync: Arc::clone(&self.name), message: message.clone() });
+                }
+            }
+            Err(error) => counted(error.renderer().unwrap_or(self.config.render.renderer).name(), false),
+        }
     }
 
     async fn observe(&self, rendered: &Arc<RenderedCommit>, inventory: Vec<ObjectId>) -> Result<Observation, String> {

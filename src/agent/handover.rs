@@ -8,16 +8,15 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 
-use super::budget::ReadError;
 use super::effects::EffectRunner;
 use super::parents::parent_names;
+use super::rendering::ReadError;
 use crate::apply::{Parent, applyset_id};
 use crate::cluster::{ApiError, Cluster, Discovery};
 use crate::config::{ServiceAccount, SyncConfig, SyncName};
 use crate::object::{ObjectId, Observed, names};
 use crate::plan::{Declaration, Others, Reserved};
 use crate::reconcile::RenderedCommit;
-use crate::render::Settings;
 use crate::source::{Refusal, SourceError};
 
 /// How long another sync may take to say what it declares.
@@ -122,9 +121,10 @@ impl EffectRunner {
 
     /// What a commit declares for another sync of the same repository.
     async fn declared_for(&self, other: &SyncConfig, commit: &str, discovery: &Arc<Discovery>) -> Declaration {
-        let settings = Settings::of(other, &self.context.namespace);
-        let rendered = match self.context.budget.render(&self.git, commit, &other.path, &settings).await {
-            Ok(rendered) => rendered,
+        // Its own rendering. While that sync is at work on it, this waits for it rather than render the same twice.
+        let cache = self.context.caches.of(other.name.as_str()).unwrap_or_default();
+        let rendered = match self.rendering_of(commit, other, &cache).await {
+            Ok(made) => made.rendered,
             Err(ReadError::Source(SourceError::Refused { refusal: Refusal::NoSuchPath { .. }, .. })) => {
                 return Declaration { complete: true, ..Declaration::default() };
             }
@@ -133,7 +133,7 @@ impl EffectRunner {
         let problems: Vec<_> = rendered.errors.iter().map(super::rendering_problem).collect();
         let target = other.target_namespace.clone();
         // What is the agent's own is declared by nobody.
-        let placed = self.place(rendered.manifests, target.clone(), discovery, Reserved::default()).await;
+        let placed = self.place(rendered.manifests.clone(), target.clone(), discovery, Reserved::default()).await;
         let Ok(resolved) = placed else { return Declaration::default() };
         Declaration::of(&resolved, &problems, target.as_deref())
     }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::effects::EffectRunner;
 use super::error_deduplication::RecentErrors;
 use super::parents::{AllAnnotations, Annotated, config_maps, parent_id, read_annotated, read_parent, requests};
+use super::rendering::InputWatches;
 use super::{Context, ParentStore, translate};
 use crate::apply::{Parent, applyset_id};
 use crate::cluster::{Cluster, Live};
@@ -21,7 +22,6 @@ use crate::object::{Change, ObjectId};
 use crate::observe::{Event, SyncResult};
 use crate::plan::{Inventory, Phase, Problem};
 use crate::reconcile::{Effect, Input, Machine, Moment, Notice};
-use crate::render::Cache;
 use crate::source::Git;
 
 /// The first and the longest wait before the parent is read again after an error.
@@ -113,6 +113,7 @@ impl SyncTask {
                 self.config.name.clone(),
             )
             .with_version(version.as_deref()),
+            cache: self.context.caches.enter(&name),
             context: self.context.clone(),
             config: Arc::clone(&self.config),
             name,
@@ -121,7 +122,6 @@ impl SyncTask {
             discovery,
             revision: tokio::sync::Mutex::default(),
             interrupts: std::sync::Mutex::default(),
-            cache: tokio::sync::Mutex::new(Cache::default()),
             recent_errors: RecentErrors::default(),
             rediscover: AtomicBool::new(false),
             stop: self.stop.clone(),
@@ -132,7 +132,8 @@ impl SyncTask {
             live: (!self.once).then(|| self.watches(&watched, &set)),
         };
         let all_annotations = self.requests.take();
-        self.turn(machine, &runner, all_annotations, applied).await
+        let inputs = (!self.once).then(|| self.input_watches()).flatten();
+        self.turn(machine, &runner, all_annotations, applied, inputs).await
     }
 
     /// Has the other syncs know what the stored inventory holds.
@@ -222,12 +223,21 @@ impl SyncTask {
         Live::new(cluster.clone(), set_id, Arc::new(emit))
     }
 
+    /// The watches of what its rendering reads in the agent's namespace, with the agent's rights.
+    fn input_watches(&self) -> Option<InputWatches> {
+        let (emit, sync) = (Arc::clone(&self.context.emit), self.config.name.clone());
+        let report: Arc<dyn Fn(String) + Send + Sync> =
+            Arc::new(move |message: String| emit(&Event::Trouble { message: format!("sync {sync}: {message}") }));
+        InputWatches::start(&self.config.render, &self.context.cluster.client(), &self.context.namespace, &report)
+    }
+
     async fn turn(
         &self,
         mut machine: Machine,
         runner: &EffectRunner,
         mut all_annotations: Option<watch::Receiver<Option<AllAnnotations>>>,
         mut applied: mpsc::UnboundedReceiver<Input>,
+        mut read: Option<InputWatches>,
     ) -> Option<Ending> {
         let mut phases = self.context.registry.phases();
         let mut running: Running<'_> = FuturesUnordered::new();
@@ -263,6 +273,7 @@ impl SyncTask {
                 changes = next_changes(runner.live.as_ref()), if !over => inputs.push(Input::Changed(changes)),
                 Some(done) = running.next(), if !running.is_empty() => inputs.extend(done),
                 () = tokio::time::sleep(sleep.unwrap_or(Duration::MAX)), if sleep.is_some() => inputs.push(Input::Tick),
+                () = next_input_change(&mut read), if !over => inputs.push(Input::RenderInputsChanged),
                 Ok(()) = phases.changed() => inputs.push(Input::WaitingFor(self.waiting_for())),
                 annotations = next_annotations(&mut all_annotations, &self.config.name) => match annotations {
                     Some(annotated) => inputs.extend(self.user_requests(annotated)),
@@ -350,6 +361,14 @@ fn step(machine: &mut Machine, input: Input, now: Moment) -> Vec<Effect> {
 async fn next_changes(live: Option<&Live>) -> Vec<Change> {
     match live {
         Some(live) => live.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The next change of what a rendering reads of the cluster; never, where it reads nothing there.
+async fn next_input_change(watches: &mut Option<InputWatches>) {
+    match watches {
+        Some(watches) => watches.changed().await,
         None => std::future::pending().await,
     }
 }

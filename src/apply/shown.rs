@@ -46,7 +46,10 @@ fn shortened(error: ApiError) -> ApiError {
                 }
                 _ => message.to_owned(),
             };
-            let listed = causes.iter().map(|cause| format!("{}: {}", cause.field, short(&cause.message)));
+            let listed = causes.iter().map(|cause| match cause.field.as_str() {
+                "" => short(&cause.message),
+                field => format!("{field}: {}", short(&cause.message)),
+            });
             let message = listed.collect::<Vec<_>>().join(", ");
             ApiError::Refused { code, reason, message, causes }
         }
@@ -63,6 +66,9 @@ fn without_name<'a>(message: &'a str, name: &str) -> &'a str {
 /// The message with the advice to quote what is to be text, in place of how Go prints the value.
 fn advised(message: &str) -> String {
     let advice = |line: &str| {
+        if line.starts_with("namespaces \"") && line.ends_with("\" not found") {
+            return format!("{line}; declare the Namespace in git, or create it");
+        }
         let line = match line.split_once("failed to create typed patch object (") {
             Some((_, rest)) => rest.split_once("): ").map_or(line, |(_, rest)| rest),
             None => line,
@@ -114,10 +120,30 @@ fn end_of_quoted(text: &str) -> Option<usize> {
     })
 }
 
-/// Every text in a Secret's data that no sentence holds by chance, as it stands there and decoded, the longest first.
+/// Every text in a Secret's data that no sentence holds by chance, as it stands there and decoded, the longest first. Of
+/// another sensitive object it may be any.
 fn values(secret: &Value) -> Vec<String> {
     let mut values = Vec::new();
-    for value in secret.get("data").and_then(Value::as_object).into_iter().flatten().map(|(_, value)| value) {
+    let mut pending: Vec<&Value> = Vec::new();
+    if secret.get("kind").is_some_and(|kind| kind == "Secret") {
+        pending.extend(secret.get("data"));
+    } else if let Some(fields) = secret.as_object() {
+        pending.extend(
+            fields.iter().filter(|(name, _)| !["apiVersion", "kind"].contains(&name.as_str())).map(|(_, it)| it),
+        );
+    }
+    while let Some(value) = pending.pop() {
+        match value {
+            Value::Object(fields) => {
+                pending.extend(fields.values());
+                continue;
+            }
+            Value::Array(items) => {
+                pending.extend(items);
+                continue;
+            }
+            _ => {}
+        }
         let text = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
         if let Some(plain) = STANDARD.decode(&text).ok().and_then(|bytes| String::from_utf8(bytes).ok()) {
             values.push(plain);

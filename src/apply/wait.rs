@@ -108,6 +108,11 @@ impl<'a> Waiter<'a> {
                     ended = live.finished;
                     live.health
                 }
+                // It ran to its end, and its time to live (`ttlSecondsAfterFinished`) was over before this was seen.
+                Ok(None) if wait.step.desired.as_ref().is_some_and(|desired| desired.manifest.directives.expires) => {
+                    ended = true;
+                    Health::current()
+                }
                 Ok(None) => Health::new(HealthStatus::NotFound, "does not exist"),
                 Err(error) => Health::new(HealthStatus::Unknown, error.to_string()),
             };

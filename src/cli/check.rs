@@ -9,14 +9,16 @@ use serde::Serialize;
 
 use super::paint::Paint;
 use super::plan::{defined, scope};
-use super::render::read;
+use super::render::{read, view};
 use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session};
-use crate::cluster::{Access, ApiError, Cluster, Discovery, Resource};
-use crate::config::SyncConfig;
+use crate::agent::{Helpers, ReadError};
+use crate::cluster::{Access, ApiError, Cluster, Discovery, Resource, with_causes};
+use crate::config::{SandboxMode, SyncConfig};
 use crate::object::{DigestKey, GroupKind, Harmless, ObjectId};
 use crate::plan::{Definitions, Reserved, resolve, unorderable};
 use crate::reconcile::RenderedCommit;
+use crate::sandbox::support;
 use permissions::{Missing, Needed, table};
 
 /// What a sync does with the objects of a kind.
@@ -70,18 +72,26 @@ pub(super) async fn check(common: &Common) -> Result<u8, CliError> {
     if let Some((cluster, _)) = &cluster {
         findings.push(permissions(cluster, "the agent", own(&session, cluster).await).await);
     }
+    findings.push(renderer(&session).await);
     let mut readings = Vec::new();
     for sync in &session.config.syncs {
-        readings.push((sync, read(&session, sync, None).await));
+        let view = match &cluster {
+            Some((cluster, discovery)) => Some(view(&session, cluster, sync, discovery).await?),
+            None => None,
+        };
+        readings.push((sync, read(&session, sync, None, view.as_ref()).await));
     }
     // What another sync installs counts as being there.
     let defined = defined(readings.iter().filter_map(|(_, reading)| reading.as_ref().ok()));
     let crds = installed(readings.iter().filter_map(|(_, reading)| reading.as_ref().ok()));
     for (sync, reading) in &readings {
         match reading {
-            Err(error) => findings.push(Finding::bad(format!("sync {}: git", sync.name), error.to_string())),
+            Err(CliError::Render(error)) if !matches!(**error, ReadError::Source(_)) => {
+                findings.push(Finding::bad(format!("sync {}: render", sync.name), with_causes(error)));
+            }
+            Err(error) => findings.push(Finding::bad(format!("sync {}: git", sync.name), with_causes(error))),
             Ok(rendered) => {
-                let detail = format!("commit {} has {} objects", rendered.commit.short(), rendered.manifests.len());
+                let detail = format!("commit {} has {}", rendered.commit.short(), objects_in(rendered.manifests.len()));
                 findings.push(Finding::good(format!("sync {}: git", sync.name), detail));
                 let discovery = cluster.as_ref().map(|(_, discovery)| discovery);
                 findings.extend(manifests(sync, rendered, discovery, &defined, &session.reserved([])));
@@ -98,6 +108,33 @@ pub(super) async fn check(common: &Common) -> Result<u8, CliError> {
         Output::Text | Output::Markdown => print(&text(&findings))?,
     };
     Ok(u8::from(!good))
+}
+
+fn objects_in(count: usize) -> String {
+    format!("{count} object{}", if count == 1 { "" } else { "s" })
+}
+
+/// The helper that renders charts and overlays, and what confines it here. Its absence is no fault where nothing is
+/// rendered: a sync that needs it says so.
+async fn renderer(session: &Session) -> Finding {
+    let support = support();
+    let required = session.config.syncs.iter().any(|sync| sync.render.sandbox == SandboxMode::Required);
+    let mode = if required { SandboxMode::Required } else { SandboxMode::BestEffort };
+    let confined = match support.missing() {
+        None => support.to_string(),
+        Some(missing) => format!("{support}; {missing} is missing"),
+    };
+    match Helpers::of_this_program().renderer_version(mode).await {
+        Ok(versions) => {
+            let named = versions.libraries.iter().map(|(library, version)| format!("{library} {version}"));
+            let named = named.collect::<Vec<_>>().join(", ");
+            Finding::good("renderer", format!("charts and overlays by {named}; sandbox: {confined}"))
+        }
+        Err(error) if error.is_not_found() => {
+            Finding::good("renderer", format!("plain manifests only: {}; sandbox: {confined}", with_causes(&error)))
+        }
+        Err(error) => Finding::bad("renderer", with_causes(&error)),
+    }
 }
 
 /// What the agent needs for itself, whatever it syncs.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::paint::Paint;
-use super::render::read;
+use super::render::{read, view};
 use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session, running};
 use crate::agent::read_parents;
@@ -21,8 +21,7 @@ use crate::apply::Parent;
 use crate::cluster::{Cluster, Discovery, reduce, with_causes};
 use crate::config::SyncConfig;
 use crate::object::{
-    DigestKey, Entry, FieldChange, Health, HealthStatus, Managers, ObjectId, Observed, Origin, additions, blame,
-    entries,
+    DigestKey, Entry, FieldChange, Health, HealthStatus, ObjectId, Observed, Origin, additions, blame, entries, names,
 };
 use crate::plan::{Commit, Contest, Desired, Drift, Phase, SyncStatus, resolve};
 use state::LiveState;
@@ -160,7 +159,7 @@ pub(super) async fn explain(common: &Common, options: &ExplainArguments) -> Resu
             (parent.status.drift, parent.status.contested) = (now.drift.clone(), now.contested.clone());
             parent.status.rewritten.clone_from(&now.rewritten);
         }
-        let holder = holder(&session, &discovery, parent, &id, live.as_ref().ok(), &managers).await;
+        let holder = holder(&session, &informed, &discovery, parent, &id, live.as_ref().ok()).await;
         let stored_at = holder.stored_at.filter(|_| now.is_none());
         syncs.push(Holder { asked_agent: now.is_some(), stored_at, ..holder });
     }
@@ -182,11 +181,13 @@ pub(super) async fn explain(common: &Common, options: &ExplainArguments) -> Resu
         |entry: &Entry<'_>| entry.subresource.is_empty() && unknown.iter().any(|name| **name == *entry.manager);
     let row = |entry: Entry<'_>| Manager { unknown: is_unknown(&entry), ..Manager::of(&entry) };
     let rows = whole.iter().flat_map(entries).map(row).collect();
-    let secret = id.gk.is("", "Secret");
+    // What git declares counts too: the mark of a live object may have been taken away.
+    let sensitive = syncs.iter().filter_map(|holder| holder.declared.as_ref()).any(|it| names::is_secret(&id.gk, it));
     let added = whole.iter().flat_map(|live| {
         let declared = syncs.iter().find_map(|holder| holder.declared.as_ref());
+        let secret = sensitive || names::is_secret(&id.gk, live);
         let added = additions(&id.gk, live, &managers, declared);
-        added.into_iter().map(|addition| addition.change(live, secret))
+        added.into_iter().map(move |addition| addition.change(live, secret))
     });
     let added = added.collect();
     let explained = Explained { object: id, exists, health, managers: rows, added, syncs };
@@ -230,15 +231,15 @@ async fn live(cluster: &Cluster, discovery: &Discovery, id: &ObjectId) -> Result
 
 async fn holder(
     session: &Session,
+    cluster: &Cluster,
     discovery: &Discovery,
     parent: Parent,
     id: &ObjectId,
     live: Option<&LiveObject>,
-    managers: &Managers,
 ) -> Holder {
     let config = session.config.syncs.iter().find(|sync| sync.name == parent.sync);
     let declared = match config {
-        Some(sync) => match tokio::time::timeout(PATIENCE, declared(session, discovery, sync, id)).await {
+        Some(sync) => match tokio::time::timeout(PATIENCE, declared(session, cluster, discovery, sync, id)).await {
             Ok(declared) => declared,
             Err(_) => Err(format!("git did not answer within {} s", PATIENCE.as_secs())),
         },
@@ -253,8 +254,8 @@ async fn holder(
     let value = desired.map(|desired| desired.manifest.to_value());
     let whole = live.and_then(|live| live.whole.as_ref()).filter(|_| state == LiveState::Drifted);
     if let (Some(value), Some(whole)) = (&value, whole) {
-        let secret = id.gk.is("", "Secret");
-        let additions = additions(&id.gk, whole, managers, Some(value));
+        let secret = names::is_secret(&id.gk, value) || names::is_secret(&id.gk, whole);
+        let additions = additions(&id.gk, whole, cluster.managers(), Some(value));
         let blame = blame(value, Some(whole), secret).with(&additions, whole, secret);
         if !blame.fields.is_empty() {
             reason = format!("{reason}: {blame}");
@@ -271,7 +272,8 @@ async fn holder(
     };
     let status = parent.status;
     let mut drift: Vec<Drift> = status.drift.into_iter().filter(|drift| drift.object == *id).collect();
-    if id.gk.is("", "Secret") {
+    let is_secret = |object: Option<&Value>| object.is_some_and(|object| names::is_secret(&id.gk, object));
+    if id.gk.is("", "Secret") || is_secret(value.as_ref()) || is_secret(live.and_then(|live| live.whole.as_ref())) {
         // None is recorded; what somebody else wrote into the status is not shown either.
         for field in drift.iter_mut().flat_map(|drift| &mut drift.blame.fields) {
             (field.wanted, field.found) = (None, None);
@@ -307,11 +309,13 @@ fn is_of(status: &SyncStatus, parent: &Parent) -> bool {
 /// What the newest commit of the sync declares for the object, and which commit that is.
 async fn declared(
     session: &Session,
+    cluster: &Cluster,
     discovery: &Discovery,
     sync: &Arc<SyncConfig>,
     id: &ObjectId,
 ) -> Result<(String, Option<Desired>), String> {
-    let rendered = read(session, sync, None).await.map_err(|error| with_causes(&error))?;
+    let view = view(session, cluster, sync, discovery).await.map_err(|error| with_causes(&error))?;
+    let rendered = read(session, sync, None, Some(&view)).await.map_err(|error| with_causes(&error))?;
     // Digests are of no interest here.
     let key = DigestKey::new([0; 32]);
     let target = sync.target_namespace.as_deref();

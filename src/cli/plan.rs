@@ -15,15 +15,15 @@ use futures::StreamExt as _;
 use self::report::{Answer, SyncPlan};
 pub(super) use self::text::inline;
 use self::waiting::keep_what_waits;
-use super::render::read;
+use super::render::{read, view};
 use super::session::{json, others, overdue_since, print, yaml};
 use super::{CliError, Common, Output, Session};
 use crate::agent::{Takeable, bar_without_right, find_digest_key, read_parents};
 use crate::apply::{Parent, applyset_id, body, explain, leftovers, taking, trial, without_ignored};
-use crate::cluster::{ApiError, Cluster, Discovery, DryRun, Taking, Wanted};
+use crate::cluster::{ApiError, Cluster, Discovery, DryRun, Taking, Wanted, with_causes};
 use crate::config::{Config, DriftPolicy, SyncConfig};
 use crate::object::{
-    Addition, DigestKey, GroupKind, Scope, additions, blame, owned_siblings, project, unowned_siblings,
+    Addition, DigestKey, GroupKind, Harmless, Scope, additions, blame, owned_siblings, project, unowned_siblings,
 };
 use crate::plan::{
     Approved, Declaration, Definitions, Inventory, ObjectDiff, Others, PlanInput, Problem, Provenance, Replaceables,
@@ -76,8 +76,17 @@ pub(super) async fn plan(common: &Common, options: &PlanArguments) -> Result<u8,
     let (namespace, config) = (Arc::clone(&session.namespace), session.config.clone());
     let survey = Survey { cluster, discovery, key, parents, namespace, config, reserved };
     let mut renderings = Vec::new();
+    let mut unread = 0;
     for sync in &syncs {
-        renderings.push((Arc::clone(sync), read(&session, sync, options.local.as_deref()).await?));
+        let view = view(&session, &survey.cluster, sync, &survey.discovery).await?;
+        match read(&session, sync, options.local.as_deref(), Some(&view)).await {
+            Ok(rendered) => renderings.push((Arc::clone(sync), rendered)),
+            // The plans of the others are of use all the same.
+            Err(error) => {
+                eprintln!("error: sync {}: {}", sync.name, Harmless(&with_causes(&error)));
+                unread += 1;
+            }
+        }
     }
     // What another sync of this call is going to install counts as being there.
     let defined = defined(renderings.iter().map(|(_, rendered)| rendered));
@@ -104,7 +113,7 @@ pub(super) async fn plan(common: &Common, options: &PlanArguments) -> Result<u8,
         Output::Yaml => yaml(&plans)?,
     };
     print(&text)?;
-    Ok(code(&plans))
+    Ok(if unread > 0 { 1 } else { code(&plans) })
 }
 
 /// 1: something cannot be used; 4: a prune would be held; 2: something changes, or could not be compared; 0.
@@ -190,15 +199,17 @@ impl Survey {
         bar_without_right(cluster_of_all, &self.discovery, &mut others, orphans, account, known).await;
         let mut problems: Vec<Problem> = rendered.problems.iter().chain(&resolved.problems).cloned().collect();
         problems.extend(unorderable(&resolved.desired));
-        let incomplete = (!problems.is_empty()).then(|| format!("{} of the manifests cannot be used", problems.len()));
+        let broken = (!problems.is_empty()).then(|| format!("{} of the manifests cannot be used", problems.len()));
+        let incomplete = broken.or_else(|| rendered.reads.incomplete.clone());
         let approval = parent.and_then(Parent::approval);
         let approved = approval.as_ref().map_or(Approved::Nothing, |approval| approval.at(&rendered.commit.id));
         let origin = parent.and_then(|parent| Provenance::stored(&parent.status));
-        let source_change = origin.and_then(|origin| origin.change_to(&Provenance::of(sync)));
+        let source_change = origin.and_then(|origin| origin.change_to(&Provenance::of(sync, &rendered.rendering)));
         let input = PlanInput {
             set_id: &set_id,
             commit: &rendered.commit.id,
             desired: &resolved.desired,
+            looked_up: &rendered.reads.looked_up,
             incomplete: incomplete.as_deref(),
             observed: &seen.observed,
             unreadable: &seen.unreadable,

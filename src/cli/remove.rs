@@ -17,7 +17,8 @@ use crate::cluster::{Cluster, Discovery, Wanted};
 use crate::config::{DriftPolicy, PrunePolicy};
 use crate::object::{ObjectId, names};
 use crate::plan::{
-    Approved, Plan, PlanInput, PruneResult, PrunedObject, Reason, Replaceables, Step, Verb, plan as decide,
+    Approved, NOTHING_LOOKED_UP, Plan, PlanInput, PruneResult, PrunedObject, Reason, Replaceables, Step, Verb,
+    plan as decide,
 };
 
 /// How long to wait for what has to be gone before other objects are deleted. After that a person is
@@ -108,6 +109,7 @@ async fn ending(
         set_id: &set_id,
         commit: "",
         desired: &[],
+        looked_up: &NOTHING_LOOKED_UP,
         incomplete: None,
         observed: &seen.observed,
         unreadable: &seen.unreadable,

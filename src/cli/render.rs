@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use clap::Args;
 use serde_json::Value;
+use tokio::sync::{Mutex, RwLock};
 
 use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session};
-use crate::agent::rendering_problem;
+use crate::agent::{Budget, ClusterView, Files, Helpers, Rendering, find_digest_key};
+use crate::cluster::{Cluster, Discovery, with_causes};
 use crate::config::SyncConfig;
-use crate::object::{Manifest, masked};
+use crate::object::{Harmless, Manifest, masked};
 use crate::plan::Commit;
 use crate::reconcile::RenderedCommit;
-use crate::render::{Settings, render as render_snapshot};
-use crate::source::{Git, Limits, read_directory};
+use crate::render::{Cache, Settings};
+use crate::source::Git;
 
 #[derive(Debug, Args)]
 pub(super) struct RenderArguments {
@@ -24,33 +26,67 @@ pub(super) struct RenderArguments {
     /// A checkout on disk in place of the repository. Needs --sync where there are several
     #[arg(long, value_name = "DIR")]
     local: Option<PathBuf>,
+    /// Ask the cluster for its version and kinds, and for values, variables and lookups, as the agent does; so do
+    /// --kubeconfig and --context
+    #[arg(long)]
+    cluster: bool,
     /// Print the values of Secrets, which are hidden otherwise
     #[arg(long)]
     show_secrets: bool,
 }
 
-/// Reads and renders what a sync's reference points at now, or a checkout on disk.
+/// Reads and renders what a sync's reference points at now, or a checkout on disk. Without a cluster, charts see what
+/// `helm template` shows them, and what is in the cluster cannot be named.
 pub(super) async fn read(
     session: &Session,
     sync: &Arc<SyncConfig>,
     local: Option<&Path>,
+    cluster: Option<&ClusterView>,
 ) -> Result<RenderedCommit, CliError> {
     let settings = Settings::of(sync, &session.namespace);
-    let (commit, snapshot) = if let Some(directory) = local {
+    let (budget, helpers) = (Budget::default(), Helpers::of_this_program());
+    let cache = Mutex::new(Cache::default());
+    let made =
+        |files| Rendering { files, path: &sync.path, settings: &settings, budget: &budget, helpers: &helpers, cluster };
+    let (commit, rendered) = if let Some(directory) = local {
         let subject = directory.display().to_string();
         let commit = Commit { id: "local".into(), time: jiff::Timestamp::now(), subject };
-        (commit, read_directory(directory, &sync.path, &Limits::default())?)
+        (commit, made(Files::Directory(directory)).render(&cache).await?)
     } else {
         let data = session.data_dir()?;
         let git = Git::open(sync, &data.path);
         let revision = git.poll().await?;
         let info = git.fetch(&revision).await?;
-        let snapshot = git.snapshot(&info.id, &sync.path).await?;
-        (Commit { id: info.id, time: info.time, subject: info.subject }, snapshot)
+        let rendered = made(Files::Commit { git: &git, commit: &info.id }).render(&cache).await?;
+        (Commit { id: info.id, time: info.time, subject: info.subject }, rendered)
     };
-    let rendered = render_snapshot(&snapshot, &settings);
-    let problems = rendered.errors.iter().map(rendering_problem).collect();
-    Ok(RenderedCommit { commit, problems, manifests: rendered.manifests })
+    for warning in &rendered.rendered.warnings {
+        eprintln!("warning: sync {}: {warning}", sync.name);
+    }
+    Ok(rendered.of(commit))
+}
+
+/// The cluster for renderings with the rights of a sync.
+pub(super) async fn view(
+    session: &Session,
+    cluster: &Cluster,
+    sync: &SyncConfig,
+    discovery: &Discovery,
+) -> Result<ClusterView, CliError> {
+    // Who may not read it sees no digest of what pods use.
+    let key = find_digest_key(cluster, &session.namespace).await.ok().flatten();
+    Ok(ClusterView {
+        home: cluster.clone(),
+        cluster: cluster.impersonating(sync.service_account.as_ref())?,
+        namespace: Arc::clone(&session.namespace),
+        // One with an account of its own may know of other kinds.
+        discovery: if sync.service_account.is_some() {
+            Arc::default()
+        } else {
+            Arc::new(RwLock::new(Arc::new(discovery.clone())))
+        },
+        key,
+    })
 }
 
 pub(super) async fn render(common: &Common, options: &RenderArguments) -> Result<u8, CliError> {
@@ -58,8 +94,27 @@ pub(super) async fn render(common: &Common, options: &RenderArguments) -> Result
     let mut code = 0;
     let mut text = String::new();
     let mut objects = Vec::new();
+    let cluster = if options.cluster || common.kubeconfig.is_some() || common.context.is_some() {
+        let cluster = session.connect(None).await?;
+        let discovery = cluster.discover().await?;
+        Some((cluster, discovery))
+    } else {
+        None
+    };
     for sync in session.syncs_for(options.sync.as_deref(), options.local.as_deref())? {
-        let rendered = read(&session, &sync, options.local.as_deref()).await?;
+        let view = match &cluster {
+            Some((cluster, discovery)) => Some(view(&session, cluster, &sync, discovery).await?),
+            None => None,
+        };
+        let rendered = match read(&session, &sync, options.local.as_deref(), view.as_ref()).await {
+            Ok(rendered) => rendered,
+            // The others are none the worse for it.
+            Err(error) => {
+                eprintln!("error: sync {}: {}", sync.name, Harmless(&with_causes(&error)));
+                code = 1;
+                continue;
+            }
+        };
         for problem in &rendered.problems {
             eprintln!("error: sync {}: {problem}", sync.name);
             code = 1;

@@ -15,8 +15,8 @@ use super::progress::Progress;
 use super::session::{DataDir, print};
 use super::{CliError, Command, Common, Session};
 use crate::agent::{
-    Apart, Budget, Context, Daemon, Election, EventSink, Events, HEARTBEAT, Holder, HttpServer, Once, Registry, Tenure,
-    digest_key, ensure_namespace, once, run as run_daemon, take_descriptors,
+    Apart, Budget, Caches, Context, Daemon, Election, EventSink, Events, HEARTBEAT, Helpers, Holder, HttpServer, Once,
+    Registry, Tenure, digest_key, ensure_namespace, once, run as run_daemon, take_descriptors,
 };
 use crate::cluster::{Cluster, Connect, Discovery, LEASE_NAME, Leadership, RequestHook};
 use crate::config::watch;
@@ -271,6 +271,8 @@ async fn prepare(
         leadership: Leadership::unopposed(),
         data_dir: Arc::new(data_dir),
         budget: Budget::default(),
+        caches: Caches::default(),
+        helpers: Arc::new(Helpers::of_this_program()),
         emit,
         started: Instant::now(),
     }))

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use thiserror::Error;
 
 use super::Common;
-use crate::agent::{Apart, DaemonError, FoundationError, InventoryError, namespace};
+use crate::agent::{Apart, DaemonError, FoundationError, InventoryError, ReadError, namespace};
 use crate::apply::Parent;
 use crate::cluster::{ApiError, Cluster, Connect, RequestHook};
 use crate::config::{Config, ConfigError, SyncConfig, SyncName, load};
@@ -31,10 +31,18 @@ pub(crate) enum CliError {
     Daemon(#[from] DaemonError),
     #[error(transparent)]
     Source(#[from] SourceError),
+    #[error(transparent)]
+    Render(Box<ReadError>),
     #[error("cannot make a temporary directory for clones: {0}")]
     Temporary(io::Error),
     #[error("{0}")]
     Text(String),
+}
+
+impl From<ReadError> for CliError {
+    fn from(error: ReadError) -> Self {
+        Self::Render(Box::new(error))
+    }
 }
 
 /// The configuration of this call.

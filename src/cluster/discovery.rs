@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use http::Method;
 use kube::core::discovery::v2::{ACCEPT_AGGREGATED_DISCOVERY_V2, APIGroupDiscoveryList};
+use serde_json::Value;
 
 use super::client::Call;
+use super::observe::JSON;
 use super::{ApiError, Cluster};
 use crate::object::{GroupKind, ObjectId, Scope};
 
@@ -90,6 +92,36 @@ impl Discovery {
                 }
             }
         }
+    }
+
+    /// What a chart finds in `.Capabilities.APIVersions`: `v1`, `apps/v1`, `apps/v1/Deployment`, sorted. An API that is
+    /// registered and does not answer now is among them: what a chart leaves out without it would be pruned.
+    #[must_use]
+    pub fn api_versions(&self) -> Vec<String> {
+        let mut found: BTreeSet<String> = self.stale().into_iter().collect();
+        for (gk, resources) in &self.kinds {
+            for resource in resources {
+                let version = match resource.group.as_str() {
+                    "" => resource.version.clone(),
+                    group => format!("{group}/{}", resource.version),
+                };
+                found.insert(format!("{version}/{}", gk.kind));
+                found.insert(version);
+            }
+        }
+        found.into_iter().collect()
+    }
+
+    /// The APIs that are registered and do not answer: `metrics.k8s.io/v1beta1`.
+    #[must_use]
+    pub fn stale(&self) -> Vec<String> {
+        self.stale.iter().map(|(group, version)| format!("{group}/{version}")).collect()
+    }
+
+    /// Whether nothing was asked yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.kinds.is_empty()
     }
 
     /// The kind in one version.
@@ -180,6 +212,17 @@ impl Cluster {
             discovery.add(list);
         }
         Ok(discovery)
+    }
+
+    /// The server's version: `v1.36.2`, `v1.33.1-eks-595af52`.
+    ///
+    /// # Errors
+    /// The request fails, or is refused.
+    pub async fn server_version(&self) -> Result<String, ApiError> {
+        let call = Call { verb: "get", method: Method::GET, path: "/version".into(), accept: JSON, body: None };
+        let answer = self.call(&call).await?;
+        let version = answer.get("gitVersion").and_then(Value::as_str);
+        version.map(ToOwned::to_owned).ok_or_else(|| ApiError::Garbled("/version has no gitVersion".into()))
     }
 }
 

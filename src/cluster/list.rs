@@ -106,4 +106,21 @@ impl Cluster {
         let mut answer = self.call(&Call { verb: "list", method: Method::GET, path, accept: JSON, body: None }).await?;
         Ok(answer.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default())
     }
+
+    /// All objects of a kind, whole; `None` when there are more than so many.
+    ///
+    /// # Errors
+    /// The request fails, or is refused.
+    pub async fn list_up_to(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        most: usize,
+    ) -> Result<Option<Vec<Value>>, ApiError> {
+        let path = format!("{}?limit={}", resource.collection(namespace), most.saturating_add(1));
+        let mut answer = self.call(&Call { verb: "list", method: Method::GET, path, accept: JSON, body: None }).await?;
+        let items = answer.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
+        let more = answer.pointer("/metadata/continue").and_then(Value::as_str).is_some_and(|token| !token.is_empty());
+        Ok((items.len() <= most && !more).then_some(items))
+    }
 }

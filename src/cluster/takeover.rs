@@ -178,7 +178,7 @@ impl Cluster {
 }
 
 fn changes(gk: &GroupKind, live: &Value, removed: &[Addition]) -> Vec<FieldChange> {
-    let secret = gk.is("", "Secret");
+    let secret = names::is_secret(gk, live);
     removed.iter().map(|addition| addition.change(live, secret)).collect()
 }
 

@@ -3,6 +3,8 @@
 
 #![expect(clippy::doc_markdown, reason = "editors show these comments as plain text")]
 
+mod render;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -16,6 +18,7 @@ use super::duration::{self, format_duration};
 use super::names::{KIND_PATTERN, LABEL_PATTERN, NAMESPACE_MAX, REF_PATTERN, SERVICE_ACCOUNT_PATTERN};
 use super::types::SyncName;
 use super::{address, yaml::At};
+pub(super) use render::{RawDecrypt, RawHelm, RawPatch, RawPatchTarget, RawRender, RawSubstituteFrom, RawValuesFrom};
 
 /// The configuration of a driftless agent. Read again whenever the file changes.
 #[derive(Deserialize, JsonSchema)]
@@ -117,7 +120,7 @@ pub(super) struct RawSync {
     #[schemars(extend("default" = [], "uniqueItems" = true))]
     pub depends_on: Option<Vec<At<String>>>,
 
-    /// Look at nothing and write nothing until this is false again.
+    /// Poll, apply, heal and prune nothing until this is false again.
     #[schemars(extend("default" = false))]
     pub suspend: Option<bool>,
 
@@ -128,6 +131,8 @@ pub(super) struct RawSync {
     /// Namespace of namespaced objects that name none. Default: `default`.
     #[schemars(length(max = NAMESPACE_MAX), regex(pattern = LABEL_PATTERN))]
     pub target_namespace: Option<At<String>>,
+
+    pub render: Option<RawRender>,
 }
 
 /// Which repository, and what of it: exactly one of branch, tag, semver and commit.

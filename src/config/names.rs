@@ -8,6 +8,10 @@ pub(super) const REF_PATTERN: &str =
     r"^(?![-/.]|refs/)(?!.*(\.\.|//|@\{|/\.|\.lock/))(?!.*(/|\.|\.lock)$)[^\x00-\x20\x7f~^:?*\[\\]+$";
 pub(super) const KIND_PATTERN: &str = r"^(Namespace|PersistentVolumeClaim|CustomResourceDefinition|[A-Z][A-Za-z0-9]*\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)$";
 
+pub(super) const SUBDOMAIN_PATTERN: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// The name of a variable, as shells have it.
+pub(super) const VARIABLE_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
+
 /// The longest name of a namespace (RFC 1123, a DNS label).
 pub(super) const NAMESPACE_MAX: usize = 63;
 
@@ -20,6 +24,12 @@ pub(super) fn is_dns_label(text: &str, max: usize) -> bool {
 /// A DNS subdomain (RFC 1123): labels with dots between them, 253 bytes at most.
 pub(super) fn is_dns_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(|label| is_dns_label(label, 253))
+}
+
+/// The name of a variable, as shells have it (POSIX, 3.235).
+pub(super) fn is_variable(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// The short name of a branch or tag, by the rules of `git check-ref-format`, and none that

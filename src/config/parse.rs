@@ -2,6 +2,8 @@
 //! that a person sees all of it at once; what is wrong with the shape (YAML, keys, types) ends
 //! the reading, and is reported alone.
 
+mod render;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use super::dependencies::{self, Declared};
 use super::duration::{format_duration, parse_duration};
 use super::error::{ConfigError, Located, shown};
 use super::file::{RawAudit, RawConfig, RawDrift, RawPrune, RawSource, RawSync};
+use super::render::RenderConfig;
 use super::types::{
     AuditPolicy, Config, DriftPolicy, PrunePolicy, Reference, RepoPath, ServiceAccount, Source, SyncConfig, SyncName,
 };
@@ -126,7 +129,22 @@ fn sync(raw: &RawSync, problems: &mut Problems) -> Option<SyncConfig> {
     let depends_on = problems.list(raw.depends_on.as_ref(), sync_name);
     let service_account = problems.text(raw.service_account.as_ref(), None, |text| service_account(text).map(Some));
     let target_namespace = problems.text(raw.target_namespace.as_ref(), None, |text| namespace(text).map(Some));
+    let render = match &raw.render {
+        Some(raw) => render::render(raw, problems),
+        None => Some(RenderConfig::default()),
+    };
     let (drift, managers) = drift?;
+    // What a chart's templates leave open goes to the namespace of its release.
+    let release = render.as_ref().and_then(|render| render.helm.namespace.clone());
+    if let (Some(Some(target)), Some(at)) =
+        (&target_namespace, raw.render.as_ref().and_then(|raw| raw.helm.as_ref()?.namespace.as_ref()))
+        && **target != *at.value
+    {
+        let message =
+            format!("targetNamespace is {target}, and the release is in {}; set one of them", shown(&at.value));
+        problems.0.push(at.problem(message));
+    }
+    let target_namespace = target_namespace.map(|target| target.or(release));
     Some(SyncConfig {
         name: name?,
         source: source?,
@@ -142,6 +160,7 @@ fn sync(raw: &RawSync, problems: &mut Problems) -> Option<SyncConfig> {
         suspend: raw.suspend.unwrap_or(false),
         service_account: service_account?,
         target_namespace: target_namespace?,
+        render: render?.into(),
         audit: AuditPolicy::default(),
     })
 }

@@ -144,7 +144,7 @@ fn a_wrong_value_is_named_with_its_place_and_what_to_do() {
         ("dependsOn: infra", "7:16: expected a list; an empty one is written []"),
         (
             "intervall: 5m",
-            "7:5: unknown key `intervall`; the keys here are name, source, path, interval, prune, drift, atomic, wait, timeout, dependsOn, suspend, serviceAccount, targetNamespace",
+            "7:5: unknown key `intervall`; the keys here are name, source, path, interval, prune, drift, atomic, wait, timeout, dependsOn, suspend, serviceAccount, targetNamespace, render",
         ),
         ("wait: true\nwait: true", "8:5: the key `wait` is given twice"),
     ] {

@@ -12,6 +12,7 @@ use crate::object::{GroupKind, Managers};
 
 use super::RepositoryKey;
 use super::names::is_dns_label;
+use super::render::RenderConfig;
 
 /// A configuration in which every name, URL and duration was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +99,8 @@ pub struct SyncConfig {
     pub service_account: Option<ServiceAccount>,
     /// For namespaced objects that name none; `None`: `default`.
     pub target_namespace: Option<Arc<str>>,
+    /// How the files become manifests.
+    pub render: Arc<RenderConfig>,
     /// The agent's own key `audit`, the same for all syncs.
     pub audit: AuditPolicy,
 }

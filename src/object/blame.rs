@@ -11,6 +11,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub(super) use differ::differing;
 pub use trace::{blame, rewritten};
 
 /// What is known of a drift. Everything but the fields is a trace that others left in

@@ -117,7 +117,7 @@ impl<'de> Deserialize<'de> for Digest {
 }
 
 /// The key under which Secrets are digested: 32 random bytes, kept in a Secret beside the parents.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct DigestKey([u8; 32]);
 
 impl DigestKey {

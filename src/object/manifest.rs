@@ -22,6 +22,14 @@ pub struct Directives {
     pub create_only: bool,
     /// A Job that the API server deletes some time after its end (`ttlSecondsAfterFinished`).
     pub expires: bool,
+    /// It is made once: neither changed nor made again afterwards (a hook of an install).
+    pub once: bool,
+    /// A Job that is replaced only when it has ended (a hook of an upgrade).
+    pub run_to_end: bool,
+    /// Its values are shown nowhere.
+    pub sensitive: bool,
+    /// A workload that rolls out anew when a `ConfigMap` or Secret that its pods use has changed.
+    pub restart_on_change: bool,
     /// Objects that must be applied and healthy first.
     pub depends_on: Vec<ObjectId>,
     /// Set at the object's creation, and then left to whoever owns them.
@@ -36,6 +44,9 @@ pub struct Manifest {
     /// The version in `apiVersion`: `v1` of `apps/v1`.
     pub version: Arc<str>,
     pub canonical: Arc<[u8]>,
+    /// What its digest is made of where that is not all of `canonical`: a chart set some fields to values of chance,
+    /// which are others at each render.
+    pub stable: Option<Arc<[u8]>>,
     pub origin: Origin,
     pub directives: Directives,
     /// What git declares of it and what is not applied, a sentence each.
@@ -63,7 +74,7 @@ impl Manifest {
         directives.expires = id.gk.is("batch", "Job")
             && object.pointer("/spec/ttlSecondsAfterFinished").is_some_and(|seconds| !seconds.is_null());
         let canonical = canonical_json(&object).into();
-        Ok(Self { id, version, canonical, origin, directives, warnings })
+        Ok(Self { id, version, canonical, stable: None, origin, directives, warnings })
     }
 
     /// The object as a tree of values; null should the canonical form ever not be JSON.
@@ -78,16 +89,10 @@ impl Manifest {
         if self.id.namespace.as_deref() == namespace {
             return self.clone();
         }
-        let mut object = self.to_value();
-        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-            match namespace {
-                Some(namespace) => metadata.insert("namespace".into(), namespace.into()),
-                None => metadata.remove("namespace"),
-            };
-        }
         Self {
             id: ObjectId { namespace: namespace.map(Into::into), ..self.id.clone() },
-            canonical: canonical_json(&object).into(),
+            canonical: placed(&self.canonical, namespace),
+            stable: self.stable.as_ref().map(|stable| placed(stable, namespace)),
             ..self.clone()
         }
     }
@@ -104,13 +109,14 @@ impl Manifest {
     /// The content hash that goes into the annotation `driftless.dev/digest`.
     #[must_use]
     pub fn digest(&self, key: &DigestKey) -> Digest {
-        if self.is_secret() { key.digest(&self.canonical) } else { Digest::of(&self.canonical) }
+        let content = self.stable.as_ref().unwrap_or(&self.canonical);
+        if self.is_secret() { key.digest(content) } else { Digest::of(content) }
     }
 
     /// Whether its values must never be shown.
     #[must_use]
     pub fn is_secret(&self) -> bool {
-        self.id.gk.is("", "Secret")
+        self.directives.sensitive || self.id.gk.is("", "Secret")
     }
 
     /// For a `CustomResourceDefinition`: the kind that it defines and whether that is namespaced.
@@ -133,6 +139,18 @@ impl Manifest {
         let served = versions.filter(|version| version["served"] == true);
         served.filter_map(|version| version["name"].as_str()).map(ToOwned::to_owned).collect()
     }
+}
+
+/// Canonical JSON of an object with another namespace, or none.
+fn placed(canonical: &[u8], namespace: Option<&str>) -> Arc<[u8]> {
+    let mut object: Value = serde_json::from_slice(canonical).unwrap_or_default();
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        match namespace {
+            Some(namespace) => metadata.insert("namespace".into(), namespace.into()),
+            None => metadata.remove("namespace"),
+        };
+    }
+    canonical_json(&object).into()
 }
 
 /// Splits an `apiVersion`: a version, or a group (RFC 1123 subdomain) and a version (RFC 1035 label). The API
@@ -180,9 +198,13 @@ fn directives(object: &Value) -> Result<Directives, ManifestError> {
     let annotation = |name: &str| annotations.get(name).and_then(Value::as_str);
     Ok(Directives {
         replace: annotation(names::REPLACE) == Some("true"),
-        detach: annotation(names::DELETION) == Some(names::DETACH),
+        detach: names::is_kept(&annotation),
         create_only: annotation(names::MUTATION) == Some(names::IGNORE),
         expires: false,
+        once: false,
+        run_to_end: false,
+        sensitive: annotation(names::SENSITIVE) == Some("true"),
+        restart_on_change: annotation(names::RESTART_ON_CHANGE) == Some("true"),
         depends_on: annotation(names::DEPENDS_ON)
             .unwrap_or_default()
             .split(',')

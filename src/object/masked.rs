@@ -14,8 +14,10 @@ const LAST_APPLIED: &str = "/metadata/annotations/kubectl.kubernetes.io~1last-ap
 #[must_use]
 pub fn masked(secret: &Value) -> Value {
     let mut secret = secret.clone();
+    let is_secret = secret.get("kind").is_some_and(|kind| kind == "Secret");
     let fields = secret.as_object_mut().into_iter().flatten();
-    for (_, field) in fields.filter(|(name, _)| !OPEN.contains(&name.as_str())) {
+    let is_hidden = |name: &str| !OPEN.contains(&name) || (!is_secret && name == "type");
+    for (_, field) in fields.filter(|(name, _)| is_hidden(name)) {
         match field {
             Value::Object(entries) => entries.values_mut().for_each(|value| *value = HIDDEN.into()),
             other => *other = HIDDEN.into(),
@@ -24,7 +26,24 @@ pub fn masked(secret: &Value) -> Value {
     if let Some(applied) = secret.pointer_mut(LAST_APPLIED) {
         *applied = HIDDEN.into();
     }
+    // A value that came to stand in any other object may be in its labels and annotations as well.
+    if !is_secret {
+        for held in ["labels", "annotations"] {
+            let entries = secret.get_mut("metadata").and_then(|metadata| metadata.get_mut(held));
+            let entries = entries.and_then(Value::as_object_mut).into_iter().flatten();
+            for (_, value) in entries.filter(|(name, _)| !is_open(name)) {
+                *value = HIDDEN.into();
+            }
+        }
+    }
     secret
+}
+
+/// Labels and annotations that no template writes values into.
+fn is_open(name: &str) -> bool {
+    ["driftless.dev/", "applyset.kubernetes.io/", "helm.sh/chart", "app.kubernetes.io/"]
+        .iter()
+        .any(|begins| name.starts_with(begins))
 }
 
 #[cfg(test)]

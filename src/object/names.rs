@@ -10,6 +10,21 @@ pub const DIGEST: &str = "driftless.dev/digest";
 pub const REPLACE: &str = "driftless.dev/replace";
 /// Opt-in on an object: paths of fields that are set at its creation and then left to others.
 pub const IGNORE_FIELDS: &str = "driftless.dev/ignore-fields";
+/// `"true"` on an object: its values are shown nowhere, as those of a Secret. Set by the agent on whatever it put the
+/// value of a secret into.
+pub const SENSITIVE: &str = "driftless.dev/sensitive";
+/// `disabled` on an object: references to variables in it are text.
+pub const SUBSTITUTE: &str = "driftless.dev/substitute";
+/// The same in Flux (kustomize-controller).
+pub const FLUX_SUBSTITUTE: &str = "kustomize.toolkit.fluxcd.io/substitute";
+/// `"true"` on a workload: it rolls out anew when a `ConfigMap` or Secret that its pods use has changed.
+pub const RESTART_ON_CHANGE: &str = "driftless.dev/restart-on-change";
+/// Annotation of a pod template: a keyed digest of the `ConfigMap`s and Secrets that its pods use.
+pub const USED_DIGEST: &str = "driftless.dev/used-config-digest";
+/// `keep` on an object: Helm never deletes it.
+pub const HELM_POLICY: &str = "helm.sh/resource-policy";
+/// The value of [`HELM_POLICY`] that keeps an object.
+pub const KEEP: &str = "keep";
 /// Opt-in on a `ConfigMap` or Secret: the key of it that holds a configuration of an agent.
 pub const CONFIGURATION: &str = "driftless.dev/configuration";
 /// Annotation on a parent: the prune that a person approved, `COMMIT/DIGEST/TIME`.
@@ -83,6 +98,20 @@ const TAKEN_OVER: [&str; 15] = [
     "helm-controller",
     "kustomize-controller",
 ];
+
+/// Whether an object's annotations say that it is never to be deleted, in the words of cli-utils or of Helm.
+pub fn is_kept<'a>(annotation: &impl Fn(&str) -> Option<&'a str>) -> bool {
+    annotation(DELETION) == Some(DETACH)
+        || annotation(HELM_POLICY).is_some_and(|policy| policy.trim().eq_ignore_ascii_case(KEEP))
+}
+
+/// Whether the values of an object are shown nowhere: those of a Secret, and of what says that it is [`SENSITIVE`].
+#[must_use]
+pub fn is_secret(gk: &super::GroupKind, object: &serde_json::Value) -> bool {
+    let annotations = object.get("metadata").and_then(|metadata| metadata.get("annotations"));
+    let sensitive = annotations.and_then(|annotations| annotations.get(SENSITIVE));
+    gk.is("", "Secret") || sensitive.is_some_and(|value| value == "true")
+}
 
 /// Whether a live object is in no `ApplySet` yet, so that to apply it is to adopt it.
 #[must_use]

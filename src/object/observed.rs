@@ -138,7 +138,7 @@ impl Observed {
             terminating: text("/deletionTimestamp")
                 .map(|since| Box::new(Termination { finalizers: finalizers(metadata), since: since.parse().ok() })),
             controlled: owners.is_some_and(|owners| owners.iter().any(|owner| owner["controller"] == true)),
-            detach: entry("annotations", names::DELETION) == Some(names::DETACH),
+            detach: names::is_kept(&|name: &str| entry("annotations", name)),
             depends_on: entry("annotations", names::DEPENDS_ON).map(dependencies).unwrap_or_default(),
             takeover: foreign.as_ref().is_some_and(takes) || adopted && entries(metadata).any(names::is_taken_over),
             foreign: foreign.map(Box::new),

@@ -234,6 +234,18 @@ pub enum Event {
         sync: Arc<str>,
         commit: Option<String>,
     },
+    /// Files were turned into manifests, or could not be: counted for each time that the last rendering did not still
+    /// hold. `renderer` is the label of a metric.
+    Rendered {
+        sync: Arc<str>,
+        renderer: &'static str,
+        succeeded: bool,
+    },
+    /// What a renderer or a chart has to say of a rendering that succeeded.
+    RenderWarning {
+        sync: Arc<str>,
+        message: String,
+    },
     ConfigLoaded {
         syncs: usize,
         reloaded: bool,

@@ -23,6 +23,7 @@ pub(super) struct Families {
     pub(super) drift_healed_total: IntCounterVec,
     pub(super) drift_missed_total: IntCounterVec,
     pub(super) git_fetch_total: IntCounterVec,
+    pub(super) render_total: IntCounterVec,
     pub(super) events_dropped_total: IntCounterVec,
     pub(super) kube_requests_total: IntCounterVec,
     pub(super) sync_ready: IntGaugeVec,
@@ -71,6 +72,11 @@ impl Families {
                 &["sync", "kind"],
             )?,
             git_fetch_total: counter("git_fetch_total", "Polls of the git remote.", &["sync", "result"])?,
+            render_total: counter(
+                "render_total",
+                "Renderings of a commit, other than those that still held.",
+                &["sync", "renderer", "result"],
+            )?,
             events_dropped_total: counter("events_dropped_total", "Kubernetes Events not written.", &["sync"])?,
             kube_requests_total: counter("kube_requests_total", "Requests to the API server.", &["verb", "code"])?,
             sync_ready: gauge("sync_ready", "1 when the cluster equals the commit, else 0.", &["sync"])?,
@@ -143,6 +149,7 @@ impl Families {
             &self.drift_healed_total,
             &self.drift_missed_total,
             &self.git_fetch_total,
+            &self.render_total,
             &self.events_dropped_total,
         ] {
             remove(family, sync);

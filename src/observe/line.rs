@@ -36,6 +36,7 @@ pub(super) fn level(event: &Event) -> Option<Level> {
         | Event::SyncEnded { result: SyncResult::Synced, changed: 0, lag: None, .. }
         | Event::SyncEnded { result: SyncResult::Unhealthy | SyncResult::Held, again: true, .. }
         | Event::StandingBy { commit: None, .. }
+        | Event::Rendered { .. }
         | Event::Worked { .. } => Level::DEBUG,
         Event::SyncStarted { .. }
         | Event::Planned { .. }
@@ -59,6 +60,7 @@ pub(super) fn level(event: &Event) -> Option<Level> {
         | Event::DriftDetected { .. }
         | Event::Contested { .. }
         | Event::Warning { .. }
+        | Event::RenderWarning { .. }
         | Event::NotApplied { .. }
         | Event::PruneHeld { .. }
         | Event::EventsDropped { .. }
@@ -73,6 +75,7 @@ pub(super) fn level(event: &Event) -> Option<Level> {
 }
 
 /// `None` for an event that is not logged.
+#[allow(clippy::too_many_lines, reason = "one arm for each event")]
 pub(super) fn line(event: &Event) -> Option<Line<'_>> {
     Some(match event {
         Event::Status { .. } | Event::ContestedNow { .. } => return None,
@@ -137,6 +140,11 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
             let object = problem.object.as_ref().map(ToString::to_string);
             Line { object, error: Some(problem.message.clone()), ..said(sync, problem.to_string()) }
         }
+        Event::Rendered { sync, renderer, succeeded } => {
+            let result = if *succeeded { "rendered" } else { "failed" };
+            Line { result: Some(result), ..said(sync, format!("{renderer}: {result}")) }
+        }
+        Event::RenderWarning { sync, message } => said(sync, message.clone()),
         Event::Worked { sync, work, took } => {
             let message = format!("{} took {}", work.as_str(), people(*took));
             Line { seconds: Some(took.as_secs_f64()), ..said(sync, message) }

@@ -109,6 +109,10 @@ impl Metrics {
             Event::PruneHeld { sync, prune, .. } => {
                 families.prune_held_objects.with_label_values(&[&**sync]).set(number(*prune));
             }
+            Event::Rendered { sync, renderer, succeeded } => {
+                let result = if *succeeded { "success" } else { "failed" };
+                families.render_total.with_label_values(&[&**sync, *renderer, result]).inc();
+            }
             Event::Worked { sync, work, took } => {
                 families.sync_duration.with_label_values(&[&**sync, work.as_str()]).observe(took.as_secs_f64());
             }
@@ -149,6 +153,7 @@ impl Metrics {
             | Event::Planned { .. }
             | Event::NotApplied { .. }
             | Event::Problem { .. }
+            | Event::RenderWarning { .. }
             | Event::Note { .. }
             | Event::Warning { .. }
             | Event::Trouble { .. } => {}

@@ -90,6 +90,8 @@ pub(super) fn every_event() -> Vec<Event> {
     let mut events = vec![
         Event::ConfigRejected { error: "driftless.yaml:3:5: unknown key".to_owned() },
         Event::ConfigLoaded { syncs: 2, reloaded: false },
+        Event::Rendered { sync: sync.clone(), renderer: "helm", succeeded: true },
+        Event::RenderWarning { sync: sync.clone(), message: "chart shop is deprecated".to_owned() },
         Event::Note { message: "listening on 127.0.0.1:8080".to_owned() },
         Event::Warning { message: "a daemon may run as well".to_owned() },
         Event::Trouble { message: "the API server cannot be reached".to_owned() },

@@ -10,7 +10,7 @@ use crate::object::{Digest, Fingerprint, GroupKind, ObjectId, Observed, Short, U
 
 use super::prune::{Users, await_deletions, guard, orphan, protect_containers};
 use super::replace::{Replaceables, replace};
-use super::{Approved, Desired, Inventory, Others, Plan, Reason, Recorded, Step, Verb};
+use super::{Approved, Desired, Inventory, LookedUp, Others, Plan, Reason, Recorded, Step, Verb};
 
 /// Everything that a plan depends on.
 #[derive(Clone, Copy)]
@@ -21,6 +21,8 @@ pub struct PlanInput<'a> {
     pub commit: &'a str,
     /// What the commit declares, as far as it could be rendered and placed.
     pub desired: &'a [Desired],
+    /// What the rendering has looked up in the cluster.
+    pub looked_up: &'a LookedUp,
     /// Why it is not known in full what the commit declares: then nothing is pruned.
     pub incomplete: Option<&'a str>,
     pub observed: &'a BTreeMap<ObjectId, Observed>,
@@ -149,6 +151,8 @@ fn in_place(
         }
         return match recorded {
             None => (Verb::Create, Reason::NotFound),
+            // It has run, or was created and taken away: it is for once.
+            Some(_) if desired.manifest.directives.once => (Verb::Unchanged, Reason::Finished),
             Some(recorded) if recorded.digest != desired.digest.short() => (Verb::Create, Reason::GitChanged),
             // To run a Job again because it has ended is worse than to miss that somebody deleted it.
             Some(_) if desired.manifest.directives.expires && !input.deleted_early.contains(id) => {

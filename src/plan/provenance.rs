@@ -24,12 +24,18 @@ pub struct Provenance {
     /// `None`: not known, which is the case for what older versions have stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_namespace: Option<String>,
+    /// What made manifests of the files, and with which names. `None`: older versions had plain manifests alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rendering: Option<String>,
 }
 
+/// The rendering of plain manifests.
+pub const PLAIN: &str = "plain";
+
 impl Provenance {
-    /// As the configuration has it.
+    /// As the configuration has it, with what has rendered the files.
     #[must_use]
-    pub fn of(config: &SyncConfig) -> Self {
+    pub fn of(config: &SyncConfig, rendering: &str) -> Self {
         Self {
             repository: config.source.key().to_string(),
             branch: match &config.source.reference {
@@ -38,6 +44,7 @@ impl Provenance {
             },
             path: config.path.to_string(),
             target_namespace: Some(config.target_namespace.as_deref().unwrap_or("default").to_owned()),
+            rendering: Some(rendering.to_owned()).filter(|rendering| rendering != PLAIN),
         }
     }
 
@@ -50,6 +57,7 @@ impl Provenance {
             branch: status.reference.strip_prefix("branch ").map(ToOwned::to_owned),
             path: status.path.clone(),
             target_namespace: None,
+            rendering: None,
         };
         status.provenance.clone().or_else(|| status.synced.as_ref().map(|_| older()))
     }
@@ -70,6 +78,8 @@ impl Provenance {
         };
         note("source.branch", self.branch.as_deref(), new.branch.as_deref());
         note("path", Some(&self.path), Some(&new.path));
+        let rendering = |of: &Self| of.rendering.clone().unwrap_or_else(|| PLAIN.to_owned());
+        note("the renderer", Some(&rendering(self)), Some(&rendering(new)));
         note("targetNamespace", self.target_namespace.as_deref(), new.target_namespace.as_deref());
         (!changes.is_empty()).then(|| format!("the configuration of the sync has changed ({})", changes.join(", ")))
     }
@@ -82,7 +92,7 @@ mod tests {
 
     fn of(source: &str, rest: &str) -> Provenance {
         let text = format!("syncs:\n- {{name: shop, source: {{{source}}}, {rest}}}\n");
-        Provenance::of(&parse(&text, "driftless.yaml").unwrap().syncs[0])
+        Provenance::of(&parse(&text, "driftless.yaml").unwrap().syncs[0], PLAIN)
     }
 
     #[test]

@@ -65,6 +65,9 @@ pub(super) fn orphan(
     if let Some(sync) = input.others.unsure(id) {
         return (Verb::Keep, Reason::Unsure { sync: Arc::clone(sync) });
     }
+    if input.looked_up.includes(id) {
+        return (Verb::Keep, Reason::LookedUp);
+    }
     if let Some(by) = users.of_orphan(input, id) {
         return (Verb::Refuse, Reason::StillUsed { by });
     }

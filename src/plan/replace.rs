@@ -42,6 +42,8 @@ pub enum NotReplaced {
     KeptKind,
     /// Its volume claims would go with it.
     TakesClaims,
+    /// A Job of a hook that has not ended.
+    Running,
 }
 
 /// The field in which a live object can never become what git declares, although the API server takes an apply of
@@ -65,9 +67,12 @@ impl NotReplaced {
     pub fn why(self) -> &'static str {
         match self {
             Self::NotOurs => "nothing proves that this sync has applied it",
-            Self::Detach => "it says deletion: detach",
+            Self::Detach => {
+                "an annotation keeps it (client.lifecycle.config.k8s.io/deletion: detach, or helm.sh/resource-policy: keep)"
+            }
             Self::Controlled => "another object controls it",
             Self::KeptKind => "what goes with an object of this kind does not come back with it",
+            Self::Running => "it is the Job of a hook and still runs",
             Self::TakesClaims => "it says whenDeleted: Delete, so its volume claims would go with it",
         }
     }
@@ -78,6 +83,9 @@ impl fmt::Display for NotReplaced {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let way_out = match self {
             Self::NotOurs => "put the fields back in git until it is adopted, or delete it by hand",
+            Self::Running => {
+                "it is replaced, and so runs again, when it has ended; delete it by hand to have it end now"
+            }
             Self::Detach => "remove that in a commit of its own, or put the fields back in git",
             Self::Controlled => "put the fields back in git",
             Self::KeptKind => {
@@ -123,7 +131,9 @@ pub fn may_replace(
     takes_claims: bool,
 ) -> Result<(), NotReplaced> {
     let includes = |gk: &GroupKind| policy.include.contains(gk);
-    if live.detach || desired.manifest.directives.detach {
+    if desired.manifest.directives.run_to_end && !live.finished {
+        Err(NotReplaced::Running)
+    } else if live.detach || desired.manifest.directives.detach {
         Err(NotReplaced::Detach)
     } else if live.controlled {
         Err(NotReplaced::Controlled)

@@ -76,6 +76,8 @@ pub fn resolve(
     let defined = Definitions::of(manifests);
     let mut resolved = Resolved::default();
     let mut seen: BTreeMap<ObjectId, Arc<Manifest>> = BTreeMap::new();
+    // What a renderer orders may have no namespace yet.
+    let mut moved: BTreeMap<ObjectId, ObjectId> = BTreeMap::new();
     for manifest in manifests {
         let gk = &manifest.id.gk;
         let answer = defined.scope(gk, &manifest.version, scope(gk, &manifest.version));
@@ -94,11 +96,25 @@ pub fn resolve(
                     resolved.problems.push(problem(&placed, message));
                     continue;
                 }
+                if placed.id != manifest.id {
+                    moved.insert(manifest.id.clone(), placed.id.clone());
+                }
                 seen.insert(placed.id.clone(), Arc::clone(&placed));
                 resolved.notes.extend(placed.warnings.iter().map(|warning| problem(&placed, warning.clone())));
                 let digest = placed.digest(key);
                 resolved.desired.push(Desired { manifest: placed, digest });
             }
+        }
+    }
+    for desired in &mut resolved.desired {
+        if desired.manifest.directives.depends_on.iter().any(|id| moved.contains_key(id)) {
+            let mut manifest = Manifest::clone(&desired.manifest);
+            for id in &mut manifest.directives.depends_on {
+                if let Some(placed) = moved.get(id) {
+                    id.clone_from(placed);
+                }
+            }
+            desired.manifest = Arc::new(manifest);
         }
     }
     resolved

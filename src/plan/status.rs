@@ -161,7 +161,9 @@ impl Drift {
     #[must_use]
     pub fn cause(&self) -> String {
         let is_known = self.blame.manager.is_some() || !self.blame.fields.is_empty();
-        if is_known { format!("{}; {}", self.reason, self.blame) } else { self.reason.clone() }
+        let blame = self.blame.to_string();
+        // Of some drift, who did what is all that was found.
+        if is_known && blame != self.reason { format!("{}; {blame}", self.reason) } else { self.reason.clone() }
     }
 }
 

@@ -169,6 +169,12 @@ pub enum Reason {
         finalizers: Vec<String>,
         why: Awaited,
     },
+    /// The chart has looked it up, and may have left it out since it is there.
+    LookedUp,
+    /// An orphan that former pods may use until this workload has rolled out.
+    RollingOut {
+        workload: ObjectId,
+    },
     /// Its Namespace is being deleted, so that nothing can be made in it.
     NamespaceTerminating {
         namespace: Arc<str>,
@@ -272,7 +278,8 @@ impl fmt::Display for Reason {
                 out.write_str("removed from git, and kept, since it was created again by somebody else (its UID is another)")
             }
             Self::PruneDisabled => out.write_str("removed from git, and kept, since prune.enabled is false"),
-            Self::DetachMark => out.write_str("removed from git, and left alone, since it says deletion: detach"),
+            Self::DetachMark => out.write_str("removed from git, and left alone, since an annotation of it says so (client.lifecycle.config.k8s.io/deletion, \
+                 helm.sh/resource-policy)"),
             Self::StillUsed { by } => write!(out, "removed from git while {by} is still declared; remove that as well, or put this back"),
             Self::Contains { what } => {
                 write!(out, "removed from git, and kept, since {what} would be deleted along with it")
@@ -294,6 +301,14 @@ impl fmt::Display for Reason {
                 }
                 write!(out, " (finalizers of {}: {})", object.name, finalizers.join(", "))
             }
+            Self::LookedUp => out.write_str(
+                "no longer rendered, and kept, since the chart looks it up and may leave it out for being there; delete it by \
+                 hand where it is not wanted",
+            ),
+            Self::RollingOut { workload } => write!(
+                out,
+                "removed from git, and kept until {workload} has rolled out, whose former pods may use it"
+            ),
             Self::NamespaceTerminating { namespace } => {
                 write!(out, "waits for namespace {namespace}, which is being deleted, to be made again")
             }

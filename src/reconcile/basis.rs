@@ -275,7 +275,10 @@ impl Machine {
     pub(super) fn begin_anew(&mut self, why: Anew, now: Moment) {
         self.standing.begin_anew(why);
         self.git.before = self.git.head.take().or(self.git.before.take());
-        self.git.prepared = self.git.rendered.take().or(self.git.prepared.take());
+        self.git.prepared = self.git.rendered.take().or(self.git.prepared.take()).filter(|rendered| {
+            // What the cluster holds may be another thing by now.
+            !self.git.inputs_changed && !rendered.reads.any
+        });
         (self.git.returning, self.git.render_error, self.git.poll_error) = (None, None, None);
         self.view = super::view::View::default();
         self.drift.heal_queue.clear();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::DriftPolicy;
 use crate::object::{Blame, Change, HealthStatus, ObjectId, Observed, Unreadable};
-use crate::plan::{Desired, PlanInput, Reason, Step, Verb, plan_one};
+use crate::plan::{Desired, NOTHING_LOOKED_UP, PlanInput, Reason, Step, Verb, plan_one};
 
 use super::contest::Way;
 use super::heal_queue::{Found, Waiting};
@@ -96,6 +96,7 @@ impl Machine {
             set_id: &self.set_id,
             commit: "",
             desired: &[],
+            looked_up: &NOTHING_LOOKED_UP,
             incomplete: None,
             observed: &observed,
             unreadable: &unreadable,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::object::{GroupKind, Harmless, Health, HealthStatus, ObjectId, Observed, Short};
 use crate::plan::{
     AppliedObject, Inventory, Obstacle, Plan, Problem, PruneResult, PrunedObject, Reason, Recorded, Replaceables, Step,
-    Verb, unorderable,
+    Verb, unorderable, wait_for_rollouts,
 };
 
 use super::basis::Basis;
@@ -58,6 +58,8 @@ pub(super) struct Cycle {
     pub undecided: usize,
     /// Orphans that were to be pruned, and wait until another object is gone.
     pub put_off: usize,
+    /// Those among them that wait for a rollout.
+    pub rolling_out: usize,
     pub obstacles: Obstacles,
 }
 
@@ -84,6 +86,7 @@ impl Cycle {
             interrupted: false,
             undecided: 0,
             put_off: 0,
+            rolling_out: 0,
             obstacles: Obstacles::default(),
         }
     }
@@ -259,6 +262,20 @@ impl Cycle {
         replaceable
     }
 
+    /// Puts off the deletion of what former pods of a workload that is rolling out may use. Gives which objects.
+    pub fn wait_for_rollouts(&mut self) -> Vec<ObjectId> {
+        let health = &self.health;
+        let put_off = wait_for_rollouts(Arc::make_mut(&mut self.plan), |id| health.get(id));
+        if put_off == 0 {
+            return Vec::new();
+        }
+        self.put_off += put_off;
+        self.rolling_out = put_off;
+        let waits = |step: &&Step| matches!(step.reason, Reason::RollingOut { .. });
+        self.notes.extend(self.plan.steps.iter().filter(waits).map(Step::problem));
+        self.plan.steps.iter().filter(waits).map(|step| step.id.clone()).collect()
+    }
+
     /// Notes what was pruned.
     pub fn pruned(&mut self, outcomes: Vec<PrunedObject>, inventory: &mut Inventory) {
         let begun: BTreeSet<&ObjectId> = outcomes.iter().map(|outcome| &outcome.id).collect();
@@ -324,7 +341,9 @@ impl Cycle {
             self.plan.steps.iter().filter(|step| step.verb == Verb::Forget).map(|step| &step.id).collect();
         inventory.retain(|id, _| !forgotten.contains(id));
         if self.is_whole() {
-            for recorded in inventory.values_mut() {
+            // An orphan that is still there waits to be deleted: what proves then that it is ours stays on record.
+            let waits = |id: &ObjectId| self.plan.step(id).is_some_and(|step| step.desired.is_none());
+            for (_, recorded) in inventory.iter_mut().filter(|(id, _)| !waits(id)) {
                 recorded.unconfirmed = false;
             }
         }

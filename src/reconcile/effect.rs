@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use crate::object::{Blame, Change, GroupKind, Manifest, ObjectId, Observed, Unreadable};
 use crate::plan::{
-    AppliedObject, Commit, Contest, Desired, Drift, Held, Inventory, Others, Plan, Problem, PrunedObject, Resolved,
-    Step, SyncStatus,
+    AppliedObject, Commit, Contest, Desired, Drift, Held, Inventory, LookedUp, Others, Plan, Problem, PrunedObject,
+    Resolved, Step, SyncStatus,
 };
 
 /// The number by which an effect's result is known.
@@ -29,6 +29,30 @@ pub struct RenderedCommit {
     pub manifests: Vec<Arc<Manifest>>,
     /// Files and documents that are no manifests. As long as there is one, nothing is pruned.
     pub problems: Vec<Problem>,
+    /// What made manifests of the files, and with which names, for the provenance.
+    pub rendering: Arc<str>,
+    pub reads: ClusterReads,
+}
+
+/// What a rendering has read of the cluster: its version and kinds, values, what templates look up. None of that is in
+/// git, so the same commit may render otherwise at another time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterReads {
+    /// Something was read.
+    pub any: bool,
+    pub looked_up: LookedUp,
+    /// Why the rendering may lack something that it would have at another time: nothing is pruned by it.
+    pub incomplete: Option<String>,
+}
+
+impl RenderedCommit {
+    /// Whether both are the very same rendering, which was found to hold still.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.commit.id == other.commit.id
+            && self.problems == other.problems
+            && self.manifests.len() == other.manifests.len()
+            && self.manifests.iter().zip(&other.manifests).all(|(one, other)| Arc::ptr_eq(one, other))
+    }
 }
 
 /// What the cluster was seen to hold.
@@ -147,6 +171,9 @@ pub enum Input {
     },
     /// The syncs of `dependsOn` that are not synced.
     WaitingFor(Vec<String>),
+    /// What a rendering reads of the cluster (values, variables) may be other than it was: the same commit may render to
+    /// other manifests.
+    RenderInputsChanged,
     /// Nothing may be written soon: what was learned is to be stored while that is allowed.
     StoreNow,
     /// The process ends, or the sync is configured otherwise. Nothing more is begun, and what only

@@ -138,13 +138,20 @@ impl Machine {
         }
     }
 
-    /// Begins a cycle: with rendering when there is a newer commit, else with the cluster.
+    /// The same commit is rendered again, and enforced as it is meanwhile.
+    pub(super) fn render_inputs_changed(&mut self, now: Moment) {
+        self.git.inputs_changed = true;
+        self.git.prepared = None;
+        if self.git.rendered.is_some() {
+            self.schedule.next_cycle = Some(now.mono);
+        }
+    }
+
+    /// Begins a cycle: with rendering when there is a newer commit, or other inputs, else with the cluster.
     pub(super) fn begin(&mut self, now: Moment) {
-        let newer = self
-            .git
-            .head
-            .clone()
-            .filter(|head| self.git.rendered.as_ref().is_none_or(|known| known.commit.id != *head));
+        let newer = self.git.head.clone().filter(|head| {
+            self.git.inputs_changed || self.git.rendered.as_ref().is_none_or(|known| known.commit.id != *head)
+        });
         if self.is_waiting() {
             self.standing.settle(self.is_behind());
             self.report_waiting();
@@ -168,6 +175,8 @@ impl Machine {
         let id = self.number();
         let epoch = self.standing.epoch;
         self.work = Work::Rendering { id, commit: commit.clone(), began: now.mono, epoch };
+        // Should they change from here on, this is said again.
+        self.git.renders_inputs = std::mem::take(&mut self.git.inputs_changed);
         self.effects.push(Effect::Render { id, commit });
     }
 
@@ -188,6 +197,10 @@ impl Machine {
             id if *id == commit => Ok(rendered),
             id => Err(Unrendered::Failed(format!("another one was rendered in its place: {id}"))),
         });
+        if result.is_err() {
+            // What has changed is still to be taken up.
+            self.git.inputs_changed |= self.git.renders_inputs;
+        }
         if epoch != self.standing.epoch {
             // What a commit declares does not change with what became of the sync since.
             self.git.prepared = result.ok().or(self.git.prepared.take());
@@ -203,6 +216,14 @@ impl Machine {
     /// Goes on with a commit that is rendered.
     fn take_up(&mut self, rendered: Arc<RenderedCommit>, began: Duration, now: Moment) {
         self.git.render_error = None;
+        if let Some(known) = self.git.rendered.clone().filter(|known| known.is_same(&rendered))
+            && self.leads
+            && !self.is_suspended()
+            && !self.is_behind()
+        {
+            self.standing.settle(false);
+            return self.observe(known, began);
+        }
         self.git.gone = 0;
         self.git.gone_backoff.reset();
         self.git.rendered = Some(Arc::clone(&rendered));
@@ -237,6 +258,8 @@ impl Machine {
     }
 
     fn unusable(&mut self, commit: String, error: String, began: Duration, now: Moment) {
+        // To be tried again with the next cycle, as a commit that was never rendered is.
+        self.git.inputs_changed |= self.git.rendered.as_ref().is_some_and(|known| known.commit.id == commit);
         self.git.render_error = Some((commit, error));
         self.standing.settle(self.is_behind());
         if self.is_suspended() || !self.leads {
@@ -264,7 +287,13 @@ impl Machine {
         let render = self.git.render_error.as_ref().map(|(commit, error)| {
             let enforced = self.git.rendered.as_ref().map(|rendered| rendered.commit.short());
             let enforced = enforced.map(|last| format!("; {last} stays enforced")).unwrap_or_default();
-            Problem::general(format!("cannot use commit {}: {error}{enforced}", commit.get(..12).unwrap_or(commit)))
+            let short = commit.get(..12).unwrap_or(commit);
+            let again = self.git.rendered.as_ref().is_some_and(|rendered| rendered.commit.id == *commit);
+            Problem::general(if again {
+                format!("cannot render commit {short} anew: {error}; what it rendered to before stays enforced")
+            } else {
+                format!("cannot use commit {short}: {error}{enforced}")
+            })
         });
         self.git.poll_error.iter().map(Problem::general).chain(render).collect()
     }

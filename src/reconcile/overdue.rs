@@ -13,6 +13,9 @@ use super::{Machine, Moment};
 /// When to go through the cluster again where something was put off and no watch reports a change of it.
 const NEXT_SIGHT: Duration = Duration::from_secs(10);
 
+/// The same where a workload is rolling out.
+const AFTER_ROLLOUT: Duration = Duration::from_mins(1);
+
 impl Machine {
     /// What has been deleted since then, or longer, holds back nothing any more. The API server's clock
     /// says since when that is, so that it counts on after a restart.
@@ -32,7 +35,9 @@ impl Machine {
         let left = since.map(|since| since.duration_since(self.overdue_since(now)));
         let left = left.map(|left| Duration::try_from(left).unwrap_or_default());
         // Since when the deletions of this cycle are under way, the next one sees.
-        let left = left.or((cycle.put_off > 0).then_some(NEXT_SIGHT));
+        let left = left.or((cycle.put_off > cycle.rolling_out).then_some(NEXT_SIGHT));
+        // Watches report the end of a rollout, so this is for what they miss.
+        let left = left.or((cycle.rolling_out > 0).then_some(AFTER_ROLLOUT));
         self.schedule.overdue_at = left.map(|left| now.mono + left);
     }
 

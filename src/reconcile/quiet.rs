@@ -29,6 +29,7 @@ impl Machine {
         calm && clean
             && self.git.head.as_ref() == Some(commit)
             && self.report.last_outcome.as_ref().is_some_and(|(outcome, of)| *outcome == Outcome::Synced && of == commit)
+            && !self.git.inputs_changed
             && self.report.waiting_for.is_empty()
             && self.source_problems().is_empty()
             // An orphan that is still there may be one that another sync has come to declare.

@@ -131,7 +131,7 @@ impl Machine {
         status.unhealthy = unhealthy.iter().take(SyncStatus::MOST).cloned().collect();
         status.held = self.held(cycle);
         if cycle.is_whole() {
-            status.provenance = Some(Provenance::of(&self.config));
+            status.provenance = Some(Provenance::of(&self.config, &cycle.rendered.rendering));
         }
         self.list_drift(&mut status, now);
         let outcome = self.outcome(cycle, unhealthy.is_empty(), now.mono);
@@ -206,6 +206,10 @@ impl Machine {
         }
         if cycle.undecided > 0 {
             return self.health.settling.is_undecided_for(timeout, now).then_some(Outcome::Failed);
+        }
+        if healthy && cycle.rolling_out > 0 {
+            // They have rolled out meanwhile: what waited for that goes in the next cycle.
+            return None;
         }
         if (healthy || !self.config.wait) && cycle.namespace_terminating == 0 {
             return Some(if cycle.plan.held.is_some() { Outcome::Held } else { Outcome::Synced });

@@ -56,6 +56,10 @@ pub(super) struct GitState {
     /// One of them that the last poll found again.
     pub returning: Option<String>,
     pub rendered: Option<Arc<RenderedCommit>>,
+    /// What the rendering has read of the cluster may have changed since.
+    pub inputs_changed: bool,
+    /// The rendering that is under way was asked for by such a change.
+    pub renders_inputs: bool,
     /// A commit that is rendered already, should git say that it is the one to enforce.
     pub prepared: Option<Arc<RenderedCommit>>,
 }
@@ -75,6 +79,8 @@ impl GitState {
             former,
             returning: None,
             rendered: None,
+            inputs_changed: false,
+            renders_inputs: false,
             prepared: None,
         }
     }

@@ -45,6 +45,8 @@ impl Machine {
             _ => {}
         }
         if asked {
+            // Who asks for a sync means all that goes into it.
+            self.git.inputs_changed |= self.git.rendered.as_ref().is_some_and(|rendered| rendered.reads.any);
             self.request_poll(now);
             self.schedule.backoff.reset();
         }

@@ -45,12 +45,13 @@ impl Machine {
         }
         let incomplete = self.incomplete(&cycle, &observation);
         self.forget_outdated_proofs();
-        let configured = Provenance::of(&self.config);
+        let configured = Provenance::of(&self.config, &cycle.rendered.rendering);
         let source_change = self.report.status.provenance.as_ref().and_then(|stored| stored.change_to(&configured));
         let decided = plan(&PlanInput {
             set_id: &self.set_id,
             commit: &cycle.rendered.commit.id,
             desired: &observation.resolved.desired,
+            looked_up: &cycle.rendered.reads.looked_up,
             incomplete: incomplete.as_deref(),
             observed: &observation.observed,
             unreadable: &observation.unreadable,
@@ -129,7 +130,10 @@ impl Machine {
         if let Some((gk, namespace, why)) = observation.unreadable.iter().next() {
             return Some(format!("{} could not be read: {why}", objects_of(gk, namespace)));
         }
-        (broken > 0).then(|| format!("{broken} of the commit's manifests cannot be used"))
+        if broken > 0 {
+            return Some(format!("{broken} of the commit's manifests cannot be used"));
+        }
+        cycle.rendered.reads.incomplete.clone()
     }
 
     /// Stores what is about to exist before anything is created, so that nothing is ever lost.
@@ -137,7 +141,8 @@ impl Machine {
         let superset = cycle.superset(&self.store.inventory);
         let held = self.held_so_far(&cycle);
         if self.store.inventory.is_empty() {
-            Arc::make_mut(&mut self.report.status).provenance = Some(Provenance::of(&self.config));
+            Arc::make_mut(&mut self.report.status).provenance =
+                Some(Provenance::of(&self.config, &cycle.rendered.rendering));
         }
         let approval = &self.report.status.approval;
         let known = self.store.stored.as_ref().is_some_and(|(stored, status)| {
@@ -221,6 +226,12 @@ impl Machine {
 
     /// Prunes only when everything before succeeded and still stands.
     pub(super) fn prune(&mut self, mut cycle: Cycle, now: Moment) {
+        // Who does not wait for health does not wait for this either.
+        let put_off = if self.config.wait { cycle.wait_for_rollouts() } else { Vec::new() };
+        for object in &put_off {
+            cycle.writes.remove(object);
+            self.written(object, None, now);
+        }
         let prunes = cycle.plan.steps.iter().any(Step::prunes);
         cycle.cut_short |= prunes && self.stands(Act::Prune(&cycle)).is_err();
         if cycle.cut_short || !prunes || !self.decide_prune(&mut cycle) {

@@ -2,43 +2,124 @@
 
 use std::sync::Arc;
 
-use super::{Rendered, Settings};
+use super::{Inputs, LookupAnswer, LookupQuestion, Rendered, Settings};
+use crate::config::Renderer;
+use crate::source::Dependencies;
 
-/// One rendering, known by the tree it was made of and the settings. One for each sync and path,
-/// since the same tree under another path has other origins. It holds one entry only: a manifest
-/// is the largest thing that the agent remembers.
-#[derive(Debug, Default)]
+/// One rendering, known by what it was made of. One for each sync and path, since the same tree under another path has
+/// other origins. It holds one entry only: a manifest is the largest thing that the agent remembers.
+#[derive(Default)]
 pub struct Cache {
-    last: Option<(String, Settings, Arc<Rendered>)>,
+    last: Option<Last>,
+}
+
+struct Last {
+    source: Source,
+    settings: Settings,
+    /// Without answers to lookups, which only the render itself shows to be needed.
+    inputs: Inputs,
+    rendered: Arc<Rendered>,
+}
+
+/// Which files it was made of.
+enum Source {
+    /// Of plain manifests: the key of the tree under the path.
+    Tree(String),
+    Read(Arc<Recorded>),
+}
+
+/// What a renderer has read.
+pub struct Recorded {
+    pub renderer: Renderer,
+    pub dependencies: Arc<Dependencies>,
+    /// Over the content of the dependencies.
+    pub fingerprint: String,
+    pub lookups: Vec<LookupAnswer>,
+}
+
+impl Recorded {
+    /// What was asked of the cluster.
+    pub fn questions(&self) -> impl Iterator<Item = &LookupQuestion> {
+        self.lookups.iter().map(|answer| &answer.question)
+    }
 }
 
 impl Cache {
-    /// The rendering of a tree, if it is the current one.
+    /// The rendering of a tree of plain manifests, if it is the current one.
     #[must_use]
-    pub fn get(&self, tree: &str, settings: &Settings) -> Option<Arc<Rendered>> {
-        let (known, made_with, rendered) = self.last.as_ref()?;
-        (known == tree && made_with == settings).then(|| Arc::clone(rendered))
+    pub fn of_tree(&self, tree: &str, settings: &Settings, inputs: &Inputs) -> Option<Arc<Rendered>> {
+        let last = self.with(settings, inputs)?;
+        matches!(&last.source, Source::Tree(known) if known == tree).then(|| Arc::clone(&last.rendered))
     }
 
-    /// Keeps a rendering in place of the last one.
-    pub fn put(&mut self, tree: &str, settings: Settings, rendered: Arc<Rendered>) {
-        self.last = Some((tree.into(), settings, rendered));
+    /// The current rendering by a renderer with these settings and inputs, and what it has read: the same rendering
+    /// still holds where that has the same content.
+    #[must_use]
+    pub fn recorded(
+        &self,
+        renderer: Renderer,
+        settings: &Settings,
+        inputs: &Inputs,
+    ) -> Option<(Arc<Recorded>, Arc<Rendered>)> {
+        let last = self.with(settings, inputs)?;
+        match &last.source {
+            Source::Read(recorded) if recorded.renderer == renderer => {
+                Some((Arc::clone(recorded), Arc::clone(&last.rendered)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Keeps a rendering of plain manifests in place of the last one.
+    pub fn put_tree(&mut self, tree: &str, settings: Settings, inputs: Inputs, rendered: Arc<Rendered>) {
+        self.last = Some(Last { source: Source::Tree(tree.into()), settings, inputs, rendered });
+    }
+
+    /// Keeps a rendering by a renderer in place of the last one.
+    pub fn put_recorded(&mut self, recorded: Recorded, settings: Settings, inputs: Inputs, rendered: Arc<Rendered>) {
+        self.last = Some(Last { source: Source::Read(Arc::new(recorded)), settings, inputs, rendered });
+    }
+
+    fn with(&self, settings: &Settings, inputs: &Inputs) -> Option<&Last> {
+        self.last.as_ref().filter(|last| last.settings == *settings && last.inputs == *inputs)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::render::Variable;
 
     #[test]
-    fn a_rendering_is_found_by_its_tree_and_settings_alone() {
+    fn a_rendering_is_found_by_its_tree_its_settings_and_its_inputs_alone() {
         let mut cache = Cache::default();
         let settings = Settings::default();
         let other = Settings { target_namespace: Some("shop".into()), ..Settings::default() };
+        let inputs = Inputs::default();
+        let more = Inputs { variables: [("A".into(), Variable::default())].into(), ..Inputs::default() };
         let rendered = Arc::new(Rendered::default());
-        assert!(cache.get("t1", &settings).is_none());
-        cache.put("t1", settings.clone(), Arc::clone(&rendered));
-        assert!(cache.get("t1", &settings).is_some_and(|found| Arc::ptr_eq(&found, &rendered)));
-        assert!(cache.get("t1", &other).is_none() && cache.get("t2", &settings).is_none());
+        assert!(cache.of_tree("t1", &settings, &inputs).is_none());
+        cache.put_tree("t1", settings.clone(), inputs.clone(), Arc::clone(&rendered));
+        assert!(cache.of_tree("t1", &settings, &inputs).is_some_and(|found| Arc::ptr_eq(&found, &rendered)));
+        assert!(cache.of_tree("t1", &other, &inputs).is_none() && cache.of_tree("t2", &settings, &inputs).is_none());
+        assert!(cache.of_tree("t1", &settings, &more).is_none());
+        assert!(cache.recorded(Renderer::Helm, &settings, &inputs).is_none());
+    }
+
+    #[test]
+    fn what_a_renderer_has_read_is_known_for_that_renderer_alone() {
+        let mut cache = Cache::default();
+        let (settings, inputs) = (Settings::default(), Inputs::default());
+        let recorded = Recorded {
+            renderer: Renderer::Kustomize,
+            dependencies: Arc::default(),
+            fingerprint: "f".into(),
+            lookups: Vec::new(),
+        };
+        cache.put_recorded(recorded, settings.clone(), inputs.clone(), Arc::default());
+        let (found, _) = cache.recorded(Renderer::Kustomize, &settings, &inputs).unwrap();
+        assert_eq!(found.fingerprint, "f");
+        assert!(cache.recorded(Renderer::Helm, &settings, &inputs).is_none());
+        assert!(cache.of_tree("f", &settings, &inputs).is_none());
     }
 }

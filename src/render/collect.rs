@@ -66,6 +66,13 @@ impl Collector {
         }
     }
 
+    /// Takes what another collector has read.
+    pub fn absorb(&mut self, rendered: Rendered) {
+        self.objects = self.objects.saturating_add(rendered.manifests.len() + rendered.errors.len());
+        self.manifests.extend(rendered.manifests);
+        self.errors.extend(rendered.errors);
+    }
+
     /// Counts one that is no object: to read millions of them takes time, too.
     pub fn skip(&mut self, file: &Arc<str>, place: Position) {
         self.count_object(file, place);
@@ -84,7 +91,7 @@ impl Collector {
             let message = format!("{} more errors after this one are not listed", self.unlisted);
             self.errors.push(RenderError { message, object: None, ..last });
         }
-        Rendered { manifests: self.manifests, errors: self.errors }
+        Rendered { manifests: self.manifests, errors: self.errors, ..Rendered::default() }
     }
 
     fn count_object(&mut self, file: &Arc<str>, place: Position) -> bool {

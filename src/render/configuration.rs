@@ -15,7 +15,7 @@ use crate::object::{Manifest, Readable, names};
 /// Takes out every manifest that says that it holds a configuration (`driftless.dev/configuration`)
 /// and holds none that an agent would take, with one error for each.
 pub fn refuse(rendered: Rendered, settings: &Settings) -> Rendered {
-    let Rendered { mut manifests, mut errors } = rendered;
+    let Rendered { mut manifests, mut errors, warnings, .. } = rendered;
     let before = errors.len();
     manifests.retain(|manifest| match check(manifest, settings) {
         Ok(()) => true,
@@ -33,11 +33,12 @@ pub fn refuse(rendered: Rendered, settings: &Settings) -> Rendered {
     if errors.len() > before {
         errors.sort_by(|one, other| (&one.file, one.line, one.column).cmp(&(&other.file, other.line, other.column)));
     }
-    Rendered { manifests, errors }
+    Rendered { manifests, errors, warnings, ..Rendered::default() }
 }
 
 fn check(manifest: &Manifest, settings: &Settings) -> Result<(), String> {
-    let may = manifest.id.gk.is("", "ConfigMap") || manifest.is_secret();
+    let is_secret = manifest.id.gk.is("", "Secret");
+    let may = manifest.id.gk.is("", "ConfigMap") || is_secret;
     // Almost no manifest has the annotation, and to parse each again would cost more than all else here.
     if !may || !holds(&manifest.canonical, names::CONFIGURATION.as_bytes()) {
         return Ok(());
@@ -50,9 +51,7 @@ fn check(manifest: &Manifest, settings: &Settings) -> Result<(), String> {
     let id = &manifest.id;
     let value = object.get("data").and_then(|data| data.get(key)).and_then(Value::as_str);
     let text = match value {
-        Some(value) if manifest.is_secret() => {
-            STANDARD.decode(value).ok().and_then(|text| String::from_utf8(text).ok())
-        }
+        Some(value) if is_secret => STANDARD.decode(value).ok().and_then(|text| String::from_utf8(text).ok()),
         value => value.map(ToOwned::to_owned),
     };
     let text = text.ok_or_else(|| {
@@ -103,7 +102,7 @@ mod tests {
 
     fn settings(namespace: &str, sync: &str) -> Settings {
         let applied_by = Some(AppliedBy { namespace: namespace.into(), sync: sync.into() });
-        Settings { target_namespace: None, applied_by }
+        Settings { applied_by, ..Settings::default() }
     }
 
     fn object(kind: &str, data: &Value) -> Rendered {
@@ -111,7 +110,7 @@ mod tests {
             "name": "driftless-config", "namespace": "driftless",
             "annotations": {"driftless.dev/configuration": "driftless.yaml"}}});
         let origin = Origin { file: "agent/config.yaml".into(), line: 7 };
-        Rendered { manifests: vec![Arc::new(Manifest::from_value(object, origin).unwrap())], errors: Vec::new() }
+        Rendered { manifests: vec![Arc::new(Manifest::from_value(object, origin).unwrap())], ..Rendered::default() }
     }
 
     fn config_map(text: &str) -> Rendered {

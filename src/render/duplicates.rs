@@ -15,7 +15,8 @@ const NAMED: usize = 5;
 /// Objects are the same that have group, kind, name and effective namespace in common. Whether a
 /// kind is namespaced is not known here: a cluster-scoped object that wrongly names a namespace in
 /// one of two places is found when it is planned.
-pub fn refuse(manifests: Vec<Arc<Manifest>>, mut errors: Vec<RenderError>, settings: &Settings) -> Rendered {
+pub fn refuse(rendered: Rendered, settings: &Settings) -> Rendered {
+    let Rendered { manifests, mut errors, warnings, .. } = rendered;
     let default = settings.target_namespace.as_deref().unwrap_or("default");
     let mut first = HashMap::with_capacity(manifests.len());
     let mut twice: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -37,7 +38,7 @@ pub fn refuse(manifests: Vec<Arc<Manifest>>, mut errors: Vec<RenderError>, setti
         again.iter().chain([first]).for_each(|index| refused[*index] = true);
     }
     let kept = manifests.into_iter().zip(refused).filter(|(_, refused)| !refused).map(|(manifest, _)| manifest);
-    Rendered { manifests: kept.collect(), errors }
+    Rendered { manifests: kept.collect(), errors, warnings, ..Rendered::default() }
 }
 
 fn error(manifests: &[Arc<Manifest>], first: usize, again: &[usize]) -> RenderError {

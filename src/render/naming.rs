@@ -65,14 +65,14 @@ pub fn of_another_tool(path: &str, object: &Value) -> Option<&'static str> {
     if is_kustomize || version.is_none() && ["kustomization.yaml", "kustomization.yml", "Kustomization"].contains(&name)
     {
         return Some(
-            "a kustomization, which driftless does not build: commit what it renders to, and name this file in \
-             .driftlessignore",
+            "a kustomization below the path of a sync of plain manifests: make its directory the path of a sync of its \
+             own, or name it in .driftlessignore",
         );
     }
     if name == "Chart.yaml" && object.get("kind").is_none() {
         return Some(
-            "a Helm chart, which driftless does not render: commit the output of helm template, and name the chart's \
-             directory in .driftlessignore",
+            "a Helm chart below the path of a sync of plain manifests: make its directory the path of a sync of its own, \
+             or name it in .driftlessignore",
         );
     }
     None

@@ -2,7 +2,7 @@
 //! flow notation. As in `ambiguous`, the other reader is go-yaml 2, which is kubectl's, and what it reads otherwise is
 //! refused. One pass over the parser's events, without recursion.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle};
@@ -35,7 +35,9 @@ fn has_sign_in_flow(text: &str) -> bool {
         })
 }
 
-type Keys = Rc<HashSet<String>>;
+/// With the value, where that is a scalar: plain or not, and its text.
+type Fields = HashMap<String, Option<(bool, String)>>;
+type Keys = Rc<Fields>;
 
 #[derive(Default)]
 struct Walk {
@@ -57,8 +59,10 @@ struct Open {
 #[derive(Default)]
 struct Mapping {
     /// Those that are written in it.
-    keys: HashSet<String>,
-    merged: HashSet<String>,
+    keys: Fields,
+    merged: Fields,
+    /// The last key that was read.
+    key: Option<String>,
     /// A key was read, and its value is next.
     awaits_value: bool,
     /// Where the merge key stands whose value is next.
@@ -99,10 +103,18 @@ impl Walk {
                 if plain && text == "<<" {
                     mapping.merge = Some(place);
                 } else {
-                    mapping.keys.insert(text.to_owned());
+                    mapping.keys.insert(text.to_owned(), None);
+                    mapping.key = Some(text.to_owned());
                 }
             }
-            _ => self.end_node(),
+            mapping => {
+                if let Some(mapping) = mapping
+                    && let Some(key) = mapping.key.take()
+                {
+                    mapping.keys.insert(key, Some((plain, text.to_owned())));
+                }
+                self.end_node();
+            }
         }
         None
     }
@@ -127,7 +139,9 @@ impl Walk {
         if let Some(Mapping { mut keys, merged, .. }) = left.mapping
             && (left.anchor != 0 || left.is_merged)
         {
-            keys.extend(merged);
+            for (key, value) in merged {
+                keys.entry(key).or_insert(value);
+            }
             let keys = Rc::new(keys);
             if left.is_merged {
                 found = self.merge(&keys);
@@ -141,11 +155,17 @@ impl Walk {
     }
 
     /// Adds keys to the mapping whose merge key is being read: the innermost one, or the one around the list of them.
-    fn merge(&mut self, keys: &HashSet<String>) -> Option<(Position, String)> {
+    fn merge(&mut self, keys: &Fields) -> Option<(Position, String)> {
         let mapping = self.open.iter_mut().rev().find_map(|open| open.mapping.as_mut())?;
-        mapping.merged.extend(keys.iter().cloned());
+        for (key, value) in keys {
+            mapping.merged.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+        // Whichever of two equal values is taken, the mapping is the same.
+        let differs = |(key, value): &(&String, &Option<(bool, String)>)| {
+            mapping.keys.get(*key).is_some_and(|written| written.is_none() || written != *value)
+        };
         // The smallest, so that the same file always gives the same message.
-        let key = keys.iter().filter(|key| mapping.keys.contains(*key)).min()?;
+        let (key, _) = keys.iter().filter(differs).min()?;
         let why = format!(
             "the merge key << comes after \"{}\", which it also holds: kubectl takes the merged value, other readers of YAML \
              the one that is written here; put << before it",
@@ -176,6 +196,8 @@ mod tests {
         assert_eq!(at("x: &x {a: 1}\ny:\n  a: 2\n  <<: *x\n"), Some((4, 3)));
         assert_eq!(at("x: &x {a: 1}\ny:\n  a: 2\n  <<: [*x]\n"), Some((4, 3)), "in a list");
         assert_eq!(at("y: {a: 2, <<: {a: 1}}\n"), Some((1, 11)), "written out");
+        assert_eq!(at("x: &x {a: '1'}\ny:\n  a: 1\n  <<: *x\n"), Some((4, 3)), "text and a number");
+        assert_eq!(at("x: &x {a: [1]}\ny:\n  a: [1]\n  <<: *x\n"), Some((4, 3)), "lists are not compared");
         assert_eq!(at("x: &x {a: 1}\nz: &z {<<: *x}\ny:\n  a: 2\n  <<: *z\n"), Some((5, 3)), "merged itself");
         let (_, why) = find("y: {a: 2, <<: {a: 1}}\n").expect("it is ambiguous");
         assert!(why.contains("\"a\"") && why.contains("put << before"), "{why}");
@@ -189,6 +211,7 @@ mod tests {
             "x: &x {a: 1}\nz: &z {a: 2}\ny:\n  b: {a: 1}\n  <<: [*x, *z]\n  a: 3\n",
             "x: &x {a: 1}\ny:\n  a: *x\n  b: *x\n",
             "a: 1\n\"<<\": {a: 2}\n",
+            "x: &x {type: string}\ny:\n  type: string\n  <<: *x\n",
             "a: |\n  <<: 1\n",
         ] {
             assert_eq!(at(text), None, "{text}");

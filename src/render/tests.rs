@@ -11,7 +11,7 @@ fn file(path: &str, bytes: impl AsRef<[u8]>) -> SourceFile {
 }
 
 fn render_files(files: Vec<SourceFile>) -> Rendered {
-    render(&Snapshot { tree: "t".into(), files, refused: Vec::new() }, &Settings::default())
+    render(&Snapshot { tree: "t".into(), files, refused: Vec::new() }, &Settings::default(), &Inputs::default())
 }
 
 fn yaml(text: &str) -> Rendered {
@@ -117,6 +117,8 @@ fn lists_are_taken_apart_and_their_items_know_their_lines() {
     assert_eq!(errors(&rendered), [""; 0]);
     assert_eq!(places(&rendered), [("Namespace ns".into(), 6), ("ConfigMap c".into(), 9), ("Pod d".into(), 9)]);
     assert_eq!(yaml("apiVersion: v1\nkind: List\nmetadata: {resourceVersion: ''}\n"), Rendered::default());
+    let named = "apiVersion: v1\nkind: List\nmetadata: {name: classes}\nitems:\n- apiVersion: v1\n  kind: Namespace\n  metadata: {name: ns}\n";
+    assert_eq!(yaml(named).manifests.len(), 1, "charts give a list a name");
 }
 
 #[test]
@@ -179,7 +181,12 @@ fn two_declarations_of_one_object_name_both_places_and_neither_is_used() {
     );
     let settings = Settings { target_namespace: Some("shop".into()), ..Settings::default() };
     assert_eq!(
-        render(&Snapshot { tree: "t".into(), files: twice.to_vec(), refused: Vec::new() }, &settings).errors,
+        render(
+            &Snapshot { tree: "t".into(), files: twice.to_vec(), refused: Vec::new() },
+            &settings,
+            &Inputs::default()
+        )
+        .errors,
         []
     );
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::bundle::{self, Bundle, Layout};
 use super::error::SourceError;
 use super::files::{Files, Kind, Listed, ReadError, locate};
 use super::snapshot::{Limits, Refused, Snapshot, SourceFile, hex};
@@ -19,18 +20,38 @@ use crate::config::RepoPath;
 /// # Errors
 /// [`SourceError::Refused`] by the rules, [`SourceError::Storage`] when a file cannot be read.
 pub fn read_directory(root: &Path, path: &RepoPath, limits: &Limits) -> Result<Snapshot, SourceError> {
-    let failed = |error| match error {
+    let failed = |error| failed(root, error);
+    let disk = Disk { root };
+    let located = locate(&disk, path).map_err(failed)?;
+    let (files, refused) = collect(&disk, &located, path, limits).map_err(failed)?;
+    Ok(Snapshot { tree: content_id(&files, &refused), files, refused })
+}
+
+/// Everything below `below` in the directory `root`, up to so many bytes of files.
+///
+/// # Errors
+/// As [`read_directory`].
+pub fn bundle_directory(root: &Path, below: &RepoPath, bytes: usize) -> Result<Bundle, SourceError> {
+    bundle::read(&Disk { root }, below, bytes).map_err(|error| failed(root, error))
+}
+
+/// What `path` in the directory `root` holds for renderers.
+///
+/// # Errors
+/// As [`read_directory`].
+pub fn directory_layout(root: &Path, path: &RepoPath) -> Result<Layout, SourceError> {
+    bundle::layout(&Disk { root }, path).map_err(|error| failed(root, error))
+}
+
+fn failed(root: &Path, error: ReadError) -> SourceError {
+    match error {
         ReadError::Refused(refusal) => SourceError::Refused { place: format!("directory {}", root.display()), refusal },
         ReadError::Damaged(detail) => SourceError::Storage {
             action: "read the directory",
             path: root.to_owned(),
             cause: io::Error::other(detail),
         },
-    };
-    let disk = Disk { root };
-    let located = locate(&disk, path).map_err(failed)?;
-    let (files, refused) = collect(&disk, &located, path, limits).map_err(failed)?;
-    Ok(Snapshot { tree: content_id(&files, &refused), files, refused })
+    }
 }
 
 /// Lengths are hashed too, so that no two lists of files are hashed alike.

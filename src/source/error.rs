@@ -154,6 +154,18 @@ pub enum Refusal {
     )]
     TooManyEntries { path: String, limit: usize },
 
+    #[error(
+        "the files in {path} are larger than {limit} bytes together, which is too much for a renderer; narrow \
+         `render.root` to what it needs"
+    )]
+    BundleTooLarge { path: String, limit: usize },
+
+    #[error(
+        "{path} holds more than {limit} files and directories, which is too much for a renderer; narrow `render.root` to \
+         what it needs"
+    )]
+    BundleEntries { path: String, limit: usize },
+
     #[error("path {path} holds more than {limit} files, links and submodules that cannot be taken; the first: {first}")]
     TooManyRefused { path: String, limit: usize, first: Box<Refusal> },
 
@@ -190,6 +202,8 @@ impl Refusal {
                 | Self::TooManyEntries { .. }
                 | Self::TooManyRefused { .. }
                 | Self::TooMuchWork { .. }
+                | Self::BundleTooLarge { .. }
+                | Self::BundleEntries { .. }
         )
     }
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::bundle::{Bundle, Dependencies, Layout};
 use super::error::SourceError;
 use super::libgit2::GitRemote;
 use super::remote::{CommitInfo, Remote, Revision};
@@ -144,14 +145,69 @@ impl Git {
         commit: &str,
         path: &RepoPath,
         bytes: usize,
-        mut place: impl FnMut() -> F,
+        place: impl FnMut() -> F,
     ) -> Result<(Option<Snapshot>, P), SourceError> {
+        let (commit, path) = (commit.to_owned(), path.clone());
+        self.read_placed(place, move |remote| remote.snapshot_up_to(&commit, &path, bytes)).await
+    }
+
+    /// Everything below a directory, with a place as in [`Git::snapshot_up_to`].
+    ///
+    /// # Errors
+    /// As [`Remote::bundle_up_to`]; [`SourceError::Timeout`] and [`SourceError::Busy`].
+    pub async fn bundle_up_to<P, F: Future<Output = P>>(
+        &self,
+        commit: &str,
+        root: &RepoPath,
+        bytes: usize,
+        place: impl FnMut() -> F,
+    ) -> Result<(Option<Bundle>, P), SourceError> {
+        let (commit, root) = (commit.to_owned(), root.clone());
+        self.read_placed(place, move |remote| remote.bundle_up_to(&commit, &root, bytes)).await
+    }
+
+    /// Everything below a directory, whatever its size within the limits.
+    ///
+    /// # Errors
+    /// As [`Remote::bundle`]; [`SourceError::Timeout`] and [`SourceError::Busy`].
+    pub async fn bundle<P, F: Future<Output = P>>(
+        &self,
+        commit: &str,
+        root: &RepoPath,
+        place: impl FnMut() -> F,
+    ) -> Result<(Bundle, P), SourceError> {
+        let (commit, root) = (commit.to_owned(), root.clone());
+        self.read_placed(place, move |remote| remote.bundle(&commit, &root)).await
+    }
+
+    /// What a path holds for renderers.
+    ///
+    /// # Errors
+    /// As [`Remote::layout`]; [`SourceError::Timeout`] and [`SourceError::Busy`].
+    pub async fn layout(&self, commit: &str, path: &RepoPath) -> Result<Layout, SourceError> {
+        let (commit, path) = (commit.to_owned(), path.clone());
+        self.call("reading the clone of", self.shared.timeouts.fetch, move |remote| remote.layout(&commit, &path)).await
+    }
+
+    /// A hash over what a rendering depends on.
+    ///
+    /// # Errors
+    /// As [`Remote::fingerprint`]; [`SourceError::Timeout`] and [`SourceError::Busy`].
+    pub async fn fingerprint(&self, commit: &str, dependencies: Arc<Dependencies>) -> Result<String, SourceError> {
+        let commit = commit.to_owned();
+        let read = move |remote: &dyn Remote| remote.fingerprint(&commit, &dependencies);
+        self.call("reading the clone of", self.shared.timeouts.fetch, read).await
+    }
+
+    async fn read_placed<T: Send + 'static, P, F: Future<Output = P>>(
+        &self,
+        mut place: impl FnMut() -> F,
+        read: impl FnOnce(&dyn Remote) -> Result<T, SourceError> + Send + 'static,
+    ) -> Result<(T, P), SourceError> {
         loop {
             let placed = place().await;
             // Nobody has a place and waits for something of their own.
             if let Ok(turn) = Arc::clone(&self.shared.turn).try_acquire_owned() {
-                let (commit, path) = (commit.to_owned(), path.clone());
-                let read = move |remote: &dyn Remote| remote.snapshot_up_to(&commit, &path, bytes);
                 let limit = self.shared.timeouts.fetch;
                 return self.call_with(turn, "reading the clone of", limit, async { Ok(placed) }, read).await;
             }

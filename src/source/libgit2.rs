@@ -6,6 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use git2::{Oid, Repository};
 
+use super::bundle::{Bundle, Dependencies, Layout, MOST_BUNDLE_BYTES};
 use super::clone::{CloneDir, CloneLock};
 use super::error::{Refusal, SourceError};
 use super::files::ReadError;
@@ -308,6 +309,26 @@ impl Remote for GitRemote {
 
     fn tree(&self, commit: &str, path: &RepoPath) -> Result<String, SourceError> {
         self.read(commit, |repository, id| tree::read_key(repository, id, path, &self.limits))
+    }
+
+    fn bundle_up_to(&self, commit: &str, root: &RepoPath, bytes: usize) -> Result<Option<Bundle>, SourceError> {
+        let limit = bytes.min(MOST_BUNDLE_BYTES);
+        self.read(commit, |repository, id| match tree::read_bundle(repository, id, root, limit) {
+            Err(ReadError::Refused(Refusal::BundleTooLarge { .. })) if limit < MOST_BUNDLE_BYTES => Ok(None),
+            read => read.map(Some),
+        })
+    }
+
+    fn bundle(&self, commit: &str, root: &RepoPath) -> Result<Bundle, SourceError> {
+        self.read(commit, |repository, id| tree::read_bundle(repository, id, root, MOST_BUNDLE_BYTES))
+    }
+
+    fn layout(&self, commit: &str, path: &RepoPath) -> Result<Layout, SourceError> {
+        self.read(commit, |repository, id| tree::read_layout(repository, id, path))
+    }
+
+    fn fingerprint(&self, commit: &str, dependencies: &Dependencies) -> Result<String, SourceError> {
+        self.read(commit, |repository, id| tree::fingerprint(repository, id, dependencies))
     }
 
     fn cancel(&self) {

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::bundle::{Bundle, Dependencies, Layout};
 use super::error::SourceError;
 use super::snapshot::Snapshot;
 use crate::config::RepoPath;
@@ -63,6 +64,30 @@ pub trait Remote: Send + Sync + 'static {
     /// # Errors
     /// As [`Remote::snapshot`], as far as they show without reading.
     fn tree(&self, commit: &str, path: &RepoPath) -> Result<String, SourceError>;
+
+    /// Everything of a fetched commit below a directory; `None` when its files have more bytes than this together.
+    ///
+    /// # Errors
+    /// [`SourceError::Refused`] where the content breaks a limit.
+    fn bundle_up_to(&self, commit: &str, root: &RepoPath, bytes: usize) -> Result<Option<Bundle>, SourceError>;
+
+    /// The same, whatever its size within the limits.
+    ///
+    /// # Errors
+    /// As [`Remote::bundle_up_to`].
+    fn bundle(&self, commit: &str, root: &RepoPath) -> Result<Bundle, SourceError>;
+
+    /// What a path of a fetched commit holds for renderers.
+    ///
+    /// # Errors
+    /// [`SourceError::Refused`] where there is no such path.
+    fn layout(&self, commit: &str, path: &RepoPath) -> Result<Layout, SourceError>;
+
+    /// A hash over what a rendering depends on: two commits with the same one render alike.
+    ///
+    /// # Errors
+    /// The clone cannot be read.
+    fn fingerprint(&self, commit: &str, dependencies: &Dependencies) -> Result<String, SourceError>;
 
     /// Asks the call that is under way to end. It may do so late, or never.
     fn cancel(&self) {}

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use git2::{ErrorCode, ObjectType, Oid, Repository, Tree, TreeEntry};
 use sha2::{Digest, Sha256};
 
+use super::bundle::{self, Bundle, Dependencies, Layout};
 use super::error::Refusal;
 use super::files::{Files, Kind, Listed, Located, ReadError, locate, rules_above};
 use super::remote::CommitInfo;
@@ -47,6 +48,42 @@ pub(super) fn read_key(
     let located = locate(&files, path)?;
     rules_above(&files, &located, path, limits.file_bytes)?;
     Ok(key(&located, path))
+}
+
+pub(super) fn read_bundle(
+    repository: &Repository,
+    commit: Oid,
+    root: &RepoPath,
+    limit: usize,
+) -> Result<Bundle, ReadError> {
+    bundle::read(&CommitFiles::open(repository, commit)?, root, limit)
+}
+
+pub(super) fn read_layout(repository: &Repository, commit: Oid, path: &RepoPath) -> Result<Layout, ReadError> {
+    bundle::layout(&CommitFiles::open(repository, commit)?, path)
+}
+
+/// A hash over where every path leads.
+pub(super) fn fingerprint(
+    repository: &Repository,
+    commit: Oid,
+    dependencies: &Dependencies,
+) -> Result<String, ReadError> {
+    let files = CommitFiles::open(repository, commit)?;
+    let mut hash = Sha256::new();
+    for path in &dependencies.paths {
+        let (leads, id) = match bundle::follow(&files, path)? {
+            // A link to another directory with the same content may lead elsewhere from there.
+            Some((leads, node)) => (leads, node.as_bytes().to_vec()),
+            None => (String::new(), vec![0]),
+        };
+        for text in [path, &leads] {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text.as_bytes());
+        }
+        hash.update(id);
+    }
+    Ok(hex(&hash.finalize()))
 }
 
 /// `None` when the repository has no such object.

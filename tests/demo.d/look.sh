@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Sourced by demo: doing things as a person would, and looking at what came of
 # them. Nothing waits without a deadline.
-# shellcheck disable=SC2154 # dir, agent, address and pods are demo's and stage.sh's
+# shellcheck disable=SC2154 # dir, agent, address, syncs and pods are demo's and stage.sh's
 
 run() { # run COMMAND...: shows it and does it, in the clone; its output is of interest if it fails
     prompt "$@"
@@ -85,6 +85,24 @@ rolled_out() {
     echo " in $updated of $want replicas"
 }
 
+# migrated DEPLOYMENT TAG: checks that the chart's Job succeeded with this image,
+# and before the Deployment had it, and says so; nothing where there are no pods.
+migrated() {
+    local image succeeded ended started
+    if [ -z "$pods" ]; then return; fi
+    read -r image succeeded ended <<<"$(field "job/$1-migration" \
+        '{.spec.template.spec.containers[0].image} {.status.succeeded} {.status.completionTime}')"
+    case $image in
+        *":$2") ;;
+        *) fail "Job $1-migration has the image $image" ;;
+    esac
+    [ "$succeeded" = 1 ] || fail "Job $1-migration has not succeeded"
+    started=$(kubectl -n shop-prod get replicasets -l "app.kubernetes.io/name=$1" --sort-by=.metadata.creationTimestamp \
+        -o 'jsonpath={.items[-1:].metadata.creationTimestamp}')
+    if [[ $started < $ended ]]; then fail "Deployment $1 was rolled out at $started, and the migration ended at $ended"; fi
+    ok "Job $1-migration: ran again with $2, and the Deployment was not touched before it had succeeded"
+}
+
 # members: every object that driftless manages, with its UID. Which kinds to
 # ask for is on the parents, as for any ApplySet.
 members() {
@@ -111,10 +129,10 @@ same() { # same MEMBERS: checks that the managed objects are these, and no other
 all_synced() {
     kubectl -n driftless get configmaps -l driftless.dev/sync \
         -o 'jsonpath={range .items[*]}{.data.status}{"\n"}{end}' 2>/dev/null |
-        awk -v commit="$(head_commit)" '
+        awk -v commit="$(head_commit)" -v syncs="$syncs" '
             /^phase: Synced$/ { synced++ }
             $1 == "id:" && $2 == commit { current++ }
-            END { exit !(synced == 3 && current == 3) }'
+            END { exit !(synced == syncs && current == syncs) }'
 }
 
 phase_is() { # phase_is SYNC PHASE

@@ -17,7 +17,7 @@ heading() {
 }
 
 step() { # step NUMBER NAME WHAT
-    printf '\n%s%s/6%s  %s%s%s\n     %s\n' "$cyan" "$1" "$plain" "$bold" "$2" "$plain" "$3"
+    printf '\n%s%s/7%s  %s%s%s\n     %s\n' "$cyan" "$1" "$plain" "$bold" "$2" "$plain" "$3"
 }
 
 note() {

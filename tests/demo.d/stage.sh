@@ -5,6 +5,7 @@
 dir=     # everything is in here
 agent=   # the agent's process id
 address= # of its HTTP server
+syncs=   # how many there are
 told=    # the person knows why it ends
 ending=  # the status with which Ctrl-C ends KEEP=1
 
@@ -80,6 +81,19 @@ alive() {
 
 # --- what it starts ---
 
+# What renders and decrypts: named already, beside the binary, or built.
+find_helpers() {
+    local path
+    if [ -z "${DRIFTLESS_RENDERER:-}" ] && [ ! -x "$(dirname "$binary")/driftless-renderer" ]; then
+        path=$("$root/renderer/build") || die "driftless-renderer cannot be built"
+        export DRIFTLESS_RENDERER=${path##*$'\n'}
+    fi
+    if [ -z "${DRIFTLESS_DECRYPT:-}" ] && [ ! -x "$(dirname "$binary")/driftless-decrypt" ]; then
+        path=$("$root/decrypter/build") || die "driftless-decrypt cannot be built"
+        export DRIFTLESS_DECRYPT=${path##*$'\n'}
+    fi
+}
+
 start_cluster() {
     local start version
     start=$(now)
@@ -96,9 +110,11 @@ start_cluster() {
 make_repository() {
     mkdir "$dir/shop"
     cp -R "$root/manifests-example/." "$dir/shop"
-    if [ -z "$pods" ]; then # or what waits for a database to be healthy waits in vain
+    if [ -z "$pods" ]; then # or what waits for a database to be healthy, or for a Job to succeed, waits in vain
         sed 's|config.kubernetes.io/depends-on|example.com/depends-on|' \
             "$root/manifests-example/prod/backend.yaml" >"$dir/shop/prod/backend.yaml"
+        sed '/^migration:/,/enabled:/s|enabled: true|enabled: false|' \
+            "$root/manifests-example/charts/reviews/values.yaml" >"$dir/shop/charts/reviews/values.yaml"
     fi
     (
         cd "$dir/shop" || exit
@@ -130,7 +146,16 @@ dataDir: $dir/data|"
 \1wait: false|"
     fi
     sed "$settings" "$dir/shop/driftless.yaml" >"$dir/driftless.yaml"
-    wrapper driftless env DRIFTLESS_CONFIG="$dir/driftless.yaml" KUBECONFIG="$dir/cluster/kubeconfig" "$binary"
+    syncs=$(grep -c '^  - name: ' "$dir/driftless.yaml")
+    # Empty variables name no helper: it is the one beside the binary then.
+    wrapper driftless env DRIFTLESS_CONFIG="$dir/driftless.yaml" KUBECONFIG="$dir/cluster/kubeconfig" \
+        DRIFTLESS_RENDERER="${DRIFTLESS_RENDERER:-}" DRIFTLESS_DECRYPT="${DRIFTLESS_DECRYPT:-}" "$binary"
+}
+
+# Everything comes from git but the key that opens what is encrypted there.
+give_key() {
+    run kubectl create namespace driftless
+    run kubectl -n driftless create secret generic sops-keys --from-file=sample.agekey=sample-key-do-not-use.agekey
 }
 
 wrapper() { # wrapper NAME COMMAND...: a command of this demo

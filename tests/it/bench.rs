@@ -1,6 +1,8 @@
 //! `make bench`: how long the first sync and a heal take, and what quiet costs, of one binary or of two in
 //! turns. It fails only where something is wrong, never since something is slow.
 
+mod rendering;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -194,6 +194,30 @@ fn more_rights_are_given_only_where_they_are_asked_for() {
     assert_eq!(rules.as_array().map(Vec::len), Some(1), "Events are in the ClusterRole: {rules}");
 }
 
+#[test]
+fn secrets_that_render_names_may_be_watched_each_by_its_name() {
+    let mut rendered = sync("shop");
+    rendered["render"] = json!({
+        "helm": {"valuesFrom": [{"kind": "Secret", "name": "values"}, {"kind": "ConfigMap", "name": "open"}]},
+        "substituteFrom": [{"kind": "Secret", "name": "variables"}],
+        "decrypt": {"secret": "keys"},
+    });
+    let watched = json!({"apiGroups": [""], "resources": ["secrets"],
+        "resourceNames": ["keys", "other", "values", "variables"], "verbs": ["list", "watch"]});
+    let rules = |rbac: Value, syncs: Value| {
+        let objects = made(json!({"config": {"syncs": syncs}, "rbac": rbac}));
+        let home = |object: &&Value| object["kind"] == "Role" && object["metadata"]["name"] == "driftless";
+        objects.iter().find(home).expect("the agent's Role")["rules"].as_array().expect("rules").clone()
+    };
+    let namespaced = json!({"scope": "namespaced", "namespaces": ["shop"], "secrets": ["other", "keys"]});
+    assert!(rules(namespaced, json!([rendered.clone()])).contains(&watched));
+    let plain = rules(json!({"scope": "namespaced", "namespaces": ["shop"]}), json!([sync("shop")]));
+    assert!(!plain.iter().any(|rule| rule.get("resourceNames").is_some()), "{plain:?}");
+    // The ClusterRole has all of it.
+    let cluster = rules(json!({"scope": "cluster"}), json!([rendered]));
+    assert!(!cluster.iter().any(|rule| rule["resources"] == json!(["secrets"])), "{cluster:?}");
+}
+
 /// Every value as `a.b.c` with its default; lists and empty objects are values.
 fn leaves(prefix: &str, value: &Value, into: &mut BTreeMap<String, String>) {
     match value {

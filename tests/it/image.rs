@@ -1,7 +1,8 @@
-//! The image: what is in it, and that the binary does its work there as the image's user, with
+//! The image: what is in it, and that the binaries do their work there as the image's user, with
 //! nothing but the image's files. Needs a static binary, which `make test-image` builds.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -9,7 +10,8 @@ use crate::support::agent::Agent;
 use crate::support::cluster::cluster;
 use crate::support::dns::Dns;
 use crate::support::githttp::GitHttp;
-use crate::support::image::{Image, Pod, forbidden, inside, strings};
+use crate::support::image::{Image, Pod, Target, forbidden, inside, strings};
+use crate::support::process::run;
 use crate::support::rights::{every, least_agent};
 use crate::support::site::{Site, config_map};
 use crate::support::tls::{Authority, in_front_of};
@@ -21,20 +23,25 @@ const FULL: &str = "git.tools.svc.cluster.test";
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-#[test]
-#[ignore = "needs the static binary: make test-image"]
-fn the_image_holds_a_binary_certificates_and_little_else() {
-    let image = Image::build();
-    let mut files: Vec<String> = image
-        .listing
-        .lines()
-        .map(|line| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            format!("{} {} {}", words[0], words[1], words[5])
-        })
-        .collect();
+/// Beside driftless, where it looks for them.
+const HELPERS: [&str; 2] = ["driftless-renderer", "driftless-decrypt"];
+
+/// Mode, owner and name of everything in it, sorted.
+fn files(image: &Image) -> Vec<String> {
+    let described = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        format!("{} {} {}", words[0], words[1], words[5])
+    };
+    let mut files: Vec<String> = image.listing.lines().map(described).collect();
     files.sort();
     files.dedup();
+    files
+}
+
+#[test]
+#[ignore = "needs the static binary: make test-image"]
+fn the_image_holds_the_programs_certificates_and_little_else() {
+    let (image, slim) = (Image::build(Target::Full), Image::build(Target::Slim));
     let expected = [
         "-rw-r--r-- 0/0 LICENSE",
         "-rw-r--r-- 0/0 etc/group",
@@ -51,16 +58,53 @@ fn the_image_holds_a_binary_certificates_and_little_else() {
         "drwxr-xr-x 65532/65532 var/lib/driftless/",
         "drwxrwxrwt 0/0 tmp/",
     ];
-    assert_eq!(files, expected, "{}", image.listing);
-    println!("the image, packed: {} KiB\n{}", image.packed / 1024, image.listing);
-    assert_eq!(image.user(), (65532, 65532));
-    assert_eq!(
-        (strings(&image.config["Entrypoint"]), strings(&image.config["Cmd"])),
-        (vec!["/driftless"], vec!["run"])
-    );
-    let label = |name: &str| image.config["Labels"][format!("org.opencontainers.image.{name}")].clone();
-    assert_eq!((label("version"), label("revision")), (json!("v1.2.3"), json!("abc")));
-    assert_eq!(label("licenses"), "Apache-2.0");
+    assert_eq!(files(&slim), expected, "{}", slim.listing);
+    // No etc/sops among them: SOPS itself would read an audit.yaml there.
+    let mut expected: Vec<String> = expected.map(str::to_owned).into();
+    expected.extend(HELPERS.map(|helper| format!("-rwxr-xr-x 0/0 {helper}")));
+    expected.sort();
+    assert_eq!(files(&image), expected, "{}", image.listing);
+    for image in [&image, &slim] {
+        println!("the image, packed: {} KiB\n{}", image.packed / 1024, image.listing);
+        assert_eq!(image.user(), (65532, 65532));
+        assert_eq!(
+            (strings(&image.config["Entrypoint"]), strings(&image.config["Cmd"])),
+            (vec!["/driftless"], vec!["run"])
+        );
+        let label = |name: &str| image.config["Labels"][format!("org.opencontainers.image.{name}")].clone();
+        assert_eq!((label("version"), label("revision")), (json!("v1.2.3"), json!("abc")));
+        assert_eq!(label("licenses"), "Apache-2.0");
+    }
+}
+
+#[test]
+#[ignore = "needs the static binary: make test-image"]
+fn in_the_image_the_helpers_start_as_its_user_and_need_no_other_file() {
+    let image = Image::build(Target::Full);
+    for helper in HELPERS {
+        assert!(is_static(&std::fs::read(image.file(helper)).expect("a helper")), "{helper} needs a loader");
+    }
+    if let Some(why) = forbidden() {
+        return println!("skipped: {why}");
+    }
+    let pod = Pod { data: image.volume("data"), ..Pod::default() };
+    for helper in HELPERS {
+        let mut command = image.confined(&pod);
+        let version = run(command.arg(format!("/{helper}")).arg("--version"), None, Duration::from_secs(30));
+        let version: Value = serde_json::from_str(&version.expect_code(0).stdout).expect("JSON");
+        assert_eq!(version["version"], 1, "{helper} speaks the protocol that driftless does");
+    }
+}
+
+/// Whether an ELF file of 64 bits, little-endian, names no program that loads it (`PT_INTERP`, elf(5)).
+fn is_static(elf: &[u8]) -> bool {
+    const PT_INTERP: u64 = 3;
+    let number =
+        |at: usize, bytes: usize| elf[at..at + bytes].iter().rev().fold(0, |sum, byte| (sum << 8) | u64::from(*byte));
+    let place = |at: usize, bytes: usize| usize::try_from(number(at, bytes)).expect("a place in the file");
+    assert_eq!(&elf[..4], b"\x7fELF");
+    let (headers, size, count) = (place(32, 8), place(54, 2), place(56, 2));
+    (0..count).all(|index| number(headers + index * size, 4) != PT_INTERP)
 }
 
 /// A git server that only DNS and its own authority know, and a pod that follows it.
@@ -139,7 +183,7 @@ fn in_the_image_the_agent_syncs_over_https_from_a_name_in_the_clusters_dns_as_it
     if let Some(why) = forbidden() {
         return println!("skipped: {why}");
     }
-    let image = Image::build();
+    let image = Image::build(Target::Full);
     let mut scene = scene(&image);
     // In the place of the image's own, which no variable announces.
     let bundle = scene.site.scratch("bundle.crt");
@@ -184,7 +228,7 @@ fn in_the_image_an_unknown_authority_is_refused_until_ssl_cert_file_names_it() {
     if let Some(why) = forbidden() {
         return println!("skipped: {why}");
     }
-    let image = Image::build();
+    let image = Image::build(Target::Full);
     let mut scene = scene(&image);
     let agent = Agent::spawn(&scene.site, image.command(&scene.pod, &["run"]));
     let status = agent.eventually_is("shop", "Failing");
@@ -219,12 +263,24 @@ fn the_build_context_is_what_the_build_reads() {
     assert!(read.len() > 100, "{read:?}");
     let context = Image::context();
     let more = ["Cargo.toml", "Cargo.lock", ".cargo/config.toml", "LICENSE", "deploy/image/build"];
-    for file in read.iter().map(String::as_str).chain(more) {
+    let go: Vec<String> = ["renderer", "decrypter"].into_iter().flat_map(go_sources).collect();
+    let read: Vec<&str> = read.iter().chain(&go).map(String::as_str).chain(more).collect();
+    for file in &read {
         assert!(context.iter().any(|one| one == file), "{file} is not in the build context: {context:?}");
     }
-    let strange: Vec<_> = context
-        .iter()
-        .filter(|file| !read.contains(file) && !more.contains(&file.as_str()) && !file.starts_with("src/"))
-        .collect();
+    let strange: Vec<_> =
+        context.iter().filter(|file| !read.contains(&file.as_str()) && !file.starts_with("src/")).collect();
     assert!(strange.is_empty(), "in the build context for nothing: {strange:?}");
+}
+
+/// What a helper is built from; the tests are none of it.
+fn go_sources(helper: &str) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(helper);
+    let names =
+        std::fs::read_dir(root).expect("a helper").filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let sources = names.filter(|name| {
+        let stem = name.strip_suffix(".go");
+        ["build", "go.mod", "go.sum"].contains(&name.as_str()) || stem.is_some_and(|stem| !stem.ends_with("_test"))
+    });
+    sources.map(|name| format!("{helper}/{name}")).collect()
 }

@@ -36,6 +36,7 @@ fn sync(url: &str, reference: Reference, path: &str) -> SyncConfig {
         suspend: false,
         service_account: None,
         target_namespace: None,
+        render: std::sync::Arc::default(),
         audit: driftless::config::AuditPolicy::default(),
     }
 }

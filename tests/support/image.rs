@@ -1,4 +1,4 @@
-//! The image, built by buildah from the last stage of the Dockerfile around a static binary, and
+//! The image, built by buildah from the last stages of the Dockerfile around static binaries, and
 //! run the way a kubelet runs it: the image's user, entrypoint and environment, a root file
 //! system that cannot be written, and what the pod mounts.
 
@@ -26,6 +26,14 @@ pub struct Image {
     pub packed: u64,
 }
 
+/// A stage of the Dockerfile that is an image.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// With the helpers.
+    Full,
+    Slim,
+}
+
 /// What a pod adds to its image.
 #[derive(Default)]
 pub struct Pod {
@@ -37,23 +45,33 @@ pub struct Pod {
 }
 
 impl Image {
-    /// With the binary that `DRIFTLESS_IMAGE_BINARY` names, which `make test-image` builds.
-    pub fn build() -> Self {
+    /// With the binary that `DRIFTLESS_IMAGE_BINARY` names, which `make test-image` builds, as it does the helpers.
+    pub fn build(target: Target) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let binary = std::env::var_os("DRIFTLESS_IMAGE_BINARY").expect("DRIFTLESS_IMAGE_BINARY: run make test-image");
         let directory = tempfile::tempdir().expect("a temporary directory");
         // The image's user is another one than ours.
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("permissions");
         let at = |name: &str| directory.path().join(name);
-        // Stands for the build stage, whose last command this is.
-        tool(Command::new(root.join("deploy/image/build")).arg("root").arg(binary).arg(at("build/image")));
-        let context = format!("build={}", at("build").display());
-        tool(
-            buildah(directory.path())
-                .args(["build", "--quiet", "--isolation", "chroot", "--target", "image", "--tag", "driftless"])
-                .args(["--build-context", &context, "--build-arg", "VERSION=v1.2.3", "--build-arg", "REVISION=abc"])
-                .arg(root),
-        );
+        // Stand for the two stages that compile, whose last commands these are.
+        let script = || Command::new(root.join("deploy/image/build"));
+        tool(script().arg("root").arg(binary).arg(at("build/image")));
+        let mut build = buildah(directory.path());
+        build.args(["build", "--quiet", "--isolation", "chroot", "--tag", "driftless"]);
+        build.args(["--build-arg", "VERSION=v1.2.3", "--build-arg", "REVISION=abc"]);
+        build.arg("--build-context").arg(format!("build={}", at("build").display()));
+        match target {
+            // As where no target is named.
+            Target::Full => {
+                tool(script().arg("helpers").arg(architecture()).arg(at("helpers/helpers")));
+                build.arg("--build-context").arg(format!("helpers={}", at("helpers").display()));
+            }
+            // Without what it must not need.
+            Target::Slim => {
+                build.args(["--target", "slim"]);
+            }
+        }
+        tool(build.arg(root));
         let pushed = push(directory.path());
         fs::create_dir(at("root")).expect("a directory");
         let (mut listing, mut packed) = (String::new(), 0);
@@ -98,6 +116,23 @@ impl Image {
 
     /// The image's entrypoint with these arguments, or its own where there are none.
     pub fn command(&self, pod: &Pod, arguments: &[&str]) -> Command {
+        let mut command = self.confined(pod);
+        command.args(strings(&self.config["Entrypoint"]));
+        if arguments.is_empty() {
+            command.args(strings(&self.config["Cmd"]));
+        } else {
+            command.args(arguments);
+        }
+        command
+    }
+
+    /// A file of the image.
+    pub fn file(&self, path: &str) -> PathBuf {
+        self.directory.path().join("root").join(path.trim_start_matches('/'))
+    }
+
+    /// The start of a command that runs a program of the image as its user.
+    pub fn confined(&self, pod: &Pod) -> Command {
         let root = self.directory.path().join("root");
         let (user, group) = self.user();
         let (user, group) = (user.to_string(), group.to_string());
@@ -127,14 +162,17 @@ impl Image {
         for (name, value) in &pod.environment {
             command.args(["--setenv", name, value]);
         }
-        let own = strings(&self.config["Cmd"]);
-        command.arg("--").args(strings(&self.config["Entrypoint"]));
-        if arguments.is_empty() {
-            command.args(own)
-        } else {
-            command.args(arguments)
-        };
+        command.arg("--");
         command
+    }
+}
+
+/// This machine's, as Docker names it.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
     }
 }
 

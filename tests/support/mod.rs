@@ -7,10 +7,13 @@ pub mod cluster;
 pub mod collector;
 pub mod deploy;
 pub mod dns;
+#[cfg(target_os = "linux")]
+pub mod escape;
 pub mod etcd;
 pub mod fault;
 pub mod git;
 pub mod githttp;
+pub mod helpers;
 pub mod image;
 pub mod plane;
 pub mod policy;

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::audit::{Asked, Mark, requests_since};
 use super::cluster::{Cluster, cluster, path};
 use super::git::TestRepo;
+use super::helpers::{decrypter, renderer};
 use super::process::{Finished, run};
 use super::rights::{Account, chart_agent};
 use super::wait::{check, eventually};
@@ -197,6 +198,8 @@ impl Site {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.directory.path())
+            .env("DRIFTLESS_RENDERER", renderer())
+            .env("DRIFTLESS_DECRYPT", decrypter())
             .current_dir(self.directory.path())
             .args(arguments)
             .arg("--config")

@@ -74,7 +74,8 @@ fn summary(plan: &SyncPlan) -> String {
     };
     if !plan.changes() && plan.problems.is_empty() {
         let nothing = if plan.unread > 0 { "nothing that could be read is to change" } else { "nothing is to change" };
-        return format!("{}: {nothing}, {} objects are as in git{unread}", plan.sync, plan.unchanged);
+        let are = if plan.unchanged == 1 { "object is" } else { "objects are" };
+        return format!("{}: {nothing}, {} {are} as in git{unread}", plan.sync, plan.unchanged);
     }
     let replace = if plan.replace == 0 { String::new() } else { format!("{} to replace (deletes), ", plan.replace) };
     let held = match &plan.held {

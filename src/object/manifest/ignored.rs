@@ -5,8 +5,16 @@ use crate::object::names;
 use crate::object::path::{FieldPath, Step};
 
 /// Annotations that are directives to the agent.
-const OUR_ANNOTATIONS: [&str; 6] =
-    [names::DIGEST, names::IGNORE_FIELDS, names::REPLACE, names::DEPENDS_ON, names::DELETION, names::MUTATION];
+const OUR_ANNOTATIONS: [&str; 8] = [
+    names::DIGEST,
+    names::IGNORE_FIELDS,
+    names::REPLACE,
+    names::DEPENDS_ON,
+    names::DELETION,
+    names::HELM_POLICY,
+    names::MUTATION,
+    names::SENSITIVE,
+];
 
 /// Reads a list of paths between commas.
 pub(in crate::object) fn read(text: &str) -> Result<Vec<FieldPath>, IgnoreFieldsError> {

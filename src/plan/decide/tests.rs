@@ -68,6 +68,7 @@ impl World {
             set_id: SET,
             commit: COMMIT,
             desired: &self.desired,
+            looked_up: &crate::plan::NOTHING_LOOKED_UP,
             incomplete: self.incomplete.as_deref(),
             observed: &self.observed,
             unreadable: &self.unreadable,

@@ -10,10 +10,12 @@ use crate::object::{
     Blame, Change, FieldChange, GroupKind, Health, HealthStatus, ObjectId, Observed, Scope, Termination,
 };
 use crate::plan::{
-    AppliedObject, ApplyResult, Commit, Deletions, Obstacle, Plan, Problem, PruneResult, PrunedObject, Reason,
+    AppliedObject, ApplyResult, Commit, Deletions, Obstacle, PLAIN, Plan, Problem, PruneResult, PrunedObject, Reason,
     Replaceable, Reserved, Schedule, Step, Verb, resolve,
 };
-use crate::reconcile::{Audited, Effect, EffectId, Examined, Input, Observation, RenderedCommit, Unrendered};
+use crate::reconcile::{
+    Audited, ClusterReads, Effect, EffectId, Examined, Input, Observation, RenderedCommit, Unrendered,
+};
 
 impl World {
     /// What carrying out an effect does to the world, and what is learned by it.
@@ -109,6 +111,8 @@ impl World {
             commit: Commit { id: commit.into(), time: moment(Duration::ZERO).wall, subject: String::new() },
             manifests: content.objects.iter().map(|(name, value)| manifest(name, value)).collect(),
             problems: (0..content.broken).map(|_| Problem::general("no manifest")).collect(),
+            rendering: PLAIN.into(),
+            reads: ClusterReads::default(),
         }))
     }
 

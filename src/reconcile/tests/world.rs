@@ -131,6 +131,7 @@ fn config(change: impl FnOnce(&mut SyncConfig)) -> Arc<SyncConfig> {
         suspend: false,
         service_account: None,
         target_namespace: Some("shop".into()),
+        render: Arc::default(),
         audit: crate::config::AuditPolicy::default(),
     };
     change(&mut config);

@@ -32,6 +32,22 @@ impl Remote for Fake {
         Err(SourceError::Busy { url: String::new() })
     }
 
+    fn bundle_up_to(&self, _: &str, _: &RepoPath, _: usize) -> Result<Option<Bundle>, SourceError> {
+        Ok(None)
+    }
+
+    fn bundle(&self, _: &str, _: &RepoPath) -> Result<Bundle, SourceError> {
+        Err(SourceError::Busy { url: String::new() })
+    }
+
+    fn layout(&self, _: &str, _: &RepoPath) -> Result<Layout, SourceError> {
+        Ok(Layout::Plain)
+    }
+
+    fn fingerprint(&self, _: &str, _: &Dependencies) -> Result<String, SourceError> {
+        Ok(String::new())
+    }
+
     fn cancel(&self) {
         self.cancelled.store(true, Ordering::SeqCst);
     }

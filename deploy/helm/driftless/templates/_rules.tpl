@@ -9,6 +9,13 @@
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, create]
+{{- with include "driftless.secrets" . | fromJsonArray }}
+# What `render` names, to take up a change of it at once: a watch of each by its name.
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: [{{ join ", " . }}]
+  verbs: [list, watch]
+{{- end }}
 {{- end }}
 # Leader election.
 - apiGroups: [coordination.k8s.io]
@@ -132,4 +139,20 @@ subjects:
   {{- $_ := set $spaces $space (append (get $spaces $space | default list) (index $parts 1)) -}}
 {{- end -}}
 {{- toJson $spaces -}}
+{{- end -}}
+
+{{/* The Secrets that `render` of the syncs names, as a JSON list. */}}
+{{- define "driftless.secrets" -}}
+{{- $names := .Values.rbac.secrets -}}
+{{- if not .Values.existingConfigMap -}}
+  {{- range .Values.config.syncs -}}
+    {{- $render := .render | default dict -}}
+    {{- $helm := $render.helm | default dict -}}
+    {{- range concat ($helm.valuesFrom | default list) ($render.substituteFrom | default list) -}}
+      {{- if eq .kind "Secret" -}}{{- $names = append $names .name -}}{{- end -}}
+    {{- end -}}
+    {{- with ($render.decrypt | default dict).secret -}}{{- $names = append $names . -}}{{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- $names | uniq | sortAlpha | toJson -}}
 {{- end -}}

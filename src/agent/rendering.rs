@@ -1,0 +1,389 @@
+//! From a commit, or from a checkout on disk, to manifests: which renderer it takes, what is read for it beside the files,
+//! and whether the last rendering still holds.
+//!
+//! ```text
+//!  layout ──> renderer ──> inputs ──> plain: the snapshot ────────────────────> manifests
+//!                            │   └──> helper: the bundle ──> request ──> answer ──┘
+//!                            └─ values, variables, versions and lookups out of the cluster
+//! ```
+
+mod caches;
+mod decrypt;
+mod helpers;
+mod inputs;
+mod watched;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::budget::{Budget, Panicked};
+use super::effects::rendering_problem;
+use crate::cluster::ApiError;
+use crate::config::{HelmConfig, Renderer, RepoPath};
+use crate::object::GroupKind;
+use crate::plan::{Commit, LookedUp, PLAIN};
+use crate::reconcile::{ClusterReads, RenderedCommit};
+use crate::render::{
+    Cache, Inputs, LookupAnswer, Recorded, RenderError, Rendered, Response, ResponseError, Secrets, Settings, finish,
+    render, request, write_input,
+};
+use crate::sandbox::LaunchError;
+use crate::source::{
+    Bundle, BundleContent, BundleEntry, Dependencies, Git, Layout, Limits, MOST_BUNDLE_BYTES, Snapshot, SourceError,
+    bundle_directory, directory_layout, read_directory,
+};
+
+pub use caches::Caches;
+pub use helpers::Helpers;
+pub use inputs::ClusterView;
+pub use watched::InputWatches;
+
+/// How often a chart may ask the cluster for more once it has seen the answers to what it asked before.
+const MOST_ROUNDS: usize = 5;
+
+/// Questions that a chart may ask of the cluster, and bytes of the answers.
+const MOST_QUESTIONS: usize = 200;
+const MOST_ANSWERED: usize = 8 << 20;
+
+/// Where files come from.
+#[derive(Clone, Copy)]
+pub enum Files<'a> {
+    Commit { git: &'a Git, commit: &'a str },
+    Directory(&'a Path),
+}
+
+/// One rendering of one sync.
+pub struct Rendering<'a> {
+    pub files: Files<'a>,
+    pub path: &'a RepoPath,
+    pub settings: &'a Settings,
+    pub budget: &'a Budget,
+    pub helpers: &'a Helpers,
+    /// `None` where there is no cluster to ask, as with `driftless render`.
+    pub cluster: Option<&'a ClusterView>,
+}
+
+/// What a rendering gave.
+pub struct Made {
+    pub rendered: Arc<Rendered>,
+    pub renderer: Renderer,
+    /// What made it, with the names that the configuration gives it, for the provenance.
+    pub description: Arc<str>,
+    /// It was made now; else the last one still holds.
+    pub rendered_now: bool,
+}
+
+impl Made {
+    /// It as what a commit declares.
+    #[must_use]
+    pub fn of(&self, commit: Commit) -> RenderedCommit {
+        let rendered = &self.rendered;
+        let mut looked_up = LookedUp::default();
+        for question in &rendered.looked_up {
+            let group = question.api_version.split_once('/').map_or("", |(group, _)| group);
+            looked_up.note(GroupKind::new(group, &question.kind), &question.namespace, &question.name);
+        }
+        let reads = ClusterReads { any: rendered.reads_cluster, looked_up, incomplete: rendered.incomplete.clone() };
+        RenderedCommit {
+            commit,
+            manifests: rendered.manifests.clone(),
+            problems: rendered.errors.iter().map(rendering_problem).collect(),
+            rendering: Arc::clone(&self.description),
+            reads,
+        }
+    }
+}
+
+/// What makes the manifests, and what gives them their names: with another one, all objects may be others.
+fn description(renderer: Renderer, path: &RepoPath, settings: &Settings) -> String {
+    let config = &settings.config;
+    let mut text = if renderer == Renderer::Plain { PLAIN.to_owned() } else { renderer.name().to_owned() };
+    if renderer == Renderer::Helm {
+        let chart = config.helm.chart.as_ref().unwrap_or(path);
+        let release = config.helm.release_name.as_deref().unwrap_or(&settings.sync);
+        text.push_str(&format!(" (chart {chart}, release {release})"));
+    }
+    if let Some(prefix) = &config.post.name_prefix {
+        text.push_str(&format!(" with namePrefix {prefix}"));
+    }
+    text
+}
+
+/// A rendering gave nothing.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    #[error("the chart looks up more than {MOST_QUESTIONS} things in the cluster; see its use of lookup")]
+    Questions,
+    #[error("what the chart looks up has more than {MOST_ANSWERED} bytes; look up objects by their names")]
+    Answers,
+    #[error(
+        "the API server did not answer what the chart looks up within {} s (render.timeout); it is tried again", .0.as_secs()
+    )]
+    LookupTime(Duration),
+    #[error(transparent)]
+    Response(#[from] ResponseError),
+    #[error("the values in render.helm cannot be written as JSON: {0}")]
+    Request(serde_json::Error),
+    #[error("cannot read {what}, which {key} names: {error}")]
+    Input { what: String, key: &'static str, error: ApiError },
+    #[error("{what}, which {key} names, is not there; create it")]
+    Missing { what: String, key: &'static str },
+    #[error("{what}, which {key} names, has no key {name}; its keys are: {keys}")]
+    NoKey { what: String, key: &'static str, name: String, keys: String },
+    #[error(
+        "the key {name} of {what}, which {key} names, is no text in UTF-8; take it out of there, or name another object"
+    )]
+    NotText { what: String, key: &'static str, name: String },
+    #[error("{key} names objects in the cluster, and there is none to ask; pass --cluster, --kubeconfig or --context")]
+    NoCluster { key: &'static str },
+    #[error("cannot ask the API server for its version and kinds: {0}")]
+    Capabilities(ApiError),
+    #[error(
+        "the chart looks up other objects each time that it has the answers to what it asked before, and was given up \
+         after {MOST_ROUNDS} rounds; see its use of lookup"
+    )]
+    Lookups,
+    #[error("{error}")]
+    Failed { renderer: Renderer, error: RenderError },
+    #[error(
+        "render.helm is set, and {path} holds no chart (no Chart.yaml, or a kustomization beside it); name the chart in \
+         render.helm.chart, or correct the path"
+    )]
+    NoChart { path: String },
+    #[error("cannot decrypt: {0}")]
+    Decrypt(String),
+}
+
+impl ReadError {
+    /// Which renderer has failed, where one came to work.
+    #[must_use]
+    pub fn renderer(&self) -> Option<Renderer> {
+        match self {
+            Self::Failed { renderer, .. } => Some(*renderer),
+            _ => None,
+        }
+    }
+}
+
+impl Rendering<'_> {
+    /// The manifests; out of the cache where nothing that they depend on has changed.
+    ///
+    /// # Errors
+    /// Nothing could be read, or nothing rendered. What is wrong with one file or document is in [`Rendered::errors`].
+    pub async fn render(&self, cache: &Mutex<Cache>) -> Result<Made, ReadError> {
+        let renderer = self.renderer().await?;
+        let inputs = self.inputs(renderer).await?;
+        let mut cache = cache.lock().await;
+        let (manifests, rendered_now) = if renderer == Renderer::Plain && self.settings.config.post.is_empty() {
+            self.plain(inputs, &mut cache).await?
+        } else {
+            self.by_helper(renderer, inputs, &mut cache).await?
+        };
+        let description = description(renderer, self.path, self.settings).into();
+        Ok(Made { rendered: manifests, renderer, description, rendered_now })
+    }
+
+    async fn renderer(&self) -> Result<Renderer, ReadError> {
+        let configured = self.settings.config.renderer;
+        if configured != Renderer::Auto {
+            return Ok(configured);
+        }
+        let layout = match self.files {
+            Files::Commit { git, commit } => git.layout(commit, self.path).await?,
+            Files::Directory(root) => directory_layout(root, self.path)?,
+        };
+        let renderer = match layout {
+            Layout::Kustomization => Renderer::Kustomize,
+            Layout::Chart => Renderer::Helm,
+            Layout::Plain => Renderer::Plain,
+        };
+        // Values of a chart that is not there must not be left out in silence.
+        if renderer != Renderer::Helm && self.settings.config.helm != HelmConfig::default() {
+            return Err(ReadError::NoChart { path: self.path.to_string() });
+        }
+        Ok(renderer)
+    }
+
+    async fn plain(&self, inputs: Inputs, cache: &mut Cache) -> Result<(Arc<Rendered>, bool), ReadError> {
+        let tree = match self.files {
+            Files::Commit { git, commit } => Some(git.tree(commit, self.path).await?),
+            Files::Directory(_) => None,
+        };
+        if let Some(rendered) = tree.as_ref().and_then(|tree| cache.of_tree(tree, self.settings, &inputs)) {
+            return Ok((rendered, false));
+        }
+        let (snapshot, place) = self.snapshot().await?;
+        let (snapshot, decrypted) = self.decrypted_snapshot(snapshot).await?;
+        let (settings, mut all) = (self.settings.clone(), inputs.clone());
+        all.decrypted = decrypted;
+        let rendered = Arc::new(place.run(move || render(&snapshot, &settings, &all)).await?);
+        if let Some(tree) = tree {
+            cache.put_tree(&tree, self.settings.clone(), inputs, Arc::clone(&rendered));
+        }
+        Ok((rendered, true))
+    }
+
+    async fn snapshot(&self) -> Result<(Snapshot, super::budget::Place), ReadError> {
+        Ok(match self.files {
+            Files::Commit { git, commit } => self.budget.snapshot(git, commit, self.path).await?,
+            Files::Directory(root) => (read_directory(root, self.path, &Limits::default())?, self.budget.place().await),
+        })
+    }
+
+    /// By the helper. `inputs` have no answers to lookups yet.
+    async fn by_helper(
+        &self,
+        renderer: Renderer,
+        inputs: Inputs,
+        cache: &mut Cache,
+    ) -> Result<(Arc<Rendered>, bool), ReadError> {
+        if let Some((recorded, rendered)) = cache.recorded(renderer, self.settings, &inputs)
+            && self.still_holds(&recorded).await?
+        {
+            return Ok((rendered, false));
+        }
+        // Held while the helper is at work, and no place among computations meanwhile: others go on planning.
+        let _permit = self.budget.helper().await;
+        let (bundle, refused) = self.bundle(renderer).await?;
+        let mut bundle = Arc::new(bundle);
+        let mut all = inputs.clone();
+        let mut plain = std::collections::BTreeSet::new();
+        let mut rounds = 0;
+        let response = loop {
+            let response = self.ask(renderer, &bundle, &all).await?;
+            // Only what was read is decrypted: other files may be for other keys.
+            let encrypted = decrypt::encrypted(&bundle, response.read_files(), &plain);
+            let questions: Vec<_> = response.unanswered().cloned().collect();
+            if encrypted.is_empty() && (questions.is_empty() || self.cluster.is_none()) {
+                break response;
+            }
+            rounds += usize::from(!questions.is_empty());
+            if rounds > MOST_ROUNDS {
+                return Err(ReadError::Lookups);
+            }
+            if !encrypted.is_empty() {
+                let (decrypted, texts) = self.decrypted_bundle(&bundle, &encrypted).await?;
+                bundle = Arc::new(decrypted);
+                all.decrypted.extend(texts);
+                plain.extend(encrypted);
+            }
+            if let Some(cluster) = self.cluster {
+                if all.lookups.len() + questions.len() > MOST_QUESTIONS {
+                    return Err(ReadError::Questions);
+                }
+                let answers = timeout(self.settings.config.timeout, async {
+                    let mut answers = Vec::with_capacity(questions.len());
+                    for question in questions {
+                        answers.push(cluster.look_up(question).await);
+                    }
+                    answers
+                });
+                all.lookups.extend(answers.await.map_err(|_| ReadError::LookupTime(self.settings.config.timeout))?);
+                if all.lookups.iter().map(LookupAnswer::bytes).sum::<usize>() > MOST_ANSWERED {
+                    return Err(ReadError::Answers);
+                }
+            }
+        };
+        let path: Arc<str> = self.path.to_string().as_str().into();
+        // Of half of a chart nothing is known: neither what it declares nor what it does not.
+        let failed = |error: RenderError, inputs: &Inputs| {
+            let message = Secrets::new(&inputs.secrets()).hide(&error.message);
+            ReadError::Failed { renderer, error: RenderError { message, ..error } }
+        };
+        if let Some(failure) = response.failure(&path) {
+            return Err(failed(failure, &all));
+        }
+        let dependencies = Arc::new(response.dependencies());
+        let (settings, lookups) = (self.settings.clone(), all.lookups.clone());
+        let place = self.budget.place().await;
+        let (inputs_of_all, hidden) = (all.clone(), all);
+        let made = place.run(move || {
+            let mut answer = response.rendered(&path, &settings, &inputs_of_all)?;
+            answer.errors.extend(refused);
+            Ok(finish(answer, &settings, &inputs_of_all))
+        });
+        let manifests = Arc::new(made.await?.map_err(|error| failed(error, &hidden))?);
+        if let Some(fingerprint) = self.fingerprint(renderer, &dependencies).await? {
+            let recorded = Recorded { renderer, dependencies, fingerprint, lookups };
+            cache.put_recorded(recorded, self.settings.clone(), inputs, Arc::clone(&manifests));
+        }
+        Ok((manifests, true))
+    }
+
+    /// Whether all that a rendering depends on is as it was: files first, which costs no request.
+    async fn still_holds(&self, recorded: &Recorded) -> Result<bool, ReadError> {
+        if self.fingerprint(recorded.renderer, &recorded.dependencies).await?.as_ref() != Some(&recorded.fingerprint) {
+            return Ok(false);
+        }
+        for answer in &recorded.lookups {
+            let now = match self.cluster {
+                Some(cluster) => cluster.look_up(answer.question.clone()).await,
+                None => return Ok(false),
+            };
+            if now != *answer {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// `None` where there is no commit, so that nothing is compared with another one.
+    async fn fingerprint(
+        &self,
+        renderer: Renderer,
+        dependencies: &Arc<Dependencies>,
+    ) -> Result<Option<String>, ReadError> {
+        match self.files {
+            // Which files are plain manifests is said by rules above the path as well.
+            Files::Commit { git, commit } if renderer == Renderer::Plain => {
+                Ok(Some(git.tree(commit, self.path).await?))
+            }
+            Files::Commit { git, commit } => Ok(Some(git.fingerprint(commit, Arc::clone(dependencies)).await?)),
+            Files::Directory(_) => Ok(None),
+        }
+    }
+
+    /// What the helper may see: what the sync's own rules leave of plain manifests, else everything below the root.
+    async fn bundle(&self, renderer: Renderer) -> Result<(Bundle, Vec<RenderError>), ReadError> {
+        if renderer == Renderer::Plain {
+            let (snapshot, _place) = self.snapshot().await?;
+            let bytes = snapshot.files.iter().map(|file| file.bytes.len()).sum();
+            let entries = snapshot.files.into_iter();
+            let entries = entries.map(|file| BundleEntry { path: file.path, content: BundleContent::File(file.bytes) });
+            let refused = snapshot.refused.into_iter().map(|refused| RenderError {
+                file: refused.path,
+                line: 0,
+                column: 0,
+                message: refused.refusal.to_string(),
+                object: None,
+            });
+            return Ok((Bundle { entries: entries.collect(), bytes }, refused.collect()));
+        }
+        let root = &self.settings.config.root;
+        let bundle = match self.files {
+            Files::Commit { git, commit } => self.budget.bundle(git, commit, root).await?.0,
+            Files::Directory(directory) => bundle_directory(directory, root, MOST_BUNDLE_BYTES)?,
+        };
+        Ok((bundle, Vec::new()))
+    }
+
+    async fn ask(&self, renderer: Renderer, bundle: &Arc<Bundle>, inputs: &Inputs) -> Result<Response, ReadError> {
+        let request = request(renderer, self.path.as_str(), self.settings, inputs).map_err(ReadError::Request)?;
+        let config = &self.settings.config;
+        let bundle = Arc::clone(bundle);
+        let answer =
+            self.helpers.render(config.sandbox, config.timeout, move |out| write_input(out, &request, &bundle)).await?;
+        Ok(Response::parse(&answer)?)
+    }
+}

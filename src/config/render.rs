@@ -1,0 +1,206 @@
+//! How a sync's files become manifests: the validated form of the key `render`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::RepoPath;
+
+/// How long a render may take where the configuration does not say.
+pub(super) const RENDER_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// The key `render` of a sync.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenderConfig {
+    pub renderer: Renderer,
+    /// What a renderer may read: bases, charts and values files lie below it.
+    pub root: RepoPath,
+    pub sandbox: SandboxMode,
+    /// How long one render may take.
+    pub timeout: Duration,
+    pub helm: HelmConfig,
+    /// Variables; `None` leaves texts such as `${NAME}` as they are.
+    pub substitution: Option<Substitution>,
+    /// What is done to every object after any renderer.
+    pub post: Post,
+    /// Every workload of the sync rolls out anew when a `ConfigMap` or Secret of the sync that its pods use has changed.
+    pub restart_on_change: bool,
+    /// Where keys for encrypted files come from.
+    pub decrypt: Option<DecryptConfig>,
+}
+
+impl Default for RenderConfig {
+    fn default() -> Self {
+        Self {
+            renderer: Renderer::default(),
+            root: RepoPath::default(),
+            sandbox: SandboxMode::default(),
+            timeout: RENDER_TIMEOUT,
+            helm: HelmConfig::default(),
+            substitution: None,
+            post: Post::default(),
+            restart_on_change: false,
+            decrypt: None,
+        }
+    }
+}
+
+impl RenderConfig {
+    /// What a rendering reads of the agent's namespace, each once.
+    #[must_use]
+    pub fn read_in_cluster(&self) -> BTreeSet<DataRef> {
+        let values = self.helm.values_from.iter().map(|from| from.source.clone());
+        let variables = self.substitution.iter().flat_map(|substitution| substitution.from.iter().cloned());
+        let keys = self.decrypt.iter().filter_map(|decrypt| decrypt.secret.clone());
+        let keys = keys.map(|name| DataRef { secret: true, name, optional: false });
+        let all = values.chain(variables).chain(keys);
+        all.map(|source| DataRef { optional: false, ..source }).collect()
+    }
+}
+
+/// What turns files into manifests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Renderer {
+    /// By what the path holds: a kustomization, a chart, or else plain manifests.
+    #[default]
+    Auto,
+    Plain,
+    Kustomize,
+    Helm,
+}
+
+impl Renderer {
+    /// As it is written in the configuration, and as the label of a metric.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Plain => "plain",
+            Self::Kustomize => "kustomize",
+            Self::Helm => "helm",
+        }
+    }
+}
+
+/// What becomes of a render where the kernel cannot confine it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SandboxMode {
+    /// It fails.
+    #[default]
+    Required,
+    /// It runs with what the kernel has.
+    BestEffort,
+}
+
+/// The settings of a chart: those of `helm template`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HelmConfig {
+    /// In the repository; `None`: the sync's path is the chart.
+    pub chart: Option<RepoPath>,
+    /// `None`: the sync's name.
+    pub release_name: Option<Arc<str>>,
+    /// `None`: the sync's target namespace, else `default`.
+    pub namespace: Option<Arc<str>>,
+    pub values: Map<String, Value>,
+    /// In the repository; later ones win.
+    pub values_files: Vec<RepoPath>,
+    pub values_from: Vec<ValuesFrom>,
+    /// Whether what lies in `crds/` is applied.
+    pub include_crds: bool,
+    /// `None`: that of the cluster.
+    pub kube_version: Option<Arc<str>>,
+    /// Beside those of the cluster.
+    pub api_versions: Vec<Arc<str>>,
+}
+
+impl Default for HelmConfig {
+    fn default() -> Self {
+        Self {
+            chart: None,
+            release_name: None,
+            namespace: None,
+            values: Map::new(),
+            values_files: Vec::new(),
+            values_from: Vec::new(),
+            include_crds: true,
+            kube_version: None,
+            api_versions: Vec::new(),
+        }
+    }
+}
+
+/// A `ConfigMap` or a Secret in the agent's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DataRef {
+    pub secret: bool,
+    pub name: Arc<str>,
+    /// It may be missing.
+    pub optional: bool,
+}
+
+/// Values of a chart that are in the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValuesFrom {
+    pub source: DataRef,
+    /// The key of its data that holds the YAML.
+    pub key: Arc<str>,
+}
+
+/// The variables of a sync.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Substitution {
+    /// They win over those in the cluster.
+    pub variables: BTreeMap<String, String>,
+    /// All keys of these; later ones win.
+    pub from: Vec<DataRef>,
+}
+
+/// What is done to every object, whichever renderer made it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Post {
+    pub name_prefix: Option<Arc<str>>,
+    /// Of metadata alone: selectors cannot be changed once they are in the cluster.
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+    pub patches: Vec<Patch>,
+}
+
+impl Post {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A strategic-merge or JSON 6902 patch, as kustomize takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patch {
+    pub patch: Arc<str>,
+    /// Which objects; `None`: the one that a strategic-merge patch names.
+    pub target: Option<PatchTarget>,
+}
+
+/// Which objects a patch is for: all that match every part that is given. Texts are regular expressions that
+/// match as a whole, selectors are those of Kubernetes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PatchTarget {
+    pub group: Option<Arc<str>>,
+    pub version: Option<Arc<str>>,
+    pub kind: Option<Arc<str>>,
+    pub name: Option<Arc<str>>,
+    pub namespace: Option<Arc<str>>,
+    pub label_selector: Option<Arc<str>>,
+    pub annotation_selector: Option<Arc<str>>,
+}
+
+/// Keys for files that SOPS has encrypted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DecryptConfig {
+    /// A Secret in the agent's namespace: keys that end in `.agekey` hold age identities, those that end in `.asc`
+    /// armored PGP keys.
+    pub secret: Option<Arc<str>>,
+    /// Whether a key service of a cloud may be asked, by the identity of the agent's pod.
+    pub kms: bool,
+}

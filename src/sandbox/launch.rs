@@ -1,0 +1,219 @@
+//! The side of the agent: starts a helper, gives it its input, takes its answer, and sees to it that it ends.
+
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::net::unix::pipe;
+use tokio::time::timeout;
+
+use super::child::COMMAND;
+use super::confinement::{Access, Confinement, Limits, Mode};
+use super::error::{LaunchError, NOT_STARTED, NotStarted, STDERR_BYTES, legible};
+use super::helper::Helper;
+use super::running::{Output, Running};
+
+/// How long a killed helper is waited for. The kernel needs milliseconds to take its memory back; what makes the input
+/// may need longer, and is left to end by itself.
+const END: Duration = Duration::from_secs(1);
+
+/// Starts one helper, as often as it is asked to. It knows no bound of how many run at once.
+#[derive(Clone, Debug)]
+pub struct Launcher {
+    helper: Helper,
+    program: PathBuf,
+    mode: Mode,
+    access: Access,
+    itself: Option<PathBuf>,
+}
+
+impl Launcher {
+    /// For the program at this path, which is looked for at each start.
+    #[must_use]
+    pub fn new(helper: Helper, program: PathBuf, mode: Mode) -> Self {
+        Self { helper, program, mode, access: Access::default(), itself: None }
+    }
+
+    /// Lets the helper reach more than its stdin, stdout and stderr.
+    #[must_use]
+    pub fn with_access(self, access: Access) -> Self {
+        Self { access, ..self }
+    }
+
+    /// The driftless that sets up the sandbox, where the running program is another one: in tests.
+    #[must_use]
+    pub fn started_by(self, driftless: PathBuf) -> Self {
+        Self { itself: Some(driftless), ..self }
+    }
+
+    /// Runs the helper once and returns what it wrote to stdout when it has exited with 0.
+    ///
+    /// `input` runs on a thread for blocking work and writes to a buffered pipe. When it fails, the helper is killed. When the
+    /// helper closes the pipe, its next write fails with `BrokenPipe`, which is no error of the run. The helper is killed
+    /// when the time is up, when its output is too large, and when the future is dropped.
+    ///
+    /// # Errors
+    /// Says what the helper needed or did, and never what it wrote to stdout.
+    pub async fn run(
+        &self,
+        arguments: &[&str],
+        limits: Limits,
+        input: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
+    ) -> Result<Vec<u8>, LaunchError> {
+        let (mut running, output) = Running::start(self.command(arguments, limits)?, input);
+        let answer = timeout(limits.time, self.answer(&mut running, output, limits)).await;
+        let answer = answer.unwrap_or(Err(LaunchError::TimedOut { helper: self.helper, time: limits.time }));
+        if answer.is_err() {
+            running.kill();
+            // So that its memory and its place are free when this returns.
+            let _ = timeout(END, running.ended()).await;
+        }
+        answer
+    }
+
+    async fn answer(
+        &self,
+        running: &mut Running,
+        output: tokio::sync::oneshot::Receiver<Output>,
+        limits: Limits,
+    ) -> Result<Vec<u8>, LaunchError> {
+        let helper = self.helper;
+        let Ok(Output { stdout, stderr }) = output.await else {
+            let source = running.ended().await.err().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
+            return Err(LaunchError::Start { helper, source });
+        };
+        let reading = |source| LaunchError::Answer { helper, source };
+        let (answer, stderr) = futures::try_join!(
+            async {
+                let answer = read_all(stdout.into(), limits.output_bytes).await.map_err(reading)?;
+                answer.ok_or(LaunchError::OutputTooLarge { helper, limit: limits.output_bytes })
+            },
+            async { read_beginning(stderr.into(), STDERR_BYTES).await.map_err(reading) },
+        )?;
+        let ended = running.ended().await.map_err(|source| LaunchError::Input { helper, source })?;
+        ended.input.map_err(|source| LaunchError::Input { helper, source })?;
+        if ended.status.success() { Ok(answer) } else { Err(self.why(ended.status, &stderr, limits)) }
+    }
+
+    /// What an end other than by 0 means.
+    fn why(&self, status: ExitStatus, stderr: &[u8], limits: Limits) -> LaunchError {
+        let (helper, stderr) = (self.helper, legible(stderr));
+        if status.code() == Some(NOT_STARTED.into())
+            && let Some(not_started) = NotStarted::from_line(&stderr)
+        {
+            return match not_started {
+                NotStarted::Unsupported(missing) => LaunchError::SandboxUnsupported { helper, missing },
+                NotStarted::Failed(reason) => LaunchError::SetupFailed { helper, reason },
+            };
+        }
+        if ran_out_of_memory(status, &stderr) {
+            return LaunchError::OutOfMemory { helper, limit: limits.memory_bytes, stderr };
+        }
+        match status.code() {
+            Some(code) => LaunchError::Exited { helper, code, stderr },
+            None => LaunchError::Killed { helper, signal: status.signal().unwrap_or_default(), stderr },
+        }
+    }
+
+    fn command(&self, arguments: &[&str], limits: Limits) -> Result<Command, LaunchError> {
+        let helper = self.helper;
+        // The child changes its directory.
+        let program = std::path::absolute(&self.program).map_err(|source| LaunchError::Start { helper, source })?;
+        if !program.is_file() {
+            return Err(LaunchError::NotFound { helper, path: program });
+        }
+        if cfg!(not(target_os = "linux")) && self.mode == Mode::Required {
+            return Err(LaunchError::SandboxUnsupported { helper, missing: "Linux".to_owned() });
+        }
+        let itself = match &self.itself {
+            Some(itself) => itself.clone(),
+            None => running_program().map_err(|source| LaunchError::Start { helper, source })?,
+        };
+        let confinement = serde_json::to_string(&Confinement::new(self.mode, &self.access, limits))
+            .map_err(|error| LaunchError::Start { helper, source: error.into() })?;
+        let mut command = Command::new(itself);
+        command.arg0("driftless").arg(COMMAND).arg(confinement).arg(program).args(arguments);
+        command.env_clear().envs(self.access.variables.iter().map(|(name, value)| (OsStr::new(name), value)));
+        // Ctrl-C in a terminal is for driftless, which then ends the helper as it sees fit.
+        command.process_group(0);
+        Ok(command)
+    }
+}
+
+/// The program that runs. On Linux also when its file was replaced or removed since: in the new process, before it
+/// executes, the link still leads to the file of this one.
+fn running_program() -> io::Result<PathBuf> {
+    if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
+}
+
+/// How a Go program ends when the kernel gives it no more memory (Go 1.26): its runtime says so, or crashes where its garbage
+/// collector does not ask whether it got any, or is killed before it has begun. In Go code itself a bad pointer is a panic.
+fn ran_out_of_memory(status: ExitStatus, stderr: &str) -> bool {
+    ["out of memory", "cannot allocate memory"].iter().any(|words| stderr.contains(words))
+        || stderr.starts_with("SIGSEGV: segmentation violation")
+        || status.signal() == Some(Signal::SEGV.as_raw())
+}
+
+/// Reads to the end; `None` when there is more than that.
+async fn read_all(from: OwnedFd, most: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut all = Vec::new();
+    read(from, |bytes| {
+        all.extend_from_slice(bytes);
+        if all.len() > most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
+    .await?;
+    Ok((all.len() <= most).then_some(all))
+}
+
+/// Reads to the end, so that the helper never waits, and keeps the beginning.
+async fn read_beginning(from: OwnedFd, kept: usize) -> io::Result<Vec<u8>> {
+    let mut beginning = Vec::new();
+    read(from, |bytes| {
+        beginning.extend_from_slice(&bytes[..bytes.len().min(kept - beginning.len())]);
+        ControlFlow::Continue(())
+    })
+    .await?;
+    Ok(beginning)
+}
+
+async fn read(from: OwnedFd, mut take: impl FnMut(&[u8]) -> ControlFlow<()>) -> io::Result<()> {
+    let pipe = pipe::Receiver::from_owned_fd(from)?;
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        pipe.readable().await?;
+        match pipe.try_read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) if take(&buffer[..count]).is_break() => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_known_how_a_go_program_runs_out_of_memory() {
+        let (exited, killed) = (ExitStatus::from_raw(2 << 8), ExitStatus::from_raw(11));
+        for text in [
+            "runtime: out of memory: cannot allocate 4194304-byte block",
+            "fatal error: out of memory allocating heap arena metadata",
+            "SIGSEGV: segmentation violation PC=0x4326bd m=0 sigcode=1 addr=0x0 goroutine 0",
+        ] {
+            assert!(ran_out_of_memory(exited, text), "{text}");
+        }
+        assert!(ran_out_of_memory(killed, ""));
+        let bug =
+            "panic: runtime error: invalid memory address or nil pointer dereference [signal SIGSEGV: segmentation";
+        assert!(!ran_out_of_memory(exited, bug));
+    }
+}

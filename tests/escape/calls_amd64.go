@@ -1,0 +1,83 @@
+package main
+
+// Numbers of system calls that package syscall does not have.
+const (
+	memfdCreate    = 319
+	processVmReadv = 310
+	seccompCall    = 317
+)
+
+// calls are none of a helper's business.
+var calls = []struct {
+	name   string
+	number uintptr
+}{
+	{"accept4", 288},
+	{"acct", 163},
+	{"add_key", 248},
+	{"bpf", 321},
+	{"capget", 125},
+	{"chroot", 161},
+	{"clock_settime", 227},
+	{"clone3", 435},
+	{"copy_file_range", 326},
+	{"delete_module", 176},
+	{"execveat", 322},
+	{"fanotify_init", 300},
+	{"finit_module", 313},
+	{"flock", 73},
+	{"fsopen", 430},
+	{"init_module", 175},
+	{"inotify_init1", 294},
+	{"io_uring_setup", 425},
+	{"ioctl", 16},
+	{"kexec_load", 246},
+	{"keyctl", 250},
+	{"landlock_create_ruleset", 444},
+	{"memfd_secret", 447},
+	{"mlock", 149},
+	{"mount_setattr", 442},
+	{"move_mount", 429},
+	{"mq_open", 240},
+	{"mremap", 25},
+	{"msgget", 68},
+	{"name_to_handle_at", 303},
+	{"open_by_handle_at", 304},
+	{"open_tree", 428},
+	{"openat2", 437},
+	{"perf_event_open", 298},
+	{"personality", 135},
+	{"pidfd_getfd", 438},
+	{"pidfd_open", 434},
+	{"pidfd_send_signal", 424},
+	{"pivot_root", 155},
+	{"process_vm_writev", 311},
+	{"quotactl", 179},
+	{"reboot", 169},
+	{"request_key", 249},
+	{"rt_sigqueueinfo", 129},
+	{"rt_tgsigqueueinfo", 297},
+	{"sched_setaffinity", 203},
+	{"seccomp", 317},
+	{"semget", 64},
+	{"sendfile", 40},
+	{"setdomainname", 171},
+	{"sethostname", 170},
+	{"setns", 308},
+	{"setpriority", 141},
+	{"setresuid", 117},
+	{"setrlimit", 160},
+	{"setsid", 112},
+	{"setuid", 105},
+	{"shmget", 29},
+	{"signalfd4", 289},
+	{"splice", 275},
+	{"swapon", 167},
+	{"syslog", 103},
+	{"tee", 276},
+	{"timer_create", 222},
+	{"tkill", 200},
+	{"umount2", 166},
+	{"userfaultfd", 323},
+	{"vmsplice", 278},
+}

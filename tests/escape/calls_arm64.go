@@ -1,0 +1,83 @@
+package main
+
+// Numbers of system calls that package syscall does not have.
+const (
+	memfdCreate    = 279
+	processVmReadv = 270
+	seccompCall    = 277
+)
+
+// calls are none of a helper's business.
+var calls = []struct {
+	name   string
+	number uintptr
+}{
+	{"accept4", 242},
+	{"acct", 89},
+	{"add_key", 217},
+	{"bpf", 280},
+	{"capget", 90},
+	{"chroot", 51},
+	{"clock_settime", 112},
+	{"clone3", 435},
+	{"copy_file_range", 285},
+	{"delete_module", 106},
+	{"execveat", 281},
+	{"fanotify_init", 262},
+	{"finit_module", 273},
+	{"flock", 32},
+	{"fsopen", 430},
+	{"init_module", 105},
+	{"inotify_init1", 26},
+	{"io_uring_setup", 425},
+	{"ioctl", 29},
+	{"kexec_load", 104},
+	{"keyctl", 219},
+	{"landlock_create_ruleset", 444},
+	{"memfd_secret", 447},
+	{"mlock", 228},
+	{"mount_setattr", 442},
+	{"move_mount", 429},
+	{"mq_open", 180},
+	{"mremap", 216},
+	{"msgget", 186},
+	{"name_to_handle_at", 264},
+	{"open_by_handle_at", 265},
+	{"open_tree", 428},
+	{"openat2", 437},
+	{"perf_event_open", 241},
+	{"personality", 92},
+	{"pidfd_getfd", 438},
+	{"pidfd_open", 434},
+	{"pidfd_send_signal", 424},
+	{"pivot_root", 41},
+	{"process_vm_writev", 271},
+	{"quotactl", 60},
+	{"reboot", 142},
+	{"request_key", 218},
+	{"rt_sigqueueinfo", 138},
+	{"rt_tgsigqueueinfo", 240},
+	{"sched_setaffinity", 122},
+	{"seccomp", 277},
+	{"semget", 190},
+	{"sendfile", 71},
+	{"setdomainname", 162},
+	{"sethostname", 161},
+	{"setns", 268},
+	{"setpriority", 140},
+	{"setresuid", 147},
+	{"setrlimit", 164},
+	{"setsid", 157},
+	{"setuid", 146},
+	{"shmget", 194},
+	{"signalfd4", 74},
+	{"splice", 76},
+	{"swapon", 224},
+	{"syslog", 116},
+	{"tee", 77},
+	{"timer_create", 107},
+	{"tkill", 130},
+	{"umount2", 39},
+	{"userfaultfd", 282},
+	{"vmsplice", 75},
+}

@@ -1,0 +1,3 @@
+module driftless.dev/escape
+
+go 1.26

@@ -1,0 +1,4 @@
+package main
+
+// otherArchitecture makes a system call as 32-bit programs make it.
+func otherArchitecture() int32
