@@ -85,6 +85,11 @@ fn with_digest(
         set(&mut object);
         marked.stable = Some(canonical_json(&object).into());
     }
+    if key.is_none() {
+        // Who plans without the key cannot compare it.
+        let digest = format!("spec.template.metadata.annotations[\"{}\"]", names::USED_DIGEST);
+        marked.directives.ignore_fields.extend(digest.parse());
+    }
     marked.directives.depends_on.clone_from(&manifest.directives.depends_on);
     marked.directives.replace = manifest.directives.replace;
     marked.directives.create_only = manifest.directives.create_only;
@@ -166,6 +171,16 @@ mod tests {
         let web = done.manifests[0].to_value();
         let annotations = web.pointer("/spec/template/metadata/annotations")?;
         Some(annotations.get(names::USED_DIGEST)?.as_str()?.to_owned())
+    }
+
+    #[test]
+    fn without_the_key_the_digest_is_no_part_of_a_comparison() {
+        let done = on_change(rendered("YQ==", "b", true), &Settings::default(), None);
+        let ignored = &done.manifests[0].directives.ignore_fields;
+        assert_eq!(
+            ignored.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            [r#"spec.template.metadata.annotations["driftless.dev/used-config-digest"]"#]
+        );
     }
 
     #[test]
