@@ -78,6 +78,11 @@ fn forms(text: &str) -> impl Iterator<Item = String> {
     [text.trim().to_owned(), STANDARD.encode(text), STANDARD.encode(text.trim())].into_iter().chain(lines)
 }
 
+/// Certificates are for everybody, and stand in many objects: a webhook names the authority of its server.
+fn is_certificate(text: &str) -> bool {
+    text.trim_start().starts_with("-----BEGIN CERTIFICATE-----") && !text.contains("PRIVATE KEY")
+}
+
 /// The texts that are secret.
 pub struct Secrets {
     /// Their beginnings, or all of them. `None`: there are too many to search for.
@@ -91,7 +96,7 @@ pub struct Secrets {
 impl Secrets {
     #[must_use]
     pub fn new(secrets: &[String]) -> Self {
-        let known = secrets.iter().filter(|text| text.trim().chars().count() >= SHORTEST);
+        let known = secrets.iter().filter(|text| text.trim().chars().count() >= SHORTEST && !is_certificate(text));
         let forms: HashSet<String> = known.flat_map(|text| forms(text)).collect();
         let (long, whole): (HashSet<_>, HashSet<_>) =
             forms.into_iter().partition(|text| text.chars().count() >= SEARCHED);
@@ -206,6 +211,10 @@ mod tests {
         assert!(marked(&json!({"a": "-----\n    MIIEvQIBADANBg\n"}), &["-----BEGIN KEY-----\nMIIEvQIBADANBg\n"]));
         assert!(marked(&json!({"hunter2!": "x"}), &["hunter2!"]));
         assert!(marked(&json!({"pin": "4711"}), &["4711"]));
+        let certificate = "-----BEGIN CERTIFICATE-----\nMIIEvQIBADANBg\n-----END CERTIFICATE-----\n";
+        assert!(!marked(&json!({"ca": STANDARD.encode(certificate)}), &[certificate]));
+        let with_key = format!("{certificate}-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg\n");
+        assert!(marked(&json!({"ca": STANDARD.encode(&with_key)}), &[&with_key]));
         assert!(!marked(&json!({"a": "port 47110"}), &["4711"]));
         assert!(!marked(&json!({"a": "80"}), &["80"]));
         assert!(!marked(&json!({"a": "b"}), &["hunter2!"]));
