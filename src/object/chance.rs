@@ -30,18 +30,19 @@ impl Manifest {
         if paths.is_empty() {
             return Ok(self.clone());
         }
-        let mut object = self.to_value();
-        let known = object.pointer("/metadata/annotations").and_then(|held| held.get(names::IGNORE_FIELDS));
+        let held = self.to_value();
+        let known = held.pointer("/metadata/annotations").and_then(|held| held.get(names::IGNORE_FIELDS));
         let known = known.and_then(Value::as_str).filter(|text| !text.trim().is_empty());
         let texts = known.map(ToOwned::to_owned).into_iter().chain(paths.iter().map(ToString::to_string));
-        object["metadata"]["annotations"][names::IGNORE_FIELDS] = texts.collect::<Vec<_>>().join(", ").into();
-        let mut marked = Self::from_value(object, self.origin.clone())?;
+        let texts = texts.collect::<Vec<_>>().join(", ");
+        let mut marked = self.edited(|object| {
+            object["metadata"]["annotations"][names::IGNORE_FIELDS] = texts.as_str().into();
+        })?;
         let mut stable = marked.to_value();
         for path in paths {
             path.remove(&mut stable);
         }
         marked.stable = Some(canonical_json(&stable).into());
-        marked.warnings.clone_from(&self.warnings);
         marked.warnings.push(format!(
             "the chart gives {} another value at each render; set when the object is created, and left alone afterwards",
             paths.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")

@@ -97,6 +97,27 @@ impl Manifest {
         }
     }
 
+    /// The same object with a change to its fields. What it is to do stays, whether an annotation or its place in a
+    /// chart says so, except that the change may mark it sensitive or name other fields to be ignored.
+    ///
+    /// # Errors
+    /// After the change it is no object of Kubernetes any more.
+    pub fn edited(&self, change: impl Fn(&mut Value)) -> Result<Self, ManifestError> {
+        let edit = |json: &[u8]| {
+            let mut object: Value = serde_json::from_slice(json).unwrap_or_default();
+            change(&mut object);
+            object
+        };
+        let read = Self::from_value(edit(&self.canonical), self.origin.clone())?;
+        let directives = Directives {
+            sensitive: read.directives.sensitive,
+            ignore_fields: read.directives.ignore_fields.clone(),
+            ..self.directives.clone()
+        };
+        let stable = self.stable.as_ref().map(|stable| canonical_json(&edit(stable)).into());
+        Ok(Self { stable, directives, warnings: self.warnings.clone(), ..read })
+    }
+
     /// `apps/v1`, or `v1` in the core group.
     #[must_use]
     pub fn api_version(&self) -> String {

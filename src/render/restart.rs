@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::file::annotate;
 use super::{RenderError, Rendered, Settings};
-use crate::object::{DigestKey, Manifest, canonical_json, names};
+use crate::object::{DigestKey, Manifest, ManifestError, names};
 
 /// The workloads whose pods are replaced when their template changes.
 const WORKLOADS: [&str; 3] = ["DaemonSet", "Deployment", "StatefulSet"];
@@ -46,9 +46,10 @@ pub fn on_change(rendered: Rendered, settings: &Settings, key: Option<&DigestKey
         if used.is_empty() {
             return Some(manifest);
         }
-        match with_digest(&manifest, object, &used, key) {
+        match with_digest(&manifest, &used, key) {
             Ok(marked) => Some(Arc::new(marked)),
-            Err(message) => {
+            Err(error) => {
+                let message = error.to_string();
                 let (file, line) = (Arc::clone(&manifest.origin.file), manifest.origin.line);
                 errors.push(RenderError { file, line, column: 0, message, object: Some(manifest.id.clone()) });
                 None
@@ -61,10 +62,9 @@ pub fn on_change(rendered: Rendered, settings: &Settings, key: Option<&DigestKey
 
 fn with_digest(
     manifest: &Manifest,
-    mut object: Value,
     used: &[&Arc<Manifest>],
     key: Option<&DigestKey>,
-) -> Result<Manifest, String> {
+) -> Result<Manifest, ManifestError> {
     let digest = key.map_or_else(
         || "(set when it is applied)".to_owned(),
         |key| {
@@ -73,27 +73,16 @@ fn with_digest(
             key.digest(digests.join("\n").as_bytes()).to_string()
         },
     );
-    let set = |object: &mut Value| {
+    let mut marked = manifest.edited(|object| {
         if let Some(template) = object.pointer_mut("/spec/template") {
             annotate(template, names::USED_DIGEST, &digest);
         }
-    };
-    set(&mut object);
-    let mut marked = Manifest::from_value(object, manifest.origin.clone()).map_err(|error| error.to_string())?;
-    if let Some(stable) = &manifest.stable {
-        let mut object: Value = serde_json::from_slice(stable).unwrap_or_default();
-        set(&mut object);
-        marked.stable = Some(canonical_json(&object).into());
-    }
+    })?;
     if key.is_none() {
         // Who plans without the key cannot compare it.
         let digest = format!("spec.template.metadata.annotations[\"{}\"]", names::USED_DIGEST);
         marked.directives.ignore_fields.extend(digest.parse());
     }
-    marked.directives.depends_on.clone_from(&manifest.directives.depends_on);
-    marked.directives.replace = manifest.directives.replace;
-    marked.directives.create_only = manifest.directives.create_only;
-    marked.warnings.clone_from(&manifest.warnings);
     Ok(marked)
 }
 

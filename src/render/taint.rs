@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::file::mark_sensitive;
 use super::{RenderError, Rendered};
-use crate::object::{HIDDEN, Manifest};
+use crate::object::HIDDEN;
 
 /// Characters from which on a text is searched for inside of others. A shorter one is found where it is the whole of a
 /// value: inside of others it would be found by chance.
@@ -35,15 +35,15 @@ pub fn mark(rendered: Rendered, known: &Secrets) -> Rendered {
         if manifest.is_secret() || !known.is_in(&manifest.to_value()) {
             return Some(manifest);
         }
-        match sensitive(&manifest) {
+        match manifest.edited(mark_sensitive) {
             Ok(marked) => Some(Arc::new(marked)),
-            Err(message) => {
+            Err(error) => {
                 // Without the mark its values would be shown.
                 errors.push(RenderError {
                     file: Arc::clone(&manifest.origin.file),
                     line: manifest.origin.line,
                     column: 0,
-                    message,
+                    message: error.to_string(),
                     object: Some(manifest.id.clone()),
                 });
                 None
@@ -52,23 +52,6 @@ pub fn mark(rendered: Rendered, known: &Secrets) -> Rendered {
     });
     let manifests = marked.collect();
     Rendered { manifests, errors, warnings, ..Rendered::default() }
-}
-
-fn sensitive(manifest: &Manifest) -> Result<Manifest, String> {
-    let mut object = manifest.to_value();
-    mark_sensitive(&mut object);
-    let mut marked = Manifest::from_value(object, manifest.origin.clone()).map_err(|error| error.to_string())?;
-    // What is set at its creation alone is left out of the digest as before; what is in memory only stays.
-    if let Some(stable) = &manifest.stable {
-        let mut object: Value = serde_json::from_slice(stable).unwrap_or_default();
-        mark_sensitive(&mut object);
-        marked.stable = Some(crate::object::canonical_json(&object).into());
-    }
-    marked.directives.depends_on.clone_from(&manifest.directives.depends_on);
-    marked.directives.replace = manifest.directives.replace;
-    marked.directives.create_only = manifest.directives.create_only;
-    marked.warnings.clone_from(&manifest.warnings);
-    Ok(marked)
 }
 
 /// The forms in which a text is found: as it is, one of its lines, since a template may indent them, and in base64, with
@@ -191,7 +174,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::object::Origin;
+    use crate::object::{Manifest, Origin};
 
     fn marked(data: &Value, secrets: &[&str]) -> bool {
         let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": data});
@@ -250,10 +233,13 @@ mod tests {
             "spec": {"template": {"spec": {"containers": [{"name": "a", "args": ["hunter2!"]}]}}}});
         let mut manifest = Manifest::from_value(object, Origin { file: "a.yaml".into(), line: 1 }).unwrap();
         manifest.directives.replace = true;
+        manifest.directives.once = true;
+        manifest.directives.run_to_end = true;
         manifest.warnings.push("w".into());
         let rendered = Rendered { manifests: vec![Arc::new(manifest)], ..Rendered::default() };
         let rendered = mark(rendered, &Secrets::new(&["hunter2!".to_owned()]));
         assert!(rendered.manifests[0].is_secret() && rendered.manifests[0].directives.replace);
+        assert!(rendered.manifests[0].directives.once && rendered.manifests[0].directives.run_to_end);
         assert_eq!(rendered.manifests[0].warnings, ["w"]);
     }
 }

@@ -34,7 +34,7 @@ pub struct Launcher {
 }
 
 impl Launcher {
-    /// For the program at this path, which is looked for at each start.
+    /// For the program at this path, which has to be there at each start.
     #[must_use]
     pub fn new(helper: Helper, program: PathBuf, mode: Mode) -> Self {
         Self { helper, program, mode, access: Access::default(), itself: None }
