@@ -39,6 +39,8 @@ pub use inventory_error::InventoryError;
 pub use once::{Once, once};
 pub use parents::{config_maps, list_parents, read_parent, read_parents};
 pub use registry::Registry;
-pub use rendering::{Caches, ClusterView, Files, Helpers, InputWatches, Made, ReadError, Rendering};
+pub use rendering::{
+    Caches, ClusterView, Files, Helpers, InputWatches, Made, ReadError, RemoteError, Remotes, Rendering,
+};
 pub use store::ParentStore;
 pub use sync_task::{Ending, SyncTask};

@@ -10,6 +10,7 @@ mod file;
 mod load;
 mod names;
 mod parse;
+mod remotes;
 mod render;
 mod repository;
 mod schema;
@@ -21,6 +22,7 @@ pub use duration::{DurationError, format_duration, parse_duration};
 pub use error::{ConfigError, Located};
 pub use load::{Loaded, load};
 pub use parse::parse;
+pub use remotes::{Endpoint, RemoteChart, RemoteHost};
 pub use render::{
     DataRef, DecryptConfig, HelmConfig, Patch, PatchTarget, Post, RenderConfig, Renderer, SandboxMode, Substitution,
     ValuesFrom,

@@ -18,6 +18,7 @@
 //! | [`object`] | identity, `Manifest`, `Observed`, canonical JSON, digests | |
 //! | [`config`] | the configuration file, parsed and watched | object |
 //! | [`source`] | git: which commit, and its files | object, config |
+//! | [`fetch`] | charts and files from other hosts | object |
 //! | [`render`] | files to manifests | object, config, source |
 //! | [`plan`] | desired, observed and policy to a Plan | object, config |
 //! | [`reconcile`] | the loop of one sync as a state machine; what the syncs of an agent know of each other | object, config, plan |
@@ -34,6 +35,7 @@ pub mod apply;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod fetch;
 pub mod limit;
 pub mod object;
 pub mod observe;

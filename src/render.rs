@@ -23,6 +23,7 @@ mod structure;
 mod substitute;
 mod taint;
 mod value;
+mod wants;
 mod yaml;
 
 use std::fmt;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 pub use cache::{Cache, Recorded};
 pub use encrypted::{Format, is_encrypted, secrets};
 pub use inputs::{Capabilities, ExtraValues, Inputs, LookupAnswer, LookupQuestion, Variable};
-pub use request::{request, write_input};
+pub use request::{pack, request, write_input};
 pub use response::{Response, ResponseError};
 
 use crate::config::{RenderConfig, SyncConfig};
@@ -40,6 +41,7 @@ use crate::source::{Refused, Snapshot};
 use collect::Collector;
 use split::Position;
 pub use taint::Secrets;
+pub use wants::{Fetched, FetchedContent, Want, WantKind, permitted};
 
 /// What a rendering depends on beside the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,8 +90,8 @@ pub struct Rendered {
     pub errors: Vec<RenderError>,
     /// What somebody should know who would not look for it: deprecated fields, hooks that are not run.
     pub warnings: Vec<String>,
-    /// The cluster was asked for something that decides about it.
-    pub reads_cluster: bool,
+    /// The cluster or another host was asked for something that decides about it.
+    pub reads_elsewhere: bool,
     /// What templates have asked of it.
     pub looked_up: Vec<LookupQuestion>,
     /// Why it may lack something that it would have at another time.
@@ -151,7 +153,7 @@ pub fn render(snapshot: &Snapshot, settings: &Settings, inputs: &Inputs) -> Rend
 /// What is done to all manifests, whichever renderer made them.
 #[must_use]
 pub fn finish(rendered: Rendered, settings: &Settings, inputs: &Inputs) -> Rendered {
-    let reads_cluster = inputs.reads_cluster();
+    let reads_elsewhere = inputs.reads_elsewhere();
     let rendered = encrypted::refuse(rendered);
     let secrets = Secrets::new(&inputs.secrets());
     let rendered = hide_in_errors(taint::mark(rendered, &secrets), &secrets);
@@ -162,7 +164,7 @@ pub fn finish(rendered: Rendered, settings: &Settings, inputs: &Inputs) -> Rende
     let stale = inputs.capabilities.iter().flat_map(|known| &known.stale).next();
     let incomplete =
         stale.map(|api| format!("the API {api} does not answer, and the chart may leave out what it does not find"));
-    Rendered { reads_cluster, looked_up, incomplete, ..rendered }
+    Rendered { reads_elsewhere, looked_up, incomplete, ..rendered }
 }
 
 /// Errors and warnings are for everybody, and may repeat what they do not like.

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
 use crate::config::RepoPath;
+use crate::limit::{Limiter, Permit};
 use crate::source::{Bundle, Git, Snapshot, SourceError, Turns};
 
 /// Bytes of the manifests of a small repository.
@@ -32,7 +33,13 @@ pub struct Budget {
     large: Arc<Semaphore>,
     /// Of helpers at work, each with memory of its own.
     helpers: Arc<Semaphore>,
+    /// Of renders that wait for other hosts and keep in memory what they have of them.
+    fetching: Limiter,
 }
+
+/// Renders that fetch at once, and those that wait for one host: one that hangs leaves places for the others.
+const FETCHING: usize = 8;
+const FETCHING_FROM_ONE: usize = 3;
 
 /// Bytes for the agent itself, and for each helper the most that it may take.
 const AGENT_BYTES: u64 = 512 << 20;
@@ -75,6 +82,7 @@ impl Default for Budget {
             small: Arc::new(Semaphore::new(places)),
             large: Arc::new(Semaphore::new(1)),
             helpers: Arc::new(Semaphore::new(helpers_in(memory_limit()).clamp(1, places))),
+            fetching: Limiter::new(FETCHING, FETCHING_FROM_ONE),
         }
     }
 }
@@ -117,6 +125,11 @@ impl Budget {
     /// Waits until one more helper may be at work; it may for as long as the permit is kept.
     pub(super) async fn helper(&self) -> Option<OwnedSemaphorePermit> {
         place(&self.helpers).await
+    }
+
+    /// Waits until one more render may fetch from a host; it may for as long as the permit is kept.
+    pub(super) async fn fetch(&self, host: &str) -> Permit {
+        self.fetching.place(host).await
     }
 
     /// A place for small work.

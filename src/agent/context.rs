@@ -7,7 +7,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use tokio::sync::RwLock;
 
-use super::{Budget, Caches, Helpers, Registry};
+use super::{Budget, Caches, Helpers, Registry, Remotes};
 use crate::cluster::{Cluster, Discovery, Leadership};
 use crate::object::DigestKey;
 use crate::observe::Event;
@@ -35,6 +35,8 @@ pub struct Context {
     pub caches: Caches,
     /// The programs that render and decrypt.
     pub helpers: Arc<Helpers>,
+    /// What renders need of other hosts.
+    pub remotes: Remotes,
     pub emit: EventSink,
     /// The zero of monotonic time.
     pub started: Instant,

@@ -255,6 +255,7 @@ impl EffectRunner {
             settings: &settings,
             budget: &self.context.budget,
             helpers: &self.context.helpers,
+            remotes: &self.context.remotes,
             cluster: Some(&view),
         };
         rendering.render(cache).await
@@ -263,6 +264,9 @@ impl EffectRunner {
     /// Counts a rendering, unless the last one still held.
     fn count_rendering(&self, result: &Result<Made, ReadError>) {
         let emit = |event: Event| (self.context.emit)(&event);
+        for message in result.iter().flat_map(|made| &made.unchecked) {
+            emit(Event::RenderWarning { sync: Arc::clone(&self.name), message: message.clone() });
+        }
         let counted = |renderer: &'static str, succeeded| {
             emit(Event::Rendered { sync: Arc::clone(&self.name), renderer, succeeded });
         };

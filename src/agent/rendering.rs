@@ -4,13 +4,15 @@
 //! ```text
 //!  layout ──> renderer ──> inputs ──> plain: the snapshot ────────────────────> manifests
 //!                            │   └──> helper: the bundle ──> request ──> answer ──┘
-//!                            └─ values, variables, versions and lookups out of the cluster
+//!                            └─ values, variables, versions and lookups out of the cluster, and what comes from other hosts
 //! ```
 
 mod caches;
 mod decrypt;
 mod helpers;
 mod inputs;
+mod remotes;
+mod rounds;
 mod watched;
 
 use std::path::Path;
@@ -19,19 +21,16 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::Mutex;
-use tokio::time::timeout;
 
 use super::budget::{Budget, Panicked};
 use super::effects::rendering_problem;
 use crate::cluster::ApiError;
 use crate::config::{HelmConfig, Renderer, RepoPath};
+use crate::fetch::LoginError;
 use crate::object::GroupKind;
 use crate::plan::{Commit, LookedUp, PLAIN};
 use crate::reconcile::{ClusterReads, RenderedCommit};
-use crate::render::{
-    Cache, Inputs, LookupAnswer, Recorded, RenderError, Rendered, Response, ResponseError, Secrets, Settings, finish,
-    render, request, write_input,
-};
+use crate::render::{Cache, Inputs, Recorded, RenderError, Rendered, ResponseError, Secrets, Settings, finish, render};
 use crate::sandbox::LaunchError;
 use crate::source::{
     Bundle, BundleContent, BundleEntry, Dependencies, Git, Layout, Limits, MOST_BUNDLE_BYTES, Snapshot, SourceError,
@@ -41,14 +40,9 @@ use crate::source::{
 pub use caches::Caches;
 pub use helpers::Helpers;
 pub use inputs::ClusterView;
+pub use remotes::{RemoteError, Remotes};
+use rounds::{Answered, MOST_ANSWERED, MOST_FETCHED, MOST_FETCHES, MOST_QUESTIONS, MOST_ROUNDS, MOST_WANTS};
 pub use watched::InputWatches;
-
-/// How often a chart may ask the cluster for more once it has seen the answers to what it asked before.
-const MOST_ROUNDS: usize = 5;
-
-/// Questions that a chart may ask of the cluster, and bytes of the answers.
-const MOST_QUESTIONS: usize = 200;
-const MOST_ANSWERED: usize = 8 << 20;
 
 /// Where files come from.
 #[derive(Clone, Copy)]
@@ -64,6 +58,7 @@ pub struct Rendering<'a> {
     pub settings: &'a Settings,
     pub budget: &'a Budget,
     pub helpers: &'a Helpers,
+    pub remotes: &'a Remotes,
     /// `None` where there is no cluster to ask, as with `driftless render`.
     pub cluster: Option<&'a ClusterView>,
 }
@@ -76,6 +71,8 @@ pub struct Made {
     pub description: Arc<str>,
     /// It was made now; else the last one still holds.
     pub rendered_now: bool,
+    /// What of other hosts could not be compared with its source.
+    pub unchecked: Vec<String>,
 }
 
 impl Made {
@@ -88,7 +85,7 @@ impl Made {
             let group = question.api_version.split_once('/').map_or("", |(group, _)| group);
             looked_up.note(GroupKind::new(group, &question.kind), &question.namespace, &question.name);
         }
-        let reads = ClusterReads { any: rendered.reads_cluster, looked_up, incomplete: rendered.incomplete.clone() };
+        let reads = ClusterReads { any: rendered.reads_elsewhere, looked_up, incomplete: rendered.incomplete.clone() };
         RenderedCommit {
             commit,
             manifests: rendered.manifests.clone(),
@@ -104,7 +101,11 @@ fn description(renderer: Renderer, path: &RepoPath, settings: &Settings) -> Stri
     let config = &settings.config;
     let mut text = if renderer == Renderer::Plain { PLAIN.to_owned() } else { renderer.name().to_owned() };
     if renderer == Renderer::Helm {
-        let chart = config.helm.chart.as_ref().unwrap_or(path);
+        let chart = match &config.helm.remote {
+            // Its version is none of it: another one has mostly the same objects.
+            Some(remote) => format!("{}/{}", remote.repository, remote.chart),
+            None => config.helm.chart.as_ref().unwrap_or(path).to_string(),
+        };
         let release = config.helm.release_name.as_deref().unwrap_or(&settings.sync);
         text.push_str(&format!(" (chart {chart}, release {release})"));
     }
@@ -163,6 +164,21 @@ pub enum ReadError {
     NoChart { path: String },
     #[error("cannot decrypt: {0}")]
     Decrypt(String),
+    #[error("{place}{message}")]
+    Want { renderer: Renderer, place: String, message: String },
+    #[error("{place}{error}")]
+    Remote { renderer: Renderer, place: String, error: Box<RemoteError> },
+    #[error("the Secret {name}, which {key} names, cannot be used: {error}")]
+    Login { name: String, key: &'static str, error: LoginError },
+    #[error("more than {MOST_WANTS} charts, bases and files of other hosts are needed; keep copies in the repository")]
+    Wants,
+    #[error("what is needed of other hosts has more than {} MiB; keep copies of what is used in the repository", MOST_FETCHED >> 20)]
+    Fetched,
+    #[error(
+        "what comes from other hosts names something else to fetch each time, and was given up after {MOST_FETCHES} rounds; see \
+         whether bases name each other"
+    )]
+    Fetches,
 }
 
 impl ReadError {
@@ -170,7 +186,9 @@ impl ReadError {
     #[must_use]
     pub fn renderer(&self) -> Option<Renderer> {
         match self {
-            Self::Failed { renderer, .. } => Some(*renderer),
+            Self::Failed { renderer, .. } | Self::Want { renderer, .. } | Self::Remote { renderer, .. } => {
+                Some(*renderer)
+            }
             _ => None,
         }
     }
@@ -185,13 +203,14 @@ impl Rendering<'_> {
         let renderer = self.renderer().await?;
         let inputs = self.inputs(renderer).await?;
         let mut cache = cache.lock().await;
+        let mut unchecked = Vec::new();
         let (manifests, rendered_now) = if renderer == Renderer::Plain && self.settings.config.post.is_empty() {
             self.plain(inputs, &mut cache).await?
         } else {
-            self.by_helper(renderer, inputs, &mut cache).await?
+            self.by_helper(renderer, inputs, &mut cache, &mut unchecked).await?
         };
         let description = description(renderer, self.path, self.settings).into();
-        Ok(Made { rendered: manifests, renderer, description, rendered_now })
+        Ok(Made { rendered: manifests, renderer, description, rendered_now, unchecked })
     }
 
     async fn renderer(&self) -> Result<Renderer, ReadError> {
@@ -247,54 +266,15 @@ impl Rendering<'_> {
         renderer: Renderer,
         inputs: Inputs,
         cache: &mut Cache,
+        unchecked: &mut Vec<String>,
     ) -> Result<(Arc<Rendered>, bool), ReadError> {
         if let Some((recorded, rendered)) = cache.recorded(renderer, self.settings, &inputs)
-            && self.still_holds(&recorded).await?
+            && self.still_holds(&recorded, unchecked).await?
         {
             return Ok((rendered, false));
         }
-        // Held while the helper is at work, and no place among computations meanwhile: others go on planning.
-        let _permit = self.budget.helper().await;
-        let (bundle, refused) = self.bundle(renderer).await?;
-        let mut bundle = Arc::new(bundle);
-        let mut all = inputs.clone();
-        let mut plain = std::collections::BTreeSet::new();
-        let mut rounds = 0;
-        let response = loop {
-            let response = self.ask(renderer, &bundle, &all).await?;
-            // Only what was read is decrypted: other files may be for other keys.
-            let encrypted = decrypt::encrypted(&bundle, response.read_files(), &plain);
-            let questions: Vec<_> = response.unanswered().cloned().collect();
-            if encrypted.is_empty() && (questions.is_empty() || self.cluster.is_none()) {
-                break response;
-            }
-            rounds += usize::from(!questions.is_empty());
-            if rounds > MOST_ROUNDS {
-                return Err(ReadError::Lookups);
-            }
-            if !encrypted.is_empty() {
-                let (decrypted, texts) = self.decrypted_bundle(&bundle, &encrypted).await?;
-                bundle = Arc::new(decrypted);
-                all.decrypted.extend(texts);
-                plain.extend(encrypted);
-            }
-            if let Some(cluster) = self.cluster {
-                if all.lookups.len() + questions.len() > MOST_QUESTIONS {
-                    return Err(ReadError::Questions);
-                }
-                let answers = timeout(self.settings.config.timeout, async {
-                    let mut answers = Vec::with_capacity(questions.len());
-                    for question in questions {
-                        answers.push(cluster.look_up(question).await);
-                    }
-                    answers
-                });
-                all.lookups.extend(answers.await.map_err(|_| ReadError::LookupTime(self.settings.config.timeout))?);
-                if all.lookups.iter().map(LookupAnswer::bytes).sum::<usize>() > MOST_ANSWERED {
-                    return Err(ReadError::Answers);
-                }
-            }
-        };
+        let answered = self.answered(renderer, inputs.clone()).await?;
+        let Answered { response, inputs: all, refused, warnings, _permit } = answered;
         let path: Arc<str> = self.path.to_string().as_str().into();
         // Of half of a chart nothing is known: neither what it declares nor what it does not.
         let failed = |error: RenderError, inputs: &Inputs| {
@@ -306,6 +286,7 @@ impl Rendering<'_> {
         }
         let dependencies = Arc::new(response.dependencies());
         let (settings, lookups) = (self.settings.clone(), all.lookups.clone());
+        let fetched = all.fetched.iter().map(|fetched| (fetched.want.clone(), Arc::clone(&fetched.digest))).collect();
         let place = self.budget.place().await;
         let (inputs_of_all, hidden) = (all.clone(), all);
         let made = place.run(move || {
@@ -313,16 +294,18 @@ impl Rendering<'_> {
             answer.errors.extend(refused);
             Ok(finish(answer, &settings, &inputs_of_all))
         });
-        let manifests = Arc::new(made.await?.map_err(|error| failed(error, &hidden))?);
+        let mut made = made.await?.map_err(|error| failed(error, &hidden))?;
+        made.warnings.extend(warnings);
+        let manifests = Arc::new(made);
         if let Some(fingerprint) = self.fingerprint(renderer, &dependencies).await? {
-            let recorded = Recorded { renderer, dependencies, fingerprint, lookups };
+            let recorded = Recorded { renderer, dependencies, fingerprint, lookups, fetched };
             cache.put_recorded(recorded, self.settings.clone(), inputs, Arc::clone(&manifests));
         }
         Ok((manifests, true))
     }
 
     /// Whether all that a rendering depends on is as it was: files first, which costs no request.
-    async fn still_holds(&self, recorded: &Recorded) -> Result<bool, ReadError> {
+    async fn still_holds(&self, recorded: &Recorded, unchecked: &mut Vec<String>) -> Result<bool, ReadError> {
         if self.fingerprint(recorded.renderer, &recorded.dependencies).await?.as_ref() != Some(&recorded.fingerprint) {
             return Ok(false);
         }
@@ -332,6 +315,11 @@ impl Rendering<'_> {
                 None => return Ok(false),
             };
             if now != *answer {
+                return Ok(false);
+            }
+        }
+        for (want, digest) in &recorded.fetched {
+            if !self.is_unchanged(want, digest, unchecked).await? {
                 return Ok(false);
             }
         }
@@ -376,14 +364,5 @@ impl Rendering<'_> {
             Files::Directory(directory) => bundle_directory(directory, root, MOST_BUNDLE_BYTES)?,
         };
         Ok((bundle, Vec::new()))
-    }
-
-    async fn ask(&self, renderer: Renderer, bundle: &Arc<Bundle>, inputs: &Inputs) -> Result<Response, ReadError> {
-        let request = request(renderer, self.path.as_str(), self.settings, inputs).map_err(ReadError::Request)?;
-        let config = &self.settings.config;
-        let bundle = Arc::clone(bundle);
-        let answer =
-            self.helpers.render(config.sandbox, config.timeout, move |out| write_input(out, &request, &bundle)).await?;
-        Ok(Response::parse(&answer)?)
     }
 }

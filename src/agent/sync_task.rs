@@ -245,6 +245,7 @@ impl SyncTask {
         let mut promotion = Box::pin(self.promoted(Arc::clone(&runner.name)));
         let mut endangered = Box::pin(self.endangered(false));
         let mut saw_stop = false;
+        let mut refresh = Box::pin(self.refresh(runner));
         let mut inputs = vec![Input::WaitingFor(self.waiting_for()), Input::Tick];
         loop {
             let over = self.stop.is_cancelled() || (self.once && ending.is_some());
@@ -274,6 +275,10 @@ impl SyncTask {
                 Some(done) = running.next(), if !running.is_empty() => inputs.extend(done),
                 () = tokio::time::sleep(sleep.unwrap_or(Duration::MAX)), if sleep.is_some() => inputs.push(Input::Tick),
                 () = next_input_change(&mut read), if !over => inputs.push(Input::RenderInputsChanged),
+                () = &mut refresh, if !over => {
+                    inputs.push(Input::RenderInputsChanged);
+                    refresh = Box::pin(self.refresh(runner));
+                }
                 Ok(()) = phases.changed() => inputs.push(Input::WaitingFor(self.waiting_for())),
                 annotations = next_annotations(&mut all_annotations, &self.config.name) => match annotations {
                     Some(annotated) => inputs.extend(self.user_requests(annotated)),
@@ -285,6 +290,17 @@ impl SyncTask {
                     endangered = Box::pin(self.endangered(true));
                 }
                 () = self.stop.cancelled(), if !over => {}
+            }
+        }
+    }
+
+    /// Waits until what other hosts have is to be compared again; for ever, while nothing of it can change.
+    async fn refresh(&self, runner: &EffectRunner) {
+        loop {
+            // Not all syncs at once.
+            tokio::time::sleep(self.config.render.refresh.mul_f64(0.9 + fastrand::f64() / 5.0)).await;
+            if runner.cache.lock().await.may_change_elsewhere() {
+                return;
             }
         }
     }

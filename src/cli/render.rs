@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, RwLock};
 
 use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session};
-use crate::agent::{Budget, ClusterView, Files, Helpers, Rendering, find_digest_key};
+use crate::agent::{Budget, ClusterView, Files, Helpers, Remotes, Rendering, find_digest_key};
 use crate::cluster::{Cluster, Discovery, with_causes};
 use crate::config::SyncConfig;
 use crate::object::{Harmless, Manifest, masked};
@@ -45,15 +45,23 @@ pub(super) async fn read(
 ) -> Result<RenderedCommit, CliError> {
     let settings = Settings::of(sync, &session.namespace);
     let (budget, helpers) = (Budget::default(), Helpers::of_this_program());
+    let data = session.data_dir()?;
+    let remotes = Remotes::new(&data.path);
     let cache = Mutex::new(Cache::default());
-    let made =
-        |files| Rendering { files, path: &sync.path, settings: &settings, budget: &budget, helpers: &helpers, cluster };
+    let made = |files| Rendering {
+        files,
+        path: &sync.path,
+        settings: &settings,
+        budget: &budget,
+        helpers: &helpers,
+        remotes: &remotes,
+        cluster,
+    };
     let (commit, rendered) = if let Some(directory) = local {
         let subject = directory.display().to_string();
         let commit = Commit { id: "local".into(), time: jiff::Timestamp::now(), subject };
         (commit, made(Files::Directory(directory)).render(&cache).await?)
     } else {
-        let data = session.data_dir()?;
         let git = Git::open(sync, &data.path);
         let revision = git.poll().await?;
         let info = git.fetch(&revision).await?;

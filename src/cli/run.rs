@@ -16,7 +16,7 @@ use super::session::{DataDir, print};
 use super::{CliError, Command, Common, Session};
 use crate::agent::{
     Apart, Budget, Caches, Context, Daemon, Election, EventSink, Events, HEARTBEAT, Helpers, Holder, HttpServer, Once,
-    Registry, Tenure, digest_key, ensure_namespace, once, run as run_daemon, take_descriptors,
+    Registry, Remotes, Tenure, digest_key, ensure_namespace, once, run as run_daemon, take_descriptors,
 };
 use crate::cluster::{Cluster, Connect, Discovery, LEASE_NAME, Leadership, RequestHook};
 use crate::config::watch;
@@ -269,6 +269,7 @@ async fn prepare(
         key,
         registry: Registry::default(),
         leadership: Leadership::unopposed(),
+        remotes: Remotes::new(&data_dir),
         data_dir: Arc::new(data_dir),
         budget: Budget::default(),
         caches: Caches::default(),

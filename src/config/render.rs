@@ -7,9 +7,12 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::RepoPath;
+use super::remotes::{RemoteChart, RemoteHost};
 
 /// How long a render may take where the configuration does not say.
 pub(super) const RENDER_TIMEOUT: Duration = Duration::from_mins(1);
+/// How often what was fetched is compared with its source where the configuration does not say.
+pub(super) const REFRESH: Duration = Duration::from_mins(10);
 
 /// The key `render` of a sync.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +24,12 @@ pub struct RenderConfig {
     /// How long one render may take.
     pub timeout: Duration,
     pub helm: HelmConfig,
+    /// Whether charts that kustomizations name are rendered.
+    pub kustomize_helm_charts: bool,
+    /// Hosts that what is rendered may name to be fetched from.
+    pub remote_hosts: Vec<RemoteHost>,
+    /// How often ranges of versions, branches and files elsewhere are compared with what was rendered.
+    pub refresh: Duration,
     /// Variables; `None` leaves texts such as `${NAME}` as they are.
     pub substitution: Option<Substitution>,
     /// What is done to every object after any renderer.
@@ -39,6 +48,9 @@ impl Default for RenderConfig {
             sandbox: SandboxMode::default(),
             timeout: RENDER_TIMEOUT,
             helm: HelmConfig::default(),
+            kustomize_helm_charts: false,
+            remote_hosts: Vec::new(),
+            refresh: REFRESH,
             substitution: None,
             post: Post::default(),
             restart_on_change: false,
@@ -54,8 +66,9 @@ impl RenderConfig {
         let values = self.helm.values_from.iter().map(|from| from.source.clone());
         let variables = self.substitution.iter().flat_map(|substitution| substitution.from.iter().cloned());
         let keys = self.decrypt.iter().filter_map(|decrypt| decrypt.secret.clone());
-        let keys = keys.map(|name| DataRef { secret: true, name, optional: false });
-        let all = values.chain(variables).chain(keys);
+        let credentials = self.helm.remote.iter().filter_map(|remote| remote.secret.clone());
+        let secrets = keys.chain(credentials).map(|name| DataRef { secret: true, name, optional: false });
+        let all = values.chain(variables).chain(secrets);
         all.map(|source| DataRef { optional: false, ..source }).collect()
     }
 }
@@ -99,6 +112,8 @@ pub enum SandboxMode {
 pub struct HelmConfig {
     /// In the repository; `None`: the sync's path is the chart.
     pub chart: Option<RepoPath>,
+    /// In a chart repository or registry, in place of `chart`.
+    pub remote: Option<RemoteChart>,
     /// `None`: the sync's name.
     pub release_name: Option<Arc<str>>,
     /// `None`: the sync's target namespace, else `default`.
@@ -119,6 +134,7 @@ impl Default for HelmConfig {
     fn default() -> Self {
         Self {
             chart: None,
+            remote: None,
             release_name: None,
             namespace: None,
             values: Map::new(),

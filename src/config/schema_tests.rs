@@ -74,7 +74,7 @@ fn every_key_of_the_schema_has_a_description() {
 #[test]
 fn the_example_is_right_and_shows_every_key() {
     let config = parse(EXAMPLE, "config/example.yaml").unwrap();
-    assert_eq!(config.syncs.len(), 4);
+    assert_eq!(config.syncs.len(), 5);
     let problems: Vec<String> = validator().iter_errors(&as_json(EXAMPLE)).map(|error| error.to_string()).collect();
     assert!(problems.is_empty(), "{problems:?}");
     assert!(EXAMPLE.starts_with("# yaml-language-server: $schema=./schema.json\n"));

@@ -123,6 +123,8 @@ pub enum Reference {
     Semver(semver::VersionReq),
     /// A full object id: 40 hexadecimal digits.
     Commit(Arc<str>),
+    /// A tag or a branch, as others name it who do not say which; `HEAD` is the default branch. No sync has it.
+    Named(Arc<str>),
 }
 
 impl fmt::Display for Reference {
@@ -132,6 +134,7 @@ impl fmt::Display for Reference {
             Self::Tag(name) => write!(out, "tag {name}"),
             Self::Semver(range) => write!(out, "semver {range}"),
             Self::Commit(id) => write!(out, "commit {id}"),
+            Self::Named(name) => write!(out, "branch or tag {name}"),
         }
     }
 }

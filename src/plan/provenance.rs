@@ -40,7 +40,7 @@ impl Provenance {
             repository: config.source.key().to_string(),
             branch: match &config.source.reference {
                 Reference::Branch(name) => Some(name.to_string()),
-                Reference::Tag(_) | Reference::Semver(_) | Reference::Commit(_) => None,
+                Reference::Tag(_) | Reference::Semver(_) | Reference::Commit(_) | Reference::Named(_) => None,
             },
             path: config.path.to_string(),
             target_namespace: Some(config.target_namespace.as_deref().unwrap_or("default").to_owned()),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Inputs, LookupAnswer, LookupQuestion, Rendered, Settings};
+use super::{Inputs, LookupAnswer, LookupQuestion, Rendered, Settings, Want};
 use crate::config::Renderer;
 use crate::source::Dependencies;
 
@@ -35,6 +35,8 @@ pub struct Recorded {
     /// Over the content of the dependencies.
     pub fingerprint: String,
     pub lookups: Vec<LookupAnswer>,
+    /// What came from other hosts, each with the digest of its content.
+    pub fetched: Vec<(Want, Arc<str>)>,
 }
 
 impl Recorded {
@@ -68,6 +70,13 @@ impl Cache {
             }
             _ => None,
         }
+    }
+
+    /// Whether the current rendering is made of something on another host that may change there.
+    #[must_use]
+    pub fn may_change_elsewhere(&self) -> bool {
+        let source = self.last.as_ref().map(|last| &last.source);
+        matches!(source, Some(Source::Read(recorded)) if recorded.fetched.iter().any(|(want, _)| !want.pinned))
     }
 
     /// Keeps a rendering of plain manifests in place of the last one.
@@ -115,6 +124,7 @@ mod tests {
             dependencies: Arc::default(),
             fingerprint: "f".into(),
             lookups: Vec::new(),
+            fetched: Vec::new(),
         };
         cache.put_recorded(recorded, settings.clone(), inputs.clone(), Arc::default());
         let (found, _) = cache.recorded(Renderer::Kustomize, &settings, &inputs).unwrap();

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{split, taint, yaml};
+use super::{Fetched, split, taint, yaml};
 use crate::object::DigestKey;
 
 /// Everything that was read for one rendering.
@@ -20,6 +20,8 @@ pub struct Inputs {
     pub values: Vec<ExtraValues>,
     pub variables: BTreeMap<String, Variable>,
     pub lookups: Vec<LookupAnswer>,
+    /// What came from other hosts.
+    pub fetched: Vec<Fetched>,
     /// Texts in decrypted files.
     pub decrypted: Vec<String>,
     /// For digests of what pods use; `None` where nothing is applied.
@@ -27,10 +29,11 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Whether something in the cluster decides about the rendering.
+    /// Whether something decides about the rendering that is neither in the repository nor in the configuration.
     #[must_use]
-    pub fn reads_cluster(&self) -> bool {
+    pub fn reads_elsewhere(&self) -> bool {
         self.capabilities.is_some()
+            || self.fetched.iter().any(|fetched| !fetched.want.pinned)
             || !self.values.is_empty()
             || !self.lookups.is_empty()
             || self.variables.values().any(|variable| variable.in_cluster)

@@ -2,13 +2,15 @@
 //! `renderer/README.md` holds the protocol.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Settings;
 use super::inputs::{Inputs, LookupAnswer};
+use super::wants::{Fetched, FetchedContent, FetchedHead};
 use crate::config::{Post, RenderConfig, Renderer, RepoPath};
 use crate::source::{Bundle, BundleContent};
 
@@ -25,7 +27,12 @@ struct Request<'a> {
     path: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     helm: Option<Helm<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kustomize: Option<Kustomize>,
     lookups: &'a [LookupAnswer],
+    /// In the order of what stands below `fetched/`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fetched: Vec<FetchedHead<'a>>,
     /// Render a chart a second time, to find what differs by itself.
     twice: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,8 +41,18 @@ struct Request<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+struct Kustomize {
+    helm_charts: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Helm<'a> {
     chart: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    repository: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    version: &'a str,
     release_name: &'a str,
     namespace: &'a str,
     values: &'a Map<String, Value>,
@@ -100,7 +117,9 @@ pub fn request(
         renderer: renderer.name(),
         path: if path.is_empty() { "." } else { path },
         helm: (renderer == Renderer::Helm).then(|| helm(path, settings, config, inputs)),
+        kustomize: config.kustomize_helm_charts.then_some(Kustomize { helm_charts: true }),
         lookups: &inputs.lookups,
+        fetched: inputs.fetched.iter().map(FetchedHead::of).collect(),
         twice: renderer == Renderer::Helm,
         post: (!config.post.is_empty()).then(|| post(&config.post)),
     })
@@ -108,12 +127,16 @@ pub fn request(
 
 fn helm<'a>(path: &'a str, settings: &'a Settings, config: &'a RenderConfig, inputs: &'a Inputs) -> Helm<'a> {
     let helm = &config.helm;
-    let chart = helm.chart.as_ref().map_or(path, |chart| chart.as_str());
+    let in_git = helm.chart.as_ref().map_or(path, |chart| chart.as_str());
+    let in_git = if in_git.is_empty() { "." } else { in_git };
+    let remote = helm.remote.as_ref();
     let capabilities = inputs.capabilities.as_ref();
     let of_cluster = capabilities.map(|known| known.api_versions.iter().map(String::as_str)).into_iter().flatten();
     let kube_version = helm.kube_version.as_deref().or(capabilities.map(|known| known.kube_version.as_str()));
     Helm {
-        chart: if chart.is_empty() { "." } else { chart },
+        chart: remote.map_or(in_git, |remote| &remote.chart),
+        repository: remote.map_or("", |remote| &remote.repository),
+        version: remote.map_or("", |remote| &remote.version),
         release_name: helm.release_name.as_deref().unwrap_or(&settings.sync),
         namespace: helm.namespace.as_deref().or(settings.target_namespace.as_deref()).unwrap_or("default"),
         values: &helm.values,
@@ -154,20 +177,56 @@ fn post(post: &Post) -> PostRequest<'_> {
 ///
 /// # Errors
 /// Those of `out`, such as that the helper reads no more.
-pub fn write_input(out: impl Write, request: &[u8], bundle: &Bundle) -> io::Result<()> {
+pub fn write_input(out: impl Write, request: &[u8], bundle: &Bundle, fetched: &[Fetched]) -> io::Result<()> {
     let mut archive = tar::Builder::new(out);
     append(&mut archive, "request.json", tar::EntryType::Regular, request, None)?;
-    for entry in &bundle.entries {
-        let path = format!("tree/{}", entry.path);
-        match &entry.content {
-            BundleContent::File(bytes) => append(&mut archive, &path, tar::EntryType::Regular, bytes, None)?,
-            BundleContent::Directory => append(&mut archive, &path, tar::EntryType::Directory, &[], None)?,
-            BundleContent::Link(target) => {
-                append(&mut archive, &path, tar::EntryType::Symlink, &[], Some(target))?;
-            }
+    append_bundle(&mut archive, "tree/", bundle)?;
+    for (number, fetched) in fetched.iter().enumerate() {
+        let path = format!("fetched/{number}");
+        match &fetched.content {
+            FetchedContent::File(bytes) => append(&mut archive, &path, tar::EntryType::Regular, bytes, None)?,
+            FetchedContent::Tree(packed) => append_packed(&mut archive, &path, packed)?,
         }
     }
     archive.finish()
+}
+
+/// A bundle as a tar archive, as [`FetchedContent::Tree`] has it.
+///
+/// # Errors
+/// None that a `Vec` has.
+pub fn pack(bundle: &Bundle) -> io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    append_bundle(&mut archive, "", bundle)?;
+    archive.into_inner()
+}
+
+fn append_bundle<W: Write>(archive: &mut tar::Builder<W>, below: &str, bundle: &Bundle) -> io::Result<()> {
+    for entry in &bundle.entries {
+        let path = format!("{below}{}", entry.path);
+        match &entry.content {
+            BundleContent::File(bytes) => append(archive, &path, tar::EntryType::Regular, bytes, None)?,
+            BundleContent::Directory => append(archive, &path, tar::EntryType::Directory, &[], None)?,
+            BundleContent::Link(target) => append(archive, &path, tar::EntryType::Symlink, &[], Some(target))?,
+        }
+    }
+    Ok(())
+}
+
+/// Copies what [`pack`] has made, under another path.
+fn append_packed<W: Write>(archive: &mut tar::Builder<W>, below: &str, packed: &[u8]) -> io::Result<()> {
+    append(archive, below, tar::EntryType::Directory, &[], None)?;
+    for entry in tar::Archive::new(packed).entries()? {
+        let mut entry = entry?;
+        let text = |path: &Path| path.to_str().map(str::to_owned).ok_or(io::ErrorKind::InvalidData);
+        let path = format!("{below}/{}", text(&entry.path()?)?);
+        let target = entry.link_name()?.map(|target| text(&target)).transpose()?;
+        let kind = entry.header().entry_type();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes)?;
+        append(archive, &path, kind, &bytes, target.as_deref())?;
+    }
+    Ok(())
 }
 
 /// Appends one entry under a path of any length and characters. (The crate's own ways take paths apart and refuse what

@@ -11,7 +11,7 @@ use super::file::Reader;
 use super::hooks;
 use super::inputs::{Inputs, LookupQuestion};
 use super::split::Position;
-use super::{RenderError, Rendered, Settings};
+use super::{RenderError, Rendered, Settings, Want};
 use crate::object::{Manifest, Readable, fields_of_chance};
 use crate::source::Dependencies;
 
@@ -26,6 +26,9 @@ pub struct Response {
     documents: Vec<Document>,
     hooks: Vec<Hook>,
     lookups: Vec<Lookup>,
+    /// Without it nothing was rendered.
+    #[serde(default)]
+    wants: Vec<Want>,
     read: Vec<String>,
     absent: Vec<String>,
     listed: Vec<String>,
@@ -103,6 +106,12 @@ impl Response {
     /// What templates asked of the cluster and was not answered. They saw nothing there.
     pub fn unanswered(&self) -> impl Iterator<Item = &LookupQuestion> {
         self.lookups.iter().filter(|lookup| !lookup.answered).map(|lookup| &lookup.question)
+    }
+
+    /// What the helper needs of other hosts before it renders.
+    #[must_use]
+    pub fn wants(&self) -> &[Want] {
+        &self.wants
     }
 
     /// The paths on which the answer depends.

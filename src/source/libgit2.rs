@@ -56,11 +56,21 @@ impl GitRemote {
     /// Does no I/O.
     #[must_use]
     pub fn new(sync: &SyncConfig, data_dir: &Path, limits: Limits) -> Self {
+        let clone = CloneDir::new(data_dir, &sync.name, &sync.source);
+        Self::of(sync.source.clone(), sync.path.clone(), clone, limits)
+    }
+
+    /// Of no sync, with its clone in a directory of its own.
+    pub(super) fn elsewhere(source: Source, directory: &Path) -> Self {
+        Self::of(source, RepoPath::default(), CloneDir::at(directory.join("clone")), Limits::default())
+    }
+
+    fn of(source: Source, path: RepoPath, clone: CloneDir, limits: Limits) -> Self {
         Self {
-            source: sync.source.clone(),
-            path: sync.path.clone(),
-            scrub: Scrubber::new(&sync.source),
-            clone: CloneDir::new(data_dir, &sync.name, &sync.source),
+            scrub: Scrubber::new(&source),
+            source,
+            path,
+            clone,
             limits,
             cancel: AtomicBool::new(false),
             fetched: Mutex::new(None),

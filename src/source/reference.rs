@@ -21,6 +21,11 @@ pub(super) fn choose(heads: &[Head], reference: &Reference, url: &str) -> Result
     let found = match reference {
         Reference::Branch(name) => peeled(heads, &format!("refs/heads/{name}")),
         Reference::Tag(name) => peeled(heads, &format!("refs/tags/{name}")),
+        // The order of gitrevisions(7).
+        Reference::Named(name) if &**name == "HEAD" => peeled(heads, name),
+        Reference::Named(name) => peeled(heads, &format!("refs/tags/{name}"))
+            .or_else(|| peeled(heads, &format!("refs/heads/{name}")))
+            .or_else(|| peeled(heads, name).filter(|_| name.starts_with("refs/"))),
         Reference::Semver(range) => {
             return highest(heads, range)
                 .and_then(|name| peeled(heads, name))

@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use super::super::address;
 use super::super::duration::{self, format_duration};
 use super::super::names::{LABEL_PATTERN, NAMESPACE_MAX, SUBDOMAIN_PATTERN, VARIABLE_PATTERN};
-use super::super::render::RENDER_TIMEOUT;
+use super::super::remotes::{HOST_PATTERN, REPOSITORY_PATTERN};
+use super::super::render::{REFRESH, RENDER_TIMEOUT};
 use super::super::yaml::At;
 
 /// How the files under the path become manifests.
@@ -36,6 +37,19 @@ pub(in super::super) struct RawRender {
     pub timeout: Option<At<String>>,
 
     pub helm: Option<RawHelm>,
+
+    pub kustomize: Option<RawKustomize>,
+
+    /// Hosts from which a render may fetch what files in the repository name: dependencies of charts, remote bases and
+    /// files, charts of kustomizations. Written like github.com or git.example.com:8443; with http:// before it where
+    /// there is no encryption. By default nothing is fetched that only the repository names.
+    #[schemars(extend("default" = [], "uniqueItems" = true), inner(regex(pattern = HOST_PATTERN)))]
+    pub remote_hosts: Option<Vec<At<String>>>,
+
+    /// How often ranges of versions of charts, and branches and files on other hosts, are compared with what was rendered,
+    /// beside at every new commit: 1s to 24h.
+    #[schemars(extend("default" = format_duration(REFRESH)), regex(pattern = duration::PATTERN))]
+    pub refresh: Option<At<String>>,
 
     /// Variables. Where this or substituteFrom is given, `${NAME}`, `${NAME:=default}` and `${NAME:-default}` are
     /// replaced in every manifest, `$$` stands for `$`, and a variable without a value is an error.
@@ -74,9 +88,20 @@ pub(in super::super) struct RawRender {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "Helm")]
 pub(in super::super) struct RawHelm {
-    /// Directory or .tgz file of the chart in the repository. Default: the path of the sync.
+    /// Directory or .tgz file of the chart in the git repository; with repository the name of the chart there. Default: the
+    /// path of the sync.
     #[schemars(regex(pattern = address::PATH_PATTERN))]
     pub chart: Option<At<String>>,
+
+    /// Chart repository (https://charts.example.com) or registry (oci://registry.example.com/charts) that holds the chart.
+    #[schemars(regex(pattern = REPOSITORY_PATTERN))]
+    pub repository: Option<At<String>>,
+
+    /// Version of the chart in repository, such as 1.2.3, or a range, such as 1.x or >=1.2 <2.
+    #[schemars(length(min = 1, max = 100))]
+    pub version: Option<At<String>>,
+
+    pub auth: Option<RawChartAuth>,
 
     /// Default: the name of the sync.
     #[schemars(length(min = 1, max = 53), regex(pattern = SUBDOMAIN_PATTERN))]
@@ -114,6 +139,27 @@ pub(in super::super) struct RawHelm {
     /// monitoring.coreos.com/v1.
     #[schemars(extend("default" = [], "uniqueItems" = true), inner(length(min = 1, max = 253)))]
     pub api_versions: Option<Vec<At<String>>>,
+}
+
+/// Credentials for the chart repository or registry, and for nobody else.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "ChartAuth")]
+pub(in super::super) struct RawChartAuth {
+    /// Secret in the agent's namespace with username and password, or .dockerconfigjson, and ca.crt where the server's
+    /// certificate is of an authority of your own.
+    #[schemars(length(min = 1, max = 253), regex(pattern = SUBDOMAIN_PATTERN))]
+    pub secret: At<String>,
+}
+
+/// Settings of kustomize.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "Kustomize")]
+pub(in super::super) struct RawKustomize {
+    /// Whether helmCharts in kustomizations are rendered, as with `kustomize build --enable-helm`.
+    #[schemars(extend("default" = false))]
+    pub helm_charts: Option<bool>,
 }
 
 /// A ConfigMap or a Secret in the agent's namespace, and which key of it holds the values.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::super::error::shown;
 use super::super::file::{RawDecrypt, RawHelm, RawPatch, RawPatchTarget, RawRender, RawSubstituteFrom, RawValuesFrom};
 use super::super::names::{is_dns_subdomain, is_variable};
+use super::super::remotes::{RemoteChart, chart_name, chart_repository, chart_version, remote_host};
 use super::super::render::{
-    DataRef, DecryptConfig, HelmConfig, Patch, PatchTarget, Post, RENDER_TIMEOUT, RenderConfig, Renderer, SandboxMode,
-    Substitution, ValuesFrom,
+    DataRef, DecryptConfig, HelmConfig, Patch, PatchTarget, Post, REFRESH, RENDER_TIMEOUT, RenderConfig, Renderer,
+    SandboxMode, Substitution, ValuesFrom,
 };
 use super::super::yaml::At;
 use super::{Problems, duration, namespace, repo_path};
@@ -36,8 +37,10 @@ pub(super) fn render(raw: &RawRender, problems: &mut Problems) -> Option<RenderC
     let substitution = given.then(|| substitution(raw, problems));
     let post = post(raw, problems);
     let decrypt = raw.decrypt.as_ref().map(|raw| decrypt(raw, problems));
+    let remote_hosts = problems.list(raw.remote_hosts.as_ref(), remote_host);
+    let refresh = problems.text(raw.refresh.as_ref(), REFRESH, duration);
     // A chart that is named is meant.
-    let chart = helm.as_ref().is_some_and(|helm| helm.chart.is_some());
+    let chart = helm.as_ref().is_some_and(|helm| helm.chart.is_some() || helm.remote.is_some());
     let renderer = renderer.map(|renderer| if chart && renderer == Renderer::Auto { Renderer::Helm } else { renderer });
     Some(RenderConfig {
         renderer: renderer?,
@@ -45,6 +48,9 @@ pub(super) fn render(raw: &RawRender, problems: &mut Problems) -> Option<RenderC
         sandbox: sandbox?,
         timeout: timeout?,
         helm: helm?,
+        kustomize_helm_charts: raw.kustomize.as_ref().and_then(|raw| raw.helm_charts).unwrap_or(false),
+        remote_hosts: remote_hosts?,
+        refresh: refresh?,
         substitution: optional(substitution)?,
         post: post?,
         restart_on_change: raw.restart_on_change.unwrap_or(false),
@@ -68,7 +74,10 @@ fn sandbox(text: &str) -> Result<SandboxMode, String> {
 }
 
 fn helm(raw: &RawHelm, problems: &mut Problems) -> Option<HelmConfig> {
-    let chart = problems.text(raw.chart.as_ref(), None, |text| chart(text).map(Some));
+    let (chart, remote) = match &raw.repository {
+        Some(at) => (Some(None), remote_chart(at, raw, problems).map(Some)),
+        None => (chart_in_git(raw, problems), Some(None)),
+    };
     let release_name = problems.text(raw.release_name.as_ref(), None, |text| release_name(text).map(Some));
     let namespace = problems.text(raw.namespace.as_ref(), None, |text| namespace(text).map(Some));
     let values_files = problems.list(raw.values_files.as_ref(), repo_path);
@@ -84,6 +93,7 @@ fn helm(raw: &RawHelm, problems: &mut Problems) -> Option<HelmConfig> {
     }
     Some(HelmConfig {
         chart: chart?,
+        remote: remote?,
         release_name: release_name?,
         namespace: namespace?,
         values: raw.values.clone().unwrap_or_default(),
@@ -95,15 +105,43 @@ fn helm(raw: &RawHelm, problems: &mut Problems) -> Option<HelmConfig> {
     })
 }
 
-fn chart(text: &str) -> Result<super::RepoPath, String> {
-    if text.contains("://") {
-        return Err(
-            "a chart is a directory or a .tgz file in the repository; one in a chart repository or registry is \
-                    put there by `helm pull` or as a dependency by `helm dependency update`"
-                .to_owned(),
-        );
+/// The path of a chart in the git repository, where it is given.
+#[allow(clippy::option_option, reason = "the outer one is the check, the inner one the value")]
+fn chart_in_git(raw: &RawHelm, problems: &mut Problems) -> Option<Option<super::RepoPath>> {
+    if let Some(at) = &raw.version {
+        let message = "version is for a chart out of repository; one in git has the version of its Chart.yaml";
+        problems.0.push(at.problem(message.to_owned()));
     }
-    repo_path(text)
+    if let Some(raw) = &raw.auth {
+        let message = "auth is for a chart out of repository; set repository, or take auth out";
+        problems.0.push(raw.secret.problem(message.to_owned()));
+    }
+    problems.text(raw.chart.as_ref(), None, |text| match text.rsplit_once('/') {
+        Some((_, name)) if text.contains("://") => Err(format!(
+            "without repository, a chart is a directory or a .tgz file in the git repository; write {} as chart, what is \
+             before it as repository, and a version",
+            shown(name)
+        )),
+        _ => repo_path(text).map(Some),
+    })
+}
+
+fn remote_chart(repository: &At<String>, raw: &RawHelm, problems: &mut Problems) -> Option<RemoteChart> {
+    let mut missing = |key: &str, such: &str| {
+        problems.0.push(repository.problem(format!("repository is set, and {key} is not; write one, such as {such}")));
+    };
+    if raw.chart.is_none() {
+        missing("chart", "podinfo");
+    }
+    if raw.version.is_none() {
+        missing("version", "1.2.3 or 1.x");
+    }
+    let url = problems.check(repository, |text| chart_repository(text));
+    let chart = raw.chart.as_ref().map(|at| problems.check(at, |text| chart_name(text)));
+    let version = raw.version.as_ref().map(|at| problems.check(at, |text| chart_version(text)));
+    let secret = raw.auth.as_ref().map(|raw| problems.check(&raw.secret, |text| object_name(text)));
+    let secret = optional(secret)?;
+    Some(RemoteChart { repository: url?, chart: chart??, version: version??, secret })
 }
 
 fn release_name(text: &str) -> Result<Arc<str>, String> {

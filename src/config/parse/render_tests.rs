@@ -47,6 +47,24 @@ fn everything_that_is_written_is_read() {
 }
 
 #[test]
+fn a_chart_out_of_a_repository_is_read_with_what_it_may_fetch_from() {
+    let read = render(
+        "helm: {repository: 'oci://r.example.com/charts/', chart: web, version: ^1.2, auth: {secret: registry}}\n\
+         kustomize: {helmCharts: true}\nremoteHosts: [github.com, 'http://10.0.0.1:8080']\nrefresh: 5m",
+    );
+    let remote = read.helm.remote.clone().unwrap();
+    assert_eq!((&*remote.repository, &*remote.chart, &*remote.version), ("oci://r.example.com/charts", "web", "^1.2"));
+    assert_eq!((read.renderer, read.refresh), (Renderer::Helm, Duration::from_mins(5)));
+    assert!(read.kustomize_helm_charts && read.helm.chart.is_none());
+    assert_eq!(
+        read.remote_hosts.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["github.com", "http://10.0.0.1:8080"]
+    );
+    let names: Vec<String> = read.read_in_cluster().into_iter().map(|source| source.name.to_string()).collect();
+    assert_eq!(names, ["registry"]);
+}
+
+#[test]
 fn what_is_wrong_is_named_with_its_place_and_what_to_do() {
     for (keys, expected) in [
         ("renderer: jsonnet", "5:15: `jsonnet` is no renderer; write auto, plain, kustomize or helm"),
@@ -55,7 +73,20 @@ fn what_is_wrong_is_named_with_its_place_and_what_to_do() {
             "renderer: kustomize\nhelm: {chart: a}",
             "5:15: helm is set, and the renderer is kustomize; leave one of them out",
         ),
-        ("helm: {chart: 'oci://r/x'}", "helm pull"),
+        (
+            "helm: {chart: 'oci://r/a/x'}",
+            "5:19: without repository, a chart is a directory or a .tgz file in the git repository; write `x` as chart, what \
+             is before it as repository, and a version",
+        ),
+        ("helm: {version: '1'}", "5:21: version is for a chart out of repository"),
+        ("helm: {chart: a, auth: {secret: s}}", "auth is for a chart out of repository"),
+        ("helm: {repository: 'https://h', chart: a}", "5:24: repository is set, and version is not"),
+        ("helm: {repository: 'https://h', version: '1'}", "5:24: repository is set, and chart is not"),
+        ("helm: {repository: 'https://u:p@h', chart: a, version: '1'}", "into a Secret that auth names"),
+        ("helm: {repository: 'https://h', chart: a/b, version: '1'}", "`a/b` is no name of a chart"),
+        ("remoteHosts: ['https://github.com']", "is no host; write its name alone"),
+        ("refresh: 1d", "is no duration"),
+        ("kustomize: {enableHelm: true}", "unknown key `enableHelm`"),
         ("helm: {chart: ../x}", "is no path inside a repository"),
         ("helm: {skipTests: false}", "5:23: test hooks are never applied"),
         ("helm: {releaseName: Web_1}", "is no name of a release"),

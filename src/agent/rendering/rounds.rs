@@ -1,0 +1,253 @@
+//! The helper is asked until it needs nothing more: each answer says what was missing for it (files to decrypt, objects to
+//! look up, charts and bases of other hosts), and with that it is asked again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use super::remotes::Age;
+use super::{ReadError, Rendering, decrypt};
+use crate::config::{DataRef, Endpoint, Renderer};
+use crate::fetch::Login;
+use crate::render::{
+    Fetched, Inputs, LookupAnswer, LookupQuestion, RenderError, Response, Want, WantKind, permitted, request,
+    write_input,
+};
+use crate::source::Bundle;
+
+/// How often a chart may ask the cluster for more once it has seen the answers to what it asked before.
+pub(super) const MOST_ROUNDS: usize = 5;
+/// How often something fetched may name something else to fetch: an index and its archive are two.
+pub(super) const MOST_FETCHES: usize = 10;
+
+/// Questions that a chart may ask of the cluster, and bytes of the answers.
+pub(super) const MOST_QUESTIONS: usize = 200;
+pub(super) const MOST_ANSWERED: usize = 8 << 20;
+
+/// Charts, indexes, bases and files of other hosts for one render, and bytes of them.
+pub(super) const MOST_WANTS: usize = 100;
+pub(super) const MOST_FETCHED: usize = 128 << 20;
+
+/// The last answer, and all that it is made of.
+pub(super) struct Answered {
+    pub response: Box<Response>,
+    pub inputs: Inputs,
+    /// What may not be rendered of plain manifests.
+    pub refused: Vec<RenderError>,
+    /// What somebody should know: that something fetched may be outdated.
+    pub warnings: Vec<String>,
+    /// Answers are large, so they count as the helper that gave them for as long as they are there.
+    pub _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// What was learned in the rounds so far.
+struct Progress {
+    inputs: Inputs,
+    warnings: Vec<String>,
+    /// Rounds of lookups and of fetches.
+    asked: usize,
+    fetches: usize,
+    /// Indexes out of the store, which may lack a version that was published since.
+    unchecked: Vec<Want>,
+}
+
+/// What became of one turn at the helper.
+enum Turn {
+    Answered(Box<Response>),
+    /// These are to be fetched first.
+    Wants(Vec<Want>, Age),
+}
+
+impl Rendering<'_> {
+    /// Asks the helper until nothing is missing. While it waits for other hosts it keeps no place at the helper and no files
+    /// of the repository in memory, so that a host that hangs keeps nobody from rendering.
+    pub(super) async fn answered(&self, renderer: Renderer, inputs: Inputs) -> Result<Answered, ReadError> {
+        let mut progress = Progress { inputs, warnings: Vec::new(), asked: 0, fetches: 0, unchecked: Vec::new() };
+        let mut fetching = None;
+        loop {
+            let permit = self.budget.helper().await;
+            let (bundle, refused) = self.bundle(renderer).await?;
+            match self.turn(renderer, Arc::new(bundle), &mut progress).await? {
+                Turn::Answered(response) => {
+                    let Progress { inputs, warnings, .. } = progress;
+                    return Ok(Answered { response, inputs, refused, warnings, _permit: permit });
+                }
+                Turn::Wants(wants, age) => {
+                    drop(permit);
+                    if fetching.is_none() {
+                        let first = wants.first().and_then(|want| Endpoint::of(&want.url));
+                        let host = first.map(|endpoint| endpoint.host).unwrap_or_default();
+                        fetching = Some(self.budget.fetch(&host).await);
+                    }
+                    Box::pin(self.fetch(renderer, wants, age, &mut progress)).await?;
+                }
+            }
+        }
+    }
+
+    /// Asks the helper until nothing is missing but what other hosts have.
+    async fn turn(
+        &self,
+        renderer: Renderer,
+        mut bundle: Arc<Bundle>,
+        progress: &mut Progress,
+    ) -> Result<Turn, ReadError> {
+        let mut plain = BTreeSet::new();
+        // They are decrypted anew in each turn.
+        progress.inputs.decrypted.clear();
+        loop {
+            let response = self.ask(renderer, &bundle, &progress.inputs).await?;
+            if !response.wants().is_empty() {
+                return Ok(Turn::Wants(response.wants().to_vec(), Age::AsPinned));
+            }
+            // Only what was read is decrypted: other files may be for other keys.
+            let encrypted = decrypt::encrypted(&bundle, response.read_files(), &plain);
+            let questions: Vec<_> = response.unanswered().filter(|_| self.cluster.is_some()).cloned().collect();
+            if encrypted.is_empty() && questions.is_empty() {
+                let path = self.path.to_string().as_str().into();
+                if response.failure(&path).is_none() || progress.unchecked.is_empty() {
+                    return Ok(Turn::Answered(Box::new(response)));
+                }
+                let wants = std::mem::take(&mut progress.unchecked);
+                progress.inputs.fetched.retain(|fetched| !wants.iter().any(|want| want.is_same(&fetched.want)));
+                return Ok(Turn::Wants(wants, Age::Fresh));
+            }
+            if !encrypted.is_empty() {
+                let (decrypted, texts) = self.decrypted_bundle(&bundle, &encrypted).await?;
+                bundle = Arc::new(decrypted);
+                progress.inputs.decrypted.extend(texts);
+                plain.extend(encrypted);
+            }
+            if !questions.is_empty() {
+                progress.asked += 1;
+                if progress.asked > MOST_ROUNDS {
+                    return Err(ReadError::Lookups);
+                }
+                self.look_up(questions, &mut progress.inputs.lookups).await?;
+            }
+        }
+    }
+
+    async fn ask(&self, renderer: Renderer, bundle: &Arc<Bundle>, inputs: &Inputs) -> Result<Response, ReadError> {
+        let request = request(renderer, self.path.as_str(), self.settings, inputs).map_err(ReadError::Request)?;
+        let config = &self.settings.config;
+        let (bundle, fetched) = (Arc::clone(bundle), inputs.fetched.clone());
+        let write = move |out: &mut dyn std::io::Write| write_input(out, &request, &bundle, &fetched);
+        let answer = self.helpers.render(config.sandbox, config.timeout, write).await?;
+        Ok(Response::parse(&answer)?)
+    }
+
+    async fn look_up(&self, questions: Vec<LookupQuestion>, known: &mut Vec<LookupAnswer>) -> Result<(), ReadError> {
+        let Some(cluster) = self.cluster else { return Ok(()) };
+        if known.len() + questions.len() > MOST_QUESTIONS {
+            return Err(ReadError::Questions);
+        }
+        let limit = self.settings.config.timeout;
+        let answers = timeout(limit, async {
+            let mut answers = Vec::with_capacity(questions.len());
+            for question in questions {
+                answers.push(cluster.look_up(question).await);
+            }
+            answers
+        });
+        known.extend(answers.await.map_err(|_| ReadError::LookupTime(limit))?);
+        if known.iter().map(LookupAnswer::bytes).sum::<usize>() > MOST_ANSWERED {
+            return Err(ReadError::Answers);
+        }
+        Ok(())
+    }
+
+    /// Fetches what is wanted, after all of it was found to be permitted.
+    async fn fetch(
+        &self,
+        renderer: Renderer,
+        wants: Vec<Want>,
+        age: Age,
+        progress: &mut Progress,
+    ) -> Result<(), ReadError> {
+        let known = &progress.inputs.fetched;
+        progress.fetches += 1;
+        // What was answered and is wanted again would be wanted for ever.
+        let again = wants.iter().any(|want| known.iter().any(|fetched| fetched.want.is_same(want)));
+        if again || progress.fetches > MOST_FETCHES {
+            return Err(ReadError::Fetches);
+        }
+        if known.len() + wants.len() > MOST_WANTS {
+            return Err(ReadError::Wants);
+        }
+        let mut permissions = Vec::with_capacity(wants.len());
+        for want in &wants {
+            let permission = permitted(want, &self.settings.config, known);
+            let place = || want.described();
+            permissions.push(permission.map_err(|message| ReadError::Want { renderer, place: place(), message })?);
+        }
+        let login = if permissions.iter().any(|permission| permission.login) { self.login().await? } else { None };
+        let fetches = wants.iter().zip(permissions).map(|(want, permission)| {
+            let login = login.as_ref().filter(|_| permission.login).map(|(name, login)| (&**name, login));
+            async move {
+                let answer = self.remotes.get(want, login, age, self.budget).await;
+                answer.map_err(|error| ReadError::Remote { renderer, place: want.described(), error: Box::new(error) })
+            }
+        });
+        for answer in join_all(fetches).await {
+            let answer = answer?;
+            if age == Age::AsPinned && answer.unchecked && answer.fetched.want.kind == WantKind::Index {
+                progress.unchecked.push(answer.fetched.want.clone());
+            }
+            progress.warnings.extend(answer.warning);
+            progress.inputs.fetched.push(answer.fetched);
+        }
+        let bytes = |fetched: &Fetched| fetched.content.bytes().len();
+        if progress.inputs.fetched.iter().map(bytes).sum::<usize>() > MOST_FETCHED {
+            return Err(ReadError::Fetched);
+        }
+        Ok(())
+    }
+
+    /// Whether something on another host is as it was, as far as that can be known now.
+    pub(super) async fn is_unchanged(
+        &self,
+        want: &Want,
+        digest: &str,
+        warnings: &mut Vec<String>,
+    ) -> Result<bool, ReadError> {
+        if want.pinned {
+            return Ok(true);
+        }
+        // It was permitted with the same settings.
+        let login = match permitted(want, &self.settings.config, &[]) {
+            Ok(permission) if permission.login => self.login().await?,
+            _ => None,
+        };
+        let login = login.as_ref().map(|(name, login)| (&**name, login));
+        match self.remotes.get(want, login, Age::Fresh, self.budget).await {
+            Ok(answer) => {
+                warnings.extend(answer.warning);
+                Ok(*answer.fetched.digest == *digest)
+            }
+            Err(error) => {
+                warnings.push(format!("{}{error}; what was rendered before stays in force", want.described()));
+                Ok(true)
+            }
+        }
+    }
+
+    /// The credentials for the chart's repository, and the name of the Secret that holds them.
+    async fn login(&self) -> Result<Option<(Arc<str>, Login)>, ReadError> {
+        let key = "render.helm.auth.secret";
+        let Some(remote) = &self.settings.config.helm.remote else { return Ok(None) };
+        let Some(name) = &remote.secret else { return Ok(None) };
+        let source = DataRef { secret: true, name: Arc::clone(name), optional: false };
+        let data = self.data(&source, key).await?.unwrap_or_default();
+        let host = remote.endpoint().map(|endpoint| match endpoint.port {
+            443 => endpoint.host,
+            port => format!("{}:{port}", endpoint.host),
+        });
+        let login = Login::of_secret(&data, &host.unwrap_or_default());
+        let login = login.map_err(|error| ReadError::Login { name: name.to_string(), key, error })?;
+        Ok(Some((Arc::clone(name), login)))
+    }
+}

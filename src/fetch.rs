@@ -1,0 +1,19 @@
+//! Files from elsewhere than the sync's git repository: from chart repositories over https, and from registries.
+//!
+//! ```text
+//!  Web ──┬─> http: one file, with redirects, limits and what has not changed since
+//!        └─> registry: the tags of a chart, and its archive
+//!  Store: what was fetched, on disk, so that it is there when the other side is not
+//! ```
+//! Nothing here knows what the bytes mean, or who may fetch what.
+
+mod error;
+mod http;
+mod login;
+mod registry;
+mod store;
+
+pub use error::FetchError;
+pub use http::{Download, Web};
+pub use login::{Login, LoginError};
+pub use store::Store;

@@ -1,0 +1,190 @@
+//! One file over https.
+
+use std::error::Error as _;
+use std::sync::Once;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use reqwest::header::{ETAG, IF_NONE_MATCH, RETRY_AFTER};
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Certificate, Client, ClientBuilder, Response, StatusCode, Url};
+
+use super::error::FetchError;
+use super::login::Login;
+
+/// Until a server must have accepted the connection, and until it must have sent something more.
+const CONNECT: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(30);
+/// What servers see of who asks.
+pub(super) const USER_AGENT: &str = concat!("driftless/", env!("CARGO_PKG_VERSION"));
+const MOST_REDIRECTS: usize = 5;
+
+/// Fetches files from servers, by the proxy that the environment names (`HTTPS_PROXY`, `NO_PROXY`). Clones share nothing
+/// that matters.
+#[derive(Clone, Debug, Default)]
+pub struct Web;
+
+/// What a server answers.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Download {
+    /// The file, and its `ETag` where the server gave one.
+    New { bytes: Vec<u8>, etag: Option<String> },
+    /// It is the one with the `ETag` that was sent along.
+    Unchanged,
+}
+
+impl Web {
+    /// Fetches a file of at most so many bytes. The login goes to the URL's own server, and along no redirect to another.
+    ///
+    /// # Errors
+    /// As [`FetchError`] says.
+    pub async fn get(
+        &self,
+        url: &str,
+        login: Option<&Login>,
+        etag: Option<&str>,
+        limit_bytes: usize,
+        limit: Duration,
+    ) -> Result<Download, FetchError> {
+        let fetch = fetch(url, login, etag, limit_bytes);
+        let timeout = || FetchError::Timeout { url: url.to_owned(), limit };
+        tokio::time::timeout(limit, fetch).await.map_err(|_| timeout())?
+    }
+}
+
+async fn fetch(
+    url: &str,
+    login: Option<&Login>,
+    etag: Option<&str>,
+    limit_bytes: usize,
+) -> Result<Download, FetchError> {
+    let client = client(login)?.redirect(Policy::custom(follow)).build();
+    let client = client.map_err(|error| failed(url, error))?;
+    let mut request = client.get(url);
+    if let Some((user, password)) = login.and_then(|login| login.user.as_ref()) {
+        request = request.basic_auth(user, Some(password));
+    }
+    if let Some(etag) = etag {
+        request = request.header(IF_NONE_MATCH, etag);
+    }
+    let response = request.send().await.map_err(|error| failed(url, error))?;
+    if response.status() == StatusCode::NOT_MODIFIED && etag.is_some() {
+        return Ok(Download::Unchanged);
+    }
+    if !response.status().is_success() {
+        return Err(refused(url, &response));
+    }
+    let etag = response.headers().get(ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    Ok(Download::New { bytes: body(url, response, limit_bytes).await?, etag })
+}
+
+/// A client that trusts what the system does, and the login's own authority.
+fn client(login: Option<&Login>) -> Result<ClientBuilder, FetchError> {
+    install_provider();
+    let builder = Client::builder().connect_timeout(CONNECT).read_timeout(SILENCE).user_agent(USER_AGENT);
+    let Some(authority) = login.and_then(|login| login.authority.as_ref()) else { return Ok(builder) };
+    let certificates = Certificate::from_pem_bundle(authority);
+    let certificates =
+        certificates.map_err(|error| FetchError::Authority { detail: error.without_url().to_string() })?;
+    if certificates.is_empty() {
+        return Err(FetchError::Authority { detail: "it holds no certificate in PEM".into() });
+    }
+    Ok(builder.tls_certs_merge(certificates))
+}
+
+/// The cryptography of TLS is that of kube. A program that has chosen another keeps it.
+pub(super) fn install_provider() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}
+
+/// Redirects, as the archives of many chart repositories have them; never from https to http.
+fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let less_safe =
+        attempt.previous().last().is_some_and(|from| from.scheme() == "https") && attempt.url().scheme() != "https";
+    if less_safe {
+        return refuse(attempt, "it is not encrypted");
+    }
+    if attempt.previous().len() > MOST_REDIRECTS {
+        return refuse(attempt, "too many redirects");
+    }
+    attempt.follow()
+}
+
+/// A redirect that is not followed.
+#[derive(Debug, thiserror::Error)]
+#[error("redirect to {to}: {why}")]
+struct NotFollowed {
+    to: String,
+    why: &'static str,
+}
+
+fn refuse(attempt: Attempt<'_>, why: &'static str) -> reqwest::redirect::Action {
+    let to = shown(attempt.url());
+    attempt.error(NotFollowed { to, why })
+}
+
+/// The URL without what may be secret in it: links to storage are often signed in their query.
+fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    // They fail where there is no host, and then there is no login.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    url.to_string()
+}
+
+async fn body(url: &str, response: Response, limit_bytes: usize) -> Result<Vec<u8>, FetchError> {
+    let too_large = || FetchError::TooLarge { url: url.to_owned(), limit_bytes };
+    let mut bytes = Vec::new();
+    let mut stream = response.bytes_stream();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|error| failed(url, error))?;
+        if bytes.len() + chunk.len() > limit_bytes {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+fn refused(url: &str, response: &Response) -> FetchError {
+    let (url, status) = (url.to_owned(), response.status().as_u16());
+    match status {
+        401 | 403 | 407 => FetchError::Denied { url, status },
+        404 | 410 => FetchError::NotFound { url, status },
+        429 => {
+            let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+            let seconds = retry_after.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            FetchError::RateLimited { url, retry_after: seconds.map(str::to_owned) }
+        }
+        _ => FetchError::Status { url, status },
+    }
+}
+
+/// What a failed request means. Its own text has the URL, redirects with their queries included, and is not used.
+pub(super) fn failed(url: &str, error: reqwest::Error) -> FetchError {
+    let error = error.without_url();
+    let mut causes = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        if let Some(not_followed) = cause.downcast_ref::<NotFollowed>() {
+            let (to, why) = (not_followed.to.clone(), not_followed.why);
+            return FetchError::Redirected { url: url.to_owned(), to, why };
+        }
+        causes.push(cause.to_string());
+        next = cause.source();
+    }
+    if error.is_timeout() {
+        return FetchError::Timeout { url: url.to_owned(), limit: if error.is_connect() { CONNECT } else { SILENCE } };
+    }
+    let detail = causes.pop().unwrap_or_else(|| error.to_string());
+    let of_tls = ["certificate", "UnknownIssuer", "CertNotValidForName"].iter().any(|word| detail.contains(word));
+    if of_tls {
+        return FetchError::Certificate { url: url.to_owned(), detail };
+    }
+    FetchError::Unreachable { url: url.to_owned(), detail }
+}

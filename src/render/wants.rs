@@ -1,0 +1,244 @@
+//! What a render needs of other hosts: charts, indexes and tags of them, remote bases and files. The helper names it, here it
+//! is decided whether it may be had, and the agent fetches it. `renderer/README.md` holds the protocol.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Endpoint, RemoteChart, RenderConfig};
+use crate::object::Readable;
+
+/// What something is, and so how it is fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WantKind {
+    /// The `index.yaml` of a chart repository.
+    Index,
+    /// The tags of a chart in a registry, one a line.
+    Tags,
+    /// A packed chart.
+    Archive,
+    /// The files of a commit.
+    Git,
+    /// One file.
+    File,
+}
+
+/// Something that the helper needs and was not given.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Want {
+    pub kind: WantKind,
+    pub url: String,
+    /// Of git: a branch, tag or commit; empty for the default branch.
+    #[serde(default)]
+    pub reference: String,
+    /// Hexadecimal SHA-256, where the index has one.
+    #[serde(default)]
+    pub digest: String,
+    /// The URL of the index that names an archive.
+    #[serde(default)]
+    pub index: String,
+    /// It means the same content for ever, so that one of any age will do.
+    #[serde(default)]
+    pub pinned: bool,
+    /// Where the repository names it; empty where the configuration does.
+    #[serde(default)]
+    pub file: String,
+    #[serde(default)]
+    pub line: u32,
+    #[serde(default)]
+    pub field: String,
+}
+
+impl Want {
+    /// Whether both are answered by the same content.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.kind, &self.url, &self.reference, &self.digest)
+            == (other.kind, &other.url, &other.reference, &other.digest)
+    }
+
+    /// Its name among all that may be fetched.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("{:?}\0{}\0{}\0{}", self.kind, self.url, self.reference, self.digest)
+    }
+
+    /// For errors: where it is named, and what it is.
+    #[must_use]
+    pub fn described(&self) -> String {
+        let mut place = String::new();
+        if !self.file.is_empty() {
+            place.push_str(&self.file);
+            if self.line > 0 {
+                place.push_str(&format!(":{}", self.line));
+            }
+            place.push_str(": ");
+            if !self.field.is_empty() {
+                place.push_str(&format!("{}: ", self.field));
+            }
+        }
+        Readable(&place).to_string()
+    }
+}
+
+/// Something that was fetched for a render. Not for printing: it may be what a private repository holds.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Fetched {
+    pub want: Want,
+    pub content: FetchedContent,
+    /// Identifies the content: the same one renders alike.
+    pub digest: Arc<str>,
+}
+
+/// What it holds.
+#[derive(Clone, PartialEq, Eq)]
+pub enum FetchedContent {
+    File(Arc<[u8]>),
+    /// The files of a commit, as a tar archive.
+    Tree(Arc<[u8]>),
+}
+
+impl FetchedContent {
+    #[must_use]
+    pub fn bytes(&self) -> &Arc<[u8]> {
+        match self {
+            Self::File(bytes) | Self::Tree(bytes) => bytes,
+        }
+    }
+}
+
+/// How something may be fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permission {
+    /// With the credentials that the configuration has for the chart's repository.
+    pub login: bool,
+}
+
+/// Decides whether something may be fetched: from the chart's own repository, from hosts that the configuration names, and
+/// archives that a permitted index names, as they stand there. Nothing else, since a repository, or a chart that has broken
+/// out of the helper, could otherwise reach what the agent can, or send what it knows in a URL.
+///
+/// # Errors
+/// Why not, and what to do, in words that follow the place where it is named.
+pub fn permitted(want: &Want, config: &RenderConfig, fetched: &[Fetched]) -> Result<Permission, String> {
+    let shown = Readable(&want.url).to_string();
+    let Some(endpoint) = Endpoint::of(&want.url) else {
+        return Err(format!("{shown} is no URL that is fetched from; write https://, oci:// or ssh://"));
+    };
+    let of_charts = matches!(want.kind, WantKind::Index | WantKind::Tags | WantKind::Archive);
+    let own = config.helm.remote.as_ref().and_then(RemoteChart::endpoint);
+    if of_charts && own.as_ref() == Some(&endpoint) {
+        return Ok(Permission { login: true });
+    }
+    if config.remote_hosts.iter().any(|host| host.includes(&endpoint)) {
+        return Ok(Permission { login: false });
+    }
+    if want.kind == WantKind::Archive && is_named_by_index(want, &endpoint, fetched) {
+        return Ok(Permission { login: false });
+    }
+    let port = if matches!(endpoint.port, 22 | 443) { String::new() } else { format!(":{}", endpoint.port) };
+    let entry = format!("{}{}{port}", if endpoint.plain { "http://" } else { "" }, endpoint.host);
+    Err(format!(
+        "{shown} is on a host from which this sync may fetch nothing; add {entry} to render.remoteHosts, or keep a copy in \
+         the repository"
+    ))
+}
+
+/// An index was permitted when it was fetched, and what it names word for word was chosen by whoever publishes it.
+fn is_named_by_index(want: &Want, endpoint: &Endpoint, fetched: &[Fetched]) -> bool {
+    let index = fetched.iter().find(|fetched| fetched.want.kind == WantKind::Index && fetched.want.url == want.index);
+    let Some(index) = index.filter(|_| !want.url.is_empty()) else { return false };
+    let less_safe = endpoint.plain && !Endpoint::of(&want.index).is_some_and(|index| index.plain);
+    let search = aho_corasick::AhoCorasick::new([want.url.as_bytes()]);
+    !less_safe && search.is_ok_and(|search| search.is_match(&**index.content.bytes()))
+}
+
+/// The head of an answer in the request.
+#[derive(Serialize)]
+pub(super) struct FetchedHead<'a> {
+    kind: WantKind,
+    url: &'a str,
+    reference: &'a str,
+    digest: &'a str,
+    error: &'a str,
+}
+
+impl<'a> FetchedHead<'a> {
+    pub fn of(fetched: &'a Fetched) -> Self {
+        let want = &fetched.want;
+        Self { kind: want.kind, url: &want.url, reference: &want.reference, digest: &want.digest, error: "" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> RenderConfig {
+        let text =
+            format!("syncs:\n- name: shop\n  source: {{url: 'https://h/x', branch: main}}\n  render: {{{text}}}\n");
+        RenderConfig::clone(&crate::config::parse(&text, "c.yaml").unwrap().syncs[0].render)
+    }
+
+    fn want(kind: WantKind, url: &str) -> Want {
+        let text = |text: &str| text.to_owned();
+        Want {
+            kind,
+            url: url.to_owned(),
+            reference: String::new(),
+            digest: String::new(),
+            index: text("https://charts.example.com/index.yaml"),
+            pinned: true,
+            file: String::new(),
+            line: 0,
+            field: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_charts_own_repository_gets_the_credentials_and_nobody_else() {
+        let config = config(
+            "helm: {repository: 'https://charts.example.com/team', chart: web, version: '1', auth: {secret: s}}, \
+             remoteHosts: [github.com]",
+        );
+        let login = |kind, url: &str| permitted(&want(kind, url), &config, &[]).map(|permission| permission.login);
+        assert_eq!(login(WantKind::Index, "https://charts.example.com/team/index.yaml"), Ok(true));
+        assert_eq!(login(WantKind::Archive, "https://charts.example.com/x.tgz"), Ok(true));
+        assert_eq!(login(WantKind::Archive, "https://github.com/x.tgz"), Ok(false));
+        assert_eq!(login(WantKind::Git, "ssh://git@github.com/x.git"), Ok(false));
+        for (kind, url) in [
+            (WantKind::Archive, "http://charts.example.com/x.tgz"),
+            (WantKind::Archive, "https://charts.example.com:8443/x.tgz"),
+            (WantKind::Archive, "https://charts.example.com.evil.example/x.tgz"),
+            (WantKind::Git, "https://charts.example.com/x.git"),
+            (WantKind::File, "https://charts.example.com/x.yaml"),
+            (WantKind::File, "https://169.254.169.254/latest/meta-data"),
+            (WantKind::Git, "file:///etc"),
+        ] {
+            assert!(login(kind, url).is_err(), "{url}");
+        }
+        let error = login(WantKind::File, "http://10.0.0.1:81/x.yaml").unwrap_err();
+        assert!(error.contains("add http://10.0.0.1:81 to render.remoteHosts"), "{error}");
+    }
+
+    #[test]
+    fn an_archive_elsewhere_is_fetched_only_as_a_permitted_index_names_it() {
+        let config = config("helm: {repository: 'https://charts.example.com', chart: web, version: '1'}");
+        let bytes: Arc<[u8]> =
+            b"entries: {web: [{urls: ['https://cdn.example.com/web-1.tgz', 'http://cdn.example.com/a']}]}"
+                .as_slice()
+                .into();
+        let index = Fetched {
+            want: want(WantKind::Index, "https://charts.example.com/index.yaml"),
+            content: FetchedContent::File(bytes),
+            digest: "d".into(),
+        };
+        let may = |url: &str, fetched: &[Fetched]| permitted(&want(WantKind::Archive, url), &config, fetched).is_ok();
+        let known = [index];
+        assert!(may("https://cdn.example.com/web-1.tgz", &known));
+        assert!(!may("https://cdn.example.com/web-1.tgz", &[]));
+        assert!(!may("https://cdn.example.com/web-1.tgz?secret=x", &known));
+        assert!(!may("http://cdn.example.com/a", &known), "less safe than the index");
+    }
+}
