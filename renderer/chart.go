@@ -14,30 +14,80 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// loadChart loads a chart out of the tree and checks what `helm template` checks
-// before it renders.
-func loadChart(record *Record, name string) (*chart.Chart, *chartFiles, error) {
-	files, err := chartFilesIn(record, name)
+// chartSource is where a chart is.
+type chartSource struct {
+	name string // of a directory or archive in the tree, or the URL of an archive
+	// directory says that its files are files in the tree.
+	directory bool
+}
+
+// at returns where a file of the chart is: in an archive, that is the archive.
+func (s chartSource) at(file string) string {
+	if s.directory {
+		return path.Join(s.name, file)
+	}
+	return s.name
+}
+
+// loadChart loads a chart and checks what `helm template` checks before it
+// renders.
+func loadChart(record *Record, settings *HelmSettings) (*chart.Chart, *chartFiles, error) {
+	files, err := chartFilesOf(record, settings)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := checkChartVersion(files, name); err != nil {
+	loaded, err := files.load()
+	if err != nil {
 		return nil, nil, err
 	}
-	loaded, err := loader.LoadFiles(files.files)
-	if err != nil {
-		return nil, nil, chartFailure(record, name, err)
+	if err := addDependencies(record, loaded, files); err != nil {
+		return nil, nil, err
 	}
 	orderDependencies(loaded)
 	if kind := loaded.Metadata.Type; kind != "" && kind != "application" {
-		return nil, nil, &Failure{Kind: KindChart, File: path.Join(name, "Chart.yaml"), Chart: loaded.Name(),
+		return nil, nil, &Failure{Kind: KindChart, File: files.source.at("Chart.yaml"), Chart: loaded.Name(),
 			Message: fmt.Sprintf("%s charts are not installable", kind)}
 	}
-	return loaded, files, checkVendored(loaded, name)
+	return loaded, files, checkVendored(loaded, files.source)
+}
+
+// chartFilesOf reads the chart of a request.
+func chartFilesOf(record *Record, settings *HelmSettings) (*chartFiles, error) {
+	if settings.Repository == "" {
+		if settings.Version != "" {
+			return nil, &Failure{Kind: KindSettings, Message: "helm.version is for a chart of helm.repository"}
+		}
+		name, err := cleanPath(settings.Chart)
+		if err != nil {
+			return nil, err
+		}
+		return chartFilesIn(record, name)
+	}
+	found, err := record.remote.chart(soughtChart{repository: settings.Repository, name: settings.Chart, version: settings.Version, kind: KindChart})
+	if err != nil {
+		return nil, err
+	}
+	files := newChartFiles(chartSource{name: found.url})
+	return files, files.readFetched(found)
+}
+
+// load passes the files to Helm's loader.
+func (c *chartFiles) load() (*chart.Chart, error) {
+	if err := checkChartVersion(c); err != nil {
+		return nil, err
+	}
+	loaded, err := loader.LoadFiles(c.files)
+	if err != nil {
+		return nil, chartFailure(c.source, err)
+	}
+	if found := c.found; found != nil {
+		return loaded, found.check(loaded)
+	}
+	return loaded, nil
 }
 
 // checkChartVersion refuses the charts that only a later loader understands.
-func checkChartVersion(files *chartFiles, name string) error {
+func checkChartVersion(files *chartFiles) error {
 	for _, file := range files.files {
 		if file.Name != "Chart.yaml" {
 			continue
@@ -52,9 +102,9 @@ func checkChartVersion(files *chartFiles, name string) error {
 		case "", chart.APIVersionV1, chart.APIVersionV2:
 			return nil
 		}
-		return failuref(KindChart, path.Join(name, "Chart.yaml"), "apiVersion %q of charts is not supported", head.APIVersion)
+		return failuref(KindChart, files.source.at("Chart.yaml"), "apiVersion %q of charts is not supported", head.APIVersion)
 	}
-	return failuref(KindChart, name, "Chart.yaml file is missing")
+	return failuref(KindChart, files.source.name, "Chart.yaml file is missing")
 }
 
 // orderDependencies sorts dependencies by name, which the loader leaves in the
@@ -73,9 +123,9 @@ func orderDependencies(root *chart.Chart) {
 	}
 }
 
-// checkVendored refuses a chart whose Chart.yaml names dependencies that are not
-// in charts/: nothing is fetched here.
-func checkVendored(loaded *chart.Chart, name string) error {
+// checkVendored refuses a chart whose Chart.yaml names dependencies that it does
+// not have, as `helm template` does.
+func checkVendored(loaded *chart.Chart, source chartSource) error {
 	var missing []string
 	for _, wanted := range loaded.Metadata.Dependencies {
 		found := slices.ContainsFunc(loaded.Dependencies(), func(c *chart.Chart) bool { return c.Name() == wanted.Name })
@@ -86,9 +136,12 @@ func checkVendored(loaded *chart.Chart, name string) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return &Failure{Kind: KindDependency, File: path.Join(name, "Chart.yaml"), Chart: loaded.Name(),
-		Message: fmt.Sprintf("found in Chart.yaml, but missing in charts/ directory: %s; run `helm dependency build` and commit what it puts into charts/",
-			strings.Join(missing, ", "))}
+	advice := "run `helm dependency build` and commit what it puts into charts/"
+	if !source.directory {
+		advice = "the archive has to be packed with them"
+	}
+	return &Failure{Kind: KindDependency, File: source.at("Chart.yaml"), Chart: loaded.Name(),
+		Message: fmt.Sprintf("found in Chart.yaml, but missing in charts/ directory: %s; %s", strings.Join(missing, ", "), advice)}
 }
 
 var (
@@ -97,19 +150,23 @@ var (
 )
 
 // chartFailure places an error of the loader.
-func chartFailure(record *Record, name string, err error) error {
+func chartFailure(source chartSource, err error) error {
 	var known *Failure
 	if errors.As(err, &known) {
 		return known
 	}
 	message := strings.ReplaceAll(err.Error(), unpacked, "")
-	failure := &Failure{Kind: KindChart, File: name, Message: message, Line: yamlErrorLine(message)}
+	failure := &Failure{Kind: KindChart, File: source.name, Message: message}
+	if !source.directory {
+		return failure // a line would be one inside of the archive
+	}
+	failure.Line = yamlErrorLine(message)
 	for _, found := range brokenSubchart.FindAllStringSubmatch(message, -1) {
 		failure.File = path.Join(failure.File, "charts", found[1])
 		failure.Chart = strings.TrimSuffix(found[1], ".tgz")
 	}
-	if record.isFile(failure.File) {
-		failure.Line = 0 // the line is one inside of an archive
+	if strings.HasSuffix(failure.File, ".tgz") {
+		failure.Line = 0
 		return failure
 	}
 	if found := brokenFile.FindStringSubmatch(message); found != nil {

@@ -14,10 +14,28 @@ import (
 // chartFiles are the files of a chart as Helm's loader takes them, and where in
 // the tree each of them is.
 type chartFiles struct {
-	files []*archive.BufferedFile
+	source chartSource
+	files  []*archive.BufferedFile
+	// found is the chart of a repository that the files have to be.
+	found *foundChart
 	// origins are keyed by the first byte of the content, since the loader
 	// passes contents on and gives names anew. Empty files have none.
 	origins map[*byte]chartOrigin
+	// unpacked is what the archives of dependencies hold, all together.
+	unpacked *unpackedSize
+}
+
+type unpackedSize struct {
+	bytes, files int
+}
+
+func newChartFiles(source chartSource) *chartFiles {
+	return &chartFiles{source: source, origins: map[*byte]chartOrigin{}, unpacked: &unpackedSize{}}
+}
+
+// part returns the files of a dependency, which are counted with those of c.
+func (c *chartFiles) part(source chartSource) *chartFiles {
+	return &chartFiles{source: source, origins: c.origins, unpacked: c.unpacked}
 }
 
 // chartOrigin is a file in the tree; inside says where in it, for an archive.
@@ -47,20 +65,18 @@ func (c *chartFiles) originOf(data []byte) (chartOrigin, bool) {
 
 // chartFilesIn reads a chart, which is a directory or an archive.
 func chartFilesIn(record *Record, name string) (*chartFiles, error) {
-	chart := &chartFiles{origins: map[*byte]chartOrigin{}}
-	var err error
-	switch {
-	case record.isDirectory(name):
-		err = chart.readDirectory(record, name)
-	case record.isFile(name):
-		err = chart.readArchiveFile(record, name)
-	default:
+	chart := newChartFiles(chartSource{name: name, directory: record.isDirectory(name)})
+	if chart.source.directory {
+		return chart, chart.readDirectory(record, name)
+	}
+	if !record.isFile(name) {
 		return nil, missingPath(record, name, "the chart is not in the repository")
 	}
+	data, err := record.file(name)
 	if err != nil {
 		return nil, err
 	}
-	return chart, chart.unpack(record)
+	return chart, chart.readArchive(data)
 }
 
 // readDirectory reads the files below a directory but for those that .helmignore
@@ -105,7 +121,7 @@ func (c *chartFiles) readDirectory(record *Record, root string) error {
 			stack = append(stack, path.Join(relative, children[i]))
 		}
 	}
-	return nil
+	return c.unpack()
 }
 
 // ignoreRules returns the rules of .helmignore.
@@ -142,20 +158,16 @@ func (e entryInfo) Mode() fs.FileMode {
 	return 0
 }
 
-// readArchiveFile reads a chart that is packed.
-func (c *chartFiles) readArchiveFile(record *Record, name string) error {
-	data, err := record.file(name)
-	if err != nil {
-		return err
-	}
+// readArchive reads a chart that is packed.
+func (c *chartFiles) readArchive(data []byte) error {
 	files, err := archive.LoadArchiveFiles(bytes.NewReader(data))
 	if err != nil {
-		return failuref(KindChart, name, "the archive of the chart cannot be read: %s", err)
+		return failuref(KindChart, c.source.name, "the archive of the chart cannot be read: %s", err)
 	}
 	for _, file := range files {
-		c.add(file.Name, file.Data, chartOrigin{file: name, inside: file.Name})
+		c.add(file.Name, file.Data, chartOrigin{file: c.source.name, inside: file.Name})
 	}
-	return nil
+	return c.unpack()
 }
 
 // maxUnpackedBytes bounds the archives of all dependencies together; Helm bounds
@@ -168,10 +180,9 @@ const unpacked = ".unpacked"
 
 // unpack replaces the archives in charts/ by the directories they hold, also
 // those inside of other archives.
-func (c *chartFiles) unpack(record *Record) error {
+func (c *chartFiles) unpack() error {
 	var files []*archive.BufferedFile
 	next := c.files
-	size, count := 0, 0
 	for len(next) > 0 {
 		file := next[0]
 		next = next[1:]
@@ -186,10 +197,10 @@ func (c *chartFiles) unpack(record *Record) error {
 		}
 		var members []*archive.BufferedFile
 		for _, member := range inner {
-			if size += len(member.Data); size > maxUnpackedBytes {
+			if c.unpacked.bytes += len(member.Data); c.unpacked.bytes > maxUnpackedBytes {
 				return failuref(KindLimit, origin.file, "the archives of the dependencies unpack to more than %d MiB", maxUnpackedBytes>>20)
 			}
-			if count++; count > maxTreeEntries {
+			if c.unpacked.files++; c.unpacked.files > maxTreeEntries {
 				return failuref(KindLimit, origin.file, "the archives of the dependencies unpack to more than %d files", maxTreeEntries)
 			}
 			if len(member.Data) > 0 {

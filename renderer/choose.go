@@ -18,6 +18,9 @@ func chooseRenderer(request *Request, record *Record) (string, error) {
 	if request.Renderer != RendererAuto {
 		return request.Renderer, nil
 	}
+	if request.Helm.Repository != "" {
+		return RendererHelm, nil
+	}
 	if strings.HasSuffix(cleaned, ".tgz") && record.isFile(cleaned) {
 		return RendererHelm, nil
 	}

@@ -110,6 +110,9 @@ func (s snapshot) archive(t testing.TB, request map[string]any) []byte {
 			add(&tar.Header{Name: "tree/" + name, Size: int64(len(s[name]))}, s[name])
 		}
 	}
+	if answers, found := request["fetched"].([]answer); found {
+		writeFetched(answers, add)
+	}
 	if err := writer.Close(); err != nil {
 		t.Fatal(err)
 	}

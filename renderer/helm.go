@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -32,11 +31,10 @@ func newHelmState(request *Request) *helmState {
 func renderHelm(request *Request, record *Record, state *helmState, response *Response) error {
 	settings := request.Helm
 	if settings.Chart == "" {
+		if settings.Repository != "" {
+			return &Failure{Kind: KindSettings, Message: "helm.chart has to name a chart of helm.repository"}
+		}
 		settings.Chart = request.Path
-	}
-	name, err := cleanPath(settings.Chart)
-	if err != nil {
-		return err
 	}
 	if settings.ReleaseName == "" {
 		settings.ReleaseName = "release-name"
@@ -55,7 +53,7 @@ func renderHelm(request *Request, record *Record, state *helmState, response *Re
 	if err != nil {
 		return err
 	}
-	loaded, files, err := loadChart(record, name)
+	loaded, files, err := loadChart(record, &settings)
 	if err != nil {
 		return err
 	}
@@ -63,7 +61,7 @@ func renderHelm(request *Request, record *Record, state *helmState, response *Re
 		response.Warnings = append(response.Warnings, fmt.Sprintf("chart %s is deprecated", loaded.Name()))
 	}
 	if err := chartutil.ProcessDependencies(loaded, values); err != nil {
-		return &Failure{Kind: KindValues, File: path.Join(name, "Chart.yaml"), Chart: loaded.Name(),
+		return &Failure{Kind: KindValues, File: files.source.at("Chart.yaml"), Chart: loaded.Name(),
 			Message: "chart dependencies processing failed: " + err.Error()}
 	}
 	input, err := util.ToRenderValuesWithSchemaValidation(loaded, values, common.ReleaseOptions{
@@ -77,7 +75,7 @@ func renderHelm(request *Request, record *Record, state *helmState, response *Re
 	if err := validateSchemas(loaded, coalesced.AsMap(), files); err != nil {
 		return err
 	}
-	if err := checkKubeVersion(loaded, capabilities, name); err != nil {
+	if err := checkKubeVersion(loaded, capabilities, files.source); err != nil {
 		return err
 	}
 
@@ -154,11 +152,11 @@ func capabilitiesOf(settings *HelmSettings) (*common.Capabilities, error) {
 }
 
 // checkKubeVersion refuses a chart that is made for another Kubernetes.
-func checkKubeVersion(loaded *chart.Chart, capabilities *common.Capabilities, name string) error {
+func checkKubeVersion(loaded *chart.Chart, capabilities *common.Capabilities, source chartSource) error {
 	wanted := loaded.Metadata.KubeVersion
 	if wanted == "" || chartutil.IsCompatibleRange(wanted, capabilities.KubeVersion.String()) {
 		return nil
 	}
-	return &Failure{Kind: KindVersion, File: path.Join(name, "Chart.yaml"), Chart: loaded.Name(),
+	return &Failure{Kind: KindVersion, File: source.at("Chart.yaml"), Chart: loaded.Name(),
 		Message: fmt.Sprintf("chart requires kubeVersion: %s which is incompatible with Kubernetes %s", wanted, capabilities.KubeVersion.Version)}
 }

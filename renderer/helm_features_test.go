@@ -120,7 +120,7 @@ func TestAChartOfVersion1Renders(t *testing.T) {
 	sameAsHelm(t, files, "bazaar/charts/old", map[string]any{"values": map[string]any{"older": map[string]any{"enabled": false}}}, "--set", "older.enabled=false")
 	delete(files, "bazaar/charts/old/charts/older/Chart.yaml")
 	delete(files, "bazaar/charts/old/charts/older/templates/o.yaml")
-	files.failsWith(t, map[string]any{"path": "bazaar/charts/old"}, KindDependency, "bazaar/charts/old/Chart.yaml", "missing in charts/ directory: older")
+	files.failsWith(t, map[string]any{"path": "bazaar/charts/old"}, KindDependency, "bazaar/charts/old/requirements.lock", "the lock file (requirements.lock) is out of sync")
 }
 
 func TestAHookKeepsEveryEventAndPolicy(t *testing.T) {

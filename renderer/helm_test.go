@@ -190,7 +190,7 @@ func TestErrorsOfChartsKeepTheirPlace(t *testing.T) {
 		{path: "outer", kind: KindSchema, file: "outer/charts/inner/values.schema.json", message: "got string, want integer", chart: "inner", key: "inner.size", helm: map[string]any{"values": map[string]any{"inner": map[string]any{"size": "big"}}}},
 		{path: "notyaml", kind: KindYAML, file: "notyaml/templates/x.yaml", message: "YAML parse error on notyaml-chart/templates/x.yaml", template: "notyaml-chart/templates/x.yaml", chart: "notyaml-chart"},
 		{path: "bytes", kind: KindYAML, file: "bytes/templates/a.yaml", message: "UTF-8", template: "bytes/templates/a.yaml", chart: "bytes"},
-		{path: "missing", kind: KindDependency, file: "missing/Chart.yaml", message: "postgresql, redis; run `helm dependency build`", chart: "missing-chart"},
+		{path: "missing", kind: KindDependency, file: "missing/Chart.yaml", message: "postgresql has the version \"16.x.x\", which is not a single one", line: 5, chart: "missing-chart"},
 		{path: "v3", kind: KindChart, file: "v3/Chart.yaml", message: `apiVersion "v3"`},
 		{path: "oldkube", kind: KindVersion, file: "oldkube/Chart.yaml", message: "incompatible with Kubernetes v1.35.0", chart: "oldkube-chart", helm: map[string]any{"kubeVersion": "v1.35.0"}},
 		{path: "badvalues", kind: KindChart, file: "badvalues/values.yaml", message: "cannot load values.yaml", line: 2},

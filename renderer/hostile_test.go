@@ -87,8 +87,6 @@ func TestPluginsFunctionsAndChartsAreOff(t *testing.T) {
 			files.failsWith(t, map[string]any{"path": "."}, KindDisabled, test.file, words...)
 		})
 	}
-	files := snapshot{"kustomization.yaml": "resources: [a.yaml]\n", "a.yaml": configMap}
-	files.failsWith(t, map[string]any{"path": ".", "kustomize": map[string]any{"allowHelmCharts": true}}, KindSettings, ".", "not supported")
 }
 
 func TestNoPathLeavesTheTree(t *testing.T) {

@@ -15,9 +15,6 @@ import (
 // LoadRestrictionsNone` does, as Flux runs it: files may lie anywhere in the
 // repository. Plugins, functions and the inflation of charts are off.
 func renderKustomize(request *Request, record *Record, response *Response) error {
-	if request.Kustomize.AllowHelmCharts {
-		return failuref(KindSettings, request.Path, "kustomize.allowHelmCharts is not supported yet")
-	}
 	if !record.isDirectory(request.Path) {
 		return missingPath(record, request.Path, "the path is no directory of the repository")
 	}

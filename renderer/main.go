@@ -69,7 +69,8 @@ func run(stdin io.Reader, stdout, stderr io.Writer) int {
 // render fills the response. A panic of a library becomes an error of the
 // render, since a hostile repository may know of one.
 func render(request *Request, tree *Tree, response *Response) {
-	record := newRecord(tree)
+	remote := newFetched(request.Fetched)
+	record := newRecord(tree, remote)
 	defer func() {
 		if cause := recover(); cause != nil {
 			response.fail(&Failure{Kind: KindInternal, File: request.Path, Message: fmt.Sprintf("the rendering library panicked: %v", cause)})
@@ -99,7 +100,10 @@ func render(request *Request, tree *Tree, response *Response) {
 	if err == nil {
 		err = checkOutput(response)
 	}
-	if err != nil {
+	if errors.Is(err, errWanted) {
+		response.want(remote.wants)
+	} else if err != nil {
 		response.fail(asFailure(err))
+		response.Wants = append(response.Wants, remote.newer...)
 	}
 }

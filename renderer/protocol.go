@@ -28,6 +28,7 @@ type Request struct {
 	Helm      HelmSettings     `json:"helm"`
 	Kustomize KustomizeSetting `json:"kustomize"`
 	Lookups   []LookupAnswer   `json:"lookups"`
+	Fetched   []Answer         `json:"fetched"`
 	Post      Post             `json:"post"`
 	// Twice renders a chart a second time, to find what is random in it.
 	Twice bool `json:"twice"`
@@ -35,8 +36,12 @@ type Request struct {
 
 // HelmSettings are what the flags of `helm template` set.
 type HelmSettings struct {
-	// Chart is a directory or a .tgz file; by default the request's path.
+	// Chart is a directory or a .tgz file; by default the request's path. Where
+	// there is a Repository, it is the name of a chart in it, and Version a
+	// version of the chart, or a constraint.
 	Chart       string `json:"chart"`
+	Repository  string `json:"repository"`
+	Version     string `json:"version"`
 	ReleaseName string `json:"releaseName"`
 	Namespace   string `json:"namespace"`
 
@@ -67,7 +72,8 @@ type ExtraValues struct {
 
 // KustomizeSetting are what the flags of `kustomize build` set.
 type KustomizeSetting struct {
-	AllowHelmCharts bool `json:"allowHelmCharts"`
+	// HelmCharts renders what helmCharts in kustomizations name.
+	HelmCharts bool `json:"helmCharts"`
 }
 
 // Post is what a sync sets on every object, whatever rendered it.
@@ -140,6 +146,16 @@ func parseRequest(data []byte) (*Request, error) {
 	case RendererAuto, RendererPlain, RendererKustomize, RendererHelm:
 	default:
 		return nil, fmt.Errorf("request.json: renderer %q is not known", request.Renderer)
+	}
+	for i := range request.Fetched {
+		answer := &request.Fetched[i]
+		switch answer.Kind {
+		case fetchIndex, fetchTags, fetchArchive, fetchFile:
+		case fetchGit:
+			answer.tree = newTree()
+		default:
+			return nil, fmt.Errorf("request.json: kind %q of fetched[%d] is not known", answer.Kind, i)
+		}
 	}
 	return request, nil
 }

@@ -16,10 +16,12 @@ type Record struct {
 	// refused is the first path that may not be followed. A library that tried
 	// several may report another error.
 	refused error
+	// remote is what lies outside of the tree.
+	remote *fetched
 }
 
-func newRecord(tree *Tree) *Record {
-	return &Record{tree: tree, read: map[string]struct{}{}, absent: map[string]struct{}{}, listed: map[string]struct{}{}}
+func newRecord(tree *Tree, remote *fetched) *Record {
+	return &Record{tree: tree, remote: remote, read: map[string]struct{}{}, absent: map[string]struct{}{}, listed: map[string]struct{}{}}
 }
 
 // resolve follows symbolic links and records them, or that the path is absent.

@@ -23,11 +23,13 @@ type Response struct {
 	Again      []Again  `json:"again"`
 	AgainError string   `json:"again_error,omitempty"`
 	Lookups    []Lookup `json:"lookups"`
-	Read       []string `json:"read"`
-	Absent     []string `json:"absent"`
-	Listed     []string `json:"listed"`
-	Warnings   []string `json:"warnings"`
-	Error      *Failure `json:"error"`
+	// Wants is what has to be fetched before the render can be made.
+	Wants    []Want   `json:"wants"`
+	Read     []string `json:"read"`
+	Absent   []string `json:"absent"`
+	Listed   []string `json:"listed"`
+	Warnings []string `json:"warnings"`
+	Error    *Failure `json:"error"`
 
 	// references are what post has to know of an overlay.
 	references nameReferences
@@ -81,6 +83,7 @@ func newResponse() *Response {
 		Hooks:     []Hook{},
 		Again:     []Again{},
 		Lookups:   []Lookup{},
+		Wants:     []Want{},
 		Read:      []string{},
 		Absent:    []string{},
 		Listed:    []string{},
@@ -93,6 +96,12 @@ func newResponse() *Response {
 func (r *Response) fail(failure *Failure) {
 	r.Documents, r.Hooks, r.Again, r.AgainError = []Document{}, []Hook{}, []Again{}, ""
 	r.Error = failure
+}
+
+// want makes the response one of a render that needs something first.
+func (r *Response) want(wants []Want) {
+	r.fail(nil)
+	r.Wants = wants
 }
 
 // writeResponse writes the response as one line of JSON.
