@@ -1,7 +1,7 @@
 # The habits of this repository; `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help build helpers tools test test-chart test-image test-renderer test-decrypter crash-points fuzz-cluster bench demo devcluster helm prometheus deploy regenerate fuzz lint deny fmt fmt-check ci clean
+.PHONY: help build helpers tools test test-chart test-image test-renderer test-decrypter crash-points fuzz-cluster bench demo devcluster helm registry prometheus deploy regenerate fuzz lint deny fmt fmt-check ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,7 +33,7 @@ tools:
 
 # Most tests wait for the control plane most of the time.
 test: export RUST_TEST_THREADS ?= 4
-test: tools prometheus devcluster helm helpers ## all tests, on a throwaway control plane; TEST_ARGS="--lib plan::" runs some
+test: tools prometheus devcluster helm helpers registry ## all tests, on a throwaway control plane; TEST_ARGS="--lib plan::" runs some
 	cargo test --locked $(TEST_ARGS)
 
 # The agent's account has what the manifests for a whole cluster grant, and nothing else.
@@ -74,6 +74,9 @@ demo: tools devcluster helpers ## a shop in a throwaway cluster, kept equal to g
 # Nothing to build where the tests are given a control plane.
 devcluster: ## the control plane for tests and demo: some minutes, once
 	@if [ -z "$$KUBEBUILDER_ASSETS$$DRIFTLESS_TEST_KUBECONFIG" ]; then tests/devcluster/build; fi
+
+registry: ## a registry, for the tests of charts in one: a minute or two, once
+	@tests/registry/build
 
 helm: ## helm, for the tests of the chart: a minute or two, once; HELM=... names another
 	@tests/helm/build

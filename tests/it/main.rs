@@ -52,6 +52,7 @@ mod prune_order;
 mod random;
 mod reader;
 mod refused;
+mod remotes;
 mod remove;
 mod replace;
 mod restored;

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod audit;
+pub mod charts;
 pub mod clock;
 pub mod cluster;
 pub mod collector;
@@ -11,6 +12,7 @@ pub mod dns;
 pub mod escape;
 pub mod etcd;
 pub mod fault;
+pub mod files;
 pub mod git;
 pub mod githttp;
 pub mod helpers;

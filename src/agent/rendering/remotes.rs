@@ -76,20 +76,9 @@ struct Checked {
     validator: Option<String>,
 }
 
-/// How old a content may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Age {
-    /// Of any age, if it is pinned.
-    AsPinned,
-    /// It was compared with its source lately.
-    Fresh,
-}
-
-/// Something that was fetched, and how sure it is that its source still has the same.
+/// Something that was fetched.
 pub struct Answer {
     pub fetched: Fetched,
-    /// It was not compared with its source lately.
-    pub unchecked: bool,
     /// Why it could not be compared, although that was due.
     pub warning: Option<String>,
 }
@@ -118,7 +107,6 @@ impl Remotes {
         &self,
         want: &Want,
         login: Option<(&str, &Login)>,
-        age: Age,
         budget: &Budget,
     ) -> Result<Answer, RemoteError> {
         // What one may read with credentials, another may not read without.
@@ -127,11 +115,11 @@ impl Remotes {
         let stored = self.stored(&key).await?;
         let checked = self.checked(&key);
         let fresh = checked.as_ref().is_some_and(|checked| checked.at.elapsed() < FRESH);
-        let answer = |bytes: Vec<u8>, unchecked, warning| Answer { fetched: fetched(want, bytes), unchecked, warning };
+        let answer = |bytes: Vec<u8>, warning| Answer { fetched: fetched(want, bytes), warning };
         if let Some(bytes) = &stored
-            && (fresh || want.pinned && age == Age::AsPinned)
+            && (fresh || want.pinned)
         {
-            return Ok(answer(bytes.clone(), !fresh, None));
+            return Ok(answer(bytes.clone(), None));
         }
         let validator = stored.as_ref().and(checked).and_then(|checked| checked.validator);
         let host = Endpoint::of(&want.url).map(|endpoint| endpoint.host).unwrap_or_default();
@@ -144,15 +132,15 @@ impl Remotes {
             (Ok(Download::New { bytes, etag }), _) => {
                 self.keep(&key, &bytes).await?;
                 self.note(key, etag);
-                Ok(answer(bytes, false, None))
+                Ok(answer(bytes, None))
             }
             (Ok(Download::Unchanged), Some(bytes)) => {
                 self.note(key, validator);
-                Ok(answer(bytes, false, None))
+                Ok(answer(bytes, None))
             }
             (Err(error), Some(bytes)) => {
                 let warning = format!("{error}; what was fetched before stays in use");
-                Ok(answer(bytes, true, Some(warning)))
+                Ok(answer(bytes, Some(warning)))
             }
             (Err(error), None) => Err(error),
             (Ok(Download::Unchanged), None) => {

@@ -8,13 +8,12 @@ use futures::future::join_all;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use super::remotes::Age;
+use super::remotes::Answer;
 use super::{ReadError, Rendering, decrypt};
 use crate::config::{DataRef, Endpoint, Renderer};
 use crate::fetch::Login;
 use crate::render::{
-    Fetched, Inputs, LookupAnswer, LookupQuestion, RenderError, Response, Want, WantKind, permitted, request,
-    write_input,
+    Inputs, LookupAnswer, LookupQuestion, RenderError, Response, Want, permitted, request, write_input,
 };
 use crate::source::Bundle;
 
@@ -50,22 +49,22 @@ struct Progress {
     /// Rounds of lookups and of fetches.
     asked: usize,
     fetches: usize,
-    /// Indexes out of the store, which may lack a version that was published since.
-    unchecked: Vec<Want>,
+    /// Indexes were compared with their source, since they lacked a version that may have been published since.
+    refreshed: bool,
 }
 
 /// What became of one turn at the helper.
 enum Turn {
     Answered(Box<Response>),
     /// These are to be fetched first.
-    Wants(Vec<Want>, Age),
+    Wants(Vec<Want>),
 }
 
 impl Rendering<'_> {
     /// Asks the helper until nothing is missing. While it waits for other hosts it keeps no place at the helper and no files
     /// of the repository in memory, so that a host that hangs keeps nobody from rendering.
     pub(super) async fn answered(&self, renderer: Renderer, inputs: Inputs) -> Result<Answered, ReadError> {
-        let mut progress = Progress { inputs, warnings: Vec::new(), asked: 0, fetches: 0, unchecked: Vec::new() };
+        let mut progress = Progress { inputs, warnings: Vec::new(), asked: 0, fetches: 0, refreshed: false };
         let mut fetching = None;
         loop {
             let permit = self.budget.helper().await;
@@ -75,14 +74,14 @@ impl Rendering<'_> {
                     let Progress { inputs, warnings, .. } = progress;
                     return Ok(Answered { response, inputs, refused, warnings, _permit: permit });
                 }
-                Turn::Wants(wants, age) => {
+                Turn::Wants(wants) => {
                     drop(permit);
                     if fetching.is_none() {
                         let first = wants.first().and_then(|want| Endpoint::of(&want.url));
                         let host = first.map(|endpoint| endpoint.host).unwrap_or_default();
                         fetching = Some(self.budget.fetch(&host).await);
                     }
-                    Box::pin(self.fetch(renderer, wants, age, &mut progress)).await?;
+                    Box::pin(self.fetch(renderer, wants, &mut progress)).await?;
                 }
             }
         }
@@ -100,20 +99,18 @@ impl Rendering<'_> {
         progress.inputs.decrypted.clear();
         loop {
             let response = self.ask(renderer, &bundle, &progress.inputs).await?;
-            if !response.wants().is_empty() {
-                return Ok(Turn::Wants(response.wants().to_vec(), Age::AsPinned));
+            let path = self.path.to_string().as_str().into();
+            let failed = response.failure(&path).is_some();
+            // Beside an error stand the indexes that are too old to have a version: that is worth one more try.
+            let wants = !response.wants().is_empty();
+            if wants && (!failed || !std::mem::replace(&mut progress.refreshed, true)) {
+                return Ok(Turn::Wants(response.wants().to_vec()));
             }
             // Only what was read is decrypted: other files may be for other keys.
             let encrypted = decrypt::encrypted(&bundle, response.read_files(), &plain);
             let questions: Vec<_> = response.unanswered().filter(|_| self.cluster.is_some()).cloned().collect();
             if encrypted.is_empty() && questions.is_empty() {
-                let path = self.path.to_string().as_str().into();
-                if response.failure(&path).is_none() || progress.unchecked.is_empty() {
-                    return Ok(Turn::Answered(Box::new(response)));
-                }
-                let wants = std::mem::take(&mut progress.unchecked);
-                progress.inputs.fetched.retain(|fetched| !wants.iter().any(|want| want.is_same(&fetched.want)));
-                return Ok(Turn::Wants(wants, Age::Fresh));
+                return Ok(Turn::Answered(Box::new(response)));
             }
             if !encrypted.is_empty() {
                 let (decrypted, texts) = self.decrypted_bundle(&bundle, &encrypted).await?;
@@ -161,18 +158,10 @@ impl Rendering<'_> {
     }
 
     /// Fetches what is wanted, after all of it was found to be permitted.
-    async fn fetch(
-        &self,
-        renderer: Renderer,
-        wants: Vec<Want>,
-        age: Age,
-        progress: &mut Progress,
-    ) -> Result<(), ReadError> {
-        let known = &progress.inputs.fetched;
+    async fn fetch(&self, renderer: Renderer, wants: Vec<Want>, progress: &mut Progress) -> Result<(), ReadError> {
+        let known = &mut progress.inputs.fetched;
         progress.fetches += 1;
-        // What was answered and is wanted again would be wanted for ever.
-        let again = wants.iter().any(|want| known.iter().any(|fetched| fetched.want.is_same(want)));
-        if again || progress.fetches > MOST_FETCHES {
+        if progress.fetches > MOST_FETCHES {
             return Err(ReadError::Fetches);
         }
         if known.len() + wants.len() > MOST_WANTS {
@@ -181,27 +170,30 @@ impl Rendering<'_> {
         let mut permissions = Vec::with_capacity(wants.len());
         for want in &wants {
             let permission = permitted(want, &self.settings.config, known);
-            let place = || want.described();
-            permissions.push(permission.map_err(|message| ReadError::Want { renderer, place: place(), message })?);
+            let refused = |message| ReadError::Want { renderer, place: want.described(), message };
+            permissions.push(permission.map_err(refused)?);
         }
         let login = if permissions.iter().any(|permission| permission.login) { self.login().await? } else { None };
         let fetches = wants.iter().zip(permissions).map(|(want, permission)| {
             let login = login.as_ref().filter(|_| permission.login).map(|(name, login)| (&**name, login));
             async move {
-                let answer = self.remotes.get(want, login, age, self.budget).await;
+                let answer = self.remotes.get(want, login, self.budget).await;
                 answer.map_err(|error| ReadError::Remote { renderer, place: want.described(), error: Box::new(error) })
             }
         });
         for answer in join_all(fetches).await {
-            let answer = answer?;
-            if age == Age::AsPinned && answer.unchecked && answer.fetched.want.kind == WantKind::Index {
-                progress.unchecked.push(answer.fetched.want.clone());
+            let Answer { mut fetched, warning } = answer?;
+            progress.warnings.extend(warning);
+            match known.iter_mut().find(|known| known.want.is_same(&fetched.want)) {
+                // A newer one. What it is wanted for is as before.
+                Some(known) => {
+                    fetched.want = known.want.clone();
+                    *known = fetched;
+                }
+                None => known.push(fetched),
             }
-            progress.warnings.extend(answer.warning);
-            progress.inputs.fetched.push(answer.fetched);
         }
-        let bytes = |fetched: &Fetched| fetched.content.bytes().len();
-        if progress.inputs.fetched.iter().map(bytes).sum::<usize>() > MOST_FETCHED {
+        if known.iter().map(|fetched| fetched.content.bytes().len()).sum::<usize>() > MOST_FETCHED {
             return Err(ReadError::Fetched);
         }
         Ok(())
@@ -223,7 +215,7 @@ impl Rendering<'_> {
             _ => None,
         };
         let login = login.as_ref().map(|(name, login)| (&**name, login));
-        match self.remotes.get(want, login, Age::Fresh, self.budget).await {
+        match self.remotes.get(want, login, self.budget).await {
             Ok(answer) => {
                 warnings.extend(answer.warning);
                 Ok(*answer.fetched.digest == *digest)

@@ -1,0 +1,249 @@
+//! Charts and bases that lie on other hosts.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::support::agent::Agent;
+use crate::support::charts::{Registry, pack, publish};
+use crate::support::cluster::{cluster, path};
+use crate::support::files::{Content, FileServer};
+use crate::support::site::Site;
+use crate::support::wait::{check, eventually};
+
+const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {version: '{{ .Chart.Version }}', from: '{{ .Values.from }}'}\n";
+
+fn web(site: &Site, version: &str) -> PathBuf {
+    pack(site.directory(), "web", version, &[("templates/config.yaml", CONFIG), ("values.yaml", "from: chart\n")])
+}
+
+/// A sync with a chart out of a repository, compared with it as often as that can be said.
+fn sync(site: &Site, repository: &str, version: &str, more: &Value) -> Value {
+    let mut sync = site.sync("shop");
+    let mut helm =
+        json!({"repository": repository, "chart": "web", "version": version, "valuesFiles": ["values.yaml"]});
+    helm.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    sync["render"] = json!({"refresh": "1s", "helm": helm});
+    sync
+}
+
+fn site() -> Site {
+    let site = Site::with(&[("values.yaml", "from: git\n")]);
+    site.make_namespace(&site.home);
+    site
+}
+
+fn version(site: &Site) -> Option<String> {
+    site.get("configmaps", "web").and_then(|map| map["data"]["version"].as_str().map(str::to_owned))
+}
+
+fn eventually_is(site: &Site, wanted: &str) {
+    eventually("the version of the chart", || {
+        check(version(site).as_deref() == Some(wanted), format_args!("{:?}", version(site)))
+    });
+}
+
+fn secret(site: &Site, name: &str, data: &Value) {
+    let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data});
+    cluster().create(path("secrets", Some(&site.home), "").trim_end_matches('/'), &object);
+}
+
+#[test]
+fn a_chart_out_of_a_repository_is_applied_with_values_out_of_git() {
+    let (site, server) = (site(), FileServer::start());
+    let (one, two) = (web(&site, "1.0.0"), web(&site, "1.1.0"));
+    publish(&server, "", &[("web", "1.0.0", &one), ("web", "1.1.0", &two)]);
+    site.configure(&[sync(&site, &server.url(""), "1.0.0", &json!({}))]);
+    let agent = Agent::start(&site);
+    agent.eventually_synced("shop", &site.repo.head());
+    assert_eq!(version(&site).as_deref(), Some("1.0.0"));
+    assert_eq!(site.get("configmaps", "web").unwrap()["data"]["from"], "git");
+
+    // What is pinned is fetched once, whatever is committed.
+    let commit = site.repo.commit(&[("values.yaml", "from: elsewhere\n")]);
+    agent.eventually_synced("shop", &commit);
+    assert_eq!((server.requests("index.yaml"), server.requests("web-1.0.0.tgz")), (1, 1));
+
+    // It also goes on without the repository.
+    server.set("index.yaml", Content::Refuse("503 Service Unavailable"));
+    server.set("web-1.0.0.tgz", Content::Refuse("503 Service Unavailable"));
+    let commit = site.repo.commit(&[("values.yaml", "from: the store\n")]);
+    agent.eventually_synced("shop", &commit);
+    assert_eq!(site.get("configmaps", "web").unwrap()["data"]["from"], "the store");
+
+    // Another version is sought in a newer index.
+    publish(&server, "", &[("web", "1.1.0", &two), ("web", "1.0.0", &one)]);
+    site.configure(&[sync(&site, &server.url(""), "1.1.0", &json!({}))]);
+    eventually_is(&site, "1.1.0");
+    let explained = site.cli(&["explain", "configmap/web", "-n", &site.namespace]).expect_code(0).stdout;
+    assert!(explained.contains(&server.url("web-1.1.0.tgz")), "{explained}");
+}
+
+#[test]
+fn a_range_follows_what_is_published() {
+    let (site, server) = (site(), FileServer::start());
+    let (one, two) = (web(&site, "1.0.0"), web(&site, "1.5.0"));
+    publish(&server, "", &[("web", "1.0.0", &one)]);
+    site.configure(&[sync(&site, &server.url(""), "1.x", &json!({}))]);
+    let agent = Agent::start(&site);
+    agent.eventually_synced("shop", &site.repo.head());
+    // Not asked about within the first minute: whoever published it does not wait for that in a test.
+    let before = server.requests("index.yaml");
+    publish(&server, "", &[("web", "1.0.0", &one), ("web", "1.5.0", &two)]);
+    drop(agent);
+    let agent = Agent::start(&site);
+    agent.eventually_synced("shop", &site.repo.head());
+    eventually_is(&site, "1.5.0");
+    assert_eq!(server.requests("index.yaml"), before + 1);
+}
+
+#[test]
+fn a_private_registry_is_asked_with_the_credentials_of_the_sync_and_a_range() {
+    let (site, registry) = (site(), Registry::start());
+    for version in ["1.0.0", "1.1.0", "2.0.0"] {
+        registry.push(&web(&site, version));
+    }
+    site.configure(&[sync(&site, &registry.url(), "^1", &json!({"auth": {"secret": "registry"}}))]);
+    let agent = Agent::start(&site);
+    agent.eventually_logs(&["the Secret", "registry", "is not there; create it"]);
+    secret(&site, "registry", &json!({"username": "bob", "password": "canary-wrong"}));
+    agent.eventually_logs(&[&registry.url(), "refuses access (401); check the credentials"]);
+    let patch = json!({"stringData": {"password": "s3cret"}});
+    site.cluster().merge(&path("secrets", Some(&site.home), "registry"), "tests", &patch);
+    eventually_is(&site, "1.1.0");
+    agent.eventually_synced("shop", &site.repo.head());
+    let seen = [agent.log().join("\n"), agent.status().to_string(), agent.metrics()].concat();
+    assert!(!seen.contains("canary-wrong") && !seen.contains("s3cret"), "{seen}");
+
+    // The entry of another registry is no credential for this one.
+    let rendered = site.cli(&["render"]).expect_code(0).stdout;
+    assert!(rendered.contains("version: \"1.1.0\""), "{rendered}");
+    let docker = json!({"auths": {"elsewhere.example.com": {"username": "bob", "password": "s3cret"}}}).to_string();
+    secret(&site, "docker", &json!({".dockerconfigjson": docker}));
+    site.configure(&[sync(&site, &registry.url(), "^1", &json!({"auth": {"secret": "docker"}}))]);
+    let error = site.cli(&["render", "--cluster"]).expect_code(1).stderr;
+    let expected = format!("has nothing for {}; it has entries for: elsewhere.example.com", registry.address);
+    assert!(error.contains(&expected), "{error}");
+}
+
+#[test]
+fn credentials_go_to_their_own_server_alone() {
+    let (site, server, elsewhere) = (site(), FileServer::start(), FileServer::start());
+    let chart = web(&site, "1.0.0");
+    // The index names an archive on another host, and a redirect leads there as well.
+    publish(&elsewhere, "", &[("web", "1.0.0", &chart)]);
+    publish(&server, &elsewhere.url(""), &[("web", "1.0.0", &chart)]);
+    secret(&site, "login", &json!({"username": "bob", "password": "s3cret"}));
+    let auth = json!({"auth": {"secret": "login"}});
+    site.configure(&[sync(&site, &server.url(""), "1.0.0", &auth)]);
+    site.cli(&["render", "--cluster"]).expect_code(0);
+    assert!(server.logins("index.yaml").iter().all(|login| login.starts_with("Basic ")));
+    assert_eq!(elsewhere.logins("web-1.0.0.tgz"), [""]);
+
+    publish(&server, "", &[("web", "1.0.1", &web(&site, "1.0.1"))]);
+    server.set("web-1.0.1.tgz", Content::Redirect(elsewhere.url("web-1.0.0.tgz?signature=canary")));
+    site.configure(&[sync(&site, &server.url(""), "1.0.1", &auth)]);
+    let error = site.cli(&["render", "--cluster"]).expect_code(1).stderr;
+    assert_eq!(elsewhere.logins("web-1.0.0.tgz"), ["", ""]);
+    // What came by it is not what the index was written for.
+    assert!(error.contains("has the digest sha256:") && !error.contains("canary"), "{error}");
+}
+
+#[test]
+fn what_cannot_be_had_is_named_with_the_reason_and_the_last_good_version_stays() {
+    let (site, server) = (site(), FileServer::start());
+    let chart = web(&site, "1.0.0");
+    publish(&server, "", &[("web", "1.0.0", &chart)]);
+    site.configure(&[sync(&site, &server.url(""), "1.0.0", &json!({}))]);
+    let agent = Agent::start(&site);
+    agent.eventually_synced("shop", &site.repo.head());
+
+    site.configure(&[sync(&site, &server.url(""), "3.0.0", &json!({}))]);
+    agent.eventually_logs(&["web", "3.0.0", "1.0.0"]);
+    assert_eq!(version(&site).as_deref(), Some("1.0.0"));
+
+    let error = |repository: &str| {
+        site.configure(&[sync(&site, repository, "1.x", &json!({}))]);
+        site.cli(&["render"]).expect_code(1).stderr
+    };
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (repository, says) in [
+        (server.url("missing"), "is not there (404); correct the URL"),
+        (server.url("refused"), "refuses access (403); check the credentials"),
+        (server.url("busy"), "allows no more requests for now (429)"),
+        (server.url("loop"), "which is not followed: too many redirects"),
+        (server.url("text"), "index.yaml"),
+        (format!("http://{nobody}"), "cannot reach http://"),
+        (format!("oci://{nobody}/charts"), "cannot reach oci://"),
+        ("https://nobody.invalid/charts".to_owned(), "cannot reach https://nobody.invalid"),
+    ] {
+        server.set("refused/index.yaml", Content::Refuse("403 Forbidden"));
+        server.set("busy/index.yaml", Content::Refuse("429 Too Many Requests"));
+        server.set("loop/index.yaml", Content::Redirect(server.url("loop/index.yaml")));
+        server.put("text/index.yaml", "a page, and no index");
+        let error = error(&repository);
+        assert!(error.contains(says), "{repository}: {error}");
+    }
+}
+
+#[test]
+fn a_host_that_hangs_keeps_no_other_sync_from_rendering() {
+    let (site, server) = (site(), FileServer::start());
+    site.repo.commit(&[
+        ("chart/Chart.yaml", "apiVersion: v2\nname: own\nversion: 1.0.0\n"),
+        ("chart/templates/own.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: own}\n"),
+    ]);
+    server.set("index.yaml", Content::Hang);
+    let mut syncs = Vec::new();
+    for number in 0..6 {
+        let mut sync = sync(&site, &server.url(""), "1.x", &json!({}));
+        sync["name"] = json!(format!("hangs-{number}"));
+        syncs.push(sync);
+    }
+    let mut own = site.sync("own");
+    own["path"] = json!("chart");
+    syncs.push(own);
+    site.configure(&syncs);
+    let agent = Agent::start(&site);
+    eventually("one of them hangs", || check(server.requests("index.yaml") > 0, "nothing asked"));
+    agent.eventually_synced("own", &site.repo.head());
+    let commit = site.repo.commit(&[("chart/values.yaml", "a: b\n")]);
+    agent.eventually_synced("own", &commit);
+}
+
+#[test]
+fn a_repository_names_only_hosts_that_the_configuration_does() {
+    let server = FileServer::start();
+    let base = server.url("base.yaml");
+    let chart = format!(
+        "apiVersion: v2\nname: shop\nversion: 1.0.0\ndependencies:\n- {{name: web, version: 1.0.0, repository: '{}'}}\n",
+        server.url("")
+    );
+    let files = [
+        ("overlay/kustomization.yaml", format!("resources:\n- {base}\n")),
+        ("chart/Chart.yaml", chart),
+        ("chart/templates/own.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: own}\n".to_owned()),
+    ];
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    let site = Site::with(&files);
+    let archive = web(&site, "1.0.0");
+    publish(&server, "", &[("web", "1.0.0", &archive)]);
+    server.put("base.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: base}\n");
+    let host = format!("http://{}", server.address);
+    for (at, object) in [("chart", "name: web")] {
+        let with = |render: Value| {
+            let mut sync = site.sync("shop");
+            (sync["path"], sync["render"]) = (json!(at), render);
+            site.configure(&[sync]);
+            site.cli(&["render"])
+        };
+        let refused = with(json!({})).expect_code(1).stderr;
+        assert!(
+            refused.contains(&format!("{at}/")) && refused.contains(&format!("add {host} to render.remoteHosts")),
+            "{refused}"
+        );
+        assert_eq!(server.requests("base.yaml") + server.requests("index.yaml"), usize::from(at == "chart"));
+        let rendered = with(json!({"remoteHosts": [host]})).expect_code(0).stdout;
+        assert!(rendered.contains(object), "{rendered}");
+    }
+}
