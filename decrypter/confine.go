@@ -46,8 +46,8 @@ var ambient = []string{
 	"SOPS_GCP_KMS_ENDPOINT", "SOPS_GCP_KMS_UNIVERSE_DOMAIN",
 	// Azure: workload identity, managed identity, a client's secret.
 	"AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST", "AZURE_CLIENT_SECRET",
-	// Vault: its CA. Address and token are in the request.
-	"VAULT_CACERT", "VAULT_CACERT_BYTES", "VAULT_CAPATH", "VAULT_NAMESPACE", "VAULT_TLS_SERVER_NAME",
+	// Vault: address, token and CA are in the request.
+	"VAULT_NAMESPACE",
 	// The way out of the cluster.
 	"HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR",
 }

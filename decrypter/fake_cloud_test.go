@@ -40,6 +40,8 @@ type fakeCloud struct {
 	// refuse is an answer instead of data keys: a status and a body.
 	refuse     int
 	refuseBody string
+	// redirect sends those who ask for data keys there, with refuse as the status.
+	redirect string
 	// hang has data keys wait for the client to give up.
 	hang bool
 }
@@ -95,7 +97,7 @@ func (c *fakeCloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, operation, _ := strings.Cut(r.URL.Path, ":")
 		c.serveKeys(w, r, "gcp "+operation, body)
 	case strings.Contains(r.Host, "vault.azure.net"):
-		if r.Header.Get("Authorization") == "" {
+		if r.Header.Get("Authorization") != "Bearer "+accessToken {
 			w.Header().Set("WWW-Authenticate", `Bearer authorization="https://login.microsoftonline.com/tenant", resource="https://vault.azure.net"`)
 			w.WriteHeader(http.StatusUnauthorized)
 			return
@@ -103,7 +105,7 @@ func (c *fakeCloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		parts := strings.Split(r.URL.Path, "/")
 		c.serveKeys(w, r, "azure "+parts[len(parts)-1], body)
 	case strings.Contains(r.Host, "login.microsoftonline.com"):
-		c.serveLogin(w, r)
+		c.serveLogin(w, r, string(body))
 	case r.URL.Path == "/token": // Google's
 		fmt.Fprintf(w, `{"access_token": %q, "token_type": "Bearer", "expires_in": 3600}`, accessToken)
 	default:
@@ -120,6 +122,10 @@ func (c *fakeCloud) serveKeys(w http.ResponseWriter, r *http.Request, operation 
 		c.mutex.Unlock()
 		<-r.Context().Done()
 		c.mutex.Lock()
+		return
+	}
+	if c.redirect != "" {
+		http.Redirect(w, r, c.redirect+r.URL.Path, c.refuse)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -191,7 +197,8 @@ func (c *fakeCloud) serveSTS(w http.ResponseWriter, r *http.Request, form string
 		action, awsSecret, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
 }
 
-func (c *fakeCloud) serveLogin(w http.ResponseWriter, r *http.Request) {
+// serveLogin knows workload identity alone: the token of the pod stands for the secret of a client.
+func (c *fakeCloud) serveLogin(w http.ResponseWriter, r *http.Request, form string) {
 	w.Header().Set("Content-Type", "application/json")
 	const login = "https://login.microsoftonline.com/tenant"
 	switch {
@@ -199,7 +206,13 @@ func (c *fakeCloud) serveLogin(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `{"tenant_discovery_endpoint": "%s/v2.0/.well-known/openid-configuration", "metadata": [{"preferred_network": "login.microsoftonline.com", "preferred_cache": "login.windows.net", "aliases": ["login.microsoftonline.com"]}]}`, login)
 	case strings.HasSuffix(r.URL.Path, "/openid-configuration"):
 		fmt.Fprintf(w, `{"token_endpoint": "%[1]s/oauth2/v2.0/token", "authorization_endpoint": "%[1]s/oauth2/v2.0/authorize", "issuer": "%[1]s/v2.0"}`, login)
+	case !strings.Contains(form, "client_assertion="+webToken) || !strings.Contains(form, "client_id=client"):
+		w.WriteHeader(http.StatusUnauthorized)
+		fmt.Fprint(w, `{"error": "invalid_client", "error_description": "AADSTS700212: no matching federated identity record"}`)
 	default:
+		c.mutex.Lock()
+		c.asked = append(c.asked, "azure login")
+		c.mutex.Unlock()
 		fmt.Fprintf(w, `{"access_token": %q, "token_type": "Bearer", "expires_in": 3600}`, accessToken)
 	}
 }

@@ -18,7 +18,6 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/getsops/sops/v3/azkv"
 	"github.com/getsops/sops/v3/gcpkms"
-	"github.com/getsops/sops/v3/hcvault"
 	"github.com/getsops/sops/v3/keyservice"
 	"github.com/getsops/sops/v3/kms"
 )
@@ -31,18 +30,18 @@ const kmsTimeout = 20 * time.Second
 // What a file says of where to ask is checked before: with a socket, a file of a
 // hostile repository could name any host.
 type cloud struct {
-	vault   *VaultAuth
+	vault   *vaultServer
 	timeout time.Duration
 
 	mutex sync.Mutex
-	// silent are services that did not answer. They are not waited for again.
+	// silent are services that were not reached or did not answer. They are not waited for again.
 	silent map[string]error
 	aws    map[string]aws.CredentialsProvider
 	azure  azcore.TokenCredential
 }
 
 func newCloud(vault *VaultAuth) *cloud {
-	return &cloud{vault: vault, timeout: kmsTimeout, silent: map[string]error{}, aws: map[string]aws.CredentialsProvider{}}
+	return &cloud{vault: newVaultServer(vault), timeout: kmsTimeout, silent: map[string]error{}, aws: map[string]aws.CredentialsProvider{}}
 }
 
 // decrypt returns the data key, or an error whose text may be shown.
@@ -63,14 +62,18 @@ func (c *cloud) decrypt(ctx context.Context, key *keyservice.Key, ciphertext []b
 	if err == nil {
 		return dataKey, nil
 	}
+	unreached := connection(err, "") != ""
 	if ctx.Err() != nil {
-		err = fmt.Errorf("no answer within %s", c.timeout)
+		err, unreached = fmt.Errorf("no answer within %s", c.timeout), true
+	} else {
+		err = errors.New(kmsProblem(err))
+	}
+	if unreached {
 		c.mutex.Lock()
 		c.silent[service] = err
 		c.mutex.Unlock()
-		return nil, err
 	}
-	return nil, errors.New(kmsProblem(err))
+	return nil, err
 }
 
 type askFunc func(context.Context) ([]byte, error)
@@ -86,7 +89,7 @@ func (c *cloud) prepare(key *keyservice.Key, ciphertext string) (string, askFunc
 	case *keyservice.Key_AzureKeyvaultKey:
 		return c.prepareAzure(key.AzureKeyvaultKey, ciphertext)
 	case *keyservice.Key_VaultKey:
-		return c.prepareVault(key.VaultKey, ciphertext)
+		return c.vault.prepare(key.VaultKey, ciphertext)
 	default:
 		return "", nil, errors.New("this KMS is not supported")
 	}
@@ -215,32 +218,4 @@ func (c *cloud) azureCredential() (azcore.TokenCredential, error) {
 	}
 	c.azure = credential
 	return credential, nil
-}
-
-// vaultSegment is a part of a path of Vault: neither empty, nor . nor ..
-var vaultSegment = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*$`)
-
-func (c *cloud) prepareVault(key *keyservice.VaultKey, ciphertext string) (string, askFunc, error) {
-	if c.vault == nil {
-		return "", nil, errors.New("no Vault token is given")
-	}
-	// The token is sent to the address that the file names.
-	if !sameAddress(key.VaultAddress, c.vault.Address) {
-		return "", nil, fmt.Errorf("the token that is given is for %s alone", printable(withoutUser(c.vault.Address)))
-	}
-	for _, segment := range append(strings.Split(strings.Trim(key.EnginePath, "/"), "/"), key.KeyName) {
-		if !vaultSegment.MatchString(segment) {
-			return "", nil, errors.New("its path or name is not that of a transit key")
-		}
-	}
-	return "vault", func(ctx context.Context) ([]byte, error) {
-		master := hcvault.NewMasterKey(c.vault.Address, key.EnginePath, key.KeyName)
-		master.EncryptedKey = ciphertext
-		hcvault.Token(c.vault.Token).ApplyToMasterKey(master)
-		return master.DecryptContext(ctx)
-	}, nil
-}
-
-func sameAddress(a, b string) bool {
-	return strings.EqualFold(strings.TrimRight(a, "/"), strings.TrimRight(b, "/"))
 }

@@ -24,7 +24,10 @@ func kmsProblem(err error) string {
 	var azureLogin *azidentity.AuthenticationFailedError
 	var hashicorp *vault.ResponseError
 	var google *apierror.APIError
+	var redirect *redirectError
 	switch {
+	case errors.As(err, &redirect):
+		return redirect.Error()
 	case errors.As(err, &azureLogin):
 		if azureLogin.RawResponse != nil {
 			return fmt.Sprintf("the identity of the environment is refused with HTTP %d", azureLogin.RawResponse.StatusCode)

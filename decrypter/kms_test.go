@@ -97,51 +97,24 @@ func TestGCPKMSIsAsked(t *testing.T) {
 	}
 }
 
-func TestAzureKeyVaultIsAsked(t *testing.T) {
+func TestAzureKeyVaultIsAskedWithTheWorkloadIdentityOfThePod(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("Go reads SSL_CERT_FILE, which leads to the fake, on Linux alone")
 	}
 	cloud := newFakeCloud(t)
 	azure := cloud.azure()
 	encrypted := encryptWith(t, azure, "--azure-kv", sampleAzure)
+	cloud.asked = nil
 	if got := askKMS(t, Keys{}, encrypted, azure); string(got.Data) != "a: canary-7f3a\n" {
 		t.Errorf("%+v", got.Error)
 	}
-}
-
-func (c *fakeCloud) vaultKeys() Keys {
-	return Keys{Vault: &VaultAuth{Address: c.server.URL + "/", Token: vaultToken}}
-}
-
-func (c *fakeCloud) encryptVault() []byte {
-	return encryptWith(c.t, []string{"VAULT_TOKEN=" + vaultToken}, "--hc-vault-transit", c.server.URL+"/v1/transit/keys/sample")
-}
-
-func TestVaultIsAskedWithTheTokenOfTheRequest(t *testing.T) {
-	cloud := newFakeCloud(t)
-	encrypted := cloud.encryptVault()
-	if got := askKMS(t, cloud.vaultKeys(), encrypted, nil); string(got.Data) != "a: canary-7f3a\n" {
-		t.Errorf("%+v", got.Error)
+	if !slices.Equal(cloud.asked, []string{"azure login", "azure decrypt"}) {
+		t.Errorf("asked %v", cloud.asked)
 	}
-	refused(t, askKMS(t, Keys{}, encrypted, []string{"VAULT_TOKEN=" + vaultToken}), KindKMS, "no Vault token is given")
-	wrong := Keys{Vault: &VaultAuth{Address: cloud.server.URL, Token: "canary-7f3a-other-token"}}
-	refused(t, askKMS(t, wrong, encrypted, nil), KindKMS, "HTTP 403: permission denied")
-}
-
-func TestTheVaultTokenIsSentToItsServerAlone(t *testing.T) {
-	home, thief := newFakeCloud(t), newFakeCloud(t)
-	encrypted := thief.encryptVault()
-	thief.asked = nil
-	refused(t, askKMS(t, home.vaultKeys(), encrypted, nil), KindKMS, "the token that is given is for "+home.server.URL+" alone")
-	encrypted = home.encryptVault()
-	home.asked = nil
-	for _, path := range []string{"engine_path: ..", "engine_path: transit/../secret", "engine_path: ''", "engine_path: a?b", "engine_path: a%2fb"} {
-		moved := strings.Replace(string(encrypted), "engine_path: transit", path, 1)
-		refused(t, askKMS(t, home.vaultKeys(), []byte(moved), nil), KindKMS, "not that of a transit key")
-	}
-	if len(thief.asked) > 0 || len(home.asked) > 0 {
-		t.Errorf("asked %v and %v", thief.asked, home.asked)
-	}
+	other := append(azure, "AZURE_FEDERATED_TOKEN_FILE="+write(t, "token", []byte("canary-7f3a-other-token")))
+	refused(t, askKMS(t, Keys{}, encrypted, other), KindKMS, "Azure Key Vault "+sampleAzure, "the identity of the environment is refused with HTTP 401")
+	none := slices.DeleteFunc(slices.Clone(azure), func(one string) bool { return strings.HasPrefix(one, "AZURE_") })
+	refused(t, askKMS(t, Keys{}, encrypted, none), KindKMS, "Azure Key Vault "+sampleAzure)
 }
 
 func TestKMSIsNotAskedUnlessItIsAllowed(t *testing.T) {
@@ -251,7 +224,7 @@ func TestAFileCannotNameAnotherHostThanThoseOfTheCloud(t *testing.T) {
 		"a user before Azure's":   {"azure_kv: [{vault_url: 'https://canary-7f3a@a.vault.azure.net', name: k, version: v, created_at: '2024-01-01T00:00:00Z', enc: eA}]", "no URL of the form"},
 		"a path of Azure":         {"azure_kv: [{vault_url: 'https://a.vault.azure.net', name: '../k', version: v, created_at: '2024-01-01T00:00:00Z', enc: eA}]", "not that of a key"},
 		"a resource of Google":    {"gcp_kms: [{resource_id: 'projects/p/locations/l/keyRings/r/cryptoKeys/../k?', created_at: '2024-01-01T00:00:00Z', enc: eA==}]", "not the resource ID"},
-		"a Vault":                 {"hc_vault: [{vault_address: 'http://" + host + "', engine_path: transit, key_name: k, created_at: '2024-01-01T00:00:00Z', enc: x}]", "no Vault token"},
+		"a Vault":                 {"hc_vault: [{vault_address: 'http://" + host + "', engine_path: transit, key_name: k, created_at: '2024-01-01T00:00:00Z', enc: x}]", "no token for Vault"},
 		"a cloud of another kind": {"hckms: [{key_id: 'tr-west-1:k', created_at: '2024-01-01T00:00:00Z', enc: x}]", "not supported"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -51,10 +51,12 @@ type PGPKey struct {
 	Passphrase string `json:"passphrase"`
 }
 
-// VaultAuth is the one Vault server that may see the token.
+// VaultAuth is the one Vault server that may see the token. What is missing is an error of the files that need it.
 type VaultAuth struct {
 	Address string `json:"address"`
 	Token   string `json:"token"`
+	// CA holds, in PEM, the authorities that are trusted instead of those of the system.
+	CA string `json:"ca"`
 }
 
 // File is one encrypted file.
@@ -141,8 +143,8 @@ func (r *Request) check() error {
 			return fmt.Errorf("keys.pgp[%d] has more than %d bytes", i, maxKeyBytes)
 		}
 	}
-	if vault := r.Keys.Vault; vault != nil && (vault.Address == "" || vault.Token == "") {
-		return errors.New("keys.vault has no address or no token")
+	if vault := r.Keys.Vault; vault != nil && max(len(vault.Address), len(vault.Token), len(vault.CA)) > maxKeyBytes {
+		return fmt.Errorf("keys.vault has more than %d bytes", maxKeyBytes)
 	}
 	for i, file := range r.Files {
 		if file.Path == "" || len(file.Path) > maxPathBytes || strings.ContainsRune(file.Path, 0) {

@@ -18,7 +18,7 @@ use crate::config::{SandboxMode, SyncConfig};
 use crate::object::{DigestKey, GroupKind, Harmless, ObjectId};
 use crate::plan::{Definitions, Reserved, resolve, unorderable};
 use crate::reconcile::RenderedCommit;
-use crate::sandbox::support;
+use crate::sandbox::{Helper, support};
 use permissions::{Missing, Needed, table};
 
 /// What a sync does with the objects of a kind.
@@ -72,7 +72,7 @@ pub(super) async fn check(common: &Common) -> Result<u8, CliError> {
     if let Some((cluster, _)) = &cluster {
         findings.push(permissions(cluster, "the agent", own(&session, cluster).await).await);
     }
-    findings.push(renderer(&session).await);
+    findings.extend(helpers(&session).await);
     let mut readings = Vec::new();
     for sync in &session.config.syncs {
         let view = match &cluster {
@@ -114,9 +114,8 @@ fn objects_in(count: usize) -> String {
     format!("{count} object{}", if count == 1 { "" } else { "s" })
 }
 
-/// The helper that renders charts and overlays, and what confines it here. Its absence is no fault where nothing is
-/// rendered: a sync that needs it says so.
-async fn renderer(session: &Session) -> Finding {
+/// The helpers, and what confines them here. Their absence is no fault where nothing needs them: a sync that does says so.
+async fn helpers(session: &Session) -> [Finding; 3] {
     let support = support();
     let required = session.config.syncs.iter().any(|sync| sync.render.sandbox == SandboxMode::Required);
     let mode = if required { SandboxMode::Required } else { SandboxMode::BestEffort };
@@ -124,16 +123,21 @@ async fn renderer(session: &Session) -> Finding {
         None => support.to_string(),
         Some(missing) => format!("{support}; {missing} is missing"),
     };
-    match Helpers::of_this_program().renderer_version(mode).await {
+    [
+        helper(Helper::Renderer, mode, "renderer", "charts and overlays", "plain manifests only").await,
+        helper(Helper::Decrypter, mode, "decrypter", "files encrypted by SOPS", "no encrypted files").await,
+        Finding::good("sandbox", confined),
+    ]
+}
+
+async fn helper(helper: Helper, mode: SandboxMode, what: &str, does: &str, without: &str) -> Finding {
+    match Helpers::of_this_program().versions(helper, mode).await {
         Ok(versions) => {
             let named = versions.libraries.iter().map(|(library, version)| format!("{library} {version}"));
-            let named = named.collect::<Vec<_>>().join(", ");
-            Finding::good("renderer", format!("charts and overlays by {named}; sandbox: {confined}"))
+            Finding::good(what, format!("{does} by {}", named.collect::<Vec<_>>().join(", ")))
         }
-        Err(error) if error.is_not_found() => {
-            Finding::good("renderer", format!("plain manifests only: {}; sandbox: {confined}", with_causes(&error)))
-        }
-        Err(error) => Finding::bad("renderer", with_causes(&error)),
+        Err(error) if error.is_not_found() => Finding::good(what, format!("{without}: {}", with_causes(&error))),
+        Err(error) => Finding::bad(what, with_causes(&error)),
     }
 }
 

@@ -215,8 +215,8 @@ pub struct PatchTarget {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DecryptConfig {
     /// A Secret in the agent's namespace: keys that end in `.agekey` hold age identities, those that end in `.asc`
-    /// armored PGP keys.
+    /// armored PGP keys, and `sops.vault-token` a token of Vault, with `sops.vault-address`.
     pub secret: Option<Arc<str>>,
-    /// Whether a key service of a cloud may be asked, by the identity of the agent's pod.
+    /// Whether key services of clouds, by the identity of the agent's pod, and Vault may be asked.
     pub kms: bool,
 }

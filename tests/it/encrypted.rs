@@ -1,4 +1,6 @@
-//! Files that SOPS has encrypted.
+//! Files that SOPS has encrypted, and values that are kept in the cluster.
+
+mod services;
 
 use serde_json::{Value, json};
 
@@ -13,6 +15,10 @@ const IDENTITY: &str = "AGE-SECRET-KEY-1P7ZKL7YEULHG8VXFJFUKDNYRSGKDG6MPEQQ74GZS
 const RECIPIENT: &str = "age15t7t66sklt7mnak6d2fg64nftdcs84c4yuu7jl6qehalw0u99dnsm7e98f";
 /// Another identity.
 const OTHER: &str = "AGE-SECRET-KEY-167ZXNVT7HF9VC978PDCMZVHPAMM7J29TPKUYG42HJ3TLSXGS8Y5S6ZLVWM";
+
+/// A manifest that is encrypted as a whole.
+const SECRET: &str =
+    "apiVersion: v1\nkind: Secret\nmetadata:\n    name: login\nstringData:\n    password: canary-password\n";
 
 fn encrypt(text: &str, kind: &str, more: &[&str]) -> String {
     let mut arguments = vec!["encrypt", "--age", RECIPIENT, "--input-type", kind, "--output-type", kind];
@@ -32,17 +38,22 @@ fn site(files: &[(&str, &str)], at: &str, render: &Value) -> Site {
 
 fn give_key(site: &Site, identity: &str) {
     let text = format!("# created: 2026-01-01\n# public key: {RECIPIENT}\n{identity}\n");
-    let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "sops"}, "stringData": {"shop.agekey": text}});
-    cluster().create(path("secrets", Some(&site.home), "").trim_end_matches('/'), &object);
+    give(site, &json!({"shop.agekey": text}));
+}
+
+/// Makes the Secret with the keys.
+fn give(site: &Site, data: &Value) {
+    let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "sops"}, "stringData": data});
+    create(site, "secrets", &object);
+}
+
+fn create(site: &Site, plural: &str, object: &Value) {
+    cluster().create(path(plural, Some(&site.home), "").trim_end_matches('/'), object);
 }
 
 #[test]
 fn encrypted_manifests_and_generators_are_applied_and_shown_nowhere() {
-    let secret = encrypt(
-        "apiVersion: v1\nkind: Secret\nmetadata:\n    name: login\nstringData:\n    password: canary-password\n",
-        "yaml",
-        &["--encrypted-regex", "^(data|stringData)$"],
-    );
+    let secret = encrypt(SECRET, "yaml", &["--encrypted-regex", "^(data|stringData)$"]);
     let map = encrypt(
         "apiVersion: v1\nkind: ConfigMap\nmetadata:\n    name: settings\ndata:\n    open: shop\n    token: canary-token\n",
         "yaml",
@@ -108,11 +119,7 @@ fn encrypted_manifests_and_generators_are_applied_and_shown_nowhere() {
 
 #[test]
 fn a_wrong_key_and_none_are_errors_that_name_the_file_and_its_recipients() {
-    let secret = encrypt(
-        "apiVersion: v1\nkind: Secret\nmetadata:\n    name: login\nstringData:\n    password: canary\n",
-        "yaml",
-        &[],
-    );
+    let secret = encrypt(SECRET, "yaml", &[]);
     for (render, identity, parts) in [
         (json!({}), None, vec!["p/login.yaml", "render.decrypt.secret"]),
         (json!({"decrypt": {"secret": "sops"}}), None, vec!["Secret", "sops", "render.decrypt.secret"]),
@@ -129,5 +136,114 @@ fn a_wrong_key_and_none_are_errors_that_name_the_file_and_its_recipients() {
         }
         assert!(!done.all().contains("canary") && !done.all().contains("SECRET-KEY"), "{}", done.all());
         assert!(!site.has("configmaps", "c"), "nothing is applied of a commit that cannot be read");
+    }
+}
+
+const CHART: &str = "apiVersion: v2\nname: shop\nversion: 1.0.0\n";
+const URL: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: url}\ndata:\n  url: 'postgres://{{ .Values.user }}:{{ .Values.password }}@db'\n  size: '{{ .Values.size }}'\n";
+
+#[test]
+fn values_in_an_encrypted_file_are_secret_in_the_diff_of_a_chart() {
+    let values = |password: &str| {
+        encrypt(&format!("user: shop\npassword: {password}\n"), "yaml", &["--encrypted-regex", "^password$"])
+    };
+    let files = [
+        ("chart/Chart.yaml", CHART),
+        ("chart/values.yaml", "size: small\n"),
+        ("chart/templates/url.yaml", URL),
+        (
+            "chart/templates/plain.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: plain}\ndata: {size: '{{ .Values.size }}'}\n",
+        ),
+        ("prod/secret.yaml", &values("canary-one")),
+        ("elsewhere/for-another-key.yaml", &values("canary-other")),
+    ];
+    let render = json!({"decrypt": {"secret": "sops"}, "helm": {"valuesFiles": ["prod/secret.yaml"]}});
+    let site = site(&files, "chart", &render);
+    give_key(&site, IDENTITY);
+    site.once().expect_code(0);
+    assert_eq!(site.get("configmaps", "url").unwrap()["data"]["url"], "postgres://shop:canary-one@db");
+
+    site.repo.commit(&[("prod/secret.yaml", &values("canary-two")), ("chart/values.yaml", "size: large\n")]);
+    for format in ["text", "json", "markdown"] {
+        let plan = site.cli(&["plan", "-o", format]).expect_code(2).all();
+        assert!(plan.contains("url") && !plan.contains("canary"), "{format}: {plan}");
+        // The object that holds the secret is hidden as a whole, the one beside it is shown as ever.
+        assert!(plan.contains("large"), "{format}: {plan}");
+    }
+    let plan = site.cli(&["plan"]).expect_code(2).stdout;
+    assert_eq!(plan.matches("large").count(), 1, "{plan}");
+    site.once().expect_code(0);
+    assert_eq!(site.get("configmaps", "url").unwrap()["data"]["url"], "postgres://shop:canary-two@db");
+    let rendered = site.cli(&["render"]).expect_code(0).all();
+    assert!(rendered.contains("size: large") && !rendered.contains("canary"), "{rendered}");
+}
+
+#[test]
+fn values_and_keys_that_are_missing_or_no_text_are_errors_that_name_where_they_should_be() {
+    let files = [("chart/Chart.yaml", CHART), ("chart/templates/url.yaml", URL)];
+    let from = |kind: &str| json!({"helm": {"valuesFrom": [{"kind": kind, "name": "prod", "key": "web.yaml"}]}});
+    // In base64: no text in UTF-8.
+    let bytes = "/2NhbmFyeQ==";
+    for (render, kind, data, parts) in [
+        (
+            from("Secret"),
+            "Secret",
+            json!({"data": {"a.yaml": "YTogYg==", "b.yaml": bytes}}),
+            vec!["the Secret prod", "render.helm.valuesFrom", "has no key web.yaml", "its keys are: a.yaml, b.yaml"],
+        ),
+        (
+            from("ConfigMap"),
+            "ConfigMap",
+            json!({"data": {"values.yaml": "a: canary"}}),
+            vec!["the ConfigMap prod", "has no key web.yaml", "values.yaml"],
+        ),
+        (
+            from("Secret"),
+            "Secret",
+            json!({"data": {"web.yaml": bytes}}),
+            vec!["the key web.yaml of the Secret prod", "render.helm.valuesFrom", "no text in UTF-8"],
+        ),
+        (
+            from("ConfigMap"),
+            "ConfigMap",
+            json!({"binaryData": {"web.yaml": bytes}}),
+            vec!["the key web.yaml of the ConfigMap prod", "no text in UTF-8"],
+        ),
+        (
+            json!({"substituteFrom": [{"kind": "Secret", "name": "prod"}]}),
+            "Secret",
+            json!({"data": {"A": bytes}}),
+            vec!["the key A of the Secret prod", "render.substituteFrom", "no text in UTF-8"],
+        ),
+    ] {
+        let site = site(&files, "chart", &render);
+        let mut object = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "prod"}});
+        object.as_object_mut().unwrap().extend(data.as_object().unwrap().clone());
+        create(&site, if kind == "Secret" { "secrets" } else { "configmaps" }, &object);
+        let done = site.once().expect_code(1);
+        for part in parts {
+            assert!(done.all().contains(part), "{part} in {}", done.all());
+        }
+        assert!(!done.all().contains("canary") && !done.all().contains(bytes), "{}", done.all());
+        assert!(!site.has("configmaps", "url"));
+    }
+
+    let secret = encrypt(SECRET, "yaml", &[]);
+    for (data, part) in [
+        (
+            json!({"shop.agekey": bytes}),
+            "the key \"shop.agekey\" of the Secret sops, which render.decrypt.secret names, is no text",
+        ),
+        (json!({"shop.txt": bytes}), "the Secret sops, which render.decrypt.secret names, holds no keys"),
+    ] {
+        let site = site(&[("p/login.yaml", &secret)], "p", &json!({"decrypt": {"secret": "sops"}}));
+        create(
+            &site,
+            "secrets",
+            &json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "sops"}, "data": data}),
+        );
+        let done = site.once().expect_code(1);
+        assert!(done.all().contains(part) && !done.all().contains(bytes), "{}", done.all());
     }
 }

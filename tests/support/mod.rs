@@ -17,6 +17,7 @@ pub mod git;
 pub mod githttp;
 pub mod helpers;
 pub mod image;
+pub mod keyservice;
 pub mod plane;
 pub mod policy;
 pub mod process;

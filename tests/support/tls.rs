@@ -62,7 +62,8 @@ pub fn in_front_of(server: SocketAddr, config: Arc<ServerConfig>) -> u16 {
     port
 }
 
-fn pass_on(client: TcpStream, server: SocketAddr, config: Arc<ServerConfig>) -> io::Result<()> {
+/// Serves one client that speaks TLS, to its end.
+pub fn pass_on(client: TcpStream, server: SocketAddr, config: Arc<ServerConfig>) -> io::Result<()> {
     let mut server = TcpStream::connect(server)?;
     for side in [&client, &server] {
         side.set_read_timeout(Some(TURN))?;

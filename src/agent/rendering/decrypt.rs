@@ -9,7 +9,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{ReadError, Rendering};
 use crate::config::{DataRef, DecryptConfig};
@@ -21,6 +21,10 @@ use crate::source::{Bundle, BundleContent, Snapshot};
 const PROTOCOL: u32 = 1;
 /// The configuration's key, for errors.
 const KEY: &str = "render.decrypt.secret";
+/// Keys of the Secret for Vault. The first has the name that Flux gives it; the others say where that token may go,
+/// since a file of the repository names an address as well.
+const VAULT: [(&str, &str); 3] =
+    [("sops.vault-token", "token"), ("sops.vault-address", "address"), ("sops.vault-ca", "ca")];
 /// Recipients that an error names.
 const MOST_NAMED: usize = 5;
 
@@ -157,25 +161,32 @@ impl Rendering<'_> {
                 ))
             })
         };
-        let (mut age, mut pgp) = (Vec::new(), Vec::new());
+        let (mut age, mut pgp, mut vault) = (Vec::new(), Vec::new(), Map::new());
         for (name, bytes) in &data {
             let kind = Path::new(name).extension().and_then(OsStr::to_str);
-            if kind == Some("agekey") {
+            if let Some((_, part)) = VAULT.iter().find(|(of_vault, _)| of_vault == name) {
+                // Many an editor ends a file with a line break.
+                vault.insert((*part).to_owned(), text(name, bytes)?.trim().into());
+            } else if kind == Some("agekey") {
                 // As `age-keygen` writes it, with comments, or one SSH key of several lines.
                 age.push(Value::from(text(name, bytes)?));
             } else if kind == Some("asc") {
                 pgp.push(json!({"armored": text(name, bytes)?}));
             }
         }
-        if age.is_empty() && pgp.is_empty() && !decrypt.kms {
+        if age.is_empty() && pgp.is_empty() && vault.is_empty() && !decrypt.kms {
             return Err(ReadError::Decrypt(format!(
                 "the Secret {}, which {KEY} names, holds no keys; names of age identities end in .agekey, those of PGP keys \
-                 in .asc",
+                 in .asc, and sops.vault-token is for Vault",
                 source.name
             )));
         }
         keys["age"] = age.into();
         keys["pgp"] = pgp.into();
+        // Nothing is sent anywhere without: a token that is not used is not handed over.
+        if decrypt.kms && !vault.is_empty() {
+            keys["vault"] = vault.into();
+        }
         Ok(keys)
     }
 }

@@ -31,8 +31,19 @@ const KMS_FILES: [&str; 7] = [
     "/var/run/secrets/pods.eks.amazonaws.com",
     "/var/run/secrets/azure/tokens",
 ];
+/// Variables that name further files of that kind, where the pod has them elsewhere.
+const KMS_FILE_VARIABLES: [&str; 7] = [
+    "AWS_CA_BUNDLE",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+];
 /// Beginnings of the variables by which a pod's identity is given to the clients of key services.
-const KMS_VARIABLES: [&str; 6] = ["AWS_", "AZURE_", "GOOGLE_", "SSL_CERT_", "HTTPS_PROXY", "NO_PROXY"];
+const KMS_VARIABLES: [&str; 7] =
+    ["AWS_", "AZURE_", "GOOGLE_", "SSL_CERT_", "HTTPS_PROXY", "NO_PROXY", "VAULT_NAMESPACE"];
 
 /// Where the helpers are.
 #[derive(Clone, Debug)]
@@ -66,29 +77,39 @@ impl Helpers {
         let limits = Limits { time: DECRYPT_TIME, memory_bytes: DECRYPT_MEMORY, output_bytes: DECRYPT_OUTPUT };
         let launcher = Launcher::new(Helper::Decrypter, self.decrypter.clone(), sandbox(mode));
         let launcher = if kms {
-            let variables = env::vars().filter(|(name, _)| KMS_VARIABLES.iter().any(|begins| name.starts_with(begins)));
-            let credentials = env::var_os("GOOGLE_APPLICATION_CREDENTIALS").map(PathBuf::from);
-            launcher.with_access(Access {
-                network: Network::Allowed,
-                files: KMS_FILES.iter().map(PathBuf::from).chain(credentials).collect(),
-                variables: variables.collect(),
-            })
+            let variables = env::vars_os().map(|(name, value)| (name.into_string(), value.into_string()));
+            launcher.with_access(to_key_services(variables.filter_map(|(name, value)| name.ok().zip(value.ok()))))
         } else {
             launcher
         };
         launcher.run(&[], limits, move |out| out.write_all(&request)).await
     }
 
-    /// What `driftless-renderer --version` prints.
+    /// What a helper prints with `--version`.
     ///
     /// # Errors
     /// It cannot be started, or is another program.
-    pub async fn renderer_version(&self, mode: SandboxMode) -> Result<Versions, VersionError> {
+    pub async fn versions(&self, helper: Helper, mode: SandboxMode) -> Result<Versions, VersionError> {
         let limits = Limits { time: DECRYPT_TIME, memory_bytes: RENDER_MEMORY, output_bytes: 1 << 16 };
-        let launcher = Launcher::new(Helper::Renderer, self.renderer.clone(), sandbox(mode));
+        let program = match helper {
+            Helper::Renderer => &self.renderer,
+            Helper::Decrypter => &self.decrypter,
+        };
+        let launcher = Launcher::new(helper, program.clone(), sandbox(mode));
         let printed = launcher.run(&["--version"], limits, |_| Ok(())).await?;
-        Ok(serde_json::from_slice(&printed)?)
+        serde_json::from_slice(&printed).map_err(|source| VersionError::Garbled { helper, source })
     }
+}
+
+/// What the decrypter may reach where key services may be asked, out of the agent's own environment.
+fn to_key_services(environment: impl Iterator<Item = (String, String)>) -> Access {
+    let passed = |name: &str| KMS_VARIABLES.iter().any(|begins| name.starts_with(begins));
+    let variables: Vec<_> = environment.filter(|(name, _)| passed(name)).collect();
+    let named = variables.iter().filter(|(name, _)| KMS_FILE_VARIABLES.contains(&name.as_str()));
+    // SSL_CERT_DIR may name several.
+    let named = named.flat_map(|(_, value)| env::split_paths(value));
+    let files = KMS_FILES.iter().map(PathBuf::from).chain(named).collect();
+    Access { network: Network::Allowed, files, variables }
 }
 
 /// The versions of a helper.
@@ -103,8 +124,8 @@ pub struct Versions {
 pub enum VersionError {
     #[error(transparent)]
     Launch(#[from] LaunchError),
-    #[error("what driftless-renderer --version prints is no version of it: {0}")]
-    Garbled(#[from] serde_json::Error),
+    #[error("what {helper} --version prints is no version of it: {source}")]
+    Garbled { helper: Helper, source: serde_json::Error },
 }
 
 impl VersionError {
@@ -119,5 +140,32 @@ fn sandbox(mode: SandboxMode) -> Mode {
     match mode {
         SandboxMode::Required => Mode::Required,
         SandboxMode::BestEffort => Mode::BestEffort,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_decrypter_gets_the_identity_of_the_pod_and_nothing_else_of_the_environment() {
+        // As the webhook of Azure workload identity sets them, and where the token is elsewhere.
+        let token = "/var/run/secrets/azure/tokens/azure-identity-token";
+        let given = [
+            ("AZURE_CLIENT_ID", "client"),
+            ("AZURE_TENANT_ID", "tenant"),
+            ("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com/"),
+            ("AZURE_FEDERATED_TOKEN_FILE", token),
+            ("SSL_CERT_DIR", "/a:/b"),
+            ("VAULT_NAMESPACE", "team"),
+        ];
+        let kept_back = [("VAULT_TOKEN", "t"), ("PATH", "/bin"), ("DRIFTLESS_DECRYPT", "/d"), ("KUBECONFIG", "/k")];
+        let all = given.into_iter().chain(kept_back).map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let access = to_key_services(all);
+        let variables: Vec<_> = access.variables.iter().map(|(name, value)| (&**name, &**value)).collect();
+        assert_eq!(variables, given);
+        let named: Vec<_> = access.files.iter().filter_map(|file| file.to_str()).skip(KMS_FILES.len()).collect();
+        assert_eq!(named, [token, "/a", "/b"]);
+        assert_eq!(access.network, Network::Allowed);
     }
 }

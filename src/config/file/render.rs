@@ -235,10 +235,10 @@ pub(in super::super) struct RawPatchTarget {
 #[schemars(rename = "Decrypt")]
 pub(in super::super) struct RawDecrypt {
     /// Secret in the agent's namespace: its keys that end in .agekey hold age identities, those that end in .asc
-    /// armored PGP keys.
+    /// armored PGP keys, and sops.vault-token a token of Vault, with sops.vault-address.
     #[schemars(length(min = 1, max = 253), regex(pattern = SUBDOMAIN_PATTERN))]
     pub secret: Option<At<String>>,
-    /// Whether AWS KMS, GCP KMS or Azure Key Vault may be asked, by the identity of the agent's pod.
+    /// Whether AWS KMS, GCP KMS and Azure Key Vault, by the identity of the agent's pod, and Vault may be asked.
     #[schemars(extend("default" = false))]
     pub kms: Option<bool>,
 }
