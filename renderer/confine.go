@@ -47,7 +47,7 @@ var errNetwork = failuref(KindRemote, "", "the renderer has no network")
 type refusingTransport struct{}
 
 func (refusingTransport) RoundTrip(request *http.Request) (*http.Response, error) {
-	return nil, failuref(KindRemote, "", "%s is remote, and the renderer has no network", request.URL.Redacted())
+	return nil, failuref(KindRemote, "", "%s is remote, and the renderer has no network", withoutCredentials(request.URL.String()))
 }
 
 // maxWarnings bounds what a template could write with every value it sees.

@@ -18,21 +18,27 @@ type declared struct {
 // itself, by its option originAnnotations, but takes twice the time with it.
 type declarations map[string][]declared // by kind
 
+// declaringFile is a file of resources. One that is not in the tree has no lines.
+type declaringFile struct {
+	name  string
+	data  []byte
+	lines bool
+}
+
 // indexDeclared reads what the files of a build declare.
-func indexDeclared(record *Record, check *kustomizationCheck) declarations {
+func indexDeclared(check *kustomizationCheck) declarations {
 	index := declarations{}
 	add := func(d declared) { index[d.kind] = append(index[d.kind], d) }
 	for _, d := range check.generated {
 		add(d)
 	}
 	for _, file := range check.resources {
-		data, err := record.file(file)
-		if err != nil {
-			continue
-		}
-		for _, part := range splitStream(string(data)) {
+		for _, part := range splitStream(string(file.data)) {
 			if d, ok := declaredBy(part); ok {
-				d.file = file
+				d.file = file.name
+				if !file.lines {
+					d.line = 0
+				}
 				add(d)
 			}
 		}

@@ -6,61 +6,48 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
-	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
-// mountPoint is where kustomize sees the root of the tree. It is not "/", since
-// that has a parent: itself. A path that leaves the tree would be read as one in it.
-const mountPoint = "/tree"
-
-// mounted is the tree as kustomize's file system, read-only. Every read is
-// recorded.
+// mounted are the trees of a build as kustomize's file system, read-only. Every
+// read is recorded.
 type mounted struct {
-	record *Record
+	*mounts
 }
 
 var errReadOnly = errors.New("the repository is read-only")
 
-// inTree returns the path in the tree of a path in the file system.
-func (m *mounted) inTree(name string) (string, error) {
-	if !filepath.IsAbs(name) {
-		name = path.Join(mountPoint, name)
-	}
-	name = path.Clean(name)
-	if name == mountPoint {
-		return ".", nil
-	}
-	relative, found := strings.CutPrefix(name, mountPoint+"/")
-	if !found {
+// at returns what a path names.
+func (m *mounted) at(name string) (treePath, error) {
+	found, ok := m.locate(name)
+	if !ok {
 		err := failuref(KindOutside, "", "%s leaves the repository", name)
-		if m.record.refused == nil {
-			m.record.refused = err
-		}
-		return "", err
+		m.tree.record.refuse(err)
+		return found, err
 	}
-	return relative, nil
+	return found, nil
 }
 
 // ReadFile implements filesys.FileSystem.
 func (m *mounted) ReadFile(name string) ([]byte, error) {
-	relative, err := m.inTree(name)
+	at, err := m.at(name)
 	if err != nil {
 		return nil, err
 	}
-	data, err := m.record.file(relative)
+	data, err := at.file()
 	if err != nil {
-		if isAbsent(err) && m.record.isDirectory(relative) {
+		if isAbsent(err) && at.isDirectory() {
 			return nil, fmt.Errorf("read %s: is a directory", name)
 		}
 		return nil, absentAs(name, err)
 	}
-	if err := checkAliases(relative, data); err != nil {
-		if m.record.refused == nil {
-			m.record.refused = err
-		}
+	if err := checkAliases(at.show(), data); err != nil {
+		m.tree.record.refuse(err)
 		return nil, err
+	}
+	if rewritten, found := m.rewritten[at]; found {
+		return rewritten, nil
 	}
 	return data, nil
 }
@@ -76,39 +63,39 @@ func absentAs(name string, err error) error {
 // CleanedAbs implements filesys.FileSystem: the directory without symbolic
 // links, and the name of a file in it.
 func (m *mounted) CleanedAbs(name string) (filesys.ConfirmedDir, string, error) {
-	relative, err := m.inTree(name)
+	at, err := m.at(name)
 	if err != nil {
 		return "", "", err
 	}
-	resolved, err := m.record.resolve(relative)
+	resolved, err := at.mount.record.resolve(at.path)
 	if err != nil {
 		return "", "", absentAs(name, err)
 	}
-	if m.record.isFile(resolved) {
-		return filesys.ConfirmedDir(path.Join(mountPoint, path.Dir(resolved))), path.Base(resolved), nil
+	if at.mount.record.isFile(resolved) {
+		return filesys.ConfirmedDir(path.Join(at.mount.point, path.Dir(resolved))), path.Base(resolved), nil
 	}
-	return filesys.ConfirmedDir(path.Join(mountPoint, resolved)), "", nil
+	return filesys.ConfirmedDir(path.Join(at.mount.point, resolved)), "", nil
 }
 
 // IsDir implements filesys.FileSystem.
 func (m *mounted) IsDir(name string) bool {
-	relative, err := m.inTree(name)
-	return err == nil && m.record.isDirectory(relative)
+	at, err := m.at(name)
+	return err == nil && at.isDirectory()
 }
 
 // Exists implements filesys.FileSystem.
 func (m *mounted) Exists(name string) bool {
-	relative, err := m.inTree(name)
-	return err == nil && (m.record.isDirectory(relative) || m.record.isFile(relative))
+	at, err := m.at(name)
+	return err == nil && (at.isDirectory() || at.isFile())
 }
 
 // ReadDir implements filesys.FileSystem.
 func (m *mounted) ReadDir(name string) ([]string, error) {
-	relative, err := m.inTree(name)
+	at, err := m.at(name)
 	if err != nil {
 		return nil, err
 	}
-	names, err := m.record.list(relative)
+	names, err := at.mount.record.list(at.path)
 	return names, absentAs(name, err)
 }
 

@@ -18,12 +18,8 @@ func laughs() string {
 
 const configMap = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
 
-func TestNothingRemoteIsFetched(t *testing.T) {
+func TestNothingRemoteIsUsedInOtherFields(t *testing.T) {
 	for name, text := range map[string]string{
-		"resources[1]":                   "resources: [a.yaml, 'https://example.com/base.yaml']",
-		"resources[0]":                   "resources: ['https://github.com/org/repo//base?ref=v1']",
-		"bases[0]":                       "bases: ['github.com/org/repo/base']",
-		"components[0]":                  "resources: [a.yaml]\ncomponents: ['git@example.com:org/repo.git']",
 		"crds[0]":                        "resources: [a.yaml]\ncrds: ['http://example.com/crd.json']",
 		"configurations[0]":              "resources: [a.yaml]\nconfigurations: ['HTTPS://example.com/c.yaml']",
 		"openapi.path":                   "resources: [a.yaml]\nopenapi: {path: 'https://example.com/schema.json'}",
@@ -37,14 +33,10 @@ func TestNothingRemoteIsFetched(t *testing.T) {
 		"generators[0]":                  "resources: [a.yaml]\ngenerators: ['https://example.com/g.yaml']",
 		"transformers[0]":                "resources: [a.yaml]\ntransformers: ['ssh://git@example.com/org/repo']",
 		"validators[0]":                  "resources: [a.yaml]\nvalidators: ['git::https://example.com/org/repo']",
-		"file":                           "resources: ['file:///etc']",
 	} {
 		t.Run(name, func(t *testing.T) {
 			files := snapshot{"top/kustomization.yaml": "resources: [../base]\n", "base/kustomization.yaml": text + "\n", "base/a.yaml": configMap}
 			words := []string{"is remote", name, "keep a copy in the repository"}
-			if name == "file" {
-				words = words[:1]
-			}
 			files.failsWith(t, map[string]any{"path": "top"}, KindRemote, "base/kustomization.yaml", words...)
 		})
 	}
@@ -59,8 +51,9 @@ func TestARemoteFileInAPluginIsRefused(t *testing.T) {
 }
 
 func TestAPasswordInAURLIsNotShown(t *testing.T) {
-	files := snapshot{"kustomization.yaml": "resources: ['https://bot:hunter2@example.com/base']\n"}
-	if failure := files.failsWith(t, map[string]any{"path": "."}, KindRemote, "kustomization.yaml"); strings.Contains(failure.Message, "hunter2") {
+	files := snapshot{"kustomization.yaml": "resources: ['https://bot:hunter2@example.com/base/of']\n"}
+	failure := files.failsFetching(t, map[string]any{"path": "."}, world{}, KindRemote, "kustomization.yaml", "resources[0]: https://example.com/base/of cannot be fetched").Error
+	if strings.Contains(failure.Message, "hunter2") {
 		t.Errorf("the message shows the password: %s", failure.Message)
 	}
 }
@@ -105,7 +98,7 @@ func TestNoPathLeavesTheTree(t *testing.T) {
 	}
 	files := snapshot{"kustomization.yaml": "resources: [a.yaml]\ntransformers: [t.yaml]\n", "a.yaml": configMap,
 		"t.yaml": "apiVersion: builtin\nkind: PatchTransformer\nmetadata: {name: p}\npath: ../../../etc/passwd\n"}
-	files.failsWith(t, map[string]any{"path": "."}, KindOutside, "", "leaves the repository")
+	files.failsWith(t, map[string]any{"path": "."}, KindOutside, "t.yaml", "leaves the repository")
 	files.failsWith(t, map[string]any{"path": "../x"}, KindOutside, "../x", "leaves the repository")
 }
 

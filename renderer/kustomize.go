@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"net/http"
 	"path"
 	"regexp"
 	"strings"
@@ -18,22 +19,23 @@ func renderKustomize(request *Request, record *Record, response *Response) error
 	if !record.isDirectory(request.Path) {
 		return missingPath(record, request.Path, "the path is no directory of the repository")
 	}
-	check, err := checkKustomizations(record, request.Path)
+	mounts := newMounts(record)
+	check, err := checkKustomizations(mounts, request.Path)
 	if err != nil {
 		return err
 	}
 	response.Warnings = append(response.Warnings, check.warnings...)
 
-	resources, err := runKustomize(record, request.Path)
+	resources, err := runKustomize(mounts, request.Path)
 	if err != nil {
-		return kustomizeFailure(record, request.Path, err)
+		return kustomizeFailure(mounts, request.Path, err)
 	}
-	response.references = check.references.read(record)
-	places := indexDeclared(record, check)
+	response.references = check.references
+	places := indexDeclared(check)
 	for _, resource := range resources.Resources() {
 		text, err := resource.AsYAML()
 		if err != nil {
-			return kustomizeFailure(record, request.Path, err)
+			return kustomizeFailure(mounts, request.Path, err)
 		}
 		at := places.of(resource.GetKind(), resource.GetNamespace(), resource.GetName())
 		response.Documents = append(response.Documents, Document{YAML: string(text), Source: at.file, File: at.file, Line: at.line})
@@ -41,13 +43,18 @@ func renderKustomize(request *Request, record *Record, response *Response) error
 	return nil
 }
 
-func runKustomize(record *Record, directory string) (resmap.ResMap, error) {
+func runKustomize(mounts *mounts, directory string) (resmap.ResMap, error) {
 	options := krusty.MakeDefaultOptions()
 	// As the command does where no flag says otherwise.
 	options.Reorder = krusty.ReorderOptionUnspecified
 	options.LoadRestrictions = types.LoadRestrictionsNone
 	options.PluginConfig = types.DisabledPluginConfig()
-	return krusty.MakeKustomizer(options).Run(&mounted{record: record}, path.Join(mountPoint, directory))
+	http.DefaultTransport = servedFiles(mounts.files)
+	resources, err := krusty.MakeKustomizer(options).Run(&mounted{mounts}, path.Join(mountPoint, directory))
+	if err != nil {
+		return nil, err
+	}
+	return resources, mounts.correctOrigins(resources)
 }
 
 var (
@@ -62,10 +69,11 @@ var (
 
 // kustomizeFailure gives an error of kustomize its place: the file that is not
 // YAML, or else the kustomization of the innermost directory.
-func kustomizeFailure(record *Record, directory string, err error) error {
-	if record.refused != nil {
-		return record.refused
+func kustomizeFailure(mounts *mounts, name string, err error) error {
+	if err := mounts.refused(); err != nil {
+		return err
 	}
+	directory := treePath{mounts.tree, name}
 	message := strings.TrimSpace(err.Error())
 	failure := &Failure{Kind: KindKustomize}
 	var known *Failure
@@ -76,30 +84,25 @@ func kustomizeFailure(record *Record, directory string, err error) error {
 		failure.Kind = KindDisabled
 	}
 	if found := accumulated.FindAllStringSubmatch(message, -1); len(found) > 0 {
-		innermost := strings.TrimPrefix(strings.TrimPrefix(found[len(found)-1][1], mountPoint), "/")
-		if cleaned, err := cleanPath(innermost); err == nil {
-			directory = cleaned
+		if innermost, ok := mounts.locate(found[len(found)-1][1]); ok {
+			directory = innermost
 		}
 	}
-	failure.File = kustomizationIn(record, directory)
+	failure.File = kustomizationIn(directory).show()
 	if found := yamlLine.FindStringSubmatch(message); found != nil {
 		failure.Kind = KindYAML
 	}
 	if found := entry.FindAllStringSubmatch(message, -1); len(found) > 0 {
-		named := path.Join(directory, found[len(found)-1][1])
-		if cleaned, err := cleanPath(named); err == nil && record.isFile(cleaned) {
-			failure.File = cleaned
+		named := found[len(found)-1][1]
+		if at, ok := mounts.locate(path.Join(directory.mount.point, directory.path, named)); ok && at.isFile() {
+			failure.File = at.show()
+		} else if _, isFetched := mounts.files[named]; isFetched {
+			failure.File = withoutCredentials(named)
 		}
 	}
 	if failure.Kind == KindYAML {
 		failure.Line = yamlErrorLine(message)
 	}
-	failure.Message = withoutMountPoint(pointers.ReplaceAllString(message, ""))
+	failure.Message = mounts.showPaths(pointers.ReplaceAllString(message, ""))
 	return failure
-}
-
-// withoutMountPoint writes the paths of a message as they are in the tree.
-func withoutMountPoint(message string) string {
-	message = strings.ReplaceAll(message, mountPoint+"/", "")
-	return strings.ReplaceAll(message, "'"+mountPoint+"'", "'.'")
 }

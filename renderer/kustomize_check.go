@@ -13,19 +13,22 @@ import (
 )
 
 // reached is a directory or file that kustomizations lead to. Plugin says that
-// it is one of generators, transformers or validators.
+// it is one of generators, transformers or validators; root is the directory that
+// the paths in it are relative to.
 type reached struct {
-	path   string
+	treePath
 	plugin bool
+	root   treePath
 }
 
 // checkKustomizations reads every kustomization that a build of the directory
-// would read, and refuses what the renderer does not do, with the file and the
-// entry: remote bases and files, paths out of the repository, charts, plugins
-// and functions.
-func checkKustomizations(record *Record, directory string) (*kustomizationCheck, error) {
-	check := &kustomizationCheck{record: record, seen: map[reached]bool{}}
-	check.next = append(check.next, reached{path: directory})
+// would read, uses what was fetched for them, and refuses what the renderer does
+// not do, with the file and the entry: remote files in other fields, paths out of
+// the repository, charts, plugins and functions. It returns errWanted where
+// something has to be fetched.
+func checkKustomizations(mounts *mounts, directory string) (*kustomizationCheck, error) {
+	check := &kustomizationCheck{mounts: mounts, seen: map[reached]bool{}}
+	check.next = append(check.next, reached{treePath: treePath{mounts.tree, directory}})
 	for len(check.next) > 0 {
 		at := check.next[len(check.next)-1]
 		check.next = check.next[:len(check.next)-1]
@@ -37,90 +40,150 @@ func checkKustomizations(record *Record, directory string) (*kustomizationCheck,
 			return nil, err
 		}
 	}
+	if check.wanted {
+		return nil, errWanted
+	}
 	return check, nil
 }
 
 type kustomizationCheck struct {
-	record   *Record
+	mounts   *mounts
 	next     []reached
 	seen     map[reached]bool
-	warnings []string // about deprecated fields
+	wanted   bool      // something has to be fetched
+	rewrites []rewrite // of the kustomization that is visited
+	warnings []string  // about deprecated fields
 	// What resources may come from: the files of resources, and generators.
-	resources []string
+	resources []declaringFile
 	generated []declared
 	// references are the files that declare which fields hold names.
 	references nameReferences
 }
 
 func (c *kustomizationCheck) visit(at reached) error {
-	if !at.plugin && c.record.isFile(at.path) {
-		c.resources = append(c.resources, at.path)
-		return nil
-	}
-	if c.record.isFile(at.path) {
-		data, err := c.record.file(at.path)
+	if at.isFile() {
+		data, err := at.file()
 		if err != nil {
 			return err
 		}
-		return c.pluginConfig(at.path, data)
+		if at.plugin {
+			return c.pluginConfig(at.treePath, data, at.root)
+		}
+		c.resources = append(c.resources, declaringFile{name: at.show(), data: data, lines: at.mount.spec == nil})
+		return nil
 	}
 	for _, name := range konfig.RecognizedKustomizationFileNames() {
-		file := path.Join(at.path, name)
-		data, err := c.record.file(file)
+		file := at.join(name)
+		data, err := file.file()
 		if isAbsent(err) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		if err := c.kustomization(file, data, at.plugin); err != nil {
+		c.rewrites = nil
+		if err := c.kustomization(file, data, at); err != nil {
 			return err
+		}
+		if len(c.rewrites) > 0 {
+			if c.mounts.rewritten[file], err = rewriteEntries(file, data, c.rewrites); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
 // kustomization checks one file and adds what it leads to.
-func (c *kustomizationCheck) kustomization(file string, data []byte, plugin bool) error {
-	if err := checkAliases(file, data); err != nil {
+func (c *kustomizationCheck) kustomization(file treePath, data []byte, from reached) error {
+	shown := file.show()
+	if err := checkAliases(shown, data); err != nil {
 		return err
 	}
 	var parsed types.Kustomization
 	if err := parsed.Unmarshal(data); err != nil {
-		return kustomizationFailure(file, data, err)
+		return kustomizationFailure(shown, data, err)
 	}
 	if messages := parsed.CheckDeprecatedFields(); messages != nil {
 		for _, message := range *messages {
-			c.warnings = append(c.warnings, file+": "+strings.TrimPrefix(message, "# Warning: "))
+			c.warnings = append(c.warnings, shown+": "+strings.TrimPrefix(message, "# Warning: "))
 		}
 	}
-	if err := chartsOff(file, data, &parsed); err != nil {
+	if err := chartsOff(shown, data, &parsed); err != nil {
 		return err
 	}
-	c.generated = append(c.generated, generatedBy(file, data, &parsed)...)
-	for _, entry := range entriesOf(&parsed) {
-		if entry.value == "" || entry.inline && looksInline(entry.value) {
-			if entry.plugin {
-				if err := c.pluginConfig(file, []byte(entry.value)); err != nil {
-					return err
-				}
-			} else if err := checkAliases(file, []byte(entry.value)); err != nil {
-				return err
-			}
-			continue
+	for _, generated := range generatedBy(shown, data, &parsed) {
+		if file.mount.spec != nil {
+			generated.line = 0
 		}
-		target, err := c.local(file, entry)
-		if err != nil {
+		c.generated = append(c.generated, generated)
+	}
+	for _, entry := range entriesOf(&parsed) {
+		if err := c.entry(file, data, entry, from); err != nil {
 			return err
 		}
-		switch {
-		case strings.HasPrefix(entry.field, "configurations["):
-			c.references.configurations = appendNew(c.references.configurations, target)
-		case strings.HasPrefix(entry.field, "crds["):
-			c.references.crds = appendNew(c.references.crds, target)
-		case entry.follow:
-			c.next = append(c.next, reached{path: target, plugin: plugin || entry.plugin})
+	}
+	return nil
+}
+
+// entry checks one entry of a kustomization.
+func (c *kustomizationCheck) entry(file treePath, data []byte, entry kustomizationEntry, from reached) error {
+	if entry.value == "" || entry.inline && looksInline(entry.value) {
+		if entry.plugin {
+			return c.pluginConfig(file, []byte(entry.value), from.treePath)
 		}
+		return checkAliases(file.show(), []byte(entry.value))
+	}
+	if entry.remote && !from.plugin && isRemote(entry.value) {
+		return c.remoteEntry(file, data, entry)
+	}
+	target, err := c.local(file, entry)
+	if err != nil {
+		return err
+	}
+	if err := belowRoot(file, entry, from, target); err != nil {
+		return err
+	}
+	var list *[]string
+	switch {
+	case strings.HasPrefix(entry.field, "configurations["):
+		list = &c.references.configurations
+	case strings.HasPrefix(entry.field, "crds["):
+		list = &c.references.crds
+	case entry.follow:
+		next := reached{treePath: target, plugin: from.plugin || entry.plugin}
+		if entry.plugin {
+			next.root = from.treePath
+		} else if from.plugin {
+			next.root = from.root
+		}
+		c.next = append(c.next, next)
+	}
+	if list != nil {
+		if content, err := target.file(); err == nil {
+			c.references.add(list, strings.TrimPrefix(path.Join(target.mount.point, target.path), "/"), content)
+		}
+	}
+	return nil
+}
+
+// belowRoot refuses files beside a kustomization of a repository that was
+// fetched: kustomize reads only what is in its directory or below
+// (RestrictionRootOnly in its package api/internal/loader).
+func belowRoot(file treePath, entry kustomizationEntry, from reached, target treePath) error {
+	if file.mount.spec == nil || !target.isFile() {
+		return nil
+	}
+	root, err := file.mount.record.resolve(from.path)
+	if err != nil {
+		return err
+	}
+	resolved, err := file.mount.record.resolve(target.path)
+	if err != nil {
+		return err
+	}
+	if _, found := below(root, resolved); root != "." && !found {
+		return failuref(KindOutside, file.show(), "%s: %s is not in or below the directory of the kustomization, and kustomize reads no other files of a remote base", entry.field, entry.value)
 	}
 	return nil
 }
@@ -142,21 +205,23 @@ func chartsOff(file string, data []byte, parsed *types.Kustomization) error {
 		Message: fmt.Sprintf("%s[0] (%s) is off: %s", entry, name, chartAdvice)}
 }
 
-// local returns the path in the tree of an entry, unless it is remote or leaves
-// the tree.
-func (c *kustomizationCheck) local(file string, entry kustomizationEntry) (string, error) {
+// local returns what an entry names, unless it is remote or leaves the tree.
+func (c *kustomizationCheck) local(file treePath, entry kustomizationEntry) (treePath, error) {
 	if isRemote(entry.value) {
-		return "", failuref(KindRemote, file, "%s: %s is remote; remote bases and files are off: vendor it, which is to keep a copy in the repository, and name the copy here", entry.field, withoutPassword(entry.value))
+		return file, failuref(KindRemote, file.show(), "%s: %s is remote; only resources, bases and components are fetched: vendor it, which is to keep a copy in the repository, and name the copy here", entry.field, withoutCredentials(entry.value))
 	}
 	if path.IsAbs(entry.value) {
-		return "", failuref(KindOutside, file, "%s: %s is absolute, and leaves the repository", entry.field, entry.value)
+		return file, failuref(KindOutside, file.show(), "%s: %s is absolute, and leaves the repository", entry.field, entry.value)
 	}
-	target := path.Join(path.Dir(file), entry.value)
-	if target == ".." || strings.HasPrefix(target, "../") {
-		return "", failuref(KindOutside, file, "%s: %s leaves the repository", entry.field, entry.value)
+	target := treePath{file.mount, path.Join(path.Dir(file.path), entry.value)}
+	if leavesRoot(target.path) {
+		return file, failuref(KindOutside, file.show(), "%s: %s leaves the repository", entry.field, entry.value)
 	}
 	return target, nil
 }
+
+// leavesRoot reports whether a clean path is outside of what it is relative to.
+func leavesRoot(name string) bool { return name == ".." || strings.HasPrefix(name, "../") }
 
 // unknownField is how Go's JSON decoder names a key that it does not know.
 var unknownField = regexp.MustCompile(`unknown field "([^"]+)"`)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/url"
 	"regexp"
 	"strings"
 
@@ -16,6 +15,7 @@ type kustomizationEntry struct {
 	inline bool // the value may be YAML instead of a path
 	follow bool // it may be a directory with a kustomization
 	plugin bool // it configures a generator, transformer or validator
+	remote bool // it may be a URL
 }
 
 // entriesOf returns every reference that kustomize would load.
@@ -29,9 +29,9 @@ func entriesOf(k *types.Kustomization) []kustomizationEntry {
 			entries = append(entries, entry)
 		}
 	}
-	add(kustomizationEntry{field: "resources", follow: true}, k.Resources...)
-	add(kustomizationEntry{field: "bases", follow: true}, k.Bases...)
-	add(kustomizationEntry{field: "components", follow: true}, k.Components...)
+	add(kustomizationEntry{field: "resources", follow: true, remote: true}, k.Resources...)
+	add(kustomizationEntry{field: "bases", follow: true, remote: true}, k.Bases...)
+	add(kustomizationEntry{field: "components", follow: true, remote: true}, k.Components...)
 	add(kustomizationEntry{field: "crds"}, k.Crds...)
 	add(kustomizationEntry{field: "configurations"}, k.Configurations...)
 	add(kustomizationEntry{field: "generators", inline: true, follow: true, plugin: true}, k.Generators...)
@@ -110,12 +110,4 @@ var (
 // rules are those of its functions IsRemoteFile and NewRepoSpecFromURL, or wider.
 func isRemote(value string) bool {
 	return remoteScheme.MatchString(value) || remoteUser.MatchString(value) || remoteHub.MatchString(value)
-}
-
-// withoutPassword returns a URL as it may be shown.
-func withoutPassword(value string) string {
-	if parsed, err := url.Parse(value); err == nil && parsed.User != nil {
-		return parsed.Redacted()
-	}
-	return value
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
@@ -19,8 +20,8 @@ var pluginPaths = []string{"path", "paths", "files", "envs", "env", "valuesFile"
 
 // pluginConfig checks the configuration of generators, transformers and
 // validators: only kustomize's own, and no remote file in them.
-func (c *kustomizationCheck) pluginConfig(file string, data []byte) error {
-	if err := checkAliases(file, data); err != nil {
+func (c *kustomizationCheck) pluginConfig(file treePath, data []byte, root treePath) error {
+	if err := checkAliases(file.show(), data); err != nil {
 		return err
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
@@ -35,13 +36,14 @@ func (c *kustomizationCheck) pluginConfig(file string, data []byte) error {
 		if len(document.Content) == 0 || document.Content[0].Kind != yaml.MappingNode {
 			continue
 		}
-		if err := c.pluginDocument(file, document.Content[0]); err != nil {
+		if err := pluginDocument(file.show(), document.Content[0], root); err != nil {
 			return err
 		}
 	}
 }
 
-func (c *kustomizationCheck) pluginDocument(file string, root *yaml.Node) error {
+// pluginDocument checks one plugin. Its paths are relative to a directory.
+func pluginDocument(file string, root *yaml.Node, directory treePath) error {
 	version, kind := field(root, "apiVersion"), field(root, "kind")
 	if version != builtinVersion {
 		return &Failure{Kind: KindDisabled, File: file, Line: root.Line,
@@ -60,11 +62,33 @@ func (c *kustomizationCheck) pluginDocument(file string, root *yaml.Node) error 
 				continue
 			}
 			for _, scalar := range append([]*yaml.Node{child}, child.Content...) {
-				if scalar.Kind == yaml.ScalarNode && isRemote(afterKey(scalar.Value)) {
-					return &Failure{Kind: KindRemote, File: file, Line: scalar.Line,
-						Message: fmt.Sprintf("%s: %s is remote; remote files are off: keep a copy in the repository, and name the copy here", node.Content[i-1].Value, withoutPassword(scalar.Value))}
+				if err := pluginPath(file, node.Content[i-1].Value, scalar, directory); err != nil {
+					return err
 				}
 			}
+		}
+	}
+	return nil
+}
+
+// pluginPath refuses a path that is remote, or that leaves the tree that the
+// plugin is in. There kustomize would find another one.
+func pluginPath(file, key string, scalar *yaml.Node, directory treePath) error {
+	if scalar.Kind == yaml.AliasNode {
+		scalar = scalar.Alias
+	}
+	if scalar.Kind != yaml.ScalarNode {
+		return nil
+	}
+	for _, value := range []string{scalar.Value, afterKey(scalar.Value)} {
+		if isRemote(value) {
+			return &Failure{Kind: KindRemote, File: file, Line: scalar.Line,
+				Message: fmt.Sprintf("%s: %s is remote; remote files are off: keep a copy in the repository, and name the copy here", key, withoutCredentials(scalar.Value))}
+		}
+		_, isMounted := below(mountPoint, path.Clean(value))
+		_, isFetched := below(fetchedMounts, path.Clean(value))
+		if isMounted || isFetched || !path.IsAbs(value) && leavesRoot(path.Join(directory.path, value)) {
+			return &Failure{Kind: KindOutside, File: file, Line: scalar.Line, Message: fmt.Sprintf("%s: %s leaves the repository", key, scalar.Value)}
 		}
 	}
 	return nil

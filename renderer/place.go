@@ -1,7 +1,6 @@
 package main
 
 import (
-	"path"
 	"strconv"
 	"strings"
 
@@ -23,9 +22,9 @@ func yamlErrorLine(message string) int {
 
 // kustomizationIn returns the kustomization file of a directory, or the
 // directory where it has none.
-func kustomizationIn(record *Record, directory string) string {
+func kustomizationIn(directory treePath) treePath {
 	for _, name := range konfig.RecognizedKustomizationFileNames() {
-		if file := path.Join(directory, name); record.isFile(file) {
+		if file := directory.join(name); file.isFile() {
 			return file
 		}
 	}

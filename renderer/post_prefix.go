@@ -77,23 +77,15 @@ type nameReferences struct {
 	contents             map[string][]byte
 }
 
-// appendNew appends a file that is not in the list.
-func appendNew(files []string, file string) []string {
-	if slices.Contains(files, file) {
-		return files
+// add adds a file to one of the lists, unless it is there.
+func (r *nameReferences) add(list *[]string, file string, data []byte) {
+	if r.contents == nil {
+		r.contents = map[string][]byte{}
 	}
-	return append(files, file)
-}
-
-// read returns the references with the content of their files.
-func (r nameReferences) read(record *Record) nameReferences {
-	r.contents = map[string][]byte{}
-	for _, file := range slices.Concat(r.configurations, r.crds) {
-		if data, err := record.file(file); err == nil {
-			r.contents[file] = data
-		}
+	if !slices.Contains(*list, file) {
+		*list = append(*list, file)
 	}
-	return r
+	r.contents[file] = data
 }
 
 const postDirectory = "/post"

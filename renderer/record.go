@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io/fs"
 	"maps"
 	"slices"
@@ -18,6 +19,8 @@ type Record struct {
 	refused error
 	// remote is what lies outside of the tree.
 	remote *fetched
+	// show names the files of a tree that was fetched; nil for the repository.
+	show func(string) string
 }
 
 func newRecord(tree *Tree, remote *fetched) *Record {
@@ -33,12 +36,23 @@ func (r *Record) resolve(name string) (string, error) {
 	if err != nil {
 		if isAbsent(err) {
 			r.absent[name] = struct{}{}
-		} else if r.refused == nil {
-			r.refused = err
+		} else {
+			var failure *Failure
+			if r.show != nil && errors.As(err, &failure) {
+				failure.File = r.show(failure.File)
+			}
+			r.refuse(err)
 		}
 		return "", err
 	}
 	return found.path, nil
+}
+
+// refuse keeps the first reason.
+func (r *Record) refuse(err error) {
+	if r.refused == nil {
+		r.refused = err
+	}
 }
 
 // file returns the content of a file. It is fs.ErrNotExist for a directory.

@@ -99,11 +99,16 @@ func (f *fetched) add(want Want) {
 	f.wants = append(f.wants, want)
 }
 
-// withoutCredentials returns a URL as it may be shown.
+// withoutCredentials returns a URL as it may be shown. The user of SSH is none.
 func withoutCredentials(value string) string {
-	if parsed, err := url.Parse(value); err == nil && parsed.User != nil {
-		parsed.User = nil
-		return parsed.String()
+	parsed, err := url.Parse(value)
+	if err != nil || parsed.User == nil {
+		return value
 	}
-	return value
+	if parsed.Scheme == "ssh" {
+		parsed.User = url.User(parsed.User.Username())
+	} else {
+		parsed.User = nil
+	}
+	return parsed.String()
 }
