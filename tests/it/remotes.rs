@@ -8,6 +8,8 @@ use crate::support::agent::Agent;
 use crate::support::charts::{Registry, pack, publish};
 use crate::support::cluster::{cluster, path};
 use crate::support::files::{Content, FileServer};
+use crate::support::git::TestRepo;
+use crate::support::githttp::{Behaviour, GitHttp};
 use crate::support::site::Site;
 use crate::support::wait::{check, eventually};
 
@@ -230,7 +232,7 @@ fn a_repository_names_only_hosts_that_the_configuration_does() {
     publish(&server, "", &[("web", "1.0.0", &archive)]);
     server.put("base.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: base}\n");
     let host = format!("http://{}", server.address);
-    for (at, object) in [("chart", "name: web")] {
+    for (at, object) in [("overlay", "name: base"), ("chart", "name: web")] {
         let with = |render: Value| {
             let mut sync = site.sync("shop");
             (sync["path"], sync["render"]) = (json!(at), render);
@@ -246,4 +248,46 @@ fn a_repository_names_only_hosts_that_the_configuration_does() {
         let rendered = with(json!({"remoteHosts": [host]})).expect_code(0).stdout;
         assert!(rendered.contains(object), "{rendered}");
     }
+}
+
+#[test]
+fn a_remote_base_follows_its_branch_and_a_commit_stays() {
+    let base = TestRepo::with(&[
+        ("base/kustomization.yaml", "resources: [map.yaml, ../shared]\n"),
+        ("base/map.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {version: one}\n"),
+        ("shared/kustomization.yaml", "resources: [map.yaml]\n"),
+        ("shared/map.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shared}\n"),
+    ]);
+    let server = GitHttp::start(base.root());
+    let one = base.head();
+    let overlay = |reference: &str| format!("resources:\n- {}//base?ref={reference}\nnamePrefix: p-\n", server.url());
+    let site = Site::with(&[("overlay/kustomization.yaml", &overlay("main"))]);
+    let mut sync = site.sync("shop");
+    let host = server.url().rsplit_once('/').unwrap().0.to_owned();
+    (sync["path"], sync["render"]) = (json!("overlay"), json!({"refresh": "1s", "remoteHosts": [host]}));
+    site.configure(&[sync]);
+    let version = |site: &Site| site.get("configmaps", "p-web").map(|map| map["data"]["version"].clone());
+    let agent = Agent::start(&site);
+    agent.eventually_synced("shop", &site.repo.head());
+    assert_eq!(version(&site), Some(json!("one")));
+    assert!(site.has("configmaps", "p-shared"));
+    let rendered = site.cli(&["render"]).expect_code(0).stdout;
+    assert!(rendered.contains("name: p-web"), "{rendered}");
+
+    let two = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {version: two}\n";
+    base.commit(&[("base/map.yaml", two)]);
+    drop(agent);
+    let agent = Agent::start(&site);
+    eventually("what the branch has now", || check(version(&site) == Some(json!("two")), "not yet"));
+    agent.eventually_synced("shop", &site.repo.head());
+
+    // With its id, and without the server once it was fetched.
+    let commit = site.repo.commit(&[("overlay/kustomization.yaml", &overlay(&one))]);
+    agent.eventually_synced("shop", &commit);
+    assert_eq!(version(&site), Some(json!("one")));
+    server.behave(Behaviour::Unavailable);
+    let changed = overlay(&one).replace("p-", "q-");
+    let commit = site.repo.commit(&[("overlay/kustomization.yaml", &changed)]);
+    agent.eventually_synced("shop", &commit);
+    assert!(site.has("configmaps", "q-web"));
 }
