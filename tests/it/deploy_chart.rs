@@ -97,7 +97,9 @@ fn what_the_values_ask_for_is_what_is_made() {
         "config": {"listen": ":9090", "dataDir": "/data", "syncs": [
             sync("one"),
             {"name": "two", "source": {"url": "ssh://git@git.example.com:7999/shop.git", "tag": "v1"}},
-            {"name": "three", "source": {"url": "git@git.example.com:shop.git", "tag": "v1"}},
+            {"name": "three", "source": {"url": "git@git.example.com:shop.git", "tag": "v1"}, "render": {
+                "helm": {"repository": "oci://registry.example.com:5000/charts", "chart": "web", "version": "1"},
+                "remoteHosts": ["git.example.com:8443", "http://charts.example.com"]}},
         ]},
         "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/driftless"}},
         "dataVolume": {"type": "ephemeral", "size": "8Gi", "storageClassName": "gp3"},
@@ -151,7 +153,7 @@ fn what_the_values_ask_for_is_what_is_made() {
         rule["ports"].as_array().expect("ports").iter().filter_map(|port| port["port"].as_u64()).collect()
     };
     let ports: Vec<Vec<u64>> = egress.iter().map(ports).collect();
-    assert_eq!(ports, [vec![53, 53], vec![443, 6443, 8443], vec![22, 443, 7999], vec![4317]]);
+    assert_eq!(ports, [vec![53, 53], vec![443, 6443, 8443], vec![22, 443, 5000, 7999, 80, 8443], vec![4317]]);
 }
 
 #[test]

@@ -65,14 +65,28 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- .Values.config.dataDir | default "/var/lib/driftless" -}}
 {{- end -}}
 
-{{/* The ports of the git hosts, as a JSON list. Of an address without a port: that of its scheme. */}}
+{{/* The ports of git hosts, chart repositories and other hosts that renders fetch from, as a JSON list. Of an address without a port: that of its scheme. */}}
 {{- define "driftless.gitPorts" -}}
 {{- $ports := .Values.networkPolicy.gitPorts -}}
 {{- if and (not $ports) .Values.existingConfigMap -}}
 {{- $ports = list 443 22 -}}
 {{- else if not $ports -}}
+{{- $urls := list -}}
 {{- range .Values.config.syncs -}}
-  {{- $url := .source.url -}}
+  {{- $urls = append $urls .source.url -}}
+  {{- with .render -}}
+    {{- with .helm -}}{{- with .repository -}}
+      {{- $urls = append $urls (. | replace "oci://" "https://") -}}
+      {{- /* What an index names is mostly there. */ -}}
+      {{- $urls = append $urls "https://archives" -}}
+    {{- end -}}{{- end -}}
+    {{- range .remoteHosts -}}
+      {{- $urls = append $urls (contains "://" . | ternary . (printf "https://%s" .)) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- range $urls -}}
+  {{- $url := . -}}
   {{- $given := regexFind "^[a-z]+://[^/]*:[0-9]+(/|$)" $url | regexFind "[0-9]+/?$" | trimSuffix "/" -}}
   {{- if $given -}}
     {{- $ports = append $ports (int $given) -}}
