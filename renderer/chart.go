@@ -43,12 +43,17 @@ func loadChart(record *Record, settings *HelmSettings) (*chart.Chart, *chartFile
 	if err := addDependencies(record, loaded, files); err != nil {
 		return nil, nil, err
 	}
+	return loaded, files, checkLoaded(loaded, files.source)
+}
+
+// checkLoaded checks what Helm checks before it renders a chart.
+func checkLoaded(loaded *chart.Chart, source chartSource) error {
 	orderDependencies(loaded)
 	if kind := loaded.Metadata.Type; kind != "" && kind != "application" {
-		return nil, nil, &Failure{Kind: KindChart, File: files.source.at("Chart.yaml"), Chart: loaded.Name(),
+		return &Failure{Kind: KindChart, File: source.at("Chart.yaml"), Chart: loaded.Name(),
 			Message: fmt.Sprintf("%s charts are not installable", kind)}
 	}
-	return loaded, files, checkVendored(loaded, files.source)
+	return checkVendored(loaded, source)
 }
 
 // chartFilesOf reads the chart of a request.

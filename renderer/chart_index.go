@@ -84,7 +84,7 @@ func isSkippable(err error) bool {
 // listedVersions returns what the index lists of a chart, in its order.
 func listedVersions(index []byte, name string) ([]*indexVersion, error) {
 	if json.Valid(index) {
-		return parseIndex(name, func(into any) error { return json.Unmarshal(index, into) })
+		return fromJSON(index, name)
 	}
 	if blocks, found := blocksOf(index, name); found {
 		var versions []*indexVersion
@@ -104,28 +104,42 @@ func listedVersions(index []byte, name string) ([]*indexVersion, error) {
 	if len(index) > maxIndexBytes {
 		return nil, fmt.Errorf("it is not written as Helm writes an index, and then at most %d MiB are read", maxIndexBytes>>20)
 	}
-	return parseIndex(name, func(into any) error { return yaml.Unmarshal(index, into) })
+	return fromYAML(index, name)
 }
 
-// parseIndex parses all of an index.
-func parseIndex(name string, unmarshal func(any) error) ([]*indexVersion, error) {
+var errNoAPIVersion = errors.New("no API version specified")
+
+func fromJSON(index []byte, name string) (versions []*indexVersion, err error) {
 	var file struct {
 		APIVersion string                     `json:"apiVersion"`
 		Entries    map[string]json.RawMessage `json:"entries"`
 	}
-	if err := unmarshal(&file); err != nil {
+	if err := json.Unmarshal(index, &file); err != nil {
 		return nil, err
 	}
 	if file.APIVersion == "" {
-		return nil, errors.New("no API version specified")
+		return nil, errNoAPIVersion
 	}
-	var versions []*indexVersion
 	if entry, found := file.Entries[name]; found {
-		if err := json.Unmarshal(entry, &versions); err != nil {
-			return nil, err
-		}
+		err = json.Unmarshal(entry, &versions)
 	}
-	return versions, nil
+	return versions, err
+}
+
+// fromYAML parses all of an index into its types: a digest without quotes may
+// look like a number.
+func fromYAML(index []byte, name string) ([]*indexVersion, error) {
+	var file struct {
+		APIVersion string                     `json:"apiVersion"`
+		Entries    map[string][]*indexVersion `json:"entries"`
+	}
+	if err := yaml.Unmarshal(index, &file); err != nil {
+		return nil, err
+	}
+	if file.APIVersion == "" {
+		return nil, errNoAPIVersion
+	}
+	return file.Entries[name], nil
 }
 
 // blocksOf cuts what is said of a chart out of an index in block style, which is

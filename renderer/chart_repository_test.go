@@ -27,7 +27,7 @@ func TestAChartOfARepositoryRendersAsHelmTemplateDoes(t *testing.T) {
 				t.Fatal(err)
 			}
 			response, wants := files.rendersFetching(t, map[string]any{"helm": map[string]any{"repository": served.url, "chart": "tiny", "version": version, "valuesFiles": []string{"values.yaml"}}}, served.world())
-			equal(t, want, asHelmPrints(response))
+			equal(t, want, printed(response))
 			if len(wants) != 2 || wants[0].Pinned != isExact(strings.TrimSpace(version)) || !wants[1].Pinned || wants[1].Index != served.url+"/index.yaml" || len(wants[1].Digest) != 64 || wants[0].File+wants[1].File != "" {
 				t.Errorf("unexpected wants %+v", wants)
 			}
@@ -64,7 +64,7 @@ func TestAChartThatIsNotInARepository(t *testing.T) {
 }
 
 func TestIndexesInManyForms(t *testing.T) {
-	archive := tinyChart(t, "tiny", "1.0.0", nil)
+	numeric := strings.Repeat("1234", 15) + "1e23" // a digest that reads as a number
 	item := "- {name: tiny, version: 1.0.0, urls: [%s]}"
 	for name, test := range map[string]struct{ index, url string }{
 		"flow":            {"{apiVersion: v1, entries: {tiny: [{name: tiny, version: 1.0.0, urls: [a.tgz]}]}}", "https://h.example/c/a.tgz"},
@@ -75,13 +75,17 @@ func TestIndexesInManyForms(t *testing.T) {
 		"aliases":         {"apiVersion: v1\nentries:\n  other:\n  - &x {name: tiny, version: 1.0.0, urls: [a.tgz]}\n  tiny:\n  - *x\n", "https://h.example/c/a.tgz"},
 		"Windows":         {"apiVersion: v1\r\nentries:\r\n  'tiny':\r\n  - name: tiny\r\n    version: 1.0.0\r\n    urls:\r\n    - https://other.example/a.tgz?x=y\r\n", "https://other.example/a.tgz?x=y"},
 		"invalid entries": {"apiVersion: v1\nentries:\n  tiny:\n  - null\n  - {name: tiny, version: 2.x.y, urls: [b.tgz]}\n  - {name: ../tiny, version: 3.0.0, urls: [b.tgz]}\n  " + fmt.Sprintf(item, "a.tgz") + "\n", "https://h.example/c/a.tgz"},
+		"numbers":         {"apiVersion: v1\nentries: &all\n  tiny:\n  - {name: tiny, version: 1.0.0, digest: " + numeric + ", urls: [a.tgz]}\n", "https://h.example/c/a.tgz"},
 		"registry":        {"apiVersion: v1\nentries:\n  tiny:\n  - {name: tiny, version: 1.0.0, digest: zz, urls: ['oci://r.example/charts/tiny:1.0.0']}\n", "oci://r.example/charts/tiny:1.0.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, wants := snapshot{}.rendersFetching(t, map[string]any{"helm": map[string]any{"repository": "https://h.example/c/", "chart": "tiny"}},
-				world{"https://h.example/c/index.yaml": {content: test.index}, test.url: {content: archive}})
-			if len(wants) != 2 || wants[1].URL != test.url {
-				t.Errorf("want %s, got %+v", test.url, wants)
+			response := snapshot{}.render(t, map[string]any{"helm": map[string]any{"repository": "https://h.example/c/", "chart": "tiny"},
+				"fetched": []answer{{Kind: fetchIndex, URL: "https://h.example/c/index.yaml", content: test.index}}})
+			if response.Error != nil || len(response.Wants) != 1 || response.Wants[0].URL != test.url {
+				t.Fatalf("want %s, got %+v, %+v", test.url, response.Error, response.Wants)
+			}
+			if name == "numbers" && response.Wants[0].Digest != numeric {
+				t.Errorf("want the digest as it is written, got %s", response.Wants[0].Digest)
 			}
 		})
 	}
@@ -143,7 +147,7 @@ func TestAChartOfARegistry(t *testing.T) {
 	}
 	for version, rounds := range map[string]int{"": 2, "^1.0.0": 2, "1.2.0+b.1": 1} {
 		response, wants := snapshot{}.rendersFetching(t, request(version), from)
-		equal(t, want, asHelmPrints(response))
+		equal(t, want, printed(response))
 		if len(wants) != rounds || wants[len(wants)-1].Index != "" || !wants[len(wants)-1].Pinned {
 			t.Errorf("%q: unexpected wants %+v", version, wants)
 		}

@@ -11,27 +11,6 @@ import (
 	"testing"
 )
 
-// asHelmPrints joins a response as `helm template` does, which prints files of
-// CRDs as they are: their documents start with their separators.
-func asHelmPrints(response *Response) string {
-	var manifests, hooks strings.Builder
-	for i, document := range response.Documents {
-		isCRD := strings.Contains(document.Source, "/crds/")
-		if isCRD && i > 0 && response.Documents[i-1].Source == document.Source {
-			manifests.WriteString(document.YAML)
-		} else {
-			manifests.WriteString("---\n# Source: " + document.Source + "\n" + document.YAML)
-		}
-		if !isCRD || i+1 == len(response.Documents) || response.Documents[i+1].Source != document.Source {
-			manifests.WriteString("\n")
-		}
-	}
-	for _, hook := range response.Hooks {
-		hooks.WriteString("---\n# Source: " + hook.Source + "\n" + hook.YAML + "\n")
-	}
-	return strings.TrimSpace(manifests.String()) + "\n" + hooks.String()
-}
-
 // asKustomizePrints joins a response as `kustomize build` does.
 func asKustomizePrints(response *Response) string {
 	var texts []string
@@ -140,7 +119,7 @@ func TestChartsRenderAsHelmTemplateDoes(t *testing.T) {
 			if test.helm != nil {
 				request["helm"] = test.helm
 			}
-			equal(t, want, asHelmPrints(files.renders(t, request)))
+			equal(t, want, printed(files.renders(t, request)))
 		})
 	}
 }
@@ -160,7 +139,7 @@ func TestAPackedChartRendersAsHelmTemplateDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	equal(t, want, asHelmPrints(files.renders(t, map[string]any{"path": ".", "renderer": "helm",
+	equal(t, want, printed(files.renders(t, map[string]any{"path": ".", "renderer": "helm",
 		"helm": map[string]any{"chart": "search-2.0.0.tgz", "releaseName": "packed"}})))
 }
 

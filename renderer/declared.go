@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -29,7 +30,7 @@ type declaringFile struct {
 func indexDeclared(check *kustomizationCheck) declarations {
 	index := declarations{}
 	add := func(d declared) { index[d.kind] = append(index[d.kind], d) }
-	for _, d := range check.generated {
+	for _, d := range slices.Concat(check.generated, check.mounts.inflated) {
 		add(d)
 	}
 	for _, file := range check.resources {

@@ -36,14 +36,8 @@ func renderHelm(request *Request, record *Record, state *helmState, response *Re
 		}
 		settings.Chart = request.Path
 	}
-	if settings.ReleaseName == "" {
-		settings.ReleaseName = "release-name"
-	}
-	if settings.Namespace == "" {
-		settings.Namespace = "default"
-	}
-	if err := chartutil.ValidateReleaseName(settings.ReleaseName); err != nil {
-		return &Failure{Kind: KindSettings, Message: fmt.Sprintf("release name %q: %s", settings.ReleaseName, err)}
+	if err := settings.complete(); err != nil {
+		return err
 	}
 	capabilities, err := capabilitiesOf(&settings)
 	if err != nil {
@@ -57,6 +51,28 @@ func renderHelm(request *Request, record *Record, state *helmState, response *Re
 	if err != nil {
 		return err
 	}
+	if err := renderChart(loaded, files, &settings, capabilities, values, state, response); err != nil {
+		return err
+	}
+	return dropDuplicateKeys(response)
+}
+
+// complete sets what `helm template` does where no flag says otherwise.
+func (settings *HelmSettings) complete() error {
+	if settings.ReleaseName == "" {
+		settings.ReleaseName = "release-name"
+	}
+	if settings.Namespace == "" {
+		settings.Namespace = "default"
+	}
+	if err := chartutil.ValidateReleaseName(settings.ReleaseName); err != nil {
+		return &Failure{Kind: KindSettings, Message: fmt.Sprintf("release name %q: %s", settings.ReleaseName, err)}
+	}
+	return nil
+}
+
+// renderChart renders a chart that is loaded.
+func renderChart(loaded *chart.Chart, files *chartFiles, settings *HelmSettings, capabilities *common.Capabilities, values map[string]any, state *helmState, response *Response) error {
 	if loaded.Metadata.Deprecated {
 		response.Warnings = append(response.Warnings, fmt.Sprintf("chart %s is deprecated", loaded.Name()))
 	}
@@ -88,10 +104,7 @@ func renderHelm(request *Request, record *Record, state *helmState, response *Re
 	if err != nil {
 		return templateFailure(places, err)
 	}
-	if err := sortRendered(loaded, rendered, &settings, places, response); err != nil {
-		return err
-	}
-	return dropDuplicateKeys(response)
+	return sortRendered(loaded, rendered, settings, places, response)
 }
 
 // sortRendered puts manifests and hooks in the order that Helm applies them in.

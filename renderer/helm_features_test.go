@@ -18,7 +18,7 @@ func sameAsHelm(t *testing.T, files snapshot, chart string, settings map[string]
 		request["helm"] = settings
 	}
 	response := files.renders(t, request)
-	equal(t, want, asHelmPrints(response))
+	equal(t, want, printed(response))
 	return response
 }
 

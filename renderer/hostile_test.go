@@ -75,7 +75,7 @@ func TestPluginsFunctionsAndChartsAreOff(t *testing.T) {
 				"chart.yaml": "apiVersion: builtin\nkind: HelmChartInflationGenerator\nmetadata: {name: c}\nname: redis\n"}
 			words := []string{test.word}
 			if strings.Contains(name, "charts") {
-				words = append(words, "with a sync of its own (render.helm)")
+				words = append(words, "render.kustomize.helmCharts is true")
 			}
 			files.failsWith(t, map[string]any{"path": "."}, KindDisabled, test.file, words...)
 		})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"path"
@@ -14,13 +15,13 @@ import (
 
 // renderKustomize does what `kustomize build --load-restrictor
 // LoadRestrictionsNone` does, as Flux runs it: files may lie anywhere in the
-// repository. Plugins, functions and the inflation of charts are off.
+// repository. Plugins and functions are off, and charts unless they are asked for.
 func renderKustomize(request *Request, record *Record, response *Response) error {
 	if !record.isDirectory(request.Path) {
 		return missingPath(record, request.Path, "the path is no directory of the repository")
 	}
 	mounts := newMounts(record)
-	check, err := checkKustomizations(mounts, request.Path)
+	check, err := checkKustomizations(mounts, request.Path, request.Kustomize.HelmCharts)
 	if err != nil {
 		return err
 	}
@@ -50,6 +51,7 @@ func runKustomize(mounts *mounts, directory string) (resmap.ResMap, error) {
 	options.LoadRestrictions = types.LoadRestrictionsNone
 	options.PluginConfig = types.DisabledPluginConfig()
 	http.DefaultTransport = servedFiles(mounts.files)
+	inflateCharts(mounts)
 	resources, err := krusty.MakeKustomizer(options).Run(&mounted{mounts}, path.Join(mountPoint, directory))
 	if err != nil {
 		return nil, err
@@ -70,7 +72,7 @@ var (
 // kustomizeFailure gives an error of kustomize its place: the file that is not
 // YAML, or else the kustomization of the innermost directory.
 func kustomizeFailure(mounts *mounts, name string, err error) error {
-	if err := mounts.refused(); err != nil {
+	if err := cmp.Or(mounts.failed, mounts.refused()); err != nil {
 		return err
 	}
 	directory := treePath{mounts.tree, name}

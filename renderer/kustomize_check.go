@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"path"
 	"regexp"
 	"strings"
@@ -26,8 +25,8 @@ type reached struct {
 // not do, with the file and the entry: remote files in other fields, paths out of
 // the repository, charts, plugins and functions. It returns errWanted where
 // something has to be fetched.
-func checkKustomizations(mounts *mounts, directory string) (*kustomizationCheck, error) {
-	check := &kustomizationCheck{mounts: mounts, seen: map[reached]bool{}}
+func checkKustomizations(mounts *mounts, directory string, withCharts bool) (*kustomizationCheck, error) {
+	check := &kustomizationCheck{mounts: mounts, withCharts: withCharts, seen: map[reached]bool{}}
 	check.next = append(check.next, reached{treePath: treePath{mounts.tree, directory}})
 	for len(check.next) > 0 {
 		at := check.next[len(check.next)-1]
@@ -47,12 +46,13 @@ func checkKustomizations(mounts *mounts, directory string) (*kustomizationCheck,
 }
 
 type kustomizationCheck struct {
-	mounts   *mounts
-	next     []reached
-	seen     map[reached]bool
-	wanted   bool      // something has to be fetched
-	rewrites []rewrite // of the kustomization that is visited
-	warnings []string  // about deprecated fields
+	mounts     *mounts
+	withCharts bool // charts are rendered
+	next       []reached
+	seen       map[reached]bool
+	wanted     bool      // something has to be fetched
+	rewrites   []rewrite // of the kustomization that is visited
+	warnings   []string  // about deprecated fields
 	// What resources may come from: the files of resources, and generators.
 	resources []declaringFile
 	generated []declared
@@ -109,7 +109,7 @@ func (c *kustomizationCheck) kustomization(file treePath, data []byte, from reac
 			c.warnings = append(c.warnings, shown+": "+strings.TrimPrefix(message, "# Warning: "))
 		}
 	}
-	if err := chartsOff(shown, data, &parsed); err != nil {
+	if err := c.charts(file, data, &parsed, from); err != nil {
 		return err
 	}
 	for _, generated := range generatedBy(shown, data, &parsed) {
@@ -186,23 +186,6 @@ func belowRoot(file treePath, entry kustomizationEntry, from reached, target tre
 		return failuref(KindOutside, file.show(), "%s: %s is not in or below the directory of the kustomization, and kustomize reads no other files of a remote base", entry.field, entry.value)
 	}
 	return nil
-}
-
-const chartAdvice = "kustomize would fetch the chart and run helm; render the chart with a sync of its own (render.helm) and take it out here"
-
-// chartsOff refuses the charts that a kustomization would have inflated.
-func chartsOff(file string, data []byte, parsed *types.Kustomization) error {
-	entry, name := "", ""
-	switch {
-	case len(parsed.HelmCharts) > 0:
-		entry, name = "helmCharts", parsed.HelmCharts[0].Name
-	case len(parsed.HelmChartInflationGenerator) > 0:
-		entry, name = "helmChartInflationGenerator", parsed.HelmChartInflationGenerator[0].ChartName
-	default:
-		return nil
-	}
-	return &Failure{Kind: KindDisabled, File: file, Line: lineOfKey(string(data), entry),
-		Message: fmt.Sprintf("%s[0] (%s) is off: %s", entry, name, chartAdvice)}
 }
 
 // local returns what an entry names, unless it is remote or leaves the tree.

@@ -60,6 +60,15 @@ func entriesOf(k *types.Kustomization) []kustomizationEntry {
 	for i, generator := range k.SecretGenerator {
 		entries = append(entries, sourcesOf(fmt.Sprintf("secretGenerator[%d]", i), generator.KvPairSources)...)
 	}
+	for i, chart := range k.HelmCharts {
+		entries = append(entries, kustomizationEntry{field: fmt.Sprintf("helmCharts[%d].valuesFile", i), value: chart.ValuesFile})
+		for j, file := range chart.AdditionalValuesFiles {
+			entries = append(entries, kustomizationEntry{field: fmt.Sprintf("helmCharts[%d].additionalValuesFiles[%d]", i, j), value: file})
+		}
+	}
+	for i, chart := range k.HelmChartInflationGenerator {
+		entries = append(entries, kustomizationEntry{field: fmt.Sprintf("helmChartInflationGenerator[%d].values", i), value: chart.Values})
+	}
 	return entries
 }
 

@@ -58,11 +58,16 @@ type mounts struct {
 	rewritten map[treePath][]byte
 	// files are those that were fetched one by one, by their URL.
 	files map[string][]byte
+	// charts are those of chart repositories that kustomizations name.
+	charts map[pulledChart]*foundChart
+	// inflated is what charts declare, and failed what was wrong with one.
+	inflated []declared
+	failed   error
 }
 
 func newMounts(record *Record) *mounts {
 	return &mounts{tree: &mount{point: mountPoint, record: record}, byValue: map[string]*mount{},
-		rewritten: map[treePath][]byte{}, files: map[string][]byte{}}
+		rewritten: map[treePath][]byte{}, files: map[string][]byte{}, charts: map[pulledChart]*foundChart{}}
 }
 
 // add mounts a repository for an entry. Two entries that are written otherwise

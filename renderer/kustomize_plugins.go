@@ -36,21 +36,23 @@ func (c *kustomizationCheck) pluginConfig(file treePath, data []byte, root treeP
 		if len(document.Content) == 0 || document.Content[0].Kind != yaml.MappingNode {
 			continue
 		}
-		if err := pluginDocument(file.show(), document.Content[0], root); err != nil {
+		if err := c.pluginDocument(file, document.Content[0], root); err != nil {
 			return err
 		}
 	}
 }
 
 // pluginDocument checks one plugin. Its paths are relative to a directory.
-func pluginDocument(file string, root *yaml.Node, directory treePath) error {
+func (c *kustomizationCheck) pluginDocument(file treePath, root *yaml.Node, directory treePath) error {
 	version, kind := field(root, "apiVersion"), field(root, "kind")
 	if version != builtinVersion {
-		return &Failure{Kind: KindDisabled, File: file, Line: root.Line,
+		return &Failure{Kind: KindDisabled, File: file.show(), Line: root.Line,
 			Message: fmt.Sprintf("%s of %s is a plugin or function, and these are off: only those of kustomize itself (apiVersion: builtin) run", kind, version)}
 	}
 	if kind == "HelmChartInflationGenerator" {
-		return &Failure{Kind: KindDisabled, File: file, Line: root.Line, Message: fmt.Sprintf("HelmChartInflationGenerator (%s) is off: %s", field(root, "name"), chartAdvice)}
+		if err := c.chartPlugin(file, root, directory); err != nil {
+			return err
+		}
 	}
 	stack := []*yaml.Node{root}
 	for len(stack) > 0 {
@@ -62,7 +64,7 @@ func pluginDocument(file string, root *yaml.Node, directory treePath) error {
 				continue
 			}
 			for _, scalar := range append([]*yaml.Node{child}, child.Content...) {
-				if err := pluginPath(file, node.Content[i-1].Value, scalar, directory); err != nil {
+				if err := pluginPath(file.show(), node.Content[i-1].Value, scalar, directory); err != nil {
 					return err
 				}
 			}

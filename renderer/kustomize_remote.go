@@ -71,7 +71,7 @@ func (c *kustomizationCheck) remoteEntry(at treePath, data []byte, entry kustomi
 	if err != nil {
 		return fail("%s", err)
 	}
-	if node == nil {
+	if node == nil || node.Kind != yaml.ScalarNode {
 		return fail("%s: write the URL in one line, without an anchor or alias", withoutCredentials(entry.value))
 	}
 	c.rewrites = append(c.rewrites, rewrite{node, relative})
@@ -135,7 +135,7 @@ func entryNode(data []byte, field string) *yaml.Node {
 		return nil
 	}
 	list := document[key]
-	if list.Kind != yaml.SequenceNode || index >= len(list.Content) || list.Content[index].Kind != yaml.ScalarNode {
+	if list.Kind != yaml.SequenceNode || index >= len(list.Content) {
 		return nil
 	}
 	return list.Content[index]

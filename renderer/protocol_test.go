@@ -32,6 +32,7 @@ func raw(t *testing.T, headers ...tar.Header) []byte {
 
 func TestABrokenProtocolExitsWith2(t *testing.T) {
 	request := tar.Header{Name: "request.json", Uname: `{"version": 1, "path": "."}`}
+	fetched := tar.Header{Name: "request.json", Uname: `{"version": 1, "fetched": [{"kind": "file", "url": "x"}]}`}
 	for name, input := range map[string][]byte{
 		"nothing":          {},
 		"noise":            []byte(strings.Repeat("noise", 1000)),
@@ -47,6 +48,16 @@ func TestABrokenProtocolExitsWith2(t *testing.T) {
 		"below a file":     raw(t, request, tar.Header{Name: "tree/a", Uname: "a"}, tar.Header{Name: "tree/a/b", Uname: "a"}),
 		"device":           raw(t, request, tar.Header{Name: "tree/a", Typeflag: tar.TypeChar}),
 		"hard link":        raw(t, request, tar.Header{Name: "tree/a", Typeflag: tar.TypeLink, Linkname: "tree/b"}),
+		"unknown answer":   raw(t, tar.Header{Name: "request.json", Uname: `{"version": 1, "fetched": [{"kind": "ftp", "url": "x"}]}`}),
+		"no content":       raw(t, fetched),
+		"no such answer":   raw(t, fetched, tar.Header{Name: "fetched/1", Uname: "a"}),
+		"odd number":       raw(t, fetched, tar.Header{Name: "fetched/00", Uname: "a"}),
+		"answer as a link": raw(t, fetched, tar.Header{Name: "fetched/0", Typeflag: tar.TypeSymlink, Linkname: "x"}),
+		"file as a tree":   raw(t, fetched, tar.Header{Name: "fetched/0/a", Uname: "a"}),
+		"answer twice":     raw(t, fetched, tar.Header{Name: "fetched/0", Uname: "a"}, tar.Header{Name: "fetched/0", Uname: "a"}),
+		"error, content":   raw(t, tar.Header{Name: "request.json", Uname: `{"version": 1, "fetched": [{"kind": "file", "url": "x", "error": "e"}]}`}, tar.Header{Name: "fetched/0", Uname: "a"}),
+		"outside a tree":   raw(t, tar.Header{Name: "request.json", Uname: `{"version": 1, "fetched": [{"kind": "git", "url": "x"}]}`}, tar.Header{Name: "fetched/0/../a", Uname: "a"}),
+		"tree as a file":   raw(t, tar.Header{Name: "request.json", Uname: `{"version": 1, "fetched": [{"kind": "git", "url": "x"}]}`}, tar.Header{Name: "fetched/0", Uname: "a"}),
 		"cut off":          raw(t, request, tar.Header{Name: "tree/a", Uname: strings.Repeat("a", 9000)})[:4000],
 	} {
 		t.Run(name, func(t *testing.T) {
