@@ -291,3 +291,31 @@ fn a_remote_base_follows_its_branch_and_a_commit_stays() {
     agent.eventually_synced("shop", &commit);
     assert!(site.has("configmaps", "q-web"));
 }
+
+#[test]
+fn charts_of_a_kustomization_are_rendered_where_that_is_allowed() {
+    let server = FileServer::start();
+    let overlay = format!(
+        "helmCharts:\n- {{name: web, repo: '{}', version: 1.0.0, releaseName: web}}\nnamePrefix: p-\n",
+        server.url("").trim_end_matches('/')
+    );
+    let site = Site::with(&[("overlay/kustomization.yaml", &overlay)]);
+    publish(&server, "", &[("web", "1.0.0", &web(&site, "1.0.0"))]);
+    let with = |render: Value| {
+        let mut sync = site.sync("shop");
+        (sync["path"], sync["render"]) = (json!("overlay"), render);
+        site.configure(&[sync]);
+        site.cli(&["render"])
+    };
+    let host = format!("http://{}", server.address);
+    let refused = with(json!({"remoteHosts": [host]})).expect_code(1).stderr;
+    assert!(
+        refused.contains("overlay/kustomization.yaml:2: helmCharts[0]")
+            && refused.contains("render.kustomize.helmCharts"),
+        "{refused}"
+    );
+    let refused = with(json!({"kustomize": {"helmCharts": true}})).expect_code(1).stderr;
+    assert!(refused.contains(&format!("add {host} to render.remoteHosts")), "{refused}");
+    let rendered = with(json!({"kustomize": {"helmCharts": true}, "remoteHosts": [host]})).expect_code(0).stdout;
+    assert!(rendered.contains("name: p-web") && rendered.contains("from: chart"), "{rendered}");
+}
