@@ -117,6 +117,9 @@ func (c *fakeCloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (c *fakeCloud) serveKeys(w http.ResponseWriter, r *http.Request, operation string, body []byte) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
+	if namespace := r.Header.Get("X-Vault-Namespace"); namespace != "" {
+		c.asked = append(c.asked, "namespace "+namespace)
+	}
 	c.asked = append(c.asked, operation)
 	if c.hang {
 		c.mutex.Unlock()

@@ -49,8 +49,9 @@ func TestVaultIsAskedWithTheTokenOfTheRequest(t *testing.T) {
 	for name, cloud := range map[string]*fakeCloud{"http": newFakeCloud(t), "https": newFakeVault(t)} {
 		t.Run(name, func(t *testing.T) {
 			encrypted := cloud.encryptVault()
-			if got := askKMS(t, cloud.vaultKeys(), encrypted, nil); string(got.Data) != "a: canary-7f3a\n" {
-				t.Errorf("%+v", got.Error)
+			got := askKMS(t, cloud.vaultKeys(), encrypted, []string{"VAULT_NAMESPACE=team"})
+			if string(got.Data) != "a: canary-7f3a\n" || !slices.Equal(cloud.asked, []string{"namespace team", "vault decrypt"}) {
+				t.Errorf("%+v, asked %v", got.Error, cloud.asked)
 			}
 			other := cloud.vaultKeys()
 			other.Vault.Token = "canary-7f3a-other-token"
