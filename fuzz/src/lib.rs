@@ -2,6 +2,7 @@
 //! and reading is a function of what is read. `tests/it/fuzz.rs` takes this file in, to hold the
 //! corpora to the same.
 
+pub mod answer;
 pub mod config;
 pub mod fields;
 pub mod inventory;
@@ -19,7 +20,8 @@ use driftless::source::{Snapshot, SourceFile};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Each with the name of its binary and of its corpus.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
+    ("answer", answer::target),
     ("config", config::target),
     ("fields", fields::target),
     ("inventory", inventory::target),
