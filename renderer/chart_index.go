@@ -126,8 +126,8 @@ func fromJSON(index []byte, name string) (versions []*indexVersion, err error) {
 	return versions, err
 }
 
-// fromYAML parses all of an index into its types: a digest without quotes may
-// look like a number.
+// fromYAML parses all of an index into its types: without them, a version such as
+// 1.0 would be a number.
 func fromYAML(index []byte, name string) ([]*indexVersion, error) {
 	var file struct {
 		APIVersion string                     `json:"apiVersion"`

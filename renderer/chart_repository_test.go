@@ -64,7 +64,6 @@ func TestAChartThatIsNotInARepository(t *testing.T) {
 }
 
 func TestIndexesInManyForms(t *testing.T) {
-	numeric := strings.Repeat("1234", 15) + "1e23" // a digest that reads as a number
 	item := "- {name: tiny, version: 1.0.0, urls: [%s]}"
 	for name, test := range map[string]struct{ index, url string }{
 		"flow":            {"{apiVersion: v1, entries: {tiny: [{name: tiny, version: 1.0.0, urls: [a.tgz]}]}}", "https://h.example/c/a.tgz"},
@@ -75,7 +74,6 @@ func TestIndexesInManyForms(t *testing.T) {
 		"aliases":         {"apiVersion: v1\nentries:\n  other:\n  - &x {name: tiny, version: 1.0.0, urls: [a.tgz]}\n  tiny:\n  - *x\n", "https://h.example/c/a.tgz"},
 		"Windows":         {"apiVersion: v1\r\nentries:\r\n  'tiny':\r\n  - name: tiny\r\n    version: 1.0.0\r\n    urls:\r\n    - https://other.example/a.tgz?x=y\r\n", "https://other.example/a.tgz?x=y"},
 		"invalid entries": {"apiVersion: v1\nentries:\n  tiny:\n  - null\n  - {name: tiny, version: 2.x.y, urls: [b.tgz]}\n  - {name: ../tiny, version: 3.0.0, urls: [b.tgz]}\n  " + fmt.Sprintf(item, "a.tgz") + "\n", "https://h.example/c/a.tgz"},
-		"numbers":         {"apiVersion: v1\nentries: &all\n  tiny:\n  - {name: tiny, version: 1.0.0, digest: " + numeric + ", urls: [a.tgz]}\n", "https://h.example/c/a.tgz"},
 		"registry":        {"apiVersion: v1\nentries:\n  tiny:\n  - {name: tiny, version: 1.0.0, digest: zz, urls: ['oci://r.example/charts/tiny:1.0.0']}\n", "oci://r.example/charts/tiny:1.0.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -83,9 +81,6 @@ func TestIndexesInManyForms(t *testing.T) {
 				"fetched": []answer{{Kind: fetchIndex, URL: "https://h.example/c/index.yaml", content: test.index}}})
 			if response.Error != nil || len(response.Wants) != 1 || response.Wants[0].URL != test.url {
 				t.Fatalf("want %s, got %+v, %+v", test.url, response.Error, response.Wants)
-			}
-			if name == "numbers" && response.Wants[0].Digest != numeric {
-				t.Errorf("want the digest as it is written, got %s", response.Wants[0].Digest)
 			}
 		})
 	}

@@ -40,7 +40,12 @@ func (c *kustomizationCheck) remoteEntry(at treePath, data []byte, entry kustomi
 	}
 	want := Want{File: at.show(), Line: lineOf(node), Field: entry.field}
 	if isFileURL(entry) {
-		want.Remote = Remote{Kind: fetchFile, URL: entry.value}
+		// kustomize asks for the URL as Go writes it.
+		parsed, err := url.Parse(entry.value)
+		if err != nil {
+			return fail("%s cannot be fetched: it is no URL", entry.value)
+		}
+		want.Remote = Remote{Kind: fetchFile, URL: parsed.String()}
 		return c.remoteFile(want)
 	}
 	spec, err := parseRepoSpec(entry.value)
@@ -93,10 +98,7 @@ func (c *kustomizationCheck) remoteFile(want Want) error {
 	if err := checkAliases(shown, answer.content); err != nil {
 		return err
 	}
-	// kustomize asks for the URL as Go writes it.
-	if parsed, err := url.Parse(want.URL); err == nil {
-		c.mounts.files[parsed.String()] = answer.content
-	}
+	c.mounts.files[want.URL] = answer.content
 	c.resources = append(c.resources, declaringFile{name: shown, data: answer.content})
 	return nil
 }

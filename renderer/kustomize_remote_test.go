@@ -203,7 +203,7 @@ func TestRemoteEntriesThatCannotBeUsed(t *testing.T) {
 
 func TestAllWantsOfOneRunAreGathered(t *testing.T) {
 	files := snapshot{
-		"kustomization.yaml":   "resources: [a, b, 'https://x.example/o/r//p?ref=v1', 'https://x.example/f.yaml']\ncomponents: [github.com/o/c]\n",
+		"kustomization.yaml":   "resources: [a, b, 'https://x.example/o/r//p?ref=v1', 'HTTPS://x.example/f.yaml']\ncomponents: [github.com/o/c]\n",
 		"a/kustomization.yaml": "resources: ['https://x.example/o/r//q?ref=v1', 'ssh://git@x.example/o/r2']\n",
 		"b/kustomization.yaml": "bases: ['git::https://x.example/o/r3.git//q?ref=v1']\n",
 	}
