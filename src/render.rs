@@ -113,6 +113,14 @@ pub struct RenderError {
     pub object: Option<ObjectId>,
 }
 
+impl RenderError {
+    /// One about a whole object, at the place where it stands.
+    fn of(manifest: &Manifest, message: String) -> Self {
+        let (file, line) = (Arc::clone(&manifest.origin.file), manifest.origin.line);
+        Self { file, line, column: 0, message, object: Some(manifest.id.clone()) }
+    }
+}
+
 /// `file:line:column: message`, without what is 0.
 impl fmt::Display for RenderError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

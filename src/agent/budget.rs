@@ -41,9 +41,10 @@ pub struct Budget {
 const FETCHING: usize = 8;
 const FETCHING_FROM_ONE: usize = 3;
 
-/// Bytes for the agent itself, and for each helper the most that it may take.
+/// Bytes for the agent itself.
 const AGENT_BYTES: u64 = 512 << 20;
-const HELPER_BYTES: u64 = 768 << 20;
+/// Bytes that one render may take at most: the largest public charts take a quarter of it.
+pub(super) const HELPER_BYTES: u64 = 768 << 20;
 
 /// How many helpers fit into the memory of the container: one that takes more than it has is ended as a whole.
 fn helpers_in(limit: Option<u64>) -> usize {

@@ -110,15 +110,9 @@ pub fn refuse(rendered: Rendered) -> Rendered {
     let (left, manifests): (Vec<_>, Vec<_>) = manifests.into_iter().partition(|manifest| {
         manifest.canonical.windows(VALUE.len()).any(|window| window == VALUE.as_bytes()) && has_value(manifest)
     });
-    errors.extend(left.iter().map(|manifest| RenderError {
-        file: Arc::clone(&manifest.origin.file),
-        line: manifest.origin.line,
-        column: 0,
-        message: "a value is encrypted by SOPS, and the file has no metadata to decrypt it by: it was cut off, or edited \
-                  by hand; encrypt it again"
-            .to_owned(),
-        object: Some(manifest.id.clone()),
-    }));
+    let message = "a value is encrypted by SOPS, and the file has no metadata to decrypt it by: it was cut off, or edited by \
+                   hand; encrypt it again";
+    errors.extend(left.iter().map(|manifest| RenderError::of(manifest, message.to_owned())));
     Rendered { manifests, errors, warnings, ..Rendered::default() }
 }
 

@@ -49,9 +49,7 @@ pub fn on_change(rendered: Rendered, settings: &Settings, key: Option<&DigestKey
         match with_digest(&manifest, &used, key) {
             Ok(marked) => Some(Arc::new(marked)),
             Err(error) => {
-                let message = error.to_string();
-                let (file, line) = (Arc::clone(&manifest.origin.file), manifest.origin.line);
-                errors.push(RenderError { file, line, column: 0, message, object: Some(manifest.id.clone()) });
+                errors.push(RenderError::of(&manifest, error.to_string()));
                 None
             }
         }

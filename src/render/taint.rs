@@ -39,13 +39,7 @@ pub fn mark(rendered: Rendered, known: &Secrets) -> Rendered {
             Ok(marked) => Some(Arc::new(marked)),
             Err(error) => {
                 // Without the mark its values would be shown.
-                errors.push(RenderError {
-                    file: Arc::clone(&manifest.origin.file),
-                    line: manifest.origin.line,
-                    column: 0,
-                    message: error.to_string(),
-                    object: Some(manifest.id.clone()),
-                });
+                errors.push(RenderError::of(&manifest, error.to_string()));
                 None
             }
         }

@@ -9,11 +9,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::super::budget::HELPER_BYTES;
 use crate::config::SandboxMode;
 use crate::sandbox::{Access, Helper, LaunchError, Launcher, Limits, Mode, Network};
 
-/// Memory of one render: the largest public charts take a quarter of it.
-const RENDER_MEMORY: u64 = 768 << 20;
 /// What the helper writes at most: 64 MiB of manifests, twice where a chart is random, and their frame.
 const RENDER_OUTPUT: usize = 160 << 20;
 /// Memory and output of one decryption.
@@ -68,7 +67,7 @@ impl Helpers {
         time: Duration,
         input: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
     ) -> Result<Vec<u8>, LaunchError> {
-        let limits = Limits { time, memory_bytes: RENDER_MEMORY, output_bytes: RENDER_OUTPUT };
+        let limits = Limits { time, memory_bytes: HELPER_BYTES, output_bytes: RENDER_OUTPUT };
         Launcher::new(Helper::Renderer, self.renderer.clone(), sandbox(mode)).run(&[], limits, input).await
     }
 
@@ -90,7 +89,7 @@ impl Helpers {
     /// # Errors
     /// It cannot be started, or is another program.
     pub async fn versions(&self, helper: Helper, mode: SandboxMode) -> Result<Versions, VersionError> {
-        let limits = Limits { time: DECRYPT_TIME, memory_bytes: RENDER_MEMORY, output_bytes: 1 << 16 };
+        let limits = Limits { time: DECRYPT_TIME, memory_bytes: HELPER_BYTES, output_bytes: 1 << 16 };
         let program = match helper {
             Helper::Renderer => &self.renderer,
             Helper::Decrypter => &self.decrypter,
