@@ -1,6 +1,5 @@
 //! Files that SOPS has encrypted: which ones they are, and which texts in them were secret.
 
-use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
