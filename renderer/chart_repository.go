@@ -109,14 +109,13 @@ func (f *fetched) chartOfIndex(sought *soughtChart) (*foundChart, error) {
 		return nil, sought.failuref("failed to make chart URL absolute: %s", err)
 	}
 	want = sought.want(fetchArchive, archive)
+	want.Index = address
 	if isOCI(archive) {
 		if want.URL, err = referenceOf(archive, version.Version); err != nil {
 			return nil, sought.failuref("%s", err)
 		}
 	} else if want.Digest, err = sha256Of(version.Digest); err != nil {
 		return nil, sought.failuref("%s: %s", sought, err)
-	} else {
-		want.Index = address
 	}
 	return f.archive(sought, want, version.Version)
 }

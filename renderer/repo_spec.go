@@ -128,8 +128,9 @@ func splitRepoPath(full string) (repository, directory string, found bool) {
 	return parts[0] + "/" + parts[1], strings.Join(parts[2:], "/"), true
 }
 
-// odd is what no URL or ref has, and what git might take for an option.
-var odd = regexp.MustCompile(`[\x00-\x20\x7f]`)
+// odd is what no URL or ref has, and what libraries disagree about: which part of
+// a URL with it is the host.
+var odd = regexp.MustCompile(`[\x00-\x20\x7f\\#]`)
 
 // check refuses what is nothing to fetch from.
 func (s *repoSpec) check() error {

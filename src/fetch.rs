@@ -16,4 +16,4 @@ mod store;
 pub use error::FetchError;
 pub use http::{Download, Web};
 pub use login::{Login, LoginError};
-pub use store::Store;
+pub use store::{Entry, Store};

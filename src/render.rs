@@ -91,7 +91,7 @@ pub struct Rendered {
     /// What somebody should know who would not look for it: deprecated fields, hooks that are not run.
     pub warnings: Vec<String>,
     /// The cluster or another host was asked for something that decides about it.
-    pub reads_elsewhere: bool,
+    pub reads_outside_git: bool,
     /// What templates have asked of it.
     pub looked_up: Vec<LookupQuestion>,
     /// Why it may lack something that it would have at another time.
@@ -161,7 +161,7 @@ pub fn render(snapshot: &Snapshot, settings: &Settings, inputs: &Inputs) -> Rend
 /// What is done to all manifests, whichever renderer made them.
 #[must_use]
 pub fn finish(rendered: Rendered, settings: &Settings, inputs: &Inputs) -> Rendered {
-    let reads_elsewhere = inputs.reads_elsewhere();
+    let reads_outside_git = inputs.reads_outside_git();
     let rendered = encrypted::refuse(rendered);
     let secrets = Secrets::new(&inputs.secrets());
     let rendered = hide_in_errors(taint::mark(rendered, &secrets), &secrets);
@@ -172,7 +172,7 @@ pub fn finish(rendered: Rendered, settings: &Settings, inputs: &Inputs) -> Rende
     let stale = inputs.capabilities.iter().flat_map(|known| &known.stale).next();
     let incomplete =
         stale.map(|api| format!("the API {api} does not answer, and the chart may leave out what it does not find"));
-    Rendered { reads_elsewhere, looked_up, incomplete, ..rendered }
+    Rendered { reads_outside_git, looked_up, incomplete, ..rendered }
 }
 
 /// Errors and warnings are for everybody, and may repeat what they do not like.

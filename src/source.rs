@@ -8,6 +8,7 @@
 //! ```
 //! Nothing here knows what a manifest means, or of any cluster.
 
+mod base;
 mod bundle;
 mod clone;
 mod credentials;
@@ -28,6 +29,7 @@ mod tree;
 mod turns;
 mod walk;
 
+pub use base::RemoteBase;
 pub use bundle::{Bundle, BundleContent, BundleEntry, Dependencies, Layout, MOST_BUNDLE_BYTES};
 pub use directory::{bundle_directory, directory_layout, read_directory};
 pub use error::{Refusal, SourceError};

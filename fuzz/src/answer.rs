@@ -8,7 +8,7 @@ use driftless::render::{Inputs, Response, Settings, Variable, finish, permitted}
 
 use super::assert_readable;
 
-const CONFIG: &str = "syncs:\n- name: shop\n  source: {url: 'https://h/x', branch: main}\n  render:\n    substitute: {A: b}\n    \
+const CONFIG: &str = "syncs:\n- name: shop\n  source: {url: 'https://h/x', branch: main}\n  render:\n    remoteHosts: [github.com]\n    substitute: {A: b}\n    \
                       helm: {repository: 'https://charts.example.com', chart: web, version: '1'}\n";
 const SECRET: &str = "canary-secret";
 
@@ -20,13 +20,22 @@ pub fn target(data: &[u8]) {
     let config = parse(CONFIG, "c.yaml").unwrap();
     let render = Arc::clone(&config.syncs[0].render);
     for want in response.wants() {
-        assert_readable(&want.described(), 20_000);
+        assert_readable(&want.place(), 20_000);
         match permitted(want, &render, &[]) {
             Err(message) => assert_readable(&message, 20_000),
             Ok(permission) => {
                 let endpoint = Endpoint::of(&want.url).unwrap();
-                assert!(permission.login && endpoint.host == "charts.example.com", "{:?}", want.url);
-                assert!(!endpoint.plain && endpoint.port == 443, "{:?}", want.url);
+                let host = if permission.login { "charts.example.com" } else { "github.com" };
+                assert!(endpoint.host == host && !endpoint.plain, "{:?}", want.url);
+                // Whichever `@`, `#` or `\\` a library takes for the end of something, there is none before the path.
+                let rest = want.url.split_once("://").map_or(want.url.as_str(), |(_, rest)| rest);
+                let authority = rest.split(['/', '\\', '?', '#']).next().unwrap_or_default();
+                assert!(
+                    authority.matches('@').count() <= 1 && authority.to_lowercase().contains(host),
+                    "{:?}",
+                    want.url
+                );
+                assert!(rest.split('/').next().is_some_and(|whole| whole.starts_with(authority)), "{:?}", want.url);
             }
         }
     }

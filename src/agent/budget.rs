@@ -38,8 +38,8 @@ pub struct Budget {
 }
 
 /// Renders that fetch at once, and those that wait for one host: one that hangs leaves places for the others.
-const FETCHING: usize = 8;
-const FETCHING_FROM_ONE: usize = 3;
+const FETCHING: usize = 4;
+const FETCHING_FROM_ONE: usize = 2;
 
 /// Bytes for the agent itself.
 const AGENT_BYTES: u64 = 512 << 20;
@@ -121,6 +121,18 @@ impl Budget {
         // Whatever is larger is refused with the reason.
         let (bundle, place) = git.bundle(commit, root, || place(&self.large)).await?;
         Ok((bundle, Place(place)))
+    }
+
+    /// Everything of a commit below a directory, or `None` where it has more bytes than this.
+    pub(super) async fn bundle_up_to(
+        &self,
+        git: &Git,
+        commit: &str,
+        root: &RepoPath,
+        bytes: usize,
+    ) -> Result<Option<(Bundle, Place)>, SourceError> {
+        let (bundle, place) = git.bundle_up_to(commit, root, bytes, || place(&self.large)).await?;
+        Ok(bundle.map(|bundle| (bundle, Place(place))))
     }
 
     /// Waits until one more helper may be at work; it may for as long as the permit is kept.

@@ -19,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use thiserror::Error;
 use tokio::sync::Mutex;
 
@@ -85,7 +86,8 @@ impl Made {
             let group = question.api_version.split_once('/').map_or("", |(group, _)| group);
             looked_up.note(GroupKind::new(group, &question.kind), &question.namespace, &question.name);
         }
-        let reads = ClusterReads { any: rendered.reads_elsewhere, looked_up, incomplete: rendered.incomplete.clone() };
+        let reads =
+            ClusterReads { any: rendered.reads_outside_git, looked_up, incomplete: rendered.incomplete.clone() };
         RenderedCommit {
             commit,
             manifests: rendered.manifests.clone(),
@@ -165,20 +167,20 @@ pub enum ReadError {
     #[error("cannot decrypt: {0}")]
     Decrypt(String),
     #[error("{place}{message}")]
-    Want { renderer: Renderer, place: String, message: String },
+    NotPermitted { renderer: Renderer, place: String, message: String },
     #[error("{place}{error}")]
     Remote { renderer: Renderer, place: String, error: Box<RemoteError> },
     #[error("the Secret {name}, which {key} names, cannot be used: {error}")]
     Login { name: String, key: &'static str, error: LoginError },
     #[error("more than {MOST_WANTS} charts, bases and files of other hosts are needed; keep copies in the repository")]
-    Wants,
+    TooManyWants,
     #[error("what is needed of other hosts has more than {} MiB; keep copies of what is used in the repository", MOST_FETCHED >> 20)]
-    Fetched,
+    TooMuchFetched,
     #[error(
         "what comes from other hosts names something else to fetch each time, and was given up after {MOST_FETCHES} rounds; see \
          whether bases name each other"
     )]
-    Fetches,
+    TooManyFetches,
 }
 
 impl ReadError {
@@ -186,7 +188,7 @@ impl ReadError {
     #[must_use]
     pub fn renderer(&self) -> Option<Renderer> {
         match self {
-            Self::Failed { renderer, .. } | Self::Want { renderer, .. } | Self::Remote { renderer, .. } => {
+            Self::Failed { renderer, .. } | Self::NotPermitted { renderer, .. } | Self::Remote { renderer, .. } => {
                 Some(*renderer)
             }
             _ => None,
@@ -294,9 +296,10 @@ impl Rendering<'_> {
             answer.errors.extend(refused);
             Ok(finish(answer, &settings, &inputs_of_all))
         });
-        let mut made = made.await?.map_err(|error| failed(error, &hidden))?;
-        made.warnings.extend(warnings);
-        let manifests = Arc::new(made);
+        let manifests = Arc::new(made.await?.map_err(|error| failed(error, &hidden))?);
+        // The comparison before has said some of it already.
+        let new: Vec<String> = warnings.into_iter().filter(|warning| !unchecked.contains(warning)).collect();
+        unchecked.extend(new);
         if let Some(fingerprint) = self.fingerprint(renderer, &dependencies).await? {
             let recorded = Recorded { renderer, dependencies, fingerprint, lookups, fetched };
             cache.put_recorded(recorded, self.settings.clone(), inputs, Arc::clone(&manifests));
@@ -318,12 +321,14 @@ impl Rendering<'_> {
                 return Ok(false);
             }
         }
-        for (want, digest) in &recorded.fetched {
-            if !self.is_unchanged(want, digest, unchecked).await? {
-                return Ok(false);
-            }
+        let checks = recorded.fetched.iter().map(|(want, digest)| self.is_unchanged(want, digest));
+        let mut holds = true;
+        for checked in join_all(checks).await {
+            let (unchanged, warning) = checked?;
+            holds &= unchanged;
+            unchecked.extend(warning);
         }
-        Ok(true)
+        Ok(holds)
     }
 
     /// `None` where there is no commit, so that nothing is compared with another one.

@@ -299,7 +299,7 @@ impl SyncTask {
         loop {
             // Not all syncs at once.
             tokio::time::sleep(self.config.render.refresh.mul_f64(0.9 + fastrand::f64() / 5.0)).await;
-            if runner.cache.lock().await.may_change_elsewhere() {
+            if runner.cache.lock().await.has_unpinned() {
                 return;
             }
         }

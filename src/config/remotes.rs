@@ -4,8 +4,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use url::Url;
-
 use super::error::shown;
 
 /// Forms of `render.helm.repository`.
@@ -46,27 +44,62 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// That of a URL with the scheme `https`, `http`, `oci` or `ssh`, or of git's short form `git@host:path`.
+    ///
+    /// Libraries disagree about what the host of an unusual URL is (one ends it at `?`, `#` or a backslash, another does not,
+    /// one takes what is behind the first `@`, another what is behind the last), and what is permitted has to be what is
+    /// connected to. So before the path there is a user without a password, a host of plain characters and a port, or it is no
+    /// endpoint.
     #[must_use]
     pub fn of(url: &str) -> Option<Self> {
+        let odd = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
+        if url.contains(odd) {
+            return None;
+        }
         let Some((scheme, rest)) = url.split_once("://") else {
-            let (_, rest) = url.split_once('@')?;
-            let (host, _) = rest.split_once(':')?;
-            return Some(Self { plain: false, host: host.to_lowercase(), port: 22 });
+            let (authority, _) = url.split_once(':')?;
+            let (host, port) = host_and_port(authority)?;
+            return (authority.contains('@') && port.is_none()).then_some(Self { plain: false, host, port: 22 });
         };
-        let (plain, port) = match scheme {
+        let (plain, usual) = match scheme {
             "https" | "oci" => (false, 443),
             "http" => (true, 80),
             "ssh" => (false, 22),
             _ => return None,
         };
-        // The parser of URLs knows hosts of these alone as hosts.
-        let parsed = Url::parse(&format!("http://{rest}")).ok()?;
-        let host = parsed.host_str()?.to_lowercase();
-        // It leaves out the port that http has by default.
-        let written = rest.split('/').next().unwrap_or_default();
-        let port = parsed.port().or_else(|| written.ends_with(":80").then_some(80)).unwrap_or(port);
-        Some(Self { plain, host, port })
+        let (host, port) = host_and_port(rest.split('/').next().unwrap_or_default())?;
+        Some(Self { plain, host, port: port.unwrap_or(usual) })
     }
+}
+
+/// Without the port where that is the usual one.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(if self.plain { "http://" } else { "" })?;
+        out.write_str(&self.host)?;
+        let usual = if self.plain { self.port == 80 } else { matches!(self.port, 22 | 443) };
+        if usual { Ok(()) } else { write!(out, ":{}", self.port) }
+    }
+}
+
+/// The host, in lower case, and the port of `user@host:port`, of which the host alone has to be there.
+fn host_and_port(authority: &str) -> Option<(String, Option<u16>)> {
+    let (user, rest) = authority.split_once('@').unwrap_or(("", authority));
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let (host, port) = match rest.split_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (host, Some(port.parse().ok()?)),
+        Some(_) => return None,
+        None => (rest, None),
+    };
+    (user.bytes().all(plain) && !user.starts_with('-') && is_host(host)).then(|| (host.to_lowercase(), port))
+}
+
+/// A name or an IPv4 address.
+fn is_host(text: &str) -> bool {
+    let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    edge(bytes.first())
+        && edge(bytes.last())
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(byte))
 }
 
 /// A host that what is rendered may name: `github.com`, `git.example.com:8443`, or `http://10.0.0.1:8080`.
@@ -113,10 +146,7 @@ pub(super) fn remote_host(text: &str) -> Result<RemoteHost, String> {
         None => (rest, None),
         Some((host, port)) => (host, Some(port.parse().map_err(|_| wrong())?)),
     };
-    let inside = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
-    let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = host.as_bytes();
-    if !edge(bytes.first()) || !edge(bytes.last()) || !bytes.iter().all(|byte| inside(*byte)) {
+    if !is_host(host) {
         return Err(wrong());
     }
     Ok(RemoteHost { plain, host: host.to_lowercase().into(), port })
@@ -194,6 +224,28 @@ mod tests {
             let Some(endpoint) = Endpoint::of(url) else { continue };
             assert!(!remote_host("github.com").unwrap().includes(&endpoint), "{url}");
         }
+        for odd in [
+            r"http://github.com\@evil.example/x",
+            r"https://github.com\@evil.example/x",
+            "https://github.com#@evil.example/x",
+            "https://github.com?@evil.example/x",
+            "https://github.com:pass@evil.example/x",
+            "https://a@github.com@evil.example/x",
+            "https://github.com%2f@evil.example/x",
+            "https://evil.example\t.github.com/x",
+            "ssh://github.com#@evil.example/x",
+            "../x@github.com:y",
+            "/x@github.com:y",
+            "-oProxyCommand=x@github.com:y",
+            "git@github.com#evil.example:y",
+            "https://[::1]/x",
+            "https://github.com./x",
+            "https:///x",
+        ] {
+            assert!(Endpoint::of(odd).is_none(), "{odd}");
+        }
+        assert_eq!(Endpoint::of("http://h:81/x").unwrap().to_string(), "http://h:81");
+        assert_eq!(Endpoint::of("ssh://git@h/x").unwrap().to_string(), "h");
         assert!(includes("http://10.0.0.1:8080", "http://10.0.0.1:8080/x"));
         assert!(!includes("http://10.0.0.1:8080", "https://10.0.0.1:8080/x"));
         assert!(!includes("10.0.0.1:8080", "http://10.0.0.1:8080/x"));

@@ -23,19 +23,19 @@ pub enum FetchError {
     #[error("{url} refuses access ({status}); check the credentials for it, and whether they may read this")]
     Denied { url: String, status: u16 },
 
-    #[error("{url} is not there ({status}); correct the URL, the name or the version")]
+    #[error("{url} was not found ({status}); correct the URL, the name or the version")]
     NotFound { url: String, status: u16 },
 
     #[error("{url} allows no more requests for now (429){}", .retry_after.as_ref().map(|after| format!("; it says to wait {after} s")).unwrap_or_default())]
     RateLimited { url: String, retry_after: Option<String> },
 
-    #[error("{url} answers with status {status}")]
+    #[error("{url} answers with status {status}; see what its server reports")]
     Status { url: String, status: u16 },
 
     #[error("{url} redirects to {}, which is not followed: {why}", Readable(.to))]
     Redirected { url: String, to: String, why: &'static str },
 
-    #[error("{url} has more than {limit_bytes} bytes")]
+    #[error("{url} has more than {limit_bytes} bytes; keep what is needed of it in the repository")]
     TooLarge { url: String, limit_bytes: usize },
 
     #[error("{url} holds no chart: {}", Readable(.detail))]
@@ -47,9 +47,29 @@ pub enum FetchError {
     )]
     Digest { url: String, expected: String, found: String },
 
-    #[error("the certificate under ca.crt cannot be read: {detail}")]
-    Authority { detail: String },
+    /// It is neither a file nor a refusal.
+    #[error("the answer of {url} is none that such a server gives: {}; see whether the URL is that of one", Readable(.detail))]
+    Answer { url: String, detail: String },
+
+    #[error("the certificates to trust for {url}, under ca.crt of the Secret that auth names, cannot be read: {}", Readable(.detail))]
+    Authority { url: String, detail: String },
 
     #[error("cannot {action} {}: {cause}", path.display())]
     Storage { action: &'static str, path: PathBuf, cause: io::Error },
+}
+
+impl FetchError {
+    /// What a status that is no success means.
+    pub(super) fn of_status(url: &str, status: u16, retry_after: Option<&str>) -> Self {
+        let url = url.to_owned();
+        match status {
+            401 | 403 | 407 => Self::Denied { url, status },
+            404 | 410 => Self::NotFound { url, status },
+            429 => {
+                let seconds = retry_after.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+                Self::RateLimited { url, retry_after: seconds.map(str::to_owned) }
+            }
+            _ => Self::Status { url, status },
+        }
+    }
 }

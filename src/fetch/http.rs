@@ -13,31 +13,31 @@ use super::error::FetchError;
 use super::login::Login;
 
 /// Until a server must have accepted the connection, and until it must have sent something more.
-const CONNECT: Duration = Duration::from_secs(10);
-const SILENCE: Duration = Duration::from_secs(30);
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
+pub(super) const SILENCE: Duration = Duration::from_secs(30);
 /// What servers see of who asks.
 pub(super) const USER_AGENT: &str = concat!("driftless/", env!("CARGO_PKG_VERSION"));
 const MOST_REDIRECTS: usize = 5;
 
-/// Fetches files from servers, by the proxy that the environment names (`HTTPS_PROXY`, `NO_PROXY`). Clones share nothing
-/// that matters.
+/// Fetches files from servers, by the proxy that the environment names (`HTTPS_PROXY`, `NO_PROXY`).
 #[derive(Clone, Debug, Default)]
 pub struct Web;
 
 /// What a server answers.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Download {
-    /// The file, and its `ETag` where the server gave one.
-    New { bytes: Vec<u8>, etag: Option<String> },
-    /// It is the one with the `ETag` that was sent along.
+    /// The file, and what its source calls this content: an `ETag`, or a commit.
+    New { bytes: Vec<u8>, validator: Option<String> },
+    /// It is the one with the validator that was sent along.
     Unchanged,
 }
 
 impl Web {
-    /// Fetches a file of at most so many bytes. The login goes to the URL's own server, and along no redirect to another.
+    /// Fetches a file of at most so many bytes, as it is: what is packed stays so. The login goes to the URL's own server,
+    /// and along no redirect to another.
     ///
     /// # Errors
-    /// As [`FetchError`] says.
+    /// The server cannot be reached, is not trusted, takes longer than `limit`, refuses, or sends more.
     pub async fn get(
         &self,
         url: &str,
@@ -58,7 +58,7 @@ async fn fetch(
     etag: Option<&str>,
     limit_bytes: usize,
 ) -> Result<Download, FetchError> {
-    let client = client(login)?.redirect(Policy::custom(follow)).build();
+    let client = client(url, login)?.redirect(Policy::custom(follow)).build();
     let client = client.map_err(|error| failed(url, error))?;
     let mut request = client.get(url);
     if let Some((user, password)) = login.and_then(|login| login.user.as_ref()) {
@@ -74,22 +74,23 @@ async fn fetch(
     if !response.status().is_success() {
         return Err(refused(url, &response));
     }
-    let etag = response.headers().get(ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    Ok(Download::New { bytes: body(url, response, limit_bytes).await?, etag })
+    let validator = response.headers().get(ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    Ok(Download::New { bytes: body(url, response, limit_bytes).await?, validator })
 }
 
 /// A client that trusts what the system does, and the login's own authority.
-fn client(login: Option<&Login>) -> Result<ClientBuilder, FetchError> {
+fn client(url: &str, login: Option<&Login>) -> Result<ClientBuilder, FetchError> {
     install_provider();
     let builder = Client::builder().connect_timeout(CONNECT).read_timeout(SILENCE).user_agent(USER_AGENT);
     let Some(authority) = login.and_then(|login| login.authority.as_ref()) else { return Ok(builder) };
-    let certificates = Certificate::from_pem_bundle(authority);
-    let certificates =
-        certificates.map_err(|error| FetchError::Authority { detail: error.without_url().to_string() })?;
-    if certificates.is_empty() {
-        return Err(FetchError::Authority { detail: "it holds no certificate in PEM".into() });
-    }
-    Ok(builder.tls_certs_merge(certificates))
+    Ok(builder.tls_certs_merge(certificates(url, authority)?))
+}
+
+/// The authorities in a file in PEM, of which there has to be one.
+pub(super) fn certificates(url: &str, pem: &[u8]) -> Result<Vec<Certificate>, FetchError> {
+    let wrong = |detail: String| FetchError::Authority { url: url.to_owned(), detail };
+    let found = Certificate::from_pem_bundle(pem).map_err(|error| wrong(error.without_url().to_string()))?;
+    if found.is_empty() { Err(wrong("there is no certificate in PEM".into())) } else { Ok(found) }
 }
 
 /// The cryptography of TLS is that of kube. A program that has chosen another keeps it.
@@ -152,17 +153,8 @@ async fn body(url: &str, response: Response, limit_bytes: usize) -> Result<Vec<u
 }
 
 fn refused(url: &str, response: &Response) -> FetchError {
-    let (url, status) = (url.to_owned(), response.status().as_u16());
-    match status {
-        401 | 403 | 407 => FetchError::Denied { url, status },
-        404 | 410 => FetchError::NotFound { url, status },
-        429 => {
-            let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-            let seconds = retry_after.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-            FetchError::RateLimited { url, retry_after: seconds.map(str::to_owned) }
-        }
-        _ => FetchError::Status { url, status },
-    }
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    FetchError::of_status(url, response.status().as_u16(), retry_after)
 }
 
 /// What a failed request means. Its own text has the URL, redirects with their queries included, and is not used.

@@ -28,10 +28,10 @@ impl fmt::Debug for Login {
 pub enum LoginError {
     #[error("it has {0} without {1}")]
     Half(&'static str, &'static str),
-    #[error("its key {0} is no text in UTF-8")]
+    #[error("its key {0} is not valid UTF-8")]
     NotText(&'static str),
     /// The parser's own words might quote what is in it.
-    #[error("its key .dockerconfigjson is no configuration of Docker")]
+    #[error("its key .dockerconfigjson is not a config.json of Docker")]
     DockerConfig,
     #[error("its key .dockerconfigjson has nothing for {host}; it has entries for: {known}")]
     NoEntry { host: String, known: String },
@@ -135,8 +135,8 @@ mod tests {
             (&[("username", "bob")][..], "username without password"),
             (&[("password", "s3cret")][..], "password without username"),
             (&[("token", "s3cret")][..], "none of username and password"),
-            (&[(".dockerconfigjson", "s3cret")][..], "no configuration of Docker"),
-            (&[(".dockerconfigjson", r#"{"auths": {"h": {"auth": "s3cret!"}}}"#)][..], "no configuration of Docker"),
+            (&[(".dockerconfigjson", "s3cret")][..], "not a config.json of Docker"),
+            (&[(".dockerconfigjson", r#"{"auths": {"h": {"auth": "s3cret!"}}}"#)][..], "not a config.json of Docker"),
         ] {
             let error = Login::of_secret(&data(entries), "h").unwrap_err().to_string();
             assert!(error.contains(says) && !error.contains("s3cret"), "{error}");

@@ -6,20 +6,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
-use oci_client::errors::OciDistributionError;
+use oci_client::errors::{OciDistributionError, OciErrorCode};
 use oci_client::manifest::OciImageManifest;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
 use tokio::io::AsyncWrite;
 
 use super::error::FetchError;
-use super::http::{USER_AGENT, Web, failed, install_provider};
+use super::http::{CONNECT, SILENCE, USER_AGENT, Web, certificates, failed, install_provider};
 use super::login::Login;
 
 /// The layer that is the archive (helm.sh/docs/topics/registries, "OCI Support").
 const CHART_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
-const CONNECT: Duration = Duration::from_secs(10);
-const SILENCE: Duration = Duration::from_secs(30);
 /// Tags that are asked for at once, and how often.
 const TAGS: usize = 1000;
 const MOST_PAGES: usize = 20;
@@ -28,7 +26,7 @@ impl Web {
     /// The tags of `oci://host/path/name`.
     ///
     /// # Errors
-    /// As [`FetchError`] says.
+    /// The registry cannot be reached, is not trusted, takes longer than `limit`, refuses, or has more than 20,000 tags.
     pub async fn tags(&self, url: &str, login: Option<&Login>, limit: Duration) -> Result<Vec<String>, FetchError> {
         let timeout = || FetchError::Timeout { url: url.to_owned(), limit };
         tokio::time::timeout(limit, tags(url, login)).await.map_err(|_| timeout())?
@@ -37,7 +35,7 @@ impl Web {
     /// The archive of the chart at `oci://host/path/name:tag`, of at most so many bytes.
     ///
     /// # Errors
-    /// As [`FetchError`] says.
+    /// The registry cannot be reached, is not trusted, takes longer than `limit`, refuses, holds something else, or more.
     pub async fn chart(
         &self,
         url: &str,
@@ -61,10 +59,11 @@ async fn tags(url: &str, login: Option<&Login>) -> Result<Vec<String>, FetchErro
         let more = page.len() >= TAGS && page.last() != last.as_ref();
         tags.extend(page);
         if !more {
-            break;
+            return Ok(tags);
         }
     }
-    Ok(tags)
+    let detail = format!("it has more than {} tags; name a version instead of a range", TAGS * MOST_PAGES);
+    Err(FetchError::Answer { url: url.to_owned(), detail })
 }
 
 async fn chart(url: &str, login: Option<&Login>, limit_bytes: usize) -> Result<Vec<u8>, FetchError> {
@@ -99,10 +98,14 @@ fn layer<'a>(url: &str, manifest: &'a OciImageManifest, limit_bytes: usize) -> R
 fn open(url: &str, login: Option<&Login>) -> Result<(Client, Reference, RegistryAuth), FetchError> {
     install_provider();
     let text = url.strip_prefix("oci://").unwrap_or(url);
-    let wrong = |detail: String| FetchError::Unreachable { url: url.to_owned(), detail };
-    let reference: Reference = text.parse().map_err(|error| wrong(format!("this is no reference of OCI ({error})")))?;
+    let wrong =
+        |error| FetchError::Answer { url: url.to_owned(), detail: format!("it is not an OCI reference ({error})") };
+    let reference: Reference = text.parse().map_err(wrong)?;
     let registry = reference.resolve_registry().to_owned();
     let authority = login.and_then(|login| login.authority.clone());
+    if let Some(pem) = &authority {
+        certificates(url, pem)?;
+    }
     let certificate = authority.map(|data| Certificate { encoding: CertificateEncoding::Pem, data });
     let config = ClientConfig {
         protocol: if is_local(&registry) { ClientProtocol::Http } else { ClientProtocol::Https },
@@ -114,7 +117,7 @@ fn open(url: &str, login: Option<&Login>) -> Result<(Client, Reference, Registry
         platform_resolver: None,
         ..ClientConfig::default()
     };
-    let client = Client::try_from(config).map_err(|error| FetchError::Authority { detail: error.to_string() })?;
+    let client = Client::try_from(config).map_err(|error| refused(url, error))?;
     let user = login.and_then(|login| login.user.clone());
     let auth = user.map_or(RegistryAuth::Anonymous, |(name, password)| RegistryAuth::Basic(name, password));
     Ok((client, reference, auth))
@@ -128,42 +131,42 @@ fn is_local(registry: &str) -> bool {
 
 /// What a registry's refusal means. Texts of the library have URLs in them, those of redirects included.
 fn refused(url: &str, error: OciDistributionError) -> FetchError {
-    let url = url.to_owned();
+    let answer = |detail: &str| FetchError::Answer { url: url.to_owned(), detail: detail.to_owned() };
     match error {
-        OciDistributionError::RequestError(error) => failed(&url, error),
+        OciDistributionError::RequestError(error) => failed(url, error),
         OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
-            FetchError::Denied { url, status: 401 }
+            FetchError::of_status(url, 401, None)
         }
-        OciDistributionError::ImageManifestNotFoundError(_) => FetchError::NotFound { url, status: 404 },
-        OciDistributionError::ServerError { code, .. } => status(url, code),
+        OciDistributionError::ImageManifestNotFoundError(_) => FetchError::of_status(url, 404, None),
+        OciDistributionError::ServerError { code, .. } => FetchError::of_status(url, code, None),
         OciDistributionError::RegistryError { envelope, .. } => {
-            let codes: Vec<String> = envelope.errors.iter().map(|error| format!("{:?}", error.code)).collect();
-            if codes.iter().any(|code| code.ends_with("Unknown")) {
-                return FetchError::NotFound { url, status: 404 };
-            }
-            if codes.iter().any(|code| code == "Denied" || code == "Unauthorized") {
-                return FetchError::Denied { url, status: 403 };
-            }
-            if codes.iter().any(|code| code == "Toomanyrequests") {
-                return FetchError::RateLimited { url, retry_after: None };
-            }
-            FetchError::Unreachable { url, detail: format!("the registry answers {}", codes.join(", ")) }
+            of_codes(url, envelope.errors.iter().map(|error| &error.code))
         }
         OciDistributionError::ImageIndexParsingNoPlatformResolverError => {
-            FetchError::NoChart { url, detail: "it is an index of images".into() }
+            FetchError::NoChart { url: url.to_owned(), detail: "it is an index of images".into() }
         }
-        OciDistributionError::DigestError(error) => FetchError::NoChart { url, detail: error.to_string() },
-        _ => FetchError::Unreachable { url, detail: "the answer is none that a registry gives".into() },
+        OciDistributionError::DigestError(_) => answer("what it sends has another digest than it says"),
+        _ => answer("it does not speak the protocol of registries"),
     }
 }
 
-fn status(url: String, status: u16) -> FetchError {
-    match status {
-        401 | 403 => FetchError::Denied { url, status },
-        404 => FetchError::NotFound { url, status },
-        429 => FetchError::RateLimited { url, retry_after: None },
-        _ => FetchError::Status { url, status },
+/// The codes of the specification of registries ("Error Codes").
+fn of_codes<'a>(url: &str, codes: impl Iterator<Item = &'a OciErrorCode>) -> FetchError {
+    for code in codes {
+        let status = match code {
+            OciErrorCode::Unauthorized => 401,
+            OciErrorCode::Denied => 403,
+            OciErrorCode::BlobUnknown
+            | OciErrorCode::ManifestUnknown
+            | OciErrorCode::ManifestBlobUnknown
+            | OciErrorCode::NameUnknown
+            | OciErrorCode::NotFound => 404,
+            OciErrorCode::Toomanyrequests => 429,
+            _ => continue,
+        };
+        return FetchError::of_status(url, status, None);
     }
+    FetchError::Answer { url: url.to_owned(), detail: "it refuses with no code that says why".to_owned() }
 }
 
 /// Keeps what is written to it, up to a limit.
@@ -204,6 +207,17 @@ mod tests {
         for other in ["registry.example.com", "localhost.example.com:5000", "10.0.0.1:5000", "ghcr.io"] {
             assert!(!is_local(other), "{other}");
         }
+    }
+
+    #[test]
+    fn codes_of_registries_are_told_apart() {
+        let shown = |code: OciErrorCode| of_codes("oci://r/x:1", [code].iter()).to_string();
+        for code in [OciErrorCode::ManifestUnknown, OciErrorCode::NameUnknown, OciErrorCode::NotFound] {
+            assert!(shown(code).contains("was not found (404)"));
+        }
+        assert!(shown(OciErrorCode::Denied).contains("refuses access (403)"));
+        assert!(shown(OciErrorCode::Toomanyrequests).contains("allows no more requests"));
+        assert!(shown(OciErrorCode::Unsupported).contains("no code that says why"));
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Cache {
 
     /// Whether the current rendering is made of something on another host that may change there.
     #[must_use]
-    pub fn may_change_elsewhere(&self) -> bool {
+    pub fn has_unpinned(&self) -> bool {
         let source = self.last.as_ref().map(|last| &last.source);
         matches!(source, Some(Source::Read(recorded)) if recorded.fetched.iter().any(|(want, _)| !want.pinned))
     }

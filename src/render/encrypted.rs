@@ -1,6 +1,5 @@
 //! Files that SOPS has encrypted: which ones they are, and which texts in them were secret.
 
-
 use serde_json::{Map, Value};
 
 use super::{RenderError, Rendered, split, yaml};
@@ -186,6 +185,8 @@ fn paired(before: &Map<String, Value>, after: Map<String, Value>) -> impl Iterat
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     const YAML: &str =

@@ -31,7 +31,7 @@ pub struct Inputs {
 impl Inputs {
     /// Whether something decides about the rendering that is neither in the repository nor in the configuration.
     #[must_use]
-    pub fn reads_elsewhere(&self) -> bool {
+    pub fn reads_outside_git(&self) -> bool {
         self.capabilities.is_some()
             || self.fetched.iter().any(|fetched| !fetched.want.pinned)
             || !self.values.is_empty()

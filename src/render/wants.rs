@@ -24,6 +24,19 @@ pub enum WantKind {
     File,
 }
 
+impl WantKind {
+    /// As the protocol has it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::Tags => "tags",
+            Self::Archive => "archive",
+            Self::Git => "git",
+            Self::File => "file",
+        }
+    }
+}
+
 /// Something that the helper needs and was not given.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Want {
@@ -54,19 +67,18 @@ impl Want {
     /// Whether both are answered by the same content.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        (self.kind, &self.url, &self.reference, &self.digest)
-            == (other.kind, &other.url, &other.reference, &other.digest)
+        self.key() == other.key()
     }
 
     /// Its name among all that may be fetched.
     #[must_use]
     pub fn key(&self) -> String {
-        format!("{:?}\0{}\0{}\0{}", self.kind, self.url, self.reference, self.digest)
+        [self.kind.name(), &self.url, &self.reference, &self.digest].join("\0")
     }
 
-    /// For errors: where it is named, and what it is.
+    /// For the beginning of errors: where the repository names it; empty where the configuration does.
     #[must_use]
-    pub fn described(&self) -> String {
+    pub fn place(&self) -> String {
         let mut place = String::new();
         if !self.file.is_empty() {
             place.push_str(&self.file);
@@ -137,10 +149,8 @@ pub fn permitted(want: &Want, config: &RenderConfig, fetched: &[Fetched]) -> Res
     if want.kind == WantKind::Archive && is_named_by_index(want, &endpoint, fetched) {
         return Ok(Permission { login: false });
     }
-    let port = if matches!(endpoint.port, 22 | 443) { String::new() } else { format!(":{}", endpoint.port) };
-    let entry = format!("{}{}{port}", if endpoint.plain { "http://" } else { "" }, endpoint.host);
     Err(format!(
-        "{shown} is on a host from which this sync may fetch nothing; add {entry} to render.remoteHosts, or keep a copy in \
+        "{shown} is on a host from which this sync may fetch nothing; add {endpoint} to render.remoteHosts, or keep a copy in \
          the repository"
     ))
 }
@@ -148,10 +158,13 @@ pub fn permitted(want: &Want, config: &RenderConfig, fetched: &[Fetched]) -> Res
 /// An index was permitted when it was fetched, and what it names word for word was chosen by whoever publishes it.
 fn is_named_by_index(want: &Want, endpoint: &Endpoint, fetched: &[Fetched]) -> bool {
     let index = fetched.iter().find(|fetched| fetched.want.kind == WantKind::Index && fetched.want.url == want.index);
-    let Some(index) = index.filter(|_| !want.url.is_empty()) else { return false };
+    let Some(index) = index else { return false };
     let less_safe = endpoint.plain && !Endpoint::of(&want.index).is_some_and(|index| index.plain);
-    let search = aho_corasick::AhoCorasick::new([want.url.as_bytes()]);
-    !less_safe && search.is_ok_and(|search| search.is_match(&**index.content.bytes()))
+    // Not the beginning of a longer one.
+    let ends = |byte: Option<&u8>| byte.is_none_or(|byte| byte.is_ascii_whitespace() || b"\"',}]".contains(byte));
+    let (text, url) = (&**index.content.bytes(), want.url.as_bytes());
+    let Ok(search) = aho_corasick::AhoCorasick::new([url]) else { return false };
+    !less_safe && search.find_overlapping_iter(text).any(|found| ends(text.get(found.end())))
 }
 
 /// The head of an answer in the request.
@@ -239,6 +252,7 @@ mod tests {
         assert!(may("https://cdn.example.com/web-1.tgz", &known));
         assert!(!may("https://cdn.example.com/web-1.tgz", &[]));
         assert!(!may("https://cdn.example.com/web-1.tgz?secret=x", &known));
+        assert!(!may("https://cdn.example.com/web-1", &known), "the beginning of another");
         assert!(!may("http://cdn.example.com/a", &known), "less safe than the index");
     }
 }

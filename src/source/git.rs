@@ -20,7 +20,7 @@ use super::libgit2::GitRemote;
 use super::remote::{CommitInfo, Remote, Revision};
 use super::snapshot::{Limits, Snapshot};
 use super::turns::{Turns, server};
-use crate::config::{Reference, RepoPath, Source, SyncConfig};
+use crate::config::{RepoPath, Source, SyncConfig};
 
 /// How long a call waits for its turn.
 const TURN: Duration = Duration::from_mins(2);
@@ -85,14 +85,6 @@ impl Git {
         Self::new(sync, remote, Timeouts::default(), turns)
     }
 
-    /// A repository that no sync is of, such as a remote base. Its clone is in a directory of its own.
-    #[must_use]
-    pub fn elsewhere(url: &str, reference: Reference, directory: &Path, turns: Turns) -> Self {
-        let source = Source { url: url.into(), reference };
-        let remote = GitRemote::elsewhere(source.clone(), directory);
-        Self::of(&source, "git-remote", remote, Timeouts::default(), turns)
-    }
-
     /// Another remote, or other limits. Of `sync`, only the name and the source to show are used.
     #[must_use]
     pub fn with(sync: &SyncConfig, remote: impl Remote, timeouts: Timeouts) -> Self {
@@ -103,7 +95,7 @@ impl Git {
         Self::of(&sync.source, &format!("git-{}", sync.name), remote, timeouts, turns)
     }
 
-    fn of(source: &Source, thread: &str, remote: impl Remote, timeouts: Timeouts, turns: Turns) -> Self {
+    pub(super) fn of(source: &Source, thread: &str, remote: impl Remote, timeouts: Timeouts, turns: Turns) -> Self {
         let shared = SharedClone {
             remote: Box::new(remote),
             thread: thread.to_owned(),

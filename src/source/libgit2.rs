@@ -60,12 +60,8 @@ impl GitRemote {
         Self::of(sync.source.clone(), sync.path.clone(), clone, limits)
     }
 
-    /// Of no sync, with its clone in a directory of its own.
-    pub(super) fn elsewhere(source: Source, directory: &Path) -> Self {
-        Self::of(source, RepoPath::default(), CloneDir::at(directory.join("clone")), Limits::default())
-    }
-
-    fn of(source: Source, path: RepoPath, clone: CloneDir, limits: Limits) -> Self {
+    /// With a clone in its own place.
+    pub(super) fn of(source: Source, path: RepoPath, clone: CloneDir, limits: Limits) -> Self {
         Self {
             scrub: Scrubber::new(&source),
             source,

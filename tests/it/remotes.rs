@@ -11,6 +11,7 @@ use crate::support::files::{Content, FileServer};
 use crate::support::git::TestRepo;
 use crate::support::githttp::{Behaviour, GitHttp};
 use crate::support::site::Site;
+use crate::support::tls::{Authority, in_front_of};
 use crate::support::wait::{check, eventually};
 
 const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {version: '{{ .Chart.Version }}', from: '{{ .Values.from }}'}\n";
@@ -54,7 +55,7 @@ fn secret(site: &Site, name: &str, data: &Value) {
 fn a_chart_out_of_a_repository_is_applied_with_values_out_of_git() {
     let (site, server) = (site(), FileServer::start());
     let (one, two) = (web(&site, "1.0.0"), web(&site, "1.1.0"));
-    publish(&server, "", &[("web", "1.0.0", &one), ("web", "1.1.0", &two)]);
+    publish(&server, "", &[("web", "1.0.0", &one)]);
     site.configure(&[sync(&site, &server.url(""), "1.0.0", &json!({}))]);
     let agent = Agent::start(&site);
     agent.eventually_synced("shop", &site.repo.head());
@@ -73,7 +74,7 @@ fn a_chart_out_of_a_repository_is_applied_with_values_out_of_git() {
     agent.eventually_synced("shop", &commit);
     assert_eq!(site.get("configmaps", "web").unwrap()["data"]["from"], "the store");
 
-    // Another version is sought in a newer index.
+    // A version that the known index does not have is sought in a newer one.
     publish(&server, "", &[("web", "1.1.0", &two), ("web", "1.0.0", &one)]);
     site.configure(&[sync(&site, &server.url(""), "1.1.0", &json!({}))]);
     eventually_is(&site, "1.1.0");
@@ -89,14 +90,33 @@ fn a_range_follows_what_is_published() {
     site.configure(&[sync(&site, &server.url(""), "1.x", &json!({}))]);
     let agent = Agent::start(&site);
     agent.eventually_synced("shop", &site.repo.head());
-    // Not asked about within the first minute: whoever published it does not wait for that in a test.
-    let before = server.requests("index.yaml");
+    let rendered = || agent.metric("driftless_render_total", &["sync=\"shop\"", "result=\"success\""]);
+    let (before, renders) = (server.unchanged("index.yaml"), rendered());
+    eventually("the index was compared twice", || check(server.unchanged("index.yaml") >= before + 2, "not yet"));
+    assert_eq!(rendered(), renders, "nothing has changed");
+
     publish(&server, "", &[("web", "1.0.0", &one), ("web", "1.5.0", &two)]);
-    drop(agent);
-    let agent = Agent::start(&site);
-    agent.eventually_synced("shop", &site.repo.head());
     eventually_is(&site, "1.5.0");
-    assert_eq!(server.requests("index.yaml"), before + 1);
+
+    // What cannot be compared stays, and is said.
+    server.set("index.yaml", Content::Refuse("503 Service Unavailable"));
+    agent.eventually_logs(&["index.yaml", "answers with status 503", "what was fetched before stays in use"]);
+    let commit = site.repo.commit(&[("values.yaml", "from: git again\n")]);
+    agent.eventually_synced("shop", &commit);
+    assert_eq!(site.get("configmaps", "web").unwrap()["data"]["from"], "git again");
+
+    // A file that was cut off on disk is fetched again.
+    drop(agent);
+    publish(&server, "", &[("web", "1.0.0", &one), ("web", "1.5.0", &two)]);
+    for entry in std::fs::read_dir(site.data_dir().join("fetched")).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() - 10]).unwrap();
+    }
+    let before = server.requests("web-1.5.0.tgz");
+    let agent = Agent::start(&site);
+    agent.eventually_synced("shop", &commit);
+    assert_eq!((server.requests("web-1.5.0.tgz"), version(&site).as_deref()), (before + 1, Some("1.5.0")));
 }
 
 #[test]
@@ -139,16 +159,60 @@ fn credentials_go_to_their_own_server_alone() {
     let auth = json!({"auth": {"secret": "login"}});
     site.configure(&[sync(&site, &server.url(""), "1.0.0", &auth)]);
     site.cli(&["render", "--cluster"]).expect_code(0);
-    assert!(server.logins("index.yaml").iter().all(|login| login.starts_with("Basic ")));
+    let basic = "Basic Ym9iOnMzY3JldA==";
+    assert_eq!(server.logins("index.yaml"), [basic]);
     assert_eq!(elsewhere.logins("web-1.0.0.tgz"), [""]);
 
     publish(&server, "", &[("web", "1.0.1", &web(&site, "1.0.1"))]);
     server.set("web-1.0.1.tgz", Content::Redirect(elsewhere.url("web-1.0.0.tgz?signature=canary")));
     site.configure(&[sync(&site, &server.url(""), "1.0.1", &auth)]);
     let error = site.cli(&["render", "--cluster"]).expect_code(1).stderr;
+    assert_eq!(server.logins("web-1.0.1.tgz"), [basic]);
     assert_eq!(elsewhere.logins("web-1.0.0.tgz"), ["", ""]);
     // What came by it is not what the index was written for.
     assert!(error.contains("has the digest sha256:") && !error.contains("canary"), "{error}");
+}
+
+#[test]
+fn what_was_fetched_with_credentials_is_not_there_for_a_sync_without() {
+    let (site, registry) = (site(), Registry::start());
+    registry.push(&web(&site, "1.0.0"));
+    secret(&site, "registry", &json!({"username": "bob", "password": "s3cret"}));
+    let auth = json!({"auth": {"secret": "registry"}});
+    site.configure(&[sync(&site, &registry.url(), "1.0.0", &auth)]);
+    site.cli(&["render"]).expect_code(0);
+    site.configure(&[sync(&site, &registry.url(), "1.0.0", &json!({}))]);
+    let error = site.cli(&["render"]).expect_code(1).stderr;
+    assert!(error.contains("refuses access (401)"), "{error}");
+}
+
+#[test]
+fn an_authority_of_ones_own_is_trusted_where_the_secret_has_it() {
+    let (site, server, authority) = (site(), FileServer::start(), Authority::new());
+    let port = in_front_of(server.address, authority.server("localhost"));
+    let url = format!("https://localhost:{port}");
+    publish(&server, "", &[("web", "1.0.0", &web(&site, "1.0.0"))]);
+    site.configure(&[sync(&site, &url, "1.0.0", &json!({}))]);
+    let error = site.cli(&["render"]).expect_code(1).stderr;
+    assert!(
+        error.contains("The TLS certificate of") || error.contains("the TLS certificate of https://localhost"),
+        "{error}"
+    );
+    secret(&site, "authority", &json!({"ca.crt": authority.pem()}));
+    secret(&site, "broken", &json!({"ca.crt": "no certificate"}));
+    let auth = |name: &str| json!({"auth": {"secret": name}});
+    site.configure(&[sync(&site, &url, "1.0.0", &auth("authority"))]);
+    site.cli(&["render"]).expect_code(0);
+    site.configure(&[sync(&site, &url, "1.0.0", &auth("broken"))]);
+    let error = site.cli(&["render"]).expect_code(1).stderr;
+    assert!(error.contains("under ca.crt of the Secret that auth names, cannot be read"), "{error}");
+
+    // Never from https to http.
+    publish(&server, "", &[("web", "1.0.1", &web(&site, "1.0.1"))]);
+    server.set("web-1.0.1.tgz", Content::Redirect(server.url("web-1.0.0.tgz")));
+    site.configure(&[sync(&site, &url, "1.0.1", &auth("authority"))]);
+    let error = site.cli(&["render"]).expect_code(1).stderr;
+    assert!(error.contains("which is not followed: it is not encrypted"), "{error}");
 }
 
 #[test]
@@ -161,7 +225,7 @@ fn what_cannot_be_had_is_named_with_the_reason_and_the_last_good_version_stays()
     agent.eventually_synced("shop", &site.repo.head());
 
     site.configure(&[sync(&site, &server.url(""), "3.0.0", &json!({}))]);
-    agent.eventually_logs(&["web", "3.0.0", "1.0.0"]);
+    agent.eventually_logs(&["3.0.0", "not found in", "repository", "1.0.0"]);
     assert_eq!(version(&site).as_deref(), Some("1.0.0"));
 
     let error = |repository: &str| {
@@ -170,11 +234,11 @@ fn what_cannot_be_had_is_named_with_the_reason_and_the_last_good_version_stays()
     };
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for (repository, says) in [
-        (server.url("missing"), "is not there (404); correct the URL"),
+        (server.url("missing"), "was not found (404); correct the URL"),
         (server.url("refused"), "refuses access (403); check the credentials"),
         (server.url("busy"), "allows no more requests for now (429)"),
         (server.url("loop"), "which is not followed: too many redirects"),
-        (server.url("text"), "index.yaml"),
+        (server.url("text"), "is not the index of a chart repository"),
         (format!("http://{nobody}"), "cannot reach http://"),
         (format!("oci://{nobody}/charts"), "cannot reach oci://"),
         ("https://nobody.invalid/charts".to_owned(), "cannot reach https://nobody.invalid"),
@@ -202,6 +266,11 @@ fn a_host_that_hangs_keeps_no_other_sync_from_rendering() {
         sync["name"] = json!(format!("hangs-{number}"));
         syncs.push(sync);
     }
+    let healthy = FileServer::start();
+    publish(&healthy, "", &[("web", "1.0.0", &web(&site, "1.0.0"))]);
+    let mut other = sync(&site, &healthy.url(""), "1.x", &json!({}));
+    other["name"] = json!("other");
+    syncs.push(other);
     let mut own = site.sync("own");
     own["path"] = json!("chart");
     syncs.push(own);
@@ -209,6 +278,7 @@ fn a_host_that_hangs_keeps_no_other_sync_from_rendering() {
     let agent = Agent::start(&site);
     eventually("one of them hangs", || check(server.requests("index.yaml") > 0, "nothing asked"));
     agent.eventually_synced("own", &site.repo.head());
+    agent.eventually_synced("other", &site.repo.head());
     let commit = site.repo.commit(&[("chart/values.yaml", "a: b\n")]);
     agent.eventually_synced("own", &commit);
 }
@@ -276,8 +346,6 @@ fn a_remote_base_follows_its_branch_and_a_commit_stays() {
 
     let two = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {version: two}\n";
     base.commit(&[("base/map.yaml", two)]);
-    drop(agent);
-    let agent = Agent::start(&site);
     eventually("what the branch has now", || check(version(&site) == Some(json!("two")), "not yet"));
     agent.eventually_synced("shop", &site.repo.head());
 
@@ -290,6 +358,10 @@ fn a_remote_base_follows_its_branch_and_a_commit_stays() {
     let commit = site.repo.commit(&[("overlay/kustomization.yaml", &changed)]);
     agent.eventually_synced("shop", &commit);
     assert!(site.has("configmaps", "q-web"));
+    // No clone of it is left.
+    let clones = std::fs::read_dir(site.data_dir().join("git")).unwrap();
+    let names: Vec<String> = clones.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(!names.iter().any(|name| name.starts_with("base-")), "{names:?}");
 }
 
 #[test]

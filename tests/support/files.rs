@@ -29,6 +29,8 @@ struct Shared {
     contents: Mutex<BTreeMap<String, Content>>,
     /// The path and the `Authorization` header of each request.
     requests: Mutex<Vec<(String, String)>>,
+    /// The paths of those that were answered 304.
+    unchanged: Mutex<Vec<String>>,
 }
 
 impl FileServer {
@@ -65,6 +67,13 @@ impl FileServer {
     pub fn requests(&self, path: &str) -> usize {
         let path = format!("/{path}");
         self.shared.requests().iter().filter(|(asked, _)| *asked == path).count()
+    }
+
+    /// How often a path was found to be as the client had it.
+    pub fn unchanged(&self, path: &str) -> usize {
+        let path = format!("/{path}");
+        let unchanged = self.shared.unchanged.lock().unwrap_or_else(PoisonError::into_inner);
+        unchanged.iter().filter(|asked| **asked == path).count()
     }
 
     /// The `Authorization` headers that came with requests for a path.
@@ -120,6 +129,7 @@ impl Shared {
                         bytes.iter().fold(7_u64, |sum, byte| sum.wrapping_mul(31) + u64::from(*byte))
                     );
                     if etag == condition {
+                        self.unchanged.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
                         write!(writer, "HTTP/1.1 304 Not Modified\r\netag: {etag}\r\n\r\n")?;
                         continue;
                     }

@@ -12,11 +12,12 @@ use thiserror::Error;
 use tokio::task::spawn_blocking;
 
 use super::super::budget::{Budget, Panicked};
-use crate::config::{Endpoint, Reference, RepoPath};
-use crate::fetch::{Download, FetchError, Login, Store, Web};
+use super::rounds::MOST_FETCHED;
+use crate::config::{Endpoint, Reference, RepoPath, Source};
+use crate::fetch::{Download, Entry, FetchError, Login, Store, Web};
 use crate::limit::Limiter;
 use crate::render::{Fetched, FetchedContent, Want, WantKind, pack};
-use crate::source::{Git, SourceError};
+use crate::source::{RemoteBase, SourceError, Timeouts};
 
 /// What was compared with its source so lately is not asked for again: 100 syncs of one chart ask once.
 const FRESH: Duration = Duration::from_mins(1);
@@ -43,6 +44,9 @@ pub enum RemoteError {
     Git(#[from] SourceError),
     #[error(transparent)]
     Panicked(#[from] Panicked),
+    /// Another sync has asked meanwhile.
+    #[error("{0}")]
+    Shared(Arc<str>),
 }
 
 /// Clones share what was fetched.
@@ -68,19 +72,47 @@ impl fmt::Debug for Remotes {
     }
 }
 
-/// What is known of an entry of the store.
+/// What is known of a source.
 #[derive(Clone)]
 struct Checked {
     at: Instant,
-    /// What the source calls this content: an `ETag`, or a commit.
-    validator: Option<String>,
+    /// Why it was of no use, where it was not.
+    failure: Option<Arc<str>>,
 }
 
 /// Something that was fetched.
 pub struct Answer {
     pub fetched: Fetched,
-    /// Why it could not be compared, although that was due.
+    /// Why it could not be compared with its source, although that was due.
     pub warning: Option<String>,
+}
+
+/// What to do about something that is wanted. Pure.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// Out of the store, and why it could not be compared lately.
+    Serve(Option<Arc<str>>),
+    /// It has just failed for somebody else who waited for the same.
+    Fail(Arc<str>),
+    Ask,
+}
+
+/// `checked` is the time since the source was asked last, and what was wrong; `waited` how long it was waited for others who
+/// want the same, and `fresh` how old a comparison may be.
+fn next(
+    stored: bool,
+    pinned: bool,
+    checked: Option<(Duration, Option<&Arc<str>>)>,
+    waited: Duration,
+    fresh: Duration,
+) -> Next {
+    match checked {
+        Some((age, failure)) if stored && age < fresh => Next::Serve(failure.cloned()),
+        _ if stored && pinned => Next::Serve(None),
+        // Else a hundred syncs wait for a server that hangs, one after another.
+        Some((age, Some(failure))) if !stored && age < waited => Next::Fail(Arc::clone(failure)),
+        _ => Next::Ask,
+    }
 }
 
 impl Remotes {
@@ -99,7 +131,8 @@ impl Remotes {
         }
     }
 
-    /// What is wanted, out of the store where that is good enough. `login` is a name for the credentials, and what they are.
+    /// What is wanted, out of the store where that is good enough. `login` is a name for the credentials, and what they are;
+    /// what is not pinned is compared with its source where that was not done within `refresh`, or a minute.
     ///
     /// # Errors
     /// It is not in the store, and cannot be fetched.
@@ -107,45 +140,49 @@ impl Remotes {
         &self,
         want: &Want,
         login: Option<(&str, &Login)>,
+        refresh: Duration,
         budget: &Budget,
     ) -> Result<Answer, RemoteError> {
         // What one may read with credentials, another may not read without.
         let key = format!("{}\0{}", want.key(), login.map_or("", |(name, _)| name));
+        let began = Instant::now();
         let _alone = self.shared.same.place(&key).await;
         let stored = self.stored(&key).await?;
         let checked = self.checked(&key);
-        let fresh = checked.as_ref().is_some_and(|checked| checked.at.elapsed() < FRESH);
-        let answer = |bytes: Vec<u8>, warning| Answer { fetched: fetched(want, bytes), warning };
-        if let Some(bytes) = &stored
-            && (fresh || want.pinned)
-        {
-            return Ok(answer(bytes.clone(), None));
+        let checked = checked.as_ref().map(|checked| (checked.at.elapsed(), checked.failure.as_ref()));
+        match next(stored.is_some(), want.pinned, checked, began.elapsed(), FRESH.min(refresh)) {
+            Next::Serve(failure) => {
+                let warning = failure.as_deref().map(in_use);
+                if let Some(entry) = stored {
+                    return Ok(Answer { fetched: fetched(want, entry.bytes), warning });
+                }
+            }
+            Next::Fail(failure) => return Err(RemoteError::Shared(failure)),
+            Next::Ask => {}
         }
-        let validator = stored.as_ref().and(checked).and_then(|checked| checked.validator);
         let host = Endpoint::of(&want.url).map(|endpoint| endpoint.host).unwrap_or_default();
         let place = self.shared.hosts.place(&host).await;
+        let validator = stored.as_ref().and_then(|entry| entry.validator.clone());
         let limit = if stored.is_some() { COMPARE_TIME } else { FETCH_TIME };
         let login = login.map(|(_, login)| login);
         let downloaded = Box::pin(self.download(want, login, validator.as_deref(), limit, budget)).await;
         drop(place);
+        let failure = downloaded.as_ref().err().map(|error| error.to_string().into());
+        self.note(key.clone(), failure);
         match (downloaded, stored) {
-            (Ok(Download::New { bytes, etag }), _) => {
-                self.keep(&key, &bytes).await?;
-                self.note(key, etag);
-                Ok(answer(bytes, None))
+            (Ok(Download::New { bytes, validator }), _) => {
+                let entry = Entry { bytes, validator };
+                let entry = self.keep(key, entry).await?;
+                Ok(Answer { fetched: fetched(want, entry.bytes), warning: None })
             }
-            (Ok(Download::Unchanged), Some(bytes)) => {
-                self.note(key, validator);
-                Ok(answer(bytes, None))
-            }
-            (Err(error), Some(bytes)) => {
-                let warning = format!("{error}; what was fetched before stays in use");
-                Ok(answer(bytes, Some(warning)))
+            (Ok(Download::Unchanged), Some(entry)) => Ok(Answer { fetched: fetched(want, entry.bytes), warning: None }),
+            (Err(error), Some(entry)) => {
+                Ok(Answer { fetched: fetched(want, entry.bytes), warning: Some(in_use(&error.to_string())) })
             }
             (Err(error), None) => Err(error),
             (Ok(Download::Unchanged), None) => {
-                Err(FetchError::Unreachable { url: want.url.clone(), detail: "it answers 304 to no condition".into() }
-                    .into())
+                let detail = "it answers 304 to a request without a condition".to_owned();
+                Err(FetchError::Answer { url: want.url.clone(), detail }.into())
             }
         }
     }
@@ -159,7 +196,7 @@ impl Remotes {
         budget: &Budget,
     ) -> Result<Download, RemoteError> {
         let web = &self.shared.web;
-        let new = |bytes| Download::New { bytes, etag: None };
+        let new = |bytes| Download::New { bytes, validator: None };
         Ok(match want.kind {
             WantKind::Index => web.get(&want.url, login, validator, INDEX_BYTES, limit).await?,
             WantKind::File => web.get(&want.url, login, validator, FILE_BYTES, limit).await?,
@@ -174,54 +211,72 @@ impl Remotes {
                 }
                 download
             }
-            WantKind::Git => Box::pin(self.commit(want, validator, budget)).await?,
+            WantKind::Git => Box::pin(self.commit(want, validator, limit, budget)).await?,
         })
     }
 
     /// The files of a commit, out of a clone that is made for that and removed.
-    async fn commit(&self, want: &Want, validator: Option<&str>, budget: &Budget) -> Result<Download, RemoteError> {
-        let data_dir = &self.shared.data_dir;
-        let storage = |cause| FetchError::Storage { action: "create a directory in", path: data_dir.clone(), cause };
-        std::fs::create_dir_all(data_dir).map_err(storage)?;
-        let directory = tempfile::Builder::new().prefix("base-").tempdir_in(data_dir).map_err(storage)?;
+    async fn commit(
+        &self,
+        want: &Want,
+        validator: Option<&str>,
+        limit: Duration,
+        budget: &Budget,
+    ) -> Result<Download, RemoteError> {
         let is_commit = want.reference.len() == 40 && want.reference.bytes().all(|byte| byte.is_ascii_hexdigit());
         let reference = match want.reference.as_str() {
             id if is_commit => Reference::Commit(id.to_ascii_lowercase().into()),
             "" => Reference::Named("HEAD".into()),
             name => Reference::Named(name.into()),
         };
-        let git = Git::elsewhere(&want.url, reference, directory.path(), budget.turns.clone());
-        let revision = git.poll().await?;
+        let source = Source { url: want.url.as_str().into(), reference };
+        let timeouts = Timeouts { poll: limit, fetch: limit };
+        let base = RemoteBase::new(&source, &self.shared.data_dir, timeouts, budget.turns.clone());
+        let revision = base.git.poll().await?;
         if validator == Some(&revision.commit) {
             return Ok(Download::Unchanged);
         }
-        git.fetch(&revision).await?;
-        let (bundle, place) = budget.bundle(&git, &revision.commit, &RepoPath::default()).await?;
-        let packed = place.run(move || pack(&bundle)).await?.map_err(storage)?;
-        Ok(Download::New { bytes: packed, etag: Some(revision.commit) })
+        let read = async {
+            base.git.fetch(&revision).await?;
+            budget.bundle_up_to(&base.git, &revision.commit, &RepoPath::default(), MOST_FETCHED).await
+        };
+        let read = read.await;
+        // What is left behind where this is given up goes with the clones that no sync uses.
+        spawn_blocking(move || base.remove()).await.map_err(|_| Panicked)?;
+        let Some((bundle, place)) = read? else {
+            return Err(FetchError::TooLarge { url: want.url.clone(), limit_bytes: MOST_FETCHED }.into());
+        };
+        let packed = place.run(move || pack(&bundle)).await?;
+        let storage = |cause| FetchError::Storage { action: "pack", path: self.shared.data_dir.clone(), cause };
+        Ok(Download::New { bytes: packed.map_err(storage)?, validator: Some(revision.commit) })
     }
 
-    async fn stored(&self, key: &str) -> Result<Option<Vec<u8>>, Panicked> {
+    async fn stored(&self, key: &str) -> Result<Option<Entry>, Panicked> {
         let (store, key) = (self.shared.store.clone(), key.to_owned());
         spawn_blocking(move || store.get(&key)).await.map_err(|_| Panicked)
     }
 
-    async fn keep(&self, key: &str, bytes: &[u8]) -> Result<(), RemoteError> {
-        let (store, key, bytes) = (self.shared.store.clone(), key.to_owned(), bytes.to_vec());
-        Ok(spawn_blocking(move || store.put(&key, &bytes)).await.map_err(|_| Panicked)??)
+    async fn keep(&self, key: String, entry: Entry) -> Result<Entry, RemoteError> {
+        let store = self.shared.store.clone();
+        let kept = spawn_blocking(move || store.put(&key, &entry).map(|()| entry));
+        Ok(kept.await.map_err(|_| Panicked)??)
     }
 
     fn checked(&self, key: &str) -> Option<Checked> {
         self.shared.checked.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
-    fn note(&self, key: String, validator: Option<String>) {
+    fn note(&self, key: String, failure: Option<Arc<str>>) {
         let mut checked = self.shared.checked.lock().unwrap_or_else(PoisonError::into_inner);
         if checked.len() >= MOST_CHECKED {
             checked.retain(|_, checked| checked.at.elapsed() < FRESH);
         }
-        checked.insert(key, Checked { at: Instant::now(), validator });
+        checked.insert(key, Checked { at: Instant::now(), failure });
     }
+}
+
+fn in_use(failure: &str) -> String {
+    format!("{failure}; what was fetched before stays in use")
 }
 
 fn fetched(want: &Want, bytes: Vec<u8>) -> Fetched {
@@ -246,4 +301,38 @@ fn check_digest(want: &Want, bytes: &[u8]) -> Result<(), FetchError> {
 /// SHA-256.
 fn hexadecimal(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_asked_when_that_is_due_and_by_one_for_all() {
+        let (fresh, second, long) = (Duration::from_mins(1), Duration::from_secs(1), Duration::from_mins(9));
+        let failure: Arc<str> = "no answer".into();
+        let (good, bad) = (|age| Some((age, None)), |age| Some((age, Some(&failure))));
+        let none = Duration::ZERO;
+        let (served, warned) = (Next::Serve(None), Next::Serve(Some(Arc::clone(&failure))));
+        for (stored, pinned, checked, waited, expected) in [
+            (false, true, None, none, Next::Ask),
+            (false, false, None, none, Next::Ask),
+            // Pinned: whatever its age, and whatever became of its source.
+            (true, true, None, none, Next::Serve(None)),
+            (true, true, bad(long), none, Next::Serve(None)),
+            (true, false, None, none, Next::Ask),
+            (true, false, good(second), none, served),
+            (true, false, good(long), none, Next::Ask),
+            // One that hangs is not waited for by each sync in turn.
+            (true, false, bad(second), none, warned),
+            (true, false, bad(long), none, Next::Ask),
+            (false, true, bad(second), long, Next::Fail(Arc::clone(&failure))),
+            // Who begins now asks again.
+            (false, true, bad(second), none, Next::Ask),
+            (false, true, good(second), none, Next::Ask),
+        ] {
+            let found = next(stored, pinned, checked, waited, fresh);
+            assert_eq!(found, expected, "{stored} {pinned} {checked:?} {waited:?}");
+        }
+    }
 }

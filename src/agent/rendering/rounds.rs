@@ -53,8 +53,8 @@ struct Progress {
     refreshed: bool,
 }
 
-/// What became of one turn at the helper.
-enum Turn {
+/// What became of asking the helper.
+enum HelperRun {
     Answered(Box<Response>),
     /// These are to be fetched first.
     Wants(Vec<Want>),
@@ -69,12 +69,12 @@ impl Rendering<'_> {
         loop {
             let permit = self.budget.helper().await;
             let (bundle, refused) = self.bundle(renderer).await?;
-            match self.turn(renderer, Arc::new(bundle), &mut progress).await? {
-                Turn::Answered(response) => {
+            match self.run(renderer, Arc::new(bundle), &mut progress).await? {
+                HelperRun::Answered(response) => {
                     let Progress { inputs, warnings, .. } = progress;
                     return Ok(Answered { response, inputs, refused, warnings, _permit: permit });
                 }
-                Turn::Wants(wants) => {
+                HelperRun::Wants(wants) => {
                     drop(permit);
                     if fetching.is_none() {
                         let first = wants.first().and_then(|want| Endpoint::of(&want.url));
@@ -88,12 +88,12 @@ impl Rendering<'_> {
     }
 
     /// Asks the helper until nothing is missing but what other hosts have.
-    async fn turn(
+    async fn run(
         &self,
         renderer: Renderer,
         mut bundle: Arc<Bundle>,
         progress: &mut Progress,
-    ) -> Result<Turn, ReadError> {
+    ) -> Result<HelperRun, ReadError> {
         let mut plain = BTreeSet::new();
         // They are decrypted anew in each turn.
         progress.inputs.decrypted.clear();
@@ -104,13 +104,13 @@ impl Rendering<'_> {
             // Beside an error stand the indexes that are too old to have a version: that is worth one more try.
             let wants = !response.wants().is_empty();
             if wants && (!failed || !std::mem::replace(&mut progress.refreshed, true)) {
-                return Ok(Turn::Wants(response.wants().to_vec()));
+                return Ok(HelperRun::Wants(response.wants().to_vec()));
             }
             // Only what was read is decrypted: other files may be for other keys.
             let encrypted = decrypt::encrypted(&bundle, response.read_files(), &plain);
             let questions: Vec<_> = response.unanswered().filter(|_| self.cluster.is_some()).cloned().collect();
             if encrypted.is_empty() && questions.is_empty() {
-                return Ok(Turn::Answered(Box::new(response)));
+                return Ok(HelperRun::Answered(Box::new(response)));
             }
             if !encrypted.is_empty() {
                 let (decrypted, texts) = self.decrypted_bundle(&bundle, &encrypted).await?;
@@ -162,23 +162,23 @@ impl Rendering<'_> {
         let known = &mut progress.inputs.fetched;
         progress.fetches += 1;
         if progress.fetches > MOST_FETCHES {
-            return Err(ReadError::Fetches);
+            return Err(ReadError::TooManyFetches);
         }
         if known.len() + wants.len() > MOST_WANTS {
-            return Err(ReadError::Wants);
+            return Err(ReadError::TooManyWants);
         }
         let mut permissions = Vec::with_capacity(wants.len());
         for want in &wants {
             let permission = permitted(want, &self.settings.config, known);
-            let refused = |message| ReadError::Want { renderer, place: want.described(), message };
+            let refused = |message| ReadError::NotPermitted { renderer, place: want.place(), message };
             permissions.push(permission.map_err(refused)?);
         }
         let login = if permissions.iter().any(|permission| permission.login) { self.login().await? } else { None };
         let fetches = wants.iter().zip(permissions).map(|(want, permission)| {
             let login = login.as_ref().filter(|_| permission.login).map(|(name, login)| (&**name, login));
             async move {
-                let answer = self.remotes.get(want, login, self.budget).await;
-                answer.map_err(|error| ReadError::Remote { renderer, place: want.described(), error: Box::new(error) })
+                let answer = self.remotes.get(want, login, self.settings.config.refresh, self.budget).await;
+                answer.map_err(|error| ReadError::Remote { renderer, place: want.place(), error: Box::new(error) })
             }
         });
         for answer in join_all(fetches).await {
@@ -194,37 +194,27 @@ impl Rendering<'_> {
             }
         }
         if known.iter().map(|fetched| fetched.content.bytes().len()).sum::<usize>() > MOST_FETCHED {
-            return Err(ReadError::Fetched);
+            return Err(ReadError::TooMuchFetched);
         }
         Ok(())
     }
 
-    /// Whether something on another host is as it was, as far as that can be known now.
-    pub(super) async fn is_unchanged(
-        &self,
-        want: &Want,
-        digest: &str,
-        warnings: &mut Vec<String>,
-    ) -> Result<bool, ReadError> {
+    /// Whether something on another host is as it was, as far as that can be known now, and why it cannot.
+    pub(super) async fn is_unchanged(&self, want: &Want, digest: &str) -> Result<(bool, Option<String>), ReadError> {
         if want.pinned {
-            return Ok(true);
+            return Ok((true, None));
         }
+        let config = &self.settings.config;
         // It was permitted with the same settings.
-        let login = match permitted(want, &self.settings.config, &[]) {
+        let login = match permitted(want, config, &[]) {
             Ok(permission) if permission.login => self.login().await?,
             _ => None,
         };
         let login = login.as_ref().map(|(name, login)| (&**name, login));
-        match self.remotes.get(want, login, self.budget).await {
-            Ok(answer) => {
-                warnings.extend(answer.warning);
-                Ok(*answer.fetched.digest == *digest)
-            }
-            Err(error) => {
-                warnings.push(format!("{}{error}; what was rendered before stays in force", want.described()));
-                Ok(true)
-            }
-        }
+        Ok(match self.remotes.get(want, login, config.refresh, self.budget).await {
+            Ok(answer) => (*answer.fetched.digest == *digest, answer.warning),
+            Err(error) => (true, Some(format!("{}{error}; what was rendered before stays in force", want.place()))),
+        })
     }
 
     /// The credentials for the chart's repository, and the name of the Secret that holds them.
