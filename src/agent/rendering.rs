@@ -43,7 +43,7 @@ pub use helpers::Helpers;
 pub use inputs::ClusterView;
 pub use remotes::{RemoteError, Remotes};
 use rounds::{Answered, MOST_ANSWERED, MOST_FETCHED, MOST_FETCHES, MOST_QUESTIONS, MOST_ROUNDS, MOST_WANTS};
-pub use watched::InputWatches;
+pub use watched::{InputWatches, refresh_due};
 
 /// Where files come from.
 #[derive(Clone, Copy)]

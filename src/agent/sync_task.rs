@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::effects::EffectRunner;
 use super::error_deduplication::RecentErrors;
 use super::parents::{AllAnnotations, Annotated, config_maps, parent_id, read_annotated, read_parent, requests};
-use super::rendering::InputWatches;
+use super::rendering::{InputWatches, refresh_due};
 use super::{Context, ParentStore, translate};
 use crate::apply::{Parent, applyset_id};
 use crate::cluster::{Cluster, Live};
@@ -245,7 +245,7 @@ impl SyncTask {
         let mut promotion = Box::pin(self.promoted(Arc::clone(&runner.name)));
         let mut endangered = Box::pin(self.endangered(false));
         let mut saw_stop = false;
-        let mut refresh = Box::pin(self.refresh(runner));
+        let mut refresh = Box::pin(refresh_due(self.config.render.refresh, &runner.cache));
         let mut inputs = vec![Input::WaitingFor(self.waiting_for()), Input::Tick];
         loop {
             let over = self.stop.is_cancelled() || (self.once && ending.is_some());
@@ -277,7 +277,7 @@ impl SyncTask {
                 () = next_input_change(&mut read), if !over => inputs.push(Input::RenderInputsChanged),
                 () = &mut refresh, if !over => {
                     inputs.push(Input::RenderInputsChanged);
-                    refresh = Box::pin(self.refresh(runner));
+                    refresh = Box::pin(refresh_due(self.config.render.refresh, &runner.cache));
                 }
                 Ok(()) = phases.changed() => inputs.push(Input::WaitingFor(self.waiting_for())),
                 annotations = next_annotations(&mut all_annotations, &self.config.name) => match annotations {
@@ -290,17 +290,6 @@ impl SyncTask {
                     endangered = Box::pin(self.endangered(true));
                 }
                 () = self.stop.cancelled(), if !over => {}
-            }
-        }
-    }
-
-    /// Waits until what other hosts have is to be compared again; for ever, while nothing of it can change.
-    async fn refresh(&self, runner: &EffectRunner) {
-        loop {
-            // Not all syncs at once.
-            tokio::time::sleep(self.config.render.refresh.mul_f64(0.9 + fastrand::f64() / 5.0)).await;
-            if runner.cache.lock().await.has_unpinned() {
-                return;
             }
         }
     }

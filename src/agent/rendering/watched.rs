@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -11,10 +12,11 @@ use kube::runtime::watcher::{Config, Event as Watched};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
 use crate::config::{DataRef, RenderConfig};
+use crate::render::Cache;
 
 /// The watches of one sync. Dropped, they end.
 pub struct InputWatches {
@@ -66,6 +68,18 @@ impl InputWatches {
         if self.changed.recv().await.is_none() {
             // All watches have panicked.
             std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Waits until what a rendering has of other hosts is to be compared with them again; for ever, while nothing of it can
+/// change.
+pub async fn refresh_due(refresh: Duration, cache: &Mutex<Cache>) {
+    loop {
+        // Not all syncs at once.
+        tokio::time::sleep(refresh.mul_f64(0.9 + fastrand::f64() / 5.0)).await;
+        if cache.lock().await.has_unpinned() {
+            return;
         }
     }
 }

@@ -77,11 +77,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
   {{- with .render -}}
     {{- with .helm -}}{{- with .repository -}}
       {{- $urls = append $urls (. | replace "oci://" "https://") -}}
-      {{- /* What an index names is mostly there. */ -}}
-      {{- $urls = append $urls "https://archives" -}}
+      {{- /* Archives that an index names are mostly there. */ -}}
+      {{- $ports = append $ports 443 -}}
     {{- end -}}{{- end -}}
     {{- range .remoteHosts -}}
       {{- $urls = append $urls (contains "://" . | ternary . (printf "https://%s" .)) -}}
+      {{- if not (contains ":" .) -}}
+        {{- $ports = append $ports 22 -}}
+      {{- end -}}
     {{- end -}}
   {{- end -}}
 {{- end -}}
