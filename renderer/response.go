@@ -104,6 +104,11 @@ func (r *Response) want(wants []Want) {
 	r.Wants = wants
 }
 
+// warn adds warnings, up to as many as there may be.
+func (r *Response) warn(warnings []string) {
+	r.Warnings = append(r.Warnings, warnings[:min(len(warnings), max(0, maxWarnings-len(r.Warnings)))]...)
+}
+
 // writeResponse writes the response as one line of JSON.
 func writeResponse(w io.Writer, response *Response) error {
 	buffered := bufio.NewWriterSize(w, 1<<16)
