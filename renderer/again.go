@@ -1,18 +1,34 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
 
-// renderAgain renders a chart a second time, out of fresh files and values and
-// with another clock, and keeps what differs. What a chart makes anew each time
-// cannot be seen in one render.
-func renderAgain(request *Request, record *Record, state *helmState, response *Response) {
+	release "helm.sh/helm/v4/pkg/release/v1"
+	releaseutil "helm.sh/helm/v4/pkg/release/v1/util"
+)
+
+// renderAgain takes what a second run of the engine rendered, out of fresh files
+// and values and with another clock, and keeps what differs. What a chart makes
+// anew each time cannot be seen in one render.
+func renderAgain(request *Request, state *helmState, response *Response) {
+	first, again := state.renders.first(), state.renders.second()
+	for _, lookup := range again.lookups.asked {
+		if !first.lookups.known[lookup.LookupQuestion] {
+			response.Lookups = append(response.Lookups, lookup)
+		}
+	}
+	if again.err == nil && maps.Equal(first.rendered, again.rendered) {
+		return
+	}
 	second := newResponse()
-	state.random.again()
-	err := renderHelm(request, record, state, second)
-	if err == nil {
+	err := again.err
+	if err != nil {
+		err = templateFailure(state.chart.places, err)
+	} else if err = state.addAgain(again.rendered, second); err == nil {
 		err = applyPost(&request.Post, second)
 	}
-	response.Lookups = second.Lookups
 	if err != nil {
 		response.AgainError = "the second render failed: " + err.Error()
 		return
@@ -20,6 +36,53 @@ func renderAgain(request *Request, record *Record, state *helmState, response *R
 	if err := compareAgain(response, second); err != nil {
 		response.Again, response.AgainError = []Again{}, err.Error()
 	}
+}
+
+// addAgain makes the documents and hooks of the second render. Those of templates
+// that rendered the same are taken from the first, where the others keep their
+// places among them.
+func (s *helmState) addAgain(rendered map[string]string, second *Response) error {
+	first := s.renders.first().rendered
+	changed, before := map[string]string{}, map[string]string{}
+	for name, text := range rendered {
+		if text != first[name] {
+			changed[name], before[name] = text, first[name]
+		}
+	}
+	hooks, manifests, err := s.chart.sorted(changed)
+	if err != nil {
+		return err
+	}
+	hooksBefore, manifestsBefore, err := s.chart.sorted(before)
+	if err != nil {
+		return err
+	}
+	sameManifest := func(a, b releaseutil.Manifest) bool { return a.Name == b.Name && a.Head.Kind == b.Head.Kind }
+	sameHook := func(a, b *release.Hook) bool { return a.Path == b.Path && a.Kind == b.Kind }
+	if !slices.EqualFunc(manifests, manifestsBefore, sameManifest) || !slices.EqualFunc(hooks, hooksBefore, sameHook) {
+		return s.chart.addDocuments(rendered, s.definitions, second)
+	}
+	for _, document := range s.documents {
+		if _, isChanged := changed[document.Source]; isChanged && !document.verbatim {
+			document.YAML, manifests = manifests[0].Content, manifests[1:]
+			if _, err := s.chart.dropDuplicateKeys(&document); err != nil {
+				return err
+			}
+		}
+		second.Documents = append(second.Documents, document)
+	}
+	for _, hook := range s.hooks {
+		if _, isChanged := changed[hook.Source]; isChanged {
+			line := hook.Line
+			hook, hooks = hookOf(hooks[0], hook.File), hooks[1:]
+			hook.Line = line
+			if _, err := s.chart.dropDuplicateKeys(&hook.Document); err != nil {
+				return err
+			}
+		}
+		second.Hooks = append(second.Hooks, hook)
+	}
+	return nil
 }
 
 // compareAgain keeps the documents and hooks of the second render whose text

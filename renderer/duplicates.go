@@ -13,50 +13,36 @@ import (
 	kubeyaml "sigs.k8s.io/yaml"
 )
 
-// dropDuplicateKeys rewrites the documents and hooks of a chart that give a key
-// twice in a mapping, which `helm install` accepts: it reads with
-// sigs.k8s.io/yaml, where the last one wins. All other documents keep their text.
-func dropDuplicateKeys(response *Response) error {
-	for i := range response.Documents {
-		if err := dropFrom(&response.Documents[i], response); err != nil {
-			return err
-		}
-	}
-	for i := range response.Hooks {
-		if err := dropFrom(&response.Hooks[i].Document, response); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func dropFrom(document *Document, response *Response) error {
+// dropDuplicateKeys rewrites a document of a chart that gives a key twice in a
+// mapping, which `helm install` accepts: it reads with sigs.k8s.io/yaml, where the
+// last one wins. Any other document keeps its text. It returns what to warn of.
+func dropDuplicateKeys(document *Document) (warnings []string, err error) {
 	if !mayRepeatKeys(document.YAML) {
-		return nil
+		return nil, nil
 	}
 	parts := splitStream(document.YAML)
 	if len(parts) != 1 {
-		return nil // nothing but comments
+		return nil, nil // nothing but comments
 	}
 	var root yaml.Node
 	if err := yaml.Unmarshal([]byte(parts[0].text), &root); err != nil {
-		return nil //nolint:nilerr // whoever applies it reports it with its place
+		return nil, nil //nolint:nilerr // whoever applies it reports it with its place
 	}
 	repeated := repeatedKeys(&root)
 	if len(repeated) == 0 {
-		return nil
+		return nil, nil
 	}
 	text, err := withoutRepeated(document.File, parts[0].text, &root)
 	if err != nil {
-		return &Failure{Kind: KindYAML, File: document.File, Template: document.Source,
+		return nil, &Failure{Kind: KindYAML, File: document.File, Template: document.Source,
 			Message: fmt.Sprintf("line %d of what %s renders: the key %s is given twice, and taking one away failed: %s", repeated[0].line, document.Source, repeated[0].path, err)}
 	}
 	// A document of a file of CRDs starts with its separator.
 	document.YAML = strings.Replace(document.YAML, parts[0].text, text, 1)
-	for _, key := range repeated[:min(len(repeated), max(0, maxWarnings-len(response.Warnings)))] {
-		response.Warnings = append(response.Warnings, duplicateWarning(document, key))
+	for _, key := range repeated {
+		warnings = append(warnings, duplicateWarning(document, key))
 	}
-	return nil
+	return warnings, nil
 }
 
 func duplicateWarning(document *Document, key repeatedKey) string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"slices"
 	"strings"
 )
@@ -15,6 +16,8 @@ func mayRepeatKeys(text string) bool {
 	}
 	var open []blockMapping // from the outermost in, each further to the right
 	block := -1             // the lines of a literal or folded text are indented by more
+	quote := byte(0)        // of a quoted text that goes on
+	plain := noPlain        // a plain text goes on with lines that are indented by more
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, " \t\r\n")
 		content := strings.TrimLeft(line, " ")
@@ -23,14 +26,34 @@ func mayRepeatKeys(text string) bool {
 			continue
 		}
 		block = -1
-		if content[0] == '#' {
+		if quote != 0 {
+			end := quoteEnd(content, quote)
+			if column == 0 && isMarker(content) || end >= 0 && !isBlankOrComment(content[end+1:]) {
+				return true
+			}
+			if end >= 0 {
+				quote = 0
+			}
 			continue
 		}
-		if content == "---" && column == 0 && len(open) == 0 {
+		if content[0] == '#' {
+			plain = noPlain
+			continue
+		}
+		if content == "---" && column == 0 && len(open) == 0 && plain == noPlain {
 			continue
 		}
 		if strings.Contains(content, "\t") || column == 0 && isMarker(content) {
 			return true
+		}
+		if column > plain {
+			if strings.Contains(content, ": ") || content[len(content)-1] == ':' {
+				return true
+			}
+			if strings.Contains(content, " #") {
+				plain = noPlain
+			}
+			continue
 		}
 		// Each dash starts an item, and the mapping in it is a new one.
 		holder := -1
@@ -41,24 +64,27 @@ func mayRepeatKeys(text string) bool {
 			column += len(content) - len(rest)
 			content = rest
 		}
+		plain = noPlain
 		if content == "" || content[0] == '#' {
 			continue
 		}
 		key, value, isKey := cutKey(content)
-		if !isKey {
+		if isKey {
+			holder = column
+		} else {
 			value = content
 		}
-		switch scanValue(value) {
-		case valueUnknown:
+		form := scanValue(value)
+		if form == valueUnknown || holder < 0 && (form == valueBlock || form == valuePlain) {
 			return true
+		}
+		switch form {
 		case valueBlock:
 			block = holder
-			if isKey {
-				block = column
-			}
-			if block < 0 {
-				return true
-			}
+		case valueQuoted:
+			quote = value[0]
+		case valuePlain:
+			plain = holder
 		}
 		if !isKey {
 			continue
@@ -78,6 +104,9 @@ func mayRepeatKeys(text string) bool {
 	}
 	return false
 }
+
+// noPlain is further to the right than any line.
+const noPlain = math.MaxInt
 
 // hasOtherBreak reports whether a text holds what ends a line in YAML 1.1 beside
 // CR and LF, or the mark of the byte order. It searches for one after another,
@@ -149,8 +178,15 @@ func mayBeNoText(key string) bool {
 
 // closingQuote returns where a quoted text ends that starts a line, or -1.
 func closingQuote(text string) int {
-	quote := text[0]
-	for i := 1; i < len(text); i++ {
+	if end := quoteEnd(text[1:], text[0]); end >= 0 {
+		return end + 1
+	}
+	return -1
+}
+
+// quoteEnd returns where the quoted text ends that a text is in, or -1.
+func quoteEnd(text string, quote byte) int {
+	for i := 0; i < len(text); i++ {
 		switch {
 		case quote == '"' && text[i] == '\\':
 			i++
@@ -163,17 +199,26 @@ func closingQuote(text string) int {
 	return -1
 }
 
+// isBlankOrComment reports whether what follows a value on its line is no part of
+// the document.
+func isBlankOrComment(rest string) bool {
+	rest = strings.TrimLeft(rest, " ")
+	return rest == "" || rest[0] == '#'
+}
+
 type valueForm int
 
 const (
-	valueLine    valueForm = iota // ends with the line, or goes on as plain text
+	valueLine    valueForm = iota // ends with the line, or is on the lines below
+	valuePlain                    // is plain text, and may go on
 	valueBlock                    // is a literal or folded text
+	valueQuoted                   // is quoted text that goes on
 	valueUnknown                  // may hold mappings, or goes on in a form not looked into
 )
 
 // scanValue tells how a value goes on after its line.
 func scanValue(value string) valueForm {
-	if value == "" || value == "{}" || value == "[]" {
+	if value == "" || value[0] == '#' || value == "{}" || value == "[]" {
 		return valueLine
 	}
 	switch value[0] {
@@ -182,9 +227,9 @@ func scanValue(value string) valueForm {
 	case '"', '\'':
 		end := closingQuote(value)
 		if end < 0 {
-			return valueUnknown
+			return valueQuoted
 		}
-		if rest := strings.TrimLeft(value[end+1:], " "); rest != "" && rest[0] != '#' {
+		if !isBlankOrComment(value[end+1:]) {
 			return valueUnknown
 		}
 		return valueLine
@@ -199,7 +244,10 @@ func scanValue(value string) valueForm {
 	if strings.Contains(value, ": ") || value[len(value)-1] == ':' {
 		return valueUnknown
 	}
-	return valueLine
+	if strings.Contains(value, " #") {
+		return valueLine
+	}
+	return valuePlain
 }
 
 // isSimpleFlow reports whether a value in flow style is a list of scalars or a

@@ -136,7 +136,7 @@ func missed(text string) bool {
 
 func TestTheScannerMissesNoDuplicate(t *testing.T) {
 	random := rand.New(rand.NewSource(1))
-	words := []string{"a", "b", "a", `"a"`, "'a'", "a b", "1", "0x1", "true", "yes", "#", "a#", "- a", "{a: 1, a: 2}", "[a, b]", "[{a: 1, a: 1}]", "{}", "[a, 'b', \"c\"]", "{a: 1, b: 'x'}", "{a: 1,", "b: 2}", "['a, b]", "[a, \"]\"]", "{a: b: c}", "{a}", "|", ">-", "|2", "&x", "*x", "!!str", `"a`, `a"`, "'", "it's", "<<", "? a", "http://x", "a:b", "\t", "\r", "---", "...", "\u2028", "~", "-", ": a", "%a"}
+	words := []string{"a", "b", "a", `"a"`, "'a'", "a b", "1", "0x1", "true", "yes", "#", "a#", "- a", "{a: 1, a: 2}", "[a, b]", "[{a: 1, a: 1}]", "{}", "[a, 'b', \"c\"]", "{a: 1, b: 'x'}", "{a: 1,", "b: 2}", "['a, b]", "[a, \"]\"]", "{a: b: c}", "{a}", "|", ">-", "|2", "&x", "*x", "!!str", `"a`, `a"`, "'", "it's", "'tis", "is'", "''", `\"`, "more text", `{"a":1,"a":2}`, "<<", "? a", "http://x", "a:b", "\t", "\r", "---", "...", "\u2028", "~", "-", ": a", "%a"}
 	separators := []string{": ", ": ", ": ", ":", ":\n", ": |\n", ": >\n", " ", ":\t", " : ", ": # x"}
 	scanned := 0
 	for range 300_000 {
@@ -160,6 +160,32 @@ func TestTheScannerMissesNoDuplicate(t *testing.T) {
 	}
 	if scanned < 10_000 {
 		t.Errorf("only %d texts were taken for safe", scanned)
+	}
+}
+
+func TestTheScannerReadsTextOfSeveralLines(t *testing.T) {
+	for text, mayRepeat := range map[string]bool{
+		"a: 'one: two\n  three''s\n\n  b: four'  # end\nb: 1\n":       false,
+		"a: \"one \\\n  \\\" two\n  b: three\"\nb: 1\n":               false,
+		"a:\n  - 'one\n\n    b: two'\n  - c: \"x\n      c: y\"\n":     false,
+		"a:\n  'one\n   two'\nb: 1\n":                                 false,
+		"a: one\n  `two` [three]\n\n  'tis & more\nb: 1\n":            false,
+		"a: one\n  - two\nb: 1\n":                                     false,
+		"- one\n  'tis\n- a: 1\n":                                     false,
+		"a: one # two\n# three\nb: isn't\n":                           false,
+		"a: 'one\n  two'\na: 1\n":                                     true,
+		"a: one\n  'tis\na: isn't\n":                                  true,
+		"a:\n  one\n  'tis\nb: 1\nc: x'\nb: 2\n":                      true,
+		"a: one\n  two: three\n":                                      true,
+		"a: 'one\n  two' : three\n":                                   true,
+		"a: 'one\n---\na: 1\n":                                        true,
+		"k:\n  -\n    text\n  - {\"a\":1,\"a\":2}\n":                  true,
+		"a: one # two\n  'tis\nb: 1\n":                                false, // no YAML at all
+		"description: |\n  'one\nb: \"x\n  y\"\nc: >-\n  \"z\nd: 1\n": false,
+	} {
+		if got := mayRepeatKeys(text); got != mayRepeat {
+			t.Errorf("want %v for %q", mayRepeat, text)
+		}
 	}
 }
 

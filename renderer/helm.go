@@ -3,25 +3,21 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"helm.sh/helm/v4/pkg/chart/common"
 	"helm.sh/helm/v4/pkg/chart/common/util"
 	chart "helm.sh/helm/v4/pkg/chart/v2"
 	chartutil "helm.sh/helm/v4/pkg/chart/v2/util"
-	"helm.sh/helm/v4/pkg/engine"
-	releaseutil "helm.sh/helm/v4/pkg/release/v1/util"
 )
 
-// helmState is what the two renders of a chart share. Files and values are none
-// of it: templates may write into them.
+// helmState is what the first render of a chart leaves for the second.
 type helmState struct {
-	lookups *lookups
-	random  *random
-}
-
-func newHelmState(request *Request) *helmState {
-	return &helmState{lookups: newLookups(request.Lookups), random: &random{twice: request.Twice}}
+	chart       *preparedChart
+	renders     renders
+	definitions *definitions
+	// documents and hooks are those of the first render, before post.
+	documents []Document
+	hooks     []Hook
 }
 
 // renderHelm does what `helm template` does. The steps are those of Helm's
@@ -51,10 +47,8 @@ func renderHelm(request *Request, record *Record, state *helmState, response *Re
 	if err != nil {
 		return err
 	}
-	if err := renderChart(loaded, files, &settings, capabilities, values, state, response); err != nil {
-		return err
-	}
-	return dropDuplicateKeys(response)
+	state.chart = &preparedChart{settings: &settings, chart: loaded, files: files, capabilities: capabilities, lastKeyWins: true}
+	return state.chart.render(values, request, state, response)
 }
 
 // complete sets what `helm template` does where no flag says otherwise.
@@ -71,80 +65,57 @@ func (settings *HelmSettings) complete() error {
 	return nil
 }
 
-// renderChart renders a chart that is loaded.
-func renderChart(loaded *chart.Chart, files *chartFiles, settings *HelmSettings, capabilities *common.Capabilities, values map[string]any, state *helmState, response *Response) error {
-	if loaded.Metadata.Deprecated {
-		response.Warnings = append(response.Warnings, fmt.Sprintf("chart %s is deprecated", loaded.Name()))
-	}
-	if err := chartutil.ProcessDependencies(loaded, values); err != nil {
-		return &Failure{Kind: KindValues, File: files.source.at("Chart.yaml"), Chart: loaded.Name(),
-			Message: "chart dependencies processing failed: " + err.Error()}
-	}
-	input, err := util.ToRenderValuesWithSchemaValidation(loaded, values, common.ReleaseOptions{
-		Name: settings.ReleaseName, Namespace: settings.Namespace, Revision: 1,
-		IsInstall: !settings.IsUpgrade, IsUpgrade: settings.IsUpgrade,
-	}, capabilities, true)
-	if err != nil {
-		return &Failure{Kind: KindValues, Chart: loaded.Name(), Message: err.Error()}
-	}
-	coalesced, _ := input["Values"].(common.Values)
-	if err := validateSchemas(loaded, coalesced.AsMap(), files); err != nil {
-		return err
-	}
-	if err := checkKubeVersion(loaded, capabilities, files.source); err != nil {
-		return err
-	}
+// preparedChart is a chart with what its templates see.
+type preparedChart struct {
+	settings     *HelmSettings
+	chart        *chart.Chart
+	files        *chartFiles
+	capabilities *common.Capabilities
+	// lastKeyWins says that a key which is given twice is taken out but for the
+	// last time, as `helm install` reads it, where `helm template` prints both.
+	lastKeyWins bool
 
-	places := placesOf(loaded, files)
-	functions := state.random.functions()
-	functions["lookup"] = state.lookups.lookup
-	renderer := engine.Engine{CustomTemplateFuncs: functions}
-	rendered, err := renderer.Render(loaded, input)
-	response.Lookups = state.lookups.asked
-	if err != nil {
-		return templateFailure(places, err)
-	}
-	return sortRendered(loaded, rendered, settings, places, response)
+	input  common.Values // of the engine
+	places *chartPlaces
 }
 
-// sortRendered puts manifests and hooks in the order that Helm applies them in.
-func sortRendered(loaded *chart.Chart, rendered map[string]string, settings *HelmSettings, places *chartPlaces, response *Response) error {
-	for name := range rendered {
-		if strings.HasSuffix(name, "NOTES.txt") {
-			delete(rendered, name)
-		}
+// render renders the chart. The engine runs beside all that does not need its
+// output, and the response is the same whichever ends first.
+func (p *preparedChart) render(values map[string]any, request *Request, state *helmState, response *Response) error {
+	if p.chart.Metadata.Deprecated {
+		response.Warnings = append(response.Warnings, fmt.Sprintf("chart %s is deprecated", p.chart.Name()))
 	}
-	hooks, manifests, err := releaseutil.SortManifests(rendered, nil, releaseutil.InstallOrder)
+	if err := chartutil.ProcessDependencies(p.chart, values); err != nil {
+		return &Failure{Kind: KindValues, File: p.files.source.at("Chart.yaml"), Chart: p.chart.Name(),
+			Message: "chart dependencies processing failed: " + err.Error()}
+	}
+	input, err := util.ToRenderValuesWithSchemaValidation(p.chart, values, common.ReleaseOptions{
+		Name: p.settings.ReleaseName, Namespace: p.settings.Namespace, Revision: 1,
+		IsInstall: !p.settings.IsUpgrade, IsUpgrade: p.settings.IsUpgrade,
+	}, p.capabilities, true)
 	if err != nil {
-		return manifestFailure(places, err)
+		return &Failure{Kind: KindValues, Chart: p.chart.Name(), Message: err.Error()}
 	}
-	if settings.IncludeCRDs {
-		for _, crd := range loaded.CRDObjects() {
-			file := places.file(crd.Filename)
-			for _, part := range splitVerbatim(string(crd.File.Data)) {
-				response.Documents = append(response.Documents, Document{YAML: part.text, Source: crd.Filename, File: file, Line: part.line, verbatim: true})
-			}
-		}
+	p.input = input
+	state.renders = p.start(request.Lookups, request.Twice)
+	coalesced, _ := input["Values"].(common.Values)
+	if err := validateSchemas(p.chart, coalesced.AsMap(), p.files); err != nil {
+		return err
 	}
-	lines := map[string]map[string]int{}
-	lineOf := func(template, text string) int {
-		if _, known := lines[template]; !known {
-			lines[template] = places.lines(template, rendered[template])
-		}
-		return lines[template][text]
+	if err := checkKubeVersion(p.chart, p.capabilities, p.files.source); err != nil {
+		return err
 	}
-	for _, manifest := range manifests {
-		response.Documents = append(response.Documents, Document{YAML: manifest.Content, Source: manifest.Name,
-			File: places.file(manifest.Name), Line: lineOf(manifest.Name, manifest.Content)})
+	p.places = placesOf(p.chart, p.files)
+	state.definitions = p.definitions()
+
+	first := state.renders.first()
+	response.Lookups = first.lookups.asked
+	if first.err != nil {
+		return templateFailure(p.places, first.err)
 	}
-	for _, hook := range hooks {
-		if !settings.SkipTests || !isTest(hook) {
-			converted := hookOf(hook, places.file(hook.Path))
-			converted.Line = lineOf(hook.Path, hook.Manifest)
-			response.Hooks = append(response.Hooks, converted)
-		}
-	}
-	return nil
+	err = p.addDocuments(first.rendered, state.definitions, response)
+	state.documents, state.hooks = response.Documents, response.Hooks
+	return err
 }
 
 // capabilitiesOf returns .Capabilities.

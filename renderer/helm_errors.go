@@ -50,10 +50,16 @@ func (p *chartPlaces) file(name string) string {
 	return p.origins[name].file
 }
 
-// lines returns where the documents of a rendered template start, by their text,
+// lines returns where the documents of rendered templates start, by their texts,
 // as far as that is certain.
-func (p *chartPlaces) lines(name, rendered string) map[string]int {
-	return templateLines(string(p.sources[name]), rendered)
+func (p *chartPlaces) lines(rendered map[string]string) map[string]map[string]int {
+	lines := map[string]map[string]int{}
+	for name, text := range rendered {
+		if source, found := p.sources[name]; found {
+			lines[name] = templateLines(string(source), text)
+		}
+	}
+	return lines
 }
 
 // chart returns the name of the chart that a template belongs to.

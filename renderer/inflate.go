@@ -170,7 +170,8 @@ func (p *inflator) render() (string, error) {
 	}
 	// Without a cluster, lookup finds nothing.
 	made := newResponse()
-	if err := renderChart(loaded, files, settings, capabilities, values, newHelmState(&Request{}), made); err != nil {
+	prepared := &preparedChart{settings: settings, chart: loaded, files: files, capabilities: capabilities}
+	if err := prepared.render(values, &Request{}, &helmState{}, made); err != nil {
 		return "", err
 	}
 	if named.SkipHooks {

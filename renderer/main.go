@@ -81,7 +81,7 @@ func render(request *Request, tree *Tree, response *Response) {
 	renderer, err := chooseRenderer(request, record)
 	if err == nil {
 		response.Renderer = renderer
-		state := newHelmState(request)
+		state := &helmState{}
 		switch renderer {
 		case RendererKustomize:
 			err = renderKustomize(request, record, response)
@@ -94,7 +94,7 @@ func render(request *Request, tree *Tree, response *Response) {
 			err = applyPost(&request.Post, response)
 		}
 		if err == nil && request.Twice && renderer == RendererHelm {
-			renderAgain(request, record, state, response)
+			renderAgain(request, state, response)
 		}
 	}
 	if err == nil {

@@ -4,7 +4,9 @@ import (
 	"archive/tar"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -109,5 +111,34 @@ func TestPlainFilesAreSplitWithTheirLines(t *testing.T) {
 	want := "deploy/a.json:1 deploy/b.yml:1 deploy/b.yml:8 deploy/sub/c.yaml:2"
 	if strings.Join(got, " ") != want || response.Renderer != RendererPlain {
 		t.Errorf("want %s, got %s by %s", want, got, response.Renderer)
+	}
+}
+
+func TestTheResponseIsWhatItsTagsSay(t *testing.T) {
+	texts := []string{"", "a: b\nc: \"d\\e\"\n", "\x00\x01\b\f\r\t\x1f\x7f", "<a> & b", "é\u2028\u2029\U0001F600\uFFFD", strings.Repeat("x: y\n", 100_000)}
+	response := newResponse()
+	for i, text := range texts {
+		response.Documents = append(response.Documents, Document{YAML: text, Source: text + "s", File: text, Line: i})
+		response.Hooks = append(response.Hooks, Hook{Document: Document{YAML: text, Source: "s"}, Events: []string{"e"}, DeletePolicies: []string{}, OutputLogPolicies: []string{}})
+	}
+	for _, response := range []*Response{response, newResponse()} {
+		var written bytes.Buffer
+		if err := writeResponse(&written, response); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Count(written.String(), "\n") != 1 || !bytes.HasSuffix(written.Bytes(), []byte("\n")) {
+			t.Error("want one line")
+		}
+		tagged, err := json.Marshal(response)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want, got any
+		if err := errors.Join(json.Unmarshal(tagged, &want), json.Unmarshal(written.Bytes(), &got)); err != nil || !reflect.DeepEqual(want, got) {
+			t.Errorf("%v: want %.300s\ngot %.300s", err, tagged, written.Bytes())
+		}
+	}
+	if got := string(appendText(nil, "a\xffb")); got != "\"a\uFFFDb\"" {
+		t.Errorf("got %q", got)
 	}
 }

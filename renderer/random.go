@@ -24,16 +24,15 @@ type random struct {
 // again starts the second render.
 func (r *random) again() { r.second, r.next = true, 0 }
 
-// functions returns what replaces Sprig's functions. keys and values are in
-// order in every render, while Sprig's are in the order of Go's maps: a random
-// one, and never a meant one.
+// functions returns what replaces Sprig's functions, in both renders. keys and
+// values are in order, while Sprig's are in the order of Go's maps: a random one,
+// and never a meant one.
 func (r *random) functions() template.FuncMap {
 	functions := template.FuncMap{"keys": sortedKeys, "values": sortedValues}
 	if r.twice {
-		r.addDraws(functions)
-	}
-	if r.second {
-		addClock(functions)
+		original := sprig.TxtFuncMap()
+		r.addDraws(functions, original)
+		r.addClock(functions, original)
 	}
 	return functions
 }
@@ -58,8 +57,7 @@ func sortedValues(one map[string]any) []any {
 
 // addDraws adds the functions that may draw the same twice. What the others
 // make, such as keys and UUIDs, is never the same.
-func (r *random) addDraws(functions template.FuncMap) {
-	original := sprig.TxtFuncMap()
+func (r *random) addDraws(functions, original template.FuncMap) {
 	for _, name := range []string{"randAlphaNum", "randAlpha", "randAscii", "randNumeric"} {
 		roll, _ := original[name].(func(int) string)
 		functions[name] = func(count int) string { return draw(r, func() string { return roll(count) }) }

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
-	"io"
 	"runtime"
 	"runtime/debug"
 )
@@ -104,15 +101,9 @@ func (r *Response) want(wants []Want) {
 	r.Wants = wants
 }
 
-// writeResponse writes the response as one line of JSON.
-func writeResponse(w io.Writer, response *Response) error {
-	buffered := bufio.NewWriterSize(w, 1<<16)
-	encoder := json.NewEncoder(buffered)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(response); err != nil {
-		return err
-	}
-	return buffered.Flush()
+// warn adds warnings, up to as many as there may be.
+func (r *Response) warn(warnings []string) {
+	r.Warnings = append(r.Warnings, warnings[:min(len(warnings), max(0, maxWarnings-len(r.Warnings)))]...)
 }
 
 // versions is what --version prints.
