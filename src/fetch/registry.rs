@@ -97,10 +97,7 @@ fn layer<'a>(url: &str, manifest: &'a OciImageManifest, limit_bytes: usize) -> R
 
 fn open(url: &str, login: Option<&Login>) -> Result<(Client, Reference, RegistryAuth), FetchError> {
     install_provider();
-    let text = url.strip_prefix("oci://").unwrap_or(url);
-    let wrong =
-        |error| FetchError::Answer { url: url.to_owned(), detail: format!("it is not an OCI reference ({error})") };
-    let reference: Reference = text.parse().map_err(wrong)?;
+    let reference = reference(url)?;
     let registry = reference.resolve_registry().to_owned();
     let authority = login.and_then(|login| login.authority.clone());
     if let Some(pem) = &authority {
@@ -121,6 +118,26 @@ fn open(url: &str, login: Option<&Login>) -> Result<(Client, Reference, Registry
     let user = login.and_then(|login| login.user.clone());
     let auth = user.map_or(RegistryAuth::Anonymous, |(name, password)| RegistryAuth::Basic(name, password));
     Ok((client, reference, auth))
+}
+
+/// What `oci://host/path/name:tag` means. The library's own parser takes a host without a dot for a path at Docker's registry,
+/// which would then be sent the credentials for another one.
+fn reference(url: &str) -> Result<Reference, FetchError> {
+    let wrong = || FetchError::Answer { url: url.to_owned(), detail: "it is not an OCI reference".into() };
+    let (registry, rest) = url.strip_prefix("oci://").and_then(|rest| rest.split_once('/')).ok_or_else(wrong)?;
+    let (path, tag) = rest.rsplit_once(':').unwrap_or((rest, "latest"));
+    // The specification of registries, "Pulling manifests".
+    let in_path = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-/".contains(c);
+    let in_tag = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let good = !registry.is_empty()
+        && !registry.contains('@')
+        && !path.is_empty()
+        && path.chars().all(in_path)
+        && !path.split('/').any(|part| part == "..");
+    if !good || tag.is_empty() || !tag.chars().all(in_tag) {
+        return Err(wrong());
+    }
+    Ok(Reference::with_tag(registry.to_owned(), path.to_owned(), tag.to_owned()))
 }
 
 /// A registry on this machine is spoken to without encryption, as Docker does it ("insecure registries").
@@ -206,6 +223,31 @@ mod tests {
         }
         for other in ["registry.example.com", "localhost.example.com:5000", "10.0.0.1:5000", "ghcr.io"] {
             assert!(!is_local(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_reference_is_for_the_host_that_it_names() {
+        let parts = |url: &str| {
+            let found = reference(url).unwrap();
+            let part = |text: Option<&str>| text.unwrap_or_default().to_owned();
+            (found.resolve_registry().to_owned(), found.repository().to_owned(), part(found.tag()))
+        };
+        let expected = |registry: &str, path: &str, tag: &str| (registry.to_owned(), path.to_owned(), tag.to_owned());
+        assert_eq!(parts("oci://registry/charts/web:1.2.3"), expected("registry", "charts/web", "1.2.3"));
+        assert_eq!(parts("oci://r.example.com:5000/web:1_a"), expected("r.example.com:5000", "web", "1_a"));
+        assert_eq!(parts("oci://r.example.com/a/b"), expected("r.example.com", "a/b", "latest"));
+        for wrong in [
+            "oci://r",
+            "oci://r/",
+            "oci://r/a:",
+            "oci://r/../v2:1",
+            "oci://r/a?x=y:1",
+            "oci://r/a@b:1",
+            "oci://a@r/b:1",
+            "https://r/a:1",
+        ] {
+            assert!(reference(wrong).is_err(), "{wrong}");
         }
     }
 
