@@ -6,18 +6,18 @@ dir=     # everything is in here
 agent=   # the agent's process id
 address= # of its HTTP server
 syncs=   # how many there are
-told=    # the person knows why it ends
+explained=    # the person knows why it ends
 ending=  # the status with which Ctrl-C ends KEEP=1
 
 die() {
-    told=yes
+    explained=yes
     printf '%sdemo: %s%s\n' "$red" "$1" "$plain" >&2
     exit 1
 }
 
 # fail MESSAGE: says what did not happen, and what the agent says.
 fail() {
-    told=yes
+    explained=yes
     {
         printf '\n%sFAILED: %s%s\n' "$red" "$1" "$plain"
         if [ -s "$dir/agent.log" ]; then
@@ -45,8 +45,8 @@ finish() {
     local status=$? tries=0
     trap - EXIT
     trap '' INT TERM HUP PIPE
-    # Nobody is left to be told where the output was a pipe that broke (141).
-    if [ "$status" -ne 0 ] && [ "$status" -ne 141 ] && [ -z "$told$*" ]; then
+    # Nobody reads it where the output was a pipe that broke (141).
+    if [ "$status" -ne 0 ] && [ "$status" -ne 141 ] && [ -z "$explained$*" ]; then
         echo "demo: broke off unexpectedly (status $status)" >&2
     fi
     if [ -n "$agent" ]; then
