@@ -25,7 +25,9 @@ func valued(name, expression string) string {
 func TestWhatIsRandomDiffersInTheSecondRender(t *testing.T) {
 	expressions := []string{
 		"randAlphaNum 5", "randAlpha 1", "randNumeric 1", "randAscii 1", "randInt 0 2", `shuffle "ab"`, "randBytes 1", "uuidv4", `genPrivateKey "ed25519"`,
-		`(genSelfSignedCert "a" nil nil 1).Cert`, `htpasswd "a" "b"`, `bcrypt "a"`, `encryptAES "secret" "text"`,
+		`genPrivateKey "rsa"`, `(genSelfSignedCert "a" nil nil 1).Cert`, `(genSelfSignedCert "a" nil nil 1).Key`,
+		`(genCA "a" 1).Cert`, `(genCA "a" 1).Key`, `(genSignedCert "a" nil nil 1 (genCA "b" 1)).Cert`, `(genSignedCert "a" nil nil 1 (genCA "b" 1)).Key`,
+		`(buildCustomCert (b64enc (genCA "a" 1).Cert) (b64enc (genCA "a" 1).Key)).Cert`, `htpasswd "a" "b"`, `bcrypt "a"`, `encryptAES "secret" "text"`,
 		"now", "now.Year", "now.Second", "now.Minute", "now.Hour", "now.Day", "now.YearDay", "now.Unix", `now | date "2006"`, `now | date "01-02"`, `now | date "15"`,
 		`now | date "04"`, `now | date "05"`, `now | unixEpoch`, "now | htmlDate", `date "2006-01-02" ""`, `dateInZone "2006" nil "UTC"`, `htmlDateInZone "" "UTC"`, `htmlDate ""`,
 		`now | dateModify "-24h" | date "2006-01-02"`, `toDate "2006-01-02" "2020-01-01" | ago`, "ago 1700000000", `durationRound (toDate "2006-01-02" "2026-01-01")`,

@@ -19,6 +19,7 @@ type random struct {
 	second bool
 	drawn  []any // by the first render, in their order
 	next   int
+	keys   map[int]*promise[string] // of the second render, by their size
 }
 
 // again starts the second render.
@@ -33,6 +34,7 @@ func (r *random) functions() template.FuncMap {
 		original := sprig.TxtFuncMap()
 		r.addDraws(functions, original)
 		r.addClock(functions, original)
+		r.addKeys(functions, original)
 	}
 	return functions
 }
