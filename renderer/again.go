@@ -12,7 +12,7 @@ import (
 // renderAgain takes what a second run of the engine rendered, out of fresh files
 // and values and with another clock, and keeps what differs. What a chart makes
 // anew each time cannot be seen in one render.
-func renderAgain(request *Request, state *helmState, response *Response) {
+func renderAgain(state *helmState, response *Response) {
 	first, again := state.renders.first(), state.renders.second()
 	for _, lookup := range again.lookups.asked {
 		if !first.lookups.known[lookup.LookupQuestion] {
@@ -26,8 +26,8 @@ func renderAgain(request *Request, state *helmState, response *Response) {
 	err := again.err
 	if err != nil {
 		err = templateFailure(state.chart.places, err)
-	} else if err = state.addAgain(again.rendered, second); err == nil {
-		err = applyPost(&request.Post, second)
+	} else {
+		err = state.addAgain(again.rendered, second)
 	}
 	if err != nil {
 		response.AgainError = "the second render failed: " + err.Error()
@@ -38,9 +38,9 @@ func renderAgain(request *Request, state *helmState, response *Response) {
 	}
 }
 
-// addAgain makes the documents and hooks of the second render. Those of templates
-// that rendered the same are taken from the first, where the others keep their
-// places among them.
+// addAgain makes the documents and hooks of the second render, with post. Those of
+// templates that rendered the same are taken from the first, where the others keep
+// their places among them.
 func (s *helmState) addAgain(rendered map[string]string, second *Response) error {
 	first := s.renders.first().rendered
 	changed, before := map[string]string{}, map[string]string{}
@@ -60,9 +60,14 @@ func (s *helmState) addAgain(rendered map[string]string, second *Response) error
 	sameManifest := func(a, b releaseutil.Manifest) bool { return a.Name == b.Name && a.Head.Kind == b.Head.Kind }
 	sameHook := func(a, b *release.Hook) bool { return a.Path == b.Path && a.Kind == b.Kind }
 	if !slices.EqualFunc(manifests, manifestsBefore, sameManifest) || !slices.EqualFunc(hooks, hooksBefore, sameHook) {
-		return s.chart.addDocuments(rendered, s.definitions, second)
+		if err := s.chart.addDocuments(rendered, s.definitions, second); err != nil {
+			return err
+		}
+		return s.posted.applyAgain(second, nil)
 	}
+	var steady []bool
 	for _, document := range s.documents {
+		text := document.YAML
 		if _, isChanged := changed[document.Source]; isChanged && !document.verbatim {
 			document.YAML, manifests = manifests[0].Content, manifests[1:]
 			if _, err := s.chart.dropDuplicateKeys(&document); err != nil {
@@ -70,8 +75,10 @@ func (s *helmState) addAgain(rendered map[string]string, second *Response) error
 			}
 		}
 		second.Documents = append(second.Documents, document)
+		steady = append(steady, document.YAML == text)
 	}
 	for _, hook := range s.hooks {
+		text := hook.YAML
 		if _, isChanged := changed[hook.Source]; isChanged {
 			line := hook.Line
 			hook, hooks = hookOf(hooks[0], hook.File), hooks[1:]
@@ -81,8 +88,9 @@ func (s *helmState) addAgain(rendered map[string]string, second *Response) error
 			}
 		}
 		second.Hooks = append(second.Hooks, hook)
+		steady = append(steady, hook.YAML == text)
 	}
-	return nil
+	return s.posted.applyAgain(second, steady)
 }
 
 // compareAgain keeps the documents and hooks of the second render whose text

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"testing"
@@ -127,5 +128,73 @@ func TestTwiceIsForChartsAlone(t *testing.T) {
 	response := shop(t).renders(t, map[string]any{"path": "shop", "twice": true})
 	if len(response.Again) != 0 || response.AgainError != "" || len(response.Lookups) != 2 {
 		t.Errorf("want a steady chart and each question once, got %+v, %q, %v", response.Again, response.AgainError, response.Lookups)
+	}
+}
+
+func TestPostOfTheSecondRenderKnowsWhatIsSteady(t *testing.T) {
+	steady := "apiVersion: v1\nkind: Secret\nmetadata: {name: steady}\n---\napiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: Service, metadata: {name: one}}, {apiVersion: v1, kind: Service, metadata: {name: other}}]\n"
+	files := randomChart(map[string]string{"a.yaml": valued("a", "randAlpha 8") + "---\n" + valued("b", "1"), "s.yaml": steady,
+		"hook.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: hook, annotations: {helm.sh/hook: pre-install}}\nspec: {x: {{ randAlphaNum 9 }}}\n",
+		"year.yaml": "apiVersion: v1\nkind: Role\nmetadata: {name: year, labels: {year: \"{{ now.Year }}\"}}\n"})
+	year := strconv.Itoa(time.Now().Year())
+	for name, test := range map[string]struct {
+		patches []map[string]any
+		prefix  string
+		differ  string // the names of what differs
+		fails   string
+	}{
+		"a target that is steady":        {[]map[string]any{{"patch": "- {op: add, path: /metadata/labels, value: {a: b}}", "target": map[string]any{"kind": "Secret"}}}, "", "a hook year", ""},
+		"by name":                        {[]map[string]any{{"patch": "apiVersion: v1\nkind: Secret\nmetadata: {name: steady, labels: {a: b}}\n"}}, "", "a hook year", ""},
+		"what is steady goes":            {[]map[string]any{{"patch": "$patch: delete\napiVersion: v1\nkind: Secret\nmetadata: {name: steady}\n"}}, "", "a hook year", ""},
+		"what is random goes":            {[]map[string]any{{"patch": "- {op: replace, path: /data, value: {}}", "target": map[string]any{"name": "a|b"}}}, "", "hook year", ""},
+		"both":                           {[]map[string]any{{"patch": "- {op: add, path: /metadata/labels, value: {a: b}}", "target": map[string]any{"kind": "ConfigMap|Service|Pod"}}}, "", "a hook year", ""},
+		"no target in the second":        {[]map[string]any{{"patch": "- {op: add, path: /x, value: y}", "target": map[string]any{"labelSelector": "year=" + year}}}, "", "", "no object matches the target"},
+		"a target beside what is random": {[]map[string]any{{"patch": "- {op: remove, path: /metadata/labels}", "target": map[string]any{"kind": "Role"}}}, "", "a hook", ""},
+		"a name":                         {[]map[string]any{{"patch": "- {op: replace, path: /metadata/name, value: new}", "target": map[string]any{"name": "a"}}}, "", "new hook year", ""},
+		"a prefix":                       {nil, "x-", "x-a x-hook x-year", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for i, patch := range test.patches {
+				patch["name"] = strconv.Itoa(i)
+			}
+			response := files.renders(t, map[string]any{"path": ".", "twice": true,
+				"post": map[string]any{"patches": test.patches, "namePrefix": test.prefix, "annotations": map[string]any{"by": "post"}}})
+			if test.fails != "" {
+				if !strings.HasPrefix(response.AgainError, "the second render failed: ") || !strings.Contains(response.AgainError, test.fails) {
+					t.Errorf("want %q, got %q", test.fails, response.AgainError)
+				}
+				return
+			}
+			differ := map[string]bool{}
+			for _, again := range response.Again {
+				first := response.Documents
+				if again.Hook {
+					first = documentsOf(response.Hooks)
+				}
+				one, _ := declaredBy(part{text: first[again.Index].YAML})
+				other, _ := declaredBy(part{text: again.YAML})
+				if one.name != other.name || !strings.Contains(again.YAML, "by: post") {
+					t.Errorf("want the same with post, got %s of %s", again.YAML, one.name)
+				}
+				differ[one.name] = true
+			}
+			wanted := map[string]bool{}
+			for _, name := range strings.Fields(test.differ) {
+				wanted[name] = true
+			}
+			if response.AgainError != "" || !maps.Equal(wanted, differ) {
+				t.Errorf("want %v, got %v, %s", wanted, differ, response.AgainError)
+			}
+		})
+	}
+}
+
+func TestASecondRenderOfAnotherOrderIsCompared(t *testing.T) {
+	// Helm applies Secrets before ConfigMaps.
+	text := valued("a", "randAlpha 8") + "---\n" + strings.Replace(valued("b", "randAlpha 8"), "ConfigMap", "{{ if lt now.Year NEXT }}ConfigMap{{ else }}Secret{{ end }}", 1)
+	text = strings.ReplaceAll(text, "NEXT", strconv.Itoa(time.Now().Year()+1))
+	response := randomChart(map[string]string{"a.yaml": text, "c.yaml": valued("c", "1")}).renders(t, map[string]any{"path": ".", "twice": true})
+	if want := "dice/templates/a.yaml renders ConfigMap a, and in a second render Secret b: an object whose name is random is a new one each time"; response.AgainError != want {
+		t.Errorf("want %q, got %q", want, response.AgainError)
 	}
 }

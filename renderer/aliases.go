@@ -15,7 +15,7 @@ const maxExpandedNodes = 400_000
 // checkAliases refuses a "billion laughs": a few lines that expand to more than
 // a machine can hold. What is not YAML is for others to judge.
 func checkAliases(file string, data []byte) error {
-	if bytes.IndexByte(data, '&') < 0 || bytes.IndexByte(data, '*') < 0 {
+	if !mayHaveAliases(data) {
 		return nil
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
@@ -32,6 +32,35 @@ func checkAliases(file string, data []byte) error {
 				Message: "the aliases of the document expand to too many nodes, or contain themselves"}
 		}
 	}
+}
+
+// mayHaveAliases reports whether a text may have an anchor, and an alias of it. Both
+// signs are common in descriptions, where they start no node.
+func mayHaveAliases(text []byte) bool {
+	if bytes.IndexByte(text, '*') < 0 {
+		return false
+	}
+	for start := 0; ; {
+		length := bytes.IndexByte(text[start:], '&')
+		if length < 0 {
+			return false
+		}
+		at := start + length
+		if at+1 < len(text) && isAnchorSign(text[at+1]) && (at == 0 || mayEndToken(text[at-1])) {
+			return true
+		}
+		start = at + 1
+	}
+}
+
+func isAnchorSign(sign byte) bool {
+	return isLetter(sign) || sign >= '0' && sign <= '9' || sign == '_' || sign == '-'
+}
+
+// mayEndToken reports whether what follows a byte may be an anchor. The last byte
+// of anything but ASCII may be that of a line break.
+func mayEndToken(sign byte) bool {
+	return sign >= 0x80 || bytes.IndexByte([]byte(" \t\r\n[]{},:"), sign) >= 0
 }
 
 // expandedNodes counts the nodes of a document with every alias expanded, in

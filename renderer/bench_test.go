@@ -24,7 +24,7 @@ func BenchmarkPost(b *testing.B) {
 					for _, part := range splitStream(text.String()) {
 						response.Documents = append(response.Documents, Document{YAML: part.text})
 					}
-					if err := applyPost(&post, response); err != nil {
+					if _, err := applyPost(&post, response); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -120,6 +120,8 @@ func TestChartsRenderAsHelmTemplateDoes(t *testing.T) {
 				request["helm"] = test.helm
 			}
 			equal(t, want, printed(files.renders(t, request)))
+			request["twice"] = true
+			equal(t, want, printed(files.renders(t, request)))
 		})
 	}
 }

@@ -18,6 +18,8 @@ type helmState struct {
 	// documents and hooks are those of the first render, before post.
 	documents []Document
 	hooks     []Hook
+	// posted is what was done to them then.
+	posted *postRun
 }
 
 // renderHelm does what `helm template` does. The steps are those of Helm's

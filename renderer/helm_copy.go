@@ -4,26 +4,17 @@ import (
 	"reflect"
 
 	"helm.sh/helm/v4/pkg/chart/common"
-	chart "helm.sh/helm/v4/pkg/chart/v2"
 )
 
-// chartCopy is a copy of everything in a chart and its values that a template can
-// write into.
-type chartCopy struct {
-	chart        *chart.Chart
-	capabilities *common.Capabilities
-	input        common.Values
-}
-
-func (p *preparedChart) copy() *chartCopy {
+// seenCopy returns a copy of what templates see, which they can write into.
+func (p *preparedChart) seenCopy() common.Values {
 	copies := copier{}
-	input := common.Values{}
+	seen := common.Values{}
 	for key, value := range p.input {
-		input[key] = copies.of(value)
+		seen[key] = copies.of(value)
 	}
-	capabilities := p.capabilities.Copy()
-	input["Capabilities"] = capabilities
-	return &chartCopy{chart: copies.chart(p.chart), capabilities: capabilities, input: input}
+	seen["Capabilities"] = p.capabilities.Copy()
+	return seen
 }
 
 // copier copies values. A map that is there twice is so in the copy, too: what is
@@ -63,24 +54,4 @@ func (c copier) table(table map[string]any) map[string]any {
 		copied[key] = c.of(value)
 	}
 	return copied
-}
-
-// chart copies a chart. Of its metadata, templates see the maps in importValues
-// as they are, and copies of the rest.
-func (c copier) chart(original *chart.Chart) *chart.Chart {
-	copied := *original
-	metadata := *original.Metadata
-	metadata.Dependencies = nil
-	for _, dependency := range original.Metadata.Dependencies {
-		dependency := *dependency
-		dependency.ImportValues, _ = c.of(dependency.ImportValues).([]any)
-		metadata.Dependencies = append(metadata.Dependencies, &dependency)
-	}
-	copied.Metadata = &metadata
-	var dependencies []*chart.Chart
-	for _, dependency := range original.Dependencies() {
-		dependencies = append(dependencies, c.chart(dependency))
-	}
-	copied.SetDependencies(dependencies...)
-	return &copied
 }

@@ -19,6 +19,8 @@ func sameAsHelm(t *testing.T, files snapshot, chart string, settings map[string]
 	}
 	response := files.renders(t, request)
 	equal(t, want, printed(response))
+	request["twice"] = true
+	equal(t, want, printed(files.renders(t, request)))
 	return response
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"crypto/rand"
 	"errors"
 	"maps"
 	"path"
@@ -12,25 +13,25 @@ import (
 	chart "helm.sh/helm/v4/pkg/chart/v2"
 )
 
-// leadStep is the execution of a template by the one that leads.
-type leadStep struct {
-	Name     string
-	basePath string
-	values   map[string]any
+// lead is a template that the engine executes before all others, and that executes
+// them. Nothing in a chart can name it or its function.
+type lead struct {
+	name     string
+	function string
+	chart    *chart.Chart // with the template
+	original *chart.Chart
+	rendered map[string]string
+	onEnd    func()
+
+	started, ended bool
 }
 
-// Values returns what the template sees. It is called right before the template
-// is executed: templates of a chart share a map, which says which of them it is.
-func (s *leadStep) Values() common.Values {
-	s.values["Template"] = common.Values{"Name": s.Name, "BasePath": s.basePath}
-	return s.values
-}
-
-// addLead adds the template that leads, and returns its name: the engine executes
-// first what lies in the most directories.
-func (c *chartCopy) addLead() string {
+// newLead adds the template to a chart. It puts what it renders into the map, and
+// calls onEnd when that is all.
+func newLead(original *chart.Chart, rendered map[string]string, onEnd func()) *lead {
+	// The engine begins with what lies in the most directories.
 	depth := 0
-	next := []*chart.Chart{c.chart}
+	next := []*chart.Chart{original}
 	for len(next) > 0 {
 		current := next[0]
 		next = append(next[1:], current.Dependencies()...)
@@ -38,28 +39,44 @@ func (c *chartCopy) addLead() string {
 			depth = max(depth, strings.Count(chartPath(current, template.Name), "/"))
 		}
 	}
-	name := strings.Repeat("lead/", depth+1) + "lead.yaml"
-	c.chart.Templates = append(slices.Clip(c.chart.Templates), &common.File{Name: name, Data: []byte(leadText)})
-	return chartPath(c.chart, name)
+	function := "lead" + rand.Text()
+	file := strings.Repeat(function+"/", depth+1) + "lead.yaml"
+	text := "{{ $lead := " + function + " . }}{{ range $lead.Steps }}{{ $lead.Keep .Name (include .Name .Values) }}{{ end }}{{ $lead.End }}"
+	with := *original
+	with.Templates = append(slices.Clip(original.Templates), &common.File{Name: file, Data: []byte(text)})
+	return &lead{name: chartPath(original, file), function: function, chart: &with, original: original, rendered: rendered, onEnd: onEnd}
 }
 
-// steps returns the templates in the order in which the engine executes them, with
-// copies of what they see. root is what those of the chart itself see.
-func (c *chartCopy) steps(root common.Values, lead string) ([]*leadStep, error) {
+// leadCall is what the function of the template returns.
+type leadCall struct {
+	lead  *lead
+	Steps []*leadStep
+}
+
+// leadStep is the execution of a template.
+type leadStep struct {
+	Name     string
+	basePath string
+	values   map[string]any
+}
+
+// begin is the function. root is what the templates of the chart itself see.
+func (l *lead) begin(root common.Values) (*leadCall, error) {
+	l.started = true
 	values := copier{}.table(root)
 	delete(values, "Template")
+	capabilities, _ := values["Capabilities"].(*common.Capabilities)
 	byName := map[string]*leadStep{}
-	if err := addSteps(c.chart, values, c.capabilities.Copy(), byName); err != nil {
+	if err := addSteps(l.original, values, capabilities.Copy(), byName); err != nil {
 		return nil, err
 	}
-	delete(byName, lead)
-	return slices.SortedFunc(maps.Values(byName), func(a, b *leadStep) int {
+	return &leadCall{lead: l, Steps: slices.SortedFunc(maps.Values(byName), func(a, b *leadStep) int {
 		return -cmp.Or(cmp.Compare(strings.Count(a.Name, "/"), strings.Count(b.Name, "/")), strings.Compare(a.Name, b.Name))
-	}), nil
+	})}, nil
 }
 
 // addSteps adds the templates of a chart and its dependencies that the engine
-// executes, as its functions recAllTpls and render do.
+// executes, with what they see, as its functions recAllTpls and render do.
 func addSteps(at *chart.Chart, values map[string]any, capabilities *common.Capabilities, steps map[string]*leadStep) error {
 	values["Capabilities"] = capabilities
 	below, _ := values["Subcharts"].(map[string]any)
@@ -82,4 +99,24 @@ func addSteps(at *chart.Chart, values map[string]any, capabilities *common.Capab
 		}
 	}
 	return nil
+}
+
+// Values returns what the template sees. It is called right before the template
+// is executed: those of a chart share a map, which says which of them it is.
+func (s *leadStep) Values() common.Values {
+	s.values["Template"] = common.Values{"Name": s.Name, "BasePath": s.basePath}
+	return s.values
+}
+
+// Keep keeps what a template rendered, as the engine does.
+func (c *leadCall) Keep(name, text string) string {
+	c.lead.rendered[name] = strings.ReplaceAll(text, "<no value>", "")
+	return ""
+}
+
+// End says that all templates are rendered.
+func (c *leadCall) End() string {
+	c.lead.ended = true
+	c.lead.onEnd()
+	return ""
 }

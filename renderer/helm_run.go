@@ -1,11 +1,9 @@
 package main
 
 import (
-	"errors"
 	"maps"
 	"strings"
 
-	"helm.sh/helm/v4/pkg/chart/common"
 	"helm.sh/helm/v4/pkg/engine"
 )
 
@@ -53,8 +51,7 @@ func (p *preparedChart) renderOnce(random *random, answers []LookupAnswer) *engi
 	result := &engineResult{lookups: newLookups(answers)}
 	functions := random.functions()
 	functions["lookup"] = result.lookups.lookup
-	seen := p.copy()
-	result.rendered, result.err = engine.Engine{CustomTemplateFuncs: functions}.Render(seen.chart, seen.input)
+	result.rendered, result.err = engine.Engine{CustomTemplateFuncs: functions}.Render(p.chart, p.seenCopy())
 	result.leaveOut("NOTES.txt")
 	return result
 }
@@ -63,15 +60,6 @@ func (p *preparedChart) renderOnce(random *random, answers []LookupAnswer) *engi
 func (r *engineResult) leaveOut(suffix string) {
 	maps.DeleteFunc(r.rendered, func(name, _ string) bool { return strings.HasSuffix(name, suffix) })
 }
-
-// The functions of the template that leads.
-const (
-	leadTemplates = "driftlessTemplates"
-	leadKeep      = "driftlessKeep"
-	leadEnd       = "driftlessEnd"
-)
-
-const leadText = "{{ range " + leadTemplates + " . }}{{ " + leadKeep + " .Name (include .Name .Values) }}{{ end }}{{ " + leadEnd + " }}"
 
 // renderBoth runs the engine once for both renders: to parse the templates takes
 // as long as to execute them. A template that is added, and comes before all
@@ -82,43 +70,32 @@ const leadText = "{{ range " + leadTemplates + " . }}{{ " + leadKeep + " .Name (
 func (p *preparedChart) renderBoth(answers []LookupAnswer, first, second *promise[*engineResult]) bool {
 	one := &engineResult{rendered: map[string]string{}, lookups: newLookups(answers)}
 	other := &engineResult{lookups: newLookups(answers)}
-	asking, started, ended := one.lookups, false, false
+	asking := one.lookups
 	random := &random{twice: true}
-	seen := p.copy()
-	lead := seen.addLead()
+	lead := newLead(p.chart, one.rendered, func() {
+		random.again()
+		asking = other.lookups
+		one.leaveOut("NOTES.txt")
+		first.settle(one, nil)
+	})
 
 	functions := random.functions()
 	functions["lookup"] = func(apiVersion, kind, namespace, name string) (map[string]any, error) {
 		return asking.lookup(apiVersion, kind, namespace, name)
 	}
-	functions[leadTemplates] = func(root common.Values) ([]*leadStep, error) {
-		if started {
-			return nil, errors.New("is no function of charts")
-		}
-		started = true
-		return seen.steps(root, lead)
-	}
-	functions[leadKeep] = func(name, text string) string {
-		one.rendered[name] = strings.ReplaceAll(text, "<no value>", "") // as the engine does
-		return ""
-	}
-	functions[leadEnd] = func() string {
-		random.again()
-		asking, ended = other.lookups, true
-		one.leaveOut("NOTES.txt")
-		first.settle(one, nil)
-		return ""
-	}
-	rendered, err := engine.Engine{CustomTemplateFuncs: functions}.Render(seen.chart, seen.input)
-	switch {
-	case ended:
-		delete(rendered, lead)
-		other.rendered, other.err = rendered, err
-		other.leaveOut("NOTES.txt")
-		second.settle(other, nil)
-	case !started:
+	functions[lead.function] = lead.begin
+	rendered, err := engine.Engine{CustomTemplateFuncs: functions}.Render(lead.chart, p.seenCopy())
+	if !lead.started {
 		one.err = err // a template cannot be parsed
 		first.settle(one, nil)
+		return true
 	}
-	return ended || !started
+	if !lead.ended {
+		return false
+	}
+	delete(rendered, lead.name)
+	other.rendered, other.err = rendered, err
+	other.leaveOut("NOTES.txt")
+	second.settle(other, nil)
+	return true
 }

@@ -217,6 +217,10 @@ func TestErrorsOfChartsKeepTheirPlace(t *testing.T) {
 				failure.Template != test.template || failure.Chart != test.chart || failure.ValuesKey != test.key {
 				t.Errorf("want line %d, column %d, template %q, chart %q, key %q, got %+v", test.line, test.column, test.template, test.chart, test.key, failure)
 			}
+			request["twice"] = true
+			if again := files.failsWith(t, request, test.kind, test.file); *again != *failure {
+				t.Errorf("want %+v with a second render, too, got %+v", failure, again)
+			}
 		})
 	}
 }

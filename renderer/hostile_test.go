@@ -200,3 +200,14 @@ func TestKeysGivenTwiceWithoutEndAreWarnedOfWithMeasure(t *testing.T) {
 	}
 	files.renders(t, map[string]any{"path": ".", "post": map[string]any{"namePrefix": "x-", "labels": map[string]any{"a": "b"}}})
 }
+
+func TestAnchorsAreTakenForSuch(t *testing.T) {
+	for text, may := range map[string]bool{
+		"a: &x 1\nb: *x\n": true, "&x a: *x\n": true, "[&x 1,*x]": true, "{\"a\":&x 1, b: *x}": true, "- &x-1 a\n- *x-1\n": true, "a:\r&_ b\rc: *_": true, "a:\u2028&x 1\nb: *x": true,
+		"a: 1\n": false, "rule: self.a && self.b # *\n": false, "url: http://h/?a=1&b=2 *\n": false, "a: &x 1\n": false, "a: R&D, *bold*\n": false, "a: * & b": false,
+	} {
+		if got := mayHaveAliases([]byte(text)); got != may {
+			t.Errorf("want %v for %q", may, text)
+		}
+	}
+}

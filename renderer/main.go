@@ -91,10 +91,10 @@ func render(request *Request, tree *Tree, response *Response) {
 			err = renderPlain(request, record, response)
 		}
 		if err == nil {
-			err = applyPost(&request.Post, response)
+			state.posted, err = applyPost(&request.Post, response)
 		}
 		if err == nil && request.Twice && renderer == RendererHelm {
-			renderAgain(request, state, response)
+			renderAgain(state, response)
 		}
 	}
 	if err == nil {

@@ -22,58 +22,66 @@ func (p *Post) isEmpty() bool {
 // applyPost sets on every document and hook what the sync says, in the order of
 // Flux: patches, then the prefix, and in the end labels and annotations, which
 // no target of a patch sees. What is not changed keeps its text.
-func applyPost(post *Post, response *Response) error {
+func applyPost(post *Post, response *Response) (*postRun, error) {
+	run := &postRun{post: post}
 	if post.isEmpty() {
-		return nil
+		return run, nil
 	}
-	objects, err := postObjects(response)
-	if err != nil {
-		return err
-	}
-	renamed := false
-	for i := range post.Patches {
-		renames, err := post.Patches[i].apply(objects)
-		if err != nil {
-			return err
-		}
-		renamed = renamed || renames
-		objects = slices.DeleteFunc(objects, func(o *postObject) bool { return o.resource != nil && o.resource.IsNilOrEmpty() })
-	}
-	if post.NamePrefix != "" || renamed {
-		if err := prefixNames(post.NamePrefix, response.references, objects); err != nil {
-			return err
-		}
-	}
-	for _, object := range objects {
-		if err := object.setMetadata("labels", post.Labels); err != nil {
-			return err
-		}
-		if err := object.setMetadata("annotations", post.Annotations); err != nil {
-			return err
-		}
-	}
-	response.Documents, response.Hooks = []Document{}, []Hook{}
-	for _, object := range objects {
-		if err := object.write(response); err != nil {
-			return err
-		}
-	}
-	return nil
+	return run, run.apply(response)
 }
 
 // postObject is an object of a document or hook.
 type postObject struct {
 	resource *resource.Resource // nil where the document holds nothing but comments
+	index    int                // of the document, and then of the hooks
 	document Document
 	hook     *Hook // nil for a document
 	changed  bool
 }
 
-// postObjects parses documents and hooks. A list becomes its items, as it does
-// in kustomize.
-func postObjects(response *Response) ([]*postObject, error) {
-	var objects []*postObject
+// apply works on the documents and hooks of a response.
+func (r *postRun) apply(response *Response) error {
+	if err := r.parse(response); err != nil {
+		return err
+	}
+	for i := range r.post.Patches {
+		if err := r.post.Patches[i].apply(r); err != nil {
+			return err
+		}
+		r.objects = slices.DeleteFunc(r.objects, func(o *postObject) bool { return o.resource != nil && o.resource.IsNilOrEmpty() })
+	}
+	if r.needsAll() {
+		if r.before != nil {
+			return errNeedsAll
+		}
+		if err := prefixNames(r.post.NamePrefix, response.references, r.objects); err != nil {
+			return err
+		}
+	}
+	for _, object := range r.objects {
+		if err := object.setMetadata("labels", r.post.Labels); err != nil {
+			return err
+		}
+		if err := object.setMetadata("annotations", r.post.Annotations); err != nil {
+			return err
+		}
+		if err := object.write(); err != nil {
+			return err
+		}
+	}
+	r.fill(response)
+	return nil
+}
+
+// parse parses documents and hooks. A list becomes its items, as it does in
+// kustomize.
+func (r *postRun) parse(response *Response) error {
+	index := -1
 	add := func(document Document, hook *Hook) error {
+		index++
+		if r.isSteady(index) {
+			return nil
+		}
 		if err := checkAliases(document.File, []byte(document.YAML)); err != nil {
 			return err
 		}
@@ -86,25 +94,25 @@ func postObjects(response *Response) ([]*postObject, error) {
 			return nil // an empty list
 		}
 		if len(parsed) == 0 {
-			objects = append(objects, &postObject{document: document, hook: hook})
+			r.objects = append(r.objects, &postObject{index: index, document: document, hook: hook})
 		}
 		for _, one := range parsed {
 			readAsKubernetes(one.YNode())
-			objects = append(objects, &postObject{resource: one, document: document, hook: hook, changed: isList})
+			r.objects = append(r.objects, &postObject{resource: one, index: index, document: document, hook: hook, changed: isList})
 		}
 		return nil
 	}
 	for i := range response.Documents {
 		if err := add(response.Documents[i], nil); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for i := range response.Hooks {
 		if err := add(response.Hooks[i].Document, &response.Hooks[i]); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return objects, nil
+	return nil
 }
 
 // resources makes kustomize's resources, also of objects that it would drop from
@@ -119,7 +127,8 @@ var resources = func() *resource.Factory {
 // expand its aliases only where it has some. isList says that the objects were
 // the items of a list.
 func parseObjects(text string) (objects []*resource.Resource, isList bool, err error) {
-	reader := kio.ByteReader{Reader: strings.NewReader(text), OmitReaderAnnotations: true, AnchorsAweigh: strings.Contains(text, "*")}
+	expand := strings.Contains(text, "*") && strings.Contains(text, "<<") || mayHaveAliases([]byte(text))
+	reader := kio.ByteReader{Reader: strings.NewReader(text), OmitReaderAnnotations: true, AnchorsAweigh: expand}
 	nodes, err := reader.Read()
 	if err != nil {
 		return nil, false, err
@@ -180,28 +189,24 @@ func (o *postObject) failure(message string) *Failure {
 	return &Failure{Kind: KindPost, File: o.document.File, Line: o.document.Line, Message: fmt.Sprintf("%s (%s): %s", o.id(), o.document.Source, message)}
 }
 
-// write appends the object to the response.
-func (o *postObject) write(response *Response) error {
-	document := o.document
-	if o.changed {
-		text, err := writeForKubernetes(o.resource.YNode())
-		if err != nil {
-			return o.failure(err.Error())
-		}
-		document.YAML = text
-	}
-	if o.hook == nil {
-		response.Documents = append(response.Documents, document)
+// write gives the document its text, and reads again what makes it a hook.
+func (o *postObject) write() error {
+	if !o.changed {
 		return nil
 	}
-	hook := *o.hook
-	if o.changed {
-		if hook = hookAgain(document); len(hook.Events) == 0 {
-			return o.failure("a patch takes its annotation helm.sh/hook away, and a hook stays one: leave it out in the chart's values instead")
-		}
+	text, err := writeForKubernetes(o.resource.YNode())
+	if err != nil {
+		return o.failure(err.Error())
 	}
-	hook.Document = document
-	response.Hooks = append(response.Hooks, hook)
+	o.document.YAML = text
+	if o.hook == nil {
+		return nil
+	}
+	hook := hookAgain(o.document)
+	if len(hook.Events) == 0 {
+		return o.failure("a patch takes its annotation helm.sh/hook away, and a hook stays one: leave it out in the chart's values instead")
+	}
+	o.hook = &hook
 	return nil
 }
 

@@ -14,27 +14,26 @@ import (
 // apply applies a patch to the objects that it matches, with the rules of
 // kustomize's PatchTransformer. Otherwise than there, a patch that matches
 // nothing is an error in every form: it is always a mistake, and nobody sees it.
-// An object that was deleted is left empty. apply reports whether names changed,
-// so that references to them have to follow.
-func (p *PostPatch) apply(objects []*postObject) (renames bool, err error) {
+// An object that was deleted is left empty.
+func (p *PostPatch) apply(run *postRun) error {
 	if strings.TrimSpace(p.Patch) == "" {
-		return false, p.failure("the patch is empty")
+		return p.failure("the patch is empty")
 	}
 	if err := checkAliases(p.Name, []byte(p.Patch)); err != nil {
-		return false, err
+		return err
 	}
 	var root yaml.Node
 	if err := yaml.Unmarshal([]byte(p.Patch), &root); err != nil {
-		return false, &Failure{Kind: KindPatch, File: p.Name, Line: yamlErrorLine(err.Error()), Message: p.place() + "the patch is not YAML: " + err.Error()}
+		return &Failure{Kind: KindPatch, File: p.Name, Line: yamlErrorLine(err.Error()), Message: p.place() + "the patch is not YAML: " + err.Error()}
 	}
 	if len(root.Content) > 0 && root.Content[0].Kind == yaml.SequenceNode {
-		return p.applyJSON(objects, root.Content[0])
+		return p.applyJSON(run, root.Content[0])
 	}
-	return false, p.applyMerge(objects)
+	return p.applyMerge(run)
 }
 
 // applyMerge applies a strategic merge patch, or several without a target.
-func (p *PostPatch) applyMerge(objects []*postObject) error {
+func (p *PostPatch) applyMerge(run *postRun) error {
 	patches, err := resources.SliceFromBytes([]byte(p.Patch))
 	if err != nil {
 		return p.failure("the patch is neither a list of JSON 6902 operations nor an object with kind and metadata.name, as a strategic merge patch is: " + firstLine(err))
@@ -44,7 +43,7 @@ func (p *PostPatch) applyMerge(objects []*postObject) error {
 	}
 	for _, patch := range patches {
 		readAsKubernetes(patch.YNode())
-		matched, err := p.matches(objects, patch)
+		matched, err := p.matches(run, patch)
 		if err != nil {
 			return err
 		}
@@ -68,17 +67,17 @@ func (p *PostPatch) applyMerge(objects []*postObject) error {
 }
 
 // applyJSON applies a JSON 6902 patch.
-func (p *PostPatch) applyJSON(objects []*postObject, operations *yaml.Node) (renames bool, err error) {
+func (p *PostPatch) applyJSON(run *postRun, operations *yaml.Node) error {
 	if p.Target == nil {
-		return false, p.failure("a JSON 6902 patch needs a target")
+		return p.failure("a JSON 6902 patch needs a target")
 	}
 	patch, err := decodeJSONPatch(operations)
 	if err != nil {
-		return false, p.failure("the list is no JSON 6902 patch: " + err.Error())
+		return p.failure("the list is no JSON 6902 patch: " + err.Error())
 	}
-	matched, err := p.matches(objects, nil)
+	matched, err := p.matches(run, nil)
 	if err != nil {
-		return false, err
+		return err
 	}
 	for _, object := range matched {
 		target := object.resource
@@ -87,42 +86,43 @@ func (p *PostPatch) applyJSON(objects []*postObject, operations *yaml.Node) (ren
 		target.StorePreviousId()
 		notes := kioutil.GetInternalAnnotations(&target.RNode)
 		if err := applyJSONPatch(target.YNode(), patch); err != nil {
-			return false, p.failure(fmt.Sprintf("apply to %s: %s", object.id(), err))
+			return p.failure(fmt.Sprintf("apply to %s: %s", object.id(), err))
 		}
 		annotations := target.GetAnnotations()
 		for key, value := range notes {
 			annotations[key] = value
 		}
 		if err := target.SetAnnotations(annotations); err != nil {
-			return false, p.failure(fmt.Sprintf("apply to %s: %s", id, err))
+			return p.failure(fmt.Sprintf("apply to %s: %s", id, err))
 		}
 		if target.GetKind() == "" || target.GetName() == "" {
-			return false, p.failure(fmt.Sprintf("it takes kind or name away from %s", id))
+			return p.failure(fmt.Sprintf("it takes kind or name away from %s", id))
 		}
 		object.changed = true
 		if !target.CurId().Equals(id) {
-			renames = true
+			run.renamed = true
 		} else {
 			target.RemoveBuildAnnotations()
 		}
 	}
-	return renames, nil
+	return nil
 }
 
 // matches returns the objects that a patch applies to: those of its target, or
 // the one that a strategic merge patch names.
-func (p *PostPatch) matches(objects []*postObject, named *resource.Resource) ([]*postObject, error) {
+func (p *PostPatch) matches(run *postRun, named *resource.Resource) ([]*postObject, error) {
 	var matched []*postObject
 	if p.Target == nil {
-		for _, object := range objects {
+		for _, object := range run.objects {
 			if object.resource != nil && hasID(object.resource, named.OrgId()) {
 				matched = append(matched, object)
 			}
 		}
-		if len(matched) > 1 {
-			return nil, p.failure(fmt.Sprintf("%d objects are %s: name one by a target", len(matched), named.OrgId()))
+		count := run.match(matched)
+		if count > 1 {
+			return nil, p.failure(fmt.Sprintf("%d objects are %s: name one by a target", count, named.OrgId()))
 		}
-		if len(matched) == 0 {
+		if count == 0 {
 			return nil, p.failure(fmt.Sprintf("no object is %s, so the patch would change nothing", named.OrgId()))
 		}
 		return matched, nil
@@ -136,7 +136,7 @@ func (p *PostPatch) matches(objects []*postObject, named *resource.Resource) ([]
 	if err != nil {
 		return nil, p.failure(err.Error())
 	}
-	for _, object := range objects {
+	for _, object := range run.objects {
 		if object.resource == nil {
 			continue
 		}
@@ -148,7 +148,7 @@ func (p *PostPatch) matches(objects []*postObject, named *resource.Resource) ([]
 			matched = append(matched, object)
 		}
 	}
-	if len(matched) == 0 {
+	if run.match(matched) == 0 {
 		return nil, p.failure("no object matches the target, so the patch would change nothing")
 	}
 	return matched, nil

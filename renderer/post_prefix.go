@@ -16,15 +16,14 @@ import (
 )
 
 // prefixNames gives the names a prefix and lets references follow, also those to
-// names that a patch changed. A build of kustomize with all objects as its only
-// resource does so; it neither adds nor drops one, so that they keep their order. An
+// names that a patch changed. Builds of kustomize with the objects as their only
+// resource do so; they neither add nor drop one, so that they keep their order. An
 // object that is there twice, as the CRDs of a dependency with two aliases are, is
 // given to kustomize once.
 func prefixNames(prefix string, references nameReferences, objects []*postObject) error {
 	named := make([]*postObject, 0, len(objects))
 	seen := map[resid.ResId]*postObject{}
 	copies := map[*postObject]*postObject{}
-	var stream bytes.Buffer
 	for _, object := range objects {
 		if object.resource == nil {
 			continue
@@ -39,6 +38,23 @@ func prefixNames(prefix string, references nameReferences, objects []*postObject
 			continue
 		}
 		seen[id] = object
+		named = append(named, object)
+	}
+	for _, batch := range prefixBatches(prefix, named, batchSize) {
+		if err := prefixBatch(prefix, references, batch); err != nil {
+			return err
+		}
+	}
+	for object, first := range copies {
+		object.changed = object.changed || first.changed
+		object.resource.RNode = *first.resource.RNode.Copy()
+	}
+	return nil
+}
+
+func prefixBatch(prefix string, references nameReferences, batch []*postObject) error {
+	var stream bytes.Buffer
+	for _, object := range batch {
 		kept, err := object.withoutLocalConfig()
 		if err != nil {
 			return object.failure(err.Error())
@@ -48,23 +64,18 @@ func prefixNames(prefix string, references nameReferences, objects []*postObject
 			return object.failure(err.Error())
 		}
 		stream.WriteString("---\n" + text)
-		named = append(named, object)
 	}
 	built, err := buildPrefixed(prefix, references, stream.Bytes())
 	if err != nil {
 		return &Failure{Kind: KindPost, Message: "namePrefix: " + strings.ReplaceAll(err.Error(), postDirectory+"/", "")}
 	}
-	if len(built) != len(named) {
-		return &Failure{Kind: KindInternal, Message: fmt.Sprintf("namePrefix: kustomize made %d objects of %d", len(built), len(named))}
+	if len(built) != len(batch) {
+		return &Failure{Kind: KindInternal, Message: fmt.Sprintf("namePrefix: kustomize made %d objects of %d", len(built), len(batch))}
 	}
-	for i, object := range named {
+	for i, object := range batch {
 		if err := object.replace(built[i]); err != nil {
 			return object.failure(err.Error())
 		}
-	}
-	for object, first := range copies {
-		object.changed = object.changed || first.changed
-		object.resource.RNode = *first.resource.RNode.Copy()
 	}
 	return nil
 }
