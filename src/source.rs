@@ -35,7 +35,7 @@ pub use directory::{bundle_directory, directory_layout, read_directory};
 pub use error::{Refusal, SourceError};
 pub use git::{Git, Timeouts};
 pub use libgit2::GitRemote;
-pub use remote::{CommitInfo, Remote, Revision};
+pub use remote::{Remote, Revision};
 pub use snapshot::{Limits, Refused, Snapshot, SourceFile};
 pub use tidy::{Tidied, remove_unused_clones};
 pub use turns::Turns;

@@ -22,7 +22,7 @@ use crate::cluster::{ApiError, Cluster, Discovery, Live, Wanted, with_causes};
 use crate::config::SyncConfig;
 use crate::object::{ObjectId, Scope};
 use crate::observe::{Event, PollResult, Work};
-use crate::plan::{AppliedObject, Commit, Inventory, Plan, Problem, PruneResult, SyncStatus};
+use crate::plan::{AppliedObject, Inventory, Plan, Problem, PruneResult, SyncStatus};
 use crate::reconcile::{Effect, EffectId, Input, Observation, RenderedCommit, Unrendered};
 use crate::render::{Cache, RenderError, Settings};
 use crate::source::{Git, Revision, SourceError};
@@ -218,8 +218,7 @@ impl EffectRunner {
             error => Unrendered::Failed(with_causes(&error)),
         })?;
         self.worked(Work::Render, began);
-        let commit = Commit { id: fetched.id, time: fetched.time, subject: fetched.subject };
-        Ok(Arc::new(made.of(commit)))
+        Ok(Arc::new(made.of(fetched)))
     }
 
     /// Renders a commit for this sync, or for another one of the same repository with that one's settings and rights.

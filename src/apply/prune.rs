@@ -12,15 +12,13 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{ApiError, Cluster, Deletion, Discovery};
-use crate::object::{ObjectId, Observed};
-use crate::plan::{Deletions, Plan, PruneResult, PrunedObject, Step, Verb};
+use crate::object::ObjectId;
+use crate::plan::{Deletions, Plan, PruneResult, PrunedObject, Recheck, Step, Verb};
 
 /// Objects that are deleted at once.
 const AT_ONCE: usize = 16;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-const CHANGED: &str = "its labels, annotations or owner were changed in the meantime, so it is decided anew";
-const ANOTHER: &str = "it is another object than was seen (its UID is another), so it is decided anew";
 
 /// What to do about objects that wait for another one which is still there after its deletion.
 #[derive(Clone, Copy, Debug)]
@@ -137,13 +135,6 @@ async fn observe<'p>(
     Done::Observed(step, seen, pause)
 }
 
-/// Whether everything that proved the object to be ours still does.
-pub(super) fn is_as_ours(now: &Observed, planned: &Observed) -> bool {
-    (&now.part_of, now.digest, now.controlled, now.detach)
-        == (&planned.part_of, planned.digest, planned.controlled, planned.detach)
-        && now.fingerprint.is_some() == planned.fingerprint.is_some()
-}
-
 /// `None`: it was stopped before.
 async fn one(
     cluster: &Cluster,
@@ -165,13 +156,15 @@ async fn one(
     let Some(resource) = discovery.preferred(&step.id.gk) else {
         return failed(format!("the cluster has no kind {} any more", step.id.gk));
     };
-    // The plan may rest on what a watch has shown, which lags; what is deleted is read once more.
-    match cluster.read_one(&step.id, resource).await {
-        Ok(None) => return outcome(PruneResult::Deleted, true, None),
-        Ok(Some(now)) if now.uid != live.uid => return outcome(PruneResult::Kept, false, Some(ANOTHER.into())),
-        Ok(Some(now)) if !is_as_ours(&now, live) => return outcome(PruneResult::Kept, false, Some(CHANGED.into())),
-        Ok(Some(_)) => {}
+    let kept = |recheck: Recheck| outcome(PruneResult::Kept, false, recheck.keeps().map(Into::into));
+    let recheck = match cluster.read_one(&step.id, resource).await {
+        Ok(now) => Recheck::of(live, now.as_ref()),
         Err(error) => return failed(error.to_string()),
+    };
+    match recheck {
+        Recheck::Holds => {}
+        Recheck::Gone => return outcome(PruneResult::Deleted, true, None),
+        Recheck::Another | Recheck::Changed => return kept(recheck),
     }
     if stopped.is_cancelled() {
         return None;
@@ -179,7 +172,7 @@ async fn one(
     if step.verb == Verb::Detach {
         return match cluster.release(&step.id, resource, &live.uid).await {
             Ok(true) => outcome(PruneResult::Detached, true, None),
-            Ok(false) => outcome(PruneResult::Kept, false, Some(ANOTHER.into())),
+            Ok(false) => kept(Recheck::Another),
             Err(error) => failed(error.to_string()),
         };
     }
@@ -189,7 +182,7 @@ async fn one(
             let detail = "is being deleted; its finalizers or its grace period hold it";
             outcome(PruneResult::Deleted, false, Some(detail.into()))
         }
-        Ok(Deletion::AnotherUid) => outcome(PruneResult::Kept, false, Some(ANOTHER.into())),
+        Ok(Deletion::AnotherUid) => kept(Recheck::Another),
         Err(error) => {
             if matches!(error, ApiError::Unreachable(_) | ApiError::Timeout(_)) {
                 unreachable.store(true, Ordering::Relaxed);

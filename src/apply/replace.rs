@@ -10,11 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{ApiError, Applied, Cluster, Deletion, Resource, reduce};
 use crate::object::{GroupKind, Observed};
-use crate::plan::{Desired, Reason, Replaceable, Step};
+use crate::plan::{Desired, Reason, Replaceable, Step, may_still_replace};
 
 use super::body;
 use super::error::ApplyError;
-use super::prune::is_as_ours;
 use super::send::send_apply;
 use super::shown::shown;
 
@@ -95,7 +94,7 @@ pub(super) async fn replace(
         return Err(ApplyError::Changed);
     };
     let (proof, now) = prove(cluster, desired, resource, set_id, fields.to_vec()).await?;
-    if now.uid != planned.uid || !is_as_ours(&now, planned) || proof.takes_claims && !takes_claims {
+    if !may_still_replace(planned, &now, *takes_claims, proof.takes_claims) {
         return Err(ApplyError::Changed);
     }
     // The proof takes a while, and whoever approved or asked for this may have changed their mind.

@@ -21,9 +21,10 @@ use crate::apply::Parent;
 use crate::cluster::{Cluster, Discovery, reduce, with_causes};
 use crate::config::SyncConfig;
 use crate::object::{
-    DigestKey, Entry, FieldChange, Health, HealthStatus, ObjectId, Observed, Origin, additions, blame, entries, names,
+    Commit, DigestKey, Entry, FieldChange, Health, HealthStatus, ObjectId, Observed, Origin, additions, blame, entries,
+    names,
 };
-use crate::plan::{Commit, Contest, Desired, Drift, Phase, SyncStatus, resolve};
+use crate::plan::{Contest, Desired, Drift, Phase, SyncStatus, resolve};
 use state::LiveState;
 
 #[derive(Debug, Args)]

@@ -12,8 +12,7 @@ use super::{CliError, Common, Output, Session};
 use crate::agent::{Budget, ClusterView, Files, Helpers, Remotes, Rendering, find_digest_key};
 use crate::cluster::{Cluster, Discovery, with_causes};
 use crate::config::SyncConfig;
-use crate::object::{Harmless, Manifest, masked};
-use crate::plan::Commit;
+use crate::object::{Commit, Harmless, Manifest, masked};
 use crate::reconcile::RenderedCommit;
 use crate::render::{Cache, Settings};
 use crate::source::Git;
@@ -64,9 +63,9 @@ pub(super) async fn read(
     } else {
         let git = Git::open(sync, &data.path);
         let revision = git.poll().await?;
-        let info = git.fetch(&revision).await?;
-        let rendered = made(Files::Commit { git: &git, commit: &info.id }).render(&cache).await?;
-        (Commit { id: info.id, time: info.time, subject: info.subject }, rendered)
+        let commit = git.fetch(&revision).await?;
+        let rendered = made(Files::Commit { git: &git, commit: &commit.id }).render(&cache).await?;
+        (commit, rendered)
     };
     for warning in &rendered.rendered.warnings {
         eprintln!("warning: sync {}: {warning}", sync.name);

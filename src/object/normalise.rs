@@ -6,18 +6,7 @@ use serde_json::{Map, Value};
 
 use super::GroupKind;
 use super::error::ManifestError;
-
-/// What only a server writes. Manifests exported with `kubectl get -o yaml` carry these, and
-/// an apply would be refused for some of them (`managedFields`) or conflict (`resourceVersion`).
-const SERVER_FIELDS: [&str; 7] = [
-    "creationTimestamp",
-    "deletionGracePeriodSeconds",
-    "deletionTimestamp",
-    "generation",
-    "managedFields",
-    "resourceVersion",
-    "selfLink",
-];
+use super::server_metadata::remove_server_metadata;
 
 /// Annotations that controllers of Kubernetes write of their own accord, and that exports carry. Declared, they are
 /// fought over for ever.
@@ -52,9 +41,7 @@ pub fn normalise(gk: &GroupKind, object: &mut Value) -> Result<Vec<String>, Mani
     let mut warnings = Vec::new();
     fields.remove("status");
     if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
-        for field in SERVER_FIELDS.iter().chain(&["uid"]) {
-            metadata.remove(*field);
-        }
+        remove_server_metadata(metadata);
         metadata.retain(|_, field| !field.is_null());
         for map in ["labels", "annotations"] {
             empty_for_null(metadata.get_mut(map));

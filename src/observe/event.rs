@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::object::{Blame, ObjectId};
-use crate::plan::{ApplyResult, Commit, Contest, Problem, PruneResult, SyncStatus};
+use crate::object::{Blame, Commit, ObjectId};
+use crate::plan::{ApplyResult, Contest, Problem, PruneResult, SyncStatus};
 
 /// The parts of a sync whose time is measured: label `phase` of `driftless_sync_duration_seconds`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,9 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Event, PollResult, SyncResult, Work};
-use crate::object::{Blame, FieldChange, HealthStatus, ObjectId};
+use crate::object::{Blame, Commit, FieldChange, HealthStatus, ObjectId};
 use crate::plan::{ApplyResult, PruneResult};
-use crate::plan::{Commit, Contest, Held, Phase, Problem, SyncStatus};
+use crate::plan::{Contest, Held, Phase, Problem, SyncStatus};
 
 pub(super) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 

@@ -87,7 +87,7 @@ pub enum Obstacle {
 }
 
 /// The outcome of applying one object.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppliedObject {
     pub id: ObjectId,
     /// UID of the object as it is now, or as it was seen before an apply that failed; `None` when
@@ -107,7 +107,7 @@ pub struct AppliedObject {
 }
 
 /// The outcome of pruning one object.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrunedObject {
     pub id: ObjectId,
     pub result: PruneResult,

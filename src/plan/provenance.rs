@@ -132,7 +132,7 @@ mod tests {
         };
         assert_eq!(Provenance::stored(&status), None, "nothing was synced yet");
         let time = jiff::Timestamp::UNIX_EPOCH;
-        status.synced = Some(crate::plan::Commit { id: "0".repeat(40), time, subject: String::new() });
+        status.synced = Some(crate::object::Commit { id: "0".repeat(40), time, subject: String::new() });
         let stored = Provenance::stored(&status).unwrap();
         let url = "url: 'https://git.example.com/shop.git', branch: main";
         assert_eq!(stored.change_to(&of(url, "path: a, targetNamespace: shop")), None);

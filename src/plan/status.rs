@@ -7,28 +7,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::object::{Blame, Harmless, Health, HealthStatus, ObjectId, Origin};
+use crate::object::{Blame, Commit, Harmless, Health, HealthStatus, ObjectId, Origin};
 
 use super::{Approval, Provenance};
-
-/// One commit, for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Commit {
-    /// 40 hexadecimal digits.
-    pub id: String,
-    /// Committer time.
-    pub time: Timestamp,
-    /// First line of the message.
-    pub subject: String,
-}
-
-impl Commit {
-    /// The first 12 digits of the id.
-    #[must_use]
-    pub fn short(&self) -> &str {
-        self.id.get(..12).unwrap_or(&self.id)
-    }
-}
 
 /// Where a sync stands. The order is from well to worse.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -340,7 +340,7 @@ impl fmt::Display for Reason {
 }
 
 /// What is to happen to one object, and why.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     pub id: ObjectId,
     pub verb: Verb,
@@ -390,7 +390,7 @@ impl Step {
 }
 
 /// What is to happen in one cycle of a sync.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// One step an object, in the order of `ObjectId`.
     pub steps: Vec<Step>,

@@ -12,7 +12,7 @@ use super::contest::Way;
 use super::{Audited, Effect, EffectId, Machine, Moment};
 
 /// How far the audit of one sync is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Audit {
     pub policy: AuditPolicy,
     /// The object that was asked about last.

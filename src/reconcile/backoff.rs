@@ -5,7 +5,7 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_secs(2);
 
 /// Delays that double from 2 s up to a bound, each multiplied by 0.75 to 1.25.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backoff {
     failures: u32,
     random: u64,

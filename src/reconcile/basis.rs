@@ -18,7 +18,7 @@ pub(super) struct Basis {
 }
 
 /// Something that writes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Act<'a> {
     /// Of one object, beside the cycles.
     Heal(&'a Basis),
@@ -72,7 +72,7 @@ enum Awaited {
 const OVERTAKEN: u8 = 3;
 
 /// What all decisions of a sync rest on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Standing {
     /// Counts how often the sync began anew. What was decided before then is not carried out.
     pub epoch: u64,

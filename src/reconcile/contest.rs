@@ -93,7 +93,7 @@ fn written(way: Way, blame: &Blame) -> Vec<Key> {
     }
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Field {
     heals: u32,
     /// When it was last healed for its own sake.
@@ -136,7 +136,7 @@ impl Field {
     }
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Object {
     fields: BTreeMap<Key, Field>,
     /// Which fields a way of drifting concerned, so that a change of it needs no request.
@@ -204,7 +204,7 @@ pub(super) struct Contested {
 }
 
 /// The contests of one sync. Times are monotonic.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Contests {
     objects: BTreeMap<ObjectId, Object>,
     /// How many fields are counted.

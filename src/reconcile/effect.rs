@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::object::{Blame, Change, GroupKind, Manifest, ObjectId, Observed, Unreadable};
+use crate::object::{Blame, Change, Commit, GroupKind, Manifest, ObjectId, Observed, Unreadable};
 use crate::plan::{
-    AppliedObject, Commit, Contest, Desired, Drift, Held, Inventory, LookedUp, Others, Plan, Problem, PrunedObject,
-    Resolved, Step, SyncStatus,
+    AppliedObject, Contest, Desired, Drift, Held, Inventory, LookedUp, Others, Plan, Problem, PrunedObject, Resolved,
+    Step, SyncStatus,
 };
 
 /// The number by which an effect's result is known.
@@ -23,7 +23,7 @@ pub struct Moment {
 }
 
 /// The manifests of one commit, and what could not be rendered of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenderedCommit {
     pub commit: Commit,
     pub manifests: Vec<Arc<Manifest>>,
@@ -56,7 +56,7 @@ impl RenderedCommit {
 }
 
 /// What the cluster was seen to hold.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
     /// The same one as before where neither commit nor kinds have changed.
     pub resolved: Arc<Resolved>,
@@ -79,7 +79,7 @@ pub struct UserRequests {
 }
 
 /// What a closer examination of a drifted object has shown.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Examined {
     /// `None`: it does not exist.
     pub live: Option<Observed>,
@@ -109,7 +109,7 @@ pub enum Unrendered {
 }
 
 /// What was learned.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// Time has passed.
     Tick,
@@ -182,7 +182,7 @@ pub enum Input {
 }
 
 /// What is to be done.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Ask the remote which commit the reference points at.
     Poll {
@@ -253,7 +253,7 @@ pub enum Outcome {
 }
 
 /// What is to be reported to people and metrics.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     Started {
         commit: Commit,

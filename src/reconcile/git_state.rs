@@ -18,7 +18,7 @@ const REMEMBERED: usize = 32;
 const SECOND_POLL: Duration = Duration::from_secs(5);
 
 /// The poll of git that is under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Poll {
     id: EffectId,
     /// It began before a poll was asked for, so that its answer does not count.

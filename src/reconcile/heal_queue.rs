@@ -17,7 +17,7 @@ use super::contest::{Contests, Way};
 pub(super) const AT_ONCE: usize = 16;
 
 /// An object that is being examined or healed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Running {
     pub object: ObjectId,
     pub basis: Basis,
@@ -41,7 +41,7 @@ impl Running {
 }
 
 /// What a closer examination of a drifted object has shown.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     /// `None`: it did not exist.
     pub uid: Option<Arc<str>>,
@@ -70,14 +70,14 @@ impl Found {
 }
 
 /// An object that waits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Waiting {
     pub noticed: Duration,
     pub content: bool,
 }
 
 /// A heal that failed, and is tried again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     pub problem: Problem,
     /// The API server refuses it.
@@ -85,7 +85,7 @@ pub(super) struct Failure {
     pub backoff: Backoff,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HealQueue {
     /// What can be begun: what others need comes first.
     pub ready: BTreeMap<(Stage, ObjectId), Waiting>,

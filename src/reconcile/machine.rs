@@ -14,7 +14,7 @@ use super::view::View;
 use super::{Effect, EffectId, Input, Moment, RenderedCommit, UserRequests};
 
 /// What the cycle is doing. Polls go on beside it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Work {
     Idle,
     Rendering {
@@ -88,7 +88,7 @@ impl Work {
 }
 
 /// The loop of one sync.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "they have nothing to do with each other")]
 pub struct Machine {
     pub(super) config: Arc<SyncConfig>,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::plan::{Commit, Held, Phase, Problem, Provenance, Resolved, SyncStatus, collect};
+use crate::object::Commit;
+use crate::plan::{Held, Phase, Problem, Provenance, Resolved, SyncStatus, collect};
 
 use super::cycle::Cycle;
 use super::heal_queue::Running;

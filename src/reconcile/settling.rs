@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::object::{ObjectId, Short};
 
 /// What one sync waits for. Times are monotonic.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Settling {
     /// Since when the newest commit is waited for. Measured, and decides nothing.
     pub commit: Option<Duration>,

@@ -35,7 +35,7 @@ const REQUESTED: Duration = Duration::from_secs(1);
 const SLOWEST_REQUESTED: Duration = Duration::from_secs(10);
 
 /// What is known of git: polls, commits and their renderings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct GitState {
     /// The poll that is under way.
     pub poll: Option<Poll>,
@@ -87,7 +87,7 @@ impl GitState {
 }
 
 /// When cycles come.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Schedule {
     /// When to go through the cluster again without a new commit; `None`: with the next poll.
     pub next_cycle: Option<Duration>,
@@ -144,7 +144,7 @@ impl Schedule {
 }
 
 /// The parent: what it holds, and what is still to be stored in it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Store {
     pub inventory: Inventory,
     pub stored: Option<Stored>,
@@ -165,7 +165,7 @@ impl Store {
 }
 
 /// What people are shown, and what was reported already.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Report {
     pub status: Arc<SyncStatus>,
     /// The syncs that this one waits for.
@@ -190,7 +190,7 @@ impl Report {
 }
 
 /// Drift, and what was learned of single objects.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DriftState {
     /// Where single objects are healed.
     pub heal_queue: HealQueue,
@@ -230,7 +230,7 @@ pub(super) fn rewritten_in(stored: &SyncStatus) -> BTreeMap<ObjectId, Vec<String
 }
 
 /// Health of what git declares.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct HealthState {
     /// Declared objects that are not healthy.
     pub unhealthy: BTreeMap<ObjectId, Health>,

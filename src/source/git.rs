@@ -17,10 +17,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::bundle::{Bundle, Dependencies, Layout};
 use super::error::SourceError;
 use super::libgit2::GitRemote;
-use super::remote::{CommitInfo, Remote, Revision};
+use super::remote::{Remote, Revision};
 use super::snapshot::{Limits, Snapshot};
 use super::turns::{Turns, server};
 use crate::config::{RepoPath, Source, SyncConfig};
+use crate::object::Commit;
 
 /// How long a call waits for its turn.
 const TURN: Duration = Duration::from_mins(2);
@@ -118,7 +119,7 @@ impl Git {
 
     /// # Errors
     /// As [`Remote::fetch`]; [`SourceError::Timeout`] and [`SourceError::Busy`].
-    pub async fn fetch(&self, revision: &Revision) -> Result<CommitInfo, SourceError> {
+    pub async fn fetch(&self, revision: &Revision) -> Result<Commit, SourceError> {
         let revision = revision.clone();
         self.call_server("fetching from", self.shared.timeouts.fetch, move |remote| remote.fetch(&revision)).await
     }

@@ -11,12 +11,13 @@ use super::clone::{CloneDir, CloneLock};
 use super::error::{Refusal, SourceError};
 use super::files::ReadError;
 use super::reference::{Head, choose, name_at};
-use super::remote::{CommitInfo, Remote, Revision};
+use super::remote::{Remote, Revision};
 use super::scrub::Scrubber;
 use super::snapshot::{Limits, Snapshot};
 use super::transport::{FetchError, Transport, is_local};
 use super::tree;
 use crate::config::{Reference, RepoPath, Source, SyncConfig};
+use crate::object::Commit;
 
 /// What a fetch writes in the clone; the next one announces to the server that it has this.
 const FETCHED: &str = "refs/driftless/head";
@@ -105,7 +106,7 @@ impl GitRemote {
     }
 
     /// `Ok(None)`: the commit is not there.
-    fn readable(&self, repository: &Repository, id: Oid) -> Result<Option<CommitInfo>, ReadError> {
+    fn readable(&self, repository: &Repository, id: Oid) -> Result<Option<Commit>, ReadError> {
         let info = tree::read_commit(repository, id)?;
         if info.is_some() {
             tree::check(repository, id, &self.path)?;
@@ -114,7 +115,7 @@ impl GitRemote {
     }
 
     /// Fetches, into the present clone if that is any good, else into a new one.
-    fn download(&self, revision: &Revision, lock: &CloneLock) -> Result<CommitInfo, SourceError> {
+    fn download(&self, revision: &Revision, lock: &CloneLock) -> Result<Commit, SourceError> {
         if let Some(repository) = self.clone.open_to_grow(lock) {
             match self.pull(&repository, revision) {
                 Err(PullError::NeedsNewClone(detail)) => {
@@ -131,7 +132,7 @@ impl GitRemote {
         self.clone_anew(revision, lock).map(|(info, _)| info)
     }
 
-    fn clone_anew(&self, revision: &Revision, lock: &CloneLock) -> Result<(CommitInfo, Repository), SourceError> {
+    fn clone_anew(&self, revision: &Revision, lock: &CloneLock) -> Result<(Commit, Repository), SourceError> {
         let fresh = self.clone.begin_anew(lock)?;
         let info = match self.pull(&fresh, revision) {
             Ok(info) => info,
@@ -153,7 +154,7 @@ impl GitRemote {
     }
 
     /// Fetches into a clone, and makes sure that it now holds this very commit.
-    fn pull(&self, repository: &Repository, revision: &Revision) -> Result<CommitInfo, PullError> {
+    fn pull(&self, repository: &Repository, revision: &Revision) -> Result<Commit, PullError> {
         let id = self.oid(&revision.commit)?;
         let by_commit = revision.name == revision.commit;
         if by_commit {
@@ -288,7 +289,7 @@ impl Remote for GitRemote {
         Ok(self.pinned.get_or_init(|| revision).clone())
     }
 
-    fn fetch(&self, revision: &Revision) -> Result<CommitInfo, SourceError> {
+    fn fetch(&self, revision: &Revision) -> Result<Commit, SourceError> {
         let id = self.oid(&revision.commit)?;
         let lock = self.lock()?;
         // A damaged clone is no reason to stop here: the download sees to it.

@@ -1,11 +1,10 @@
 //! The small trait between the agent and git: blocking, so that an implementation may be plain code.
 
-use jiff::Timestamp;
-
 use super::bundle::{Bundle, Dependencies, Layout};
 use super::error::SourceError;
 use super::snapshot::Snapshot;
 use crate::config::RepoPath;
+use crate::object::Commit;
 
 /// What a reference points at now.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,22 +13,6 @@ pub struct Revision {
     pub commit: String,
     /// `refs/heads/main`, `refs/tags/v1.2.3`, or the commit once more.
     pub name: String,
-}
-
-/// One commit, for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommitInfo {
-    /// 40 hexadecimal digits.
-    pub id: String,
-    /// Committer time, to the second.
-    pub time: Timestamp,
-    /// First line of the message, at most [`CommitInfo::SUBJECT`] characters of it.
-    pub subject: String,
-}
-
-impl CommitInfo {
-    /// The longest subject: it goes into logs, metrics' neighbours and a `ConfigMap`.
-    pub const SUBJECT: usize = 200;
 }
 
 /// One reference of one repository. Calls block, for as long as the network likes.
@@ -45,7 +28,7 @@ pub trait Remote: Send + Sync + 'static {
     /// # Errors
     /// [`SourceError::Moved`] when the reference moved on and the commit cannot be had any more;
     /// what comes back is always of `revision.commit`.
-    fn fetch(&self, revision: &Revision) -> Result<CommitInfo, SourceError>;
+    fn fetch(&self, revision: &Revision) -> Result<Commit, SourceError>;
 
     /// The manifest files of a fetched commit under a path.
     ///

@@ -9,11 +9,10 @@ use sha2::{Digest, Sha256};
 use super::bundle::{self, Bundle, Dependencies, Layout};
 use super::error::Refusal;
 use super::files::{Files, Kind, Listed, Located, ReadError, locate, rules_above};
-use super::remote::CommitInfo;
 use super::snapshot::{Limits, Snapshot, hex};
 use super::walk::{collect, is_manifest};
 use crate::config::RepoPath;
-use crate::object::is_deceptive;
+use crate::object::{Commit, is_deceptive};
 
 /// What git writes for a symbolic link, and for a submodule.
 const LINK: i32 = 0o120_000;
@@ -87,17 +86,17 @@ pub(super) fn fingerprint(
 }
 
 /// `None` when the repository has no such object.
-pub(super) fn read_commit(repository: &Repository, id: Oid) -> Result<Option<CommitInfo>, ReadError> {
+pub(super) fn read_commit(repository: &Repository, id: Oid) -> Result<Option<Commit>, ReadError> {
     let commit = match repository.find_commit(id) {
         Ok(commit) => commit,
         Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
         Err(error) => return Err(damaged(&error)),
     };
     let subject = commit.summary_bytes().map(String::from_utf8_lossy).unwrap_or_default();
-    Ok(Some(CommitInfo {
+    Ok(Some(Commit {
         id: id.to_string(),
         time: jiff::Timestamp::from_second(commit.time().seconds()).unwrap_or_default(),
-        subject: subject.chars().filter(|c| !is_deceptive(*c)).take(CommitInfo::SUBJECT).collect(),
+        subject: subject.chars().filter(|c| !is_deceptive(*c)).take(Commit::SUBJECT).collect(),
     }))
 }
 

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use driftless::config::{DriftPolicy, PrunePolicy, Reference, RepoPath, Source, SyncConfig, SyncName};
+use driftless::object::Commit;
 use driftless::source::{
-    CommitInfo, Git, GitRemote, Limits, Refusal, Refused, Remote, Revision, Snapshot, SourceError, Timeouts,
-    read_directory,
+    Git, GitRemote, Limits, Refusal, Refused, Remote, Revision, Snapshot, SourceError, Timeouts, read_directory,
 };
 use tempfile::TempDir;
 
@@ -79,7 +79,7 @@ impl Agent {
     }
 
     /// Poll, fetch, read.
-    fn pull(&self) -> Result<(CommitInfo, Snapshot), SourceError> {
+    fn pull(&self) -> Result<(Commit, Snapshot), SourceError> {
         let revision = self.remote.poll()?;
         let info = self.remote.fetch(&revision)?;
         assert_eq!(info.id, revision.commit);

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::object::{Blame, Health, ObjectId, Origin};
-use crate::plan::{Approval, Commit, Contest, Drift, Held, Problem, Provenance, Rewritten, SyncStatus};
+use crate::object::{Blame, Commit, Health, ObjectId, Origin};
+use crate::plan::{Approval, Contest, Drift, Held, Problem, Provenance, Rewritten, SyncStatus};
 
 /// Bytes that a status may take of the parent's 1 MiB.
 pub(super) const MOST_BYTES: usize = 64 * 1024;

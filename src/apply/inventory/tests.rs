@@ -11,7 +11,7 @@ mod shards;
 mod status;
 
 use super::*;
-use crate::object::{GroupKind, ObjectId, Short};
+use crate::object::{Commit, GroupKind, ObjectId, Short};
 use crate::plan::Recorded;
 
 type Entry = (ObjectId, Recorded);
@@ -26,7 +26,7 @@ fn is_known(recorded: &Recorded) -> bool {
 
 use crate::config::SyncName;
 use crate::object::{Blame, FieldChange, Health, HealthStatus, Origin, names};
-use crate::plan::{Approval, Commit, Contest, Drift, Held, Phase, Problem, SyncStatus};
+use crate::plan::{Approval, Contest, Drift, Held, Phase, Problem, SyncStatus};
 
 fn id(text: &str, namespace: Option<&str>, name: &str) -> ObjectId {
     let gk = GroupKind::parse(text);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{Node, SEARCHED, item_keys};
-use crate::object::canonical_json;
 use crate::object::path::{FieldPath, Step, is_scalar, may_be};
+use crate::object::{canonical_json, is_server_metadata};
 
 /// Lists have one set of key fields; whoever writes others gets no more of them examined.
 const KEY_SETS: usize = 4;
@@ -49,17 +49,7 @@ pub(in crate::object) fn lost_places<'a>(desired: &'a Value, ours: Option<&Value
 pub(in crate::object) fn is_identity(place: &[Place<'_>], key: &str) -> bool {
     match place {
         [] => ["apiVersion", "kind"].contains(&key),
-        [Place::Key("metadata")] => [
-            "name",
-            "namespace",
-            "creationTimestamp",
-            "generation",
-            "managedFields",
-            "resourceVersion",
-            "selfLink",
-            "uid",
-        ]
-        .contains(&key),
+        [Place::Key("metadata")] => ["name", "namespace"].contains(&key) || is_server_metadata(key),
         _ => false,
     }
 }

@@ -9,8 +9,7 @@ use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::SdkTracer;
 
 use super::super::event::{SyncResult, Work};
-use crate::object::ObjectId;
-use crate::plan::Commit;
+use crate::object::{Commit, ObjectId};
 
 /// Parts of one cycle that are kept. A poll that finds nothing new replaces the one before, so few
 /// cycles have as many as ten.

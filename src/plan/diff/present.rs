@@ -4,10 +4,7 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
-use crate::object::{canonical_json, is_deceptive, names};
-
-const SERVER_METADATA: [&str; 6] =
-    ["creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"];
+use crate::object::{canonical_json, is_deceptive, names, remove_server_metadata};
 
 /// The middle one holds the whole object as kubectl applied it, for a Secret with its values.
 const NOISY_ANNOTATIONS: [&str; 3] =
@@ -19,7 +16,7 @@ pub fn cleaned(object: &Value) -> Value {
     let Some(fields) = object.as_object_mut() else { return object };
     fields.remove("status");
     if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|field, _| !SERVER_METADATA.contains(&field.as_str()));
+        remove_server_metadata(metadata);
         if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
             annotations.retain(|name, _| !NOISY_ANNOTATIONS.contains(&name.as_str()));
             if annotations.is_empty() {

@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::world::{SET, World, id, key, manifest, moment, print};
 use crate::config::DriftPolicy;
 use crate::object::{
-    Blame, Change, FieldChange, GroupKind, Health, HealthStatus, ObjectId, Observed, Scope, Termination,
+    Blame, Change, Commit, FieldChange, GroupKind, Health, HealthStatus, ObjectId, Observed, Scope, Termination,
 };
 use crate::plan::{
-    AppliedObject, ApplyResult, Commit, Deletions, Obstacle, PLAIN, Plan, Problem, PruneResult, PrunedObject, Reason,
+    AppliedObject, ApplyResult, Deletions, Obstacle, PLAIN, Plan, Problem, PruneResult, PrunedObject, Reason,
     Replaceable, Reserved, Schedule, Step, Verb, resolve,
 };
 use crate::reconcile::{

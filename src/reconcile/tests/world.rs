@@ -328,7 +328,8 @@ impl World {
         let again = copy.as_mut().map(|copy| copy.step(input.clone(), moment(self.now)));
         let effects = self.machine.step(input, moment(self.now));
         if let Some(again) = again {
-            assert_eq!(format!("{again:?}"), format!("{effects:?}"));
+            assert!(again == effects, "a copy asks for {again:?}, the machine for {effects:?}");
+            assert!(copy.as_ref() == Some(&self.machine), "a copy took the same input and is another: {copy:?}");
         }
         for effect in effects {
             match effect {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::parse;
+use crate::object::Commit;
 
 /// A repository whose server answers at once, or does not answer until the call is cancelled.
 #[derive(Default)]
@@ -16,7 +17,7 @@ impl Remote for Fake {
         Ok(Revision { commit: "1".repeat(40), name: "refs/heads/main".into() })
     }
 
-    fn fetch(&self, _: &Revision) -> Result<CommitInfo, SourceError> {
+    fn fetch(&self, _: &Revision) -> Result<Commit, SourceError> {
         Err(SourceError::Busy { url: String::new() })
     }
 

@@ -5,7 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use driftless::apply::Parent;
-use driftless::plan::{Approval, Commit, Phase};
+use driftless::object::Commit;
+use driftless::plan::{Approval, Phase};
 use fastrand::Rng;
 use http::Method;
 use serde_json::{Value, json};

@@ -4,8 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use driftless::apply::Parent;
-use driftless::object::Short;
-use driftless::plan::Commit;
+use driftless::object::{Commit, Short};
 use serde_json::{Value, json};
 
 use super::declared::{Content, DELETION, Dir, Places, State, Sync};

@@ -1,6 +1,6 @@
 use super::*;
-use crate::object::{Blame, FieldChange, Health, ObjectId, Origin};
-use crate::plan::{Commit, Phase};
+use crate::object::{Blame, Commit, FieldChange, Health, ObjectId, Origin};
+use crate::plan::Phase;
 
 fn at(time: &str) -> Timestamp {
     format!("2026-11-21T{time}Z").parse().unwrap()
