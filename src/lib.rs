@@ -10,7 +10,7 @@
 //!
 //! Data goes one way. `object`, `plan` and `reconcile` are pure: values in, values out, no I/O and
 //! no clock, so that every decision that could delete something can be tested as values. `agent`
-//! and `cli` alone know all rooms. `limit` and `sandbox` know none; whoever sends requests or starts
+//! and `cli` alone know all rooms. `limit`, `retry` and `sandbox` know none; whoever sends requests or starts
 //! helpers may use them.
 //!
 //! | room | holds | may import |
@@ -28,6 +28,7 @@
 //! | [`agent`] | carrying out what `reconcile` asks for | all |
 //! | [`cli`] | the commands | all |
 //! | [`limit`] | how much is done at once | |
+//! | [`retry`] | pauses between the tries of I/O that failed | |
 //! | [`sandbox`] | starting helper programs, so that they reach nothing | |
 
 pub mod agent;
@@ -42,5 +43,6 @@ pub mod observe;
 pub mod plan;
 pub mod reconcile;
 pub mod render;
+pub mod retry;
 pub mod sandbox;
 pub mod source;

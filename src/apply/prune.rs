@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::{ApiError, Cluster, Deletion, Discovery};
 use crate::object::ObjectId;
 use crate::plan::{Deletions, Plan, PruneResult, PrunedObject, Recheck, Step, Verb};
+use crate::retry::Pauses;
 
 /// Objects that are deleted at once.
 const AT_ONCE: usize = 16;
@@ -34,7 +35,7 @@ enum Done<'p> {
     /// `None`: it was stopped before.
     Pruned(Option<PrunedObject>),
     /// What is still there of an object: nothing, or its finalizers; or the read has failed.
-    Observed(&'p Step, Result<Option<Vec<String>>, ()>, Duration),
+    Observed(&'p Step, Result<Option<Vec<String>>, ()>, Pauses),
 }
 
 /// Prunes. One outcome a step that prunes, and none for those that were not begun when it was stopped;
@@ -64,7 +65,8 @@ pub async fn prune(
             running.push(Box::pin(async { Done::Pruned(one(cluster, discovery, step, stopped, &unreachable).await) }));
         }
         while let Some(step) = deletions.to_await() {
-            running.push(Box::pin(observe(cluster, discovery, step, Duration::ZERO, stopped, permits)));
+            let pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
+            running.push(Box::pin(observe(cluster, discovery, step, (Duration::ZERO, pauses), stopped, permits)));
         }
         match running.next().await {
             None => break,
@@ -76,7 +78,7 @@ pub async fn prune(
                     outcomes.insert(outcome.id.clone(), outcome);
                 }
             }
-            Some(Done::Observed(step, seen, pause)) => {
+            Some(Done::Observed(step, seen, mut pauses)) => {
                 if matches!(seen, Ok(None)) && step.desired.is_none() {
                     // It was reported when its deletion was accepted, in this prune or an earlier one.
                     let id = step.id.clone();
@@ -89,9 +91,9 @@ pub async fn prune(
                     continue;
                 }
                 let over = stopped.is_cancelled() || unreachable.load(Ordering::Relaxed);
+                let pause = pauses.next_pause();
                 if !over && Instant::now() + pause < until {
-                    let pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-                    running.push(Box::pin(observe(cluster, discovery, step, pause, stopped, permits)));
+                    running.push(Box::pin(observe(cluster, discovery, step, (pause, pauses), stopped, permits)));
                 } else if !over && patience.then_let_go {
                     deletions.let_go();
                 }
@@ -108,12 +110,12 @@ pub async fn prune(
     outcomes.into_values().collect()
 }
 
-/// Whether an object is still there after its deletion.
+/// Whether an object is still there after its deletion, read after a pause. The pauses that may follow come back.
 async fn observe<'p>(
     cluster: &Cluster,
     discovery: &Discovery,
     step: &'p Step,
-    pause: Duration,
+    (pause, pauses): (Duration, Pauses),
     stopped: &CancellationToken,
     permits: &Semaphore,
 ) -> Done<'p> {
@@ -124,7 +126,7 @@ async fn observe<'p>(
     // It is never closed; a read without a permit would do no harm.
     let _permit = permits.acquire().await;
     // What is of a kind that is not served any more is gone, or nobody can know.
-    let Some(resource) = discovery.preferred(&step.id.gk) else { return Done::Observed(step, Err(()), pause) };
+    let Some(resource) = discovery.preferred(&step.id.gk) else { return Done::Observed(step, Err(()), pauses) };
     let seen = match cluster.read_one(&step.id, resource).await {
         Ok(Some(live)) if step.live.as_ref().is_some_and(|planned| planned.uid == live.uid) => {
             Ok(Some(live.terminating.map(|termination| termination.finalizers).unwrap_or_default()))
@@ -132,7 +134,7 @@ async fn observe<'p>(
         Ok(_) => Ok(None),
         Err(_) => Err(()),
     };
-    Done::Observed(step, seen, pause)
+    Done::Observed(step, seen, pauses)
 }
 
 /// `None`: it was stopped before.

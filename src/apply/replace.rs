@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::{ApiError, Applied, Cluster, Deletion, Resource, reduce};
 use crate::object::{GroupKind, Observed};
 use crate::plan::{Desired, Reason, Replaceable, Step, may_still_replace};
+use crate::retry::Pauses;
 
 use super::body;
 use super::error::ApplyError;
@@ -111,7 +112,7 @@ pub(super) async fn replace(
 /// Waits until an object with this UID is gone; whether it is may also be unknown for a while.
 async fn await_gone(cluster: &Cluster, step: &Step, resource: &Resource, uid: &str) -> Result<(), ApplyError> {
     let until = Instant::now() + GONE;
-    let mut pause = Duration::from_millis(50);
+    let mut pauses = Pauses::new(Duration::from_millis(50), Duration::from_secs(2));
     loop {
         let seen = cluster.read_one(&step.id, resource).await;
         let over = Instant::now() > until;
@@ -121,8 +122,7 @@ async fn await_gone(cluster: &Cluster, step: &Step, resource: &Resource, uid: &s
             Err(error) if over => return Err(ApplyError::Lost(Box::new(error.into()))),
             Ok(_) | Err(_) => {}
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(2));
+        tokio::time::sleep(pauses.next_pause()).await;
     }
 }
 
@@ -134,18 +134,18 @@ async fn create(
     set_id: &str,
 ) -> Result<Applied, ApplyError> {
     let until = Instant::now() + AGAIN;
-    let mut pause = Duration::from_millis(100);
+    let mut pauses = Pauses::new(Duration::from_millis(100), Duration::from_secs(2));
     loop {
         let error = match send_apply(cluster, desired, resource, set_id).await {
             Ok(applied) => return Ok(applied),
             Err(ApplyError::Api(error)) => ApplyError::Api(shown(error, desired)),
             Err(other) => other,
         };
+        let pause = pauses.next_pause();
         if matches!(error.cause(), Some(ApiError::NotLeader(_))) || Instant::now() + pause > until {
             return Err(ApplyError::Lost(Box::new(error)));
         }
-        tokio::time::sleep(pause.mul_f64(1.0 + fastrand::f64() / 2.0)).await;
-        pause = (pause * 2).min(Duration::from_secs(2));
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -22,6 +22,7 @@ use crate::cluster::{Cluster, Connect, Discovery, LEASE_NAME, Leadership, Reques
 use crate::config::watch;
 use crate::object::{DigestKey, Harmless};
 use crate::observe::{Event, LogError, Observer, SyncResult, Traces, init};
+use crate::retry::Pauses;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
@@ -241,7 +242,7 @@ async fn prepare(
     stop: &CancellationToken,
 ) -> Result<Option<Context>, CliError> {
     let cluster = session.connect(Some(hook)).await?;
-    let mut pause = FIRST_RETRY;
+    let mut pauses = Pauses::new(FIRST_RETRY, LONGEST_RETRY);
     let (key, discovery) = loop {
         let tried = tokio::select! {
             tried = foundation(session, &cluster) => tried,
@@ -251,15 +252,15 @@ async fn prepare(
             Ok(found) => break found,
             Err(error) if data.is_some() => return Err(error),
             Err(error) => {
-                let message = format!("cannot begin yet, and try again in about {} s: {error}", pause.as_secs());
+                let pause = pauses.next_pause();
+                let message = format!("cannot start yet; next try in {} s: {error}", pause.as_secs());
                 emit(&Event::Trouble { message });
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = stop.cancelled() => return Ok(None),
+                }
             }
         }
-        tokio::select! {
-            () = tokio::time::sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)) => {}
-            () = stop.cancelled() => return Ok(None),
-        }
-        pause = (pause * 2).min(LONGEST_RETRY);
     };
     let data_dir = data.map_or_else(|| session.config.data_dir.clone(), |data| data.path.clone());
     Ok(Some(Context {

@@ -20,6 +20,7 @@ use super::write::Applied;
 use super::{ApiError, Cluster, DryRun, Resource};
 use crate::object::ObjectId;
 use crate::object::version::is_older;
+use crate::retry::Pauses;
 
 /// The first and the longest pause between two tries to read an object that is to give the proof.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
@@ -198,7 +199,7 @@ impl Cluster {
     /// Reads the agent's own objects until all are read, or one of them proves that history went
     /// back.
     pub async fn seek_proof(&self) {
-        let (history, mut pause) = (self.history(), PAUSES.0);
+        let (history, mut pauses) = (self.history(), Pauses::new(PAUSES.0, PAUSES.1));
         let epoch = history.epoch();
         let mut open = history.own();
         while !open.is_empty() {
@@ -213,8 +214,7 @@ impl Cluster {
             }
             open = unread;
             if !open.is_empty() {
-                sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
-                pause = (pause * 2).min(PAUSES.1);
+                sleep(pauses.next_pause()).await;
             }
         }
     }

@@ -57,6 +57,7 @@ mod remove;
 mod replace;
 mod restored;
 mod rewritten;
+mod rooms;
 #[cfg(target_os = "linux")]
 mod sandbox;
 mod secrets;

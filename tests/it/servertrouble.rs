@@ -78,7 +78,7 @@ fn an_api_server_that_is_killed_under_load_loses_nothing_and_an_agent_started_me
     assert_eq!((waiting.http("/healthz").0, waiting.http("/readyz").0), (200, 503));
     is_patient(&agent, Duration::from_secs(3));
     is_patient(&waiting, Duration::from_millis(500));
-    waiting.eventually_logs(&["cannot begin yet, and try again", "cannot be reached"]);
+    waiting.eventually_logs(&["cannot start yet; next try in", "cannot be reached"]);
     assert_eq!(waiting.http("/readyz").0, 503);
     plane.start_again(API_SERVER);
     agent.eventually_synced("shop", &site.repo.head());
