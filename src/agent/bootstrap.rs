@@ -20,14 +20,31 @@ const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/names
 /// The agent cannot prepare its own place in the cluster.
 #[derive(Debug, Error)]
 pub enum FoundationError {
+    /// The namespace cannot be read, or is missing and cannot be created.
     #[error("cannot read or create the namespace {namespace}, in which driftless keeps its state: {error}")]
-    Namespace { namespace: Arc<str>, error: ApiError },
+    Namespace {
+        /// The agent's namespace.
+        namespace: Arc<str>,
+        /// Why the read or the creation failed.
+        error: ApiError,
+    },
+    /// The Secret with the digest key cannot be read, or is missing and cannot be created.
     #[error("cannot read or create the Secret {namespace}/{KEY_SECRET}, which keys the digests of Secrets: {error}")]
-    Key { namespace: Arc<str>, error: ApiError },
+    Key {
+        /// Namespace of the Secret: the agent's own.
+        namespace: Arc<str>,
+        /// Why the read or the creation failed.
+        error: ApiError,
+    },
+    /// `data.key` of the Secret is missing, is no base64 or does not hold 32 bytes.
     #[error(
         "the Secret {namespace}/{KEY_SECRET} holds no key of 32 bytes in data.key; delete it to have a new one made (every Secret is then applied once more)"
     )]
-    BadKey { namespace: Arc<str> },
+    BadKey {
+        /// Namespace of the Secret: the agent's own.
+        namespace: Arc<str>,
+    },
+    /// `getrandom` failed when a new digest key was to be made.
     #[error("the operating system gives no random bytes")]
     NoRandom,
 }

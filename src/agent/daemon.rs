@@ -24,32 +24,51 @@ use crate::source::remove_unused_clones;
 
 /// What the daemon runs with.
 pub struct Daemon {
+    /// What the sync tasks share; each gets a clone.
     pub context: Context,
+    /// Configuration at the start; `watch` delivers the later ones.
     pub config: Config,
     /// `None`: the configuration is not watched.
     pub watch: Option<Watch>,
+    /// Receives the heartbeat of the main loop, and that the daemon is ready.
     pub observer: Observer,
     /// Where Kubernetes Events arrive.
     pub events: Publisher,
     /// With the thread on which its connection lives; `None`: there is no election, and this agent leads.
     pub election: Option<(Election, Apart)>,
+    /// HTTP server that listens already; closed when the last sync task has ended.
     pub front: HttpServer,
+    /// Once cancelled, the daemon shuts down. It cancels the token itself when one of its parts was lost.
     pub stop: CancellationToken,
 }
 
 /// The daemon cannot run.
 #[derive(Debug, Error)]
 pub enum DaemonError {
+    /// The HTTP server cannot listen on its address, or its thread cannot be started.
     #[error(
         "cannot listen on {address} for metrics and status: {error}; set `listen` in the configuration to a free address"
     )]
-    Listen { address: SocketAddr, error: io::Error },
+    Listen {
+        /// `listen` of the configuration.
+        address: SocketAddr,
+        /// Error of the socket or of the thread.
+        error: io::Error,
+    },
+    /// The data directory cannot be created, or a file has its name.
     #[error(
         "cannot use the data directory {directory}: {error}; set `dataDir` in the configuration to one that can be written"
     )]
-    DataDir { directory: PathBuf, error: io::Error },
+    DataDir {
+        /// `dataDir` of the configuration.
+        directory: PathBuf,
+        /// Error of creating the directory.
+        error: io::Error,
+    },
+    /// The leader election, the HTTP server or the watch on the inventories ended; the text names it.
     #[error("a part of the agent ended that never should, so it stops: {0}")]
     Lost(String),
+    /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
 }

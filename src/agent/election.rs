@@ -31,14 +31,17 @@ pub struct Election {
 /// Another one that holds the Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
+    /// `holderIdentity` of the Lease.
     pub name: Arc<str>,
     /// When it renewed the Lease last, on its own clock.
     pub renewed: Option<String>,
+    /// `leaseDurationSeconds`: nobody else takes the Lease for this long after a renewal.
     pub duration: Duration,
 }
 
 /// What became of asking for the Lease.
 pub enum Tenure {
+    /// This process holds the Lease; [`Election::keep_until`] renews it.
     Won,
     /// Another one holds it, and was seen to renew it.
     Taken(Holder),
@@ -47,6 +50,7 @@ pub enum Tenure {
 }
 
 impl Election {
+    /// A candidate with a new identity, made of the host's name and random characters. Sends nothing yet.
     #[must_use]
     pub fn new(cluster: Cluster, namespace: Arc<str>, emit: EventSink) -> Self {
         let me = identity();

@@ -12,7 +12,9 @@ use crate::plan::Phase;
 
 /// What `run --once` is asked to do.
 pub struct Once {
+    /// `--allow-prune`: the guard holds nothing.
     pub allow_prune: bool,
+    /// Once cancelled, syncs end; one that has no result by then counts as failed.
     pub stop: CancellationToken,
 }
 

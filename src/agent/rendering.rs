@@ -48,17 +48,30 @@ pub use watched::{InputWatches, refresh_due};
 /// Where files come from.
 #[derive(Clone, Copy)]
 pub enum Files<'a> {
-    Commit { git: &'a Git, commit: &'a str },
+    /// The files of a commit in a clone, as the agent renders them.
+    Commit {
+        /// Clone that the commit was fetched into.
+        git: &'a Git,
+        /// Id of the commit: 40 hexadecimal digits.
+        commit: &'a str,
+    },
+    /// The root of a checkout on disk, as with `driftless render --local`.
     Directory(&'a Path),
 }
 
 /// One rendering of one sync.
 pub struct Rendering<'a> {
+    /// Where the files of the repository are read.
     pub files: Files<'a>,
+    /// Path of the sync below the repository's root.
     pub path: &'a RepoPath,
+    /// What the rendering depends on beside the files, `render` of the configuration included.
     pub settings: &'a Settings,
+    /// Bounds what all syncs compute, render and fetch at once.
     pub budget: &'a Budget,
+    /// Where the programs that render and decrypt are.
     pub helpers: &'a Helpers,
+    /// Fetches charts, bases and files of other hosts, and keeps them for all syncs.
     pub remotes: &'a Remotes,
     /// `None` where there is no cluster to ask, as with `driftless render`.
     pub cluster: Option<&'a ClusterView>,
@@ -66,7 +79,9 @@ pub struct Rendering<'a> {
 
 /// What a rendering gave.
 pub struct Made {
+    /// Manifests, errors and warnings; the cache may hold the same.
     pub rendered: Arc<Rendered>,
+    /// Renderer that was used, never [`Renderer::Auto`].
     pub renderer: Renderer,
     /// What made it, with the names that the configuration gives it, for the provenance.
     pub description: Arc<str>,
@@ -120,62 +135,146 @@ fn description(renderer: Renderer, path: &RepoPath, settings: &Settings) -> Stri
 /// A rendering gave nothing.
 #[derive(Debug, Error)]
 pub enum ReadError {
+    /// The files of the commit or directory cannot be read, or are refused.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// A computation of this rendering panicked.
     #[error(transparent)]
     Panicked(#[from] Panicked),
+    /// A helper cannot be started, or ended without an answer.
     #[error(transparent)]
     Launch(#[from] LaunchError),
+    /// A rendering has more than `MOST_QUESTIONS` lookups.
     #[error("the chart looks up more than {MOST_QUESTIONS} things in the cluster; see its use of lookup")]
     Questions,
+    /// The answers to all lookups of a rendering have more than `MOST_ANSWERED` bytes.
     #[error("what the chart looks up has more than {MOST_ANSWERED} bytes; look up objects by their names")]
     Answers,
+    /// One round of lookups was not answered within this time, which is `render.timeout`.
     #[error(
         "the API server did not answer what the chart looks up within {} s (render.timeout); it is tried again", .0.as_secs()
     )]
     LookupTime(Duration),
+    /// The answer of `driftless-renderer` is not one of the protocol.
     #[error(transparent)]
     Response(#[from] ResponseError),
+    /// The request to `driftless-renderer` cannot be written as JSON.
     #[error("the values in render.helm cannot be written as JSON: {0}")]
     Request(serde_json::Error),
+    /// A `ConfigMap` or Secret that the configuration names cannot be read.
     #[error("cannot read {what}, which {key} names: {error}")]
-    Input { what: String, key: &'static str, error: ApiError },
+    Input {
+        /// Kind, namespace and name: `the Secret NAMESPACE/NAME`.
+        what: String,
+        /// Key of the configuration that names it, such as `render.helm.valuesFrom`.
+        key: &'static str,
+        /// Why the read failed.
+        error: ApiError,
+    },
+    /// A `ConfigMap` or Secret that the configuration names does not exist, and is not optional.
     #[error("{what}, which {key} names, is not there; create it")]
-    Missing { what: String, key: &'static str },
+    Missing {
+        /// Kind, namespace and name: `the Secret NAMESPACE/NAME`.
+        what: String,
+        /// Key of the configuration that names it.
+        key: &'static str,
+    },
+    /// A `ConfigMap` or Secret of `render.helm.valuesFrom` lacks the key that is named there, and is not optional.
     #[error("{what}, which {key} names, has no key {name}; its keys are: {keys}")]
-    NoKey { what: String, key: &'static str, name: String, keys: String },
+    NoKey {
+        /// Kind and name: `the Secret NAME`.
+        what: String,
+        /// Key of the configuration that names it.
+        key: &'static str,
+        /// The missing key of its data.
+        name: String,
+        /// The keys that its data has, separated by commas; may be empty.
+        keys: String,
+    },
+    /// A variable or a file of values that is taken from a `ConfigMap` or Secret is not valid UTF-8.
     #[error(
         "the key {name} of {what}, which {key} names, is no text in UTF-8; take it out of there, or name another object"
     )]
-    NotText { what: String, key: &'static str, name: String },
+    NotText {
+        /// Kind and name: `the Secret NAME`.
+        what: String,
+        /// Key of the configuration that names it.
+        key: &'static str,
+        /// Key of its data whose value is not text.
+        name: String,
+    },
+    /// The configuration names an object that is not optional, and the rendering has no cluster to read it from.
     #[error("{key} names objects in the cluster, and there is none to ask; pass --cluster, --kubeconfig or --context")]
-    NoCluster { key: &'static str },
+    NoCluster {
+        /// Key of the configuration that names it.
+        key: &'static str,
+    },
+    /// The server's version or discovery cannot be read, or another sync's service account has an invalid name.
     #[error("cannot ask the API server for its version and kinds: {0}")]
     Capabilities(ApiError),
+    /// A chart still had new lookups after `MOST_ROUNDS` rounds of answers.
     #[error(
         "the chart looks up other objects each time that it has the answers to what it asked before, and was given up \
          after {MOST_ROUNDS} rounds; see its use of lookup"
     )]
     Lookups,
+    /// The renderer reports an error, or its output cannot be used as a whole; nothing of it is applied.
     #[error("{error}")]
-    Failed { renderer: Renderer, error: RenderError },
+    Failed {
+        /// Renderer that failed.
+        renderer: Renderer,
+        /// What is wrong, and where; secret inputs are hidden in its message.
+        error: RenderError,
+    },
+    /// `render.helm` is set and no renderer is configured, but the path holds no chart.
     #[error(
         "render.helm is set, and {path} holds no chart (no Chart.yaml, or a kustomization beside it); name the chart in \
          render.helm.chart, or correct the path"
     )]
-    NoChart { path: String },
+    NoChart {
+        /// Path of the sync.
+        path: String,
+    },
+    /// A file encrypted by SOPS cannot be decrypted, or the keys for it cannot be used; the text says which and why.
     #[error("cannot decrypt: {0}")]
     Decrypt(String),
+    /// Something of another host is needed that this sync may not fetch.
     #[error("{place}{message}")]
-    NotPermitted { renderer: Renderer, place: String, message: String },
+    NotPermitted {
+        /// Renderer that needs it.
+        renderer: Renderer,
+        /// Where the repository names it, with `: ` at its end; empty where the configuration does.
+        place: String,
+        /// Why it may not be fetched, and what to do.
+        message: String,
+    },
+    /// Something of another host cannot be fetched or stored, and is not in the store.
     #[error("{place}{error}")]
-    Remote { renderer: Renderer, place: String, error: Box<RemoteError> },
+    Remote {
+        /// Renderer that needs it.
+        renderer: Renderer,
+        /// Where the repository names it, with `: ` at its end; empty where the configuration does.
+        place: String,
+        /// Why it was not fetched.
+        error: Box<RemoteError>,
+    },
+    /// The Secret for the chart's repository holds no credentials that can be used.
     #[error("the Secret {name}, which {key} names, cannot be used: {error}")]
-    Login { name: String, key: &'static str, error: LoginError },
+    Login {
+        /// Name of the Secret, which is in the agent's namespace.
+        name: String,
+        /// Key of the configuration that names it: `render.helm.auth.secret`.
+        key: &'static str,
+        /// What is wrong with its data.
+        error: LoginError,
+    },
+    /// A rendering needs more than `MOST_WANTS` charts, indexes, bases and files of other hosts.
     #[error("more than {MOST_WANTS} charts, bases and files of other hosts are needed; keep copies in the repository")]
     TooManyWants,
+    /// What a rendering needs of other hosts has more than `MOST_FETCHED` bytes.
     #[error("what is needed of other hosts has more than {} MiB; keep copies of what is used in the repository", MOST_FETCHED >> 20)]
     TooMuchFetched,
+    /// Something new was still wanted of other hosts after `MOST_FETCHES` rounds of fetches.
     #[error(
         "what comes from other hosts names something else to fetch each time, and was given up after {MOST_FETCHES} rounds; see \
          whether bases name each other"

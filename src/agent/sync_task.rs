@@ -31,17 +31,23 @@ const LONGEST_RETRY: Duration = Duration::from_mins(1);
 /// How the first cycle of a sync ended, for `run --once`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
+    /// How the cycle ended, which decides the exit code. A suspended sync counts as synced.
     pub result: SyncResult,
+    /// For people: what was done, or why it failed.
     pub message: String,
 }
 
 /// The loop of one sync, ready to run.
 pub struct SyncTask {
+    /// What all syncs of the agent share.
     pub context: Context,
+    /// Configuration of this sync. It stays the same; the supervisor starts a new task for a changed one.
     pub config: Arc<SyncConfig>,
+    /// `--allow-prune`: the guard holds nothing. Only with `run --once`.
     pub allow_prune: bool,
     /// End after the first cycle that comes to a result.
     pub once: bool,
+    /// Once cancelled, what is under way is finished and recorded, and the task ends.
     pub stop: CancellationToken,
     /// For so long it is known to the other syncs and does nothing else: many that start at once are spread.
     pub(super) begin_after: Duration,

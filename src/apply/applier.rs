@@ -26,6 +26,7 @@ pub(super) const AT_ONCE: usize = 32;
 
 /// With what, and how far, to carry out a plan.
 pub struct Applier<'a> {
+    /// Connection with the rights of the sync.
     pub cluster: &'a Cluster,
     /// Refreshed after CRDs were applied.
     pub discovery: &'a RwLock<Arc<Discovery>>,

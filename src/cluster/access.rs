@@ -19,10 +19,12 @@ pub struct Access {
     /// The only object that is meant, where that can be said.
     #[serde(rename = "resourceName", skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// As RBAC has it: `get`, `patch`, `impersonate`, …
     pub verb: Cow<'static, str>,
 }
 
 impl Access {
+    /// Access to all objects of a resource. `group` is empty for the core group; `namespace` is as in the field.
     #[must_use]
     pub fn new(verb: &'static str, group: &str, resource: &str, namespace: Option<&str>) -> Self {
         Self {
@@ -78,7 +80,9 @@ pub(super) fn name_the_account(message: &str, namespace: &str, name: &str) -> St
 /// A request that its sender has no permission for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
+    /// As the server calls it: `system:serviceaccount:shop:deployer`.
     pub user: String,
+    /// The access that the request needs and the user does not have.
     pub access: Access,
 }
 

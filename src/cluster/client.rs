@@ -32,7 +32,9 @@ pub type RequestHook = Arc<dyn Fn(&'static str, Option<u16>, Duration) + Send + 
 pub struct Connect {
     /// `None`: `$KUBECONFIG`, else `~/.kube/config`, else the pod's service account.
     pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig; `None`: its current one. With a context, the pod's service account is not tried.
     pub context: Option<String>,
+    /// Called after every request; `None`: nobody counts them.
     pub hook: Option<RequestHook>,
     /// How often a request is sent at most while the server is not there; `None`: 6 times, over
     /// some 8 seconds.
@@ -187,6 +189,7 @@ impl Cluster {
         &self.history
     }
 
+    /// Namespace of the kubeconfig's context, or of the pod.
     #[must_use]
     pub fn default_namespace(&self) -> &str {
         &self.default_namespace

@@ -14,10 +14,13 @@ use crate::object::{GroupKind, ObjectId, Scope};
 /// Where the objects of one kind are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
+    /// API group; empty for the core group.
     pub group: String,
+    /// Version in the group: `v1`.
     pub version: String,
     /// `deployments`.
     pub plural: String,
+    /// Its objects are in namespaces; else the kind is cluster-scoped.
     pub namespaced: bool,
     /// It can be listed: some kinds exist to be created only (`SubjectAccessReview`).
     pub listable: bool,

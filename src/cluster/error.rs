@@ -16,7 +16,9 @@ use crate::object::Objection;
 pub struct Cause {
     /// `FieldValueInvalid`, `FieldManagerConflict`, …
     pub reason: String,
+    /// For people, in the server's words. May be empty.
     pub message: String,
+    /// Path of the field: `spec.replicas`. Empty for a cause that is about no field.
     pub field: String,
 }
 
@@ -30,15 +32,21 @@ pub enum ApiError {
         code: u16,
         /// `NotFound`, `Conflict`, `Invalid`, `Forbidden`, …
         reason: String,
+        /// `message` of the `Status`; empty where the answer was no `Status`.
         message: String,
+        /// `details.causes` of the `Status`; may be empty.
         causes: Vec<Cause>,
     },
+    /// The request could not be sent, or no answer began; the text holds the causes.
     #[error("the API server cannot be reached: {0}")]
     Unreachable(String),
+    /// The request was not answered in full within this time.
     #[error("the API server did not answer within {} s", .0.as_secs())]
     Timeout(Duration),
+    /// The answer broke off, is too large, is no JSON, or lacks what it has to have; the text says which.
     #[error("the API server's answer could not be read: {0}")]
     Garbled(String),
+    /// The request would have changed something, and this process does not lead.
     #[error("{0}")]
     NotLeader(NotLeader),
     /// The kubeconfig or the pod's service account cannot be used.
@@ -130,6 +138,7 @@ impl ApiError {
         matches!(self, Self::Refused { code: 404, reason, .. } if reason == "NotServed")
     }
 
+    /// The server answered 403: a permission is missing, or admission refuses.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
         self.code() == Some(403)
@@ -159,6 +168,7 @@ impl ApiError {
         matches!(self, Self::Refused { causes, .. } if causes.iter().any(|cause| cause.reason == "NamespaceTerminating"))
     }
 
+    /// The server answered 409: resource version or UID is not the given one, or the object exists already.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.code() == Some(409)

@@ -12,19 +12,27 @@ use crate::object::{ObjectId, names};
 
 /// An Event as it is created. Lengths are the caller's: the server takes a note of 1,024 bytes.
 pub struct NewEvent<'a> {
+    /// That of the object in `regarding`; `default` where the object has none.
     pub namespace: &'a str,
     /// Made of the time too, so that a repeated request does not make a second one.
     pub name: &'a str,
+    /// `eventTime`; written with microseconds.
     pub at: Timestamp,
+    /// `reportingController`: `driftless.dev/agent`.
     pub controller: &'static str,
+    /// `reportingInstance`: the pod or machine, at most 128 bytes.
     pub instance: &'a str,
     /// `Normal` or `Warning`.
     pub severity: &'static str,
+    /// In `PascalCase`, for programs: `Contested`; docs/operating.md lists them all.
     pub reason: &'a str,
+    /// What was done or tried: `Heal`, `Apply`, `Prune`, `Sync`, …
     pub action: &'a str,
+    /// For people, on one line.
     pub note: &'a str,
     /// `v1.ObjectReference`.
     pub regarding: Value,
+    /// A second `v1.ObjectReference`, of the parent or of a missing object; `None` for an Event about a sync.
     pub related: Option<Value>,
 }
 

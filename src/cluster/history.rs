@@ -28,8 +28,11 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_min
 /// An object has a lower resource version than it had.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WentBack {
+    /// An object of the agent's own: a parent, or the Lease.
     pub object: ObjectId,
+    /// Resource version that was known when the request was sent.
     pub from: Arc<str>,
+    /// Resource version in the answer, which is lower.
     pub to: Arc<str>,
 }
 

@@ -27,8 +27,10 @@ const SHAKY: Duration = Duration::from_secs(5);
 /// Why a request that would change something was not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NotLeader {
+    /// Leadership was not held, or ended before the body of the request was sent.
     #[error("this agent does not lead, so nothing was sent")]
     Refused,
+    /// Leadership ended before the answer came; the server may have carried the request out.
     #[error("this agent stopped leading before it had an answer, so the request was given up")]
     GivenUp,
 }
@@ -41,6 +43,7 @@ pub struct Instants {
 }
 
 impl Instants {
+    /// The current time of both clocks.
     #[must_use]
     pub fn now() -> Self {
         Self { mono: Instant::now(), wall: SystemTime::now() }
@@ -104,6 +107,7 @@ impl Leadership {
         self.hold.send_replace(Hold::No);
     }
 
+    /// Whether this process leads now, so that it may write.
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.sure_for().is_some()

@@ -34,7 +34,9 @@ pub struct Wanted {
 /// The live objects, as far as they could be read.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
+    /// Of the wanted objects, those that were seen to exist.
     pub observed: BTreeMap<ObjectId, Observed>,
+    /// What could not be read, and why. A wanted object in it that was not seen may exist.
     pub unreadable: Unreadable,
     /// A kind is served no longer where discovery has it: discovery is to be asked anew.
     pub outdated: bool,

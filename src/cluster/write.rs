@@ -16,6 +16,7 @@ pub(super) const MERGE_PATCH: &str = "application/merge-patch+json";
 /// The answer to an apply.
 #[derive(Clone, Debug)]
 pub struct Applied {
+    /// `object`, reduced to what is remembered of a live object.
     pub live: Observed,
     /// The object whole, as the server answered it.
     pub object: Value,
@@ -24,13 +25,16 @@ pub struct Applied {
 /// Whether a write is only asked about (`dryRun=All`): admitted, validated, and not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DryRun {
+    /// The write is carried out.
     No,
+    /// The write is only asked about. A process that does not lead may do this.
     Yes,
 }
 
 /// How a deletion was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletion {
+    /// The object is gone, or was not there.
     Gone,
     /// It waits for finalizers or a grace period.
     Accepted,

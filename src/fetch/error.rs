@@ -8,54 +8,144 @@ use thiserror::Error;
 
 use crate::object::Readable;
 
+/// Why a file, a chart or a list of tags was not fetched.
 #[derive(Debug, Error)]
 pub enum FetchError {
+    /// There is no connection to the server, or it broke off.
     #[error("cannot reach {url}: {}; check the URL, the server, the proxy and the network between", Readable(.detail))]
-    Unreachable { url: String, detail: String },
+    Unreachable {
+        /// URL of the request, without a password.
+        url: String,
+        /// Innermost cause, as the HTTP client has it.
+        detail: String,
+    },
 
+    /// The fetch as a whole took too long, or the server neither connected nor sent anything for a while.
     #[error("{url} did not answer in full within {} seconds; see whether the server hangs", limit.as_secs())]
-    Timeout { url: String, limit: Duration },
+    Timeout {
+        /// URL of the request, without a password.
+        url: String,
+        /// The time that was exceeded.
+        limit: Duration,
+    },
 
+    /// The server's certificate is not valid for it, or not of a trusted authority.
     #[error("the TLS certificate of {url} is not trusted: {}; where the authority is your own, put its certificate under \
              ca.crt into the Secret that auth names", Readable(.detail))]
-    Certificate { url: String, detail: String },
+    Certificate {
+        /// URL of the request, without a password.
+        url: String,
+        /// Innermost cause, as the TLS library has it.
+        detail: String,
+    },
 
+    /// The server answered 401, 403 or 407, or a registry with a code that means the same.
     #[error("{url} refuses access ({status}); check the credentials for it, and whether they may read this")]
-    Denied { url: String, status: u16 },
+    Denied {
+        /// URL of the request, without a password.
+        url: String,
+        /// HTTP status.
+        status: u16,
+    },
 
+    /// The server answered 404 or 410, or a registry with a code that means the same.
     #[error("{url} was not found ({status}); correct the URL, the name or the version")]
-    NotFound { url: String, status: u16 },
+    NotFound {
+        /// URL of the request, without a password.
+        url: String,
+        /// HTTP status.
+        status: u16,
+    },
 
+    /// The server answered 429, or a registry with a code that means the same.
     #[error("{url} allows no more requests for now (429){}", .retry_after.as_ref().map(|after| format!("; it says to wait {after} s")).unwrap_or_default())]
-    RateLimited { url: String, retry_after: Option<String> },
+    RateLimited {
+        /// URL of the request, without a password.
+        url: String,
+        /// `Retry-After` in seconds; `None` where it is missing or a date.
+        retry_after: Option<String>,
+    },
 
+    /// The server answered with another status that is no success.
     #[error("{url} answers with status {status}; see what its server reports")]
-    Status { url: String, status: u16 },
+    Status {
+        /// URL of the request, without a password.
+        url: String,
+        /// HTTP status.
+        status: u16,
+    },
 
+    /// The server redirects from https to a URL without encryption, or too often.
     #[error("{url} redirects to {}, which is not followed: {why}", Readable(.to))]
-    Redirected { url: String, to: String, why: &'static str },
+    Redirected {
+        /// URL of the request, without a password.
+        url: String,
+        /// Target of the redirect, without credentials, query and fragment.
+        to: String,
+        /// Why it is not followed.
+        why: &'static str,
+    },
 
+    /// The content is larger than what is accepted of its kind.
     #[error("{url} has more than {limit_bytes} bytes; keep what is needed of it in the repository")]
-    TooLarge { url: String, limit_bytes: usize },
+    TooLarge {
+        /// URL of the request, without a password.
+        url: String,
+        /// Largest size that is accepted, in bytes.
+        limit_bytes: usize,
+    },
 
+    /// The manifest in the registry has no layer of a Helm chart, or is an index of images.
     #[error("{url} holds no chart: {}", Readable(.detail))]
-    NoChart { url: String, detail: String },
+    NoChart {
+        /// URL of the request, without a password.
+        url: String,
+        /// What is there instead.
+        detail: String,
+    },
 
+    /// A chart's archive does not have the digest that its repository's index states.
     #[error(
         "what came from {url} has the digest sha256:{found}, and sha256:{expected} is expected; it was changed after it \
              was published, or on the way"
     )]
-    Digest { url: String, expected: String, found: String },
+    Digest {
+        /// URL of the request, without a password.
+        url: String,
+        /// Hexadecimal SHA-256 in the index.
+        expected: String,
+        /// Hexadecimal SHA-256 of the received archive.
+        found: String,
+    },
 
     /// It is neither a file nor a refusal.
     #[error("the answer of {url} is none that such a server gives: {}; see whether the URL is that of one", Readable(.detail))]
-    Answer { url: String, detail: String },
+    Answer {
+        /// URL of the request, without a password.
+        url: String,
+        /// What is wrong with the answer or the URL.
+        detail: String,
+    },
 
+    /// `ca.crt` of the login is no PEM, or holds no certificate.
     #[error("the certificates to trust for {url}, under ca.crt of the Secret that auth names, cannot be read: {}", Readable(.detail))]
-    Authority { url: String, detail: String },
+    Authority {
+        /// URL of the request, without a password.
+        url: String,
+        /// What is wrong with it.
+        detail: String,
+    },
 
+    /// What was fetched cannot be written to the store, or a remote base cannot be packed.
     #[error("cannot {action} {}: {cause}", path.display())]
-    Storage { action: &'static str, path: PathBuf, cause: io::Error },
+    Storage {
+        /// What failed, in words that follow "cannot".
+        action: &'static str,
+        /// Directory of the store, or the data directory.
+        path: PathBuf,
+        /// Why it failed.
+        cause: io::Error,
+    },
 }
 
 impl FetchError {

@@ -27,7 +27,12 @@ pub struct Web;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Download {
     /// The file, and what its source calls this content: an `ETag`, or a commit.
-    New { bytes: Vec<u8>, validator: Option<String> },
+    New {
+        /// The file as it was sent; of a commit, its files as a tar archive.
+        bytes: Vec<u8>,
+        /// `None` where the source gives none: it is fetched whole the next time.
+        validator: Option<String>,
+    },
     /// It is the one with the validator that was sent along.
     Unchanged,
 }

@@ -11,6 +11,7 @@ use thiserror::Error;
 /// User and password, and an authority to trust. What is secret in it is never printed.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Login {
+    /// Name and password, for basic authentication (RFC 7617); `None`: requests are anonymous.
     pub user: Option<(String, String)>,
     /// PEM.
     pub authority: Option<Vec<u8>>,
@@ -26,15 +27,24 @@ impl fmt::Debug for Login {
 /// A Secret holds no credentials that can be used.
 #[derive(Debug, Error)]
 pub enum LoginError {
+    /// It has the first key, `username` or `password`, and not the second.
     #[error("it has {0} without {1}")]
     Half(&'static str, &'static str),
+    /// The value of this key, `username` or `password`, is not UTF-8.
     #[error("its key {0} is not valid UTF-8")]
     NotText(&'static str),
     /// The parser's own words might quote what is in it.
     #[error("its key .dockerconfigjson is not a config.json of Docker")]
     DockerConfig,
+    /// `.dockerconfigjson` has no entry for the server.
     #[error("its key .dockerconfigjson has nothing for {host}; it has entries for: {known}")]
-    NoEntry { host: String, known: String },
+    NoEntry {
+        /// Host of the server, with its port where that is not 443.
+        host: String,
+        /// Hosts that have an entry, separated by commas; may be empty.
+        known: String,
+    },
+    /// It has none of the keys that are read.
     #[error("it has none of username and password, .dockerconfigjson and ca.crt")]
     Nothing,
 }

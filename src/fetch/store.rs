@@ -20,6 +20,7 @@ const DIGEST: usize = 32;
 /// What was fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
+    /// The content, as it was fetched or packed.
     pub bytes: Vec<u8>,
     /// What its source calls this content: an `ETag`, or a commit.
     pub validator: Option<String>,

@@ -24,6 +24,7 @@ pub enum Mode {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Network {
+    /// The helper may open no socket, as far as the kernel can forbid it.
     #[default]
     Denied,
     /// TCP and UDP to wherever the pod may connect.
@@ -33,6 +34,7 @@ pub enum Network {
 /// What a helper may reach beside its stdin, stdout and stderr. By default nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
+    /// Whether it may open connections.
     pub network: Network,
     /// Files that may be read, and directories with all that is in them. What is not there is left out.
     pub files: Vec<PathBuf>,

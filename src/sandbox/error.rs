@@ -16,37 +16,107 @@ pub(super) const STDERR_BYTES: usize = 2048;
 /// characters; text of the repository may be in it.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
+    /// There is no file at the helper's path.
     #[error(
         "cannot start {helper}: there is no program {path}; `make build` builds it, and {variable} names it elsewhere",
         path = .path.display(), variable = .helper.variable()
     )]
-    NotFound { helper: Helper, path: PathBuf },
+    NotFound {
+        /// The helper that was to be started.
+        helper: Helper,
+        /// Where it was sought, as an absolute path.
+        path: PathBuf,
+    },
+    /// The kernel cannot confine the helper, and the mode is [`Mode::Required`](super::Mode::Required).
     #[error(
         "{helper} is not started, since this system cannot confine it: {missing} is not available; run driftless \
          where it is (Linux 5.13 or later, lsm=landlock), or set `render.sandbox: best-effort` where the repository \
          is trusted"
     )]
-    SandboxUnsupported { helper: Helper, missing: String },
+    SandboxUnsupported {
+        /// The helper that was not started.
+        helper: Helper,
+        /// What the kernel lacks: `Landlock`, `seccomp` or `Linux`.
+        missing: String,
+    },
+    /// The child failed before it became the helper, for another reason than what the kernel lacks.
     #[error("cannot set up the sandbox of {helper}: {reason}")]
-    SetupFailed { helper: Helper, reason: String },
+    SetupFailed {
+        /// The helper that was not started.
+        helper: Helper,
+        /// The step that failed, and its error.
+        reason: String,
+    },
+    /// The process cannot be started.
     #[error("cannot start {helper}")]
-    Start { helper: Helper, source: io::Error },
+    Start {
+        /// The helper that was to be started.
+        helper: Helper,
+        /// Why it cannot be started.
+        source: io::Error,
+    },
+    /// stdout or stderr of the helper cannot be read.
     #[error("cannot read what {helper} answers")]
-    Answer { helper: Helper, source: io::Error },
+    Answer {
+        /// The helper that was running.
+        helper: Helper,
+        /// Why reading failed.
+        source: io::Error,
+    },
     /// What was to be written to it could not be made, or not written.
     #[error("cannot give {helper} its input")]
-    Input { helper: Helper, source: io::Error },
+    Input {
+        /// The helper that was running.
+        helper: Helper,
+        /// Error of what makes the input, of writing it, or of waiting for the helper.
+        source: io::Error,
+    },
+    /// The helper did not end within [`Limits::time`](super::Limits::time).
     #[error("{helper} did not end within {} s and was killed", .time.as_secs_f64())]
-    TimedOut { helper: Helper, time: Duration },
+    TimedOut {
+        /// The helper that was killed.
+        helper: Helper,
+        /// The time that it had.
+        time: Duration,
+    },
+    /// The helper wrote more to stdout than [`Limits::output_bytes`](super::Limits::output_bytes).
     #[error("{helper} was killed when its output was larger than {limit} bytes")]
-    OutputTooLarge { helper: Helper, limit: usize },
+    OutputTooLarge {
+        /// The helper that was killed.
+        helper: Helper,
+        /// The longest answer, in bytes.
+        limit: usize,
+    },
+    /// The helper ended as a Go program does that the kernel gives no more memory.
     #[error("{helper} needs more than the {limit} bytes of memory that it may use: {stderr}")]
-    OutOfMemory { helper: Helper, limit: u64, stderr: String },
+    OutOfMemory {
+        /// The helper that ended.
+        helper: Helper,
+        /// Memory that it may write to (`RLIMIT_DATA`), in bytes.
+        limit: u64,
+        /// The beginning of its stderr.
+        stderr: String,
+    },
     /// Also when the pod has no memory left (SIGKILL), or the processor time is used up (both SIGKILL).
     #[error("{helper} was killed by signal {signal}{}", hint(*.signal, .stderr))]
-    Killed { helper: Helper, signal: i32, stderr: String },
+    Killed {
+        /// The helper that ended.
+        helper: Helper,
+        /// Number of the signal (signal(7)); 9 is SIGKILL.
+        signal: i32,
+        /// The beginning of its stderr; empty where it wrote nothing there.
+        stderr: String,
+    },
+    /// The helper exited with another code than 0.
     #[error("{helper} exited with {code}: {stderr}")]
-    Exited { helper: Helper, code: i32, stderr: String },
+    Exited {
+        /// The helper that ended.
+        helper: Helper,
+        /// Exit code.
+        code: i32,
+        /// The beginning of its stderr.
+        stderr: String,
+    },
 }
 
 fn hint(signal: i32, stderr: &str) -> String {

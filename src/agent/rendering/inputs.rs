@@ -29,6 +29,7 @@ pub struct ClusterView {
     pub namespace: Arc<str>,
     /// Of `cluster`; empty until the first discovery.
     pub discovery: Arc<RwLock<Arc<Discovery>>>,
+    /// For keyed digests of what pods use; `None` where it does not exist or may not be read.
     pub key: Option<DigestKey>,
 }
 

@@ -38,10 +38,13 @@ const MOST_CHECKED: usize = 2000;
 /// Why something is not to be had.
 #[derive(Debug, Error)]
 pub enum RemoteError {
+    /// A fetch by HTTP or from a registry failed, what it gave is too large, or it cannot be stored.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// The commit of a remote base cannot be found, fetched or read.
     #[error(transparent)]
     Git(#[from] SourceError),
+    /// A computation on what was fetched panicked.
     #[error(transparent)]
     Panicked(#[from] Panicked),
     /// Another sync has asked meanwhile.

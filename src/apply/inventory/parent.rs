@@ -23,9 +23,11 @@ const LIMIT: usize = 1024 * 1024;
 /// What a sync remembers in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parent {
+    /// The sync whose parent it is; the `ConfigMap` is called `driftless-SYNC`.
     pub sync: SyncName,
     /// The agent's namespace.
     pub namespace: Arc<str>,
+    /// The objects that the sync has applied and not let go of, with what was recorded of each.
     pub inventory: Inventory,
     /// The default where none was stored or it could not be read.
     pub status: SyncStatus,
@@ -37,6 +39,7 @@ pub struct Parent {
     pub suspended: bool,
     /// `None` for a parent that is not stored yet.
     pub uid: Option<String>,
+    /// Resource version when it was read; `None` for a parent that is not stored yet.
     pub resource_version: Option<String>,
     /// When the agent wrote it last, by the API server's clock; `None` for one that is not stored yet.
     pub written_at: Option<Timestamp>,
@@ -49,32 +52,63 @@ pub struct Parent {
 /// nothing pruned: an inventory that could not be read is not an empty one.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ParentError {
+    /// It lacks this field: `metadata.name` or `metadata.namespace`.
     #[error("a ConfigMap without {0} cannot be the parent of a sync")]
     Incomplete(&'static str),
+    /// Its annotation `applyset.kubernetes.io/tooling` (KEP-3659) is missing or empty.
     #[error(
         "the ConfigMap {parent} cannot hold a sync's inventory: {} is missing or empty, so it is not known to be driftless's; delete it if nobody needs it, or rename the sync",
         names::APPLYSET_TOOLING
     )]
-    NoTool { parent: String },
+    NoTool {
+        /// The `ConfigMap`: `NAMESPACE/NAME`.
+        parent: String,
+    },
+    /// Its annotation `applyset.kubernetes.io/tooling` (KEP-3659) names another tool.
     #[error(
         "the ConfigMap {parent} belongs to the tool {tool} ({} says so); delete it with that tool, or rename the sync",
         names::APPLYSET_TOOLING
     )]
-    OtherTool { parent: String, tool: String },
+    OtherTool {
+        /// The `ConfigMap`: `NAMESPACE/NAME`.
+        parent: String,
+        /// Value of the annotation.
+        tool: String,
+    },
+    /// Its label `applyset.kubernetes.io/id` is not the id that its name and namespace give (KEP-3659).
     #[error(
         "the ConfigMap {parent} has the label {}={found}, but an ApplySet parent of its name has {expected}; if it was copied or renamed, delete it, else set the label right",
         names::APPLYSET_ID
     )]
-    Id { parent: String, found: String, expected: String },
+    Id {
+        /// The `ConfigMap`: `NAMESPACE/NAME`.
+        parent: String,
+        /// Value of the label; empty where it is missing.
+        found: String,
+        /// Id that its name and namespace give.
+        expected: String,
+    },
+    /// Its label `driftless.dev/sync` is missing or invalid, or it is not called `driftless-` and the label.
     #[error(
         "the ConfigMap {parent} is not named after its label {}={found}; set the label right, or delete the ConfigMap if it is a copy",
         names::SYNC_LABEL
     )]
-    Sync { parent: String, found: String },
+    Sync {
+        /// The `ConfigMap`: `NAMESPACE/NAME`.
+        parent: String,
+        /// Value of the label; empty where it is missing.
+        found: String,
+    },
+    /// Its list of objects, `data.inventory`, is missing or cannot be decoded.
     #[error(
         "the inventory in the ConfigMap {parent} cannot be read: {what}; nothing is pruned until it is put right (kubectl edit) or the ConfigMap is deleted, after which driftless lists what git declares and forgets what git no longer declares"
     )]
-    Damaged { parent: String, what: String },
+    Damaged {
+        /// The `ConfigMap`: `NAMESPACE/NAME`.
+        parent: String,
+        /// What is wrong with the list.
+        what: String,
+    },
 }
 
 /// A list of objects that no `ConfigMap` can hold.
@@ -83,7 +117,9 @@ pub enum ParentError {
     "the inventory of sync {sync} lists {objects} objects, whose names and the sync's status take {bytes} bytes, more than the {LIMIT} that the values of one ConfigMap may take together; split it into several syncs with a path each"
 )]
 pub struct TooLarge {
+    /// The sync whose inventory it is.
     pub sync: SyncName,
+    /// Number of objects in the inventory.
     pub objects: usize,
     /// Of the parent's values together, as the API server counts them.
     pub bytes: usize,

@@ -35,6 +35,7 @@ pub struct Stored {
 /// One further `ConfigMap`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shard {
+    /// Name of the `ConfigMap`: the parent's, `.observed-`, and 32 hexadecimal digits of the hash of its rows.
     pub name: String,
     sync: SyncName,
     namespace: Arc<str>,

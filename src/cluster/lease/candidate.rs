@@ -20,7 +20,9 @@ pub struct Record {
     pub duration: Duration,
     /// As the holder wrote them, on its own clock; for people.
     pub acquired: Option<String>,
+    /// `renewTime`, likewise.
     pub renewed: Option<String>,
+    /// `leaseTransitions`: how often the Lease has been taken since it was created.
     pub transitions: u64,
 }
 
@@ -61,7 +63,12 @@ pub enum Step {
     /// Write this: create it when it has no version, else update.
     Take(Record),
     /// Another one holds it, until this time at least unless it is renewed.
-    Wait { holder: Arc<str>, until: Duration },
+    Wait {
+        /// Identity of the one that holds it.
+        holder: Arc<str>,
+        /// On the local monotonic clock.
+        until: Duration,
+    },
 }
 
 /// One that wants to hold the Lease.
@@ -77,6 +84,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// One that has read no Lease yet. `me` is its identity, `duration` that of the Leases that it writes.
     #[must_use]
     pub fn new(me: Arc<str>, duration: Duration) -> Self {
         Self { me, duration, seen: None, superseded: false }
@@ -102,6 +110,7 @@ impl Candidate {
         self.seen.as_ref().map(|(record, _)| record)
     }
 
+    /// Whether the newest record names this candidate as the holder.
     #[must_use]
     pub fn is_holder(&self) -> bool {
         self.record().is_some_and(|record| record.holder.as_ref() == Some(&self.me))

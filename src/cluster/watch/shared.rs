@@ -23,6 +23,7 @@ const LISTS: usize = 16;
 /// A kind to be watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Followed {
+    /// Where the kind is served, in the version that is watched.
     pub resource: Resource,
     /// Where its objects are, for a server that allows no watch of all namespaces.
     pub namespaces: BTreeSet<Arc<str>>,
