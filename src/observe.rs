@@ -29,7 +29,9 @@ use repeats::Repeats;
 /// traces.
 #[derive(Clone, Debug)]
 pub struct Observer {
+    /// Counters, gauges and histograms that `/metrics` serves.
     pub metrics: Metrics,
+    /// Latest state, by which `/status`, `/readyz` and `/healthz` answer.
     pub board: Board,
     /// Where the environment asks for them.
     pub traces: Option<Traces>,

@@ -54,6 +54,7 @@ pub struct Settings {
     pub target_namespace: Option<Arc<str>>,
     /// `None` where nobody applies it.
     pub applied_by: Option<AppliedBy>,
+    /// The key `render` of the sync.
     pub config: Arc<RenderConfig>,
 }
 
@@ -62,6 +63,7 @@ pub struct Settings {
 pub struct AppliedBy {
     /// The agent's own namespace.
     pub namespace: Arc<str>,
+    /// Name of the sync, as configured.
     pub sync: Arc<str>,
 }
 

@@ -22,14 +22,19 @@ const UNITS: [(&str, u64); 8] = [
 /// Why a text is no duration.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DurationError {
+    /// The text is empty, or a number is missing where one has to begin, as in `h` or `+5m`.
     #[error("a duration is written like 90s, 5m or 1h30m")]
     Malformed,
+    /// A number has no unit after it, as in `60` and `1h30`; `0` is refused, too.
     #[error("a duration needs a unit after every number, as in 90s, 5m or 1h30m")]
     NoUnit,
+    /// The text after a number is not a unit. Holds its first 20 characters, without control characters.
     #[error("`{0}` is no unit of time; the units are h, m, s, ms, us and ns")]
     UnknownUnit(String),
+    /// The text begins with `-`.
     #[error("a duration cannot be negative")]
     Negative,
+    /// The duration exceeds 2^63 - 1 nanoseconds, about 292 years: the range of Go's `time.Duration`.
     #[error("that is longer than 292 years, the most a duration can hold")]
     TooLong,
 }

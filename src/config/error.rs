@@ -12,17 +12,29 @@ pub enum ConfigError {
     /// The file could not be read.
     #[error("cannot read the configuration file {file}")]
     Read {
+        /// Path of the file, as it was given.
         file: String,
+        /// Error of the operating system.
         #[source]
         source: io::Error,
     },
     /// The file was read, and says something that it must not; never empty. Shown one problem a
     /// line, `file:line:column: message`.
     #[error("{}", Listed { file, problems })]
-    Invalid { file: String, problems: Vec<Located> },
+    Invalid {
+        /// Path of the file, or the key of the `ConfigMap` or Secret that holds the text.
+        file: String,
+        /// Sorted by line and column.
+        problems: Vec<Located>,
+    },
     /// The file cannot be watched at all, not even by polling.
     #[error("cannot watch the configuration file {file}: {reason}")]
-    Watch { file: String, reason: &'static str },
+    Watch {
+        /// Path of the file, as it was given.
+        file: String,
+        /// The path names no file, or there is no tokio runtime.
+        reason: &'static str,
+    },
 }
 
 impl ConfigError {
@@ -39,8 +51,11 @@ impl ConfigError {
 /// One problem and its place, line and column counted from 1, the column in characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Located {
+    /// Line, counted from 1.
     pub line: u32,
+    /// Column in characters, counted from 1.
     pub column: u32,
+    /// What is wrong and, where that is known, what to write instead; without credentials.
     pub message: String,
 }
 

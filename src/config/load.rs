@@ -11,6 +11,7 @@ use super::types::Config;
 /// A configuration and the hash of the bytes it was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
+    /// What the file says, validated.
     pub config: Config,
     /// The first 12 hexadecimal digits of the file's SHA-256: enough to distinguish two versions.
     pub hash: String,

@@ -39,6 +39,7 @@ pub struct Endpoint {
     pub plain: bool,
     /// In lower case.
     pub host: String,
+    /// TCP port; by default 443 for `https` and `oci`, 80 for `http`, 22 for `ssh` and git's short form.
     pub port: u16,
 }
 

@@ -17,12 +17,15 @@ pub(super) const REFRESH: Duration = Duration::from_mins(10);
 /// The key `render` of a sync.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenderConfig {
+    /// What makes manifests of the files; `Helm` in place of `Auto` where the key `helm` names a chart.
     pub renderer: Renderer,
     /// What a renderer may read: bases, charts and values files lie below it.
     pub root: RepoPath,
+    /// Whether a render fails where the kernel cannot confine it.
     pub sandbox: SandboxMode,
     /// How long one render may take.
     pub timeout: Duration,
+    /// Settings of the chart; the defaults where the key `helm` is missing.
     pub helm: HelmConfig,
     /// Whether charts that kustomizations name are rendered.
     pub kustomize_helm_charts: bool,
@@ -79,8 +82,11 @@ pub enum Renderer {
     /// By what the path holds: a kustomization, a chart, or else plain manifests.
     #[default]
     Auto,
+    /// YAML and JSON files as they are.
     Plain,
+    /// The kustomization at the path, as `kustomize build` renders it.
     Kustomize,
+    /// A chart, as `helm template` renders it.
     Helm,
 }
 
@@ -118,9 +124,11 @@ pub struct HelmConfig {
     pub release_name: Option<Arc<str>>,
     /// `None`: the sync's target namespace, else `default`.
     pub namespace: Option<Arc<str>>,
+    /// Values in the configuration; they win over `values_files` and `values_from`.
     pub values: Map<String, Value>,
     /// In the repository; later ones win.
     pub values_files: Vec<RepoPath>,
+    /// Values in `ConfigMap`s and Secrets; later ones win, and all of them win over `values_files`.
     pub values_from: Vec<ValuesFrom>,
     /// Whether what lies in `crds/` is applied.
     pub include_crds: bool,
@@ -150,7 +158,9 @@ impl Default for HelmConfig {
 /// A `ConfigMap` or a Secret in the agent's namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DataRef {
+    /// `true` for a Secret, `false` for a `ConfigMap`.
     pub secret: bool,
+    /// A DNS subdomain (RFC 1123); never that of the agent's own key (`driftless-digest-key`).
     pub name: Arc<str>,
     /// It may be missing.
     pub optional: bool,
@@ -159,6 +169,7 @@ pub struct DataRef {
 /// Values of a chart that are in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValuesFrom {
+    /// Object that holds the values.
     pub source: DataRef,
     /// The key of its data that holds the YAML.
     pub key: Arc<str>,
@@ -176,14 +187,18 @@ pub struct Substitution {
 /// What is done to every object, whichever renderer made it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Post {
+    /// Put before the name of every object and references to it, as kustomize does; `None`: names stay.
     pub name_prefix: Option<Arc<str>>,
     /// Of metadata alone: selectors cannot be changed once they are in the cluster.
     pub labels: BTreeMap<String, String>,
+    /// Set on the metadata of every object, over those that it has.
     pub annotations: BTreeMap<String, String>,
+    /// Applied one after another, before the prefix, the labels and the annotations.
     pub patches: Vec<Patch>,
 }
 
 impl Post {
+    /// Whether objects stay as they were rendered; then plain manifests need no helper.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -193,6 +208,7 @@ impl Post {
 /// A strategic-merge or JSON 6902 patch, as kustomize takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Patch {
+    /// YAML text of the patch; not empty.
     pub patch: Arc<str>,
     /// Which objects; `None`: the one that a strategic-merge patch names.
     pub target: Option<PatchTarget>,
@@ -202,12 +218,19 @@ pub struct Patch {
 /// match as a whole, selectors are those of Kubernetes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PatchTarget {
+    /// API group, such as `apps`; `None`: any.
     pub group: Option<Arc<str>>,
+    /// API version without its group, such as `v1`; `None`: any.
     pub version: Option<Arc<str>>,
+    /// Kind, such as `Deployment|StatefulSet`; `None`: any.
     pub kind: Option<Arc<str>>,
+    /// `metadata.name`, such as `web.*`; `None`: any.
     pub name: Option<Arc<str>>,
+    /// `metadata.namespace`; `None`: any, or none.
     pub namespace: Option<Arc<str>>,
+    /// Selector of labels, such as `app=web`; `None`: any labels.
     pub label_selector: Option<Arc<str>>,
+    /// Selector of annotations in the same form; `None`: any annotations.
     pub annotation_selector: Option<Arc<str>>,
 }
 

@@ -32,6 +32,7 @@ impl RepositoryKey {
         Self(key.into())
     }
 
+    /// Returns the key as text, without credentials.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -23,7 +23,9 @@ pub struct Config {
     pub namespace: Option<Arc<str>>,
     /// Clones and caches; may be empty at every start.
     pub data_dir: PathBuf,
+    /// Whether only the replica that holds the Lease writes. A change takes effect at the next start.
     pub leader_election: bool,
+    /// In the order of the file; their names are unique, and `depends_on` has no cycles.
     pub syncs: Vec<Arc<SyncConfig>>,
 }
 
@@ -57,6 +59,7 @@ impl SyncName {
         is_dns_label(text, Self::MAX).then(|| Self(text.into()))
     }
 
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -78,12 +81,17 @@ impl fmt::Debug for SyncName {
 /// One sync: a source, a path in it, and how to keep the cluster equal to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncConfig {
+    /// Unique within a configuration.
     pub name: SyncName,
+    /// Repository, and what of it is followed.
     pub source: Source,
+    /// Directory in the repository whose manifests are applied; empty for the root.
     pub path: RepoPath,
     /// How often to poll the branch.
     pub interval: Duration,
+    /// When objects that left git are deleted.
     pub prune: PrunePolicy,
+    /// What to do about objects that others changed in the cluster.
     pub drift: DriftPolicy,
     /// Whose additions are drift, and whose are left alone.
     pub managers: Arc<Managers>,
@@ -93,7 +101,9 @@ pub struct SyncConfig {
     pub wait: bool,
     /// How long to wait for health.
     pub timeout: Duration,
+    /// Syncs that have to be synced before this one applies a new commit.
     pub depends_on: Vec<SyncName>,
+    /// Whether the configuration suspends the sync, so that nothing is polled, applied, healed or pruned.
     pub suspend: bool,
     /// Impersonated for reading and writing this sync's objects.
     pub service_account: Option<ServiceAccount>,
@@ -111,13 +121,16 @@ pub struct Source {
     /// As libgit2 takes it: `https`, `http`, `ssh`, `file`, or `git@host:path`. May hold
     /// credentials, so it is never shown; see [`Source::display_url`].
     pub url: Arc<str>,
+    /// Branch, tag, version range or commit that is followed.
     pub reference: Reference,
 }
 
 /// Which commit of a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reference {
+    /// The tip of a branch, by its short name: without `refs/heads/`.
     Branch(Arc<str>),
+    /// The commit of a tag, annotated or not, by its short name: without `refs/tags/`.
     Tag(Arc<str>),
     /// The highest tag (with or without a leading `v`) that matches.
     Semver(semver::VersionReq),
@@ -176,6 +189,7 @@ impl fmt::Debug for RepoPath {
 /// When orphans may be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrunePolicy {
+    /// Whether orphans are deleted at all; if not, they stay in the cluster and in the inventory.
     pub enabled: bool,
     /// A commit that would prune more than this share of the inventory (and more than 5
     /// objects) is held until it is approved. In percent, 0 to 100.
@@ -194,16 +208,21 @@ impl Default for PrunePolicy {
 /// What to do about drift.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DriftPolicy {
+    /// Apply a drifted object again.
     #[default]
     Heal,
+    /// Report it, and leave the object as it is until git declares something else of it.
     Report,
+    /// Neither heal nor report it; there is no audit either.
     Off,
 }
 
 /// A `ServiceAccount` to impersonate, written `namespace/name`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceAccount {
+    /// A DNS label (RFC 1123).
     pub namespace: Arc<str>,
+    /// A DNS subdomain (RFC 1123).
     pub name: Arc<str>,
 }
 

@@ -35,6 +35,7 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// Returns the first 128 bits, which the inventory stores.
     #[must_use]
     pub fn short(&self) -> Short {
         first_half(&self.0)
@@ -48,6 +49,7 @@ impl Fingerprint {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// Returns the first 128 bits, which the inventory stores.
     #[must_use]
     pub fn short(&self) -> Short {
         first_half(&self.0)
@@ -121,6 +123,7 @@ impl<'de> Deserialize<'de> for Digest {
 pub struct DigestKey([u8; 32]);
 
 impl DigestKey {
+    /// Makes a key of 32 bytes, which have to be random and kept secret.
     #[must_use]
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)

@@ -7,18 +7,26 @@ use serde::{Deserialize, Serialize};
 /// The statuses of kstatus (sigs.k8s.io/cli-utils, pkg/kstatus).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum HealthStatus {
+    /// Its controller has done all that its spec asks for, or there is nothing to be done.
     Current,
+    /// Its controller has not finished, or has not seen the newest generation yet.
     InProgress,
+    /// Its controller, or the kind's own rule, says that it cannot become current as it is.
     Failed,
+    /// It is being deleted, and something still holds it: finalizers or a grace period.
     Terminating,
+    /// The object or its kind does not exist.
     NotFound,
+    /// It could not be read, or its state is one without a rule, such as a Pod's phase `Unknown`.
     Unknown,
 }
 
 impl HealthStatus {
+    /// Every status once: the values of the label `health` of `driftless_objects`.
     pub const ALL: [Self; 6] =
         [Self::Current, Self::InProgress, Self::Failed, Self::Terminating, Self::NotFound, Self::Unknown];
 
+    /// Returns the name that kstatus gives to the status.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -41,12 +49,15 @@ impl fmt::Display for HealthStatus {
 /// A status with the reason for it, in words for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
+    /// Status by the rules of kstatus.
     pub status: HealthStatus,
+    /// The reason as a clause; empty where there is none to give.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub message: Box<str>,
 }
 
 impl Health {
+    /// Makes a health of a status and the reason for it, which may be empty.
     #[must_use]
     pub fn new(status: HealthStatus, message: impl Into<Box<str>>) -> Self {
         Self { status, message: message.into() }
@@ -58,6 +69,7 @@ impl Health {
         Self::new(HealthStatus::Current, "")
     }
 
+    /// Whether the object is healthy: its status is `Current`.
     #[must_use]
     pub fn is_current(&self) -> bool {
         self.status == HealthStatus::Current

@@ -11,7 +11,9 @@ use super::{Harmless, Readable};
 /// An API group and a kind in it; the core group is the empty string.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GroupKind {
+    /// API group without a version; empty for the core group.
     pub group: Arc<str>,
+    /// Kind as in a manifest, such as `Deployment`.
     pub kind: Arc<str>,
 }
 
@@ -38,6 +40,7 @@ const BUILT_IN: [&str; 18] = [
 ];
 
 impl GroupKind {
+    /// Makes an identity of a group, empty for the core group, and a kind. Neither is checked.
     #[must_use]
     pub fn new(group: &str, kind: &str) -> Self {
         Self { group: group.into(), kind: kind.into() }
@@ -81,14 +84,18 @@ impl fmt::Debug for GroupKind {
 /// that names none as long as nobody has asked the API server for the scope of its kind.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ObjectId {
+    /// Group and kind; in JSON, the keys `group` and `kind` stand beside the others.
     #[serde(flatten)]
     pub gk: GroupKind,
+    /// `metadata.namespace`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Arc<str>>,
+    /// `metadata.name`.
     pub name: Arc<str>,
 }
 
 impl ObjectId {
+    /// Makes an identity of its parts, none of which is checked; the core group is the empty string.
     #[must_use]
     pub fn new(group: &str, kind: &str, namespace: Option<&str>, name: &str) -> Self {
         Self { gk: GroupKind::new(group, kind), namespace: namespace.map(Into::into), name: name.into() }
@@ -126,7 +133,9 @@ impl fmt::Debug for ObjectId {
 /// counted from 1, on which its document begins.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Origin {
+    /// Path relative to the repository's root; for a file of another host, its URL without credentials.
     pub file: Arc<str>,
+    /// Counted from 1; 0 where it is about the whole file or the line is not known.
     pub line: u32,
 }
 
@@ -144,7 +153,9 @@ impl fmt::Display for Origin {
 /// What the API server (or a CRD in the same commit) says of a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
+    /// The kind is served, and its objects are in namespaces.
     Namespaced,
+    /// The kind is served, and its objects are in no namespace.
     Cluster,
     /// No such kind.
     Missing,

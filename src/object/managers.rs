@@ -83,7 +83,9 @@ const CONTROLLERS: [&str; 23] = [
 /// Whose a field manager is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
+    /// A client by which people write: what it adds is drift.
     Person,
+    /// A program that writes for a reason of its own: what it adds is left alone.
     Controller,
     /// On neither list.
     Unknown,
@@ -103,6 +105,7 @@ impl ManagerPattern {
         (!text.is_empty() && text.len() <= Self::MAX && !text.chars().any(char::is_control)).then(|| Self(text.into()))
     }
 
+    /// Whether the pattern matches the whole name, case-sensitively.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         matches(&self.0, name)
@@ -118,7 +121,9 @@ impl fmt::Display for ManagerPattern {
 /// The lists of a sync: those that ship, and what its configuration says beyond them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Managers {
+    /// Clients of people, by the configuration; these win over the lists that ship.
     pub people: Vec<ManagerPattern>,
+    /// Controllers, by the configuration; these win over `people` and over the lists that ship.
     pub controllers: Vec<ManagerPattern>,
 }
 

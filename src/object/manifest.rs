@@ -40,14 +40,18 @@ pub struct Directives {
 /// the label and annotation of our own; a tree of values is only made when one is needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
+    /// Its namespace is `None` where the manifest names none, until `in_namespace` gives it one.
     pub id: ObjectId,
     /// The version in `apiVersion`: `v1` of `apps/v1`.
     pub version: Arc<str>,
+    /// Normalised; for a Secret, with its values.
     pub canonical: Arc<[u8]>,
     /// What its digest is made of where that is not all of `canonical`: a chart set some fields to values of chance,
     /// which are others at each render.
     pub stable: Option<Arc<[u8]>>,
+    /// File and line that declare it.
     pub origin: Origin,
+    /// What its annotations, its kind and its place in a chart direct the agent to do.
     pub directives: Directives,
     /// What git declares of it and what is not applied, a sentence each.
     pub warnings: Vec<String>,

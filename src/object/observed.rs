@@ -11,6 +11,7 @@ use super::{Digest, Entry, Fingerprint, Foreign, Health, Managers, ObjectId, Sho
 /// A deletion that was asked for and has not ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Termination {
+    /// `metadata.finalizers`; empty where only a grace period is waited for.
     pub finalizers: Vec<String>,
     /// By the API server's clock; where there is a grace period, its end.
     pub since: Option<Timestamp>,
@@ -20,8 +21,11 @@ pub struct Termination {
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own about the object")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
+    /// Identity; its namespace is `None` for cluster-scoped kinds.
     pub id: ObjectId,
+    /// `metadata.uid`; an object that was deleted and created again has another one.
     pub uid: Arc<str>,
+    /// `metadata.resourceVersion`; empty where the server left it out.
     pub resource_version: Arc<str>,
     /// Label `applyset.kubernetes.io/part-of`.
     pub part_of: Option<Arc<str>>,
@@ -29,6 +33,7 @@ pub struct Observed {
     pub digest: Option<Digest>,
     /// `None` when our field manager has no Apply entry.
     pub fingerprint: Option<Fingerprint>,
+    /// `None` unless `metadata.deletionTimestamp` is set.
     pub terminating: Option<Box<Termination>>,
     /// An owner reference says `controller: true`: another object answers for this one.
     pub controlled: bool,
@@ -44,6 +49,7 @@ pub struct Observed {
     pub finished: bool,
     /// A Service that we made one without an address (`clusterIP: None`), which no client can give it.
     pub headless: bool,
+    /// By the rules of kstatus, at the time of the response or event that showed the object.
     pub health: Health,
 }
 
@@ -54,6 +60,7 @@ pub enum Change {
     Seen(Observed),
     /// It is there no more, or left the selection.
     Gone {
+        /// The object that is gone.
         id: ObjectId,
         /// Its last state, as the server sent it with the deletion; `None` when nobody saw it go.
         last: Option<Box<Observed>>,
@@ -61,6 +68,7 @@ pub enum Change {
 }
 
 impl Change {
+    /// Returns the object that changed.
     #[must_use]
     pub fn id(&self) -> &ObjectId {
         match self {

@@ -12,11 +12,14 @@ use crate::plan::ApplyResult;
 /// The type of an Event: `Normal` needs nobody, `Warning` is for somebody to attend to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Severity {
+    /// Nothing is left to do.
     Normal,
+    /// Somebody should attend to it.
     Warning,
 }
 
 impl Severity {
+    /// Returns the value of the Event's field `type`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -32,7 +35,12 @@ pub enum About {
     /// The sync as a whole: its parent.
     Sync,
     /// An object that exists.
-    Object { id: ObjectId, uid: Arc<str> },
+    Object {
+        /// Object that the Event regards.
+        id: ObjectId,
+        /// Its UID, by which the Event is found.
+        uid: Arc<str>,
+    },
     /// An object that does not exist, whose Event nobody would find: reported on the parent.
     Missing(ObjectId),
 }
@@ -40,11 +48,15 @@ pub enum About {
 /// One Kubernetes Event to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KubeEvent {
+    /// Name of the sync, as configured.
     pub sync: Arc<str>,
+    /// Decides about the fields `regarding` and `related`.
     pub about: About,
+    /// Field `type`.
     pub severity: Severity,
     /// In `PascalCase`; docs/operating.md lists them all.
     pub reason: &'static str,
+    /// What was done or tried, in `PascalCase`: `Apply`, `Heal`, `Observe`, `Prune`, `Resume`, `Suspend` or `Sync`.
     pub action: &'static str,
     /// For people, one line of at most [`KubeEvent::LONGEST_NOTE`] bytes.
     pub note: String,

@@ -47,8 +47,15 @@ impl LogFormat {
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
+    /// The filter is not written in the directives of tracing-subscriber.
     #[error("cannot read the log filter {filter:?}; write it like `debug` or `info,driftless=debug`")]
-    Filter { filter: String, source: ParseError },
+    Filter {
+        /// The filter, as it was given.
+        filter: String,
+        /// What is wrong with it.
+        source: ParseError,
+    },
+    /// [`init`] was called before, or the process has another global subscriber.
     #[error("the log was set up twice")]
     Twice(#[from] TryInitError),
 }

@@ -85,6 +85,7 @@ impl Board {
         self.state().ready = ready;
     }
 
+    /// Returns what [`Board::set_ready`] was last given; `false` before that. `/readyz` answers by it.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.state().ready

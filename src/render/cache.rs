@@ -30,10 +30,13 @@ enum Source {
 
 /// What a renderer has read.
 pub struct Recorded {
+    /// Renderer that was used; never `Auto`.
     pub renderer: Renderer,
+    /// Paths that were read, were not there, or whose names were listed.
     pub dependencies: Arc<Dependencies>,
     /// Over the content of the dependencies.
     pub fingerprint: String,
+    /// What templates looked up; a rendering holds while the cluster answers the same.
     pub lookups: Vec<LookupAnswer>,
     /// What came from other hosts, each with the digest of its content.
     pub fetched: Vec<(Want, Arc<str>)>,

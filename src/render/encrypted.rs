@@ -8,14 +8,20 @@ use crate::object::Manifest;
 /// How SOPS reads a file, by its name (getsops/sops, `cmd/sops/formats`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
+    /// `.yaml` and `.yml`.
     Yaml,
+    /// `.json`.
     Json,
+    /// `.env`.
     Dotenv,
+    /// `.ini`.
     Ini,
+    /// Any other name: the content is encrypted as a whole.
     Binary,
 }
 
 impl Format {
+    /// Returns the format of a file by its extension, case-sensitively.
     #[must_use]
     pub fn of(path: &str) -> Self {
         match path.rsplit_once('.').map(|(_, extension)| extension) {

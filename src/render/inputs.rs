@@ -18,7 +18,9 @@ pub struct Inputs {
     pub capabilities: Option<Capabilities>,
     /// Values of a chart, in the order in which later ones win.
     pub values: Vec<ExtraValues>,
+    /// By name; empty where the configuration has neither `substitute` nor `substituteFrom`.
     pub variables: BTreeMap<String, Variable>,
+    /// Answers to what templates asked so far.
     pub lookups: Vec<LookupAnswer>,
     /// What came from other hosts.
     pub fetched: Vec<Fetched>,
@@ -100,15 +102,18 @@ pub struct Capabilities {
 /// Values out of a `ConfigMap` or Secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ExtraValues {
-    /// For errors: `Secret driftless/shop, key values.yaml`.
+    /// For errors: `the Secret shop, key values.yaml`.
     pub name: String,
+    /// The values as YAML text.
     pub yaml: String,
+    /// Whether they come out of a Secret: whatever they are put into is as secret.
     pub secret: bool,
 }
 
 /// The value of a variable.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Variable {
+    /// Text that takes the place of a reference.
     pub value: String,
     /// Whatever it is put into is as secret as a Secret.
     pub secret: bool,
@@ -120,8 +125,11 @@ pub struct Variable {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LookupQuestion {
+    /// `v1`, `apps/v1`.
     pub api_version: String,
+    /// Kind as in a manifest, such as `Deployment`.
     pub kind: String,
+    /// Empty for all namespaces, and for cluster-scoped kinds.
     #[serde(default)]
     pub namespace: String,
     /// Empty for all of them.
@@ -132,12 +140,16 @@ pub struct LookupQuestion {
 /// Its answer: an object or its absence for a question with a name, items for one without, or an error.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct LookupAnswer {
+    /// The question, as the template asked it.
     #[serde(flatten)]
     pub question: LookupQuestion,
+    /// `None` where it does not exist, and for a question without a name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub object: Option<Value>,
+    /// Objects that a question without a name found; empty for one with a name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<Value>,
+    /// Why there is no answer, for the template to fail with; empty where there is one.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub error: String,
 }

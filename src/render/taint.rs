@@ -71,6 +71,7 @@ pub struct Secrets {
 }
 
 impl Secrets {
+    /// Prepares the search for these texts. Certificates and texts of less than 3 characters are left out.
     #[must_use]
     pub fn new(secrets: &[String]) -> Self {
         let known = secrets.iter().filter(|text| text.trim().chars().count() >= SHORTEST && !is_certificate(text));
@@ -86,6 +87,7 @@ impl Secrets {
         Self { inside, whole, texts }
     }
 
+    /// Whether there is no text to search for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.texts.is_empty()

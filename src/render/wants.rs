@@ -40,7 +40,9 @@ impl WantKind {
 /// Something that the helper needs and was not given.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Want {
+    /// What it is, and so how it is fetched.
     pub kind: WantKind,
+    /// Where it is fetched from, in the form that the protocol has for its kind.
     pub url: String,
     /// Of git: a branch, tag or commit; empty for the default branch.
     #[serde(default)]
@@ -57,8 +59,10 @@ pub struct Want {
     /// Where the repository names it; empty where the configuration does.
     #[serde(default)]
     pub file: String,
+    /// Line in `file`, counted from 1; 0 where it is not known.
     #[serde(default)]
     pub line: u32,
+    /// Field in `file` that names it, such as `resources[2]`; empty where the configuration names it.
     #[serde(default)]
     pub field: String,
 }
@@ -97,7 +101,9 @@ impl Want {
 /// Something that was fetched for a render. Not for printing: it may be what a private repository holds.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Fetched {
+    /// Want that it answers.
     pub want: Want,
+    /// Content as it was received; the files of a commit are packed.
     pub content: FetchedContent,
     /// Identifies the content: the same one renders alike.
     pub digest: Arc<str>,
@@ -106,12 +112,14 @@ pub struct Fetched {
 /// What it holds.
 #[derive(Clone, PartialEq, Eq)]
 pub enum FetchedContent {
+    /// An index, tags, a packed chart or any other file, as its bytes.
     File(Arc<[u8]>),
     /// The files of a commit, as a tar archive.
     Tree(Arc<[u8]>),
 }
 
 impl FetchedContent {
+    /// Returns the bytes of the file or of the archive.
     #[must_use]
     pub fn bytes(&self) -> &Arc<[u8]> {
         match self {

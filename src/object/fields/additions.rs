@@ -41,7 +41,9 @@ pub struct Foreign {
 /// A field that somebody has added.
 #[derive(Clone, Debug)]
 pub struct Addition {
+    /// Path of the field in the live object.
     pub path: FieldPath,
+    /// Field manager that owns it: a person's client.
     pub manager: Arc<str>,
     /// When that manager wrote last.
     pub at: Option<Timestamp>,
