@@ -7,6 +7,8 @@ use super::split::Position;
 
 /// Words that YAML 1.1 takes for booleans and nulls in three spellings: `true`, `True`, `TRUE`.
 const WORDS: [&str; 7] = ["true", "false", "yes", "no", "on", "off", "null"];
+/// Bytes of the longest of them.
+const LONGEST_WORD: usize = 5;
 
 /// The first scalar of a document that is ambiguous, relative to its text, and why. Time in proportion to the text; most
 /// documents are not even parsed for it.
@@ -41,10 +43,18 @@ pub fn integer_beyond_64_bits(text: &str) -> Option<Position> {
     first_plain(text, beyond).map(|(place, ())| place)
 }
 
-/// Whether one may be in it.
+/// Whether one may be in it. Every word of every manifest comes by here, so that most are dismissed by their first byte;
+/// what has other signs than ASCII in it is no ambiguous scalar, and divides words.
 fn is_suspicious(text: &str) -> bool {
-    let is_word = |sign: char| sign.is_alphanumeric() || matches!(sign, '_' | '.' | '-' | '+');
-    text.split(|sign: char| !is_word(sign)).any(|word| why(word).is_some())
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'+');
+    text.as_bytes().split(|byte| !is_word(*byte)).any(|word| {
+        let possible = match word {
+            [b't' | b'T' | b'f' | b'F' | b'y' | b'Y' | b'n' | b'N' | b'o' | b'O', ..] => word.len() <= LONGEST_WORD,
+            [b'-' | b'+' | b'0'..=b'9', ..] => word.contains(&b'_'),
+            _ => false,
+        };
+        possible && std::str::from_utf8(word).is_ok_and(|word| why(word).is_some())
+    })
 }
 
 fn why(scalar: &str) -> Option<&'static str> {
@@ -77,6 +87,18 @@ mod tests {
             assert!(why.contains("in quotes"), "{why}");
             assert!(find(&format!("{odd}: 1\n")).is_some(), "as a key: {odd}");
             assert_eq!(find(&format!("a: '{odd}'\nb: \"{odd}\"\n")), None, "{odd} in quotes");
+        }
+    }
+
+    #[test]
+    fn no_word_is_dismissed_by_its_first_byte() {
+        for word in WORDS {
+            assert!(word.len() <= LONGEST_WORD, "{word}");
+            let odd = format!("{}{}", &word[..1], word[1..].to_uppercase());
+            assert!(is_suspicious(&format!("a: {odd}")), "{odd}");
+        }
+        for text in ["é1__0", "a: \u{85}tRue", "\u{a0}yES\u{a0}", "[tRue,1_]"] {
+            assert!(is_suspicious(text), "{text}");
         }
     }
 

@@ -15,6 +15,12 @@ const MAX_BYTES: usize = 256 << 20;
 /// Errors that are kept; the rest is counted.
 const MAX_ERRORS: usize = 1_000;
 
+const TOO_LARGE: &str = "the repository declares more than driftless accepts; split it into several syncs";
+
+fn too_many() -> String {
+    format!("more than {MAX_OBJECTS} objects; split the repository into several syncs")
+}
+
 /// Manifests and errors in the order in which they were read.
 #[derive(Default)]
 pub struct Collector {
@@ -36,7 +42,7 @@ impl Collector {
     pub fn count_bytes(&mut self, bytes: usize, file: &Arc<str>, place: Position) {
         self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes > MAX_BYTES {
-            self.stop(file, place, "the repository declares more than driftless accepts; split it into several syncs");
+            self.stop(file, place, TOO_LARGE);
         }
     }
 
@@ -73,6 +79,27 @@ impl Collector {
         self.errors.extend(rendered.errors);
     }
 
+    /// Takes what another collector has read of the documents that follow, `file` being where they are. The bounds are on
+    /// both together: beyond them nothing of the other is taken.
+    pub fn append(&mut self, other: Self, file: &Arc<str>) {
+        if self.full {
+            return;
+        }
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.objects = self.objects.saturating_add(other.objects);
+        if self.bytes > MAX_BYTES {
+            return self.stop(file, Position::FILE, TOO_LARGE);
+        }
+        if self.objects > MAX_OBJECTS {
+            return self.stop(file, Position::FILE, &too_many());
+        }
+        self.full = other.full;
+        self.manifests.extend(other.manifests);
+        let room = MAX_ERRORS.saturating_sub(self.errors.len());
+        self.unlisted += other.unlisted + other.errors.len().saturating_sub(room);
+        self.errors.extend(other.errors.into_iter().take(room));
+    }
+
     /// Counts one that is no object: to read millions of them takes time, too.
     pub fn skip(&mut self, file: &Arc<str>, place: Position) {
         self.count_object(file, place);
@@ -97,8 +124,7 @@ impl Collector {
     fn count_object(&mut self, file: &Arc<str>, place: Position) -> bool {
         self.objects += 1;
         if self.objects > MAX_OBJECTS && !self.full {
-            let message = format!("more than {MAX_OBJECTS} objects; split the repository into several syncs");
-            self.stop(file, place, &message);
+            self.stop(file, place, &too_many());
         }
         !self.full
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::thread;
 
 use serde::Deserialize;
 use thiserror::Error;
@@ -14,6 +15,11 @@ use super::split::Position;
 use super::{RenderError, Rendered, Settings, Want};
 use crate::object::{Manifest, Readable, fields_of_chance};
 use crate::source::Dependencies;
+
+/// Threads that read documents of one answer. Renders of several syncs run side by side already.
+const MOST_THREADS: usize = 4;
+/// Bytes of documents from which on several threads read them.
+const WORTH_THREADS: usize = 512 << 10;
 
 /// The answer is not one of the protocol: the helper is of another version, or was ended in the middle.
 #[derive(Debug, Error)]
@@ -156,15 +162,7 @@ impl Response {
             let again = self.again.iter().filter(|again| again.hook == hook);
             again.map(|again| (again.index, again.yaml.as_str())).collect()
         };
-        let mut collector = Collector::default();
-        let again = second(false);
-        for (index, document) in self.documents.iter().enumerate() {
-            reading.read(document, again.get(&index).copied(), &mut collector);
-            if collector.is_full() {
-                break;
-            }
-        }
-        let mut rendered = collector.finish();
+        let mut rendered = reading.read_all(&self.documents, &second(false)).finish();
         rendered.warnings = warnings;
         let again = second(true);
         let hooks = self.hooks.iter().enumerate().map(|(index, hook)| {
@@ -213,6 +211,22 @@ fn one_line(message: &str) -> String {
     joined
 }
 
+/// Consecutive documents of so many bytes or a document more, each part with the index of its first one.
+fn split_by_bytes(documents: &[Document], each: usize) -> Vec<(usize, &[Document])> {
+    let (mut parts, mut first, mut bytes) = (Vec::new(), 0, 0);
+    for (index, document) in documents.iter().enumerate() {
+        bytes += document.yaml.len();
+        if bytes >= each {
+            parts.push((first, &documents[first..=index]));
+            (first, bytes) = (index + 1, 0);
+        }
+    }
+    if first < documents.len() {
+        parts.push((first, &documents[first..]));
+    }
+    parts
+}
+
 /// How documents are read.
 struct Reading<'a> {
     path: &'a Arc<str>,
@@ -220,6 +234,39 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
+    /// Reads documents, `again` being the texts of a second render by their index, where those differ. Megabytes of them,
+    /// as charts with many definitions have, are read by several threads.
+    fn read_all(&self, documents: &[Document], again: &HashMap<usize, &str>) -> Collector {
+        let bytes: usize = documents.iter().map(|document| document.yaml.len()).sum();
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+        if bytes < WORTH_THREADS || threads == 1 {
+            return self.read_some(documents, again, 0);
+        }
+        let parts = split_by_bytes(documents, bytes.div_ceil(threads));
+        thread::scope(|scope| {
+            let read = |(first, part)| scope.spawn(move || self.read_some(part, again, first));
+            let running: Vec<_> = parts.into_iter().map(read).collect();
+            let mut all = Collector::default();
+            for part in running {
+                let part = part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                all.append(part, self.path);
+            }
+            all
+        })
+    }
+
+    /// Reads documents of which the first one has the index `first`.
+    fn read_some(&self, documents: &[Document], again: &HashMap<usize, &str>, first: usize) -> Collector {
+        let mut collector = Collector::default();
+        for (index, document) in documents.iter().enumerate() {
+            self.read(document, again.get(&(first + index)).copied(), &mut collector);
+            if collector.is_full() {
+                break;
+            }
+        }
+        collector
+    }
+
     /// Reads a document. Where a second render has made another text of it, what differs is set at its creation alone.
     fn read(&self, document: &Document, again: Option<&str>, into: &mut Collector) {
         let Some(again) = again else { return self.parse(document, &document.yaml, into) };
@@ -265,5 +312,66 @@ impl Reading<'_> {
             ("", source) => source.into(),
             (file, _) => file.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(name: &str, bytes: usize) -> Document {
+        let text = "x".repeat(bytes);
+        let yaml = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{text: {text}}}\n");
+        Document { yaml, source: format!("templates/{name}.yaml"), file: String::new(), line: 0 }
+    }
+
+    fn read(documents: &[Document], again: &HashMap<usize, &str>) -> [Rendered; 2] {
+        let path = Arc::from("chart");
+        let reading = Reading { path: &path, variables: None };
+        [reading.read_all(documents, again), reading.read_some(documents, again, 0)].map(Collector::finish)
+    }
+
+    #[test]
+    fn documents_that_several_threads_read_are_those_that_one_reads() {
+        let mut documents: Vec<Document> = (0..100).map(|at| document(&format!("c-{at}"), 20 << 10)).collect();
+        documents[30].yaml = "kind: [".into();
+        documents[77].yaml.push_str("more: tRue\n");
+        let changed = document("c-60", 20 << 10).yaml.replace("x\n", "y\n").replace("x}", "y}");
+        let again = HashMap::from([(60, changed.as_str())]);
+        let [by_many, by_one] = read(&documents, &again);
+        let shown = |rendered: &Rendered| {
+            let manifests = rendered.manifests.iter().map(|manifest| format!("{:?}", manifest.to_value()));
+            (manifests.collect::<Vec<_>>(), format!("{:?}", rendered.errors))
+        };
+        assert_eq!(shown(&by_many), shown(&by_one));
+        assert_eq!((by_many.manifests.len(), by_many.errors.len()), (98, 2));
+        assert_eq!(by_many.errors[0].file.as_ref(), "templates/c-30.yaml");
+    }
+
+    #[test]
+    fn the_bounds_are_on_what_all_threads_read() {
+        let documents: Vec<Document> = (0..60_000).map(|at| document(&format!("c-{at}"), 1)).collect();
+        let [by_many, by_one] = read(&documents, &HashMap::new());
+        for rendered in [by_many, by_one] {
+            assert!(rendered.manifests.len() <= 50_000);
+            let last = rendered.errors.last().unwrap();
+            assert!(last.message.contains("more than 50000 objects"), "{}", last.message);
+        }
+    }
+
+    #[test]
+    fn parts_hold_every_document_once_in_their_order() {
+        let documents: Vec<Document> = [10, 5_000, 10, 10, 3_000, 10].map(|bytes| document("c", bytes)).into();
+        for each in [1, 100, 4_000, 1_000_000] {
+            let parts = split_by_bytes(&documents, each);
+            let mut next = 0;
+            for (first, part) in parts {
+                assert_eq!(first, next);
+                assert!(!part.is_empty());
+                next += part.len();
+            }
+            assert_eq!(next, documents.len(), "{each}");
+        }
+        assert!(split_by_bytes(&[], 10).is_empty());
     }
 }
