@@ -25,7 +25,7 @@ mod sync_task;
 mod translate;
 
 pub use apart::Apart;
-pub use bootstrap::{AGENT_NAMESPACE, FoundationError, digest_key, ensure_namespace, find_digest_key, namespace};
+pub use bootstrap::{AGENT_NAMESPACE, BootstrapError, digest_key, ensure_namespace, find_digest_key, namespace};
 pub use budget::Budget;
 pub use context::{Context, EventSink};
 pub use daemon::{Daemon, DaemonError, HEARTBEAT, run};

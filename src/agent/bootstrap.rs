@@ -19,7 +19,7 @@ const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/names
 
 /// The agent cannot prepare its own place in the cluster.
 #[derive(Debug, Error)]
-pub enum FoundationError {
+pub enum BootstrapError {
     /// The namespace cannot be read, or is missing and cannot be created.
     #[error("cannot read or create the namespace {namespace}, in which driftless keeps its state: {error}")]
     Namespace {
@@ -65,21 +65,21 @@ pub fn namespace(configured: Option<&Arc<str>>) -> Arc<str> {
 ///
 /// # Errors
 /// It is missing and cannot be created.
-pub async fn ensure_namespace(cluster: &Cluster, namespace: &Arc<str>) -> Result<(), FoundationError> {
+pub async fn ensure_namespace(cluster: &Cluster, namespace: &Arc<str>) -> Result<(), BootstrapError> {
     let resource = Resource::core("namespaces", false);
     let id = ObjectId::new("", "Namespace", None, namespace);
     match cluster.read_one(&id, &resource).await {
         Ok(Some(_)) => return Ok(()),
         // Without the permission to read it, the first write into it shows whether it is there.
         Err(error) if error.is_forbidden() => return Ok(()),
-        Err(error) => return Err(FoundationError::Namespace { namespace: Arc::clone(namespace), error }),
+        Err(error) => return Err(BootstrapError::Namespace { namespace: Arc::clone(namespace), error }),
         Ok(None) => {}
     }
     let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": **namespace}});
     match cluster.create(&resource, None, &object).await {
         Ok(_) => Ok(()),
         Err(error) if error.is_conflict() => Ok(()),
-        Err(error) => Err(FoundationError::Namespace { namespace: Arc::clone(namespace), error }),
+        Err(error) => Err(BootstrapError::Namespace { namespace: Arc::clone(namespace), error }),
     }
 }
 
@@ -91,10 +91,10 @@ fn key_id(namespace: &str) -> ObjectId {
 ///
 /// # Errors
 /// It cannot be read, or is no key.
-pub async fn find_digest_key(cluster: &Cluster, namespace: &Arc<str>) -> Result<Option<DigestKey>, FoundationError> {
+pub async fn find_digest_key(cluster: &Cluster, namespace: &Arc<str>) -> Result<Option<DigestKey>, BootstrapError> {
     let live = cluster.read(&key_id(namespace), &Resource::core("secrets", true)).await;
-    let live = live.map_err(|error| FoundationError::Key { namespace: Arc::clone(namespace), error })?;
-    live.map(|secret| key_of(&secret).ok_or_else(|| FoundationError::BadKey { namespace: Arc::clone(namespace) }))
+    let live = live.map_err(|error| BootstrapError::Key { namespace: Arc::clone(namespace), error })?;
+    live.map(|secret| key_of(&secret).ok_or_else(|| BootstrapError::BadKey { namespace: Arc::clone(namespace) }))
         .transpose()
 }
 
@@ -107,12 +107,12 @@ fn key_of(secret: &Value) -> Option<DigestKey> {
 ///
 /// # Errors
 /// It can neither be read nor created.
-pub async fn digest_key(cluster: &Cluster, namespace: &Arc<str>) -> Result<DigestKey, FoundationError> {
+pub async fn digest_key(cluster: &Cluster, namespace: &Arc<str>) -> Result<DigestKey, BootstrapError> {
     if let Some(key) = find_digest_key(cluster, namespace).await? {
         return Ok(key);
     }
     let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|_| FoundationError::NoRandom)?;
+    getrandom::fill(&mut bytes).map_err(|_| BootstrapError::NoRandom)?;
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": "Opaque",
         "metadata": {"name": KEY_SECRET, "namespace": **namespace,
             "labels": {"app.kubernetes.io/managed-by": "driftless"}},
@@ -122,7 +122,7 @@ pub async fn digest_key(cluster: &Cluster, namespace: &Arc<str>) -> Result<Diges
         // Another agent was faster; its key counts.
         Err(error) if error.is_conflict() => find_digest_key(cluster, namespace)
             .await?
-            .ok_or_else(|| FoundationError::Key { namespace: Arc::clone(namespace), error }),
-        Err(error) => Err(FoundationError::Key { namespace: Arc::clone(namespace), error }),
+            .ok_or_else(|| BootstrapError::Key { namespace: Arc::clone(namespace), error }),
+        Err(error) => Err(BootstrapError::Key { namespace: Arc::clone(namespace), error }),
     }
 }

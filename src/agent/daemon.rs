@@ -37,7 +37,7 @@ pub struct Daemon {
     /// With the thread on which its connection lives; `None`: there is no election, and this agent leads.
     pub election: Option<(Election, Apart)>,
     /// HTTP server that listens already; closed when the last sync task has ended.
-    pub front: HttpServer,
+    pub http_server: HttpServer,
     /// Once cancelled, the daemon shuts down. It cancels the token itself when one of its parts was lost.
     pub stop: CancellationToken,
 }
@@ -68,9 +68,6 @@ pub enum DaemonError {
     /// The leader election, the HTTP server or the watch on the inventories ended; the text names it.
     #[error("a part of the agent ended that never should, so it stops: {0}")]
     Lost(String),
-    /// The configuration cannot be used.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
 }
 
 /// How often the main loop shows that it is alive.
@@ -113,7 +110,7 @@ struct Supervisor {
 /// # Errors
 /// The address or the data directory cannot be used.
 pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
-    let Daemon { context, config, mut watch, observer, mut front, events, election, stop } = daemon;
+    let Daemon { context, config, mut watch, observer, mut http_server, events, election, stop } = daemon;
     std::fs::create_dir_all(&config.data_dir)
         .map_err(|error| DaemonError::DataDir { directory: config.data_dir.clone(), error })?;
 
@@ -177,7 +174,7 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
                 let task = ended.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
                 supervisor.ended(task, &stop);
             }
-            why = front.ended() => {
+            why = http_server.ended() => {
                 lost = Some(format!("the HTTP server: {why}"));
                 break;
             }
@@ -213,7 +210,7 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
         let _ = tokio::time::timeout(RELEASE, elector).await;
     }
     watcher.abort();
-    front.close().await;
+    http_server.close().await;
     lost.map_or(Ok(()), |part| Err(DaemonError::Lost(part)))
 }
 

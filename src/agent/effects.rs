@@ -232,7 +232,8 @@ impl EffectRunner {
         let cluster = if own {
             self.cluster.clone()
         } else {
-            self.context.cluster.impersonating(sync.service_account.as_ref()).map_err(ReadError::Capabilities)?
+            let account = self.context.cluster.impersonating(sync.service_account.as_ref());
+            account.map_err(|error| ReadError::Account { sync: sync.name.to_string(), error })?
         };
         // What another account may know of is learned when it is needed.
         let discovery = if own || sync.service_account.is_none() && self.config.service_account.is_none() {

@@ -209,7 +209,15 @@ pub enum ReadError {
         /// Key of the configuration that names it.
         key: &'static str,
     },
-    /// The server's version or discovery cannot be read, or another sync's service account has an invalid name.
+    /// Another sync's service account cannot be impersonated.
+    #[error("cannot render as the service account of the sync {sync}: {error}")]
+    Account {
+        /// Sync whose objects are rendered.
+        sync: String,
+        /// Why a client for its account cannot be made.
+        error: ApiError,
+    },
+    /// The server's version or discovery cannot be read.
     #[error("cannot ask the API server for its version and kinds: {0}")]
     Capabilities(ApiError),
     /// A chart still had new lookups after `MOST_ROUNDS` rounds of answers.

@@ -111,7 +111,7 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
         emit(&Event::Note { message: "the configuration has no syncs, so there is nothing to do".into() });
     }
     let data = if options.once { Some(session.data_dir()?) } else { None };
-    let front =
+    let http_server =
         if options.once { None } else { Some(HttpServer::open(session.config.listen, observer.clone(), &emit).await?) };
     let prepared = tokio::select! {
         prepared = prepare(&session, hook.clone(), Arc::clone(&emit), data.as_ref(), &stop) => prepared?,
@@ -135,10 +135,10 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
         let connect = Connect { hook: Some(hook), leadership, history, ..Connect::default() };
         context.cluster = session.connect_with(connect).await?;
     }
-    if let Some(front) = front {
+    if let Some(http_server) = http_server {
         let config = session.config;
         let events = publisher;
-        run_daemon(Daemon { context, config, watch: changes, observer, front, events, election, stop }).await?;
+        run_daemon(Daemon { context, config, watch: changes, observer, http_server, events, election, stop }).await?;
         send_last(traces).await;
         return Ok(0);
     }
@@ -245,7 +245,7 @@ async fn prepare(
     let mut pauses = Pauses::new(FIRST_RETRY, LONGEST_RETRY);
     let (key, discovery) = loop {
         let tried = tokio::select! {
-            tried = foundation(session, &cluster) => tried,
+            tried = bootstrap(session, &cluster) => tried,
             () = stop.cancelled() => return Ok(None),
         };
         match tried {
@@ -280,7 +280,7 @@ async fn prepare(
     }))
 }
 
-async fn foundation(session: &Session, cluster: &Cluster) -> Result<(DigestKey, Discovery), CliError> {
+async fn bootstrap(session: &Session, cluster: &Cluster) -> Result<(DigestKey, Discovery), CliError> {
     ensure_namespace(cluster, &session.namespace).await?;
     let key = digest_key(cluster, &session.namespace).await?;
     Ok((key, cluster.discover().await?))

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use thiserror::Error;
 
 use super::Common;
-use crate::agent::{Apart, DaemonError, FoundationError, InventoryError, ReadError, namespace};
+use crate::agent::{Apart, BootstrapError, DaemonError, InventoryError, ReadError, namespace};
 use crate::apply::Parent;
 use crate::cluster::{ApiError, Cluster, Connect, RequestHook};
 use crate::config::{Config, ConfigError, SyncConfig, SyncName, load};
@@ -24,7 +24,7 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Api(#[from] ApiError),
     #[error(transparent)]
-    Foundation(#[from] FoundationError),
+    Bootstrap(#[from] BootstrapError),
     #[error(transparent)]
     Inventory(#[from] InventoryError),
     #[error(transparent)]

@@ -74,8 +74,6 @@ pub struct Cluster {
     /// The same without the user that the kubeconfig itself impersonates (`as`, `as-groups`).
     plain: Client,
     hook: Option<RequestHook>,
-    /// Namespace of the kubeconfig's context, or of the pod.
-    default_namespace: Arc<str>,
     impersonate: Option<Impersonated>,
     tries: u32,
     /// Once cancelled, no request is repeated.
@@ -110,7 +108,7 @@ impl Cluster {
     /// # Errors
     /// There is none, or it cannot be used.
     pub async fn connect(options: &Connect) -> Result<Self, ApiError> {
-        let Connected { client, plain, namespace } = connected(options).await?;
+        let Connected { client, plain } = connected(options).await?;
         let fence = |client: Client| match &options.leadership {
             Some(leadership) => fenced(client, leadership.clone()),
             None => client,
@@ -121,7 +119,6 @@ impl Cluster {
             client,
             plain,
             hook: options.hook.clone(),
-            default_namespace: namespace.into(),
             impersonate: None,
             tries: options.tries.unwrap_or(TRIES),
             given_up: None,
@@ -153,7 +150,7 @@ impl Cluster {
     pub fn impersonating(&self, account: Option<&ServiceAccount>) -> Result<Self, ApiError> {
         let Some(account) = account else { return Ok(self.clone()) };
         let user = HeaderValue::from_str(&account.user())
-            .map_err(|_| ApiError::Configuration("serviceAccount has characters that no name can have".into()))?;
+            .map_err(|_| ApiError::Request("serviceAccount has characters that no name can have".into()))?;
         let impersonate = Some(Impersonated { account: account.clone(), user });
         Ok(Self { client: self.plain.clone(), impersonate, ..self.clone() })
     }
@@ -187,12 +184,6 @@ impl Cluster {
     #[must_use]
     pub fn history(&self) -> &History {
         &self.history
-    }
-
-    /// Namespace of the kubeconfig's context, or of the pod.
-    #[must_use]
-    pub fn default_namespace(&self) -> &str {
-        &self.default_namespace
     }
 
     /// Sends a request until it is answered, or was tried often enough.
@@ -298,7 +289,7 @@ impl Cluster {
         }
         let request = request
             .body(Body::from(bytes))
-            .map_err(|error| plain(ApiError::Configuration(format!("cannot ask for {}: {error}", call.path))))?;
+            .map_err(|error| plain(ApiError::Request(format!("{}: {error}", call.path))))?;
         self.client.send(request).await.map_err(|error| {
             plain(refusal(&error).map_or_else(|| ApiError::Unreachable(with_causes(&error)), ApiError::NotLeader))
         })

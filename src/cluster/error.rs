@@ -49,6 +49,9 @@ pub enum ApiError {
     /// The request would have changed something, and this process does not lead.
     #[error("{0}")]
     NotLeader(NotLeader),
+    /// The request cannot be built, as with a name that no URL or header can hold; the text says which.
+    #[error("cannot make the request: {0}")]
+    Request(String),
     /// The kubeconfig or the pod's service account cannot be used.
     #[error(
         "no cluster to connect to (name a kubeconfig with --kubeconfig or $KUBECONFIG, or run in a pod with a service account): {0}"
@@ -223,7 +226,7 @@ impl ApiError {
         match self {
             Self::Refused { code, .. } => matches!(code, 429 | 500 | 502 | 503 | 504) && self.stale_version().is_none(),
             Self::Unreachable(_) | Self::Timeout(_) | Self::Garbled(_) => true,
-            Self::NotLeader(_) | Self::Configuration(_) => false,
+            Self::NotLeader(_) | Self::Request(_) | Self::Configuration(_) => false,
         }
     }
 

@@ -28,7 +28,7 @@ const SHAKY: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NotLeader {
     /// Leadership was not held, or ended before the body of the request was sent.
-    #[error("this agent does not lead, so nothing was sent")]
+    #[error("this agent does not lead, so nothing was changed")]
     Refused,
     /// Leadership ended before the answer came; the server may have carried the request out.
     #[error("this agent stopped leading before it had an answer, so the request was given up")]

@@ -71,8 +71,6 @@ pub(super) struct Connected {
     pub client: Client,
     /// One that impersonates nobody, where the kubeconfig asks for that.
     pub plain: Option<Client>,
-    /// The namespace of the context.
-    pub namespace: String,
 }
 
 /// Clients as the options say.
@@ -82,7 +80,7 @@ pub(super) struct Connected {
 pub(super) async fn connected(options: &Connect) -> Result<Connected, ApiError> {
     let origin = Origin { plain: false, kubeconfig: options.kubeconfig.clone(), context: options.context.clone() };
     let config = origin.config().await?;
-    let (auth, namespace) = (&config.auth_info, config.default_namespace.clone());
+    let auth = &config.auth_info;
     let plain = if auth.impersonate.is_some() || auth.impersonate_groups.is_some() {
         let origin = Origin { plain: true, ..origin.clone() };
         let config = origin.config().await?;
@@ -90,7 +88,7 @@ pub(super) async fn connected(options: &Connect) -> Result<Connected, ApiError> 
     } else {
         None
     };
-    Ok(Connected { client: renewing(origin, config).await?, plain, namespace })
+    Ok(Connected { client: renewing(origin, config).await?, plain })
 }
 
 async fn renewing(origin: Origin, config: Config) -> Result<Client, ApiError> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::object::{GroupKind, Managers};
+use crate::object::{GroupKind, Managers, PlainUrl};
 
 use super::RepositoryKey;
 use super::names::is_dns_label;
@@ -250,18 +250,7 @@ impl Source {
     /// The URL without user, password and query: fit for logs, errors and pages.
     #[must_use]
     pub fn display_url(&self) -> String {
-        match url::Url::parse(&self.url) {
-            Ok(mut url) => {
-                // Both fail only for URLs that cannot have credentials.
-                let _ = url.set_username("");
-                let _ = url.set_password(None);
-                url.set_query(None);
-                url.set_fragment(None);
-                url.to_string()
-            }
-            // git@host:path, which holds a user name but no password.
-            Err(_) => self.url.to_string(),
-        }
+        PlainUrl::of(&self.url).to_string()
     }
 }
 

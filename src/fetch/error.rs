@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::object::Readable;
+use crate::object::{PlainUrl, Readable};
 
 /// Why a file, a chart or a list of tags was not fetched.
 #[derive(Debug, Error)]
@@ -14,8 +14,8 @@ pub enum FetchError {
     /// There is no connection to the server, or it broke off.
     #[error("cannot reach {url}: {}; check the URL, the server, the proxy and the network between", Readable(.detail))]
     Unreachable {
-        /// URL of the request, without a password.
-        url: String,
+        /// URL of the request.
+        url: PlainUrl,
         /// Innermost cause, as the HTTP client has it.
         detail: String,
     },
@@ -23,8 +23,8 @@ pub enum FetchError {
     /// The fetch as a whole took too long, or the server neither connected nor sent anything for a while.
     #[error("{url} did not answer in full within {} seconds; see whether the server hangs", limit.as_secs())]
     Timeout {
-        /// URL of the request, without a password.
-        url: String,
+        /// URL of the request.
+        url: PlainUrl,
         /// The time that was exceeded.
         limit: Duration,
     },
@@ -33,8 +33,8 @@ pub enum FetchError {
     #[error("the TLS certificate of {url} is not trusted: {}; where the authority is your own, put its certificate under \
              ca.crt into the Secret that auth names", Readable(.detail))]
     Certificate {
-        /// URL of the request, without a password.
-        url: String,
+        /// URL of the request.
+        url: PlainUrl,
         /// Innermost cause, as the TLS library has it.
         detail: String,
     },
@@ -42,8 +42,8 @@ pub enum FetchError {
     /// The server answered 401, 403 or 407, or a registry with a code that means the same.
     #[error("{url} refuses access ({status}); check the credentials for it, and whether they may read this")]
     Denied {
-        /// URL of the request, without a password.
-        url: String,
+        /// URL of the request.
+        url: PlainUrl,
         /// HTTP status.
         status: u16,
     },
@@ -51,8 +51,8 @@ pub enum FetchError {
     /// The server answered 404 or 410, or a registry with a code that means the same.
     #[error("{url} was not found ({status}); correct the URL, the name or the version")]
     NotFound {
-        /// URL of the request, without a password.
-        url: String,
+        /// URL of the request.
+        url: PlainUrl,
         /// HTTP status.
         status: u16,
     },
@@ -60,8 +60,8 @@ pub enum FetchError {
     /// The server answered 429, or a registry with a code that means the same.
     #[error("{url} allows no more requests for now (429){}", .retry_after.as_ref().map(|after| format!("; it says to wait {after} s")).unwrap_or_default())]
     RateLimited {
-        /// URL of the request, without a password.
-        url: String,
+        /// URL of the request.
+        url: PlainUrl,
         /// `Retry-After` in seconds; `None` where it is missing or a date.
         retry_after: Option<String>,
     },
@@ -69,8 +69,8 @@ pub enum FetchError {
     /// The server answered with another status that is no success.
     #[error("{url} answers with status {status}; see what its server reports")]
     Status {
-        /// URL of the request, without a password.
-        url: String,
+        /// URL of the request.
+        url: PlainUrl,
         /// HTTP status.
         status: u16,
     },
@@ -78,8 +78,8 @@ pub enum FetchError {
     /// The server redirects from https to a URL without encryption, or too often.
     #[error("{url} redirects to {}, which is not followed: {why}", Readable(.to))]
     Redirected {
-        /// URL of the request, without a password.
-        url: String,
+        /// URL of the request.
+        url: PlainUrl,
         /// Target of the redirect, without credentials, query and fragment.
         to: String,
         /// Why it is not followed.
@@ -89,8 +89,8 @@ pub enum FetchError {
     /// The content is larger than what is accepted of its kind.
     #[error("{url} has more than {limit_bytes} bytes; keep what is needed of it in the repository")]
     TooLarge {
-        /// URL of the request, without a password.
-        url: String,
+        /// URL of the request.
+        url: PlainUrl,
         /// Largest size that is accepted, in bytes.
         limit_bytes: usize,
     },
@@ -98,8 +98,8 @@ pub enum FetchError {
     /// The manifest in the registry has no layer of a Helm chart, or is an index of images.
     #[error("{url} holds no chart: {}", Readable(.detail))]
     NoChart {
-        /// URL of the request, without a password.
-        url: String,
+        /// URL of the request.
+        url: PlainUrl,
         /// What is there instead.
         detail: String,
     },
@@ -110,8 +110,8 @@ pub enum FetchError {
              was published, or on the way"
     )]
     Digest {
-        /// URL of the request, without a password.
-        url: String,
+        /// URL of the request.
+        url: PlainUrl,
         /// Hexadecimal SHA-256 in the index.
         expected: String,
         /// Hexadecimal SHA-256 of the received archive.
@@ -121,8 +121,8 @@ pub enum FetchError {
     /// It is neither a file nor a refusal.
     #[error("the answer of {url} is none that such a server gives: {}; see whether the URL is that of one", Readable(.detail))]
     Answer {
-        /// URL of the request, without a password.
-        url: String,
+        /// URL of the request.
+        url: PlainUrl,
         /// What is wrong with the answer or the URL.
         detail: String,
     },
@@ -130,8 +130,8 @@ pub enum FetchError {
     /// `ca.crt` of the login is no PEM, or holds no certificate.
     #[error("the certificates to trust for {url}, under ca.crt of the Secret that auth names, cannot be read: {}", Readable(.detail))]
     Authority {
-        /// URL of the request, without a password.
-        url: String,
+        /// URL of the request.
+        url: PlainUrl,
         /// What is wrong with it.
         detail: String,
     },
@@ -151,7 +151,7 @@ pub enum FetchError {
 impl FetchError {
     /// What a status that is no success means.
     pub(super) fn of_status(url: &str, status: u16, retry_after: Option<&str>) -> Self {
-        let url = url.to_owned();
+        let url = PlainUrl::of(url);
         match status {
             401 | 403 | 407 => Self::Denied { url, status },
             404 | 410 => Self::NotFound { url, status },

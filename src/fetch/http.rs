@@ -7,10 +7,11 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use reqwest::header::{ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Certificate, Client, ClientBuilder, Response, StatusCode, Url};
+use reqwest::{Certificate, Client, ClientBuilder, Response, StatusCode};
 
 use super::error::FetchError;
 use super::login::Login;
+use crate::object::PlainUrl;
 
 /// Until a server must have accepted the connection, and until it must have sent something more.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
@@ -52,7 +53,7 @@ impl Web {
         limit: Duration,
     ) -> Result<Download, FetchError> {
         let fetch = fetch(url, login, etag, limit_bytes);
-        let timeout = || FetchError::Timeout { url: url.to_owned(), limit };
+        let timeout = || FetchError::Timeout { url: PlainUrl::of(url), limit };
         tokio::time::timeout(limit, fetch).await.map_err(|_| timeout())?
     }
 }
@@ -93,7 +94,7 @@ fn client(url: &str, login: Option<&Login>) -> Result<ClientBuilder, FetchError>
 
 /// The authorities in a file in PEM, of which there has to be one.
 pub(super) fn certificates(url: &str, pem: &[u8]) -> Result<Vec<Certificate>, FetchError> {
-    let wrong = |detail: String| FetchError::Authority { url: url.to_owned(), detail };
+    let wrong = |detail: String| FetchError::Authority { url: PlainUrl::of(url), detail };
     let found = Certificate::from_pem_bundle(pem).map_err(|error| wrong(error.without_url().to_string()))?;
     if found.is_empty() { Err(wrong("there is no certificate in PEM".into())) } else { Ok(found) }
 }
@@ -128,23 +129,12 @@ struct NotFollowed {
 }
 
 fn refuse(attempt: Attempt<'_>, why: &'static str) -> reqwest::redirect::Action {
-    let to = shown(attempt.url());
+    let to = PlainUrl::of(attempt.url().as_str()).to_string();
     attempt.error(NotFollowed { to, why })
 }
 
-/// The URL without what may be secret in it: links to storage are often signed in their query.
-fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    // They fail where there is no host, and then there is no login.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.set_query(None);
-    url.set_fragment(None);
-    url.to_string()
-}
-
 async fn body(url: &str, response: Response, limit_bytes: usize) -> Result<Vec<u8>, FetchError> {
-    let too_large = || FetchError::TooLarge { url: url.to_owned(), limit_bytes };
+    let too_large = || FetchError::TooLarge { url: PlainUrl::of(url), limit_bytes };
     let mut bytes = Vec::new();
     let mut stream = response.bytes_stream();
     while let Some(chunk) = stream.next().await {
@@ -170,18 +160,21 @@ pub(super) fn failed(url: &str, error: reqwest::Error) -> FetchError {
     while let Some(cause) = next {
         if let Some(not_followed) = cause.downcast_ref::<NotFollowed>() {
             let (to, why) = (not_followed.to.clone(), not_followed.why);
-            return FetchError::Redirected { url: url.to_owned(), to, why };
+            return FetchError::Redirected { url: PlainUrl::of(url), to, why };
         }
         causes.push(cause.to_string());
         next = cause.source();
     }
     if error.is_timeout() {
-        return FetchError::Timeout { url: url.to_owned(), limit: if error.is_connect() { CONNECT } else { SILENCE } };
+        return FetchError::Timeout {
+            url: PlainUrl::of(url),
+            limit: if error.is_connect() { CONNECT } else { SILENCE },
+        };
     }
     let detail = causes.pop().unwrap_or_else(|| error.to_string());
     let of_tls = ["certificate", "UnknownIssuer", "CertNotValidForName"].iter().any(|word| detail.contains(word));
     if of_tls {
-        return FetchError::Certificate { url: url.to_owned(), detail };
+        return FetchError::Certificate { url: PlainUrl::of(url), detail };
     }
-    FetchError::Unreachable { url: url.to_owned(), detail }
+    FetchError::Unreachable { url: PlainUrl::of(url), detail }
 }

@@ -15,6 +15,7 @@ use tokio::io::AsyncWrite;
 use super::error::FetchError;
 use super::http::{CONNECT, SILENCE, USER_AGENT, Web, certificates, failed, install_provider};
 use super::login::Login;
+use crate::object::PlainUrl;
 
 /// The layer that is the archive (helm.sh/docs/topics/registries, "OCI Support").
 const CHART_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
@@ -28,7 +29,7 @@ impl Web {
     /// # Errors
     /// The registry cannot be reached, is not trusted, takes longer than `limit`, refuses, or has more than 20,000 tags.
     pub async fn tags(&self, url: &str, login: Option<&Login>, limit: Duration) -> Result<Vec<String>, FetchError> {
-        let timeout = || FetchError::Timeout { url: url.to_owned(), limit };
+        let timeout = || FetchError::Timeout { url: PlainUrl::of(url), limit };
         tokio::time::timeout(limit, tags(url, login)).await.map_err(|_| timeout())?
     }
 
@@ -43,7 +44,7 @@ impl Web {
         limit_bytes: usize,
         limit: Duration,
     ) -> Result<Vec<u8>, FetchError> {
-        let timeout = || FetchError::Timeout { url: url.to_owned(), limit };
+        let timeout = || FetchError::Timeout { url: PlainUrl::of(url), limit };
         tokio::time::timeout(limit, chart(url, login, limit_bytes)).await.map_err(|_| timeout())?
     }
 }
@@ -63,7 +64,7 @@ async fn tags(url: &str, login: Option<&Login>) -> Result<Vec<String>, FetchErro
         }
     }
     let detail = format!("it has more than {} tags; name a version instead of a range", TAGS * MOST_PAGES);
-    Err(FetchError::Answer { url: url.to_owned(), detail })
+    Err(FetchError::Answer { url: PlainUrl::of(url), detail })
 }
 
 async fn chart(url: &str, login: Option<&Login>, limit_bytes: usize) -> Result<Vec<u8>, FetchError> {
@@ -75,7 +76,7 @@ async fn chart(url: &str, login: Option<&Login>, limit_bytes: usize) -> Result<V
     // By its digest alone: a layer may name other servers to fetch it from.
     let pulled = client.pull_blob(&reference, digest, &mut archive).await;
     if archive.exceeded {
-        return Err(FetchError::TooLarge { url: url.to_owned(), limit_bytes });
+        return Err(FetchError::TooLarge { url: PlainUrl::of(url), limit_bytes });
     }
     pulled.map_err(|error| refused(url, error))?;
     Ok(archive.bytes)
@@ -87,10 +88,10 @@ fn layer<'a>(url: &str, manifest: &'a OciImageManifest, limit_bytes: usize) -> R
         let found =
             manifest.layers.iter().take(3).map(|layer| layer.media_type.as_str()).collect::<Vec<_>>().join(", ");
         let detail = format!("it has no layer of the type {CHART_LAYER}, but: {found}");
-        return Err(FetchError::NoChart { url: url.to_owned(), detail });
+        return Err(FetchError::NoChart { url: PlainUrl::of(url), detail });
     };
     if usize::try_from(layer.size).is_ok_and(|size| size > limit_bytes) {
-        return Err(FetchError::TooLarge { url: url.to_owned(), limit_bytes });
+        return Err(FetchError::TooLarge { url: PlainUrl::of(url), limit_bytes });
     }
     Ok(&layer.digest)
 }
@@ -123,7 +124,7 @@ fn open(url: &str, login: Option<&Login>) -> Result<(Client, Reference, Registry
 /// What `oci://host/path/name:tag` means. The library's own parser takes a host without a dot for a path at Docker's registry,
 /// which would then be sent the credentials for another one.
 fn reference(url: &str) -> Result<Reference, FetchError> {
-    let wrong = || FetchError::Answer { url: url.to_owned(), detail: "it is not an OCI reference".into() };
+    let wrong = || FetchError::Answer { url: PlainUrl::of(url), detail: "it is not an OCI reference".into() };
     let (registry, rest) = url.strip_prefix("oci://").and_then(|rest| rest.split_once('/')).ok_or_else(wrong)?;
     let (path, tag) = rest.rsplit_once(':').unwrap_or((rest, "latest"));
     // The specification of registries, "Pulling manifests".
@@ -148,7 +149,7 @@ fn is_local(registry: &str) -> bool {
 
 /// What a registry's refusal means. Texts of the library have URLs in them, those of redirects included.
 fn refused(url: &str, error: OciDistributionError) -> FetchError {
-    let answer = |detail: &str| FetchError::Answer { url: url.to_owned(), detail: detail.to_owned() };
+    let answer = |detail: &str| FetchError::Answer { url: PlainUrl::of(url), detail: detail.to_owned() };
     match error {
         OciDistributionError::RequestError(error) => failed(url, error),
         OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
@@ -160,7 +161,7 @@ fn refused(url: &str, error: OciDistributionError) -> FetchError {
             of_codes(url, envelope.errors.iter().map(|error| &error.code))
         }
         OciDistributionError::ImageIndexParsingNoPlatformResolverError => {
-            FetchError::NoChart { url: url.to_owned(), detail: "it is an index of images".into() }
+            FetchError::NoChart { url: PlainUrl::of(url), detail: "it is an index of images".into() }
         }
         OciDistributionError::DigestError(_) => answer("what it sends has another digest than it says"),
         _ => answer("it does not speak the protocol of registries"),
@@ -183,7 +184,7 @@ fn of_codes<'a>(url: &str, codes: impl Iterator<Item = &'a OciErrorCode>) -> Fet
         };
         return FetchError::of_status(url, status, None);
     }
-    FetchError::Answer { url: url.to_owned(), detail: "it refuses with no code that says why".to_owned() }
+    FetchError::Answer { url: PlainUrl::of(url), detail: "it refuses with no code that says why".to_owned() }
 }
 
 /// Keeps what is written to it, up to a limit.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Endpoint, RemoteChart, RenderConfig};
-use crate::object::Readable;
+use crate::object::{PlainUrl, Readable};
 
 /// What something is, and so how it is fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -142,7 +142,7 @@ pub struct Permission {
 /// # Errors
 /// Why not, and what to do, in words that follow the place where it is named.
 pub fn permitted(want: &Want, config: &RenderConfig, fetched: &[Fetched]) -> Result<Permission, String> {
-    let shown = Readable(&want.url).to_string();
+    let shown = PlainUrl::of(&want.url);
     let Some(endpoint) = Endpoint::of(&want.url) else {
         return Err(format!("{shown} is no URL that is fetched from; write https://, oci:// or ssh://"));
     };
@@ -182,13 +182,14 @@ pub(super) struct FetchedHead<'a> {
     url: &'a str,
     reference: &'a str,
     digest: &'a str,
-    error: &'a str,
+    /// It may be of any age, so that it serves for what means the same for ever alone.
+    pinned: bool,
 }
 
 impl<'a> FetchedHead<'a> {
     pub fn of(fetched: &'a Fetched) -> Self {
         let want = &fetched.want;
-        Self { kind: want.kind, url: &want.url, reference: &want.reference, digest: &want.digest, error: "" }
+        Self { kind: want.kind, url: &want.url, reference: &want.reference, digest: &want.digest, pinned: want.pinned }
     }
 }
 

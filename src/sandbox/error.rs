@@ -63,8 +63,8 @@ pub enum LaunchError {
         /// Why reading failed.
         source: io::Error,
     },
-    /// What was to be written to it could not be made, or not written.
-    #[error("cannot give {helper} its input")]
+    /// Its input could not be made or written, or its end could not be awaited.
+    #[error("cannot exchange data with {helper}")]
     Input {
         /// The helper that was running.
         helper: Helper,

@@ -1,11 +1,11 @@
 //! Charts and bases that lie on other hosts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use crate::support::agent::Agent;
-use crate::support::charts::{Registry, pack, publish};
+use crate::support::charts::{Registry, pack, publish, publish_index_of};
 use crate::support::cluster::{cluster, path};
 use crate::support::files::{Content, FileServer};
 use crate::support::git::TestRepo;
@@ -80,6 +80,30 @@ fn a_chart_out_of_a_repository_is_applied_with_values_out_of_git() {
     eventually_is(&site, "1.1.0");
     let explained = site.cli(&["explain", "configmap/web", "-n", &site.namespace]).expect_code(0).stdout;
     assert!(explained.contains(&server.url("web-1.1.0.tgz")), "{explained}");
+}
+
+#[test]
+fn an_index_that_was_fetched_long_ago_does_not_hide_where_an_archive_is_now() {
+    let (site, server) = (site(), FileServer::start());
+    let (one, two) = (web(&site, "1.0.0"), web(&site, "1.1.0"));
+    let both: [(&str, &str, &Path); 2] = [("web", "1.0.0", &one), ("web", "1.1.0", &two)];
+    publish(&server, "", &both);
+    site.configure(&[sync(&site, &server.url(""), "1.0.0", &json!({}))]);
+    let agent = Agent::start(&site);
+    agent.eventually_synced("shop", &site.repo.head());
+
+    // The repository moves its archives. The stored index, good for 1.0.0, names the old place of 1.1.0.
+    publish(&server, "", &both);
+    for archive in ["web-1.0.0.tgz", "web-1.1.0.tgz"] {
+        server.set(archive, Content::Refuse("404 Not Found"));
+    }
+    let moved = std::fs::read(&two).unwrap();
+    server.put("archives/web-1.1.0.tgz", moved);
+    publish_index_of(&server, "archives/", &both);
+    let asked = server.requests("index.yaml");
+    site.configure(&[sync(&site, &server.url(""), "1.1.0", &json!({}))]);
+    eventually_is(&site, "1.1.0");
+    assert_eq!(server.requests("index.yaml"), asked + 1);
 }
 
 #[test]

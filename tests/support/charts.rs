@@ -29,8 +29,16 @@ pub fn pack(directory: &Path, name: &str, version: &str, files: &[(&str, &str)])
     directory.join(format!("{name}-{version}.tgz"))
 }
 
-/// Publishes archives (path on the server, file) and the index that names them by `base` and that path.
+/// Publishes archives (chart, version, file), and the index that names them by `base` and their path.
 pub fn publish(server: &FileServer, base: &str, archives: &[(&str, &str, &Path)]) {
+    for (name, version, file) in archives {
+        server.put(&format!("{name}-{version}.tgz"), fs::read(file).expect("an archive"));
+    }
+    publish_index_of(server, base, archives);
+}
+
+/// Publishes an index that names archives by `base` and their path, whether they are there or not.
+pub fn publish_index_of(server: &FileServer, base: &str, archives: &[(&str, &str, &Path)]) {
     let mut index = String::from("apiVersion: v1\nentries:\n");
     let mut names: Vec<&str> = archives.iter().map(|(name, ..)| *name).collect();
     names.dedup();
@@ -39,11 +47,9 @@ pub fn publish(server: &FileServer, base: &str, archives: &[(&str, &str, &Path)]
         for (_, version, file) in archives.iter().filter(|(other, ..)| *other == name) {
             let bytes = fs::read(file).expect("an archive");
             let digest = Sha256::digest(&bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-            let path = format!("{name}-{version}.tgz");
             index.push_str(&format!(
-                "  - apiVersion: v2\n    name: {name}\n    version: {version}\n    digest: {digest}\n    urls: ['{base}{path}']\n"
+                "  - apiVersion: v2\n    name: {name}\n    version: {version}\n    digest: {digest}\n    urls: ['{base}{name}-{version}.tgz']\n"
             ));
-            server.put(&path, bytes);
         }
     }
     server.put("index.yaml", index);

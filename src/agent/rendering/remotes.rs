@@ -16,6 +16,7 @@ use super::rounds::MOST_FETCHED;
 use crate::config::{Endpoint, Reference, RepoPath, Source};
 use crate::fetch::{Download, Entry, FetchError, Login, Store, Web};
 use crate::limit::Limiter;
+use crate::object::PlainUrl;
 use crate::render::{Fetched, FetchedContent, Want, WantKind, pack};
 use crate::source::{RemoteBase, SourceError, Timeouts};
 
@@ -185,7 +186,7 @@ impl Remotes {
             (Err(error), None) => Err(error),
             (Ok(Download::Unchanged), None) => {
                 let detail = "it answers 304 to a request without a condition".to_owned();
-                Err(FetchError::Answer { url: want.url.clone(), detail }.into())
+                Err(FetchError::Answer { url: PlainUrl::of(&want.url), detail }.into())
             }
         }
     }
@@ -247,7 +248,7 @@ impl Remotes {
         // What is left behind where this is given up goes with the clones that no sync uses.
         spawn_blocking(move || base.remove()).await.map_err(|_| Panicked)?;
         let Some((bundle, place)) = read? else {
-            return Err(FetchError::TooLarge { url: want.url.clone(), limit_bytes: MOST_FETCHED }.into());
+            return Err(FetchError::TooLarge { url: PlainUrl::of(&want.url), limit_bytes: MOST_FETCHED }.into());
         };
         let packed = place.run(move || pack(&bundle)).await?;
         let storage = |cause| FetchError::Storage { action: "pack", path: self.shared.data_dir.clone(), cause };
@@ -298,7 +299,7 @@ fn check_digest(want: &Want, bytes: &[u8]) -> Result<(), FetchError> {
     if want.digest.is_empty() || want.digest.eq_ignore_ascii_case(&found) {
         return Ok(());
     }
-    Err(FetchError::Digest { url: want.url.clone(), expected: want.digest.clone(), found })
+    Err(FetchError::Digest { url: PlainUrl::of(&want.url), expected: want.digest.clone(), found })
 }
 
 /// SHA-256.

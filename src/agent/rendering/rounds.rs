@@ -13,7 +13,8 @@ use super::{ReadError, Rendering, decrypt};
 use crate::config::{DataRef, Endpoint, Renderer};
 use crate::fetch::Login;
 use crate::render::{
-    Inputs, LookupAnswer, LookupQuestion, RenderError, Response, Want, permitted, request, write_input,
+    Fetched, Inputs, LookupAnswer, LookupQuestion, RenderError, Response, Want, WantKind, permitted, request,
+    write_input,
 };
 use crate::source::Bundle;
 
@@ -56,8 +57,12 @@ struct Progress {
 /// What became of asking the helper.
 enum HelperRun {
     Answered(Box<Response>),
-    /// These are to be fetched first.
-    Wants(Vec<Want>),
+    /// These are to be fetched first. `refresh`: they are there already, and to be compared with their source, since what
+    /// they lack may have been published since.
+    Wants {
+        wants: Vec<Want>,
+        refresh: bool,
+    },
 }
 
 impl Rendering<'_> {
@@ -74,14 +79,14 @@ impl Rendering<'_> {
                     let Progress { inputs, warnings, .. } = progress;
                     return Ok(Answered { response, inputs, refused, warnings, _permit: permit });
                 }
-                HelperRun::Wants(wants) => {
+                HelperRun::Wants { wants, refresh } => {
                     drop(permit);
                     if fetching.is_none() {
                         let first = wants.first().and_then(|want| Endpoint::of(&want.url));
                         let host = first.map(|endpoint| endpoint.host).unwrap_or_default();
                         fetching = Some(self.budget.fetch(&host).await);
                     }
-                    Box::pin(self.fetch(renderer, wants, &mut progress)).await?;
+                    Box::pin(self.fetch(renderer, wants, refresh, &mut progress)).await?;
                 }
             }
         }
@@ -104,7 +109,7 @@ impl Rendering<'_> {
             // Beside an error stand the indexes that are too old to have a version: that is worth one more try.
             let wants = !response.wants().is_empty();
             if wants && (!failed || !std::mem::replace(&mut progress.refreshed, true)) {
-                return Ok(HelperRun::Wants(response.wants().to_vec()));
+                return Ok(HelperRun::Wants { wants: response.wants().to_vec(), refresh: failed });
             }
             // Only what was read is decrypted: other files may be for other keys.
             let encrypted = decrypt::encrypted(&bundle, response.read_files(), &plain);
@@ -158,7 +163,13 @@ impl Rendering<'_> {
     }
 
     /// Fetches what is wanted, after all of it was found to be permitted.
-    async fn fetch(&self, renderer: Renderer, wants: Vec<Want>, progress: &mut Progress) -> Result<(), ReadError> {
+    async fn fetch(
+        &self,
+        renderer: Renderer,
+        wants: Vec<Want>,
+        refresh: bool,
+        progress: &mut Progress,
+    ) -> Result<(), ReadError> {
         let known = &mut progress.inputs.fetched;
         progress.fetches += 1;
         if progress.fetches > MOST_FETCHES {
@@ -181,13 +192,23 @@ impl Rendering<'_> {
                 answer.map_err(|error| ReadError::Remote { renderer, place: want.place(), error: Box::new(error) })
             }
         });
-        for answer in join_all(fetches).await {
-            let Answer { mut fetched, warning } = answer?;
+        for (want, answer) in wants.iter().zip(join_all(fetches).await) {
+            let Answer { mut fetched, warning } = match answer {
+                Ok(answer) => answer,
+                Err(error) => {
+                    let outdated = outdated_index(want, known).filter(|_| !progress.refreshed);
+                    let Some(index) = outdated else { return Err(error) };
+                    progress.refreshed = true;
+                    return self.refresh_index(renderer, index, progress).await?.then_some(()).ok_or(error);
+                }
+            };
             progress.warnings.extend(warning);
             match known.iter_mut().find(|known| known.want.is_same(&fetched.want)) {
-                // A newer one. What it is wanted for is as before.
+                // A newer one. Where it is only newer, what it is wanted for is as before.
                 Some(known) => {
-                    fetched.want = known.want.clone();
+                    if refresh {
+                        fetched.want = known.want.clone();
+                    }
                     *known = fetched;
                 }
                 None => known.push(fetched),
@@ -197,6 +218,16 @@ impl Rendering<'_> {
             return Err(ReadError::TooMuchFetched);
         }
         Ok(())
+    }
+
+    /// Compares an index of any age with its source. Returns whether it is another one now.
+    async fn refresh_index(&self, renderer: Renderer, index: Want, progress: &mut Progress) -> Result<bool, ReadError> {
+        let digests = |progress: &Progress| -> Vec<_> {
+            progress.inputs.fetched.iter().map(|fetched| Arc::clone(&fetched.digest)).collect()
+        };
+        let before = digests(progress);
+        Box::pin(self.fetch(renderer, vec![Want { pinned: false, ..index }], true, progress)).await?;
+        Ok(digests(progress) != before)
     }
 
     /// Whether something on another host is as it was, as far as that can be known now, and why it cannot.
@@ -232,4 +263,11 @@ impl Rendering<'_> {
         let login = login.map_err(|error| ReadError::Login { name: name.to_string(), key, error })?;
         Ok(Some((Arc::clone(name), login)))
     }
+}
+
+/// The index, of any age, that names an archive which cannot be fetched: the archive may have moved since.
+fn outdated_index(archive: &Want, known: &[Fetched]) -> Option<Want> {
+    let is_it = |want: &Want| want.kind == WantKind::Index && want.url == archive.index && want.pinned;
+    let found = known.iter().map(|fetched| &fetched.want).find(|want| is_it(want));
+    found.filter(|_| archive.kind == WantKind::Archive).cloned()
 }

@@ -128,7 +128,7 @@ async fn the_body_waits_for_a_renewal_when_the_head_took_long() {
 async fn who_does_not_lead_reads_and_asks_and_writes_nothing() {
     let server = Server::start().await;
     let refused = server.apply(DryRun::No).await.unwrap().unwrap_err();
-    assert_eq!(refused.to_string(), "this agent does not lead, so nothing was sent");
+    assert_eq!(refused.to_string(), "this agent does not lead, so nothing was changed");
     assert!(!refused.is_transient());
     let asked = server.apply(DryRun::Yes);
     let (mut connection, head) = server.head();

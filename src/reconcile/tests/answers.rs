@@ -184,7 +184,7 @@ impl World {
             removed: Vec::new(),
             rewritten: Vec::new(),
         };
-        if self.refuses(&step.id) {
+        if !self.sends() || self.refuses(&step.id) {
             return failed(Obstacle::Refused);
         }
         let fixed = step.id.name.starts_with("fixed");
@@ -197,7 +197,7 @@ impl World {
             assert_eq!(Some(&live.uid), step.live.as_ref().map(|planned| &planned.uid), "what was planned for");
             self.gone(&step.id);
             self.live.remove(&step.id);
-            if self.unmade.contains(&*step.id.name) {
+            if !self.sends() || self.unmade.contains(&*step.id.name) {
                 return failed(Obstacle::Refused);
             }
         }
@@ -280,6 +280,9 @@ impl World {
     fn prune_one(&mut self, step: &Step) -> PrunedObject {
         let outcome = |result, gone| PrunedObject { id: step.id.clone(), result, gone, detail: None };
         let seen = step.live.as_ref().expect("a prune of something seen");
+        if !self.sends() {
+            return outcome(PruneResult::Failed, false);
+        }
         let Some(live) = self.live.get_mut(&step.id) else { return outcome(PruneResult::Deleted, true) };
         if self.refused.contains(&*step.id.name) {
             return outcome(PruneResult::Failed, false);

@@ -1,7 +1,7 @@
 //! Commits that cannot get on by themselves: what is refused, and what is kept for that, are in each
 //! other's way until a person lets the prune go ahead.
 
-use super::world::World;
+use super::world::{Crash, World};
 use crate::plan::{Approval, Held, Phase};
 use crate::reconcile::Outcome;
 
@@ -46,16 +46,16 @@ fn once_approved_what_is_in_the_way_goes_and_the_rest_follows_in_the_same_cycle(
 
 #[test]
 fn a_restart_at_any_point_of_it_ends_it_and_prunes_nothing_else() {
-    for after in [false, true] {
+    for crash in Crash::SOME {
         for at in 0..14 {
             let mut world = renamed();
             world.pass(60);
             world.approve_held();
-            world.kill = Some((at, after));
+            world.kill = Some((at, crash));
             world.pass(60);
             world.restart();
             world.pass(120);
-            assert!(world.is_as_in("rename"), "{at} {after} {:?}", world.log);
+            assert!(world.is_as_in("rename"), "{at} {crash:?} {:?}", world.log);
             assert_eq!(world.stored(), ["a", "b", "c", "new"]);
         }
     }

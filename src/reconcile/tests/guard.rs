@@ -1,6 +1,6 @@
 //! The prune guard: it holds, it says so once, and neither a restart nor another commit passes it.
 
-use super::world::World;
+use super::world::{Crash, World};
 use crate::plan::Phase;
 use crate::reconcile::Outcome;
 
@@ -149,15 +149,15 @@ fn what_puts_the_deletions_back_ends_the_hold() {
 
 #[test]
 fn no_restart_at_any_point_passes_the_guard() {
-    for after in [false, true] {
+    for crash in Crash::SOME {
         for at in 0..24 {
             let mut world = held();
-            world.kill = Some((at, after));
+            world.kill = Some((at, crash));
             world.pass(300);
             let killed = world.killed;
             world.restart();
             world.pass(300);
-            let case = (at, after, world.log.clone());
+            let case = (at, crash, world.log.clone());
             assert_eq!(world.count("Prune"), 0, "{case:?}");
             assert_eq!((world.phase(), world.live.len()), (Phase::Held, 21), "{case:?}");
             assert!(killed || at > 10, "{case:?}");
@@ -170,16 +170,16 @@ fn no_restart_at_any_point_passes_the_guard() {
 
 #[test]
 fn a_restart_at_any_point_of_an_approved_prune_ends_it() {
-    for after in [false, true] {
+    for crash in Crash::SOME {
         for at in 0..8 {
             let mut world = held();
             world.pass(120);
             world.approve("cut");
-            world.kill = Some((at, after));
+            world.kill = Some((at, crash));
             world.pass(120);
             world.restart();
             world.pass(300);
-            assert!(world.is_as_in("cut"), "{at} {after} {:?}", world.log);
+            assert!(world.is_as_in("cut"), "{at} {crash:?} {:?}", world.log);
             assert_eq!(world.stored(), ["new", "o000"]);
         }
     }
@@ -187,19 +187,19 @@ fn a_restart_at_any_point_of_an_approved_prune_ends_it() {
 
 #[test]
 fn what_a_commit_adds_does_not_hide_what_it_removes_also_after_restarts() {
-    for after in [false, true] {
+    for crash in Crash::SOME {
         for at in 0..16 {
             let mut world = World::synced(names(0, 20));
             let mut kept = names(10, 20);
             kept.extend((0..100).map(|n| format!("new{n:03}")));
             world.push("swap", kept);
-            world.kill = Some((at, after));
+            world.kill = Some((at, crash));
             world.pass(200);
             world.restart();
             world.pass(200);
             world.restart();
             world.pass(200);
-            assert_eq!((world.phase(), world.count("Prune")), (Phase::Held, 0), "{at} {after}");
+            assert_eq!((world.phase(), world.count("Prune")), (Phase::Held, 0), "{at} {crash:?}");
             assert_eq!(world.live.len(), 120);
         }
     }

@@ -191,7 +191,7 @@ impl Story {
                 self.world.unreadable.insert(GroupKind::new("", "ConfigMap"), None, "forbidden".into());
             }
             Event::Mend | Event::Unreadable(false) => self.mend(),
-            Event::Kill(at, after) => self.world.kill = Some((usize::from(at), after)),
+            Event::Kill(at, crash) => self.world.kill = Some((usize::from(at), crash)),
             Event::Succeed(seconds) => self.succeed(u64::from(seconds)),
             Event::Approve(true) if self.world.stored_held().is_some() => self.world.approve_held(),
             Event::Approve(head) => {

@@ -1,6 +1,6 @@
 //! Objects that can only be replaced: planned as that, counted by the guard, carried out in one cycle.
 
-use super::world::World;
+use super::world::{Crash, World};
 use crate::plan::{Phase, Verb};
 use crate::reconcile::{Notice, Outcome};
 
@@ -83,21 +83,21 @@ fn prunes_and_replacements_are_counted_together() {
 
 #[test]
 fn no_restart_at_any_point_lets_replacements_pass_the_guard() {
-    for after in [false, true] {
+    for crash in Crash::SOME {
         for at in 0..28 {
             let mut world = world(20);
             change(&mut world, "change", 20, 6);
             let before = world.live.clone();
-            world.kill = Some((at, after));
+            world.kill = Some((at, crash));
             world.pass(300);
             world.restart();
             world.pass(300);
-            assert_eq!(world.phase(), Phase::Held, "{at} {after} {:?}", world.log);
+            assert_eq!(world.phase(), Phase::Held, "{at} {crash:?} {:?}", world.log);
             let kept = before.iter().all(|(id, live)| world.live[id].uid == live.uid);
-            assert!(kept, "{at} {after} {:?}", world.log);
+            assert!(kept, "{at} {crash:?} {:?}", world.log);
             world.approve_held();
             world.pass(60);
-            assert!(world.is_as_in("change"), "{at} {after} {:?}", world.log);
+            assert!(world.is_as_in("change"), "{at} {crash:?} {:?}", world.log);
         }
     }
 }

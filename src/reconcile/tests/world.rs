@@ -76,8 +76,10 @@ pub struct World {
     /// The commit that was rendered last, and the one that is worked on.
     pub rendered: Option<String>,
     pub observed: Option<Arc<RenderedCommit>>,
-    /// Ends the machine at this effect, before (`false`) or after it took hold.
-    pub kill: Option<(usize, bool)>,
+    /// Ends the machine at this effect, counted from 0.
+    pub kill: Option<(usize, Crash)>,
+    /// Requests that the effect which is carried out sends before the machine ends; `None`: all of them.
+    pub requests_left: Option<usize>,
     pub killed: bool,
     pub steps: usize,
     /// The newest poll failed.
@@ -208,6 +210,7 @@ impl World {
             rendered: None,
             observed: None,
             kill: None,
+            requests_left: None,
             killed: false,
             steps: 0,
             blind: false,
@@ -412,18 +415,47 @@ impl World {
 
     pub fn carry_out(&mut self, effect: Effect) {
         let countdown =
-            self.kill.as_mut().map(|(count, after)| (std::mem::replace(count, count.saturating_sub(1)), *after));
-        if countdown == Some((0, false)) {
-            self.killed = true;
+            self.kill.as_mut().map(|(count, crash)| (std::mem::replace(count, count.saturating_sub(1)), *crash));
+        let crash = countdown.filter(|(count, _)| *count == 0).map(|(_, crash)| crash);
+        self.killed |= crash.is_some();
+        if crash == Some(Crash::Before) {
             return;
+        }
+        if let Some(Crash::Within(requests)) = crash {
+            self.requests_left = Some(requests);
         }
         let input = self.answer(effect);
-        if countdown == Some((0, true)) {
-            self.killed = true;
-            return;
-        }
+        self.requests_left = None;
         self.step(input);
     }
+
+    /// Sends one request of an effect that has several; `false` where the machine has ended before.
+    pub fn sends(&mut self) -> bool {
+        match &mut self.requests_left {
+            None => true,
+            Some(0) => false,
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+        }
+    }
+}
+
+/// When the machine ends at an effect. The answer comes in no case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    /// Before its first request.
+    Before,
+    /// After so many of its requests: an apply and a prune have one for each object, and a replacement has two.
+    Within(usize),
+    /// After the last one.
+    After,
+}
+
+impl Crash {
+    /// Those that differ for effects of a few objects.
+    pub const SOME: [Self; 5] = [Self::Before, Self::Within(1), Self::Within(2), Self::Within(5), Self::After];
 }
 
 /// The fingerprint of an object as our apply leaves it.

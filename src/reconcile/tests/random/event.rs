@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use crate::reconcile::tests::world::Crash;
+
 /// So many objects there are.
 pub const NAMES: u8 = 14;
 
@@ -27,7 +29,7 @@ pub enum Event {
     Unobservable(bool),
     Unreadable(bool),
     Mend,
-    Kill(u8, bool),
+    Kill(u8, Crash),
     /// What is held is approved, or just some commit.
     Approve(bool),
     /// The configuration has the current commit render to these objects.
@@ -84,7 +86,7 @@ pub fn any_event() -> impl Strategy<Value = Event> {
         1 => any::<bool>().prop_map(Unobservable),
         1 => any::<bool>().prop_map(Unreadable),
         2 => Just(Mend),
-        3 => (0..8u8, any::<bool>()).prop_map(|(at, after)| Kill(at, after)),
+        3 => (0..8u8, crash()).prop_map(|(at, crash)| Kill(at, crash)),
         1 => (0..400u16).prop_map(Succeed),
         3 => prop::bool::weighted(0.8).prop_map(Approve),
         3 => prop::bool::weighted(0.4).prop_map(Suspend),
@@ -117,4 +119,8 @@ fn meanwhile() -> impl Strategy<Value = Event> {
         1 => Just(Event::Stop),
         1 => Just(Event::TakeOver),
     ]
+}
+
+fn crash() -> impl Strategy<Value = Crash> {
+    prop_oneof![Just(Crash::Before), Just(Crash::After), (0..6usize).prop_map(Crash::Within)]
 }
