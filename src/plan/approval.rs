@@ -37,6 +37,7 @@ pub struct Approval {
 /// What a prune needs no approval for any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Approved<'a> {
+    /// No approval: what the guard holds stays held.
     #[default]
     Nothing,
     /// Whatever the commit would delete: `--allow-prune`.

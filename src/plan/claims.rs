@@ -20,8 +20,11 @@ use super::{Problem, Reason, Reserved, Resolved, Verb};
 /// Why it is not known in full what a sync declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsettled {
+    /// Its repository was not read yet, or not since it was suspended.
     Unread,
+    /// Its newest commit cannot be used as a whole: it may declare more than is known.
     Unusable,
+    /// It is suspended, so that it gives nothing up.
     Suspended,
 }
 
@@ -52,6 +55,7 @@ pub struct Stake {
 /// Another sync of the agent, as far as the objects in question go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Neighbour {
+    /// Its `ApplySet` id, the value of the label `applyset.kubernetes.io/part-of` on its objects.
     pub set_id: String,
     /// `None`: what it declares is known in full, as of its newest commit.
     pub unsettled: Option<Unsettled>,
@@ -60,6 +64,7 @@ pub struct Neighbour {
     /// As of the commit in question, some of its manifests cannot be used: any orphan may have moved
     /// to it.
     pub unsure: bool,
+    /// Of the objects in question those that it declares or has; of any other it has the default [`Stake`].
     pub objects: BTreeMap<ObjectId, Stake>,
     /// In which of the Namespaces in question it has something, or is about to.
     pub namespaces: BTreeSet<Arc<str>>,
@@ -86,9 +91,11 @@ impl Neighbour {
 pub struct Others {
     /// The sync that asks.
     pub me: Arc<str>,
+    /// By name, without the sync that asks.
     pub syncs: BTreeMap<Arc<str>, Neighbour>,
     /// Syncs that left the configuration and still have a parent, by their `ApplySet` ids.
     pub unconfigured: BTreeMap<String, Arc<str>>,
+    /// The agent's own objects: never deleted, and forgotten where an inventory lists one.
     pub reserved: Reserved,
 }
 

@@ -25,15 +25,21 @@ pub struct PlanInput<'a> {
     pub looked_up: &'a LookedUp,
     /// Why it is not known in full what the commit declares: then nothing is pruned.
     pub incomplete: Option<&'a str>,
+    /// Live objects. One that is missing here and not in `unreadable` does not exist.
     pub observed: &'a BTreeMap<ObjectId, Observed>,
+    /// Kinds and namespaces that could not be read: their objects are refused or kept.
     pub unreadable: &'a Unreadable,
     /// The name of the CRD that defines a kind, for kinds that one defines: `plural.group`.
     pub crds: &'a BTreeMap<GroupKind, String>,
+    /// What the sync has applied, as remembered; what is in it and not in `desired` is an orphan.
     pub inventory: &'a Inventory,
+    /// Whether orphans may be deleted, which kinds, and from which share of objects on the guard holds it.
     pub prune: &'a PrunePolicy,
+    /// Whether drift is healed, reported only, or ignored.
     pub drift: DriftPolicy,
     /// What a person approved of the prune of this very commit.
     pub approved: Approved<'a>,
+    /// The other syncs of the agent, as far as the objects of this plan go.
     pub others: &'a Others,
     /// How the configuration has changed where the objects come from, since the inventory was last
     /// exact.

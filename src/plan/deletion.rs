@@ -103,6 +103,7 @@ enum DeletionState {
 }
 
 impl<'a> Deletions<'a> {
+    /// Orders what the plan prunes and detaches. Nothing of it has begun.
     #[must_use]
     pub fn new(plan: &'a Plan) -> Self {
         let node = |step: &Step| Node {

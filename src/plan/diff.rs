@@ -18,6 +18,7 @@ const COMPARABLE: usize = 100_000_000;
 /// What differs between two versions of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObjectDiff {
+    /// Lines of YAML: the changes, with up to three unchanged lines on either side of each.
     pub lines: Vec<DiffLine>,
     /// Paths of changed fields, such as `spec.template.spec.containers[name=web].image`; empty for
     /// an object that is made or removed as a whole. For a Secret whose values alone differ, `data`;
@@ -28,7 +29,9 @@ pub struct ObjectDiff {
 /// One line, without its break and without control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiffLine {
+    /// Whether the line is in both versions, in one, or stands for lines that are left out.
     pub kind: DiffKind,
+    /// Without the sign (`+`, `-`) that its kind is shown as.
     pub text: String,
 }
 
@@ -37,7 +40,9 @@ pub struct DiffLine {
 pub enum DiffKind {
     /// The same on both sides, or a note that begins with `#`.
     Context,
+    /// In the version before alone.
     Removed,
+    /// In the version after alone.
     Added,
     /// Stands for unchanged lines that are left out; the text says how many.
     Gap,

@@ -18,12 +18,14 @@ pub enum Stage {
     /// Bindings: the API server looks up what a role grants before it lets anybody but an
     /// administrator bind it, so the role has to be there.
     Bindings,
+    /// All other kinds, custom resources among them.
     Workloads,
     /// What can refuse everything else: admission webhooks and aggregated APIs.
     Interceptors,
 }
 
 impl Stage {
+    /// The stage of a kind. Its version does not matter.
     #[must_use]
     pub fn of(gk: &GroupKind) -> Self {
         match (&*gk.group, &*gk.kind) {

@@ -9,17 +9,22 @@ use super::{Problem, Replaceable};
 /// What an apply did to an object: label `result` of `driftless_apply_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ApplyResult {
+    /// It did not exist before, or its UID is another than was seen.
     Created,
+    /// Changed in place: its resource version is another than before.
     Configured,
+    /// The server took the apply and changed nothing: its resource version is the one before.
     Unchanged,
     /// Deleted and created again, as the object's own opt-in says.
     Replaced,
+    /// It could not be applied: refused, not answered, or of a kind that is not served.
     Failed,
     /// Held back, since what it depends on failed or the work was stopped.
     Skipped,
 }
 
 impl ApplyResult {
+    /// The value of the metric label, also used in log and traces.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -48,6 +53,7 @@ impl ApplyResult {
 /// What a prune did to an object: label `result` of `driftless_prune_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PruneResult {
+    /// The deletion was accepted, or the object was gone already: see [`PrunedObject::gone`].
     Deleted,
     /// Left in the cluster and out of the inventory, our label removed.
     Detached,
@@ -55,12 +61,15 @@ pub enum PruneResult {
     Kept,
     /// Not deleted before another object is gone, which is still there.
     Waiting,
+    /// The object could not be read, detached or deleted; it stays in the inventory.
     Failed,
 }
 
 impl PruneResult {
+    /// All results, in the order of the variants.
     pub const ALL: [Self; 5] = [Self::Deleted, Self::Detached, Self::Kept, Self::Waiting, Self::Failed];
 
+    /// The value of the metric label, also used in log and traces.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -89,10 +98,12 @@ pub enum Obstacle {
 /// The outcome of applying one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppliedObject {
+    /// The object of the plan's step.
     pub id: ObjectId,
     /// UID of the object as it is now, or as it was seen before an apply that failed; `None` when
     /// none is known to exist.
     pub uid: Option<Arc<str>>,
+    /// What the apply did to it.
     pub result: ApplyResult,
     /// The object as the server answered it.
     pub live: Option<Observed>,
@@ -109,9 +120,12 @@ pub struct AppliedObject {
 /// The outcome of pruning one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrunedObject {
+    /// The object of the plan's step.
     pub id: ObjectId,
+    /// What the prune did to it.
     pub result: PruneResult,
     /// `false`: the deletion was accepted and waits for finalizers or a grace period.
     pub gone: bool,
+    /// For people: why it is kept, waits or failed, or what holds its deletion; `None` where it is gone or detached.
     pub detail: Option<String>,
 }

@@ -21,11 +21,16 @@ pub struct Reserved {
 /// What an object of the agent is to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Own {
+    /// The `ConfigMap` `driftless-SYNC`, which holds inventory and status of a sync.
     Parent {
+        /// Name of that sync.
         sync: Arc<str>,
     },
+    /// A `ConfigMap` `driftless-SYNC.observed-HASH` with a part of a large inventory.
     Shard,
+    /// The Lease `driftless`, by which replicas elect a leader.
     Lease,
+    /// The Secret `driftless-digest-key` with the HMAC key of the digests of Secrets.
     DigestKey,
     /// It carries a label by which inventories are found.
     Labelled(&'static str),
@@ -44,6 +49,7 @@ impl fmt::Display for Own {
 }
 
 impl Reserved {
+    /// `namespace` is the agent's; `syncs` are those that have a parent or are to have one.
     #[must_use]
     pub fn new(namespace: Arc<str>, syncs: impl IntoIterator<Item = Arc<str>>) -> Self {
         Self { namespace, syncs: syncs.into_iter().collect() }

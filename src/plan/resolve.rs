@@ -10,7 +10,9 @@ use super::{Problem, Reserved};
 /// A manifest in its place, with the digest that its live object is to carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {
+    /// With its namespace resolved, and those of the objects that it depends on.
     pub manifest: Arc<Manifest>,
+    /// The value for the annotation `driftless.dev/digest`; keyed (HMAC) for Secrets.
     pub digest: Digest,
 }
 
@@ -37,6 +39,7 @@ struct Definition {
 }
 
 impl Definitions {
+    /// Collects what the CRDs among these manifests define; other manifests are skipped.
     #[must_use]
     pub fn of<'a>(manifests: impl IntoIterator<Item = &'a Arc<Manifest>>) -> Self {
         let defines = |manifest: &Arc<Manifest>| {

@@ -23,6 +23,7 @@ pub enum Phase {
     Syncing,
     /// Applied; waiting for objects to become healthy.
     Progressing,
+    /// By the configuration or by a person: nothing is applied, healed or pruned.
     Suspended,
     /// Everything else is done, but the prune guard waits for a person.
     Held,
@@ -33,6 +34,7 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All phases, from well to worse.
     pub const ALL: [Self; 8] = [
         Self::Synced,
         Self::Pending,
@@ -44,6 +46,7 @@ impl Phase {
         Self::Failing,
     ];
 
+    /// The name of the phase, as the status and the label `phase` of the metric have it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -68,10 +71,13 @@ impl fmt::Display for Phase {
 /// One thing that went wrong, or that a person should know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
+    /// The object that it is about; `None` where it is about a file, or the sync as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<ObjectId>,
+    /// Where that is declared; `None` for orphans and for what is in no file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// What went wrong, for people; object and origin are shown before it.
     pub message: String,
 }
 
@@ -127,11 +133,13 @@ impl Held {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Drift {
+    /// The object that drifted.
     pub object: ObjectId,
     /// When it was noticed.
     pub at: Timestamp,
     /// What was found, as a clause.
     pub reason: String,
+    /// Who changed it, when, and which fields, as far as `managedFields` show that.
     pub blame: Blame,
     /// `false`: reported only, as `drift: report` says.
     pub healed: bool,
@@ -152,6 +160,7 @@ impl Drift {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Contest {
+    /// The object that is healed again and again.
     pub object: ObjectId,
     /// Who of the others wrote last, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -170,6 +179,7 @@ pub struct Contest {
 /// An object whose declared fields have another value after each apply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rewritten {
+    /// The object whose values are not kept.
     pub object: ObjectId,
     /// Paths of these fields, the first of them.
     pub fields: Vec<String>,
@@ -215,7 +225,9 @@ impl Contest {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct SyncStatus {
+    /// Name of the sync, as configured.
     pub sync: String,
+    /// Where the sync stands.
     pub phase: Phase,
     /// One sentence for people.
     pub message: String,
@@ -223,6 +235,7 @@ pub struct SyncStatus {
     pub url: String,
     /// `branch main`, `tag v1`, …
     pub reference: String,
+    /// Directory or file in the repository that is synced; `.` for its root.
     pub path: String,
     /// Where the objects come from, as of when the inventory was last exact.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -230,6 +243,7 @@ pub struct SyncStatus {
     /// The commit that the cluster was last made equal to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub synced: Option<Commit>,
+    /// When the cluster was made equal to [`SyncStatus::synced`], by the agent's clock; `None` where it never was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub synced_at: Option<Timestamp>,
     /// The newest commit seen, when work on it is not done.
@@ -239,6 +253,7 @@ pub struct SyncStatus {
     /// them comes from a git host that lags behind, until two polls in a row say otherwise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub former: Vec<String>,
+    /// The prune or replacement that waits for an approval; `None` where nothing is held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<Held>,
     /// The newest approval of a prune, also when it was carried out.

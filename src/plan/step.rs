@@ -14,7 +14,9 @@ use super::{Desired, Held, NotReplaced, Own, Problem, Unsettled};
 pub struct Recorded {
     /// Of the UID when it was last applied.
     pub uid: Short,
+    /// Of the manifest when it was last applied.
     pub digest: Short,
+    /// Of our `managedFields` entry in the answer to that apply; zero where there was none.
     pub fingerprint: Short,
     /// `false`: listed before its first write, or its hashes were lost; not known to be as recorded.
     pub applied: bool,
@@ -49,13 +51,17 @@ pub type Inventory = BTreeMap<ObjectId, Recorded>;
 /// What is to happen to one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Verb {
+    /// Apply it; it does not exist.
     Create,
+    /// Apply it; it exists, and differs or may differ from git.
     Configure,
     /// Delete it and create it again, since it cannot be changed in place: [`super::replace`].
     Replace,
+    /// Send nothing: it is as in git, or its differences are left alone, as with `drift: off`.
     Unchanged,
     /// Drifted, and the sync's policy is to report only.
     Report,
+    /// Delete it, since it is an orphan.
     Prune,
     /// Leave it in the cluster and out of the inventory, our metadata removed.
     Detach,
@@ -70,6 +76,7 @@ pub enum Verb {
 }
 
 impl Verb {
+    /// The verb in lower case, as `driftless plan` prints it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -97,94 +104,133 @@ impl fmt::Display for Verb {
 /// Why. Displayed as a clause for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
+    /// Does not exist, and was not applied by this sync yet.
     NotFound,
+    /// The manifest has the recorded digest, and the live object is what was applied.
     Same,
+    /// The digest of the manifest is another than the recorded one.
     GitChanged,
     /// Exists, and was not applied by this sync yet.
     Adopted,
     /// Taken over from another sync of this agent, which no longer declares it.
     HandedOver {
+        /// Name of the sync that has given it up.
         from: Arc<str>,
     },
     /// The record of the last apply is missing, so one apply has to show whether anything differs.
     Unrecorded,
     /// Drift.
     Deleted,
+    /// Drift: its UID is another than the recorded one.
     Recreated,
+    /// Drift: its label `applyset.kubernetes.io/part-of` is gone, or `driftless.dev/digest` gone or changed.
     MetadataLost,
+    /// Drift: the fingerprint of our `managedFields` entry is another than the recorded one.
     Fields,
     /// People have added fields that git does not declare.
     Added,
     /// An orphan.
     RemovedFromGit,
+    /// An orphan that does not exist any more.
     Gone,
+    /// It belongs to another sync or another tool, or goes to another sync that declares it, too.
     OtherSet {
+        /// Who has it, in words: `sync shop`, `another ApplySet (ID)`.
         owner: String,
     },
     /// It is another sync's, of which it is not known whether it still declares it.
     Unsettled {
+        /// Name of that sync.
         sync: Arc<str>,
+        /// Why that is not known.
         why: Unsettled,
     },
     /// It is of a sync that left the configuration.
     Unconfigured {
+        /// Name of that sync, which still has a parent.
         sync: Arc<str>,
     },
     /// It has the label of another sync, which neither declares it nor has it in its inventory.
     Unremembered {
+        /// Name of that sync.
         sync: Arc<str>,
     },
     /// It is the agent's own.
     Own {
+        /// What it is to the agent.
         what: Own,
     },
+    /// An orphan that another sync declares: kept until that one has taken it over, and then forgotten.
     Declared {
+        /// Name of that sync.
         by: Arc<str>,
     },
+    /// An orphan of a kind that holds data (Namespace, CRD, `PersistentVolumeClaim`) and is not in `prune.include`.
     KeptKind,
+    /// Its kind could not be read, so that it is not known whether it exists.
     Unreadable {
+        /// The error of that read.
         why: String,
     },
+    /// An orphan of which a proof is missing that this sync has applied it.
     NotOurs {
+        /// What is missing: the label, the digest annotation, our fields, or the record.
         what: &'static str,
     },
+    /// An orphan with an owner reference that says `controller: true`.
     Controlled,
+    /// An orphan whose UID is another than the recorded one.
     OtherUid,
+    /// An orphan, and `prune.enabled` is false.
     PruneDisabled,
+    /// An orphan that says `deletion: detach` or `helm.sh/resource-policy: keep`, or said so when last applied.
     DetachMark,
+    /// An orphaned Namespace or CRD in which, or of whose kind, an object is still declared.
     StillUsed {
+        /// The first of these objects.
         by: ObjectId,
     },
     /// A Namespace or CRD whose deletion would take along what is kept, or is another sync's.
     Contains {
+        /// What would be deleted along with it, in words.
         what: String,
     },
+    /// It has a `deletionTimestamp`.
     Terminating {
+        /// The finalizers that it still has; empty where none holds it.
         finalizers: Vec<String>,
     },
     /// An orphan that is deleted after another object is gone.
     Awaits {
+        /// The object that has to be gone first.
         object: ObjectId,
         /// Of that object, as far as they are known.
         finalizers: Vec<String>,
+        /// What makes it wait for that one.
         why: Awaited,
     },
     /// The chart has looked it up, and may have left it out since it is there.
     LookedUp,
     /// An orphan that former pods may use until this workload has rolled out.
     RollingOut {
+        /// The first workload of its namespace that is not healthy yet.
         workload: ObjectId,
     },
     /// Its Namespace is being deleted, so that nothing can be made in it.
     NamespaceTerminating {
+        /// Name of that Namespace.
         namespace: Arc<str>,
     },
+    /// An orphan whose deletion the guard holds until it is approved.
     Held,
+    /// An orphan, in a cycle in which nothing may be pruned.
     Blocked {
+        /// Why that is, as a clause.
         why: String,
     },
     /// It may have moved to a sync some of whose manifests cannot be used.
     Unsure {
+        /// Name of that sync.
         sync: Arc<str>,
     },
     /// A Job that ended, and was removed since its time to live was over.
@@ -195,21 +241,26 @@ pub enum Reason {
     Content,
     /// Some of its fields cannot be changed in place, and it asks to be replaced then.
     Immutable {
+        /// Paths of these fields.
         fields: Arc<[String]>,
         /// Its volume claims go with it.
         takes_claims: bool,
     },
     /// The same, and it is not replaced.
     NotReplaced {
+        /// Paths of the fields that cannot be changed.
         fields: Arc<[String]>,
+        /// What is against it.
         why: NotReplaced,
     },
     /// The same, and the guard holds that.
     ReplaceHeld {
+        /// Paths of the fields that cannot be changed.
         fields: Arc<[String]>,
     },
     /// It can be in no wave: a circle, or a dependency that is not declared.
     Unorderable {
+        /// What is wrong with its dependencies, as a clause.
         why: String,
     },
 }
@@ -342,8 +393,11 @@ impl fmt::Display for Reason {
 /// What is to happen to one object, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
+    /// The object, declared or in the inventory.
     pub id: ObjectId,
+    /// What is to be done with it.
     pub verb: Verb,
+    /// Why that is to be done.
     pub reason: Reason,
     /// What git declares; `None` for orphans.
     pub desired: Option<Desired>,
@@ -415,6 +469,7 @@ impl Plan {
         self.steps.binary_search_by(|step| step.id.cmp(id)).ok()
     }
 
+    /// The step of an object, found by binary search; `None` where the plan has none.
     #[must_use]
     pub fn step(&self, id: &ObjectId) -> Option<&Step> {
         self.steps.get(self.position(id)?)

@@ -18,19 +18,24 @@ pub type EffectId = u64;
 /// A point in time: monotonic since some start for decisions, wall clock for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
+    /// By a monotonic clock, since a start that all moments of one process share.
     pub mono: Duration,
+    /// By the system's clock, which may be set: for people, and to compare with times of git and the API server.
     pub wall: Timestamp,
 }
 
 /// The manifests of one commit, and what could not be rendered of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenderedCommit {
+    /// The commit that was rendered.
     pub commit: Commit,
+    /// Those that could be rendered, not yet placed in their namespaces.
     pub manifests: Vec<Arc<Manifest>>,
     /// Files and documents that are no manifests. As long as there is one, nothing is pruned.
     pub problems: Vec<Problem>,
     /// What made manifests of the files, and with which names, for the provenance.
     pub rendering: Arc<str>,
+    /// What went into it that is not in git.
     pub reads: ClusterReads,
 }
 
@@ -40,6 +45,7 @@ pub struct RenderedCommit {
 pub struct ClusterReads {
     /// Something was read.
     pub any: bool,
+    /// What templates asked for: an orphan that is among the answers is kept.
     pub looked_up: LookedUp,
     /// Why the rendering may lack something that it would have at another time: nothing is pruned by it.
     pub incomplete: Option<String>,
@@ -60,11 +66,13 @@ impl RenderedCommit {
 pub struct Observation {
     /// The same one as before where neither commit nor kinds have changed.
     pub resolved: Arc<Resolved>,
+    /// Live objects by identity. One that is missing here and not in `unreadable` does not exist.
     pub observed: BTreeMap<ObjectId, Observed>,
     /// Kinds whose objects could not be read, and why.
     pub unreadable: Unreadable,
     /// The CRDs behind kinds: `plural.group`.
     pub crds: BTreeMap<GroupKind, String>,
+    /// The other syncs of the agent, as far as these objects go.
     pub others: Others,
 }
 
@@ -75,6 +83,7 @@ pub struct UserRequests {
     pub approved: Option<String>,
     /// Changes whenever somebody asks to poll now.
     pub sync_requested: Option<String>,
+    /// The annotation `driftless.dev/suspend` is `true`.
     pub suspended: bool,
 }
 
@@ -83,6 +92,7 @@ pub struct UserRequests {
 pub struct Examined {
     /// `None`: it does not exist.
     pub live: Option<Observed>,
+    /// Who changed it, and which fields.
     pub blame: Blame,
 }
 
@@ -105,6 +115,7 @@ pub enum Audited {
 pub enum Unrendered {
     /// The branch was elsewhere already when it was to be fetched.
     Moved(String),
+    /// The fetch, a read of the clone, or the rendering as a whole has failed.
     Failed(String),
 }
 
@@ -113,60 +124,89 @@ pub enum Unrendered {
 pub enum Input {
     /// Time has passed.
     Tick,
+    /// The remote was asked which commit the reference points at.
     Polled {
+        /// Number of the [`Effect::Poll`] that this answers.
         id: EffectId,
+        /// The commit, 40 hexadecimal digits, or an error for people.
         result: Result<String, String>,
         /// Watches see every object of the sync: what they have not reported has not happened.
         watched: bool,
     },
+    /// A commit was fetched and rendered, or could not be.
     Rendered {
+        /// Number of the [`Effect::Render`] that this answers.
         id: EffectId,
+        /// What the commit declares, or why that is not known.
         result: Result<Arc<RenderedCommit>, Unrendered>,
     },
+    /// The live state was read, or could not be.
     Observed {
+        /// Number of the [`Effect::Observe`] that this answers.
         id: EffectId,
+        /// What the cluster holds, or an error for people.
         result: Result<Observation, String>,
     },
+    /// Inventory and status were stored, or could not be.
     ParentWritten {
+        /// Number of the [`Effect::WriteParent`] that this answers.
         id: EffectId,
+        /// An error is text for people.
         result: Result<(), String>,
     },
     /// One object of an apply that is still under way.
     AppliedOne {
+        /// Number of the [`Effect::Apply`] that is under way.
         id: EffectId,
+        /// It comes once more with all others in [`Input::Applied`].
         outcome: AppliedObject,
     },
     /// No outcome: the object was not begun, since the apply was interrupted.
     Applied {
+        /// Number of the [`Effect::Apply`] that this answers.
         id: EffectId,
+        /// One at most for each object that the plan applies.
         outcomes: Vec<AppliedObject>,
     },
     /// The watches have seen something.
     Changed(Vec<Change>),
+    /// A drifted object was read, or could not be.
     Examined {
+        /// Number of the [`Effect::Examine`] that this answers.
         id: EffectId,
+        /// What was seen of it, or an error for people.
         result: Result<Examined, String>,
     },
     /// Skipped without a problem: it was not begun, since it was interrupted.
     Healed {
+        /// Number of the [`Effect::Heal`] that this answers.
         id: EffectId,
+        /// What the apply of the drifted object did.
         outcome: AppliedObject,
     },
+    /// A server-side dry-run of one object has ended.
     Audited {
+        /// Number of the [`Effect::Audit`] that this answers.
         id: EffectId,
+        /// What it has shown.
         result: Audited,
     },
     /// No outcome: the object was not begun, since the prune was interrupted.
     Pruned {
+        /// Number of the [`Effect::Prune`] that this answers.
         id: EffectId,
+        /// One at most for each object that the plan prunes, and for each that was being deleted and is gone now.
         outcomes: Vec<PrunedObject>,
     },
+    /// What the annotations of the parent say now.
     UserRequests(UserRequests),
     /// There is no parent any more, or none yet.
     ParentMissing,
     /// This agent leads from now on; with what the parent holds, read since.
     Leads {
+        /// Inventory and status of the parent; `None` where there is none.
         stored: Option<Box<(Inventory, SyncStatus)>>,
+        /// What its annotations say.
         requests: UserRequests,
     },
     /// The syncs of `dependsOn` that are not synced.
@@ -186,90 +226,126 @@ pub enum Input {
 pub enum Effect {
     /// Ask the remote which commit the reference points at.
     Poll {
+        /// Comes back in [`Input::Polled`].
         id: EffectId,
     },
     /// Fetch a commit, 40 hexadecimal digits, and render it.
     Render {
+        /// Comes back in [`Input::Rendered`].
         id: EffectId,
+        /// Its id, as the newest poll has it.
         commit: String,
     },
     /// Find out what a commit declares, 40 hexadecimal digits, and have the other syncs know it: the
     /// sync waits, and does not enforce it yet. It has no answer.
     Declare {
+        /// Its id, as the newest poll has it.
         commit: String,
     },
     /// Read the live state of everything declared or in the inventory.
     Observe {
+        /// Comes back in [`Input::Observed`].
         id: EffectId,
+        /// The commit whose objects are read.
         rendered: Arc<RenderedCommit>,
+        /// The objects of the inventory; those that the commit does not declare are orphans.
         inventory: Vec<ObjectId>,
     },
     /// Store inventory and status.
     WriteParent {
+        /// Comes back in [`Input::ParentWritten`].
         id: EffectId,
+        /// All of it, whether it fits one `ConfigMap` or needs shards.
         inventory: Inventory,
+        /// The status to be stored beside it.
         status: Arc<SyncStatus>,
     },
     /// Carry out the creating, configuring and replacing steps (a replacement deletes first), in the order of a [`Schedule`](crate::plan::Schedule).
     Apply {
+        /// Comes back in [`Input::Applied`].
         id: EffectId,
+        /// The whole plan; its other steps are not carried out.
         plan: Arc<Plan>,
     },
     /// Carry out the deleting and detaching steps, in the order of [`Deletions`](crate::plan::Deletions).
     Prune {
+        /// Comes back in [`Input::Pruned`].
         id: EffectId,
+        /// The whole plan; its other steps are not carried out.
         plan: Arc<Plan>,
     },
     /// Read one drifted object, and find out who changed what of it.
     Examine {
+        /// Comes back in [`Input::Examined`].
         id: EffectId,
+        /// What git declares of the object, to compare the live one with.
         desired: Box<Desired>,
     },
     /// Apply one drifted object.
     Heal {
+        /// Comes back in [`Input::Healed`].
         id: EffectId,
+        /// With the live object as the examination has seen it.
         step: Box<Step>,
     },
     /// Ask the server what an apply of one object would change.
     Audit {
+        /// Comes back in [`Input::Audited`].
         id: EffectId,
+        /// What git declares of the object.
         desired: Box<Desired>,
     },
     /// An apply, a prune or a heal that is under way begins no further object and waits for nothing;
     /// its answer comes once what it has begun has ended. No answer of its own.
     Interrupt {
+        /// Number of that apply, prune or heal; nothing happens where it has ended.
         id: EffectId,
     },
+    /// Report a notice to people and metrics. No answer.
     Emit(Notice),
 }
 
 /// How a cycle ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
+    /// The cluster equals the commit, and its objects are healthy where `wait` asks for that.
     Synced,
+    /// Applied, but an object did not become healthy within `timeout`.
     Unhealthy,
+    /// Applied, but a prune or replacement waits for an approval.
     Held,
+    /// Something could not be read, rendered, applied or pruned; it is tried again.
     Failed,
 }
 
 /// What is to be reported to people and metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
+    /// A commit that was just rendered is taken up.
     Started {
+        /// The commit that is to be enforced.
         commit: Commit,
     },
+    /// The remote could not be asked; the last good commit stays enforced.
     PollFailed {
+        /// For people, without credentials.
         error: String,
+        /// Delay until the next poll.
         retry_in: Duration,
     },
+    /// A cycle has decided on steps that change the cluster; they are not carried out yet.
     Planned {
+        /// All steps; those of drifted objects as unchanged, since the heal queue applies them.
         plan: Arc<Plan>,
     },
     /// Something that git declares is not applied, though the rest of its object is.
     NotApplied {
+        /// The object, where it is declared, and what of it is not applied.
         note: Problem,
     },
+    /// An object drifted: once for each way in which it did.
     Drift {
+        /// What was found, who changed it, and whether it was healed.
         drift: Drift,
         /// UID of the object as it is now; `None` when it does not exist.
         uid: Option<Arc<str>>,
@@ -278,52 +354,75 @@ pub enum Notice {
     },
     /// An object that drifted and was not healed is as it should be again.
     DriftGone {
+        /// The object that is no longer drifted.
         object: ObjectId,
     },
     /// An object is healed again and again.
     Contested {
+        /// Who writes which of its fields, how often it was healed, and when it may be healed again.
         contest: Contest,
+        /// UID of the object as of its last heal.
         uid: Option<Arc<str>>,
     },
     /// It drifts no longer.
     Uncontested {
+        /// The object that was contested.
         object: ObjectId,
         /// As of its last heal.
         uid: Option<Arc<str>>,
     },
     /// So many objects are contested now.
     ContestedNow {
+        /// How many are contested, without bound; the status lists the first of them.
         objects: usize,
     },
+    /// An apply has put a drifted object back, or removed what others had added to it.
     Healed {
+        /// The object that was applied.
         object: ObjectId,
+        /// Since the drift was noticed; for what the apply of a commit removed, since its cycle began.
         after: Duration,
     },
+    /// A prune or replacement waits for an approval; said again when what is held changes.
     Held(Held),
     /// Settling took this long: from the end of applying until everything was healthy.
     Settled {
+        /// Time since the end of applying.
         took: Duration,
     },
+    /// A cycle ended with an outcome; it has none while objects are still waited for.
     Ended {
+        /// How it ended.
         outcome: Outcome,
+        /// The commit that it was about; its id is empty where no poll has found one yet.
         commit: Commit,
+        /// Objects that were created, configured, replaced, deleted or detached.
         changed: usize,
+        /// One sentence for people, as the status has it.
         message: String,
+        /// What went wrong, equal problems of many objects as one; empty unless it failed.
         problems: Vec<Problem>,
         /// From the commit's time until now, once for a commit that got synced.
         lag: Option<Duration>,
+        /// Delay until the retry; `None` unless it failed.
         retry_in: Option<Duration>,
+        /// Since the cycle began; zero where there was nothing to do.
         took: Duration,
         /// The cycle before ended the same way, for the same commit.
         again: bool,
     },
+    /// The sync is suspended, and nothing that writes is under way any more.
     Suspended {
+        /// Who suspended it: `the configuration` or `driftless suspend`.
         by: &'static str,
     },
+    /// The suspension has ended; git is polled before anything is written.
     Resumed,
     /// A follower is as ready as it can be.
     StandingBy {
+        /// The newest commit that it has rendered and observed.
         commit: Commit,
     },
+    /// The newest status, each time that it is set.
     Status(Arc<SyncStatus>),
 }

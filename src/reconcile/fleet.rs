@@ -173,6 +173,7 @@ impl Fleet {
         *member = Member { set_id: set_id.to_owned(), config, parent, phase, ..Member::default() };
     }
 
+    /// Forgets a sync: it left the configuration, or all syncs begin anew.
     pub fn leave(&mut self, sync: &SyncName) {
         self.members.remove(sync);
     }

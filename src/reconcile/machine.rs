@@ -166,16 +166,19 @@ impl Machine {
         self
     }
 
+    /// Whether it may write; `false` for a follower until [`Input::Leads`].
     #[must_use]
     pub fn leads(&self) -> bool {
         self.leads
     }
 
+    /// The newest status; at first the stored one, with source and path of the configuration.
     #[must_use]
     pub fn status(&self) -> Arc<SyncStatus> {
         Arc::clone(&self.report.status)
     }
 
+    /// The configuration that it was made with; it never changes.
     #[must_use]
     pub fn config(&self) -> &Arc<SyncConfig> {
         &self.config

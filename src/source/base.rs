@@ -14,6 +14,7 @@ use crate::config::{RepoPath, Source};
 /// The clone has the name of one of a sync's, so that [`super::remove_unused_clones`] removes what a kill leaves behind. No
 /// sync has the same one, whatever its name.
 pub struct RemoteBase {
+    /// Polls, fetches and reads the base.
     pub git: Git,
     clone: PathBuf,
 }

@@ -34,14 +34,18 @@ pub struct Bundle {
 pub struct BundleEntry {
     /// Path relative to the repository's root.
     pub path: Arc<str>,
+    /// What is at the path.
     pub content: BundleContent,
 }
 
+/// What an entry of a bundle is, with its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BundleContent {
+    /// The bytes of a file, whatever their encoding.
     File(Arc<[u8]>),
     /// What the link says. It is not followed here.
     Link(String),
+    /// What is in it comes as entries of its own; a submodule has none.
     Directory,
 }
 
@@ -52,6 +56,7 @@ pub enum Layout {
     Kustomization,
     /// `Chart.yaml`, or the path itself is a `.tgz` file.
     Chart,
+    /// Anything else: files of manifests.
     Plain,
 }
 
@@ -59,6 +64,7 @@ pub enum Layout {
 /// the same content, or still to nothing, so does the rendering.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dependencies {
+    /// Files that were read, paths that were not there and directories that were listed: sorted, each once.
     pub paths: Vec<String>,
 }
 

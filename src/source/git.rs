@@ -31,6 +31,7 @@ const SLOW: Duration = Duration::from_secs(5);
 /// How long callers wait, once it is their turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
+    /// For a poll.
     pub poll: Duration,
     /// For a fetch, and for reading, which may have to clone anew.
     pub fetch: Duration,

@@ -16,6 +16,7 @@ use super::error::Refusal;
 pub struct SourceFile {
     /// Path relative to the repository's root, with `/` between its parts.
     pub path: Arc<str>,
+    /// Its content, which need not be UTF-8.
     pub bytes: Arc<[u8]>,
 }
 
@@ -38,6 +39,7 @@ pub struct Snapshot {
 pub struct Refused {
     /// Path relative to the repository's root; its beginning where it is too long.
     pub path: Arc<str>,
+    /// Why it is left out.
     pub refusal: Refusal,
 }
 
@@ -46,6 +48,7 @@ pub struct Refused {
 pub struct Limits {
     /// Bytes of one file.
     pub file_bytes: usize,
+    /// Number of manifest files.
     pub files: usize,
     /// Bytes of all files together.
     pub total_bytes: usize,

@@ -12,9 +12,11 @@ use crate::config::{SyncConfig, SyncName};
 /// What became of the clones that no sync uses.
 #[derive(Debug, Default)]
 pub struct Tidied {
+    /// Clones that were removed.
     pub removed: Vec<PathBuf>,
     /// In use right now: by a sync that is about to end, or by another process.
     pub busy: Vec<PathBuf>,
+    /// One for each clone of which not everything could be removed.
     pub failed: Vec<SourceError>,
 }
 
