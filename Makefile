@@ -93,8 +93,9 @@ deploy: ## makes deploy/kubernetes and the schema of the values out of the chart
 fuzz: ## looks for input that breaks a parser: TARGET=manifests|fields|path|inventory|config|walk SECONDS=600
 	fuzz/run $(or $(TARGET),manifests) $(or $(SECONDS),600)
 
-lint: ## clippy; every warning is an error
+lint: ## clippy and rustdoc; every warning is an error
 	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 	@cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 
 # The database of advisories comes from github.com: where that is not reached, the check fails, it does not pass.

@@ -55,7 +55,7 @@ pub enum Verb {
     Create,
     /// Apply it; it exists, and differs or may differ from git.
     Configure,
-    /// Delete it and create it again, since it cannot be changed in place: [`super::replace`].
+    /// Delete it and create it again, since it cannot be changed in place.
     Replace,
     /// Send nothing: it is as in git, or its differences are left alone, as with `drift: off`.
     Unchanged,
