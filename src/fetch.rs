@@ -8,12 +8,20 @@
 //! Nothing here knows what the bytes mean, or who may fetch what.
 
 mod error;
+mod exchange;
 mod http;
 mod login;
 mod registry;
 mod store;
 
 pub use error::FetchError;
-pub use http::{Download, Web};
+pub use http::{Download, Patience, Web};
 pub use login::{Login, LoginError};
 pub use store::{Entry, Store};
+
+/// The SHA-256 of some bytes, in 64 hexadecimal digits.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(bytes).iter().fold(String::with_capacity(64), |text, byte| text + &format!("{byte:02x}"))
+}

@@ -89,6 +89,9 @@ pub struct Made {
     pub rendered_now: bool,
     /// What of other hosts could not be compared with its source.
     pub unchecked: Vec<String>,
+    /// It is made of something that could not be compared since it was rendered, so that it may be older than what another
+    /// replica has applied.
+    pub unverified: bool,
 }
 
 impl Made {
@@ -101,8 +104,8 @@ impl Made {
             let group = question.api_version.split_once('/').map_or("", |(group, _)| group);
             looked_up.note(GroupKind::new(group, &question.kind), &question.namespace, &question.name);
         }
-        let reads =
-            ClusterReads { any: rendered.reads_outside_git, looked_up, incomplete: rendered.incomplete.clone() };
+        let incomplete = rendered.incomplete.clone().or_else(|| self.unverified.then(|| UNVERIFIED.to_owned()));
+        let reads = ClusterReads { any: rendered.reads_outside_git, looked_up, incomplete };
         RenderedCommit {
             commit,
             manifests: rendered.manifests.clone(),
@@ -112,6 +115,10 @@ impl Made {
         }
     }
 }
+
+/// Why nothing is pruned by a rendering of what may be outdated.
+const UNVERIFIED: &str = "something that was fetched from another host could not be compared with its source, so it may be \
+                          outdated; nothing is pruned until it can be";
 
 /// What makes the manifests, and what gives them their names: with another one, all objects may be others.
 fn description(renderer: Renderer, path: &RepoPath, settings: &Settings) -> String {
@@ -220,6 +227,9 @@ pub enum ReadError {
     /// The server's version or discovery cannot be read.
     #[error("cannot ask the API server for its version and kinds: {0}")]
     Capabilities(ApiError),
+    /// What is needed of other hosts took longer than this in all.
+    #[error("what is needed of other hosts was not there within {} minutes; see whether they hang", .0.as_secs() / 60)]
+    FetchTime(Duration),
     /// A chart still had new lookups after `MOST_ROUNDS` rounds of answers.
     #[error(
         "the chart looks up other objects each time that it has the answers to what it asked before, and was given up \
@@ -313,13 +323,15 @@ impl Rendering<'_> {
         let inputs = self.inputs(renderer).await?;
         let mut cache = cache.lock().await;
         let mut unchecked = Vec::new();
-        let (manifests, rendered_now) = if renderer == Renderer::Plain && self.settings.config.post.is_empty() {
-            self.plain(inputs, &mut cache).await?
-        } else {
-            self.by_helper(renderer, inputs, &mut cache, &mut unchecked).await?
-        };
+        let (manifests, rendered_now, unverified) =
+            if renderer == Renderer::Plain && self.settings.config.post.is_empty() {
+                let (manifests, rendered_now) = self.plain(inputs, &mut cache).await?;
+                (manifests, rendered_now, false)
+            } else {
+                self.by_helper(renderer, inputs, &mut cache, &mut unchecked).await?
+            };
         let description = description(renderer, self.path, self.settings).into();
-        Ok(Made { rendered: manifests, renderer, description, rendered_now, unchecked })
+        Ok(Made { rendered: manifests, renderer, description, rendered_now, unchecked, unverified })
     }
 
     async fn renderer(&self) -> Result<Renderer, ReadError> {
@@ -369,18 +381,22 @@ impl Rendering<'_> {
         })
     }
 
-    /// By the helper. `inputs` have no answers to lookups yet.
+    /// By the helper: the rendering, whether it was made now, and whether it may be outdated. `inputs` have no answers to
+    /// lookups yet.
     async fn by_helper(
         &self,
         renderer: Renderer,
         inputs: Inputs,
         cache: &mut Cache,
         unchecked: &mut Vec<String>,
-    ) -> Result<(Arc<Rendered>, bool), ReadError> {
+    ) -> Result<(Arc<Rendered>, bool, bool), ReadError> {
         if let Some((recorded, rendered)) = cache.recorded(renderer, self.settings, &inputs)
             && self.still_holds(&recorded, unchecked).await?
         {
-            return Ok((rendered, false));
+            if unchecked.is_empty() {
+                cache.verified();
+            }
+            return Ok((rendered, false, recorded.unverified && !unchecked.is_empty()));
         }
         let answered = self.answered(renderer, inputs.clone()).await?;
         let Answered { response, inputs: all, refused, warnings, _permit } = answered;
@@ -404,14 +420,15 @@ impl Rendering<'_> {
             Ok(finish(answer, &settings, &inputs_of_all))
         });
         let manifests = Arc::new(made.await?.map_err(|error| failed(error, &hidden))?);
+        let unverified = !warnings.is_empty();
         // The comparison before has said some of it already.
         let new: Vec<String> = warnings.into_iter().filter(|warning| !unchecked.contains(warning)).collect();
         unchecked.extend(new);
         if let Some(fingerprint) = self.fingerprint(renderer, &dependencies).await? {
-            let recorded = Recorded { renderer, dependencies, fingerprint, lookups, fetched };
+            let recorded = Recorded { renderer, dependencies, fingerprint, lookups, fetched, unverified };
             cache.put_recorded(recorded, self.settings.clone(), inputs, Arc::clone(&manifests));
         }
-        Ok((manifests, true))
+        Ok((manifests, true, unverified))
     }
 
     /// Whether all that a rendering depends on is as it was: files first, which costs no request.

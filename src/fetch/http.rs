@@ -1,28 +1,28 @@
 //! One file over https.
 
-use std::error::Error as _;
-use std::sync::Once;
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use reqwest::header::{ETAG, IF_NONE_MATCH, RETRY_AFTER};
-use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Certificate, Client, ClientBuilder, Response, StatusCode};
+use reqwest::StatusCode;
+use reqwest::header::{ETAG, HeaderValue};
+use tokio::time::{Instant, timeout_at};
 
 use super::error::FetchError;
+use super::exchange::{Connection, Get, Redirects, body, refused};
 use super::login::Login;
 use crate::object::PlainUrl;
-
-/// Until a server must have accepted the connection, and until it must have sent something more.
-pub(super) const CONNECT: Duration = Duration::from_secs(10);
-pub(super) const SILENCE: Duration = Duration::from_secs(30);
-/// What servers see of who asks.
-pub(super) const USER_AGENT: &str = concat!("driftless/", env!("CARGO_PKG_VERSION"));
-const MOST_REDIRECTS: usize = 5;
 
 /// Fetches files from servers, by the proxy that the environment names (`HTTPS_PROXY`, `NO_PROXY`).
 #[derive(Clone, Debug, Default)]
 pub struct Web;
+
+/// How long a fetch may take, from its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Until the server must have said what it has.
+    pub answer: Duration,
+    /// Until the content must be there.
+    pub content: Duration,
+}
 
 /// What a server answers.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,138 +43,45 @@ impl Web {
     /// and along no redirect to another.
     ///
     /// # Errors
-    /// The server cannot be reached, is not trusted, takes longer than `limit`, refuses, or sends more.
+    /// The server cannot be reached, is not trusted, takes too long, refuses, sends more, or answers with another status
+    /// than 200: a 202 or 204 without a body is no empty file.
     pub async fn get(
         &self,
         url: &str,
         login: Option<&Login>,
         etag: Option<&str>,
         limit_bytes: usize,
-        limit: Duration,
+        patience: Patience,
     ) -> Result<Download, FetchError> {
-        let fetch = fetch(url, login, etag, limit_bytes);
-        let timeout = || FetchError::Timeout { url: PlainUrl::of(url), limit };
-        tokio::time::timeout(limit, fetch).await.map_err(|_| timeout())?
-    }
-}
-
-async fn fetch(
-    url: &str,
-    login: Option<&Login>,
-    etag: Option<&str>,
-    limit_bytes: usize,
-) -> Result<Download, FetchError> {
-    let client = client(url, login)?.redirect(Policy::custom(follow)).build();
-    let client = client.map_err(|error| failed(url, error))?;
-    let mut request = client.get(url);
-    if let Some((user, password)) = login.and_then(|login| login.user.as_ref()) {
-        request = request.basic_auth(user, Some(password));
-    }
-    if let Some(etag) = etag {
-        request = request.header(IF_NONE_MATCH, etag);
-    }
-    let response = request.send().await.map_err(|error| failed(url, error))?;
-    if response.status() == StatusCode::NOT_MODIFIED && etag.is_some() {
-        return Ok(Download::Unchanged);
-    }
-    if !response.status().is_success() {
-        return Err(refused(url, &response));
-    }
-    let validator = response.headers().get(ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    Ok(Download::New { bytes: body(url, response, limit_bytes).await?, validator })
-}
-
-/// A client that trusts what the system does, and the login's own authority.
-fn client(url: &str, login: Option<&Login>) -> Result<ClientBuilder, FetchError> {
-    install_provider();
-    let builder = Client::builder().connect_timeout(CONNECT).read_timeout(SILENCE).user_agent(USER_AGENT);
-    let Some(authority) = login.and_then(|login| login.authority.as_ref()) else { return Ok(builder) };
-    Ok(builder.tls_certs_merge(certificates(url, authority)?))
-}
-
-/// The authorities in a file in PEM, of which there has to be one.
-pub(super) fn certificates(url: &str, pem: &[u8]) -> Result<Vec<Certificate>, FetchError> {
-    let wrong = |detail: String| FetchError::Authority { url: PlainUrl::of(url), detail };
-    let found = Certificate::from_pem_bundle(pem).map_err(|error| wrong(error.without_url().to_string()))?;
-    if found.is_empty() { Err(wrong("there is no certificate in PEM".into())) } else { Ok(found) }
-}
-
-/// The cryptography of TLS is that of kube. A program that has chosen another keeps it.
-pub(super) fn install_provider() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
-}
-
-/// Redirects, as the archives of many chart repositories have them; never from https to http.
-fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
-    let less_safe =
-        attempt.previous().last().is_some_and(|from| from.scheme() == "https") && attempt.url().scheme() != "https";
-    if less_safe {
-        return refuse(attempt, "it is not encrypted");
-    }
-    if attempt.previous().len() > MOST_REDIRECTS {
-        return refuse(attempt, "too many redirects");
-    }
-    attempt.follow()
-}
-
-/// A redirect that is not followed.
-#[derive(Debug, thiserror::Error)]
-#[error("redirect to {to}: {why}")]
-struct NotFollowed {
-    to: String,
-    why: &'static str,
-}
-
-fn refuse(attempt: Attempt<'_>, why: &'static str) -> reqwest::redirect::Action {
-    let to = PlainUrl::of(attempt.url().as_str()).to_string();
-    attempt.error(NotFollowed { to, why })
-}
-
-async fn body(url: &str, response: Response, limit_bytes: usize) -> Result<Vec<u8>, FetchError> {
-    let too_large = || FetchError::TooLarge { url: PlainUrl::of(url), limit_bytes };
-    let mut bytes = Vec::new();
-    let mut stream = response.bytes_stream();
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|error| failed(url, error))?;
-        if bytes.len() + chunk.len() > limit_bytes {
-            return Err(too_large());
+        let began = Instant::now();
+        let late = |limit: Duration| FetchError::Timeout { url: PlainUrl::of(url), limit };
+        let connection = Connection::new(url, login)?;
+        let get = Get { url, authorization: basic(url, login)?, accept: None, etag, redirects: Redirects::Followed };
+        let answered = timeout_at(began + patience.answer, connection.get(get)).await;
+        let response = answered.map_err(|_| late(patience.answer))??;
+        match response.status() {
+            StatusCode::NOT_MODIFIED => return Ok(Download::Unchanged),
+            StatusCode::OK => {}
+            _ => return Err(refused(url, &response)),
         }
-        bytes.extend_from_slice(&chunk);
+        let validator = response.headers().get(ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let bytes = timeout_at(began + patience.content, body(response, limit_bytes)).await;
+        Ok(Download::New { bytes: bytes.map_err(|_| late(patience.content))??, validator })
     }
-    Ok(bytes)
 }
 
-fn refused(url: &str, response: &Response) -> FetchError {
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    FetchError::of_status(url, response.status().as_u16(), retry_after)
+/// The header for basic authentication (RFC 7617); `None` where the login has no user.
+pub(super) fn basic(url: &str, login: Option<&Login>) -> Result<Option<HeaderValue>, FetchError> {
+    use base64::Engine as _;
+    let Some((user, password)) = login.and_then(|login| login.user.as_ref()) else { return Ok(None) };
+    let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+    secret_header(url, &format!("Basic {encoded}")).map(Some)
 }
 
-/// What a failed request means. Its own text has the URL, redirects with their queries included, and is not used.
-pub(super) fn failed(url: &str, error: reqwest::Error) -> FetchError {
-    let error = error.without_url();
-    let mut causes = Vec::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        if let Some(not_followed) = cause.downcast_ref::<NotFollowed>() {
-            let (to, why) = (not_followed.to.clone(), not_followed.why);
-            return FetchError::Redirected { url: PlainUrl::of(url), to, why };
-        }
-        causes.push(cause.to_string());
-        next = cause.source();
-    }
-    if error.is_timeout() {
-        return FetchError::Timeout {
-            url: PlainUrl::of(url),
-            limit: if error.is_connect() { CONNECT } else { SILENCE },
-        };
-    }
-    let detail = causes.pop().unwrap_or_else(|| error.to_string());
-    let of_tls = ["certificate", "UnknownIssuer", "CertNotValidForName"].iter().any(|word| detail.contains(word));
-    if of_tls {
-        return FetchError::Certificate { url: PlainUrl::of(url), detail };
-    }
-    FetchError::Unreachable { url: PlainUrl::of(url), detail }
+/// A header whose value is never printed.
+pub(super) fn secret_header(url: &str, value: &str) -> Result<HeaderValue, FetchError> {
+    let wrong = |_| FetchError::Answer { url: PlainUrl::of(url), detail: "its token fits into no header".to_owned() };
+    let mut value = HeaderValue::from_str(value).map_err(wrong)?;
+    value.set_sensitive(true);
+    Ok(value)
 }

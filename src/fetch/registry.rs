@@ -1,216 +1,346 @@
-//! Charts in a registry: their tags, and the archive behind one of them, as `helm push` puts it there.
+//! Charts in registries, by the protocol of OCI (opencontainers/distribution-spec) and Docker's for tokens
+//! (distribution.github.io/distribution/spec/auth/token).
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
-use oci_client::errors::{OciDistributionError, OciErrorCode};
-use oci_client::manifest::OciImageManifest;
-use oci_client::secrets::RegistryAuth;
-use oci_client::{Client, Reference};
-use tokio::io::AsyncWrite;
+use reqwest::header::{HeaderValue, LINK, WWW_AUTHENTICATE};
+use reqwest::{Response, StatusCode, Url};
+use serde::Deserialize;
 
 use super::error::FetchError;
-use super::http::{CONNECT, SILENCE, USER_AGENT, Web, certificates, failed, install_provider};
+use super::exchange::{Connection, Get, Redirects, body, is_same_server, parsed, refused};
+use super::http::{Patience, Web, basic, secret_header};
 use super::login::Login;
-use crate::object::PlainUrl;
+use super::sha256;
+use crate::object::{PlainUrl, Readable};
 
 /// The layer that is the archive (helm.sh/docs/topics/registries, "OCI Support").
 const CHART_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
-/// Tags that are asked for at once, and how often.
+/// The manifests that a chart may have. That of several images is asked for in order to be told apart.
+const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json, \
+     application/vnd.oci.image.index.v1+json";
+/// Tags that are asked for at once, and in all.
 const TAGS: usize = 1000;
-const MOST_PAGES: usize = 20;
+const MOST_TAGS: usize = 20_000;
+/// Bytes of a manifest (the specification's own limit) or of a page of tags, and of a token's answer.
+const ANSWER_BYTES: usize = 4 << 20;
+const TOKEN_BYTES: usize = 256 << 10;
 
 impl Web {
     /// The tags of `oci://host/path/name`.
     ///
     /// # Errors
-    /// The registry cannot be reached, is not trusted, takes longer than `limit`, refuses, or has more than 20,000 tags.
-    pub async fn tags(&self, url: &str, login: Option<&Login>, limit: Duration) -> Result<Vec<String>, FetchError> {
-        let timeout = || FetchError::Timeout { url: PlainUrl::of(url), limit };
-        tokio::time::timeout(limit, tags(url, login)).await.map_err(|_| timeout())?
+    /// The registry cannot be reached, is not trusted, takes too long, refuses, or has more than 20,000 tags.
+    pub async fn tags(&self, url: &str, login: Option<&Login>, patience: Patience) -> Result<Vec<String>, FetchError> {
+        in_time(url, patience.content, async {
+            let mut repository = Repository::open(url, login)?;
+            repository.tags().await
+        })
+        .await
     }
 
     /// The archive of the chart at `oci://host/path/name:tag`, of at most so many bytes.
     ///
     /// # Errors
-    /// The registry cannot be reached, is not trusted, takes longer than `limit`, refuses, holds something else, or more.
+    /// The registry cannot be reached, is not trusted, takes too long, refuses, holds something else, or more.
     pub async fn chart(
         &self,
         url: &str,
         login: Option<&Login>,
         limit_bytes: usize,
-        limit: Duration,
+        patience: Patience,
     ) -> Result<Vec<u8>, FetchError> {
-        let timeout = || FetchError::Timeout { url: PlainUrl::of(url), limit };
-        tokio::time::timeout(limit, chart(url, login, limit_bytes)).await.map_err(|_| timeout())?
+        in_time(url, patience.content, async {
+            let mut repository = Repository::open(url, login)?;
+            repository.chart(limit_bytes).await
+        })
+        .await
     }
 }
 
-async fn tags(url: &str, login: Option<&Login>) -> Result<Vec<String>, FetchError> {
-    let (client, reference, auth) = open(url, login)?;
-    let mut tags: Vec<String> = Vec::new();
-    for _ in 0..MOST_PAGES {
-        let last = tags.last().cloned();
-        let page = client.list_tags(&reference, &auth, Some(TAGS), last.as_deref()).await;
-        let page = page.map_err(|error| refused(url, error))?.tags;
-        // Not every registry divides the list: some give all of it each time.
-        let more = page.len() >= TAGS && page.last() != last.as_ref();
-        tags.extend(page);
-        if !more {
-            return Ok(tags);
+async fn in_time<T>(
+    url: &str,
+    limit: Duration,
+    fetch: impl Future<Output = Result<T, FetchError>>,
+) -> Result<T, FetchError> {
+    let late = || FetchError::Timeout { url: PlainUrl::of(url), limit };
+    tokio::time::timeout(limit, fetch).await.map_err(|_| late())?
+}
+
+/// One repository of a registry, and what it accepts as a login.
+struct Repository<'a> {
+    /// As it is named, for errors.
+    url: &'a str,
+    connection: Connection,
+    login: Option<&'a Login>,
+    reference: Reference,
+    authorization: Option<HeaderValue>,
+}
+
+#[derive(Deserialize)]
+struct Tags {
+    tags: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    #[serde(default)]
+    layers: Vec<Layer>,
+    /// Of an index.
+    manifests: Option<Vec<serde::de::IgnoredAny>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Layer {
+    media_type: String,
+    digest: String,
+    size: u64,
+}
+
+#[derive(Deserialize)]
+struct Token {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
+impl<'a> Repository<'a> {
+    fn open(url: &'a str, login: Option<&'a Login>) -> Result<Self, FetchError> {
+        let reference = reference(url)?;
+        let connection = Connection::new(reference.server.as_str(), login)?;
+        Ok(Self { url, connection, login, reference, authorization: None })
+    }
+
+    async fn tags(&mut self) -> Result<Vec<String>, FetchError> {
+        let mut tags: Vec<String> = Vec::new();
+        let mut next = self.at(&format!("tags/list?n={TAGS}"))?;
+        loop {
+            let response = self.get(&next, None, Redirects::OnItsServer).await?;
+            let linked = linked(&response);
+            let page: Tags = self.json(response).await?;
+            let page = page.tags.unwrap_or_default();
+            let (full, last) = (page.len() >= TAGS, page.last().cloned());
+            let more = last.filter(|last| !tags.contains(last));
+            tags.extend(page);
+            if tags.len() > MOST_TAGS {
+                let detail = format!("it has more than {MOST_TAGS} tags; name a version instead of a range");
+                return Err(self.answer(detail));
+            }
+            // The specification has a registry name the next page; some do not, and give as many as were asked for.
+            next = match (linked, more) {
+                (Some(link), Some(_)) => self.page(&link)?,
+                (None, Some(last)) if full => {
+                    let mut url = self.at("tags/list")?;
+                    url.query_pairs_mut().append_pair("n", &TAGS.to_string()).append_pair("last", &last);
+                    url
+                }
+                _ => return Ok(tags),
+            };
         }
     }
-    let detail = format!("it has more than {} tags; name a version instead of a range", TAGS * MOST_PAGES);
-    Err(FetchError::Answer { url: PlainUrl::of(url), detail })
-}
 
-async fn chart(url: &str, login: Option<&Login>, limit_bytes: usize) -> Result<Vec<u8>, FetchError> {
-    let (client, reference, auth) = open(url, login)?;
-    let pulled = client.pull_image_manifest(&reference, &auth).await;
-    let (manifest, _) = pulled.map_err(|error| refused(url, error))?;
-    let digest = layer(url, &manifest, limit_bytes)?;
-    let mut archive = Bounded { bytes: Vec::new(), limit: limit_bytes, exceeded: false };
-    // By its digest alone: a layer may name other servers to fetch it from.
-    let pulled = client.pull_blob(&reference, digest, &mut archive).await;
-    if archive.exceeded {
-        return Err(FetchError::TooLarge { url: PlainUrl::of(url), limit_bytes });
+    async fn chart(&mut self, limit_bytes: usize) -> Result<Vec<u8>, FetchError> {
+        let at = self.at(&format!("manifests/{}", self.reference.tag))?;
+        let response = self.get(&at, Some(MANIFESTS), Redirects::OnItsServer).await?;
+        let manifest: Manifest = self.json(response).await?;
+        let layer = layer(self.url, &manifest, limit_bytes)?;
+        let expected = layer.digest.strip_prefix("sha256:").filter(|hex| is_sha256(hex));
+        let expected = expected.ok_or_else(|| self.answer("its layer has no SHA-256 digest".to_owned()))?;
+        // By its digest alone: a layer may name other servers to fetch it from.
+        let at = self.at(&format!("blobs/sha256:{expected}"))?;
+        let response = self.get(&at, None, Redirects::Followed).await?;
+        let bytes = body(response, limit_bytes).await?;
+        let found = sha256(&bytes);
+        if found != expected {
+            return Err(FetchError::Digest { url: PlainUrl::of(self.url), expected: expected.to_owned(), found });
+        }
+        Ok(bytes)
     }
-    pulled.map_err(|error| refused(url, error))?;
-    Ok(archive.bytes)
+
+    /// Sends a GET, and once more with a token where the registry asks for one.
+    async fn get(
+        &mut self,
+        at: &Url,
+        accept: Option<&'static str>,
+        redirects: Redirects,
+    ) -> Result<Response, FetchError> {
+        for _ in 0..2 {
+            let authorization = self.authorization.clone();
+            let get = Get { url: at.as_str(), authorization, accept, etag: None, redirects };
+            let response = self.connection.get(get).await?;
+            if response.status() == StatusCode::OK {
+                return Ok(response);
+            }
+            let challenges = challenges(&response);
+            let known = self.authorization.take();
+            self.authorization = self.authorized(&challenges).await?;
+            if self.authorization.is_none() || self.authorization == known {
+                return Err(refused(self.url, &response));
+            }
+        }
+        Err(FetchError::of_status(self.url, 401, None))
+    }
+
+    /// What the registry accepts, by what it asks for; `None` where nothing is known that it would.
+    async fn authorized(&self, challenges: &[Challenge]) -> Result<Option<HeaderValue>, FetchError> {
+        for challenge in challenges {
+            match challenge {
+                Challenge::Basic => {
+                    if let Some(basic) = basic(self.url, self.login)? {
+                        return Ok(Some(basic));
+                    }
+                }
+                Challenge::Bearer { realm, service, scope } => {
+                    return self.token(realm, service.as_deref(), scope.as_deref()).await.map(Some);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// A token of the server that the registry names for that. Anonymous ones are there for whoever asks.
+    async fn token(&self, realm: &str, service: Option<&str>, scope: Option<&str>) -> Result<HeaderValue, FetchError> {
+        let mut url = parsed(realm, self.url)?;
+        if url.scheme() != self.reference.server.scheme() && url.scheme() != "https" {
+            return Err(self.answer("it wants the login to be sent without encryption".to_owned()));
+        }
+        let own = format!("repository:{}:pull", self.reference.name);
+        url.query_pairs_mut().append_pair("scope", scope.unwrap_or(&own));
+        if let Some(service) = service {
+            url.query_pairs_mut().append_pair("service", service);
+        }
+        let authorization = basic(self.url, self.login)?;
+        let get = Get { url: url.as_str(), authorization, accept: None, etag: None, redirects: Redirects::OnItsServer };
+        // The login's own authority is that of the registry; the server of its tokens may be another.
+        let response = self.connection.get(get).await?;
+        if response.status() != StatusCode::OK {
+            return Err(refused(url.as_str(), &response));
+        }
+        let bytes = body(response, TOKEN_BYTES).await?;
+        let token: Option<Token> = serde_json::from_slice(&bytes).ok();
+        let token = token.and_then(|token| token.token.or(token.access_token));
+        let missing = || FetchError::Answer { url: PlainUrl::of(url.as_str()), detail: "it has no token".to_owned() };
+        secret_header(url.as_str(), &format!("Bearer {}", token.ok_or_else(missing)?))
+    }
+
+    async fn json<T: serde::de::DeserializeOwned>(&self, response: Response) -> Result<T, FetchError> {
+        let bytes = body(response, ANSWER_BYTES).await?;
+        serde_json::from_slice(&bytes)
+            .map_err(|_| self.answer("it does not speak the protocol of registries".to_owned()))
+    }
+
+    fn at(&self, path: &str) -> Result<Url, FetchError> {
+        let Reference { server, name, .. } = &self.reference;
+        parsed(&format!("{server}v2/{name}/{path}"), self.url)
+    }
+
+    /// The next page, on the registry itself.
+    fn page(&self, link: &str) -> Result<Url, FetchError> {
+        let next = self.reference.server.join(link).ok().filter(|next| is_same_server(next, &self.reference.server));
+        next.ok_or_else(|| self.answer("it has the next page of its tags on another server".to_owned()))
+    }
+
+    fn answer(&self, detail: String) -> FetchError {
+        FetchError::Answer { url: PlainUrl::of(self.url), detail }
+    }
 }
 
-/// The digest of the layer that is the archive.
-fn layer<'a>(url: &str, manifest: &'a OciImageManifest, limit_bytes: usize) -> Result<&'a str, FetchError> {
+/// The layer that is the archive.
+fn layer<'a>(url: &str, manifest: &'a Manifest, limit_bytes: usize) -> Result<&'a Layer, FetchError> {
+    let none = |detail: String| FetchError::NoChart { url: PlainUrl::of(url), detail };
+    if manifest.manifests.is_some() {
+        return Err(none("it is an index of images".to_owned()));
+    }
     let Some(layer) = manifest.layers.iter().find(|layer| layer.media_type == CHART_LAYER) else {
         let found =
             manifest.layers.iter().take(3).map(|layer| layer.media_type.as_str()).collect::<Vec<_>>().join(", ");
-        let detail = format!("it has no layer of the type {CHART_LAYER}, but: {found}");
-        return Err(FetchError::NoChart { url: PlainUrl::of(url), detail });
+        return Err(none(format!("it has no layer of the type {CHART_LAYER}, but: {}", Readable(&found))));
     };
     if usize::try_from(layer.size).is_ok_and(|size| size > limit_bytes) {
         return Err(FetchError::TooLarge { url: PlainUrl::of(url), limit_bytes });
     }
-    Ok(&layer.digest)
+    Ok(layer)
 }
 
-fn open(url: &str, login: Option<&Login>) -> Result<(Client, Reference, RegistryAuth), FetchError> {
-    install_provider();
-    let reference = reference(url)?;
-    let registry = reference.resolve_registry().to_owned();
-    let authority = login.and_then(|login| login.authority.clone());
-    if let Some(pem) = &authority {
-        certificates(url, pem)?;
-    }
-    let certificate = authority.map(|data| Certificate { encoding: CertificateEncoding::Pem, data });
-    let config = ClientConfig {
-        protocol: if is_local(&registry) { ClientProtocol::Http } else { ClientProtocol::Https },
-        extra_root_certificates: certificate.into_iter().collect(),
-        connect_timeout: Some(CONNECT),
-        read_timeout: Some(SILENCE),
-        user_agent: USER_AGENT,
-        // A chart is for no platform.
-        platform_resolver: None,
-        ..ClientConfig::default()
+fn is_sha256(hex: &str) -> bool {
+    hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+/// How a registry may be asked for a login (RFC 9110, 11.6.1).
+#[derive(Debug, PartialEq, Eq)]
+enum Challenge {
+    Basic,
+    Bearer { realm: String, service: Option<String>, scope: Option<String> },
+}
+
+fn challenges(response: &Response) -> Vec<Challenge> {
+    let headers = response.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+    headers.flat_map(challenges_of).collect()
+}
+
+fn challenges_of(header: &str) -> Vec<Challenge> {
+    let parsed = http_auth::parse_challenges(header).unwrap_or_default();
+    let challenge = |challenge: http_auth::ChallengeRef<'_>| {
+        let parameter = |name: &str| {
+            let found = challenge.params.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+            found.map(|(_, value)| value.to_unescaped())
+        };
+        if challenge.scheme.eq_ignore_ascii_case("basic") {
+            return Some(Challenge::Basic);
+        }
+        let realm = parameter("realm").filter(|_| challenge.scheme.eq_ignore_ascii_case("bearer"))?;
+        Some(Challenge::Bearer { realm, service: parameter("service"), scope: parameter("scope") })
     };
-    let client = Client::try_from(config).map_err(|error| refused(url, error))?;
-    let user = login.and_then(|login| login.user.clone());
-    let auth = user.map_or(RegistryAuth::Anonymous, |(name, password)| RegistryAuth::Basic(name, password));
-    Ok((client, reference, auth))
+    parsed.into_iter().filter_map(challenge).collect()
 }
 
-/// What `oci://host/path/name:tag` means. The library's own parser takes a host without a dot for a path at Docker's registry,
-/// which would then be sent the credentials for another one.
+/// The target of `Link: <…>; rel="next"` (RFC 8288).
+fn linked(response: &Response) -> Option<String> {
+    let headers = response.headers().get_all(LINK).iter().filter_map(|value| value.to_str().ok());
+    headers.filter(|header| header.contains("next")).find_map(target)
+}
+
+fn target(header: &str) -> Option<String> {
+    let (target, rest) = header.trim().strip_prefix('<')?.split_once('>')?;
+    let is_next = rest.split(';').any(|part| part.trim().trim_start_matches("rel=").trim_matches('"') == "next");
+    is_next.then(|| target.to_owned())
+}
+
+/// What `oci://host/path/name:tag` means.
+#[derive(Debug)]
+struct Reference {
+    /// `https://host/`.
+    server: Url,
+    name: String,
+    tag: String,
+}
+
 fn reference(url: &str) -> Result<Reference, FetchError> {
     let wrong = || FetchError::Answer { url: PlainUrl::of(url), detail: "it is not an OCI reference".into() };
     let (registry, rest) = url.strip_prefix("oci://").and_then(|rest| rest.split_once('/')).ok_or_else(wrong)?;
-    let (path, tag) = rest.rsplit_once(':').unwrap_or((rest, "latest"));
+    let (name, tag) = rest.rsplit_once(':').unwrap_or((rest, "latest"));
     // The specification of registries, "Pulling manifests".
-    let in_path = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-/".contains(c);
+    let in_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-/".contains(c);
     let in_tag = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let in_registry = |c: char| c.is_ascii_alphanumeric() || ".-:".contains(c);
     let good = !registry.is_empty()
-        && !registry.contains('@')
-        && !path.is_empty()
-        && path.chars().all(in_path)
-        && !path.split('/').any(|part| part == "..");
+        && registry.chars().all(in_registry)
+        && name.chars().all(in_name)
+        && name.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
     if !good || tag.is_empty() || !tag.chars().all(in_tag) {
         return Err(wrong());
     }
-    Ok(Reference::with_tag(registry.to_owned(), path.to_owned(), tag.to_owned()))
+    // Docker's registry has an address of its own.
+    let host = if registry == "docker.io" { "registry-1.docker.io" } else { registry };
+    let scheme = if is_local(registry) { "http" } else { "https" };
+    let server = Url::parse(&format!("{scheme}://{host}/")).map_err(|_| wrong())?;
+    Ok(Reference { server, name: name.to_owned(), tag: tag.to_owned() })
 }
 
 /// A registry on this machine is spoken to without encryption, as Docker does it ("insecure registries").
 fn is_local(registry: &str) -> bool {
     let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// What a registry's refusal means. Texts of the library have URLs in them, those of redirects included.
-fn refused(url: &str, error: OciDistributionError) -> FetchError {
-    let answer = |detail: &str| FetchError::Answer { url: PlainUrl::of(url), detail: detail.to_owned() };
-    match error {
-        OciDistributionError::RequestError(error) => failed(url, error),
-        OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
-            FetchError::of_status(url, 401, None)
-        }
-        OciDistributionError::ImageManifestNotFoundError(_) => FetchError::of_status(url, 404, None),
-        OciDistributionError::ServerError { code, .. } => FetchError::of_status(url, code, None),
-        OciDistributionError::RegistryError { envelope, .. } => {
-            of_codes(url, envelope.errors.iter().map(|error| &error.code))
-        }
-        OciDistributionError::ImageIndexParsingNoPlatformResolverError => {
-            FetchError::NoChart { url: PlainUrl::of(url), detail: "it is an index of images".into() }
-        }
-        OciDistributionError::DigestError(_) => answer("what it sends has another digest than it says"),
-        _ => answer("it does not speak the protocol of registries"),
-    }
-}
-
-/// The codes of the specification of registries ("Error Codes").
-fn of_codes<'a>(url: &str, codes: impl Iterator<Item = &'a OciErrorCode>) -> FetchError {
-    for code in codes {
-        let status = match code {
-            OciErrorCode::Unauthorized => 401,
-            OciErrorCode::Denied => 403,
-            OciErrorCode::BlobUnknown
-            | OciErrorCode::ManifestUnknown
-            | OciErrorCode::ManifestBlobUnknown
-            | OciErrorCode::NameUnknown
-            | OciErrorCode::NotFound => 404,
-            OciErrorCode::Toomanyrequests => 429,
-            _ => continue,
-        };
-        return FetchError::of_status(url, status, None);
-    }
-    FetchError::Answer { url: PlainUrl::of(url), detail: "it refuses with no code that says why".to_owned() }
-}
-
-/// Keeps what is written to it, up to a limit.
-struct Bounded {
-    bytes: Vec<u8>,
-    limit: usize,
-    exceeded: bool,
-}
-
-impl AsyncWrite for Bounded {
-    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.bytes.len() + bytes.len() > self.limit {
-            self.exceeded = true;
-            return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
-        }
-        self.bytes.extend_from_slice(bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }
 
 #[cfg(test)]
@@ -231,21 +361,26 @@ mod tests {
     fn a_reference_is_for_the_host_that_it_names() {
         let parts = |url: &str| {
             let found = reference(url).unwrap();
-            let part = |text: Option<&str>| text.unwrap_or_default().to_owned();
-            (found.resolve_registry().to_owned(), found.repository().to_owned(), part(found.tag()))
+            (found.server.to_string(), found.name, found.tag)
         };
-        let expected = |registry: &str, path: &str, tag: &str| (registry.to_owned(), path.to_owned(), tag.to_owned());
-        assert_eq!(parts("oci://registry/charts/web:1.2.3"), expected("registry", "charts/web", "1.2.3"));
-        assert_eq!(parts("oci://r.example.com:5000/web:1_a"), expected("r.example.com:5000", "web", "1_a"));
-        assert_eq!(parts("oci://r.example.com/a/b"), expected("r.example.com", "a/b", "latest"));
+        let expected = |server: &str, name: &str, tag: &str| (server.to_owned(), name.to_owned(), tag.to_owned());
+        let of = |url: &str, server: &str, name: &str, tag: &str| assert_eq!(parts(url), expected(server, name, tag));
+        of("oci://registry/charts/web:1.2.3", "https://registry/", "charts/web", "1.2.3");
+        of("oci://r.example.com:5000/web:1_a", "https://r.example.com:5000/", "web", "1_a");
+        of("oci://r.example.com/a/b", "https://r.example.com/", "a/b", "latest");
+        of("oci://localhost:5000/a:1", "http://localhost:5000/", "a", "1");
+        of("oci://docker.io/a/b:1", "https://registry-1.docker.io/", "a/b", "1");
         for wrong in [
             "oci://r",
             "oci://r/",
             "oci://r/a:",
             "oci://r/../v2:1",
+            "oci://r/./v2:1",
+            "oci://r//a:1",
             "oci://r/a?x=y:1",
             "oci://r/a@b:1",
             "oci://a@r/b:1",
+            "oci://r#/a:1",
             "https://r/a:1",
         ] {
             assert!(reference(wrong).is_err(), "{wrong}");
@@ -253,20 +388,38 @@ mod tests {
     }
 
     #[test]
-    fn codes_of_registries_are_told_apart() {
-        let shown = |code: OciErrorCode| of_codes("oci://r/x:1", [code].iter()).to_string();
-        for code in [OciErrorCode::ManifestUnknown, OciErrorCode::NameUnknown, OciErrorCode::NotFound] {
-            assert!(shown(code).contains("was not found (404)"));
-        }
-        assert!(shown(OciErrorCode::Denied).contains("refuses access (403)"));
-        assert!(shown(OciErrorCode::Toomanyrequests).contains("allows no more requests"));
-        assert!(shown(OciErrorCode::Unsupported).contains("no code that says why"));
+    fn an_image_is_no_chart() {
+        let of = |text: &str| layer("oci://r/x:1", &serde_json::from_str(text).unwrap(), 10).map(|_| ()).unwrap_err();
+        assert!(of("{}").to_string().contains("oci://r/x:1 holds no chart"));
+        assert!(of(r#"{"manifests": []}"#).to_string().contains("index of images"));
+        let large = format!(r#"{{"layers": [{{"mediaType": "{CHART_LAYER}", "digest": "sha256:0", "size": 11}}]}}"#);
+        assert!(matches!(of(&large), FetchError::TooLarge { .. }));
     }
 
     #[test]
-    fn an_image_is_no_chart() {
-        let manifest = OciImageManifest::default();
-        let error = layer("oci://r/x:1", &manifest, 1).unwrap_err().to_string();
-        assert!(error.contains("oci://r/x:1 holds no chart"), "{error}");
+    fn challenges_are_read() {
+        let bearer = |realm: &str, service: Option<&str>, scope: Option<&str>| Challenge::Bearer {
+            realm: realm.into(),
+            service: service.map(Into::into),
+            scope: scope.map(Into::into),
+        };
+        let header = r#"Bearer realm="https://auth.example.com/token",service="r",scope="repository:a/b:pull,push""#;
+        let expected = bearer("https://auth.example.com/token", Some("r"), Some("repository:a/b:pull,push"));
+        assert_eq!(challenges_of(header), [expected]);
+        assert_eq!(challenges_of(r#"Basic realm="r""#), [Challenge::Basic]);
+        assert_eq!(challenges_of("Negotiate"), []);
+        assert_eq!(challenges_of(r#"Bearer service="no realm""#), []);
+        assert_eq!(challenges_of("\"\""), []);
+    }
+
+    #[test]
+    fn the_next_page_is_the_one_that_is_linked() {
+        assert_eq!(
+            target(r#"</v2/a/tags/list?n=5&last=b>; rel="next""#).as_deref(),
+            Some("/v2/a/tags/list?n=5&last=b")
+        );
+        assert_eq!(target("<https://r/x>; rel=next").as_deref(), Some("https://r/x"));
+        assert_eq!(target(r#"</x>; rel="prev""#), None);
+        assert_eq!(target("next"), None);
     }
 }

@@ -41,9 +41,7 @@ impl Store {
     }
 
     fn path(&self, key: &str) -> PathBuf {
-        let digest = Sha256::digest(key.as_bytes());
-        let name = digest.iter().fold(String::new(), |name, byte| name + &format!("{byte:02x}"));
-        self.directory.join(name)
+        self.directory.join(super::sha256(key.as_bytes()))
     }
 
     /// The entry, if there is one and it is as it was written.

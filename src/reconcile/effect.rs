@@ -56,6 +56,7 @@ impl RenderedCommit {
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.commit.id == other.commit.id
             && self.problems == other.problems
+            && self.reads.incomplete == other.reads.incomplete
             && self.manifests.len() == other.manifests.len()
             && self.manifests.iter().zip(&other.manifests).all(|(one, other)| Arc::ptr_eq(one, other))
     }

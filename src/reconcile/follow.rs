@@ -25,7 +25,8 @@ impl Machine {
         self.schedule.next_cycle = None;
         let known = self.git.rendered.as_ref().map(|rendered| &rendered.commit.id);
         // One that failed is tried again with the next poll.
-        let newer = self.git.head.clone().filter(|head| known != Some(head));
+        // With other inputs, too: what it has of other hosts would be outdated when it leads, and they may be away then.
+        let newer = self.git.head.clone().filter(|head| self.git.inputs_changed || known != Some(head));
         if let Some(commit) = newer {
             self.render(commit, now);
         }

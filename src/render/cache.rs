@@ -29,6 +29,7 @@ enum Source {
 }
 
 /// What a renderer has read.
+#[derive(Clone)]
 pub struct Recorded {
     /// Renderer that was used; never `Auto`.
     pub renderer: Renderer,
@@ -40,6 +41,8 @@ pub struct Recorded {
     pub lookups: Vec<LookupAnswer>,
     /// What came from other hosts, each with the digest of its content.
     pub fetched: Vec<(Want, Arc<str>)>,
+    /// Some of that could not be compared with its source when it was rendered, nor since.
+    pub unverified: bool,
 }
 
 impl Recorded {
@@ -80,6 +83,13 @@ impl Cache {
     pub fn has_unpinned(&self) -> bool {
         let source = self.last.as_ref().map(|last| &last.source);
         matches!(source, Some(Source::Read(recorded)) if recorded.fetched.iter().any(|(want, _)| !want.pinned))
+    }
+
+    /// Notes that all of the current rendering was compared with its source.
+    pub fn verified(&mut self) {
+        if let Some(Last { source: Source::Read(recorded), .. }) = &mut self.last {
+            Arc::make_mut(recorded).unverified = false;
+        }
     }
 
     /// Keeps a rendering of plain manifests in place of the last one.
@@ -128,6 +138,7 @@ mod tests {
             fingerprint: "f".into(),
             lookups: Vec::new(),
             fetched: Vec::new(),
+            unverified: false,
         };
         cache.put_recorded(recorded, settings.clone(), inputs.clone(), Arc::default());
         let (found, _) = cache.recorded(Renderer::Kustomize, &settings, &inputs).unwrap();

@@ -154,7 +154,9 @@ pub fn permitted(want: &Want, config: &RenderConfig, fetched: &[Fetched]) -> Res
     if config.remote_hosts.iter().any(|host| host.includes(&endpoint)) {
         return Ok(Permission { login: false });
     }
-    if want.kind == WantKind::Archive && is_named_by_index(want, &endpoint, fetched) {
+    // What is on a host that many may write to is not believed about other hosts.
+    let own_index = own.is_some() && Endpoint::of(&want.index) == own;
+    if want.kind == WantKind::Archive && own_index && is_named_by_index(want, &endpoint, fetched) {
         return Ok(Permission { login: false });
     }
     Err(format!(
@@ -263,5 +265,15 @@ mod tests {
         assert!(!may("https://cdn.example.com/web-1.tgz?secret=x", &known));
         assert!(!may("https://cdn.example.com/web-1", &known), "the beginning of another");
         assert!(!may("http://cdn.example.com/a", &known), "less safe than the index");
+        let foreign = Want {
+            index: "https://github.com/index.yaml".into(),
+            ..want(WantKind::Archive, "https://cdn.example.com/web-1.tgz")
+        };
+        let index = Fetched {
+            want: want(WantKind::Index, "https://github.com/index.yaml"),
+            digest: "d".into(),
+            content: known[0].content.clone(),
+        };
+        assert!(permitted(&foreign, &config, &[index]).is_err(), "not the index of the chart's own repository");
     }
 }

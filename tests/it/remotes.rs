@@ -188,11 +188,16 @@ fn credentials_go_to_their_own_server_alone() {
     assert_eq!(elsewhere.logins("web-1.0.0.tgz"), [""]);
 
     publish(&server, "", &[("web", "1.0.1", &web(&site, "1.0.1"))]);
-    server.set("web-1.0.1.tgz", Content::Redirect(elsewhere.url("web-1.0.0.tgz?signature=canary")));
+    // By way of a second path over there, which is no reason to send them.
+    server.set("web-1.0.1.tgz", Content::Redirect(elsewhere.url("hop")));
+    elsewhere.set("hop", Content::Redirect(elsewhere.url("web-1.0.0.tgz?signature=canary")));
     site.configure(&[sync(&site, &server.url(""), "1.0.1", &auth)]);
     let error = site.cli(&["render", "--cluster"]).expect_code(1).stderr;
     assert_eq!(server.logins("web-1.0.1.tgz"), [basic]);
-    assert_eq!(elsewhere.logins("web-1.0.0.tgz"), ["", ""]);
+    assert_eq!(
+        (elsewhere.logins("hop"), elsewhere.logins("web-1.0.0.tgz")),
+        (vec![String::new()], vec![String::new(); 2])
+    );
     // What came by it is not what the index was written for.
     assert!(error.contains("has the digest sha256:") && !error.contains("canary"), "{error}");
 }
@@ -262,7 +267,7 @@ fn what_cannot_be_had_is_named_with_the_reason_and_the_last_good_version_stays()
         (server.url("refused"), "refuses access (403); check the credentials"),
         (server.url("busy"), "allows no more requests for now (429)"),
         (server.url("loop"), "which is not followed: too many redirects"),
-        (server.url("text"), "is not the index of a chart repository"),
+        (server.url("text"), "it is no index of charts"),
         (format!("http://{nobody}"), "cannot reach http://"),
         (format!("oci://{nobody}/charts"), "cannot reach oci://"),
         ("https://nobody.invalid/charts".to_owned(), "cannot reach https://nobody.invalid"),
@@ -274,6 +279,65 @@ fn what_cannot_be_had_is_named_with_the_reason_and_the_last_good_version_stays()
         let error = error(&repository);
         assert!(error.contains(says), "{repository}: {error}");
     }
+}
+
+#[test]
+fn an_answer_without_content_is_no_empty_file() {
+    let server = FileServer::start();
+    let map = |name: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n");
+    server.put("install.yaml", [map("one"), map("two")].join("---\n"));
+    let kustomization = format!("resources:\n- {}\n", server.url("install.yaml"));
+    let site = Site::with(&[("kustomization.yaml", &kustomization)]);
+    let mut sync = site.sync("shop");
+    let host = server.url("").trim_end_matches('/').to_owned();
+    sync["render"] = json!({"refresh": "1s", "remoteHosts": [host]});
+    site.configure(&[sync]);
+    let agent = Agent::start(&site);
+    agent.eventually_synced("shop", &site.repo.head());
+    for content in [
+        Content::Refuse("202 Accepted"),
+        Content::Refuse("204 No Content"),
+        Content::File(Vec::new()),
+        Content::File(b"# maintenance\n---\n".to_vec()),
+    ] {
+        let asked = server.requests("install.yaml");
+        server.set("install.yaml", content);
+        // What was compared lately is compared again after a minute; a new process does it at once.
+        let error = site.cli(&["render"]).expect_code(0).stderr;
+        assert!(server.requests("install.yaml") > asked, "{error}");
+        assert!(error.contains("what was fetched before stays in use"), "{error}");
+        assert!(site.has("configmaps", "one") && site.has("configmaps", "two"));
+    }
+}
+
+#[test]
+fn what_may_be_outdated_is_applied_and_prunes_nothing() {
+    let (site, server) = (site(), FileServer::start());
+    let extra = "{{ if .Values.extra }}\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: extra}\n{{ end }}\n";
+    let files = [("templates/config.yaml", CONFIG), ("templates/extra.yaml", extra), ("values.yaml", "from: chart\n")];
+    let chart = pack(site.directory(), "web", "1.0.0", &files);
+    publish(&server, "", &[("web", "1.0.0", &chart)]);
+    site.repo.commit(&[("values.yaml", "from: git\nextra: true\n")]);
+    site.configure(&[sync(&site, &server.url(""), "1.x", &json!({}))]);
+    let agent = Agent::start(&site);
+    agent.eventually_synced("shop", &site.repo.head());
+    assert!(site.has("configmaps", "extra"));
+
+    // A replica that takes over while the repository is away has what it fetched at some time before.
+    agent.stop();
+    server.set("index.yaml", Content::Refuse("503 Service Unavailable"));
+    let commit = site.repo.commit(&[("values.yaml", "from: another commit\n")]);
+    let agent = Agent::start(&site);
+    agent.eventually_logs(&["nothing is pruned until it can be"]);
+    eventually("the values of the commit", || {
+        let from = site.get("configmaps", "web").map(|map| map["data"]["from"].clone());
+        check(from == Some(json!("another commit")), format_args!("{from:?}"))
+    });
+    assert!(site.has("configmaps", "extra"));
+    publish(&server, "", &[("web", "1.0.0", &chart)]);
+    site.cli(&["sync", "shop"]);
+    agent.eventually_synced("shop", &commit);
+    eventually("it is pruned", || check(!site.has("configmaps", "extra"), "it is there"));
 }
 
 #[test]

@@ -7,14 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 
 use super::super::budget::{Budget, Panicked};
 use super::rounds::MOST_FETCHED;
 use crate::config::{Endpoint, Reference, RepoPath, Source};
-use crate::fetch::{Download, Entry, FetchError, Login, Store, Web};
+use crate::fetch::{Download, Entry, FetchError, Login, Patience, Store, Web, sha256};
 use crate::limit::Limiter;
 use crate::object::PlainUrl;
 use crate::render::{Fetched, FetchedContent, Want, WantKind, pack};
@@ -24,7 +23,7 @@ use crate::source::{RemoteBase, SourceError, Timeouts};
 const FRESH: Duration = Duration::from_mins(1);
 /// How long one file may take.
 const FETCH_TIME: Duration = Duration::from_mins(2);
-/// How long the comparison of one with its source may take, while there is one to go on with.
+/// How soon a source must answer while there is something to go on with. Content that is newer then has its time.
 const COMPARE_TIME: Duration = Duration::from_secs(20);
 /// Bytes of an index, of a packed chart, and of a manifest.
 const INDEX_BYTES: usize = 64 << 20;
@@ -158,7 +157,7 @@ impl Remotes {
             Next::Serve(failure) => {
                 let warning = failure.as_deref().map(in_use);
                 if let Some(entry) = stored {
-                    return Ok(Answer { fetched: fetched(want, entry.bytes), warning });
+                    return Ok(Answer { fetched: fetched(want, entry.bytes).await?, warning });
                 }
             }
             Next::Fail(failure) => return Err(RemoteError::Shared(failure)),
@@ -167,21 +166,23 @@ impl Remotes {
         let host = Endpoint::of(&want.url).map(|endpoint| endpoint.host).unwrap_or_default();
         let place = self.shared.hosts.place(&host).await;
         let validator = stored.as_ref().and_then(|entry| entry.validator.clone());
-        let limit = if stored.is_some() { COMPARE_TIME } else { FETCH_TIME };
+        let answer = if stored.is_some() { COMPARE_TIME } else { FETCH_TIME };
+        let patience = Patience { answer, content: FETCH_TIME };
         let login = login.map(|(_, login)| login);
-        let downloaded = Box::pin(self.download(want, login, validator.as_deref(), limit, budget)).await;
+        let downloaded = Box::pin(self.download(want, login, validator.as_deref(), patience, budget)).await;
         drop(place);
         let failure = downloaded.as_ref().err().map(|error| error.to_string().into());
         self.note(key.clone(), failure);
         match (downloaded, stored) {
             (Ok(Download::New { bytes, validator }), _) => {
-                let entry = Entry { bytes, validator };
-                let entry = self.keep(key, entry).await?;
-                Ok(Answer { fetched: fetched(want, entry.bytes), warning: None })
+                let bytes = self.keep(key, Entry { bytes, validator }).await?;
+                Ok(Answer { fetched: fetched(want, bytes).await?, warning: None })
             }
-            (Ok(Download::Unchanged), Some(entry)) => Ok(Answer { fetched: fetched(want, entry.bytes), warning: None }),
+            (Ok(Download::Unchanged), Some(entry)) => {
+                Ok(Answer { fetched: fetched(want, entry.bytes).await?, warning: None })
+            }
             (Err(error), Some(entry)) => {
-                Ok(Answer { fetched: fetched(want, entry.bytes), warning: Some(in_use(&error.to_string())) })
+                Ok(Answer { fetched: fetched(want, entry.bytes).await?, warning: Some(in_use(&error.to_string())) })
             }
             (Err(error), None) => Err(error),
             (Ok(Download::Unchanged), None) => {
@@ -196,27 +197,25 @@ impl Remotes {
         want: &Want,
         login: Option<&Login>,
         validator: Option<&str>,
-        limit: Duration,
+        patience: Patience,
         budget: &Budget,
     ) -> Result<Download, RemoteError> {
         let web = &self.shared.web;
         let new = |bytes| Download::New { bytes, validator: None };
-        Ok(match want.kind {
-            WantKind::Index => web.get(&want.url, login, validator, INDEX_BYTES, limit).await?,
-            WantKind::File => web.get(&want.url, login, validator, FILE_BYTES, limit).await?,
-            WantKind::Tags => new(web.tags(&want.url, login, limit).await?.join("\n").into_bytes()),
+        let download = match want.kind {
+            WantKind::Index => web.get(&want.url, login, validator, INDEX_BYTES, patience).await?,
+            WantKind::File => web.get(&want.url, login, validator, FILE_BYTES, patience).await?,
+            WantKind::Tags => new(web.tags(&want.url, login, patience).await?.join("\n").into_bytes()),
             WantKind::Archive if want.url.starts_with("oci://") => {
-                new(web.chart(&want.url, login, ARCHIVE_BYTES, limit).await?)
+                new(web.chart(&want.url, login, ARCHIVE_BYTES, patience).await?)
             }
-            WantKind::Archive => {
-                let download = web.get(&want.url, login, None, ARCHIVE_BYTES, limit).await?;
-                if let Download::New { bytes, .. } = &download {
-                    check_digest(want, bytes)?;
-                }
-                download
-            }
-            WantKind::Git => Box::pin(self.commit(want, validator, limit, budget)).await?,
-        })
+            WantKind::Archive => web.get(&want.url, login, None, ARCHIVE_BYTES, patience).await?,
+            WantKind::Git => Box::pin(self.commit(want, validator, patience, budget)).await?,
+        };
+        let Download::New { bytes, validator } = download else { return Ok(Download::Unchanged) };
+        let want = want.clone();
+        let checked = spawn_blocking(move || check(&want, &bytes).map(|()| bytes));
+        Ok(Download::New { bytes: checked.await.map_err(|_| Panicked)??, validator })
     }
 
     /// The files of a commit, out of a clone that is made for that and removed.
@@ -224,7 +223,7 @@ impl Remotes {
         &self,
         want: &Want,
         validator: Option<&str>,
-        limit: Duration,
+        patience: Patience,
         budget: &Budget,
     ) -> Result<Download, RemoteError> {
         let is_commit = want.reference.len() == 40 && want.reference.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -234,7 +233,7 @@ impl Remotes {
             name => Reference::Named(name.into()),
         };
         let source = Source { url: want.url.as_str().into(), reference };
-        let timeouts = Timeouts { poll: limit, fetch: limit };
+        let timeouts = Timeouts { poll: patience.answer, fetch: patience.content };
         let base = RemoteBase::new(&source, &self.shared.data_dir, timeouts, budget.turns.clone());
         let revision = base.git.poll().await?;
         if validator == Some(&revision.commit) {
@@ -260,10 +259,16 @@ impl Remotes {
         spawn_blocking(move || store.get(&key)).await.map_err(|_| Panicked)
     }
 
-    async fn keep(&self, key: String, entry: Entry) -> Result<Entry, RemoteError> {
+    /// Keeps something for later, and gives its bytes back. Where there is no room for it, it serves once.
+    async fn keep(&self, key: String, entry: Entry) -> Result<Vec<u8>, Panicked> {
         let store = self.shared.store.clone();
-        let kept = spawn_blocking(move || store.put(&key, &entry).map(|()| entry));
-        Ok(kept.await.map_err(|_| Panicked)??)
+        let kept = spawn_blocking(move || {
+            if let Err(error) = store.put(&key, &entry) {
+                tracing::warn!(%error, "what was fetched cannot be kept, and will be fetched again");
+            }
+            entry.bytes
+        });
+        kept.await.map_err(|_| Panicked)
     }
 
     fn checked(&self, key: &str) -> Option<Checked> {
@@ -283,33 +288,73 @@ fn in_use(failure: &str) -> String {
     format!("{failure}; what was fetched before stays in use")
 }
 
-fn fetched(want: &Want, bytes: Vec<u8>) -> Fetched {
-    let digest = hexadecimal(&bytes).into();
-    let bytes = Arc::from(bytes);
+async fn fetched(want: &Want, bytes: Vec<u8>) -> Result<Fetched, Panicked> {
+    let hashed = spawn_blocking(move || (sha256(&bytes).into(), Arc::from(bytes)));
+    let (digest, bytes) = hashed.await.map_err(|_| Panicked)?;
     let content = match want.kind {
         WantKind::Git => FetchedContent::Tree(bytes),
         WantKind::Index | WantKind::Tags | WantKind::Archive | WantKind::File => FetchedContent::File(bytes),
     };
-    Fetched { want: want.clone(), content, digest }
+    Ok(Fetched { want: want.clone(), content, digest })
+}
+
+/// Whether something is what it is said to be, as far as that can be seen without understanding it: what is kept would be
+/// used again, and objects of an empty file would be pruned.
+fn check(want: &Want, bytes: &[u8]) -> Result<(), FetchError> {
+    let wrong = |detail: &str| Err(FetchError::Answer { url: PlainUrl::of(&want.url), detail: detail.to_owned() });
+    match want.kind {
+        WantKind::File if !has_document(bytes) => wrong("there is no manifest in it"),
+        WantKind::Index if !bytes.windows(ENTRIES.len()).any(|part| part == ENTRIES) => {
+            wrong("it is no index of charts")
+        }
+        WantKind::Archive if !bytes.starts_with(&GZIP) => wrong("it is no packed chart"),
+        WantKind::Archive => check_digest(want, bytes),
+        WantKind::File | WantKind::Index | WantKind::Tags | WantKind::Git => Ok(()),
+    }
+}
+
+/// What every index of charts has.
+const ENTRIES: &[u8] = b"entries";
+/// The first bytes of what gzip has packed (RFC 1952, 2.3.1).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// Whether YAML has anything but comments and borders of documents in it.
+fn has_document(bytes: &[u8]) -> bool {
+    let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    lines.into_iter().any(|line| !line.is_empty() && !line.starts_with(b"#") && line != b"---" && line != b"...")
 }
 
 /// An archive is the one that its index was written for.
 fn check_digest(want: &Want, bytes: &[u8]) -> Result<(), FetchError> {
-    let found = hexadecimal(bytes);
+    let found = sha256(bytes);
     if want.digest.is_empty() || want.digest.eq_ignore_ascii_case(&found) {
         return Ok(());
     }
     Err(FetchError::Digest { url: PlainUrl::of(&want.url), expected: want.digest.clone(), found })
 }
 
-/// SHA-256.
-fn hexadecimal(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_what_it_is_said_to_be_is_not_kept() {
+        let check = |kind, digest: &str, bytes: &[u8]| {
+            let text = format!(r#"{{"kind": "{kind}", "url": "https://h/x", "digest": "{digest}"}}"#);
+            check(&serde_json::from_str(&text).unwrap(), bytes).map_err(|error| error.to_string())
+        };
+        for empty in [&b""[..], b"\n\n", b"# only words\n---\n...\n", b"---\r\n  # a\r\n"] {
+            assert!(check("file", "", empty).unwrap_err().contains("no manifest in it"));
+        }
+        for file in [&b"a: 1"[..], b"# words\n--- {a: 1}\n", b"{}", b"\xff"] {
+            assert!(check("file", "", file).is_ok());
+        }
+        assert!(check("index", "", b"<html>").unwrap_err().contains("no index of charts"));
+        assert!(check("index", "", b"apiVersion: v1\nentries: {}\n").is_ok());
+        assert!(check("archive", "", b"<html>").unwrap_err().contains("no packed chart"));
+        assert!(check("archive", &"0".repeat(64), &GZIP).unwrap_err().contains("has the digest sha256:"));
+        assert!(check("archive", &sha256(&GZIP), &GZIP).is_ok());
+    }
 
     #[test]
     fn a_source_is_asked_when_that_is_due_and_by_one_for_all() {

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::remotes::Answer;
 use super::{ReadError, Rendering, decrypt};
@@ -30,6 +32,10 @@ pub(super) const MOST_ANSWERED: usize = 8 << 20;
 /// Charts, indexes, bases and files of other hosts for one render, and bytes of them.
 pub(super) const MOST_WANTS: usize = 100;
 pub(super) const MOST_FETCHED: usize = 128 << 20;
+/// Those that are fetched at once: so many of the largest may be there beyond the bound on all.
+const AT_ONCE: usize = 4;
+/// How long all of them together may take: a render has one of few places while it waits for other hosts.
+const FETCHES_TIME: Duration = Duration::from_mins(5);
 
 /// The last answer, and all that it is made of.
 pub(super) struct Answered {
@@ -50,8 +56,10 @@ struct Progress {
     /// Rounds of lookups and of fetches.
     asked: usize,
     fetches: usize,
-    /// Indexes were compared with their source, since they lacked a version that may have been published since.
-    refreshed: bool,
+    /// Indexes that were compared with their source, since they lacked a version that may have been published since.
+    refreshed: BTreeSet<String>,
+    /// When everything of other hosts must be there; `None` until something is wanted.
+    until: Option<Instant>,
 }
 
 /// What became of asking the helper.
@@ -69,7 +77,8 @@ impl Rendering<'_> {
     /// Asks the helper until nothing is missing. While it waits for other hosts it keeps no place at the helper and no files
     /// of the repository in memory, so that a host that hangs keeps nobody from rendering.
     pub(super) async fn answered(&self, renderer: Renderer, inputs: Inputs) -> Result<Answered, ReadError> {
-        let mut progress = Progress { inputs, warnings: Vec::new(), asked: 0, fetches: 0, refreshed: false };
+        let mut progress =
+            Progress { inputs, warnings: Vec::new(), asked: 0, fetches: 0, refreshed: BTreeSet::new(), until: None };
         let mut fetching = None;
         loop {
             let permit = self.budget.helper().await;
@@ -86,7 +95,9 @@ impl Rendering<'_> {
                         let host = first.map(|endpoint| endpoint.host).unwrap_or_default();
                         fetching = Some(self.budget.fetch(&host).await);
                     }
-                    Box::pin(self.fetch(renderer, wants, refresh, &mut progress)).await?;
+                    let until = *progress.until.get_or_insert_with(|| Instant::now() + FETCHES_TIME);
+                    let fetched = timeout_at(until, Box::pin(self.fetch(renderer, wants, refresh, &mut progress)));
+                    fetched.await.map_err(|_| ReadError::FetchTime(FETCHES_TIME))??;
                 }
             }
         }
@@ -106,10 +117,11 @@ impl Rendering<'_> {
             let response = self.ask(renderer, &bundle, &progress.inputs).await?;
             let path = self.path.to_string().as_str().into();
             let failed = response.failure(&path).is_some();
-            // Beside an error stand the indexes that are too old to have a version: that is worth one more try.
-            let wants = !response.wants().is_empty();
-            if wants && (!failed || !std::mem::replace(&mut progress.refreshed, true)) {
-                return Ok(HelperRun::Wants { wants: response.wants().to_vec(), refresh: failed });
+            let mut wants = response.wants().to_vec();
+            // Beside an error stand the indexes that are too old to have a version: each is worth one more try.
+            wants.retain(|want| !failed || progress.refreshed.insert(want.key()));
+            if !wants.is_empty() {
+                return Ok(HelperRun::Wants { wants, refresh: failed });
             }
             // Only what was read is decrypted: other files may be for other keys.
             let encrypted = decrypt::encrypted(&bundle, response.read_files(), &plain);
@@ -185,24 +197,36 @@ impl Rendering<'_> {
             permissions.push(permission.map_err(refused)?);
         }
         let login = if permissions.iter().any(|permission| permission.login) { self.login().await? } else { None };
-        let fetches = wants.iter().zip(permissions).map(|(want, permission)| {
-            let login = login.as_ref().filter(|_| permission.login).map(|(name, login)| (&**name, login));
-            async move {
-                let answer = self.remotes.get(want, login, self.settings.config.refresh, self.budget).await;
-                answer.map_err(|error| ReadError::Remote { renderer, place: want.place(), error: Box::new(error) })
-            }
-        });
-        for (want, answer) in wants.iter().zip(join_all(fetches).await) {
+        let fetches: Vec<BoxFuture<'_, _>> = wants
+            .iter()
+            .zip(permissions)
+            .map(|(want, permission)| {
+                let login = login.as_ref().filter(|_| permission.login).map(|(name, login)| (&**name, login));
+                let fetch = async move {
+                    let answer = self.remotes.get(want, login, self.settings.config.refresh, self.budget).await;
+                    answer.map_err(|error| ReadError::Remote { renderer, place: want.place(), error: Box::new(error) })
+                };
+                fetch.boxed()
+            })
+            .collect();
+        let mut answers = futures::stream::iter(fetches).buffered(AT_ONCE);
+        let mut bytes = known.iter().map(|fetched| fetched.content.bytes().len()).sum::<usize>();
+        for want in &wants {
+            let Some(answer) = answers.next().await else { break };
             let Answer { mut fetched, warning } = match answer {
                 Ok(answer) => answer,
                 Err(error) => {
-                    let outdated = outdated_index(want, known).filter(|_| !progress.refreshed);
+                    let outdated = outdated_index(want, known).filter(|index| progress.refreshed.insert(index.key()));
                     let Some(index) = outdated else { return Err(error) };
-                    progress.refreshed = true;
+                    drop(answers);
                     return self.refresh_index(renderer, index, progress).await?.then_some(()).ok_or(error);
                 }
             };
             progress.warnings.extend(warning);
+            bytes += fetched.content.bytes().len();
+            if bytes > MOST_FETCHED {
+                return Err(ReadError::TooMuchFetched);
+            }
             match known.iter_mut().find(|known| known.want.is_same(&fetched.want)) {
                 // A newer one. Where it is only newer, what it is wanted for is as before.
                 Some(known) => {
@@ -213,9 +237,6 @@ impl Rendering<'_> {
                 }
                 None => known.push(fetched),
             }
-        }
-        if known.iter().map(|fetched| fetched.content.bytes().len()).sum::<usize>() > MOST_FETCHED {
-            return Err(ReadError::TooMuchFetched);
         }
         Ok(())
     }

@@ -35,6 +35,19 @@ fn a_follower_gets_ready_and_writes_nothing_whatever_happens() {
 }
 
 #[test]
+fn a_follower_renders_again_when_what_it_rendered_from_has_changed() {
+    let mut world = World::synced(["a", "b"]);
+    world.follow();
+    world.pass(90);
+    let renders = world.count("Render");
+    world.step(Input::RenderInputsChanged);
+    world.pass(1);
+    assert_eq!(world.count("Render"), renders + 1);
+    world.pass(3600);
+    assert_eq!(world.count("Render"), renders + 1, "once");
+}
+
+#[test]
 fn a_follower_takes_over_with_what_the_parent_holds_then() {
     let mut world = World::synced(["a", "b"]);
     world.follow();
