@@ -27,7 +27,7 @@ func TestAChartOfARepositoryRendersAsHelmTemplateDoes(t *testing.T) {
 				t.Fatal(err)
 			}
 			response, wants := files.rendersFetching(t, map[string]any{"helm": map[string]any{"repository": served.url, "chart": "tiny", "version": version, "valuesFiles": []string{"values.yaml"}}}, served.world())
-			equal(t, want, printed(response))
+			equal(t, want, asHelmPrints(response))
 			if len(wants) != 2 || wants[0].Pinned != isExact(strings.TrimSpace(version)) || !wants[1].Pinned || wants[1].Index != served.url+"/index.yaml" || len(wants[1].Digest) != 64 || wants[0].File+wants[1].File != "" {
 				t.Errorf("unexpected wants %+v", wants)
 			}
@@ -142,7 +142,7 @@ func TestAChartOfARegistry(t *testing.T) {
 	}
 	for version, rounds := range map[string]int{"": 2, "^1.0.0": 2, "1.2.0+b.1": 1} {
 		response, wants := snapshot{}.rendersFetching(t, request(version), from)
-		equal(t, want, printed(response))
+		equal(t, want, asHelmPrints(response))
 		if len(wants) != rounds || wants[len(wants)-1].Index != "" || !wants[len(wants)-1].Pinned {
 			t.Errorf("%q: unexpected wants %+v", version, wants)
 		}
