@@ -96,6 +96,9 @@ func kustomizeFailure(mounts *mounts, name string, err error) error {
 	}
 	if found := entry.FindAllStringSubmatch(message, -1); len(found) > 0 {
 		named := found[len(found)-1][1]
+		if root, err := directory.resolve(); err == nil {
+			directory = root
+		}
 		if at, ok := mounts.locate(path.Join(directory.mount.point, directory.path, named)); ok && at.isFile() {
 			failure.File = at.show()
 		} else if _, isFetched := mounts.files[named]; isFetched {

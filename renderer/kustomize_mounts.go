@@ -46,6 +46,12 @@ func (l treePath) isDirectory() bool { return l.mount.record.isDirectory(l.path)
 
 func (l treePath) file() ([]byte, error) { return l.mount.record.file(l.path) }
 
+// resolve returns where it leads to by symbolic links.
+func (l treePath) resolve() (treePath, error) {
+	resolved, err := l.mount.record.resolve(l.path)
+	return treePath{l.mount, resolved}, err
+}
+
 // join returns what a path names in a directory.
 func (l treePath) join(name string) treePath { return treePath{l.mount, path.Join(l.path, name)} }
 
@@ -54,7 +60,8 @@ type mounts struct {
 	tree    *mount
 	fetched []*mount
 	byValue map[string]*mount // by the entry that names them
-	// rewritten are the kustomizations that name mounts instead of URLs.
+	// rewritten are the kustomizations that name mounts instead of URLs, in their
+	// directories without symbolic links.
 	rewritten map[treePath][]byte
 	// files are those that were fetched one by one, by their URL.
 	files map[string][]byte

@@ -62,6 +62,8 @@ func TestRemoteBasesRenderAsKustomizeBuildDoes(t *testing.T) {
 		"a link in it":   "resources: ['REPO//current?ref=v1']\n",
 		"origins":        "buildMetadata: [originAnnotations, transformerAnnotations]\nresources: [local.yaml, 'REPO//web?ref=v1', 'REPO//annotated']\nnamePrefix: y-\n",
 		"origin of root": "buildMetadata: [originAnnotations]\nresources: ['REPO//?ref=v1']\n",
+		"fields mixed":   "{components: ['REPO//part?ref=v1'], resources: ['REPO//shared?ref=v1', local.yaml]}\n",
+		"JSON":           "{\"components\": [\"REPO//part?ref=v1\"],\n\"resources\": [\"REPO//shared?ref=v1\"], \"namePrefix\": \"x-\"}\n",
 		"fifo":           "sortOptions: {order: fifo}\nresources: ['REPO//web?ref=v1', local.yaml]\n",
 		"Windows":        "resources:\r\n- REPO//shared?ref=v1\r\nnamePrefix: über-\r\n",
 	} {
