@@ -82,6 +82,38 @@ func TestPluginsFunctionsAndChartsAreOff(t *testing.T) {
 	}
 }
 
+func TestInlinePluginsAreCheckedWhateverBreaksTheirLines(t *testing.T) {
+	chart := snapshot{"charts/c/Chart.yaml": "apiVersion: v2\nname: c\nversion: 0.1.0\n", "charts/c/values.yaml": "a: 1\n", "charts/c/templates/a.yaml": configMap}
+	for name, lineBreak := range map[string]string{"LF": `\n`, "CR": `\r`, "CRLF": `\r\n`, "NEL": `\N`, "LS": `\L`, "PS": `\P`} {
+		t.Run(name, func(t *testing.T) {
+			inline := func(lines ...string) string { return `["` + strings.Join(lines, lineBreak) + lineBreak + `"]` + "\n" }
+			files := chart.with(snapshot{"kustomization.yaml": "generators: " + inline("apiVersion: builtin", "kind: HelmChartInflationGenerator", "metadata:", "  name: x", "name: c", "releaseName: r")})
+			files.failsWith(t, map[string]any{"path": "."}, KindDisabled, "kustomization.yaml", "HelmChartInflationGenerator (c) is off")
+			files.renders(t, inflating("."))
+			files = chart.with(snapshot{"kustomization.yaml": "generators: " + inline("apiVersion: builtin", "kind: ConfigMapGenerator", "metadata:", "  name: x", "files:", "- https://x.example/f")})
+			files.failsWith(t, map[string]any{"path": "."}, KindRemote, "kustomization.yaml", "is remote")
+		})
+	}
+}
+
+func TestChartsAreOffForKustomizeItself(t *testing.T) {
+	files := snapshot{"kustomization.yaml": "helmCharts: [{name: c}]\n", "charts/c/Chart.yaml": "apiVersion: v2\nname: c\nversion: 0.1.0\n", "charts/c/values.yaml": ""}
+	tree := newTree()
+	for name, content := range files {
+		if err := tree.addFile(name, []byte(content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mounts := newMounts(newRecord(tree, newFetched(nil)))
+	_, err := runKustomize(mounts, ".", false)
+	if err != nil {
+		err = kustomizeFailure(mounts, ".", err)
+	}
+	if failure := asFailure(err); failure.Kind != KindDisabled || failure.File != "kustomization.yaml" || !strings.Contains(failure.Message, "helmCharts (c): it is off") {
+		t.Errorf("want it to be off, got %+v", failure)
+	}
+}
+
 func TestNoPathLeavesTheTree(t *testing.T) {
 	for name, text := range map[string]string{
 		"parent":              "resources: ['../../../../../../etc/hostname']",

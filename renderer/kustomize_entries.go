@@ -104,9 +104,10 @@ func inlineOnly(text string) string {
 	return text + "\n"
 }
 
-// looksInline reports whether an entry is YAML rather than a path or URL.
+// looksInline reports whether an entry is YAML rather than a path or URL: a
+// resource has several keys, so that it has braces or one of YAML's line breaks.
 func looksInline(value string) bool {
-	return strings.ContainsAny(value, "\n{")
+	return strings.ContainsAny(value, "{\n\r\u0085\u2028\u2029")
 }
 
 var (
