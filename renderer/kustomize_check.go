@@ -145,7 +145,7 @@ func (c *kustomizationCheck) entry(file treePath, data []byte, entry kustomizati
 		}
 		return checkAliases(file.show(), []byte(entry.value))
 	}
-	if entry.remote && !from.plugin && isRemote(entry.value) {
+	if entry.remote && !from.plugin && isRemote(entry.value) && !isFileBefore(entry, from.treePath) {
 		return c.remoteEntry(file, data, entry, from.treePath)
 	}
 	target, err := c.local(file, entry, from.treePath)
@@ -178,6 +178,12 @@ func (c *kustomizationCheck) entry(file treePath, data []byte, entry kustomizati
 	return nil
 }
 
+// isFileBefore reports whether kustomize finds a file before it takes an entry for
+// a repository. A component is always a directory.
+func isFileBefore(entry kustomizationEntry, root treePath) bool {
+	return isRepositoryOnly(entry.value) && !entry.isComponent() && root.join(entry.value).isFile()
+}
+
 // belowRoot refuses files beside a kustomization of a repository that was
 // fetched: kustomize reads only what is in its directory or below
 // (RestrictionRootOnly in its package api/internal/loader).
@@ -197,7 +203,7 @@ func belowRoot(file treePath, entry kustomizationEntry, from reached, target tre
 
 // local returns what an entry names, unless it is remote or leaves the tree.
 func (c *kustomizationCheck) local(file treePath, entry kustomizationEntry, root treePath) (treePath, error) {
-	if isRemote(entry.value) {
+	if isRemote(entry.value) && !isFileBefore(entry, root) {
 		return file, failuref(KindRemote, file.show(), "%s: %s is remote; only resources, bases and components are fetched: vendor it, which is to keep a copy in the repository, and name the copy here", entry.field, withoutCredentials(entry.value))
 	}
 	if path.IsAbs(entry.value) {

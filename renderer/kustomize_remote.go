@@ -119,7 +119,7 @@ var (
 // by HTTP and clones it where what comes is no YAML, which is not to be known
 // before. A component is always a directory.
 func isFileURL(entry kustomizationEntry) bool {
-	if strings.HasPrefix(entry.field, "components[") {
+	if entry.isComponent() {
 		return false
 	}
 	if fileURL.MatchString(entry.value) || rawHost.MatchString(entry.value) {
