@@ -83,22 +83,31 @@ func (f *fetched) chartOfIndex(sought *soughtChart) (*foundChart, error) {
 	if err != nil {
 		return nil, sought.failuref("%s", err)
 	}
-	want := sought.want(fetchIndex, address)
-	want.Pinned = isExact(sought.version)
-	answer, err := f.get(want)
+	index := sought.want(fetchIndex, address)
+	index.Pinned = isExact(sought.version)
+	answer, err := f.get(index)
 	if err != nil {
 		return nil, err
 	}
-	versions, err := versionsIn(answer.content, sought.name)
+	found, err := f.chartListed(sought, address, answer.content)
+	if err != nil && !errors.Is(err, errWanted) && index.Pinned {
+		// What is wrong in an index of any age, a newer one may have right.
+		index.Pinned = false
+		if _, wanted := f.get(index); wanted != nil {
+			return nil, wanted
+		}
+	}
+	return found, err
+}
+
+// chartListed returns the archive of a chart by an index and its URL, or errWanted.
+func (f *fetched) chartListed(sought *soughtChart, address string, index []byte) (*foundChart, error) {
+	versions, err := versionsIn(index, sought.name)
 	if err != nil {
 		return nil, sought.failuref("%s is not the index of a chart repository: %s", withoutCredentials(address), err)
 	}
 	version := versions.pick(sought)
 	if version == nil {
-		if want.Pinned {
-			want.Pinned = false
-			f.newer = append(f.newer, want)
-		}
 		return nil, sought.failuref("%s not found in %s repository%s", sought, withoutCredentials(sought.repository), versions.nearby())
 	}
 	if len(version.URLs) == 0 {
@@ -108,7 +117,7 @@ func (f *fetched) chartOfIndex(sought *soughtChart) (*foundChart, error) {
 	if err != nil {
 		return nil, sought.failuref("failed to make chart URL absolute: %s", err)
 	}
-	want = sought.want(fetchArchive, archive)
+	want := sought.want(fetchArchive, archive)
 	want.Index = address
 	if isOCI(archive) {
 		if want.URL, err = referenceOf(archive, version.Version); err != nil {
@@ -226,9 +235,10 @@ func pickTag(tags []string, wanted string) string {
 	return ""
 }
 
-// archive returns the archive of a chart, or errWanted.
+// archive returns the archive of a chart, or errWanted. What a URL without a digest
+// leads to may be replaced; registries have digests of their own.
 func (f *fetched) archive(sought *soughtChart, want Want, version string) (*foundChart, error) {
-	want.Pinned = true
+	want.Pinned = want.Digest != "" || isOCI(want.URL)
 	answer, err := f.get(want)
 	if err != nil {
 		return nil, err

@@ -50,14 +50,6 @@ func TestARemoteFileInAPluginIsRefused(t *testing.T) {
 	}
 }
 
-func TestAPasswordInAURLIsNotShown(t *testing.T) {
-	files := snapshot{"kustomization.yaml": "resources: ['https://bot:hunter2@example.com/base/of']\n"}
-	failure := files.failsFetching(t, map[string]any{"path": "."}, world{}, KindRemote, "kustomization.yaml", "resources[0]: https://example.com/base/of cannot be fetched").Error
-	if strings.Contains(failure.Message, "hunter2") {
-		t.Errorf("the message shows the password: %s", failure.Message)
-	}
-}
-
 func TestPluginsFunctionsAndChartsAreOff(t *testing.T) {
 	function := "apiVersion: example.com/v1\nkind: Fn\nmetadata:\n  name: fn\n  annotations:\n    config.kubernetes.io/function: |\n      exec: {path: /bin/sh}\n"
 	for name, test := range map[string]struct{ text, file, word string }{

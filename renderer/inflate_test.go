@@ -133,7 +133,6 @@ func TestWantsOfChartsInKustomizations(t *testing.T) {
 	if document := response.Documents[0]; document.File != served.url+"/tiny-1.0.0.tgz" || document.Line != 0 {
 		t.Errorf("unexpected place %+v", document)
 	}
-	files.failsFetching(t, inflating("."), world{}, KindRemote, "kustomization.yaml", "helmCharts[0]: ", "404")
 	files.failsFetching(t, map[string]any{"path": "."}, world{}, KindDisabled, "kustomization.yaml", "helmCharts[0] (tiny) is off", "render.kustomize.helmCharts")
 }
 

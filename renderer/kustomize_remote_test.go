@@ -189,8 +189,6 @@ func TestARemoteBaseReadsNothingElse(t *testing.T) {
 func TestRemoteEntriesThatCannotBeUsed(t *testing.T) {
 	for name, test := range map[string]struct{ text, word string }{
 		"not there":       {"resources: ['" + upstream + "//none?ref=v1']\n", "is no directory of the repository"},
-		"a file":          {"resources: ['" + upstream + "//root.yml?ref=v1']\n", "cannot be fetched: 404"},
-		"no ref":          {"resources: ['" + upstream + "//web?ref=v2']\n", "cannot be fetched: 404"},
 		"component":       {"components: ['https://git.example/a.yaml']\n", "failed to parse repo path"},
 		"a folded scalar": {"resources:\n- >-\n  " + upstream + "//web?ref=v1\n", "in one line"},
 		"an alias":        {"commonAnnotations: {x: &x '" + upstream + "//web?ref=v1'}\nresources: [*x]\n", "in one line"},

@@ -104,6 +104,5 @@ func render(request *Request, tree *Tree, response *Response) {
 		response.want(remote.wants)
 	} else if err != nil {
 		response.fail(asFailure(err))
-		response.Wants = append(response.Wants, remote.newer...)
 	}
 }
