@@ -246,14 +246,7 @@ func (f *fetched) archive(sought *soughtChart, want Want, version string) (*foun
 	if sum := sha256.Sum256(answer.content); want.Digest != "" && hex.EncodeToString(sum[:]) != want.Digest {
 		return nil, sought.failuref("%s has the digest %x, and %s says %s", withoutCredentials(want.URL), sum, withoutCredentials(want.Index), want.Digest)
 	}
-	return &foundChart{url: shownArchive(want.URL), name: sought.name[strings.LastIndexByte(sought.name, '/')+1:], version: version, data: answer.content}, nil
-}
-
-// shownArchive returns the URL of an archive as it may be shown: a query may be a
-// signature, which is as good as a password.
-func shownArchive(address string) string {
-	address, _, _ = strings.Cut(address, "?")
-	return withoutCredentials(address)
+	return &foundChart{url: withoutCredentials(want.URL), name: sought.name[strings.LastIndexByte(sought.name, '/')+1:], version: version, data: answer.content}, nil
 }
 
 // isExact reports whether a version is one, and no constraint.
@@ -266,7 +259,7 @@ func isExact(version string) bool {
 func resolveReference(base, reference string) (string, error) {
 	relative, err := url.Parse(reference)
 	if err != nil {
-		return "", fmt.Errorf("failed to parse %s as URL: %w", reference, err)
+		return "", fmt.Errorf("%s is no URL", withoutCredentials(reference))
 	}
 	var address *url.URL
 	if relative.IsAbs() {
@@ -274,10 +267,10 @@ func resolveReference(base, reference string) (string, error) {
 		case "https", "http", "oci":
 			return reference, nil
 		}
-		return "", fmt.Errorf("the index gives %s, and only https, http and oci are fetched", reference)
+		return "", fmt.Errorf("the index gives %s, and only https, http and oci are fetched", withoutCredentials(reference))
 	}
 	if address, err = url.Parse(base); err != nil {
-		return "", fmt.Errorf("failed to parse %s as URL: %w", withoutCredentials(base), err)
+		return "", fmt.Errorf("%s is no URL", withoutCredentials(base))
 	}
 	query := address.RawQuery
 	address.RawPath = strings.TrimSuffix(address.RawPath, "/") + "/"
@@ -299,7 +292,7 @@ func referenceOf(address, version string) (string, error) {
 	tag := strings.ReplaceAll(version, "+", "_")
 	if base, own, found := cutTag(address); found {
 		if own = strings.ReplaceAll(own, "+", "_"); own != tag {
-			return "", fmt.Errorf("chart reference and version mismatch: %s is not %s", version, own)
+			return "", fmt.Errorf("chart reference and version mismatch: %s is not of version %s", withoutCredentials(address), version)
 		}
 		address = base
 	}

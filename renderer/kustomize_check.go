@@ -145,6 +145,7 @@ func (c *kustomizationCheck) entry(file treePath, data []byte, entry kustomizati
 		}
 		return checkAliases(file.show(), []byte(entry.value))
 	}
+	c.mounts.written.add(entry.value)
 	if entry.remote && !from.plugin && isRemote(entry.value) && !isFileBefore(entry, from.treePath) {
 		return c.remoteEntry(file, data, entry, from.treePath)
 	}
@@ -196,7 +197,7 @@ func belowRoot(file treePath, entry kustomizationEntry, from reached, target tre
 		return err
 	}
 	if _, found := below(from.path, resolved.path); from.path != "." && !found {
-		return failuref(KindOutside, file.show(), "%s: %s is not in or below the directory of the kustomization, and kustomize reads no other files of a remote base", entry.field, entry.value)
+		return failuref(KindOutside, file.show(), "%s: %s is not in or below the directory of the kustomization, and kustomize reads no other files of a remote base", entry.field, withoutCredentials(entry.value))
 	}
 	return nil
 }
@@ -207,11 +208,11 @@ func (c *kustomizationCheck) local(file treePath, entry kustomizationEntry, root
 		return file, failuref(KindRemote, file.show(), "%s: %s is remote; only resources, bases and components are fetched: vendor it, which is to keep a copy in the repository, and name the copy here", entry.field, withoutCredentials(entry.value))
 	}
 	if path.IsAbs(entry.value) {
-		return file, failuref(KindOutside, file.show(), "%s: %s is absolute, and leaves the repository", entry.field, entry.value)
+		return file, failuref(KindOutside, file.show(), "%s: %s is absolute, and leaves the repository", entry.field, withoutCredentials(entry.value))
 	}
 	target := root.join(entry.value)
 	if leavesRoot(target.path) {
-		return file, failuref(KindOutside, file.show(), "%s: %s leaves the repository", entry.field, entry.value)
+		return file, failuref(KindOutside, file.show(), "%s: %s leaves the repository", entry.field, withoutCredentials(entry.value))
 	}
 	return target, nil
 }

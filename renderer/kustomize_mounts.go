@@ -67,6 +67,8 @@ type mounts struct {
 	files map[string][]byte
 	// charts are those of chart repositories that kustomizations name.
 	charts map[pulledChart]*foundChart
+	// written are the URLs that the kustomizations name.
+	written writtenURLs
 	// inflated is what charts declare, and failed what was wrong with one.
 	inflated []declared
 	failed   error
@@ -74,7 +76,7 @@ type mounts struct {
 
 func newMounts(record *Record) *mounts {
 	return &mounts{tree: &mount{point: mountPoint, record: record}, byValue: map[string]*mount{},
-		rewritten: map[treePath][]byte{}, files: map[string][]byte{}, charts: map[pulledChart]*foundChart{}}
+		rewritten: map[treePath][]byte{}, files: map[string][]byte{}, charts: map[pulledChart]*foundChart{}, written: writtenURLs{}}
 }
 
 // add mounts a repository for an entry. Two entries that are written otherwise
@@ -128,7 +130,8 @@ func (m *mounts) refused() error {
 // annotation.
 var mountedPath = regexp.MustCompile(`(?:(?:\.\./)+|/)\.fetched/(\d+)((?:/[^\s'",;()]*[^\s'",;():.])?)`)
 
-// showPaths writes the paths of a message as they are in the tree, or by URL.
+// showPaths writes the paths of a message as they are in the tree, or by URL, and
+// URLs as they may be shown.
 func (m *mounts) showPaths(message string) string {
 	message = mountedPath.ReplaceAllStringFunc(message, func(found string) string {
 		parts := mountedPath.FindStringSubmatch(found)
@@ -138,5 +141,5 @@ func (m *mounts) showPaths(message string) string {
 		return found
 	})
 	message = strings.ReplaceAll(message, mountPoint+"/", "")
-	return strings.ReplaceAll(message, "'"+mountPoint+"'", "'.'")
+	return m.written.hide(strings.ReplaceAll(message, "'"+mountPoint+"'", "'.'"))
 }

@@ -46,9 +46,10 @@ func (c *kustomizationCheck) remoteEntry(at treePath, data []byte, entry kustomi
 		// kustomize asks for the URL as Go writes it.
 		parsed, err := url.Parse(entry.value)
 		if err != nil {
-			return fail("%s cannot be fetched: it is no URL", entry.value)
+			return fail("%s cannot be fetched: it is no URL", withoutCredentials(entry.value))
 		}
 		want.Remote = Remote{Kind: fetchFile, URL: parsed.String()}
+		c.mounts.written.add(want.URL)
 		return c.remoteFile(want)
 	}
 	spec, err := parseRepoSpec(entry.value)

@@ -58,6 +58,7 @@ func run(stdin io.Reader, stdout, stderr io.Writer) int {
 		render(request, tree, response)
 	}
 	response.Warnings = append(response.Warnings, warnings.take()...)
+	response.hideCredentials()
 
 	if err := writeResponse(stdout, response); err != nil {
 		fmt.Fprintf(stderr, "driftless-renderer: write the response: %v\n", err)

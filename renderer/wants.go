@@ -1,9 +1,6 @@
 package main
 
-import (
-	"errors"
-	"net/url"
-)
+import "errors"
 
 // Kinds of what the parent fetches, since the renderer has no network.
 const (
@@ -87,18 +84,4 @@ func (f *fetched) add(want Want) {
 	}
 	f.places[want.Remote] = len(f.wants)
 	f.wants = append(f.wants, want)
-}
-
-// withoutCredentials returns a URL as it may be shown. The user of SSH is none.
-func withoutCredentials(value string) string {
-	parsed, err := url.Parse(value)
-	if err != nil || parsed.User == nil {
-		return value
-	}
-	if parsed.Scheme == "ssh" {
-		parsed.User = url.User(parsed.User.Username())
-	} else {
-		parsed.User = nil
-	}
-	return parsed.String()
 }
