@@ -57,10 +57,11 @@ func isAnchorSign(sign byte) bool {
 	return isLetter(sign) || sign >= '0' && sign <= '9' || sign == '_' || sign == '-'
 }
 
-// mayEndToken reports whether what follows a byte may be an anchor. The last byte
-// of anything but ASCII may be that of a line break.
+// mayEndToken reports whether what follows a byte may be an anchor: blanks, and
+// the signs that need none behind them in flow style. The last byte of anything but
+// ASCII may be that of a line break.
 func mayEndToken(sign byte) bool {
-	return sign >= 0x80 || bytes.IndexByte([]byte(" \t\r\n[]{},:"), sign) >= 0
+	return sign >= 0x80 || bytes.IndexByte([]byte(" \t\r\n[]{},:?"), sign) >= 0
 }
 
 // expandedNodes counts the nodes of a document with every alias expanded, in

@@ -103,7 +103,7 @@ func checkRepositories(loaded *chart.Chart, missing []int, named *namedPlaces) e
 			continue
 		case strings.HasPrefix(repository, "@"), strings.HasPrefix(repository, "alias:"):
 			return withChart(place.sought(dependency).failuref("the repository %s of the dependency %s is an alias, which only the configuration of a user explains: write its URL, or commit what `helm dependency build` puts into charts/",
-				repository, dependency.Name), loaded.Name())
+				withoutCredentials(repository), dependency.Name), loaded.Name())
 		}
 		if _, err := url.ParseRequestURI(repository); err != nil {
 			return withChart(place.sought(dependency).failuref("the repository %q of the dependency %s is no URL", withoutCredentials(repository), dependency.Name), loaded.Name())
@@ -189,12 +189,12 @@ func (a *dependencyAdder) local(dependency *soughtDependency, constraint *semver
 		return nil, err
 	}
 	if loaded.Name() != dependency.Name {
-		return nil, dependency.sought.failuref("the chart in %s is called %s, and the dependency %s", dependency.Repository, loaded.Name(), dependency.Name)
+		return nil, dependency.sought.failuref("the chart in %s is called %s, and the dependency %s", withoutCredentials(dependency.Repository), loaded.Name(), dependency.Name)
 	}
 	version, err := semver.NewVersion(loaded.Metadata.Version)
 	if err != nil || !constraint.Check(version) {
 		return nil, dependency.sought.failuref("can't get a valid version for dependency %s: %s has the version %s, and %s is wanted",
-			dependency.Name, dependency.Repository, loaded.Metadata.Version, dependency.Version)
+			dependency.Name, withoutCredentials(dependency.Repository), loaded.Metadata.Version, dependency.Version)
 	}
 	outer := a.trail
 	a.trail = trail
@@ -211,7 +211,7 @@ func (a *dependencyAdder) localDirectory(dependency *soughtDependency, files *ch
 	relative := strings.TrimPrefix(dependency.Repository, fileScheme)
 	directory := path.Join(files.source.name, relative)
 	if path.IsAbs(relative) || directory == ".." || strings.HasPrefix(directory, "../") {
-		failure := dependency.sought.failuref("the repository %s of the dependency %s leaves the repository", dependency.Repository, dependency.Name)
+		failure := dependency.sought.failuref("the repository %s of the dependency %s leaves the repository", withoutCredentials(dependency.Repository), dependency.Name)
 		failure.Kind = KindOutside
 		return "", failure
 	}
@@ -220,7 +220,7 @@ func (a *dependencyAdder) localDirectory(dependency *soughtDependency, files *ch
 		return "", err
 	}
 	if err != nil || !a.record.isDirectory(resolved) {
-		return "", dependency.sought.failuref("directory %s not found, where the dependency %s should be", directory, dependency.Name)
+		return "", dependency.sought.failuref("directory %s not found, where the dependency %s should be", withoutCredentials(directory), dependency.Name)
 	}
 	return resolved, nil
 }

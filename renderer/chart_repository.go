@@ -83,22 +83,31 @@ func (f *fetched) chartOfIndex(sought *soughtChart) (*foundChart, error) {
 	if err != nil {
 		return nil, sought.failuref("%s", err)
 	}
-	want := sought.want(fetchIndex, address)
-	want.Pinned = isExact(sought.version)
-	answer, err := f.get(want)
+	index := sought.want(fetchIndex, address)
+	index.Pinned = isExact(sought.version)
+	answer, err := f.get(index)
 	if err != nil {
 		return nil, err
 	}
-	versions, err := versionsIn(answer.content, sought.name)
+	found, err := f.chartListed(sought, address, answer.content)
+	if err != nil && !errors.Is(err, errWanted) && index.Pinned {
+		// What is wrong in an index of any age, a newer one may have right.
+		index.Pinned = false
+		if _, wanted := f.get(index); wanted != nil {
+			return nil, wanted
+		}
+	}
+	return found, err
+}
+
+// chartListed returns the archive of a chart by an index and its URL, or errWanted.
+func (f *fetched) chartListed(sought *soughtChart, address string, index []byte) (*foundChart, error) {
+	versions, err := versionsIn(index, sought.name)
 	if err != nil {
 		return nil, sought.failuref("%s is not the index of a chart repository: %s", withoutCredentials(address), err)
 	}
 	version := versions.pick(sought)
 	if version == nil {
-		if want.Pinned {
-			want.Pinned = false
-			f.newer = append(f.newer, want)
-		}
 		return nil, sought.failuref("%s not found in %s repository%s", sought, withoutCredentials(sought.repository), versions.nearby())
 	}
 	if len(version.URLs) == 0 {
@@ -108,7 +117,7 @@ func (f *fetched) chartOfIndex(sought *soughtChart) (*foundChart, error) {
 	if err != nil {
 		return nil, sought.failuref("failed to make chart URL absolute: %s", err)
 	}
-	want = sought.want(fetchArchive, archive)
+	want := sought.want(fetchArchive, archive)
 	want.Index = address
 	if isOCI(archive) {
 		if want.URL, err = referenceOf(archive, version.Version); err != nil {
@@ -226,9 +235,10 @@ func pickTag(tags []string, wanted string) string {
 	return ""
 }
 
-// archive returns the archive of a chart, or errWanted.
+// archive returns the archive of a chart, or errWanted. What a URL without a digest
+// leads to may be replaced; registries have digests of their own.
 func (f *fetched) archive(sought *soughtChart, want Want, version string) (*foundChart, error) {
-	want.Pinned = true
+	want.Pinned = want.Digest != "" || isOCI(want.URL)
 	answer, err := f.get(want)
 	if err != nil {
 		return nil, err
@@ -236,14 +246,7 @@ func (f *fetched) archive(sought *soughtChart, want Want, version string) (*foun
 	if sum := sha256.Sum256(answer.content); want.Digest != "" && hex.EncodeToString(sum[:]) != want.Digest {
 		return nil, sought.failuref("%s has the digest %x, and %s says %s", withoutCredentials(want.URL), sum, withoutCredentials(want.Index), want.Digest)
 	}
-	return &foundChart{url: shownArchive(want.URL), name: sought.name[strings.LastIndexByte(sought.name, '/')+1:], version: version, data: answer.content}, nil
-}
-
-// shownArchive returns the URL of an archive as it may be shown: a query may be a
-// signature, which is as good as a password.
-func shownArchive(address string) string {
-	address, _, _ = strings.Cut(address, "?")
-	return withoutCredentials(address)
+	return &foundChart{url: withoutCredentials(want.URL), name: sought.name[strings.LastIndexByte(sought.name, '/')+1:], version: version, data: answer.content}, nil
 }
 
 // isExact reports whether a version is one, and no constraint.
@@ -256,7 +259,7 @@ func isExact(version string) bool {
 func resolveReference(base, reference string) (string, error) {
 	relative, err := url.Parse(reference)
 	if err != nil {
-		return "", fmt.Errorf("failed to parse %s as URL: %w", reference, err)
+		return "", fmt.Errorf("%s is no URL", withoutCredentials(reference))
 	}
 	var address *url.URL
 	if relative.IsAbs() {
@@ -264,10 +267,10 @@ func resolveReference(base, reference string) (string, error) {
 		case "https", "http", "oci":
 			return reference, nil
 		}
-		return "", fmt.Errorf("the index gives %s, and only https, http and oci are fetched", reference)
+		return "", fmt.Errorf("the index gives %s, and only https, http and oci are fetched", withoutCredentials(reference))
 	}
 	if address, err = url.Parse(base); err != nil {
-		return "", fmt.Errorf("failed to parse %s as URL: %w", withoutCredentials(base), err)
+		return "", fmt.Errorf("%s is no URL", withoutCredentials(base))
 	}
 	query := address.RawQuery
 	address.RawPath = strings.TrimSuffix(address.RawPath, "/") + "/"
@@ -289,7 +292,7 @@ func referenceOf(address, version string) (string, error) {
 	tag := strings.ReplaceAll(version, "+", "_")
 	if base, own, found := cutTag(address); found {
 		if own = strings.ReplaceAll(own, "+", "_"); own != tag {
-			return "", fmt.Errorf("chart reference and version mismatch: %s is not %s", version, own)
+			return "", fmt.Errorf("chart reference and version mismatch: %s is not of version %s", withoutCredentials(address), version)
 		}
 		address = base
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -27,7 +28,7 @@ func TestAChartOfARepositoryRendersAsHelmTemplateDoes(t *testing.T) {
 				t.Fatal(err)
 			}
 			response, wants := files.rendersFetching(t, map[string]any{"helm": map[string]any{"repository": served.url, "chart": "tiny", "version": version, "valuesFiles": []string{"values.yaml"}}}, served.world())
-			equal(t, want, printed(response))
+			equal(t, want, asHelmPrints(response))
 			if len(wants) != 2 || wants[0].Pinned != isExact(strings.TrimSpace(version)) || !wants[1].Pinned || wants[1].Index != served.url+"/index.yaml" || len(wants[1].Digest) != 64 || wants[0].File+wants[1].File != "" {
 				t.Errorf("unexpected wants %+v", wants)
 			}
@@ -47,17 +48,10 @@ func TestAChartThatIsNotInARepository(t *testing.T) {
 	request := func(chart, version string) map[string]any {
 		return map[string]any{"helm": map[string]any{"repository": served.url, "chart": chart, "version": version}}
 	}
-	response := snapshot{}.failsFetching(t, request("tiny", "1.0.0"), served.world(), KindChart, "", `chart "tiny" version "1.0.0" not found in `+served.url+" repository", "0.6.0-rc.1, 0.5.0, 0.4.0, 0.3.0, 0.2.0")
-	if len(response.Wants) != 1 || response.Wants[0].Kind != fetchIndex || response.Wants[0].Pinned {
-		t.Errorf("want a newer index, got %+v", response.Wants)
-	}
-	response = snapshot{}.failsFetching(t, request("tiny", ">1"), served.world(), KindChart, "", "not found")
-	if len(response.Wants) > 0 {
-		t.Errorf("want nothing beside the error, got %+v", response.Wants)
-	}
+	snapshot{}.failsFetching(t, request("tiny", "1.0.0"), served.world(), KindChart, "", `chart "tiny" version "1.0.0" not found in `+served.url+" repository", "0.6.0-rc.1, 0.5.0, 0.4.0, 0.3.0, 0.2.0")
+	snapshot{}.failsFetching(t, request("tiny", ">1"), served.world(), KindChart, "", "not found")
 	snapshot{}.failsFetching(t, request("huge", ""), served.world(), KindChart, "", `chart "huge" not found`, "no version of this chart")
 	snapshot{}.failsFetching(t, request("tiny", "latest!"), served.world(), KindChart, "", `"latest!" is neither a version nor a constraint`)
-	snapshot{}.failsFetching(t, request("tiny", "0.1.0"), world{}, KindRemote, "", "cannot be fetched: 404 Not Found")
 	snapshot{}.failsFetching(t, request("", ""), world{}, KindSettings, "", "helm.chart")
 	snapshot{}.failsFetching(t, map[string]any{"helm": map[string]any{"repository": "ftp://x", "chart": "tiny"}}, world{}, KindChart, "", "no chart repository")
 	snapshot{}.failsFetching(t, map[string]any{"path": ".", "renderer": "helm", "helm": map[string]any{"version": "1.0.0"}}, world{}, KindSettings, "", "helm.version")
@@ -142,13 +136,12 @@ func TestAChartOfARegistry(t *testing.T) {
 	}
 	for version, rounds := range map[string]int{"": 2, "^1.0.0": 2, "1.2.0+b.1": 1} {
 		response, wants := snapshot{}.rendersFetching(t, request(version), from)
-		equal(t, want, printed(response))
+		equal(t, want, asHelmPrints(response))
 		if len(wants) != rounds || wants[len(wants)-1].Index != "" || !wants[len(wants)-1].Pinned {
 			t.Errorf("%q: unexpected wants %+v", version, wants)
 		}
 	}
 	snapshot{}.failsFetching(t, request("^2"), from, KindChart, "", "could not locate a version matching provided version string ^2", "1.3.0-rc.1, 1.2.0+b.1, 1.0.0")
-	snapshot{}.failsFetching(t, request("1.0.0"), from, KindRemote, "", "cannot be fetched")
 	for _, chart := range []string{"../tiny", "Tiny", "tiny:1", "a@sha256", "a//b"} {
 		snapshot{}.failsFetching(t, map[string]any{"helm": map[string]any{"repository": "oci://r.example", "chart": chart, "version": "1.0.0"}}, from, KindChart, "")
 	}
@@ -189,4 +182,73 @@ func TestArchivesThatAreNotTheChart(t *testing.T) {
 		served.archives["tiny-1.0.0.tgz"], served.index = archive, indexOf(map[string]string{"tiny-1.0.0.tgz": archive})
 		snapshot{}.failsFetching(t, map[string]any{"helm": map[string]any{"repository": served.url, "chart": "tiny"}}, served.world(), KindDependency, url, "missing in charts/")
 	})
+}
+
+func TestAnIndexOfAnyAgeThatIsWrongIsWantedAnew(t *testing.T) {
+	served := served(t, "1.0.0")
+	index, archive := served.url+"/index.yaml", served.url+"/tiny-1.0.0.tgz"
+	request := func(version string) map[string]any {
+		return map[string]any{"helm": map[string]any{"repository": served.url, "chart": "tiny", "version": version}}
+	}
+	for name, before := range map[string]string{
+		"without the version":  indexOf(map[string]string{"tiny-0.9.0.tgz": "x"}),
+		"with another digest":  indexOf(map[string]string{"tiny-1.0.0.tgz": "as it was"}),
+		"without a URL":        strings.ReplaceAll(served.index, "    - tiny-1.0.0.tgz\n", ""),
+		"that is no index":     "<html>",
+		"with a broken digest": regexp.MustCompile("digest: .*").ReplaceAllString(served.index, "digest: abc"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			from := served.world()
+			from[index+aged] = answer{content: before}
+			_, wants := snapshot{}.rendersFetching(t, request("1.0.0"), from)
+			var indexes []bool
+			for _, want := range wants {
+				if want.URL == index {
+					indexes = append(indexes, want.Pinned)
+				}
+			}
+			if !slices.Equal(indexes, []bool{true, false}) {
+				t.Errorf("want the index of any age and then a new one, got %+v", wants)
+			}
+			// A new one that is as wrong is an error, and so is one that had to be new.
+			from[index] = answer{content: before}
+			snapshot{}.failsFetching(t, request("1.0.0"), from, KindChart, "")
+			snapshot{}.failsFetching(t, request("~1.0.0"), from, KindChart, "")
+		})
+	}
+	from := served.world()
+	from[archive] = answer{content: "tampered with"}
+	snapshot{}.failsFetching(t, request("1.0.0"), from, KindChart, "", "has the digest")
+}
+
+func TestARangeIsNotResolvedFromAnIndexOfAnyAge(t *testing.T) {
+	served := served(t, "1.0.0", "1.1.0")
+	const pinned = "0123456789012345678901234567890123456789"
+	files := snapshot{"kustomization.yaml": "resources: ['" + upstream + "//web?ref=" + pinned + "']\nhelmCharts: [{name: tiny, repo: '" + served.url + "', version: 1.0.0, releaseName: a}]\n"}
+	from := served.world()
+	from[served.url+"/index.yaml"+aged] = answer{content: indexOf(map[string]string{"tiny-1.0.0.tgz": served.archives["tiny-1.0.0.tgz"]})}
+	from[upstream+"@"+pinned] = answer{tree: snapshot{"web/kustomization.yaml": "helmCharts: [{name: tiny, repo: '" + served.url + "', version: '>=1.0.0 <2', releaseName: b}]\n"}}
+	response, wants := files.rendersFetching(t, inflating("."), from)
+	all := strings.Join(textsOf(response), "")
+	if !strings.Contains(all, "tiny 1.0.0") || !strings.Contains(all, "tiny 1.1.0") {
+		t.Errorf("want the newest version of the range, got %s", all)
+	}
+	var indexes []bool
+	for _, want := range wants {
+		if want.Kind == fetchIndex {
+			indexes = append(indexes, want.Pinned)
+		}
+	}
+	if !slices.Equal(indexes, []bool{true, false}) {
+		t.Errorf("want the index once more for the range, got %+v", wants)
+	}
+}
+
+func TestAnArchiveWithoutADigestMayBeReplaced(t *testing.T) {
+	served := served(t, "1.0.0")
+	served.index = regexp.MustCompile(" *digest: .*\n").ReplaceAllString(served.index, "")
+	_, wants := snapshot{}.rendersFetching(t, map[string]any{"helm": map[string]any{"repository": served.url, "chart": "tiny", "version": "1.0.0"}}, served.world())
+	if len(wants) != 2 || wants[1].Digest != "" || wants[1].Pinned {
+		t.Errorf("want an archive that is compared with its source, got %+v", wants)
+	}
 }

@@ -38,10 +38,12 @@ func checkOutput(response *Response) error {
 	return nil
 }
 
-// part is one document of a stream. Line is that of its first line, from 1.
+// part is one document of a stream. Line is that of its first line, from 1, and
+// end is where it ends in the stream.
 type part struct {
 	text string
 	line int
+	end  int
 }
 
 // splitStream splits a YAML stream at the lines that start with "---", as
@@ -52,7 +54,7 @@ func splitStream(stream string) []part {
 	current := 1
 	flush := func(end int) {
 		if text := stream[start:end]; hasContent(text) {
-			parts = append(parts, part{text: text, line: line})
+			parts = append(parts, part{text: text, line: line, end: end})
 		}
 	}
 	for offset := 0; offset < len(stream); current++ {
@@ -76,11 +78,9 @@ func splitVerbatim(stream string) []part {
 	parts := splitStream(stream)
 	start := 0
 	for i := range parts {
-		end := len(stream)
-		if i+1 < len(parts) {
-			// The text of a part is where it is in the stream, so what is
-			// between two parts is a separator, or several.
-			end = strings.Index(stream[start:], parts[i].text) + start + len(parts[i].text)
+		end := parts[i].end
+		if i+1 == len(parts) {
+			end = len(stream)
 		}
 		parts[i].text = stream[start:end]
 		start = end

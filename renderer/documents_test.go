@@ -9,13 +9,15 @@ func TestNothingOfAStreamIsLostVerbatim(t *testing.T) {
 	for _, stream := range []string{
 		"", "# only a comment\n", "a: 1", "---\na: 1\n---\nb: 2\n", "# head\n---\na: 1\n--- # two\n\n---\n# x\n---\na: 1\n---\n# tail\n",
 		"a: |\n  ---\n---\na: |\n  ---\n", "---\n---\na: 1\n---\na: 1\n",
+		"# {a: 1}\n---\n{a: 1}\n---\n{b: 2}\n", "# a: 1\n# b: 2\n---\na: 1\n---\n# a: 1\n---\na: 1\n---\nb: 2\n",
 	} {
 		parts := splitVerbatim(stream)
 		var joined strings.Builder
 		for i, part := range parts {
 			joined.WriteString(part.text)
-			if text := splitStream(stream)[i].text; !strings.Contains(part.text, text) {
-				t.Errorf("part %d of %q is %q, and lacks %q", i, stream, part.text, text)
+			text := splitStream(stream)[i].text
+			if inside := splitStream(part.text); len(inside) != 1 || inside[0].text != text {
+				t.Errorf("part %d of %q is %q, and want it to hold %q alone", i, stream, part.text, text)
 			}
 		}
 		if len(parts) > 0 && joined.String() != stream {

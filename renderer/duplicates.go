@@ -38,7 +38,8 @@ func dropDuplicateKeys(document *Document) (warnings []string, err error) {
 			Message: fmt.Sprintf("line %d of what %s renders: the key %s is given twice, and taking one away failed: %s", repeated[0].line, document.Source, repeated[0].path, err)}
 	}
 	// A document of a file of CRDs starts with its separator.
-	document.YAML = strings.Replace(document.YAML, parts[0].text, text, 1)
+	end := parts[0].end
+	document.YAML = document.YAML[:end-len(parts[0].text)] + text + document.YAML[end:]
 	for _, key := range repeated {
 		warnings = append(warnings, duplicateWarning(document, key))
 	}

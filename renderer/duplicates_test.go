@@ -212,3 +212,12 @@ func TestTheScannerKnowsOrdinaryManifests(t *testing.T) {
 		t.Errorf("%d of %d files are known, %v", known, all, err)
 	}
 }
+
+func TestACommentedCopyOfADocumentStaysAsItIs(t *testing.T) {
+	text := `{"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "a"}, "spec": {"scope": "Cluster", "scope": "Namespaced"}}` + "\n"
+	files := snapshot{"Chart.yaml": repeating["Chart.yaml"], "crds/a.yaml": "# " + text + "---\n" + text}
+	response := files.renders(t, map[string]any{"path": ".", "helm": map[string]any{"includeCRDs": true}})
+	if got := response.Documents[0].YAML; !strings.HasPrefix(got, "# "+text+"---\n") || strings.HasSuffix(got, text) {
+		t.Errorf("want the document without its first scope, got %s", got)
+	}
+}

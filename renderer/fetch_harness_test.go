@@ -19,7 +19,7 @@ type answer struct {
 	URL       string `json:"url"`
 	Reference string `json:"reference"`
 	Digest    string `json:"digest"`
-	Error     string `json:"error"`
+	Pinned    bool   `json:"pinned"`
 
 	content string
 	tree    snapshot // of a repository
@@ -29,9 +29,6 @@ type answer struct {
 func writeFetched(answers []answer, add func(*tar.Header, string)) {
 	for i, one := range answers {
 		name := fmt.Sprintf("fetched/%d", i)
-		if one.Error != "" {
-			continue
-		}
 		if one.Kind != fetchGit {
 			add(&tar.Header{Name: name, Size: int64(len(one.content))}, one.content)
 			continue
@@ -47,8 +44,11 @@ func writeFetched(answers []answer, add func(*tar.Header, string)) {
 }
 
 // world is what can be fetched, by URL. A repository has its reference behind
-// its URL, after "@".
+// its URL, after "@". What was fetched long ago has aged behind it, and answers
+// wants that are pinned.
 type world map[string]answer
+
+const aged = " long ago"
 
 // maxRounds is how often a render may ask for more.
 const maxRounds = 8
@@ -74,11 +74,17 @@ func (s snapshot) renderFetching(t testing.TB, request map[string]any, from worl
 			if want.Kind == fetchGit {
 				key += "@" + want.Reference
 			}
-			found, there := from[key]
-			if !there {
-				found.Error = "404 Not Found"
+			found, there := from[key+aged]
+			if !there || !want.Pinned {
+				found, there = from[key]
 			}
-			found.Kind, found.URL, found.Reference, found.Digest = want.Kind, want.URL, want.Reference, want.Digest
+			if !there {
+				t.Fatalf("%s is nowhere", key)
+			}
+			found.Kind, found.URL, found.Reference, found.Digest, found.Pinned = want.Kind, want.URL, want.Reference, want.Digest, want.Pinned
+			answers = slices.DeleteFunc(answers, func(known answer) bool {
+				return known.Kind == want.Kind && known.URL == want.URL && known.Reference == want.Reference && known.Digest == want.Digest
+			})
 			answers = append(answers, found)
 		}
 	}

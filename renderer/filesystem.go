@@ -22,7 +22,7 @@ var errReadOnly = errors.New("the repository is read-only")
 func (m *mounted) at(name string) (treePath, error) {
 	found, ok := m.locate(name)
 	if !ok {
-		err := failuref(KindOutside, "", "%s leaves the repository", name)
+		err := failuref(KindOutside, "", "%s leaves the repository", m.showPaths(name))
 		m.tree.record.refuse(err)
 		return found, err
 	}

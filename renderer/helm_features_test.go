@@ -18,9 +18,9 @@ func sameAsHelm(t *testing.T, files snapshot, chart string, settings map[string]
 		request["helm"] = settings
 	}
 	response := files.renders(t, request)
-	equal(t, want, printed(response))
+	equal(t, want, asHelmPrints(response))
 	request["twice"] = true
-	equal(t, want, printed(files.renders(t, request)))
+	equal(t, want, asHelmPrints(files.renders(t, request)))
 	return response
 }
 

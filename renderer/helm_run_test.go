@@ -59,9 +59,9 @@ func TestBothRendersSeeWhatHelmShowsOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	once := files.renders(t, map[string]any{"path": "."})
-	equal(t, want, printed(once))
+	equal(t, want, asHelmPrints(once))
 	twice := files.renders(t, map[string]any{"path": ".", "twice": true})
-	equal(t, want, printed(twice))
+	equal(t, want, asHelmPrints(twice))
 	if len(twice.Again) > 0 || twice.AgainError != "" {
 		t.Errorf("want both renders to be the same, got %+v %s", twice.Again, twice.AgainError)
 	}

@@ -136,7 +136,7 @@ func TestValuesFromTheClusterLieBetweenFilesAndTheSync(t *testing.T) {
 		"extraValues": []map[string]any{{"name": "ConfigMap shop/values key values.yaml", "yaml": "replicas: 11\ngreeting: from the cluster\n"}},
 		"values":      map[string]any{"greeting": "from the sync"},
 	}})
-	all := printed(response)
+	all := asHelmPrints(response)
 	for _, want := range []string{"replicas: 11\n", `greeting: "from the sync"`, "shop:4.1.3\n"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("want %q in the output", want)
@@ -146,7 +146,7 @@ func TestValuesFromTheClusterLieBetweenFilesAndTheSync(t *testing.T) {
 
 func TestExactVersionsReplaceThoseThatHelmKnows(t *testing.T) {
 	response := shop(t).renders(t, map[string]any{"path": "shop", "helm": map[string]any{"apiVersionsExact": true, "apiVersions": []string{"v1"}}})
-	if all := printed(response); !strings.Contains(all, `policy: "false"`) {
+	if all := asHelmPrints(response); !strings.Contains(all, `policy: "false"`) {
 		t.Error("policy/v1 is served though it was not named")
 	}
 }

@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // laughs is a YAML document that expands to 9^9 strings.
@@ -12,6 +15,16 @@ func laughs() string {
 	text.WriteString("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: laughs}\nl0: &l0 [ha, ha, ha, ha, ha, ha, ha, ha, ha]\n")
 	for i := range 9 {
 		fmt.Fprintf(&text, "l%d: &l%d [%s]\n", i+1, i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*l%d, ", i), 9), ", "))
+	}
+	return text.String()
+}
+
+// hiddenLaughs is one whose anchors follow signs without a blank.
+func hiddenLaughs() string {
+	var text strings.Builder
+	text.WriteString("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  l0: {?&l0 [a, a, a, a, a, a, a, a, a] : v}\n")
+	for i := range 6 {
+		fmt.Fprintf(&text, "  l%d: {?&l%d [%s] : v}\n", i+1, i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*l%d ,", i), 9), ","))
 	}
 	return text.String()
 }
@@ -50,14 +63,6 @@ func TestARemoteFileInAPluginIsRefused(t *testing.T) {
 	}
 }
 
-func TestAPasswordInAURLIsNotShown(t *testing.T) {
-	files := snapshot{"kustomization.yaml": "resources: ['https://bot:hunter2@example.com/base/of']\n"}
-	failure := files.failsFetching(t, map[string]any{"path": "."}, world{}, KindRemote, "kustomization.yaml", "resources[0]: https://example.com/base/of cannot be fetched").Error
-	if strings.Contains(failure.Message, "hunter2") {
-		t.Errorf("the message shows the password: %s", failure.Message)
-	}
-}
-
 func TestPluginsFunctionsAndChartsAreOff(t *testing.T) {
 	function := "apiVersion: example.com/v1\nkind: Fn\nmetadata:\n  name: fn\n  annotations:\n    config.kubernetes.io/function: |\n      exec: {path: /bin/sh}\n"
 	for name, test := range map[string]struct{ text, file, word string }{
@@ -79,6 +84,38 @@ func TestPluginsFunctionsAndChartsAreOff(t *testing.T) {
 			}
 			files.failsWith(t, map[string]any{"path": "."}, KindDisabled, test.file, words...)
 		})
+	}
+}
+
+func TestInlinePluginsAreCheckedWhateverBreaksTheirLines(t *testing.T) {
+	chart := snapshot{"charts/c/Chart.yaml": "apiVersion: v2\nname: c\nversion: 0.1.0\n", "charts/c/values.yaml": "a: 1\n", "charts/c/templates/a.yaml": configMap}
+	for name, lineBreak := range map[string]string{"LF": `\n`, "CR": `\r`, "CRLF": `\r\n`, "NEL": `\N`, "LS": `\L`, "PS": `\P`} {
+		t.Run(name, func(t *testing.T) {
+			inline := func(lines ...string) string { return `["` + strings.Join(lines, lineBreak) + lineBreak + `"]` + "\n" }
+			files := chart.with(snapshot{"kustomization.yaml": "generators: " + inline("apiVersion: builtin", "kind: HelmChartInflationGenerator", "metadata:", "  name: x", "name: c", "releaseName: r")})
+			files.failsWith(t, map[string]any{"path": "."}, KindDisabled, "kustomization.yaml", "HelmChartInflationGenerator (c) is off")
+			files.renders(t, inflating("."))
+			files = chart.with(snapshot{"kustomization.yaml": "generators: " + inline("apiVersion: builtin", "kind: ConfigMapGenerator", "metadata:", "  name: x", "files:", "- https://x.example/f")})
+			files.failsWith(t, map[string]any{"path": "."}, KindRemote, "kustomization.yaml", "is remote")
+		})
+	}
+}
+
+func TestChartsAreOffForKustomizeItself(t *testing.T) {
+	files := snapshot{"kustomization.yaml": "helmCharts: [{name: c}]\n", "charts/c/Chart.yaml": "apiVersion: v2\nname: c\nversion: 0.1.0\n", "charts/c/values.yaml": ""}
+	tree := newTree()
+	for name, content := range files {
+		if err := tree.addFile(name, []byte(content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mounts := newMounts(newRecord(tree, newFetched(nil)))
+	_, err := runKustomize(mounts, ".", false)
+	if err != nil {
+		err = kustomizeFailure(mounts, ".", err)
+	}
+	if failure := asFailure(err); failure.Kind != KindDisabled || failure.File != "kustomization.yaml" || !strings.Contains(failure.Message, "helmCharts (c): it is off") {
+		t.Errorf("want it to be off, got %+v", failure)
 	}
 }
 
@@ -142,6 +179,7 @@ func TestABillionLaughsEnd(t *testing.T) {
 		"patch":         {"kustomization.yaml": "resources: [a.yaml]\npatches: [{path: bad.yaml}]\n", "a.yaml": configMap, "bad.yaml": laughs()},
 		"inline patch":  {"kustomization.yaml": "resources: [a.yaml]\npatches:\n- patch: |-\n" + indented + "\n", "a.yaml": configMap},
 		"plain":         {"bad.yaml": laughs()},
+		"in flow style": {"kustomization.yaml": "resources: [bad.yaml]\n", "bad.yaml": hiddenLaughs()},
 		"in itself":     {"kustomization.yaml": "resources: [bad.yaml]\n", "bad.yaml": configMap + "data: &d\n  a: *d\n"},
 		"chart":         {"Chart.yaml": "apiVersion: v2\nname: c\nversion: 0.1.0\n", "templates/bad.yaml": laughs()},
 		"values":        {"Chart.yaml": "apiVersion: v2\nname: c\nversion: 0.1.0\n", "values.yaml": laughs()},
@@ -204,10 +242,43 @@ func TestKeysGivenTwiceWithoutEndAreWarnedOfWithMeasure(t *testing.T) {
 func TestAnchorsAreTakenForSuch(t *testing.T) {
 	for text, may := range map[string]bool{
 		"a: &x 1\nb: *x\n": true, "&x a: *x\n": true, "[&x 1,*x]": true, "{\"a\":&x 1, b: *x}": true, "- &x-1 a\n- *x-1\n": true, "a:\r&_ b\rc: *_": true, "a:\u2028&x 1\nb: *x": true,
+		"{?&x a: 1, b: *x}": true, "[?&x a, *x]": true,
 		"a: 1\n": false, "rule: self.a && self.b # *\n": false, "url: http://h/?a=1&b=2 *\n": false, "a: &x 1\n": false, "a: R&D, *bold*\n": false, "a: * & b": false,
 	} {
 		if got := mayHaveAliases([]byte(text)); got != may {
 			t.Errorf("want %v for %q", may, text)
 		}
 	}
+}
+
+// TestNoSignHidesAnAnchor holds every sign that may stand before an anchor.
+func TestNoSignHidesAnAnchor(t *testing.T) {
+	frames := []string{"[%s&x c], *x]", "[%s&x c : d}, *x]", "{a: [b]%s&x c, d: *x}", "[%s&x c : d, *x]", "[a %s&x c, *x]", "{%s&x c : d, e: *x}", "{a%s&x c, e: *x}", "{\"a\"%s&x c, e: *x}", "{'a': 'b'%s&x c, e: *x}", "[*y%s&x c, *x]", "{*y %s&x c, *x}",
+		"a%s&x b\nc: *x\n", "%s&x b: c\nd: *x\n", "a: %s&x b\nd: *x\n", "- a\n%s&x b\n- *x\n", "? a%s&x b\n: *x\n", "!t%s&x a: *x\n", "!<t>%s&x a: *x\n", "a: |%s&x\n", "--- %s&x a\n--- *x\n", "---%s&x {a: 1, b: *x}\n", "&y {a: 1}\n...%s&x {b: *y}\n"}
+	var signs []string
+	for sign := range 0x100 {
+		signs = append(signs, string(rune(sign)))
+	}
+	signs = append(signs, "\u2028", "\u2029", "\u3000", "\ufeff", "\r\n", "", "- ", "-\t", "?\t", ":\t", "!", "! ", "#\n", "%", "\"\"", "''")
+	found := map[string]bool{}
+	for _, sign := range signs {
+		for _, frame := range frames {
+			text := fmt.Sprintf(frame, sign)
+			var document yaml.Node
+			if yaml.Unmarshal([]byte(text), &document) != nil || !hasAnchor(&document, "x") {
+				continue
+			}
+			found[sign] = true
+			if !mayHaveAliases([]byte(text)) {
+				t.Errorf("the anchor in %q is overlooked", text)
+			}
+		}
+	}
+	if !found["?"] || !found[":"] || !found["\u2028"] || !found["["] {
+		t.Errorf("the frames find anchors behind %d signs", len(found))
+	}
+}
+
+func hasAnchor(root *yaml.Node, name string) bool {
+	return root.Anchor == name || slices.ContainsFunc(root.Content, func(node *yaml.Node) bool { return hasAnchor(node, name) })
 }

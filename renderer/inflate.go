@@ -35,20 +35,23 @@ var generatorFactories map[builtinPluginType]func() resmap.GeneratorPlugin
 // inflationGenerator is HelmChartInflationGenerator among the types of plugins.
 const inflationGenerator builtinPluginType = 17
 
-// inflateCharts makes kustomize render charts out of the mounts.
-func inflateCharts(mounts *mounts) {
-	generatorFactories[inflationGenerator] = func() resmap.GeneratorPlugin { return &inflator{mounts: mounts} }
+// inflateCharts makes kustomize render charts out of the mounts, or refuse them.
+func inflateCharts(mounts *mounts, withCharts bool) {
+	generatorFactories[inflationGenerator] = func() resmap.GeneratorPlugin {
+		return &inflator{mounts: mounts, withCharts: withCharts}
+	}
 }
 
 // inflator is kustomize's HelmChartInflationGeneratorPlugin without processes and
 // files.
 type inflator struct {
-	mounts  *mounts
-	helpers *resmap.PluginHelpers
-	named   namedChart
-	home    string     // as kustomize sees it
-	pulled  *chartTree // of a chart that is not there
-	more    [][]byte   // the additional values files
+	mounts     *mounts
+	withCharts bool // charts are rendered
+	helpers    *resmap.PluginHelpers
+	named      namedChart
+	home       string     // as kustomize sees it
+	pulled     *chartTree // of a chart that is not there
+	more       [][]byte   // the additional values files
 }
 
 // Config implements resmap.Configurable.
@@ -56,6 +59,9 @@ func (p *inflator) Config(helpers *resmap.PluginHelpers, config []byte) error {
 	p.helpers = helpers
 	if err := yaml.Unmarshal(config, &p.named); err != nil {
 		return p.fail(err)
+	}
+	if !p.withCharts {
+		return p.fail(&Failure{Kind: KindDisabled, Message: "it is off: " + chartAdvice})
 	}
 	return p.fail(p.validate())
 }

@@ -74,18 +74,20 @@ func templateName(text string) (string, error) {
 	return name.String(), err
 }
 
-// printed joins documents and hooks as `helm template` prints them. Files of CRDs
-// it prints as they are: their documents start with their separators.
+// printed joins documents and hooks as `helm template` prints them. Files of
+// crds/ it prints as they are: their documents start with their separators.
 func printed(response *Response) string {
 	var manifests, hooks strings.Builder
-	for i, document := range response.Documents {
-		isCRD := strings.Contains(document.Source, "/crds/")
-		if isCRD && i > 0 && response.Documents[i-1].Source == document.Source {
-			manifests.WriteString(document.YAML)
-		} else {
-			manifests.WriteString("---\n# Source: " + document.Source + "\n" + document.YAML)
+	documents := response.Documents
+	continues := func(i int) bool { // the file of the document before
+		return i > 0 && i < len(documents) && documents[i].verbatim && documents[i-1].verbatim && documents[i].Source == documents[i-1].Source
+	}
+	for i, document := range documents {
+		if !continues(i) {
+			manifests.WriteString("---\n# Source: " + document.Source + "\n")
 		}
-		if !isCRD || i+1 == len(response.Documents) || response.Documents[i+1].Source != document.Source {
+		manifests.WriteString(document.YAML)
+		if !continues(i + 1) {
 			manifests.WriteString("\n")
 		}
 	}

@@ -101,7 +101,7 @@ func TestChartsInKustomizationsRenderAsKustomizeBuildDoes(t *testing.T) {
 			if err != nil {
 				failure := response.Error
 				if failure == nil {
-					t.Fatalf("kustomize fails, and the renderer does not: %s", printed(response))
+					t.Fatalf("kustomize fails, and the renderer does not: %s", asHelmPrints(response))
 				}
 				if failure.File != "app/kustomization.yaml" || failure.Kind == KindInternal || strings.Contains(failure.Message, mountPoint+"/") {
 					t.Errorf("want an error with a place in the tree, got %+v", failure)
@@ -133,7 +133,6 @@ func TestWantsOfChartsInKustomizations(t *testing.T) {
 	if document := response.Documents[0]; document.File != served.url+"/tiny-1.0.0.tgz" || document.Line != 0 {
 		t.Errorf("unexpected place %+v", document)
 	}
-	files.failsFetching(t, inflating("."), world{}, KindRemote, "kustomization.yaml", "helmCharts[0]: ", "404")
 	files.failsFetching(t, map[string]any{"path": "."}, world{}, KindDisabled, "kustomization.yaml", "helmCharts[0] (tiny) is off", "render.kustomize.helmCharts")
 }
 
@@ -172,5 +171,35 @@ func TestErrorsOfChartsInKustomizationsKeepTheirPlace(t *testing.T) {
 	response, _ = good.rendersFetching(t, inflating("."), world{})
 	if document := response.Documents[0]; document.File != "charts/bad/templates/a.yaml" || document.Line != 1 {
 		t.Errorf("unexpected place %+v", document)
+	}
+}
+
+func TestATemplateBelowADirectoryCalledCRDsIsNoDefinitionFile(t *testing.T) {
+	definition := func(name string) string {
+		return "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata:\n  name: " + name + "\nspec: {group: x}\n"
+	}
+	chart := snapshot{
+		"app/kustomization.yaml":   "helmCharts: [{name: c, releaseName: r, includeCRDs: true}]\n",
+		"app/charts/c/Chart.yaml":  "apiVersion: v2\nname: c\nversion: 0.1.0\n",
+		"app/charts/c/values.yaml": "a: 1\n",
+	}
+	for name, more := range map[string]snapshot{
+		"templates/crds": {"app/charts/c/templates/crds/all.yaml": "---\n" + definition("a.x") + "---\n" + definition("b.x") + "---\n" + configMap},
+		"both":           {"app/charts/c/templates/crds/all.yaml": definition("a.x") + "---\n" + definition("b.x"), "app/charts/c/crds/all.yaml": definition("c.x") + "---\n" + definition("d.x")},
+		"a subchart": {"app/charts/c/charts/crds/Chart.yaml": "apiVersion: v2\nname: crds\nversion: 0.1.0\n",
+			"app/charts/c/charts/crds/templates/a.yaml": configMap + "---\n" + strings.Replace(configMap, "name: a", "name: b", 1), "app/charts/c/charts/crds/crds/a.yaml": definition("e.x") + "---\n" + definition("f.x")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := chart.with(more)
+			want, err := kustomizeWithHelm(t, files, "app")
+			if err != nil {
+				t.Fatal(err)
+			}
+			equal(t, want, asKustomizePrints(files.renders(t, inflating("app"))))
+			if want, err = official(t, files.write(t), "helm", "template", "release-name", "app/charts/c", "--include-crds"); err != nil {
+				t.Fatal(err)
+			}
+			equal(t, want, asHelmPrints(files.renders(t, map[string]any{"path": "app/charts/c", "helm": map[string]any{"includeCRDs": true}})))
+		})
 	}
 }

@@ -120,8 +120,6 @@ func addFetched(answers []Answer, archive *tar.Reader, header *tar.Header) error
 	}
 	answer := &answers[index]
 	switch {
-	case answer.Error != "":
-		return fmt.Errorf("entry %q belongs to an answer with an error", header.Name)
 	case answer.tree != nil:
 		return addEntry(answer.tree, archive, header, fetchedPrefix+text+"/")
 	case inside || header.Typeflag != tar.TypeReg:
@@ -136,8 +134,8 @@ func addFetched(answers []Answer, archive *tar.Reader, header *tar.Header) error
 // checkContents refuses an answer without content. A repository may be empty.
 func checkContents(answers []Answer) error {
 	for i := range answers {
-		if answers[i].Error == "" && answers[i].tree == nil && answers[i].content == nil {
-			return fmt.Errorf("fetched[%d] has neither content nor an error", i)
+		if answers[i].tree == nil && answers[i].content == nil {
+			return fmt.Errorf("fetched[%d] has no content", i)
 		}
 	}
 	return nil

@@ -27,7 +27,7 @@ func renderKustomize(request *Request, record *Record, response *Response) error
 	}
 	response.Warnings = append(response.Warnings, check.warnings...)
 
-	resources, err := runKustomize(mounts, request.Path)
+	resources, err := runKustomize(mounts, request.Path, request.Kustomize.HelmCharts)
 	if err != nil {
 		return kustomizeFailure(mounts, request.Path, err)
 	}
@@ -44,14 +44,14 @@ func renderKustomize(request *Request, record *Record, response *Response) error
 	return nil
 }
 
-func runKustomize(mounts *mounts, directory string) (resmap.ResMap, error) {
+func runKustomize(mounts *mounts, directory string, withCharts bool) (resmap.ResMap, error) {
 	options := krusty.MakeDefaultOptions()
 	// As the command does where no flag says otherwise.
 	options.Reorder = krusty.ReorderOptionUnspecified
 	options.LoadRestrictions = types.LoadRestrictionsNone
 	options.PluginConfig = types.DisabledPluginConfig()
 	http.DefaultTransport = servedFiles(mounts.files)
-	inflateCharts(mounts)
+	inflateCharts(mounts, withCharts)
 	resources, err := krusty.MakeKustomizer(options).Run(&mounted{mounts}, path.Join(mountPoint, directory))
 	if err != nil {
 		return nil, err
@@ -96,6 +96,9 @@ func kustomizeFailure(mounts *mounts, name string, err error) error {
 	}
 	if found := entry.FindAllStringSubmatch(message, -1); len(found) > 0 {
 		named := found[len(found)-1][1]
+		if root, err := directory.resolve(); err == nil {
+			directory = root
+		}
 		if at, ok := mounts.locate(path.Join(directory.mount.point, directory.path, named)); ok && at.isFile() {
 			failure.File = at.show()
 		} else if _, isFetched := mounts.files[named]; isFetched {

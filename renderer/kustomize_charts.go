@@ -82,17 +82,19 @@ func (c *kustomizationCheck) chart(named *namedChart, place soughtChart, root tr
 	if !c.withCharts {
 		return &Failure{Kind: KindDisabled, File: place.file, Line: place.line, Message: fmt.Sprintf("%s (%s) is off: %s", place.field, named.Name, chartAdvice)}
 	}
+	c.mounts.written.add(named.Repo)
+	c.mounts.written.add(named.Name)
 	home := chartHome(named)
 	place.kind = KindOutside
 	if path.IsAbs(home) || leavesRoot(path.Join(root.path, home, named.Name)) {
-		return place.failuref("the chart %s is looked for in %s, which leaves the repository", named.Name, path.Join(home, named.Name))
+		return place.failuref("the chart %s is looked for in %s, which leaves the repository", withoutCredentials(named.Name), withoutCredentials(path.Join(home, named.Name)))
 	}
 	if named.Name == "" || root.join(home).join(named.Name).isDirectory() {
 		return nil // kustomize refuses a chart without a name
 	}
 	place.kind = KindKustomize
 	if named.Repo == "" {
-		return place.failuref("no repo specified for pull, no chart found at '%s'", root.join(home).join(named.Name).show())
+		return place.failuref("no repo specified for pull, no chart found at '%s'", withoutCredentials(root.join(home).join(named.Name).show()))
 	}
 	key := pulledBy(&named.HelmChart)
 	sought := key.sought()

@@ -13,7 +13,7 @@ import (
 
 // reached is a directory or file that kustomizations lead to. Plugin says that
 // it is one of generators, transformers or validators; root is the directory that
-// the paths in it are relative to.
+// the paths in it are relative to, without symbolic links.
 type reached struct {
 	treePath
 	plugin bool
@@ -31,11 +31,19 @@ func checkKustomizations(mounts *mounts, directory string, withCharts bool) (*ku
 	for len(check.next) > 0 {
 		at := check.next[len(check.next)-1]
 		check.next = check.next[:len(check.next)-1]
-		if check.seen[at] {
+		resolved, err := at.resolve()
+		if isAbsent(err) {
+			continue // kustomize reports it
+		}
+		if err != nil {
+			return nil, err
+		}
+		key := reached{treePath: resolved, plugin: at.plugin, root: at.root}
+		if check.seen[key] {
 			continue
 		}
-		check.seen[at] = true
-		if err := check.visit(at); err != nil {
+		check.seen[key] = true
+		if err := check.visit(at, key); err != nil {
 			return nil, err
 		}
 	}
@@ -60,7 +68,10 @@ type kustomizationCheck struct {
 	references nameReferences
 }
 
-func (c *kustomizationCheck) visit(at reached) error {
+// visit checks a file, or the kustomizations of a directory. Where it leads to by
+// symbolic links is from: the paths in it are relative to that, as they are for
+// kustomize. Errors show it as it was named.
+func (c *kustomizationCheck) visit(at, from reached) error {
 	if at.isFile() {
 		data, err := at.file()
 		if err != nil {
@@ -82,11 +93,11 @@ func (c *kustomizationCheck) visit(at reached) error {
 			return err
 		}
 		c.rewrites = nil
-		if err := c.kustomization(file, data, at); err != nil {
+		if err := c.kustomization(file, data, from); err != nil {
 			return err
 		}
 		if len(c.rewrites) > 0 {
-			if c.mounts.rewritten[file], err = rewriteEntries(file, data, c.rewrites); err != nil {
+			if c.mounts.rewritten[from.join(name)], err = rewriteEntries(file, data, c.rewrites); err != nil {
 				return err
 			}
 		}
@@ -134,10 +145,11 @@ func (c *kustomizationCheck) entry(file treePath, data []byte, entry kustomizati
 		}
 		return checkAliases(file.show(), []byte(entry.value))
 	}
-	if entry.remote && !from.plugin && isRemote(entry.value) {
-		return c.remoteEntry(file, data, entry)
+	c.mounts.written.add(entry.value)
+	if entry.remote && !from.plugin && isRemote(entry.value) && !isFileBefore(entry, from.treePath) {
+		return c.remoteEntry(file, data, entry, from.treePath)
 	}
-	target, err := c.local(file, entry)
+	target, err := c.local(file, entry, from.treePath)
 	if err != nil {
 		return err
 	}
@@ -167,6 +179,12 @@ func (c *kustomizationCheck) entry(file treePath, data []byte, entry kustomizati
 	return nil
 }
 
+// isFileBefore reports whether kustomize finds a file before it takes an entry for
+// a repository. A component is always a directory.
+func isFileBefore(entry kustomizationEntry, root treePath) bool {
+	return isRepositoryOnly(entry.value) && !entry.isComponent() && root.join(entry.value).isFile()
+}
+
 // belowRoot refuses files beside a kustomization of a repository that was
 // fetched: kustomize reads only what is in its directory or below
 // (RestrictionRootOnly in its package api/internal/loader).
@@ -174,31 +192,27 @@ func belowRoot(file treePath, entry kustomizationEntry, from reached, target tre
 	if file.mount.spec == nil || !target.isFile() {
 		return nil
 	}
-	root, err := file.mount.record.resolve(from.path)
+	resolved, err := target.resolve()
 	if err != nil {
 		return err
 	}
-	resolved, err := file.mount.record.resolve(target.path)
-	if err != nil {
-		return err
-	}
-	if _, found := below(root, resolved); root != "." && !found {
-		return failuref(KindOutside, file.show(), "%s: %s is not in or below the directory of the kustomization, and kustomize reads no other files of a remote base", entry.field, entry.value)
+	if _, found := below(from.path, resolved.path); from.path != "." && !found {
+		return failuref(KindOutside, file.show(), "%s: %s is not in or below the directory of the kustomization, and kustomize reads no other files of a remote base", entry.field, withoutCredentials(entry.value))
 	}
 	return nil
 }
 
 // local returns what an entry names, unless it is remote or leaves the tree.
-func (c *kustomizationCheck) local(file treePath, entry kustomizationEntry) (treePath, error) {
-	if isRemote(entry.value) {
+func (c *kustomizationCheck) local(file treePath, entry kustomizationEntry, root treePath) (treePath, error) {
+	if isRemote(entry.value) && !isFileBefore(entry, root) {
 		return file, failuref(KindRemote, file.show(), "%s: %s is remote; only resources, bases and components are fetched: vendor it, which is to keep a copy in the repository, and name the copy here", entry.field, withoutCredentials(entry.value))
 	}
 	if path.IsAbs(entry.value) {
-		return file, failuref(KindOutside, file.show(), "%s: %s is absolute, and leaves the repository", entry.field, entry.value)
+		return file, failuref(KindOutside, file.show(), "%s: %s is absolute, and leaves the repository", entry.field, withoutCredentials(entry.value))
 	}
-	target := treePath{file.mount, path.Join(path.Dir(file.path), entry.value)}
+	target := root.join(entry.value)
 	if leavesRoot(target.path) {
-		return file, failuref(KindOutside, file.show(), "%s: %s leaves the repository", entry.field, entry.value)
+		return file, failuref(KindOutside, file.show(), "%s: %s leaves the repository", entry.field, withoutCredentials(entry.value))
 	}
 	return target, nil
 }

@@ -18,6 +18,8 @@ type kustomizationEntry struct {
 	remote bool // it may be a URL
 }
 
+func (e kustomizationEntry) isComponent() bool { return strings.HasPrefix(e.field, "components[") }
+
 // entriesOf returns every reference that kustomize would load.
 func entriesOf(k *types.Kustomization) []kustomizationEntry {
 	var entries []kustomizationEntry
@@ -104,9 +106,10 @@ func inlineOnly(text string) string {
 	return text + "\n"
 }
 
-// looksInline reports whether an entry is YAML rather than a path or URL.
+// looksInline reports whether an entry is YAML rather than a path or URL: a
+// resource has several keys, so that it has braces or one of YAML's line breaks.
 func looksInline(value string) bool {
-	return strings.ContainsAny(value, "\n{")
+	return strings.ContainsAny(value, "{\n\r\u0085\u2028\u2029")
 }
 
 var (
@@ -116,7 +119,18 @@ var (
 )
 
 // isRemote reports whether kustomize would fetch an entry by HTTP or git. The
-// rules are those of its functions IsRemoteFile and NewRepoSpecFromURL, or wider.
+// rules are those of its functions IsRemoteFile and NewRepoSpecFromURL, or wider
+// for what has a scheme.
 func isRemote(value string) bool {
-	return remoteScheme.MatchString(value) || remoteUser.MatchString(value) || remoteHub.MatchString(value)
+	return remoteScheme.MatchString(value) || isRepositoryOnly(value)
+}
+
+// isRepositoryOnly reports whether an entry without a scheme names a repository.
+// kustomize takes it for a path where it does not, such as github.com/app.
+func isRepositoryOnly(value string) bool {
+	if remoteScheme.MatchString(value) || !remoteUser.MatchString(value) && !remoteHub.MatchString(value) {
+		return false
+	}
+	_, err := parseRepoSpec(value)
+	return err == nil
 }

@@ -46,6 +46,12 @@ func (l treePath) isDirectory() bool { return l.mount.record.isDirectory(l.path)
 
 func (l treePath) file() ([]byte, error) { return l.mount.record.file(l.path) }
 
+// resolve returns where it leads to by symbolic links.
+func (l treePath) resolve() (treePath, error) {
+	resolved, err := l.mount.record.resolve(l.path)
+	return treePath{l.mount, resolved}, err
+}
+
 // join returns what a path names in a directory.
 func (l treePath) join(name string) treePath { return treePath{l.mount, path.Join(l.path, name)} }
 
@@ -54,12 +60,15 @@ type mounts struct {
 	tree    *mount
 	fetched []*mount
 	byValue map[string]*mount // by the entry that names them
-	// rewritten are the kustomizations that name mounts instead of URLs.
+	// rewritten are the kustomizations that name mounts instead of URLs, in their
+	// directories without symbolic links.
 	rewritten map[treePath][]byte
 	// files are those that were fetched one by one, by their URL.
 	files map[string][]byte
 	// charts are those of chart repositories that kustomizations name.
 	charts map[pulledChart]*foundChart
+	// written are the URLs that the kustomizations name.
+	written writtenURLs
 	// inflated is what charts declare, and failed what was wrong with one.
 	inflated []declared
 	failed   error
@@ -67,7 +76,7 @@ type mounts struct {
 
 func newMounts(record *Record) *mounts {
 	return &mounts{tree: &mount{point: mountPoint, record: record}, byValue: map[string]*mount{},
-		rewritten: map[treePath][]byte{}, files: map[string][]byte{}, charts: map[pulledChart]*foundChart{}}
+		rewritten: map[treePath][]byte{}, files: map[string][]byte{}, charts: map[pulledChart]*foundChart{}, written: writtenURLs{}}
 }
 
 // add mounts a repository for an entry. Two entries that are written otherwise
@@ -121,7 +130,8 @@ func (m *mounts) refused() error {
 // annotation.
 var mountedPath = regexp.MustCompile(`(?:(?:\.\./)+|/)\.fetched/(\d+)((?:/[^\s'",;()]*[^\s'",;():.])?)`)
 
-// showPaths writes the paths of a message as they are in the tree, or by URL.
+// showPaths writes the paths of a message as they are in the tree, or by URL, and
+// URLs as they may be shown.
 func (m *mounts) showPaths(message string) string {
 	message = mountedPath.ReplaceAllStringFunc(message, func(found string) string {
 		parts := mountedPath.FindStringSubmatch(found)
@@ -131,5 +141,5 @@ func (m *mounts) showPaths(message string) string {
 		return found
 	})
 	message = strings.ReplaceAll(message, mountPoint+"/", "")
-	return strings.ReplaceAll(message, "'"+mountPoint+"'", "'.'")
+	return m.written.hide(strings.ReplaceAll(message, "'"+mountPoint+"'", "'.'"))
 }

@@ -64,7 +64,7 @@ func (c *kustomizationCheck) pluginDocument(file treePath, root *yaml.Node, dire
 				continue
 			}
 			for _, scalar := range append([]*yaml.Node{child}, child.Content...) {
-				if err := pluginPath(file.show(), node.Content[i-1].Value, scalar, directory); err != nil {
+				if err := c.pluginPath(file.show(), node.Content[i-1].Value, scalar, directory); err != nil {
 					return err
 				}
 			}
@@ -75,13 +75,14 @@ func (c *kustomizationCheck) pluginDocument(file treePath, root *yaml.Node, dire
 
 // pluginPath refuses a path that is remote, or that leaves the tree that the
 // plugin is in. There kustomize would find another one.
-func pluginPath(file, key string, scalar *yaml.Node, directory treePath) error {
+func (c *kustomizationCheck) pluginPath(file, key string, scalar *yaml.Node, directory treePath) error {
 	if scalar.Kind == yaml.AliasNode {
 		scalar = scalar.Alias
 	}
 	if scalar.Kind != yaml.ScalarNode {
 		return nil
 	}
+	c.mounts.written.add(scalar.Value)
 	for _, value := range []string{scalar.Value, afterKey(scalar.Value)} {
 		if isRemote(value) {
 			return &Failure{Kind: KindRemote, File: file, Line: scalar.Line,
@@ -90,7 +91,7 @@ func pluginPath(file, key string, scalar *yaml.Node, directory treePath) error {
 		_, isMounted := below(mountPoint, path.Clean(value))
 		_, isFetched := below(fetchedMounts, path.Clean(value))
 		if isMounted || isFetched || !path.IsAbs(value) && leavesRoot(path.Join(directory.path, value)) {
-			return &Failure{Kind: KindOutside, File: file, Line: scalar.Line, Message: fmt.Sprintf("%s: %s leaves the repository", key, scalar.Value)}
+			return &Failure{Kind: KindOutside, File: file, Line: scalar.Line, Message: fmt.Sprintf("%s: %s leaves the repository", key, withoutCredentials(scalar.Value))}
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -30,8 +32,9 @@ type rewrite struct {
 	to   string
 }
 
-// remoteEntry uses what an entry names by a URL, or wants it.
-func (c *kustomizationCheck) remoteEntry(at treePath, data []byte, entry kustomizationEntry) error {
+// remoteEntry uses what an entry names by a URL, or wants it. kustomize reads the
+// entry as relative to root once it is rewritten.
+func (c *kustomizationCheck) remoteEntry(at treePath, data []byte, entry kustomizationEntry, root treePath) error {
 	node := entryNode(data, entry.field)
 	fail := func(format string, arguments ...any) error {
 		failure := failuref(KindRemote, at.show(), "%s: %s", entry.field, fmt.Sprintf(format, arguments...))
@@ -43,9 +46,10 @@ func (c *kustomizationCheck) remoteEntry(at treePath, data []byte, entry kustomi
 		// kustomize asks for the URL as Go writes it.
 		parsed, err := url.Parse(entry.value)
 		if err != nil {
-			return fail("%s cannot be fetched: it is no URL", entry.value)
+			return fail("%s cannot be fetched: it is no URL", withoutCredentials(entry.value))
 		}
 		want.Remote = Remote{Kind: fetchFile, URL: parsed.String()}
+		c.mounts.written.add(want.URL)
 		return c.remoteFile(want)
 	}
 	spec, err := parseRepoSpec(entry.value)
@@ -72,7 +76,7 @@ func (c *kustomizationCheck) remoteEntry(at treePath, data []byte, entry kustomi
 		}
 		return fail("%s is no directory of the repository", withoutCredentials(entry.value))
 	}
-	relative, err := filepath.Rel(path.Join(at.mount.point, path.Dir(at.path)), path.Join(target.mount.point, target.path))
+	relative, err := filepath.Rel(path.Join(root.mount.point, root.path), path.Join(target.mount.point, target.path))
 	if err != nil {
 		return fail("%s", err)
 	}
@@ -116,7 +120,7 @@ var (
 // by HTTP and clones it where what comes is no YAML, which is not to be known
 // before. A component is always a directory.
 func isFileURL(entry kustomizationEntry) bool {
-	if strings.HasPrefix(entry.field, "components[") {
+	if entry.isComponent() {
 		return false
 	}
 	if fileURL.MatchString(entry.value) || rawHost.MatchString(entry.value) {
@@ -162,15 +166,18 @@ func lineOf(node *yaml.Node) int {
 func rewriteEntries(at treePath, data []byte, rewrites []rewrite) ([]byte, error) {
 	lines := bytes.SplitAfter(data, []byte("\n"))
 	// From the end on, since a rewrite moves what comes after it on its line.
-	for i := len(rewrites) - 1; i >= 0; i-- {
-		node := rewrites[i].node
+	slices.SortFunc(rewrites, func(a, b rewrite) int {
+		return -cmp.Or(cmp.Compare(a.node.Line, b.node.Line), cmp.Compare(a.node.Column, b.node.Column))
+	})
+	for _, one := range rewrites {
+		node := one.node
 		start, end, found := scalarIn(lines, node)
 		if !found {
 			return nil, &Failure{Kind: KindRemote, File: at.show(), Line: node.Line,
 				Message: withoutCredentials(node.Value) + ": write the URL in one line, without an anchor or escapes"}
 		}
 		line := lines[node.Line-1]
-		lines[node.Line-1] = bytes.Join([][]byte{line[:start], []byte("'" + strings.ReplaceAll(rewrites[i].to, "'", "''") + "'"), line[end:]}, nil)
+		lines[node.Line-1] = bytes.Join([][]byte{line[:start], []byte("'" + strings.ReplaceAll(one.to, "'", "''") + "'"), line[end:]}, nil)
 	}
 	return bytes.Join(lines, nil), nil
 }

@@ -62,6 +62,8 @@ func TestRemoteBasesRenderAsKustomizeBuildDoes(t *testing.T) {
 		"a link in it":   "resources: ['REPO//current?ref=v1']\n",
 		"origins":        "buildMetadata: [originAnnotations, transformerAnnotations]\nresources: [local.yaml, 'REPO//web?ref=v1', 'REPO//annotated']\nnamePrefix: y-\n",
 		"origin of root": "buildMetadata: [originAnnotations]\nresources: ['REPO//?ref=v1']\n",
+		"fields mixed":   "{components: ['REPO//part?ref=v1'], resources: ['REPO//shared?ref=v1', local.yaml]}\n",
+		"JSON":           "{\"components\": [\"REPO//part?ref=v1\"],\n\"resources\": [\"REPO//shared?ref=v1\"], \"namePrefix\": \"x-\"}\n",
 		"fifo":           "sortOptions: {order: fifo}\nresources: ['REPO//web?ref=v1', local.yaml]\n",
 		"Windows":        "resources:\r\n- REPO//shared?ref=v1\r\nnamePrefix: über-\r\n",
 	} {
@@ -187,8 +189,6 @@ func TestARemoteBaseReadsNothingElse(t *testing.T) {
 func TestRemoteEntriesThatCannotBeUsed(t *testing.T) {
 	for name, test := range map[string]struct{ text, word string }{
 		"not there":       {"resources: ['" + upstream + "//none?ref=v1']\n", "is no directory of the repository"},
-		"a file":          {"resources: ['" + upstream + "//root.yml?ref=v1']\n", "cannot be fetched: 404"},
-		"no ref":          {"resources: ['" + upstream + "//web?ref=v2']\n", "cannot be fetched: 404"},
 		"component":       {"components: ['https://git.example/a.yaml']\n", "failed to parse repo path"},
 		"a folded scalar": {"resources:\n- >-\n  " + upstream + "//web?ref=v1\n", "in one line"},
 		"an alias":        {"commonAnnotations: {x: &x '" + upstream + "//web?ref=v1'}\nresources: [*x]\n", "in one line"},

@@ -58,6 +58,7 @@ func run(stdin io.Reader, stdout, stderr io.Writer) int {
 		render(request, tree, response)
 	}
 	response.Warnings = append(response.Warnings, warnings.take()...)
+	response.hideCredentials()
 
 	if err := writeResponse(stdout, response); err != nil {
 		fmt.Fprintf(stderr, "driftless-renderer: write the response: %v\n", err)
@@ -104,6 +105,5 @@ func render(request *Request, tree *Tree, response *Response) {
 		response.want(remote.wants)
 	} else if err != nil {
 		response.fail(asFailure(err))
-		response.Wants = append(response.Wants, remote.newer...)
 	}
 }

@@ -57,7 +57,7 @@ func TestABrokenProtocolExitsWith2(t *testing.T) {
 		"answer as a link": raw(t, fetched, tar.Header{Name: "fetched/0", Typeflag: tar.TypeSymlink, Linkname: "x"}),
 		"file as a tree":   raw(t, fetched, tar.Header{Name: "fetched/0/a", Uname: "a"}),
 		"answer twice":     raw(t, fetched, tar.Header{Name: "fetched/0", Uname: "a"}, tar.Header{Name: "fetched/0", Uname: "a"}),
-		"error, content":   raw(t, tar.Header{Name: "request.json", Uname: `{"version": 1, "fetched": [{"kind": "file", "url": "x", "error": "e"}]}`}, tar.Header{Name: "fetched/0", Uname: "a"}),
+		"answer of errors": raw(t, tar.Header{Name: "request.json", Uname: `{"version": 1, "fetched": [{"kind": "file", "url": "x", "error": "e"}]}`}, tar.Header{Name: "fetched/0", Uname: "a"}),
 		"outside a tree":   raw(t, tar.Header{Name: "request.json", Uname: `{"version": 1, "fetched": [{"kind": "git", "url": "x"}]}`}, tar.Header{Name: "fetched/0/../a", Uname: "a"}),
 		"tree as a file":   raw(t, tar.Header{Name: "request.json", Uname: `{"version": 1, "fetched": [{"kind": "git", "url": "x"}]}`}, tar.Header{Name: "fetched/0", Uname: "a"}),
 		"cut off":          raw(t, request, tar.Header{Name: "tree/a", Uname: strings.Repeat("a", 9000)})[:4000],

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"net/url"
 	"path"
 	"regexp"
@@ -22,7 +21,7 @@ type repoSpec struct {
 // timeout and submodules are ignored: the parent decides over both.
 func parseRepoSpec(value string) (*repoSpec, error) {
 	if path.IsAbs(value) {
-		return nil, fmt.Errorf("uri looks like abs path: %s", value)
+		return nil, errors.New("uri looks like abs path")
 	}
 	address, query, _ := strings.Cut(value, "?")
 	spec := &repoSpec{}
@@ -43,7 +42,7 @@ func parseRepoSpec(value string) (*repoSpec, error) {
 	spec.clone = host + repository
 	spec.path = strings.TrimPrefix(directory, "/")
 	if cleaned := path.Clean(spec.path); cleaned == ".." || strings.HasPrefix(cleaned, "../") {
-		return nil, fmt.Errorf("url path exits repo: %s", rest)
+		return nil, errors.New("url path exits repo")
 	}
 	return spec, nil
 }

@@ -101,6 +101,20 @@ func (r *Response) want(wants []Want) {
 	r.Wants = wants
 }
 
+// hideCredentials takes those in URLs out of what a person reads.
+func (r *Response) hideCredentials() {
+	texts := []*string{&r.AgainError}
+	if r.Error != nil {
+		texts = append(texts, &r.Error.Message, &r.Error.Chart, &r.Error.ValuesKey)
+	}
+	for i := range r.Warnings {
+		texts = append(texts, &r.Warnings[i])
+	}
+	for _, text := range texts {
+		*text = withoutURLCredentials(*text)
+	}
+}
+
 // warn adds warnings, up to as many as there may be.
 func (r *Response) warn(warnings []string) {
 	r.Warnings = append(r.Warnings, warnings[:min(len(warnings), max(0, maxWarnings-len(r.Warnings)))]...)

@@ -65,7 +65,7 @@ func staticParts(source string) []int {
 		return nil
 	}
 	nodes, repeats := insideOfGuards(all)
-	reader := partReader{source: source, fresh: true, lines: []int{0}, blank: true}
+	reader := partReader{source: source, line: 1, fresh: true, lines: []int{0}, blank: true}
 	for _, node := range nodes {
 		if !reader.node(node) {
 			return nil
@@ -106,6 +106,8 @@ func (n *templateNode) isSilent() bool {
 // partReader reads the nodes of a template in their order.
 type partReader struct {
 	source  string
+	counted int // where in the source the lines are counted up to
+	line    int // that is there, from 1
 	lines   []int
 	blank   bool // the part has nothing but blanks yet
 	started bool // its content has started
@@ -115,7 +117,9 @@ type partReader struct {
 // node reads one node, and returns false where it is not certain what it prints.
 func (r *partReader) node(node *templateNode) bool {
 	if node.kind == nodeText {
-		return r.text(node.text, strings.Count(r.source[:node.at], "\n")+1)
+		r.line += strings.Count(r.source[r.counted:node.at], "\n")
+		r.counted = node.at
+		return r.text(node.text, r.line)
 	}
 	if node.isSilent() {
 		return true

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestPartsOfATemplateAreKnownOrNot(t *testing.T) {
@@ -36,6 +37,17 @@ func TestPartsOfATemplateAreKnownOrNot(t *testing.T) {
 		if got := staticParts(source); !slices.Equal(got, want) {
 			t.Errorf("want %v, got %v for %q", want, got, source)
 		}
+	}
+}
+
+func TestLinesOfATemplateOfManyActionsAreCountedInTime(t *testing.T) {
+	source := "kind: A\nmetadata: {name: a}\ndata:\n" + strings.Repeat("  {{ 1 }}: a\n", 100_000) + "---\nkind: B\n"
+	begin := time.Now()
+	if got := staticParts(source); !slices.Equal(got, []int{1, 100_005}) {
+		t.Errorf("unexpected lines %v", got)
+	}
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("a template of %d KB took %s", len(source)>>10, took)
 	}
 }
 

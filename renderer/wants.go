@@ -1,10 +1,6 @@
 package main
 
-import (
-	"errors"
-	"fmt"
-	"net/url"
-)
+import "errors"
 
 // Kinds of what the parent fetches, since the renderer has no network.
 const (
@@ -29,8 +25,8 @@ type Remote struct {
 // Answer is what the parent fetched. Its content comes after the tree.
 type Answer struct {
 	Remote
-	// Error says why it could not be fetched.
-	Error string `json:"error"`
+	// Pinned says that the want was: the content may be of any age.
+	Pinned bool `json:"pinned"`
 
 	content []byte // nil until it was read
 	tree    *Tree  // of a repository
@@ -59,8 +55,6 @@ type fetched struct {
 	answers map[Remote]*Answer
 	wants   []Want
 	places  map[Remote]int // of wants
-	// newer are indexes that lack a version, where a newer one may have it.
-	newer []Want
 }
 
 func newFetched(answers []Answer) *fetched {
@@ -71,20 +65,13 @@ func newFetched(answers []Answer) *fetched {
 	return f
 }
 
-// get returns the answer to a want, or errWanted.
+// get returns the answer to a want, or errWanted. An answer of any age is none to a
+// want that is not pinned.
 func (f *fetched) get(want Want) (*Answer, error) {
 	answer, found := f.answers[want.Remote]
-	if !found {
+	if !found || answer.Pinned && !want.Pinned {
 		f.add(want)
 		return nil, errWanted
-	}
-	if answer.Error != "" {
-		failure := &Failure{Kind: KindRemote, File: want.File, Line: want.Line,
-			Message: fmt.Sprintf("%s cannot be fetched: %s", withoutCredentials(want.URL), answer.Error)}
-		if want.Field != "" {
-			failure.Message = want.Field + ": " + failure.Message
-		}
-		return nil, failure
 	}
 	return answer, nil
 }
@@ -97,18 +84,4 @@ func (f *fetched) add(want Want) {
 	}
 	f.places[want.Remote] = len(f.wants)
 	f.wants = append(f.wants, want)
-}
-
-// withoutCredentials returns a URL as it may be shown. The user of SSH is none.
-func withoutCredentials(value string) string {
-	parsed, err := url.Parse(value)
-	if err != nil || parsed.User == nil {
-		return value
-	}
-	if parsed.Scheme == "ssh" {
-		parsed.User = url.User(parsed.User.Username())
-	} else {
-		parsed.User = nil
-	}
-	return parsed.String()
 }
