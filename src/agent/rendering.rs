@@ -117,8 +117,8 @@ impl Made {
 }
 
 /// Why nothing is pruned by a rendering of what may be outdated.
-const UNVERIFIED: &str = "something that was fetched from another host could not be compared with its source, so it may be \
-                          outdated; nothing is pruned until it can be";
+const UNVERIFIED: &str = "something that was fetched from another host could not be compared with its source and may be \
+                          outdated";
 
 /// What makes the manifests, and what gives them their names: with another one, all objects may be others.
 fn description(renderer: Renderer, path: &RepoPath, settings: &Settings) -> String {

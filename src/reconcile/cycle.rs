@@ -121,6 +121,13 @@ impl Cycle {
             }
         }
         let terminating = plan.terminating_namespaces();
+        // What else blocks a prune is among the problems.
+        let incomplete = self.rendered.reads.incomplete.clone();
+        let is_known = |reason: &Reason| match reason {
+            Reason::Held => true,
+            Reason::Blocked { why } => Some(why) != incomplete.as_ref(),
+            _ => false,
+        };
         for step in &plan.steps {
             match step.verb {
                 Verb::Refuse => {
@@ -137,7 +144,7 @@ impl Cycle {
                         usize::from(matches!(step.reason, Reason::NamespaceTerminating { .. }));
                     self.notes.push(step.problem());
                 }
-                Verb::Keep if !matches!(step.reason, Reason::Held | Reason::Blocked { .. }) => {
+                Verb::Keep if !is_known(&step.reason) => {
                     self.notes.push(step.problem());
                 }
                 _ => {}

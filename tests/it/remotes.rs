@@ -269,7 +269,7 @@ fn what_cannot_be_had_is_named_with_the_reason_and_the_last_good_version_stays()
         (server.url("loop"), "which is not followed: too many redirects"),
         (server.url("text"), "it is no index of charts"),
         (format!("http://{nobody}"), "cannot reach http://"),
-        (format!("oci://{nobody}/charts"), "cannot reach oci://"),
+        (format!("oci://{nobody}/charts"), "cannot reach http://127.0.0.1"),
         ("https://nobody.invalid/charts".to_owned(), "cannot reach https://nobody.invalid"),
     ] {
         server.set("refused/index.yaml", Content::Refuse("403 Forbidden"));
@@ -328,14 +328,15 @@ fn what_may_be_outdated_is_applied_and_prunes_nothing() {
     server.set("index.yaml", Content::Refuse("503 Service Unavailable"));
     let commit = site.repo.commit(&[("values.yaml", "from: another commit\n")]);
     let agent = Agent::start(&site);
-    agent.eventually_logs(&["nothing is pruned until it can be"]);
+    agent.eventually_logs(&["what was fetched before stays in use"]);
     eventually("the values of the commit", || {
         let from = site.get("configmaps", "web").map(|map| map["data"]["from"].clone());
         check(from == Some(json!("another commit")), format_args!("{from:?}"))
     });
+    let notes = agent.eventually_is("shop", "Synced")["notes"].to_string();
+    assert!(notes.contains("ConfigMap") && notes.contains("may be outdated"), "{notes}");
     assert!(site.has("configmaps", "extra"));
     publish(&server, "", &[("web", "1.0.0", &chart)]);
-    site.cli(&["sync", "shop"]);
     agent.eventually_synced("shop", &commit);
     eventually("it is pruned", || check(!site.has("configmaps", "extra"), "it is there"));
 }
