@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cluster::with_causes;
-use crate::object::Harmless;
+use crate::object::Displayed;
 use crate::observe::LogFormat;
 
 pub(crate) use session::{CliError, Session};
@@ -133,7 +133,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // The configuration has a line for each problem.
             for (index, line) in with_causes(&error).lines().enumerate() {
-                eprintln!("{}{}", if index == 0 { "error: " } else { "" }, Harmless(line));
+                eprintln!("{}{}", if index == 0 { "error: " } else { "" }, Displayed(line));
             }
             ExitCode::FAILURE
         }

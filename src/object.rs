@@ -30,7 +30,7 @@ pub mod version;
 pub use blame::{Blame, FieldChange, blame, rewritten};
 pub use canonical::canonical_json;
 pub use chance::fields_of_chance;
-pub use characters::{Harmless, Readable, is_deceptive};
+pub use characters::{Displayed, Readable, is_deceptive};
 pub use commit::Commit;
 pub use digest::{Digest, DigestKey, Fingerprint, ParseDigestError, Short};
 pub use error::{IgnoreFieldsError, ManifestError};

@@ -74,7 +74,7 @@ pub(super) struct EffectRunner {
 
 impl EffectRunner {
     /// Begins to carry out one effect. From here on it can be interrupted, whoever runs first.
-    pub fn carry_out(&self, effect: Effect) -> Option<BoxFuture<'_, Option<Input>>> {
+    pub fn execute(&self, effect: Effect) -> Option<BoxFuture<'_, Option<Input>>> {
         let id = match effect {
             Effect::Interrupt { id } => {
                 if let Some(interrupt) = self.interrupts().get(&id) {
@@ -384,18 +384,18 @@ impl EffectRunner {
             stop: interrupt,
             report: &report,
         };
-        let outcomes = applier.carry_out(plan).await;
+        let outcomes = applier.execute(plan).await;
         // Kinds come and go while the agent runs; an apply that failed may have gone to an old address.
         let failed = outcomes.iter().any(|outcome| !outcome.result.succeeded());
         if failed {
-            self.doubt_discovery();
+            self.suspect_discovery();
         }
         self.worked(Work::Apply, began);
         outcomes
     }
 
     /// Has the next observation ask anew which kinds there are.
-    pub(super) fn doubt_discovery(&self) {
+    pub(super) fn suspect_discovery(&self) {
         self.rediscover.store(true, Ordering::Relaxed);
     }
 

@@ -56,7 +56,7 @@ impl EffectRunner {
             stop: interrupt,
             report: &report,
         };
-        let outcome = applier.carry_out(&plan).await.pop();
+        let outcome = applier.execute(&plan).await.pop();
         let Some(outcome) = outcome else {
             let nothing =
                 || Problem { object: Some(id.clone()), ..Problem::general("nothing was declared to be applied") };
@@ -74,7 +74,7 @@ impl EffectRunner {
             };
         };
         if !outcome.result.succeeded() {
-            self.doubt_discovery();
+            self.suspect_discovery();
         }
         outcome
     }

@@ -264,7 +264,7 @@ impl SyncTask {
                     // Noted always: the other syncs want every phase, not only those up to the first end.
                     let noted = self.note(&effect);
                     ending = ending.or(noted);
-                    running.extend(runner.carry_out(effect));
+                    running.extend(runner.execute(effect));
                 }
             }
             if over && running.is_empty() {

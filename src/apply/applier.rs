@@ -54,7 +54,7 @@ enum Done<'p> {
 impl Applier<'_> {
     /// Applies what the plan creates and configures. One outcome a step that applies, and none for
     /// those that were not begun when it was stopped.
-    pub async fn carry_out(&self, plan: &Plan) -> Vec<AppliedObject> {
+    pub async fn execute(&self, plan: &Plan) -> Vec<AppliedObject> {
         if self.atomic
             && let Some(outcomes) = self.preflight(plan).await
         {

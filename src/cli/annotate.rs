@@ -11,7 +11,7 @@ use super::{CliError, Common, Session};
 use crate::agent::config_maps;
 use crate::apply::Parent;
 use crate::cluster::Cluster;
-use crate::object::{Harmless, ObjectId, names};
+use crate::object::{Displayed, ObjectId, names};
 use crate::plan::{Approval, Held};
 
 #[derive(Debug, Args)]
@@ -68,7 +68,7 @@ pub(super) async fn approve(common: &Common, options: &ApproveArguments) -> Resu
         "approved: sync {sync} may delete {} of {} objects with commit {short}{}\n",
         held.prune,
         held.total,
-        Harmless(&despite)
+        Displayed(&despite)
     ))
 }
 

@@ -15,7 +15,7 @@ use super::{CliError, Common, Output, Session};
 use crate::agent::{Helpers, ReadError};
 use crate::cluster::{Access, ApiError, Cluster, Discovery, Resource, with_causes};
 use crate::config::{SandboxMode, SyncConfig};
-use crate::object::{DigestKey, GroupKind, Harmless, ObjectId};
+use crate::object::{DigestKey, Displayed, GroupKind, ObjectId};
 use crate::plan::{Definitions, Reserved, resolve, unorderable};
 use crate::reconcile::RenderedCommit;
 use crate::sandbox::{Helper, support};
@@ -264,7 +264,7 @@ fn text(findings: &[Finding]) -> String {
     let mut out = String::new();
     for finding in findings {
         let mark = if finding.ok { paint.green("ok   ") } else { paint.red("wrong") };
-        out += &format!("{mark}  {}: {}\n", finding.what, Harmless(&finding.detail));
+        out += &format!("{mark}  {}: {}\n", finding.what, Displayed(&finding.detail));
         if !finding.missing.is_empty() {
             out += &table(&finding.missing);
         }

@@ -23,7 +23,7 @@ use crate::apply::{Parent, applyset_id, body, explain, leftovers, taking, trial,
 use crate::cluster::{ApiError, Cluster, Discovery, DryRun, Taking, Wanted, with_causes};
 use crate::config::{Config, DriftPolicy, SyncConfig};
 use crate::object::{
-    Addition, DigestKey, GroupKind, Harmless, Scope, additions, blame, owned_siblings, project, unowned_siblings,
+    Addition, DigestKey, Displayed, GroupKind, Scope, additions, blame, owned_siblings, project, unowned_siblings,
 };
 use crate::plan::{
     Approved, Declaration, Definitions, Inventory, ObjectDiff, Others, PlanInput, Problem, Provenance, Replaceables,
@@ -83,7 +83,7 @@ pub(super) async fn plan(common: &Common, options: &PlanArguments) -> Result<u8,
             Ok(rendered) => renderings.push((Arc::clone(sync), rendered)),
             // The plans of the others are of use all the same.
             Err(error) => {
-                eprintln!("error: sync {}: {}", sync.name, Harmless(&with_causes(&error)));
+                eprintln!("error: sync {}: {}", sync.name, Displayed(&with_causes(&error)));
                 unread += 1;
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::object::Harmless;
+use crate::object::Displayed;
 use crate::observe::Event;
 
 /// The lines of all syncs. Cheap to clone.
@@ -47,7 +47,7 @@ impl Progress {
     }
 
     fn say(&self, sync: &Arc<str>, message: &str) {
-        self.bar(sync).set_message(Harmless(message).to_string());
+        self.bar(sync).set_message(Displayed(message).to_string());
     }
 
     fn bar(&self, sync: &Arc<str>) -> ProgressBar {

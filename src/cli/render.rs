@@ -12,7 +12,7 @@ use super::{CliError, Common, Output, Session};
 use crate::agent::{Budget, ClusterView, Files, Helpers, Remotes, Rendering, find_digest_key};
 use crate::cluster::{Cluster, Discovery, with_causes};
 use crate::config::SyncConfig;
-use crate::object::{Commit, Harmless, Manifest, masked};
+use crate::object::{Commit, Displayed, Manifest, masked};
 use crate::reconcile::RenderedCommit;
 use crate::render::{Cache, Settings};
 use crate::source::Git;
@@ -117,7 +117,7 @@ pub(super) async fn render(common: &Common, options: &RenderArguments) -> Result
             Ok(rendered) => rendered,
             // The others are none the worse for it.
             Err(error) => {
-                eprintln!("error: sync {}: {}", sync.name, Harmless(&with_causes(&error)));
+                eprintln!("error: sync {}: {}", sync.name, Displayed(&with_causes(&error)));
                 code = 1;
                 continue;
             }

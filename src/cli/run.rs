@@ -20,7 +20,7 @@ use crate::agent::{
 };
 use crate::cluster::{Cluster, Connect, Discovery, LEASE_NAME, Leadership, RequestHook};
 use crate::config::watch;
-use crate::object::{DigestKey, Harmless};
+use crate::object::{DigestKey, Displayed};
 use crate::observe::{Event, LogError, Observer, SyncResult, Traces, init};
 use crate::retry::Pauses;
 
@@ -164,7 +164,7 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
     }
     let lines: Vec<String> = endings
         .iter()
-        .map(|(name, end)| format!("{name}: {}: {}\n", end.result.as_str(), Harmless(&end.message)))
+        .map(|(name, end)| format!("{name}: {}: {}\n", end.result.as_str(), Displayed(&end.message)))
         .collect();
     print(&lines.concat())?;
     Ok(exit_code(endings.values().map(|ending| ending.result)))

@@ -13,7 +13,7 @@ use super::{CliError, Common, Output, Session};
 use crate::agent::list_parents;
 use crate::apply::Parent;
 use crate::cluster::{Cluster, Discovery, Wanted};
-use crate::object::{Harmless, Health, HealthStatus, ObjectId};
+use crate::object::{Displayed, Health, HealthStatus, ObjectId};
 use crate::plan::{Phase, SyncStatus};
 
 /// Drifts of a sync that are shown as text, the newest first.
@@ -189,7 +189,7 @@ fn text(all: &[Standing], objects: bool, paint: Paint) -> String {
             commit(status),
             one.live.len(),
             age(status.synced_at, Timestamp::now()),
-            Harmless(&status.message)
+            Displayed(&status.message)
         );
     }
     for one in all {
@@ -201,7 +201,7 @@ fn text(all: &[Standing], objects: bool, paint: Paint) -> String {
 fn details(one: &Standing, objects: bool, paint: Paint) -> String {
     let mut out = String::new();
     for (id, health) in one.live.iter().filter(|(_, health)| objects || !health.is_current()) {
-        let line = format!("  {id}  {}\n", Harmless(&health.to_string()));
+        let line = format!("  {id}  {}\n", Displayed(&health.to_string()));
         out += &if health.is_current() { line } else { paint.yellow(&line) };
     }
     let collected = !objects && !one.status.summary.is_empty();
@@ -215,15 +215,15 @@ fn details(one: &Standing, objects: bool, paint: Paint) -> String {
             held.prune,
             held.total,
             one.status.sync,
-            Harmless(&held.reason)
+            Displayed(&held.reason)
         );
     }
     for contest in &one.status.contested {
-        out += &format!("  {} {} {}\n", paint.red("contested:"), contest.object, Harmless(&contest.words()));
+        out += &format!("  {} {} {}\n", paint.red("contested:"), contest.object, Displayed(&contest.words()));
     }
     for rewritten in &one.status.rewritten {
         let line = format!("{}: {}", rewritten.object, rewritten.words());
-        out += &format!("  {} {}\n", paint.yellow("rewritten:"), Harmless(&line));
+        out += &format!("  {} {}\n", paint.yellow("rewritten:"), Displayed(&line));
     }
     if one.status.rewritten_more > 0 {
         let more = one.status.rewritten_more;
@@ -237,14 +237,14 @@ fn details(one: &Standing, objects: bool, paint: Paint) -> String {
         let done = if drift.healed { "healed" } else { "reported only" };
         let age = age(Some(drift.at), now);
         let text = format!("{}, {done} {age} ago: {}", drift.object, drift.cause());
-        out += &format!("  {} {}\n", paint.yellow("drift:"), Harmless(&text));
+        out += &format!("  {} {}\n", paint.yellow("drift:"), Displayed(&text));
     }
     if one.status.drift.len() > DRIFTS {
         let more = one.status.drift.len() - DRIFTS;
         out += &format!("  {} {more} older drifts are in --output json\n", paint.dim("note:"));
     }
     if let Some(shortened) = &one.status.shortened {
-        out += &format!("  {} {}\n", paint.dim("note:"), Harmless(shortened));
+        out += &format!("  {} {}\n", paint.dim("note:"), Displayed(shortened));
     }
     for note in &one.status.notes {
         out += &format!("  {} {note}\n", paint.dim("note:"));
@@ -255,7 +255,7 @@ fn details(one: &Standing, objects: bool, paint: Paint) -> String {
 fn markdown(all: &[Standing]) -> String {
     let mut out = String::from("| sync | phase | commit | objects | message |\n| --- | --- | --- | --- | --- |\n");
     for one in all {
-        let message = inline(&Harmless(&one.status.message).to_string());
+        let message = inline(&Displayed(&one.status.message).to_string());
         let status = &one.status;
         out += &format!(
             "| {} | {} | `{}` | {} | {message} |\n",

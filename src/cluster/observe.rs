@@ -102,7 +102,7 @@ impl Cluster {
             }
         }
         if !vanished.is_empty() {
-            self.doubt_vanished(&vanished, &mut seen).await?;
+            self.recheck_vanished(&vanished, &mut seen).await?;
         }
         if let Some(live) = live {
             let followed = |(gk, resource): (&&GroupKind, &&Resource)| {
@@ -120,16 +120,16 @@ impl Cluster {
                 reads.push(Read::Members(gk, resource, namespaces));
             }
         }
-        self.carry_out(reads, set, &mut seen).await?;
+        self.execute(reads, set, &mut seen).await?;
         let reads = missing(&kinds, &resources, &wanted.orphans, &seen);
-        self.carry_out(reads, set, &mut seen).await?;
+        self.execute(reads, set, &mut seen).await?;
         seen.observed.retain(|id, _| wanted.ids.contains(id));
         Ok(seen)
     }
 
     /// Kinds of the inventory that discovery does not know: their objects are gone if their CRD is.
     /// A server that is starting knows its CRDs before it serves what they define.
-    async fn doubt_vanished(&self, vanished: &[&GroupKind], seen: &mut Seen) -> Result<(), ApiError> {
+    async fn recheck_vanished(&self, vanished: &[&GroupKind], seen: &mut Seen) -> Result<(), ApiError> {
         let definitions = Resource {
             group: "apiextensions.k8s.io".into(),
             version: "v1".into(),
@@ -157,7 +157,7 @@ impl Cluster {
         }
     }
 
-    async fn carry_out(&self, reads: Vec<Read<'_>>, set: &str, seen: &mut Seen) -> Result<(), ApiError> {
+    async fn execute(&self, reads: Vec<Read<'_>>, set: &str, seen: &mut Seen) -> Result<(), ApiError> {
         let selector = format!("{}={set}", names::PART_OF);
         let mut asked = Vec::with_capacity(reads.len());
         for read in reads {

@@ -151,8 +151,8 @@ impl Service<Request<Body>> for Renewing {
         Box::pin(async move {
             let client = shared.state().client.clone();
             let answer = client.send(request).await;
-            let doubted = answer.as_ref().map_or(true, |answer| answer.status() == StatusCode::UNAUTHORIZED);
-            if doubted {
+            let suspected = answer.as_ref().map_or(true, |answer| answer.status() == StatusCode::UNAUTHORIZED);
+            if suspected {
                 shared.renew().await;
             }
             answer

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-pub(super) use self::outdated::{Doubt, Outdated, Verdict, verdict};
+pub(super) use self::outdated::{Outdated, Suspicion, Verdict, verdict};
 use self::tombstones::{Tombstone, Tombstones};
 use crate::object::version::{is_older, is_unordered};
 use crate::object::{Change, GroupKind, ObjectId, Observed};

@@ -36,7 +36,7 @@ pub(super) use sink::Sink;
 
 /// A watch that ends so much before the time that it was asked for did not end by itself.
 const SLACK: Duration = Duration::from_secs(5);
-/// After so many failures in a row the version to go on from is doubted as well.
+/// After so many failures in a row the version to go on from is suspected as well.
 const DOUBT_AFTER: u32 = 5;
 
 /// One watch of a kind, of one namespace or of all.
@@ -100,14 +100,14 @@ impl Watch {
     /// Watches until the server refuses it; gives the refusal.
     async fn run(&self) -> ApiError {
         let limits = self.sink.limits();
-        let mut pokes = self.sink.pokes();
+        let mut retries_now = self.sink.retries_now();
         let mut backoff = Backoff::new(limits.pauses);
         let mut from: Option<Arc<str>> = None;
         let mut progress = Progress::default();
         let mut failures = 0;
         let mut since: Option<Instant> = None;
         loop {
-            pokes.mark_unchanged();
+            retries_now.mark_unchanged();
             let ended = match from.take() {
                 None => self.list(&mut progress).await,
                 Some(version) if progress.unsure => self.go_on(version, &mut progress).await,
@@ -124,7 +124,7 @@ impl Watch {
             progress.unsure |= trouble.kind.is_of_the_connection();
             if trouble.worked {
                 // A retry was about the attempt that has since gone well.
-                pokes.mark_unchanged();
+                retries_now.mark_unchanged();
                 backoff.reset();
                 (failures, since) = (0, None);
             }
@@ -148,7 +148,7 @@ impl Watch {
             tokio::select! {
                 () = sleep(backoff.pause(retry_after)) => {}
                 // The sender lives as long as the sink.
-                Ok(()) = pokes.changed() => backoff.reset(),
+                Ok(()) = retries_now.changed() => backoff.reset(),
             }
         }
     }

@@ -20,9 +20,9 @@ pub struct Readable<'a>(pub &'a str);
 
 /// The same without an end: for messages that say more than a few names.
 #[derive(Clone, Copy, Debug)]
-pub struct Harmless<'a>(pub &'a str);
+pub struct Displayed<'a>(pub &'a str);
 
-impl fmt::Display for Harmless<'_> {
+impl fmt::Display for Displayed<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|character| write_harmless(character, out))
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Harmless, Readable};
+use super::{Displayed, Readable};
 
 /// An API group and a kind in it; the core group is the empty string.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -115,11 +115,11 @@ impl ObjectId {
 /// character, which cannot steer a terminal from here.
 impl fmt::Display for ObjectId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} ", Harmless(&self.gk.kind))?;
+        write!(out, "{} ", Displayed(&self.gk.kind))?;
         if let Some(namespace) = &self.namespace {
-            write!(out, "{}/", Harmless(namespace))?;
+            write!(out, "{}/", Displayed(namespace))?;
         }
-        Harmless(&self.name).fmt(out)
+        Displayed(&self.name).fmt(out)
     }
 }
 

@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::object::Harmless;
+use crate::object::Displayed;
 
 /// Target of the records that are made of events. Their message says all, so that text leaves
 /// out every field but the sync.
@@ -66,12 +66,12 @@ where
         out.write_char(' ')?;
         if !target.starts_with("driftless") {
             let target = record.log_target.as_deref().unwrap_or(target);
-            self.styled(&mut out, DIM, &format!("{}: ", Harmless(target)))?;
+            self.styled(&mut out, DIM, &format!("{}: ", Displayed(target)))?;
         }
         if let Some(sync) = record.sync {
-            self.styled(&mut out, BOLD, &format!("{}: ", Harmless(&sync)))?;
+            self.styled(&mut out, BOLD, &format!("{}: ", Displayed(&sync)))?;
         }
-        write!(out, "{}", Harmless(&record.message))?;
+        write!(out, "{}", Displayed(&record.message))?;
         if !ours {
             self.styled(&mut out, DIM, &record.rest)?;
         }
@@ -108,7 +108,7 @@ impl Visit for Record {
             "log.target" => self.log_target = Some(value.to_owned()),
             name if name.starts_with("log.") => {}
             // Writing to a String cannot fail.
-            name => _ = write!(self.rest, " {name}={}", Harmless(value)),
+            name => _ = write!(self.rest, " {name}={}", Displayed(value)),
         }
     }
 
@@ -123,8 +123,8 @@ mod tests {
 
     #[test]
     fn a_message_cannot_start_a_line_or_steer_the_terminal() {
-        assert_eq!(Harmless("a\nb\r\t\u{1b}[2Jc\u{202e}d").to_string(), r"a\nb\r\t\u{1b}[2Jc\u{202e}d");
-        assert_eq!(Harmless("Größe: 3 % \"ok\" \\").to_string(), "Größe: 3 % \"ok\" \\");
+        assert_eq!(Displayed("a\nb\r\t\u{1b}[2Jc\u{202e}d").to_string(), r"a\nb\r\t\u{1b}[2Jc\u{202e}d");
+        assert_eq!(Displayed("Größe: 3 % \"ok\" \\").to_string(), "Größe: 3 % \"ok\" \\");
     }
 
     #[test]

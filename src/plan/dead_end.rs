@@ -3,7 +3,7 @@
 //! that is taken, a webhook whose backend is gone). Nobody but a person can know that, so it is held for
 //! an approval.
 
-use crate::object::{Harmless, ObjectId};
+use crate::object::{Displayed, ObjectId};
 
 use super::approval::despite_digest;
 use super::{Held, Plan, Reason, Verb};
@@ -31,7 +31,7 @@ pub fn dead_end(commit: &str, plan: &Plan, refused: &[&ObjectId], total: usize) 
 
 /// `Service shop/new, Service shop/other and 2 more`.
 fn listed(objects: &[&ObjectId]) -> String {
-    let named: Vec<String> = objects.iter().take(NAMED).map(|id| Harmless(&id.to_string()).to_string()).collect();
+    let named: Vec<String> = objects.iter().take(NAMED).map(|id| Displayed(&id.to_string()).to_string()).collect();
     let more = objects.len().saturating_sub(NAMED);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     format!("{}{more}", named.join(", "))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::object::{Blame, Commit, Harmless, Health, HealthStatus, ObjectId, Origin};
+use crate::object::{Blame, Commit, Displayed, Health, HealthStatus, ObjectId, Origin};
 
 use super::{Approval, Provenance};
 
@@ -98,7 +98,7 @@ impl fmt::Display for Problem {
             (None, Some(origin)) => write!(out, "{origin}: ")?,
             (None, None) => {}
         }
-        Harmless(&self.message).fmt(out)
+        Displayed(&self.message).fmt(out)
     }
 }
 

@@ -111,7 +111,7 @@ impl Standing {
 
     /// A poll showed a former head, which is not believed at once. Whether another poll is awaited for it:
     /// one, so that replicas which disagree do not hold everything up for ever.
-    pub fn doubted(&mut self) -> bool {
+    pub fn suspected(&mut self) -> bool {
         let awaited = self.awaited == Awaited::Poll;
         if awaited {
             self.awaited = Awaited::Confirmation;
@@ -317,8 +317,8 @@ mod tests {
         standing.await_poll();
         standing.settle(false);
         assert!(standing.awaits_poll(), "a rendering of before is no answer");
-        assert!(standing.doubted() && standing.awaits_poll());
-        assert!(!standing.doubted(), "replicas that disagree do not hold it up for ever");
+        assert!(standing.suspected() && standing.awaits_poll());
+        assert!(!standing.suspected(), "replicas that disagree do not hold it up for ever");
         standing.polled(false);
         assert_eq!(standing.awaited, Awaited::Nothing);
     }

@@ -39,7 +39,7 @@ impl Machine {
 
     /// The answer to an apply may show what somebody has added meanwhile. What the watches know of that is
     /// older than the answer, so that they do not report it.
-    pub(super) fn weigh_answer(&mut self, live: Option<&Observed>, now: Moment) {
+    pub(super) fn take_answer(&mut self, live: Option<&Observed>, now: Moment) {
         if let Some(live) = live.filter(|live| live.added().is_some() && !self.is_being_written(&live.id)) {
             self.classify(&Change::Seen(live.clone()), now);
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::object::{GroupKind, Harmless, Health, HealthStatus, ObjectId, Observed, Short};
+use crate::object::{Displayed, GroupKind, Health, HealthStatus, ObjectId, Observed, Short};
 use crate::plan::{
     AppliedObject, Inventory, Obstacle, Plan, Problem, PruneResult, PrunedObject, Reason, Recorded, Replaceables, Step,
     Verb, unorderable, wait_for_rollouts,
@@ -331,7 +331,7 @@ impl Cycle {
             let message = format!(
                 "{} owns fields of it{others} that git does not declare, and is known neither as a person's client \
                  nor as a controller, so they are left alone; name it in drift.people or in drift.controllers",
-                Harmless(name)
+                Displayed(name)
             );
             Problem { message, ..step.problem() }
         };

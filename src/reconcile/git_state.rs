@@ -30,7 +30,7 @@ pub(super) struct Poll {
 impl Machine {
     /// Whether a poll found another head. One that was left already may come from a replica of the
     /// git host that lags behind, so it is believed when two polls in a row say so.
-    pub(super) fn judge_head(&mut self, commit: &String) -> bool {
+    pub(super) fn classify_head(&mut self, commit: &String) -> bool {
         let again = self.git.returning.take().as_ref() == Some(commit);
         if self.git.head.as_ref() == Some(commit) {
             return false;
@@ -93,7 +93,7 @@ impl Machine {
                 if self.git.poll_error.take().is_some() {
                     self.schedule.next_cycle = Some(now.mono);
                 }
-                if self.judge_head(&commit) {
+                if self.classify_head(&commit) {
                     // A newer commit wins over one that waits or fails.
                     self.git.former.retain(|left| *left != commit);
                     let before =
@@ -106,8 +106,8 @@ impl Machine {
                     self.schedule.backoff.reset();
                     self.schedule.next_cycle = Some(now.mono);
                 }
-                let doubted = self.git.returning.is_some() && self.standing.doubted();
-                if doubted || self.git.head.is_none() {
+                let suspected = self.git.returning.is_some() && self.standing.suspected();
+                if suspected || self.git.head.is_none() {
                     // Nothing is written until it is known which one it is.
                     self.git.next_poll = self.git.next_poll.min(now.mono + SECOND_POLL);
                 } else {

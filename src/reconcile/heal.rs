@@ -199,7 +199,7 @@ impl Machine {
             }
         }
         self.written(&object, known.as_deref(), now);
-        self.weigh_answer(outcome.live.as_ref(), now);
+        self.take_answer(outcome.live.as_ref(), now);
     }
 
     fn failed_to_heal(&mut self, desired: &Desired, message: String, refused: bool, waiting: Waiting, now: Moment) {

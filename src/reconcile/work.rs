@@ -192,7 +192,7 @@ impl Machine {
             self.written(&object, known.as_deref(), now);
         }
         for live in added {
-            self.weigh_answer(Some(&live), now);
+            self.take_answer(Some(&live), now);
         }
         if !proved.is_empty() {
             self.drift.replaceable.extend(proved);
@@ -221,7 +221,7 @@ impl Machine {
         self.note_outcome(outcome);
         self.report_removed(outcome, began, now);
         self.written(&outcome.id, version(outcome).as_deref(), now);
-        self.weigh_answer(outcome.live.as_ref(), now);
+        self.take_answer(outcome.live.as_ref(), now);
     }
 
     /// Prunes only when everything before succeeded and still stands.

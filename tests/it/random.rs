@@ -41,7 +41,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// A panic, of an assertion of a helper, is a failure as well.
-fn carry_out(plot: &Plot) -> Result<Checked, Failure> {
+fn execute(plot: &Plot) -> Result<Checked, Failure> {
     catch_unwind(AssertUnwindSafe(|| run(plot))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
         Err(Failure { what: format!("it panicked: {}", text.unwrap_or_default()), last: Vec::new() })
@@ -52,7 +52,7 @@ fn carry_out(plot: &Plot) -> Result<Checked, Failure> {
 fn story_of(seed: u64) -> Result<(), String> {
     let plot = Plot::of(seed);
     let began = Instant::now();
-    let failure = match carry_out(&plot) {
+    let failure = match execute(&plot) {
         Ok(checked) => {
             let took = began.elapsed().as_secs_f64();
             println!("seed {seed}: {} actions in {took:.1} s, checked {checked:?}", plot.actions.len());
@@ -62,7 +62,7 @@ fn story_of(seed: u64) -> Result<(), String> {
     };
     println!("seed {seed} fails: {}; searching for a shorter story", failure.what);
     let patience = Duration::from_secs(number(SHRINK).unwrap_or(PATIENCE));
-    let (plot, failure) = shrink::shortest(plot, failure, patience, carry_out);
+    let (plot, failure) = shrink::shortest(plot, failure, patience, execute);
     let actions: Vec<String> = plot.actions.iter().map(|action| format!("  {action:?}")).collect();
     let last = failure.last[failure.last.len().saturating_sub(TAIL)..].join("\n  ");
     let (first, syncs, actions) = (&plot.first, &plot.syncs, actions.join("\n"));

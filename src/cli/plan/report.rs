@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::object::{Harmless, ObjectId, Origin};
+use crate::object::{Displayed, ObjectId, Origin};
 use crate::plan::{DiffKind, Held, ObjectDiff, Problem, Reason, Replaceable, Rewritten, Step, Verb};
 
 /// What one sync would change.
@@ -52,7 +52,7 @@ impl SyncPlan {
         let unchanged: BTreeSet<&ObjectId> =
             steps.iter().filter(|step| step.verb == Verb::Unchanged).map(|step| &step.id).collect();
         let notes = rewritten.filter(|one| unchanged.contains(&one.object));
-        self.notes.extend(notes.map(|one| Harmless(&format!("{}: {}", one.object, one.words())).to_string()));
+        self.notes.extend(notes.map(|one| Displayed(&format!("{}: {}", one.object, one.words())).to_string()));
     }
 
     pub fn changes(&self) -> bool {

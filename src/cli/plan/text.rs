@@ -2,7 +2,7 @@
 
 use super::report::{PlannedStep, SyncPlan};
 use crate::cli::paint::Paint;
-use crate::object::Harmless;
+use crate::object::Displayed;
 
 /// Lines of a diff that are shown of an object that is created: its beginning says enough.
 const NEW_OBJECT_LINES: usize = 12;
@@ -31,14 +31,14 @@ pub(super) fn text(plans: &[SyncPlan], full: bool) -> String {
 
 fn one(plan: &SyncPlan, full: bool, paint: Paint) -> String {
     let mut out =
-        format!("{}  {} {}\n", paint.bold(&plan.sync), plan.commit, paint.dim(&Harmless(&plan.subject).to_string()));
+        format!("{}  {} {}\n", paint.bold(&plan.sync), plan.commit, paint.dim(&Displayed(&plan.subject).to_string()));
     for step in &plan.steps {
         let origin = step.origin.as_ref().map(|origin| format!("  {origin}")).unwrap_or_default();
         let head = format!("{} {:<9} {}", sign(step), label(step), step.object);
         out += &format!(
             "{}  {}{}\n",
             coloured(step, &head, paint),
-            paint.dim(&Harmless(&step.reason).to_string()),
+            paint.dim(&Displayed(&step.reason).to_string()),
             paint.dim(&origin)
         );
         let limit = limit(step, full);
@@ -57,12 +57,12 @@ fn one(plan: &SyncPlan, full: bool, paint: Paint) -> String {
         out += &format!(
             "{} {}; nothing is deleted until `driftless approve {}` for commit {commit}\n",
             paint.yellow("held:"),
-            Harmless(&held.reason),
+            Displayed(&held.reason),
             plan.sync
         );
     }
     for note in &plan.notes {
-        out += &format!("{} {}\n", paint.dim("note:"), Harmless(note));
+        out += &format!("{} {}\n", paint.dim("note:"), Displayed(note));
     }
     out + &paint.bold(&summary(plan)) + "\n"
 }

@@ -9,7 +9,7 @@ use crate::object::version::is_older;
 use crate::object::{GroupKind, ObjectId, Observed};
 
 /// So many objects are asked about at most: each of them that still exists decides.
-pub(in crate::cluster) const MOST_DOUBTS: usize = 8;
+pub(in crate::cluster) const MOST_SUSPICIONS: usize = 8;
 
 /// What a LIST says that is older than what was seen.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,12 +17,12 @@ pub(in crate::cluster) struct Outdated {
     /// The newest version that was seen.
     pub seen: Arc<str>,
     /// Objects of which it says something else than what is known: some of them.
-    pub doubts: Vec<Doubt>,
+    pub suspicions: Vec<Suspicion>,
 }
 
 /// One object, with its resource versions; `None` where there is no such object.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::cluster) struct Doubt {
+pub(in crate::cluster) struct Suspicion {
     pub id: ObjectId,
     pub known: Option<Arc<str>>,
     pub listed: Option<Arc<str>>,
@@ -58,31 +58,34 @@ impl Store {
             list.iter().filter(|live| self.is_member(live)).map(|live| (&live.id, &live.resource_version)).collect();
         let of_known = known().filter_map(|(id, live)| {
             let (known, listed) = (&live.resource_version, listed.get(id).copied());
-            let doubt = || Doubt { id: id.clone(), known: Some(Arc::clone(known)), listed: listed.cloned() };
-            (listed != Some(known)).then(doubt)
+            let suspicion = || Suspicion { id: id.clone(), known: Some(Arc::clone(known)), listed: listed.cloned() };
+            (listed != Some(known)).then(suspicion)
         });
         let unknown = listed.iter().filter(|(id, _)| !self.members.contains_key(**id));
-        let of_unknown =
-            unknown.map(|(id, version)| Doubt { id: (*id).clone(), known: None, listed: Some(Arc::clone(version)) });
+        let of_unknown = unknown.map(|(id, version)| Suspicion {
+            id: (*id).clone(),
+            known: None,
+            listed: Some(Arc::clone(version)),
+        });
         // First those whose existence alone decides: they are newer than the LIST can know.
         let (decisive, others): (Vec<_>, Vec<_>) =
-            of_known.partition(|doubt| doubt.known.as_ref().is_some_and(|known| is_older(version, known)));
-        let doubts = decisive.into_iter().chain(others).chain(of_unknown).take(MOST_DOUBTS).collect();
-        Some(Outdated { seen, doubts })
+            of_known.partition(|suspicion| suspicion.known.as_ref().is_some_and(|known| is_older(version, known)));
+        let suspicions = decisive.into_iter().chain(others).chain(of_unknown).take(MOST_SUSPICIONS).collect();
+        Some(Outdated { seen, suspicions })
     }
 }
 
-/// What the doubtful objects prove. `now` are their resource versions as read from etcd after the LIST, in
+/// What the suspicious objects prove. `now` are their resource versions as read from etcd after the LIST, in
 /// the same order.
-pub(in crate::cluster) fn verdict(doubts: &[Doubt], now: &[Option<Arc<str>>]) -> Verdict {
+pub(in crate::cluster) fn verdict(suspicions: &[Suspicion], now: &[Option<Arc<str>>]) -> Verdict {
     // In one history no version goes down, and what is gone does not come back as it was.
-    let impossible = |(doubt, now): (&Doubt, &Option<Arc<str>>)| match (&doubt.known, now) {
+    let impossible = |(suspicion, now): (&Suspicion, &Option<Arc<str>>)| match (&suspicion.known, now) {
         (Some(known), Some(now)) => is_older(now, known),
-        (None, Some(_)) => *now == doubt.listed,
+        (None, Some(_)) => *now == suspicion.listed,
         (_, None) => false,
     };
-    let agrees = |(doubt, now): (&Doubt, &Option<Arc<str>>)| *now == doubt.listed;
-    let mut all = doubts.iter().zip(now);
+    let agrees = |(suspicion, now): (&Suspicion, &Option<Arc<str>>)| *now == suspicion.listed;
+    let mut all = suspicions.iter().zip(now);
     if all.clone().any(impossible) || all.all(agrees) { Verdict::WentBack } else { Verdict::Lags }
 }
 
@@ -97,7 +100,7 @@ mod tests {
     /// The verdict about one object: as it is known, as it is listed at version 100, and as it is now.
     fn of(known: &str, listed: &str, now: &str) -> Verdict {
         let id = ObjectId::new("", "ConfigMap", Some("shop"), "a");
-        verdict(&[Doubt { id, known: version(known), listed: version(listed) }], &[version(now)])
+        verdict(&[Suspicion { id, known: version(known), listed: version(listed) }], &[version(now)])
     }
 
     #[test]

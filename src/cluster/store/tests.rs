@@ -266,11 +266,11 @@ fn a_list_is_outdated_when_anything_newer_was_seen_and_names_the_objects_that_ca
     assert_eq!(outdated(Some("shop"), "500", None), None);
     assert_eq!(outdated(Some("shop"), "501", Some("501")), None);
     assert_eq!(&*outdated(Some("shop"), "501", Some("502")).unwrap().seen, "502");
-    let Outdated { seen, doubts } = outdated(Some("shop"), "100", None).unwrap();
+    let Outdated { seen, suspicions } = outdated(Some("shop"), "100", None).unwrap();
     assert_eq!(&*seen, "500");
-    let doubts: Vec<_> =
-        doubts.iter().map(|one| (&*one.id.name, one.known.as_deref(), one.listed.as_deref())).collect();
-    assert_eq!(doubts, [("b", Some("500"), Some("70")), ("c", Some("80"), None), ("d", None, Some("60"))]);
+    let suspicions: Vec<_> =
+        suspicions.iter().map(|one| (&*one.id.name, one.known.as_deref(), one.listed.as_deref())).collect();
+    assert_eq!(suspicions, [("b", Some("500"), Some("70")), ("c", Some("80"), None), ("d", None, Some("60"))]);
     assert_eq!(&*outdated(None, "100", None).unwrap().seen, "900");
     assert_eq!(outdated(Some("shop"), "no number", None), None);
 }

@@ -50,10 +50,10 @@ impl Watch {
     /// says that there is another way.
     async fn keep_up(&self, is_final: impl Fn(&ApiError) -> bool) {
         let limits = self.sink.limits();
-        let mut pokes = self.sink.pokes();
+        let mut retries_now = self.sink.retries_now();
         let mut backoff = Backoff::new(limits.refused);
         loop {
-            pokes.mark_unchanged();
+            retries_now.mark_unchanged();
             let began = Instant::now();
             let error = self.run().await;
             if is_final(&error) {
@@ -66,7 +66,7 @@ impl Watch {
             tokio::select! {
                 () = sleep(backoff.pause(Duration::ZERO)) => {}
                 // The sender lives as long as the sink.
-                Ok(()) = pokes.changed() => {}
+                Ok(()) = retries_now.changed() => {}
             }
         }
     }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::{Ended, Stream, Trouble, TroubleKind, Watch};
 use crate::cluster::ApiError;
 use crate::cluster::list::Listed;
-use crate::cluster::store::{Doubt, Outdated, Verdict, verdict};
+use crate::cluster::store::{Outdated, Suspicion, Verdict, verdict};
 use crate::object::version::is_older;
 
 /// What was learned over all connections of one watch.
@@ -54,7 +54,7 @@ impl Watch {
         let Listed { objects, version } = listed;
         match outdated {
             None => self.sink.listed(&self.place, objects, &version),
-            Some(Outdated { seen, doubts }) => match self.examine(&doubts).await {
+            Some(Outdated { seen, suspicions }) => match self.examine(&suspicions).await {
                 Err(error) => return self.failed((error, None), None),
                 Ok(Verdict::Lags) => {
                     let error = format!(
@@ -75,10 +75,10 @@ impl Watch {
     }
 
     /// Asks about single objects, of which etcd itself says how they are.
-    async fn examine(&self, doubts: &[Doubt]) -> Result<Verdict, ApiError> {
-        let reads = doubts.iter().map(|doubt| self.cluster.read_one(&doubt.id, &self.resource));
+    async fn examine(&self, suspicions: &[Suspicion]) -> Result<Verdict, ApiError> {
+        let reads = suspicions.iter().map(|suspicion| self.cluster.read_one(&suspicion.id, &self.resource));
         let now = try_join_all(reads).await?;
         let now: Vec<_> = now.into_iter().map(|live| live.map(|live| live.resource_version)).collect();
-        Ok(verdict(doubts, &now))
+        Ok(verdict(suspicions, &now))
     }
 }

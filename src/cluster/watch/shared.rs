@@ -64,7 +64,7 @@ pub(in crate::cluster) struct SharedWatches {
     known: Mutex<WatchState>,
     pub(super) changed: Notify,
     pub(super) settled: Notify,
-    pub(super) pokes: watch::Sender<u64>,
+    pub(super) retries_now: watch::Sender<u64>,
     pub(super) lists: Semaphore,
     pub(super) report: Reporter,
     pub(super) limits: Limits,
@@ -77,7 +77,7 @@ impl SharedWatches {
             known: Mutex::new(WatchState { store: Store::new(set), pending, kinds, generations: 0 }),
             changed: Notify::new(),
             settled: Notify::new(),
-            pokes: watch::Sender::new(0),
+            retries_now: watch::Sender::new(0),
             lists: Semaphore::new(LISTS),
             report,
             limits,
@@ -189,7 +189,7 @@ impl SharedWatches {
     }
 
     pub fn retry_now(&self) {
-        self.pokes.send_modify(|count| *count = count.wrapping_add(1));
+        self.retries_now.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     pub async fn changed(&self) -> Vec<Change> {

@@ -31,8 +31,8 @@ impl Sink {
         &self.shared.lists
     }
 
-    pub fn pokes(&self) -> watch::Receiver<u64> {
-        self.shared.pokes.subscribe()
+    pub fn retries_now(&self) -> watch::Receiver<u64> {
+        self.shared.retries_now.subscribe()
     }
 
     /// The namespaces to watch where all at once are refused.

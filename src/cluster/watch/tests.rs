@@ -182,10 +182,10 @@ async fn a_kind_that_is_not_served_is_gone_and_asked_for_with_pauses_or_when_pok
     assert!((1..=3).contains(&requests), "{requests} requests after 0.2, 0.4, 0.8 s and up to half as much more");
     *served.lock().unwrap() = true;
     // By itself it would ask after another second at least.
-    let poked = Instant::now();
+    let retried_now = Instant::now();
     fixture.live.retry_now();
     assert_eq!(fixture.changes().await, "+a");
-    assert!(poked.elapsed() < Duration::from_millis(700), "{:?}", poked.elapsed());
+    assert!(retried_now.elapsed() < Duration::from_millis(700), "{:?}", retried_now.elapsed());
     assert_eq!(fixture.members().as_deref(), Some("a"));
     assert_eq!(fixture.reported(), [""; 0], "the plan reports a kind that does not exist");
 }

@@ -46,7 +46,7 @@ fn a_resumed_sync_does_not_prune_what_git_has_back() {
     let poll = world.take(poll);
     world.drain();
     assert_eq!((world.count("Prune"), world.live.contains_key(&id("x"))), (0, true), "{:?}", world.log);
-    world.carry_out(poll);
+    world.execute(poll);
     world.pass(60);
     assert!(world.is_as_in("with x"), "{:?}", world.log);
 }
@@ -93,7 +93,7 @@ fn a_cycle_that_waited_for_heals_when_the_sync_was_suspended_is_not_carried_out_
     world.annotate(|requests| requests.suspended = true);
     world.push("third", ["a", "b", "c"]);
     world.annotate(|requests| requests.suspended = false);
-    world.carry_out(heal);
+    world.execute(heal);
     world.drain();
     assert_eq!(world.count("Prune"), 0, "{:?}", world.log);
     assert!(world.is_as_in("third"), "{:?}", world.log);
@@ -109,7 +109,7 @@ fn a_poll_that_fails_while_a_commit_is_applied_withholds_its_prune() {
     world.now += Duration::from_mins(1);
     world.step(Input::Tick);
     world.drain();
-    world.carry_out(apply);
+    world.execute(apply);
     world.drain();
     assert_eq!(world.count("Prune"), 0, "{:?}", world.log);
 }
@@ -153,7 +153,7 @@ fn an_object_that_is_examined_when_its_sync_is_suspended_is_not_healed() {
     let examine = world.until("Examine");
     let examine = world.take(examine);
     world.annotate(|requests| requests.suspended = true);
-    world.carry_out(examine);
+    world.execute(examine);
     world.pass(600);
     assert_eq!((world.count("Heal"), world.phase()), (0, Phase::Suspended), "{:?}", world.log);
     world.annotate(|requests| requests.suspended = false);
@@ -175,7 +175,7 @@ fn an_approval_that_is_withdrawn_during_the_apply_prunes_nothing() {
     let apply = world.take(apply);
     assert!(world.machine.status().approval.as_ref().is_some_and(|approval| approval.begun), "the plan rests on it");
     world.annotate(|requests| requests.approved = None);
-    world.carry_out(apply);
+    world.execute(apply);
     world.pass(60);
     assert_eq!((world.phase(), world.count("Prune"), world.live.len()), (Phase::Held, 0, 21), "{:?}", world.log);
 }
@@ -190,7 +190,7 @@ fn a_heal_writes_what_the_newest_commit_declares_also_when_that_came_during_the_
     world.push("second", ["a", "b"]).objects.insert("a".into(), "2".into());
     world.annotate(|requests| requests.sync_requested = Some("now".into()));
     world.drain();
-    world.carry_out(examine);
+    world.execute(examine);
     for effect in &world.pending {
         if let Effect::Heal { step, .. } = effect {
             let digest = step.desired.as_ref().map(|desired| desired.digest);
@@ -213,7 +213,7 @@ fn a_commit_that_was_asked_for_is_awaited_also_when_the_one_before_it_proves_unu
     world.drain();
     world.edit("a");
     world.deliver();
-    world.carry_out(render);
+    world.execute(render);
     world.drain();
     assert_eq!(world.count("Heal"), 0, "{:?}", world.log);
     assert!(world.is_as_in("third"), "{:?}", world.log);

@@ -21,7 +21,7 @@ pub(super) fn healed_beside_a_commit_without_it(world: &mut World) -> (Effect, E
     world.deliver();
     let heal = world.until("Heal");
     let heal = world.take(heal);
-    world.carry_out(render);
+    world.execute(render);
     world.begun = Some(Begun::All);
     let observe = world.until("Observe");
     (heal, world.take(observe))

@@ -216,7 +216,7 @@ fn what_an_overtaken_commit_added_does_not_hide_what_the_next_one_removes() {
     world.now += world.config.interval;
     world.step(crate::reconcile::Input::Tick);
     let poll = world.pending.pop_back().unwrap();
-    world.carry_out(poll);
+    world.execute(poll);
     world.pass(10);
     assert_eq!((world.phase(), world.count("Prune")), (Phase::Held, 0));
 }

@@ -58,7 +58,7 @@ fn a_change_during_the_rendering_has_it_rendered_once_more() {
     let effect = world.take(id);
     world.push("first", ["b"]);
     world.step(Input::RenderInputsChanged);
-    world.carry_out(effect);
+    world.execute(effect);
     world.pass(5);
     assert!(world.is_as_in("first"), "{:?}", world.log);
     let started = world.notices.iter().filter(|notice| matches!(notice, Notice::Started { .. })).count();

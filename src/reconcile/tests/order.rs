@@ -93,7 +93,7 @@ fn a_commit_that_is_overtaken_prunes_nothing_and_is_not_called_synced() {
     world.now += world.config.interval;
     world.step(Input::Tick);
     let poll = world.pending.pop_back().unwrap();
-    world.carry_out(poll);
+    world.execute(poll);
     assert_eq!(world.pending.len(), 1, "the apply {apply} is still under way");
     world.drain();
     assert_eq!(world.count("Prune"), 0, "{:?}", world.log);

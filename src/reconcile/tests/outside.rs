@@ -74,7 +74,7 @@ impl World {
     pub fn stop(&mut self) {
         self.step(Input::Stop);
         while let Some(effect) = self.left_at_a_stop() {
-            self.carry_out(effect);
+            self.execute(effect);
         }
     }
 

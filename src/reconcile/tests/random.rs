@@ -31,7 +31,7 @@ struct Story {
 }
 
 impl Story {
-    fn carry_out(&mut self, effect: Effect) {
+    fn execute(&mut self, effect: Effect) {
         self.permitted(&effect);
         match &effect {
             Effect::Observe { .. } => self.refused = false,
@@ -56,7 +56,7 @@ impl Story {
             }
             _ => Vec::new(),
         };
-        self.world.carry_out(effect);
+        self.world.execute(effect);
         let gone = despite.into_iter().filter(|id| !self.world.live.contains_key(id));
         self.world.spent.extend(gone.collect::<Vec<_>>());
         // What was applied is made ours.
@@ -95,7 +95,7 @@ impl Story {
                 return;
             }
             match self.world.pending.pop_front() {
-                Some(effect) => self.carry_out(effect),
+                Some(effect) => self.execute(effect),
                 None => self.pass_to_the_next(),
             }
         }
@@ -113,7 +113,7 @@ impl Story {
         self.restart_if_killed();
         self.world.step(crate::reconcile::Input::Stop);
         while let Some(effect) = self.world.left_at_a_stop() {
-            self.carry_out(effect);
+            self.execute(effect);
         }
         self.restart_if_killed();
         self.accounted();
@@ -130,7 +130,7 @@ impl Story {
             self.restart_if_killed();
             assert!(self.world.steps < 100_000, "it does not come to rest");
             if let Some(effect) = self.world.pending.pop_front() {
-                self.carry_out(effect);
+                self.execute(effect);
                 continue;
             }
             if self.world.machine.wake_at().is_none_or(|due| due > until) {
@@ -234,7 +234,7 @@ impl Story {
                     self.restart_if_killed();
                     let next = if newest { self.world.pending.pop_back() } else { self.world.pending.pop_front() };
                     match next {
-                        Some(effect) => self.carry_out(effect),
+                        Some(effect) => self.execute(effect),
                         None => self.world.step(crate::reconcile::Input::Tick),
                     }
                 }

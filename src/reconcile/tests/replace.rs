@@ -131,7 +131,7 @@ fn a_newer_commit_wins_over_a_replacement_that_has_not_begun() {
     world.now += world.config.interval;
     world.step(crate::reconcile::Input::Tick);
     let poll = world.pending.pop_back().unwrap();
-    world.carry_out(poll);
+    world.execute(poll);
     world.pass(10);
     assert_eq!(world.phase(), Phase::Synced);
     assert!(world.is_as_in("undo"));

@@ -17,7 +17,7 @@ fn poll(world: &mut World) {
     world.now += world.config.interval;
     world.step(Input::Tick);
     let poll = world.pending.pop_back().expect("a poll");
-    world.carry_out(poll);
+    world.execute(poll);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_prune_is_interrupted_when_its_approval_is_withdrawn_or_a_poll_is_asked_for_
         let prune = world.take(under_way);
         happens(&mut world);
         assert!(world.interrupted.contains(&under_way));
-        world.carry_out(prune);
+        world.execute(prune);
         assert_eq!(world.live.len(), 11, "half of it: {:?}", world.log);
         world.head = Ok("cut".into());
         world.pass(200);
@@ -123,7 +123,7 @@ fn a_branch_that_moved_before_it_was_fetched_is_polled_again_at_once_and_ever_mo
     world.until("Render");
     let render = world.pending.pop_front().unwrap();
     world.push("there", ["a", "c"]);
-    world.carry_out(render);
+    world.execute(render);
     world.pass(1);
     assert!(world.is_as_in("there"), "{:?}", world.log);
     assert_eq!((world.count("Poll"), world.count("Render")), (2, 2), "{:?}", world.log);
@@ -222,10 +222,10 @@ fn a_branch_that_moves_with_every_poll_is_applied_all_the_same() {
                 commits += 1;
                 world.push(&format!("c{commits:03}"), ["a".to_owned(), format!("n{commits:03}")]);
             }
-            world.carry_out(effect);
+            world.execute(effect);
         }
         if let Some(observe) = world.pending.pop_front() {
-            world.carry_out(observe);
+            world.execute(observe);
         }
     }
     assert!(world.count("Apply") >= 20, "{} applies for {commits} commits", world.count("Apply"));

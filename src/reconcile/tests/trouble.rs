@@ -32,9 +32,9 @@ fn a_poll_that_fails_during_a_commit_with_deletions_withholds_them() {
     world.now += Duration::from_mins(1);
     world.step(crate::reconcile::Input::Tick);
     let poll = world.pending.pop_back().unwrap();
-    world.carry_out(poll);
+    world.execute(poll);
     while let Some(effect) = world.pending.pop_front() {
-        world.carry_out(effect);
+        world.execute(effect);
     }
     assert_eq!(world.names(), ["a", "b"]);
 }
@@ -85,7 +85,7 @@ fn a_refused_object_stops_nobody_else_and_is_tried_again_ever_more_slowly() {
         world.until("Apply");
         tries.push(world.now);
         let apply = world.pending.pop_front().unwrap();
-        world.carry_out(apply);
+        world.execute(apply);
     }
     world.drain();
     assert_eq!(world.names(), ["a", "b", "c"]);

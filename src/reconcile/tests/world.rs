@@ -360,7 +360,7 @@ impl World {
         while self.machine.wake_at().is_some_and(|due| due <= self.now) || !self.pending.is_empty() {
             assert!(self.steps < 200_000, "it does not come to rest: {:?}", &self.log[self.log.len() - 20..]);
             match self.pending.pop_front() {
-                Some(effect) => self.carry_out(effect),
+                Some(effect) => self.execute(effect),
                 None => self.step(Input::Tick),
             }
             if self.killed {
@@ -392,7 +392,7 @@ impl World {
                 return number(&self.pending[at]);
             }
             if let Some(effect) = self.pending.pop_front() {
-                self.carry_out(effect);
+                self.execute(effect);
                 continue;
             }
             self.now = self.now.max(self.machine.wake_at().expect("something is to come"));
@@ -413,7 +413,7 @@ impl World {
         self.pending.remove(at).expect("it is there")
     }
 
-    pub fn carry_out(&mut self, effect: Effect) {
+    pub fn execute(&mut self, effect: Effect) {
         let countdown =
             self.kill.as_mut().map(|(count, crash)| (std::mem::replace(count, count.saturating_sub(1)), *crash));
         let crash = countdown.filter(|(count, _)| *count == 0).map(|(_, crash)| crash);
