@@ -198,3 +198,84 @@ func TestASecondRenderOfAnotherOrderIsCompared(t *testing.T) {
 		t.Errorf("want %q, got %q", want, response.AgainError)
 	}
 }
+
+func TestWhatIsComputedOutOfADrawDiffersInOneOfTheRenders(t *testing.T) {
+	templates := map[string]string{
+		"mixed.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: mixed\ndata:\n  password: {{ randAlphaNum 20 }}\n  parity: \"{{ mod (randInt 0 1000) 2 }}\"\n  half: \"{{ gt (randInt 0 1000) 499 }}\"\n  steady: \"1\"\n" +
+			"---\n" + valued("steady", "1"),
+		"steady.yaml": valued("other", "div 5 2"),
+	}
+	expressions := []string{`mod (randInt 0 1000) 2`, `div (randInt 0 1000) 500`, `mod (randNumeric 4 | atoi) 2`, `mod (randNumeric 4 | atoi) 60`, `uuidv4 | trunc 4`, `randAlphaNum 8 | lower | trunc 1`,
+		`now | date "PM"`, `ternary "a" "b" (ge now.Hour 12)`, `mod now.Minute 2`, `tpl "{{ mod (randInt 0 1000) 2 }}" .`}
+	for i, expression := range expressions {
+		templates[fmt.Sprintf("t%02d.yaml", i)] = valued(fmt.Sprintf("t%02d", i), expression)
+	}
+	for range 40 {
+		response := randomChart(templates).renders(t, map[string]any{"path": ".", "twice": true})
+		if response.AgainError != "" {
+			t.Fatal(response.AgainError)
+		}
+		again := map[string]string{}
+		for _, one := range response.Again {
+			again[response.Documents[one.Index].YAML] = one.YAML
+		}
+		for _, document := range response.Documents {
+			text, differs := again[document.YAML]
+			isSteady := strings.Contains(document.YAML, "name: steady") || strings.Contains(document.YAML, "name: other")
+			if differs == isSteady {
+				t.Errorf("%s: want steady %v in\n%s", document.Source, isSteady, document.YAML)
+			}
+			if document.Source != "dice/templates/mixed.yaml" || isSteady {
+				continue
+			}
+			for i, line := range strings.Split(document.YAML, "\n") {
+				if isRandom := strings.Contains(line, "password") || strings.Contains(line, "parity") || strings.Contains(line, "half"); isRandom == strings.Contains(text, line) && line != "" {
+					t.Errorf("line %d, %q: want random %v in\n%s", i+1, line, isRandom, text)
+				}
+			}
+		}
+	}
+}
+
+func TestTheNumberOfDocumentsIsSeenToBeRandom(t *testing.T) {
+	text := valued("a", "randAlphaNum 5") + "{{ if mod (randInt 0 1000) 2 }}\n---\n" + valued("b", "1") + "{{ end }}\n"
+	for range 20 {
+		response := randomChart(map[string]string{"a.yaml": valued("x", "1"), "b.yaml": text}).renders(t, map[string]any{"path": ".", "twice": true})
+		if !strings.Contains(response.AgainError, "dice/templates/b.yaml renders another number of documents") {
+			t.Fatalf("want it, got %q with %+v", response.AgainError, response.Again)
+		}
+	}
+}
+
+func TestAFurtherRenderThatFailsIsASecondOneThatDoes(t *testing.T) {
+	failing := `{{ if mod (randInt 0 1000) 2 }}{{ fail "odd" }}{{ end }}` + "\n" + valued("a", "1")
+	failed := 0
+	for range 10 {
+		response := randomChart(map[string]string{"a.yaml": failing}).render(t, map[string]any{"path": ".", "twice": true})
+		if response.Error != nil {
+			failed++
+			continue
+		}
+		if !strings.Contains(response.AgainError, "the second render failed: templates/a.yaml") || !strings.Contains(response.AgainError, "odd") || strings.Contains(response.AgainError, "lead") {
+			t.Errorf("want it with its template, got %q", response.AgainError)
+		}
+	}
+	t.Logf("the first of 10 renders failed %d times", failed)
+}
+
+func TestLinesOfLaterRendersAreUnited(t *testing.T) {
+	for name, test := range map[string]struct{ first, later, other, want string }{
+		"values":         {"a: 1\nb: 2\nc: 3\n", "a: 9\nb: 2\nc: 3\n", "a: 8\nb: 8\nc: 3\n", "a: 9\nb: 8\nc: 3\n"},
+		"items":          {"- a\n- b: 1\n  c: 2\n", "- x\n- b: 1\n  c: 2\n", "- y\n- b: 1\n  c: 3\n", "- x\n- b: 1\n  c: 3\n"},
+		"another key":    {"a: 1\nb: 2\n", "a: 9\nb: 2\n", "b: 8\na: 8\n", "a: 9\nb: 2\n"},
+		"another number": {"a: 1\nb: 2\n", "a: 9\nb: 2\n", "a: 1\nb: 8\nc: 8\n", "a: 9\nb: 2\n"},
+		"another depth":  {"a:\n  b: 2\nc: 1\n", "a:\n  b: 2\nc: 9\n", "a:\nb: 2\nc: 1\n", "a:\n  b: 2\nc: 9\n"},
+		"as the first":   {"a: 1\n", "a: 1\n", "a: [2]\nb: 1\n", "a: [2]\nb: 1\n"},
+	} {
+		later := map[string]string{"t": test.later}
+		unite(map[string]string{"t": test.first}, later, map[string]string{"t": test.other})
+		if later["t"] != test.want {
+			t.Errorf("%s: want %q, got %q", name, test.want, later["t"])
+		}
+	}
+}

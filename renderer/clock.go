@@ -6,11 +6,15 @@ import (
 )
 
 // clockShift is how far the clock of a second render goes ahead: every part of a
-// date differs, from the year to the second.
-const clockShift = 400*24*time.Hour + 5*time.Hour + 17*time.Minute + 29*time.Second
+// date differs, from the year to the second. In each further one it goes ahead by
+// furtherShift, which is the other half of a day.
+const (
+	clockShift   = 400*24*time.Hour + 5*time.Hour + 17*time.Minute + 29*time.Second
+	furtherShift = 12*time.Hour + time.Minute + time.Second
+)
 
 // addClock replaces the template functions that read the clock by such that read
-// the shifted one in a second render. Sprig takes what is no date for now.
+// the shifted one in a later render. Sprig takes what is no date for now.
 func (r *random) addClock(functions, original template.FuncMap) {
 	date, _ := original["dateInZone"].(func(string, any, string) string)
 	ago, _ := original["ago"].(func(any) string)
@@ -34,10 +38,11 @@ func (r *random) addClock(functions, original template.FuncMap) {
 
 // shift is how far the clock goes ahead.
 func (r *random) shift() time.Duration {
-	if r.second {
-		return clockShift
+	r.isUsed = true
+	if r.turn == 0 {
+		return 0
 	}
-	return 0
+	return clockShift + time.Duration(r.turn-secondTurn)*furtherShift
 }
 
 func (r *random) now() time.Time { return time.Now().Add(r.shift()) }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/rand"
 	"errors"
+	"iter"
 	"maps"
 	"path"
 	"slices"
@@ -14,21 +15,21 @@ import (
 )
 
 // lead is a template that the engine executes before all others, and that executes
-// them. Nothing in a chart can name it or its function.
+// them, once or several times. Nothing in a chart can name it or its function.
 type lead struct {
 	name     string
 	function string
 	chart    *chart.Chart // with the template
 	original *chart.Chart
-	rendered map[string]string
-	onEnd    func()
+	// onTurn takes what all templates rendered, and returns whether they are
+	// executed again.
+	onTurn func(rendered map[string]string) bool
 
 	started, ended bool
 }
 
-// newLead adds the template to a chart. It puts what it renders into the map, and
-// calls onEnd when that is all.
-func newLead(original *chart.Chart, rendered map[string]string, onEnd func()) *lead {
+// newLead adds the template to a chart.
+func newLead(original *chart.Chart, onTurn func(rendered map[string]string) bool) *lead {
 	// The engine begins with what lies in the most directories.
 	depth := 0
 	next := []*chart.Chart{original}
@@ -41,16 +42,23 @@ func newLead(original *chart.Chart, rendered map[string]string, onEnd func()) *l
 	}
 	function := "lead" + rand.Text()
 	file := strings.Repeat(function+"/", depth+1) + "lead.yaml"
-	text := "{{ $lead := " + function + " . }}{{ range $lead.Steps }}{{ $lead.Keep .Name (include .Name .Values) }}{{ end }}{{ $lead.End }}"
+	text := "{{ range $turn := (" + function + " .).Turns }}{{ range $turn.Steps }}{{ $turn.Keep .Name (include .Name .Values) }}{{ end }}{{ end }}"
 	with := *original
 	with.Templates = append(slices.Clip(original.Templates), &common.File{Name: file, Data: []byte(text)})
-	return &lead{name: chartPath(original, file), function: function, chart: &with, original: original, rendered: rendered, onEnd: onEnd}
+	return &lead{name: chartPath(original, file), function: function, chart: &with, original: original, onTurn: onTurn}
 }
 
-// leadCall is what the function of the template returns.
+// leadCall is what the function of the template returns. The root is what the
+// templates of the chart itself see.
 type leadCall struct {
-	lead  *lead
-	Steps []*leadStep
+	lead *lead
+	root common.Values
+}
+
+// leadTurn is one execution of all templates.
+type leadTurn struct {
+	*leadCall
+	rendered map[string]string
 }
 
 // leadStep is the execution of a template.
@@ -60,19 +68,38 @@ type leadStep struct {
 	values   map[string]any
 }
 
-// begin is the function. root is what the templates of the chart itself see.
-func (l *lead) begin(root common.Values) (*leadCall, error) {
+// begin is the function.
+func (l *lead) begin(root common.Values) *leadCall {
 	l.started = true
-	values := copier{}.table(root)
+	return &leadCall{lead: l, root: root}
+}
+
+// Turns returns the executions, as long as there is another one.
+func (c *leadCall) Turns() iter.Seq[*leadTurn] {
+	return func(yield func(*leadTurn) bool) {
+		for more := true; more; {
+			turn := &leadTurn{leadCall: c, rendered: map[string]string{}}
+			if !yield(turn) {
+				return
+			}
+			more = c.lead.onTurn(turn.rendered)
+		}
+		c.lead.ended = true
+	}
+}
+
+// Steps returns the executions of the templates, with copies of what they see.
+func (t *leadTurn) Steps() ([]*leadStep, error) {
+	values := copier{}.table(t.root)
 	delete(values, "Template")
 	capabilities, _ := values["Capabilities"].(*common.Capabilities)
 	byName := map[string]*leadStep{}
-	if err := addSteps(l.original, values, capabilities.Copy(), byName); err != nil {
+	if err := addSteps(t.lead.original, values, capabilities.Copy(), byName); err != nil {
 		return nil, err
 	}
-	return &leadCall{lead: l, Steps: slices.SortedFunc(maps.Values(byName), func(a, b *leadStep) int {
+	return slices.SortedFunc(maps.Values(byName), func(a, b *leadStep) int {
 		return -cmp.Or(cmp.Compare(strings.Count(a.Name, "/"), strings.Count(b.Name, "/")), strings.Compare(a.Name, b.Name))
-	})}, nil
+	}), nil
 }
 
 // addSteps adds the templates of a chart and its dependencies that the engine
@@ -109,14 +136,7 @@ func (s *leadStep) Values() common.Values {
 }
 
 // Keep keeps what a template rendered, as the engine does.
-func (c *leadCall) Keep(name, text string) string {
-	c.lead.rendered[name] = strings.ReplaceAll(text, "<no value>", "")
-	return ""
-}
-
-// End says that all templates are rendered.
-func (c *leadCall) End() string {
-	c.lead.ended = true
-	c.lead.onEnd()
+func (t *leadTurn) Keep(name, text string) string {
+	t.rendered[name] = strings.ReplaceAll(text, "<no value>", "")
 	return ""
 }

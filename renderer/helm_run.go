@@ -35,15 +35,32 @@ func (p *preparedChart) start(answers []LookupAnswer, twice bool) renders {
 			first.settle(p.renderOnce(&random{}, answers), nil)
 			return
 		}
-		if p.renderBoth(answers, first, second) {
+		random := &random{twice: true}
+		one, done := p.renderBoth(random, answers, first, second)
+		if done {
 			return
 		}
-		random := &random{twice: true}
-		first.settle(p.renderOnce(random, answers), nil)
-		random.again()
-		second.settle(p.renderOnce(random, answers), nil)
+		if one == nil {
+			random.begin(0)
+			one = p.renderOnce(random, answers)
+			first.settle(one, nil)
+		}
+		second.settle(p.renderLater(random, answers, one), nil)
 	}()
 	return started
+}
+
+// renderLater runs the engine for each render after the first.
+func (p *preparedChart) renderLater(random *random, answers []LookupAnswer, one *engineResult) *engineResult {
+	random.begin(secondTurn)
+	later := p.renderOnce(random, answers)
+	for turn := secondTurn + 1; turn < random.turns() && one.err == nil && later.err == nil; turn++ {
+		random.begin(turn)
+		other := p.renderOnce(random, answers)
+		unite(one.rendered, later.rendered, other.rendered)
+		later.err = other.err
+	}
+	return later
 }
 
 // renderOnce runs the engine for one render.
@@ -61,22 +78,36 @@ func (r *engineResult) leaveOut(suffix string) {
 	maps.DeleteFunc(r.rendered, func(name, _ string) bool { return strings.HasSuffix(name, suffix) })
 }
 
-// renderBoth runs the engine once for both renders: to parse the templates takes
-// as long as to execute them. A template that is added, and comes before all
-// others, executes them for the first render with copies of what they see; then
-// the engine does so for the second. It returns false where the first render
-// failed on the way. Its error would name the template that was added, so that it
-// has to be made again.
-func (p *preparedChart) renderBoth(answers []LookupAnswer, first, second *promise[*engineResult]) bool {
-	one := &engineResult{rendered: map[string]string{}, lookups: newLookups(answers)}
+// renderBoth runs the engine once for all renders: to parse the templates takes as
+// long as to execute them. A template that is added, and comes before all others,
+// executes them for the first render with copies of what they see, and for further
+// ones where the first was random; then the engine does so for the second. What
+// differs in a further render alone is added to the second. It is not done where a
+// render failed on the way: its error would name the template that was added, so
+// that it has to be made again. The first is returned where it is not that one.
+func (p *preparedChart) renderBoth(random *random, answers []LookupAnswer, first, second *promise[*engineResult]) (done *engineResult, all bool) {
+	one := &engineResult{lookups: newLookups(answers)}
 	other := &engineResult{lookups: newLookups(answers)}
 	asking := one.lookups
-	random := &random{twice: true}
-	lead := newLead(p.chart, one.rendered, func() {
-		random.again()
-		asking = other.lookups
-		one.leaveOut("NOTES.txt")
-		first.settle(one, nil)
+	further := map[string]string{} // texts that differ from those of the first
+	turn := 0
+	lead := newLead(p.chart, func(rendered map[string]string) bool {
+		if turn == 0 {
+			one.rendered = rendered
+			one.leaveOut("NOTES.txt")
+			first.settle(one, nil)
+			done, asking = one, other.lookups
+			turn = secondTurn
+		} else {
+			unite(one.rendered, further, rendered)
+		}
+		turn++
+		if turn < random.turns() {
+			random.begin(turn)
+			return true
+		}
+		random.begin(secondTurn)
+		return false
 	})
 
 	functions := random.functions()
@@ -88,14 +119,67 @@ func (p *preparedChart) renderBoth(answers []LookupAnswer, first, second *promis
 	if !lead.started {
 		one.err = err // a template cannot be parsed
 		first.settle(one, nil)
-		return true
+		return one, true
 	}
 	if !lead.ended {
-		return false
+		return done, false
 	}
 	delete(rendered, lead.name)
 	other.rendered, other.err = rendered, err
+	if err == nil {
+		unite(one.rendered, other.rendered, further)
+	}
 	other.leaveOut("NOTES.txt")
 	second.settle(other, nil)
-	return true
+	return one, true
+}
+
+// unite adds to what a later render made what differs from the first in another
+// one alone. Where the texts have other lines than the first, it keeps one of them.
+func unite(first, later, other map[string]string) {
+	for name, text := range other {
+		before, known := first[name]
+		switch found, isThere := later[name]; {
+		case !known || text == before:
+		case !isThere || found == before:
+			later[name] = text
+		default:
+			later[name] = uniteLines(before, found, text)
+		}
+	}
+}
+
+// uniteLines takes the lines of a later text, and where they are as in the first
+// those of another. The keys of all three have to be the same. Another number of
+// documents is all that counts where there is one.
+func uniteLines(first, later, other string) string {
+	const separator = "\n---"
+	if count := strings.Count(first, separator); count == strings.Count(later, separator) && count != strings.Count(other, separator) {
+		return other
+	}
+	lines, before, others := strings.Split(later, "\n"), strings.Split(first, "\n"), strings.Split(other, "\n")
+	if len(lines) != len(before) || len(others) != len(before) {
+		return later
+	}
+	for i, line := range before {
+		if key := keyOf(line); keyOf(lines[i]) != key || keyOf(others[i]) != key {
+			return later
+		}
+		if lines[i] == line {
+			lines[i] = others[i]
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// keyOf returns what a line has before a value: the blanks, the signs of a list and
+// the key.
+func keyOf(line string) string {
+	if key, _, found := strings.Cut(line, ": "); found {
+		return key
+	}
+	if strings.HasSuffix(line, ":") {
+		return line
+	}
+	return line[:len(line)-len(strings.TrimLeft(line, " -"))]
 }

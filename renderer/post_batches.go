@@ -15,9 +15,12 @@ const batchSize = 64
 // scalar that is a name of the object it refers to. It may follow several objects,
 // one of which is named as another one will be with its prefix.
 //
+// Labels and selectors hold none, unless an overlay declares that they do: most
+// objects of a chart have its name there.
+//
 // A definition that has to do with no other object is left out: kustomize changes
 // nothing in it, and such are most of the text of large charts.
-func prefixBatches(prefix string, objects []*postObject, size int) [][]*postObject {
+func prefixBatches(prefix string, references nameReferences, objects []*postObject, size int) [][]*postObject {
 	named := map[string][]int{}
 	for i, object := range objects {
 		for _, name := range object.names() {
@@ -35,11 +38,7 @@ func prefixBatches(prefix string, objects []*postObject, size int) [][]*postObje
 	}
 	for i, object := range objects {
 		joinNamed(i, prefix+object.resource.GetName())
-		eachScalar(object.resource.YNode(), func(node *yaml.Node, isKey bool) {
-			if !isKey {
-				joinNamed(i, node.Value)
-			}
-		})
+		eachReference(object.resource.YNode(), references.isEmpty(), func(name string) { joinNamed(i, name) })
 	}
 
 	var batches [][]*postObject
@@ -59,6 +58,37 @@ func prefixBatches(prefix string, objects []*postObject, size int) [][]*postObje
 		batches = append(batches, batch)
 	}
 	return batches
+}
+
+// labelKeys are those of labels and selectors. None is on the way to a field that
+// kustomize knows to hold a name (its builtinpluginconsts/namereference.go).
+var labelKeys = []string{"labels", "matchLabels", "matchExpressions", "selector"}
+
+// eachReference calls a function with every value that may refer to an object. An
+// alias of a label may stand elsewhere.
+func eachReference(root *yaml.Node, skipLabels bool, visit func(value string)) {
+	type value struct {
+		node    *yaml.Node
+		ofLabel bool
+	}
+	stack := []value{{root, false}}
+	for len(stack) > 0 {
+		at := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if at.node.Kind == yaml.ScalarNode && (!at.ofLabel || at.node.Anchor != "") {
+			visit(at.node.Value)
+		}
+		for i, child := range at.node.Content {
+			ofLabel := at.ofLabel
+			if at.node.Kind == yaml.MappingNode {
+				if i%2 == 0 {
+					continue
+				}
+				ofLabel = ofLabel || skipLabels && slices.Contains(labelKeys, at.node.Content[i-1].Value)
+			}
+			stack = append(stack, value{child, ofLabel})
+		}
+	}
 }
 
 // names returns the names that an object has or had.

@@ -17,7 +17,8 @@ func randomObjects(random *rand.Rand, count int) []string {
 		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: NAME}\ndata: {other: OTHER}\n",
 		"apiVersion: v1\nkind: Secret\nmetadata:\n  name: NAME # kept\n",
 		"apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: NAME, namespace: OTHER}\nsecrets: [{name: OTHER}]\n",
-		"apiVersion: v1\nkind: Service\nmetadata: {name: NAME}\n",
+		"apiVersion: v1\nkind: Service\nmetadata: {name: NAME}\nspec: {selector: {app: OTHER}}\n",
+		"apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: NAME}\nspec: {serviceName: OTHER, selector: {matchLabels: {app: OTHER}, matchExpressions: [{key: a, operator: In, values: [OTHER]}]}, template: {metadata: {labels: {app: OTHER}}}}\n",
 		"apiVersion: v1\nkind: Namespace\nmetadata: {name: NAME}\n",
 		"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: NAME}\nspec: {conversion: {webhook: {clientConfig: {service: {name: OTHER}}}}}\n",
 		"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: NAME}\nspec:\n  template:\n    spec:\n      serviceAccountName: OTHER\n      containers:\n        - env: [{valueFrom: {configMapKeyRef: {name: OTHER, key: k}}}]\n" +
@@ -31,6 +32,9 @@ func randomObjects(random *rand.Rand, count int) []string {
 	known := map[string]bool{}
 	for range count {
 		text := strings.Replace(kinds[random.Intn(len(kinds))], "NAME", name(), 1)
+		if random.Intn(2) == 0 {
+			text = strings.Replace(text, "metadata: {name: ", "metadata: {labels: {app: OTHER, instance: OTHER}, name: ", 1)
+		}
 		for strings.Contains(text, "OTHER") {
 			text = strings.Replace(text, "OTHER", name(), 1)
 		}
@@ -59,7 +63,7 @@ func TestBatchesArePrefixedAsAllAtOnce(t *testing.T) {
 			}
 			parts := [][]*postObject{run.objects}
 			if size > 0 {
-				parts = prefixBatches("x-", run.objects, size)
+				parts = prefixBatches("x-", nameReferences{}, run.objects, size)
 				batches += len(parts)
 			}
 			for _, part := range parts {
@@ -105,5 +109,23 @@ func TestObjectsThatReferToEachOtherAreInOneBatch(t *testing.T) {
 		if !strings.Contains(got[2*i+1], fmt.Sprintf("name: x-p%d}", i)) || !strings.Contains(got[2*i+1], fmt.Sprintf("name: x-c%d}", 199-i)) {
 			t.Fatalf("got %s", got[2*i+1])
 		}
+	}
+}
+
+func TestALabelJoinsNoObjects(t *testing.T) {
+	run := &postRun{}
+	response := newResponse()
+	for i := range 200 {
+		response.Documents = append(response.Documents, Document{YAML: fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c%d, labels: {instance: c0}}\n", i)})
+	}
+	response.Documents = append(response.Documents, Document{YAML: "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: s, labels: {a: &x c1, b: c2}}\nsecrets: [{name: *x}]\n"})
+	if err := run.parse(response); err != nil {
+		t.Fatal(err)
+	}
+	if batches := prefixBatches("x-", nameReferences{}, run.objects, 1); len(batches) != 200 {
+		t.Errorf("want a batch for each object but two, got %d", len(batches))
+	}
+	if batches := prefixBatches("x-", nameReferences{configurations: []string{"a.yaml"}}, run.objects, 1); len(batches) != 1 {
+		t.Errorf("want one batch where labels may be references, got %d", len(batches))
 	}
 }

@@ -40,7 +40,7 @@ func prefixNames(prefix string, references nameReferences, objects []*postObject
 		seen[id] = object
 		named = append(named, object)
 	}
-	for _, batch := range prefixBatches(prefix, named, batchSize) {
+	for _, batch := range prefixBatches(prefix, references, named, batchSize) {
 		if err := prefixBatch(prefix, references, batch); err != nil {
 			return err
 		}
@@ -87,6 +87,8 @@ type nameReferences struct {
 	configurations, crds []string
 	contents             map[string][]byte
 }
+
+func (r *nameReferences) isEmpty() bool { return len(r.configurations)+len(r.crds) == 0 }
 
 // add adds a file to one of the lists, unless it is there.
 func (r *nameReferences) add(list *[]string, file string, data []byte) {

@@ -43,3 +43,12 @@ func TestReferencesThatAnOverlayDeclaresFollowThePrefix(t *testing.T) {
 		t.Errorf("the reference does not follow in\n%s", all)
 	}
 }
+
+func TestALabelThatAnOverlayDeclaresAReferenceFollowsThePrefix(t *testing.T) {
+	files := snapshot{"kustomization.yaml": "resources: [a.yaml]\nconfigurations: [c.yaml]\n", "c.yaml": "nameReference: [{kind: ConfigMap, fieldSpecs: [{kind: Secret, path: metadata/labels/of}]}]\n",
+		"a.yaml": configMap + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: b, labels: {of: a}}\n"}
+	response := files.renders(t, map[string]any{"path": ".", "post": map[string]any{"namePrefix": "x-"}})
+	if all := strings.Join(textsOf(response), "---\n"); !strings.Contains(all, "of: x-a") {
+		t.Errorf("the label does not follow in\n%s", all)
+	}
+}

@@ -16,9 +16,9 @@ const (
 )
 
 // addKeys replaces the functions that make an RSA key: to find one takes longer
-// than most charts. The second render has a single key of a size, which differs
-// from those of the first and is looked for meanwhile. All certificates differ
-// beside their keys.
+// than most charts. Later renders have a single key of a size, which differs from
+// those of the first and is looked for meanwhile. All certificates differ beside
+// their keys.
 func (r *random) addKeys(functions, original template.FuncMap) {
 	r.keys = map[int]*promise[string]{}
 	generate, _ := original["genPrivateKey"].(func(string) string)
@@ -26,8 +26,8 @@ func (r *random) addKeys(functions, original template.FuncMap) {
 		if kind != "" && kind != "rsa" {
 			return generate(kind)
 		}
-		key := r.keyOf(keyByItself)
-		if r.second {
+		key := r.keyOfSize(keyByItself)
+		if r.turn > 0 {
 			return key.wait()
 		}
 		return generate(kind)
@@ -35,8 +35,8 @@ func (r *random) addKeys(functions, original template.FuncMap) {
 	for name, withKey := range map[string]string{"genCA": "genCAWithKey", "genSelfSignedCert": "genSelfSignedCertWithKey", "genSignedCert": "genSignedCertWithKey"} {
 		generate, given := reflect.ValueOf(original[name]), reflect.ValueOf(original[withKey])
 		functions[name] = reflect.MakeFunc(generate.Type(), func(arguments []reflect.Value) []reflect.Value {
-			key := r.keyOf(keyOfCertificate)
-			if r.second {
+			key := r.keyOfSize(keyOfCertificate)
+			if r.turn > 0 {
 				return given.Call(append(arguments, reflect.ValueOf(key.wait())))
 			}
 			return generate.Call(arguments)
@@ -44,8 +44,8 @@ func (r *random) addKeys(functions, original template.FuncMap) {
 	}
 }
 
-// keyOf returns the key of a size that the second render has.
-func (r *random) keyOf(bits int) *promise[string] {
+// keyOfSize returns the key of a size that later renders have.
+func (r *random) keyOfSize(bits int) *promise[string] {
 	if _, found := r.keys[bits]; !found {
 		r.keys[bits] = background(func() string {
 			key, err := rsa.GenerateKey(rand.Reader, bits)
