@@ -48,6 +48,19 @@ pub enum SourceError {
     #[error("{} of {url} is not a commit", Readable(.name))]
     NotACommit { url: String, name: String },
 
+    /// `id` is what the configuration names, `commit` what the server gives for it.
+    #[error(
+        "{url} says that {id} is an annotated tag of the commit {commit}, and the objects that it sends do not confirm \
+         that; the commit is not used; see whether the server, or something between, changes what it sends"
+    )]
+    NotTagged { url: String, id: String, commit: String },
+
+    #[error(
+        "{url} says that {id} is an annotated tag of the commit {commit}; name a remote base by the id of the commit \
+         itself, or by the name of a tag or branch"
+    )]
+    BaseByTag { url: String, id: String, commit: String },
+
     /// Between poll and fetch. Poll again.
     #[error("{} of {url} moved away from {wanted} while it was fetched; it is polled again", Readable(.name))]
     Moved { url: String, name: String, wanted: String },

@@ -75,6 +75,24 @@ fn the_id_of_an_annotated_tag_is_followed_to_its_commit() {
 }
 
 #[test]
+fn a_server_that_gives_another_commit_for_an_id_is_not_believed() {
+    let repo = TestRepo::with(&[("a.yaml", "1")]);
+    let first = repo.head();
+    let second = repo.commit(&[("a.yaml", "2")]);
+    let server = GitHttp::start(repo.root());
+    server.behave(Behaviour::ClaimTag { id: second.clone(), commit: first.clone() });
+    let agent = Agent::new(&server.url(), Reference::Commit(second.as_str().into()), "");
+    for _ in 0..2 {
+        let error = agent.pull().unwrap_err();
+        assert!(matches!(error, SourceError::NotTagged { .. }), "{error}");
+        let expected = format!("{} says that {second} is an annotated tag of the commit {first}, and ", server.url());
+        assert!(error.to_string().starts_with(&expected), "{error}");
+    }
+    server.behave(Behaviour::Serve);
+    assert_eq!(agent.pull().unwrap().0.id, second);
+}
+
+#[test]
 fn a_tag_of_something_that_is_no_commit_is_an_error() {
     let repo = TestRepo::with(&[("a.yaml", "1")]);
     repo.git(&["tag", "tree", "HEAD^{tree}"]);
