@@ -61,6 +61,18 @@ pub enum SourceError {
     )]
     BaseByTag { url: String, id: String, commit: String },
 
+    #[error(
+        "{url} sends no commit without all of its history, and a remote base is not fetched with it; have the server \
+         support shallow fetches, or keep a copy of the base in the repository"
+    )]
+    BaseNotShallow { url: String },
+
+    #[error(
+        "{url} has no commit {commit}, or sends it only with the history of all branches and tags, and a remote base is \
+         not fetched with that; push a tag that is at the commit, or have the server allow fetches by id"
+    )]
+    BaseNotSent { url: String, commit: String },
+
     /// Between poll and fetch. Poll again.
     #[error("{} of {url} moved away from {wanted} while it was fetched; it is polled again", Readable(.name))]
     Moved { url: String, name: String, wanted: String },

@@ -27,7 +27,7 @@ const FETCHED: &str = "refs/driftless/head";
 /// Fetches are shallow where the transport can do it (http and ssh can, `file` cannot). A clone that turns out
 /// to be damaged, half-written, or older than 50 fetches is made anew and replaced once the new one is complete.
 /// A commit named by its id is fetched by a branch or tag that is at it, else by the id if the server allows
-/// that, else with all branches and tags and all of their history.
+/// that, else with all branches and tags and all of their history. Remote bases are fetched without history, or not at all.
 pub struct GitRemote {
     source: Source,
     path: RepoPath,
@@ -49,6 +49,16 @@ pub(super) enum Purpose {
     Sync,
     /// A render of one: a repository names it, as a remote base.
     Base,
+}
+
+impl Purpose {
+    /// Bytes of one pack. For a base twice what its files may have, since a pack has them compressed.
+    fn most_bytes(self) -> usize {
+        match self {
+            Self::Sync => 2 << 30,
+            Self::Base => 256 << 20,
+        }
+    }
 }
 
 enum PullError {
@@ -91,7 +101,8 @@ impl GitRemote {
     }
 
     fn transport(&self) -> Transport<'_> {
-        Transport { url: &self.source.url, scrub: &self.scrub, cancel: &self.cancel }
+        let most_bytes = self.purpose.most_bytes();
+        Transport { url: &self.source.url, scrub: &self.scrub, cancel: &self.cancel, most_bytes }
     }
 
     fn lock(&self) -> Result<CloneLock, SourceError> {
@@ -237,6 +248,9 @@ impl GitRemote {
             let refspec = format!("+{}:{FETCHED}", revision.commit);
             match self.transport().fetch(repository, &[refspec], 1) {
                 Ok(()) => return Ok(()),
+                Err(FetchError::NotByCommit) if self.purpose == Purpose::Base => {
+                    return Err(SourceError::BaseNotSent { url: self.url(), commit: revision.commit.clone() }.into());
+                }
                 Err(FetchError::NotByCommit | FetchError::NotShallow) => {}
                 Err(FetchError::Failed(error)) => return Err(error.into()),
                 Err(FetchError::Damaged(detail)) => return Err(PullError::NeedsNewClone(detail)),
@@ -257,8 +271,11 @@ impl GitRemote {
         self.pull_all(repository, refspecs)
     }
 
-    /// With all of the history, which cannot be had on top of a part of it.
+    /// With all of the history, which cannot be had on top of a part of it. Never for a base.
     fn pull_all(&self, repository: &Repository, refspecs: &[String]) -> Result<(), PullError> {
+        if self.purpose == Purpose::Base {
+            return Err(SourceError::BaseNotShallow { url: self.url() }.into());
+        }
         if repository.is_shallow() {
             return Err(PullError::NeedsNewClone("the clone is shallow, and all of the history is needed".into()));
         }

@@ -353,6 +353,8 @@ fn a_remote_base_follows_its_branch_and_a_commit_stays() {
         ("shared/map.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shared}\n"),
     ]);
     let server = GitHttp::start(base.root());
+    // As the large hosts do: what no branch and no tag is at is sent by its id.
+    base.git_bare(&["config", "uploadpack.allowAnySHA1InWant", "true"]);
     let one = base.head();
     let overlay = |reference: &str| format!("resources:\n- {}//base?ref={reference}\nnamePrefix: p-\n", server.url());
     let site = Site::with(&[("overlay/kustomization.yaml", &overlay("main"))]);

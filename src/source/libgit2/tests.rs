@@ -153,3 +153,44 @@ fn a_remote_base_is_named_by_the_id_of_a_commit_and_not_of_a_tag() {
         assert_eq!(poll(reference).unwrap().commit, first.to_string());
     }
 }
+
+#[test]
+fn a_pack_that_is_longer_than_is_allowed_is_given_up() {
+    let place = Place::new();
+    // Not to be compressed.
+    let mut random = fastrand::Rng::with_seed(1);
+    let content: Vec<u8> = (0..300_000).map(|_| random.u8(..)).collect();
+    place.commit(&content);
+    let into = Repository::init_bare(place.clone()).unwrap();
+    let remote = place.remote(Reference::Branch("main".into()));
+    assert_eq!(remote.transport().most_bytes, 2 << 30);
+    let fetch = |most_bytes| {
+        let transport = Transport { most_bytes, ..remote.transport() };
+        transport.fetch(&into, &[format!("+refs/heads/main:{FETCHED}")], 0)
+    };
+    match fetch(10_000) {
+        Err(FetchError::Failed(error @ SourceError::TooMuchData { .. })) => {
+            assert!(error.to_string().contains("was given up after 10000 bytes"), "{error}");
+        }
+        _ => panic!("it was fetched, or failed otherwise"),
+    }
+    assert!(fetch(10 << 20).is_ok());
+}
+
+#[test]
+fn a_remote_base_is_never_fetched_with_its_history() {
+    let place = Place::new();
+    let first = place.commit(b"1");
+    place.commit(b"2");
+    for reference in [Reference::Branch("main".into()), named(first)] {
+        let base = place.remote_for(Purpose::Base, reference.clone());
+        assert_eq!(base.transport().most_bytes, 256 << 20);
+        // A repository on disk is read with all of it.
+        let error = base.fetch(&base.poll().unwrap()).unwrap_err();
+        assert!(matches!(error, SourceError::BaseNotShallow { .. }), "{error}");
+        assert!(!place.clone().exists());
+        let sync = place.remote(reference);
+        sync.fetch(&sync.poll().unwrap()).unwrap();
+        std::fs::remove_dir_all(place.clone()).unwrap();
+    }
+}

@@ -127,6 +127,37 @@ fn a_commit_is_found_by_its_id_where_no_reference_is_at_it() {
     }
 }
 
+#[tokio::test]
+async fn a_remote_base_is_fetched_without_history_or_not_at_all() {
+    let repo = TestRepo::with(&[("a.yaml", "1")]);
+    let first = repo.head();
+    let second = repo.commit(&[("a.yaml", "2")]);
+    let server = GitHttp::start(repo.root());
+    let data = tempfile::tempdir().unwrap();
+    let fetch = async |reference: Reference| {
+        let source = Source { url: server.url().as_str().into(), reference };
+        let base = RemoteBase::new(&source, data.path(), Timeouts::default(), Turns::default());
+        let revision = base.git.poll().await.unwrap();
+        let fetched = base.git.fetch(&revision).await;
+        base.remove();
+        fetched.map(|commit| commit.id)
+    };
+    let at = |id: &str| Reference::Commit(id.into());
+    assert_eq!(fetch(branch("main")).await.unwrap(), second);
+    assert_eq!(fetch(at(&second)).await.unwrap(), second);
+    let error = fetch(at(&first)).await.unwrap_err();
+    assert!(matches!(error, SourceError::BaseNotSent { .. }), "{error}");
+    repo.git_bare(&["config", "uploadpack.allowAnySHA1InWant", "true"]);
+    assert_eq!(fetch(at(&first)).await.unwrap(), first);
+
+    server.behave(Behaviour::ServeHistory);
+    for reference in [branch("main"), at(&first)] {
+        let error = fetch(reference).await.unwrap_err();
+        assert!(matches!(error, SourceError::BaseNotShallow { .. }), "{error}");
+    }
+    assert_eq!(Agent::new(&server.url(), branch("main"), "").pull().unwrap().0.id, second, "a sync");
+}
+
 #[test]
 fn a_force_push_wins_over_what_was_fetched_before() {
     let repo = TestRepo::with(&[("a.yaml", "1")]);
