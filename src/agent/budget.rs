@@ -27,8 +27,10 @@ const PLACES: (usize, usize) = (2, 4);
 /// Clones share the places.
 #[derive(Clone, Debug)]
 pub struct Budget {
-    /// To call git servers.
+    /// To call git servers for syncs.
     pub turns: Turns,
+    /// To call those of remote bases.
+    pub base_turns: Turns,
     small: Arc<Semaphore>,
     large: Arc<Semaphore>,
     /// Of helpers at work, each with memory of its own.
@@ -80,6 +82,7 @@ impl Default for Budget {
         let places = available_parallelism().map_or(least, NonZero::get).clamp(least, most);
         Self {
             turns: Turns::default(),
+            base_turns: Turns::of_bases(),
             small: Arc::new(Semaphore::new(places)),
             large: Arc::new(Semaphore::new(1)),
             helpers: Arc::new(Semaphore::new(helpers_in(memory_limit()).clamp(1, places))),

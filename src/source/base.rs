@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::clone::{CloneDir, DIGITS, all};
 use super::git::{Git, Timeouts};
-use super::libgit2::GitRemote;
+use super::libgit2::{GitRemote, Purpose};
 use super::snapshot::{Limits, hex};
 use super::turns::Turns;
 use crate::config::{RepoPath, Source};
@@ -20,13 +20,14 @@ pub struct RemoteBase {
 }
 
 impl RemoteBase {
-    /// Does no I/O. The clone is made under `data_dir` by the first fetch.
+    /// Does no I/O. The clone is made under `data_dir` by the first fetch. `base_turns`: those of [`Turns::of_bases`].
     #[must_use]
-    pub fn new(source: &Source, data_dir: &Path, timeouts: Timeouts, turns: Turns) -> Self {
+    pub fn new(source: &Source, data_dir: &Path, timeouts: Timeouts, base_turns: Turns) -> Self {
         let digest = Sha256::digest(format!("base {} {}", source.url, source.reference));
         let clone = all(data_dir).join(format!("base-{}", hex(&digest[..DIGITS / 2])));
-        let remote = GitRemote::of(source.clone(), RepoPath::default(), CloneDir::at(clone.clone()), Limits::default());
-        Self { git: Git::of(source, "git-base", remote, timeouts, turns), clone }
+        let at = CloneDir::at(clone.clone());
+        let remote = GitRemote::of(source.clone(), RepoPath::default(), at, Limits::default(), Purpose::Base);
+        Self { git: Git::of(source, "git-base", remote, timeouts, base_turns), clone }
     }
 
     /// Removes the clone, unless another process is using it. What cannot be removed goes with the clones that no sync uses.

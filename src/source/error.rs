@@ -98,6 +98,31 @@ pub enum SourceError {
         name: String,
     },
 
+    /// `id` is what the configuration names, `commit` what the server gives for it.
+    #[error(
+        "{url} says that {id} is an annotated tag of the commit {commit}, and the objects that it sends do not confirm \
+         that; the commit is not used; see whether the server, or something between, changes what it sends"
+    )]
+    NotTagged { url: String, id: String, commit: String },
+
+    #[error(
+        "{url} says that {id} is an annotated tag of the commit {commit}; name a remote base by the id of the commit \
+         itself, or by the name of a tag or branch"
+    )]
+    BaseByTag { url: String, id: String, commit: String },
+
+    #[error(
+        "{url} sends no commit without all of its history, and a remote base is not fetched with it; have the server \
+         support shallow fetches, or keep a copy of the base in the repository"
+    )]
+    BaseNotShallow { url: String },
+
+    #[error(
+        "{url} has no commit {commit}, or sends it only with the history of all branches and tags, and a remote base is \
+         not fetched with that; push a tag that is at the commit, or have the server allow fetches by id"
+    )]
+    BaseNotSent { url: String, commit: String },
+
     /// Between poll and fetch. Poll again.
     #[error("{} of {url} moved away from {wanted} while it was fetched; it is polled again", Readable(.name))]
     Moved {

@@ -4,11 +4,12 @@
 //!
 //! One `Git` has one thread at most. A call that is given up, because its time is over or because nobody waits
 //! for it any more, asks the thread to end and leaves it behind; until it has ended, further calls are answered
-//! with [`SourceError::Busy`], so that a server that hangs costs one thread and not one a minute.
+//! with [`SourceError::Busy`], so that a server that hangs costs one thread and not one a minute. A `Git` that is made for
+//! one fetch, of a remote base, cannot do that; there the turns bound the threads.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -232,10 +233,19 @@ impl Git {
         let shared = &self.shared;
         let slow = shared.slow.load(Ordering::Relaxed);
         let mut began = Instant::now();
+        let kept = Arc::new(OnceLock::new());
         let turn = async {
             let turn = timeout(TURN, shared.turns.turn(&shared.server, slow)).await;
             began = Instant::now();
-            turn.map_err(|_| SourceError::Crowded { url: shared.url.clone(), action, limit: TURN })
+            let turn = turn.map_err(|_| SourceError::Crowded { url: shared.url.clone(), action, limit: TURN })?;
+            // Else the turn ends with the call.
+            Ok(if shared.turns.until_ended() { kept.set(turn).err() } else { Some(turn) })
+        };
+        let of_thread = Arc::clone(&kept);
+        let work = move |remote: &dyn Remote| {
+            let result = work(remote);
+            drop(of_thread);
+            result
         };
         let result = self.call_once(action, limit, turn, work).await;
         match &result {

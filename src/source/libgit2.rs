@@ -27,18 +27,38 @@ const FETCHED: &str = "refs/driftless/head";
 /// Fetches are shallow where the transport can do it (http and ssh can, `file` cannot). A clone that turns out
 /// to be damaged, half-written, or older than 50 fetches is made anew and replaced once the new one is complete.
 /// A commit named by its id is fetched by a branch or tag that is at it, else by the id if the server allows
-/// that, else with all branches and tags and all of their history.
+/// that, else with all branches and tags and all of their history. Remote bases are fetched without history, or not at all.
 pub struct GitRemote {
     source: Source,
     path: RepoPath,
     scrub: Scrubber,
     clone: CloneDir,
     limits: Limits,
+    purpose: Purpose,
     cancel: AtomicBool,
     /// The last revision that was fetched, to clone it anew by its name when the clone breaks.
     fetched: Mutex<Option<Revision>>,
-    /// What a reference to a commit means, once that is known: nobody can move it.
+    /// What a reference to a commit means, once the clone has shown that: nobody can move it.
     pinned: OnceLock<Revision>,
+}
+
+/// Whom a repository is fetched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A sync, whose source the configuration names.
+    Sync,
+    /// A render of one: a repository names it, as a remote base.
+    Base,
+}
+
+impl Purpose {
+    /// Bytes of one pack. For a base twice what its files may have, since a pack has them compressed.
+    fn most_bytes(self) -> usize {
+        match self {
+            Self::Sync => 2 << 30,
+            Self::Base => 256 << 20,
+        }
+    }
 }
 
 enum PullError {
@@ -58,17 +78,18 @@ impl GitRemote {
     #[must_use]
     pub fn new(sync: &SyncConfig, data_dir: &Path, limits: Limits) -> Self {
         let clone = CloneDir::new(data_dir, &sync.name, &sync.source);
-        Self::of(sync.source.clone(), sync.path.clone(), clone, limits)
+        Self::of(sync.source.clone(), sync.path.clone(), clone, limits, Purpose::Sync)
     }
 
     /// With a clone in its own place.
-    pub(super) fn of(source: Source, path: RepoPath, clone: CloneDir, limits: Limits) -> Self {
+    pub(super) fn of(source: Source, path: RepoPath, clone: CloneDir, limits: Limits, purpose: Purpose) -> Self {
         Self {
             scrub: Scrubber::new(&source),
             source,
             path,
             clone,
             limits,
+            purpose,
             cancel: AtomicBool::new(false),
             fetched: Mutex::new(None),
             pinned: OnceLock::new(),
@@ -80,7 +101,8 @@ impl GitRemote {
     }
 
     fn transport(&self) -> Transport<'_> {
-        Transport { url: &self.source.url, scrub: &self.scrub, cancel: &self.cancel }
+        let most_bytes = self.purpose.most_bytes();
+        Transport { url: &self.source.url, scrub: &self.scrub, cancel: &self.cancel, most_bytes }
     }
 
     fn lock(&self) -> Result<CloneLock, SourceError> {
@@ -99,6 +121,33 @@ impl GitRemote {
         let Some(clone) = self.clone.open(&lock) else { return Ok(None) };
         let commit = clone.find_object(id, None).and_then(|object| object.peel_to_commit());
         Ok(commit.ok().map(|commit| commit.id().to_string()))
+    }
+
+    /// The id that the reference names, where it names one.
+    fn named(&self) -> Option<Oid> {
+        let Reference::Commit(id) = &self.source.reference else { return None };
+        self.oid(id).ok()
+    }
+
+    /// Whether a commit in the clone is what the reference names, where that is an id: its own one, or that of an annotated
+    /// tag which is there and leads to it. What a server says of its tags is no proof.
+    fn is_named(&self, repository: &Repository, commit: Oid) -> bool {
+        let known = |pinned: &Revision| self.oid(&pinned.commit).is_ok_and(|pinned| pinned == commit);
+        let leads = |id: Oid| repository.find_object(id, None).and_then(|object| object.peel_to_commit());
+        !matches!(self.source.reference, Reference::Commit(_))
+            || self.pinned.get().is_some_and(known)
+            || self.named().is_some_and(|id| leads(id).is_ok_and(|found| found.id() == commit))
+    }
+
+    /// Keeps what the clone has shown the reference to mean.
+    fn pin(&self, commit: &str) -> Revision {
+        let revision = || Revision { commit: commit.to_owned(), name: commit.to_owned() };
+        self.pinned.get_or_init(revision).clone()
+    }
+
+    fn not_tagged(&self, commit: &str) -> SourceError {
+        let id = self.named().map(|id| id.to_string()).unwrap_or_default();
+        SourceError::NotTagged { url: self.url(), id, commit: commit.to_owned() }
     }
 
     fn not_found(&self, commit: &str) -> SourceError {
@@ -162,16 +211,20 @@ impl GitRemote {
         } else {
             self.pull_name(repository, &revision.name)?;
         }
+        let is_there = |id: Oid| repository.odb().is_ok_and(|odb| odb.exists(id));
         match self.readable(repository, id) {
-            Ok(Some(info)) => Ok(info),
-            Ok(None) if repository.odb().is_ok_and(|odb| odb.exists(id)) => {
+            Ok(Some(info)) if self.is_named(repository, id) => Ok(info),
+            Ok(None) if is_there(id) => {
                 Err(SourceError::NotACommit { url: self.url(), name: revision.name.clone() }.into())
             }
-            Ok(None) if !tree::is_intact(repository) => {
+            Ok(_) if !tree::is_intact(repository) => {
                 Err(PullError::NeedsNewClone("what was fetched before is not there any more".to_owned()))
             }
+            Ok(_) if self.named().is_some_and(is_there) && !self.is_named(repository, id) => {
+                Err(self.not_tagged(&revision.commit).into())
+            }
             Ok(None) if by_commit => Err(self.not_found(&revision.commit).into()),
-            Ok(None) => Err(SourceError::Moved {
+            Ok(_) => Err(SourceError::Moved {
                 url: self.url(),
                 name: revision.name.clone(),
                 wanted: revision.commit.clone(),
@@ -195,6 +248,9 @@ impl GitRemote {
             let refspec = format!("+{}:{FETCHED}", revision.commit);
             match self.transport().fetch(repository, &[refspec], 1) {
                 Ok(()) => return Ok(()),
+                Err(FetchError::NotByCommit) if self.purpose == Purpose::Base => {
+                    return Err(SourceError::BaseNotSent { url: self.url(), commit: revision.commit.clone() }.into());
+                }
                 Err(FetchError::NotByCommit | FetchError::NotShallow) => {}
                 Err(FetchError::Failed(error)) => return Err(error.into()),
                 Err(FetchError::Damaged(detail)) => return Err(PullError::NeedsNewClone(detail)),
@@ -215,8 +271,11 @@ impl GitRemote {
         self.pull_all(repository, refspecs)
     }
 
-    /// With all of the history, which cannot be had on top of a part of it.
+    /// With all of the history, which cannot be had on top of a part of it. Never for a base.
     fn pull_all(&self, repository: &Repository, refspecs: &[String]) -> Result<(), PullError> {
+        if self.purpose == Purpose::Base {
+            return Err(SourceError::BaseNotShallow { url: self.url() }.into());
+        }
         if repository.is_shallow() {
             return Err(PullError::NeedsNewClone("the clone is shallow, and all of the history is needed".into()));
         }
@@ -283,21 +342,30 @@ impl Remote for GitRemote {
             return Ok(pinned.clone());
         }
         let revision = match self.peeled(id)? {
-            Some(commit) => Revision { name: commit.clone(), commit },
+            Some(commit) => self.pin(&commit),
+            // That is not kept: the fetch shows whether it is so.
             None => choose(&self.transport().list()?)?,
         };
-        Ok(self.pinned.get_or_init(|| revision).clone())
+        if self.purpose == Purpose::Base && revision.commit != **id {
+            return Err(SourceError::BaseByTag { url: self.url(), id: id.to_string(), commit: revision.commit });
+        }
+        Ok(revision)
     }
 
     fn fetch(&self, revision: &Revision) -> Result<Commit, SourceError> {
         let id = self.oid(&revision.commit)?;
         let lock = self.lock()?;
         // A damaged clone is no reason to stop here: the download sees to it.
-        let present = self.clone.open(&lock).and_then(|repository| self.readable(&repository, id).ok().flatten());
+        let present = self.clone.open(&lock).and_then(|repository| {
+            self.readable(&repository, id).ok().flatten().filter(|_| self.is_named(&repository, id))
+        });
         let info = match present {
             Some(info) => info,
             None => self.download(revision, &lock)?,
         };
+        if self.named().is_some() {
+            self.pin(&revision.commit);
+        }
         *self.fetched.lock().unwrap_or_else(PoisonError::into_inner) = Some(revision.clone());
         Ok(info)
     }
@@ -342,3 +410,6 @@ impl Remote for GitRemote {
         self.cancel.store(true, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

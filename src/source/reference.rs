@@ -31,11 +31,11 @@ pub(super) fn choose(heads: &[Head], reference: &Reference, url: &str) -> Result
                 .and_then(|name| peeled(heads, name))
                 .ok_or_else(|| SourceError::NoMatchingTag { url: url.to_owned(), range: range.to_string() });
         }
-        // Of a commit itself ls-remote says nothing, and nobody can move it.
+        // Of a commit itself ls-remote says nothing, and nobody can move it. That the id is one of a tag is what the
+        // server says: whoever fetches the revision reads the tag before they believe it.
         Reference::Commit(id) => {
-            let id = id.to_string();
-            let commit = tagged_by(heads, &id).unwrap_or(id);
-            Some(Revision { name: commit.clone(), commit })
+            let tag = tag_with(heads, id).and_then(|tag| peeled(heads, tag));
+            Some(tag.unwrap_or_else(|| Revision { commit: id.to_string(), name: id.to_string() }))
         }
     };
     found.ok_or_else(|| SourceError::NotFound { url: url.to_owned(), reference: reference.to_string() })
@@ -47,13 +47,11 @@ pub(super) fn name_at<'heads>(heads: &'heads [Head], commit: &str) -> Option<&'h
     at.clone().find(|name| name.starts_with("refs/heads/")).or_else(|| at.clone().find(|n| n.starts_with("refs/tags/")))
 }
 
-/// The commit that an annotated tag finally points to, the tag being known by the id of its own object.
-fn tagged_by(heads: &[Head], id: &str) -> Option<String> {
-    heads
-        .iter()
-        .filter(|head| head.id == id && head.name.starts_with("refs/tags/"))
-        .find_map(|tag| heads.iter().find(|head| head.name.strip_suffix("^{}") == Some(&tag.name)))
-        .map(|head| head.id.clone())
+/// The name of an annotated tag, the tag being known by the id of its own object.
+fn tag_with<'heads>(heads: &'heads [Head], id: &str) -> Option<&'heads str> {
+    let tags = heads.iter().filter(|head| head.id == id && head.name.starts_with("refs/tags/"));
+    let is_annotated = |name: &str| heads.iter().any(|head| head.name.strip_suffix("^{}") == Some(name));
+    tags.map(|tag| tag.name.as_str()).find(|name| is_annotated(name))
 }
 
 fn peeled(heads: &[Head], name: &str) -> Option<Revision> {
@@ -107,14 +105,17 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_an_annotated_tag_means_the_commit_it_points_to() {
+    fn the_id_of_an_annotated_tag_means_the_commit_it_points_to_by_the_name_of_the_tag() {
         let heads = heads(&["refs/heads/main", "refs/tags/v1", "refs/tags/v1^{}", "refs/tags/light"]);
-        let commit = |at: usize| {
+        let revision = |at: usize| {
             let reference = Reference::Commit(heads[at].id.as_str().into());
-            choose(&heads, &reference, "u").unwrap().commit
+            choose(&heads, &reference, "u").unwrap()
         };
-        assert_eq!(commit(1), heads[2].id);
-        assert_eq!([commit(0), commit(2), commit(3)], [&heads[0].id, &heads[2].id, &heads[3].id].map(Clone::clone));
+        // By its name, the tag itself is fetched as well.
+        assert_eq!(revision(1), Revision { commit: heads[2].id.clone(), name: "refs/tags/v1".into() });
+        for at in [0, 2, 3] {
+            assert_eq!(revision(at), Revision { commit: heads[at].id.clone(), name: heads[at].id.clone() });
+        }
     }
 
     #[test]

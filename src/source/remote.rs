@@ -26,8 +26,8 @@ pub trait Remote: Send + Sync + 'static {
     /// Makes the commit readable, without the network when it is so already.
     ///
     /// # Errors
-    /// [`SourceError::Moved`] when the reference moved on and the commit cannot be had any more;
-    /// what comes back is always of `revision.commit`.
+    /// [`SourceError::Moved`] when the reference moved on and the commit cannot be had any more, [`SourceError::NotTagged`]
+    /// when it is not what the reference names; what comes back is always of `revision.commit`.
     fn fetch(&self, revision: &Revision) -> Result<Commit, SourceError>;
 
     /// The manifest files of a fetched commit under a path.

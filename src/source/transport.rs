@@ -19,14 +19,14 @@ use super::scrub::Scrubber;
 const CONNECT_MS: i32 = 10_000;
 /// Milliseconds of silence on a connection. Servers send progress every few seconds while they pack.
 const SILENCE_MS: i32 = 30_000;
-/// Bytes of one pack.
-const MOST_BYTES: usize = 2 << 30;
 
 /// A connection's worth of settings.
 pub(super) struct Transport<'a> {
     pub url: &'a str,
     pub scrub: &'a Scrubber,
     pub cancel: &'a AtomicBool,
+    /// Bytes of one pack; what is longer is given up.
+    pub most_bytes: usize,
 }
 
 /// Why a fetch gave nothing.
@@ -90,7 +90,7 @@ impl Transport<'_> {
             Stopped::Cancelled => FetchError::Failed(self.cancelled("fetching from")),
             Stopped::TooMuch => FetchError::Failed(SourceError::TooMuchData {
                 url: self.scrub.display_url().to_owned(),
-                limit_bytes: MOST_BYTES,
+                limit_bytes: self.most_bytes,
             }),
             Stopped::No => self.fetch_error(&error, depth, repository, &call),
         })
@@ -142,7 +142,7 @@ impl Transport<'_> {
         let stopped = &call.stopped;
         callbacks.sideband_progress(|_| self.goes_on(stopped));
         callbacks.transfer_progress(|progress| {
-            if progress.received_bytes() > MOST_BYTES {
+            if progress.received_bytes() > self.most_bytes {
                 stopped.set(Stopped::TooMuch);
                 return false;
             }

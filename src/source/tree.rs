@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 
-use git2::{ErrorCode, ObjectType, Oid, Repository, Tree, TreeEntry};
+use git2::{ErrorCode, Object, ObjectType, Oid, Repository, Tree, TreeEntry};
 use sha2::{Digest, Sha256};
 
 use super::bundle::{self, Bundle, Dependencies, Layout};
@@ -134,10 +134,12 @@ pub(super) fn check(repository: &Repository, commit: Oid, path: &RepoPath) -> Re
     Ok(())
 }
 
-/// Whether every reference still has its object: libgit2 trusts them, and fetches nothing that they claim to have.
+/// Whether every reference still has its object, and a tag what it points to: libgit2 trusts them, and fetches nothing that
+/// they claim to have.
 pub(super) fn is_intact(repository: &Repository) -> bool {
     let Ok(mut references) = repository.references() else { return false };
-    let readable = |id: Oid| repository.find_object(id, None).is_ok();
+    let leads = |object: &Object<'_>| object.kind() != Some(ObjectType::Tag) || object.peel(ObjectType::Any).is_ok();
+    let readable = |id: Oid| repository.find_object(id, None).is_ok_and(|object| leads(&object));
     references.all(|reference| reference.is_ok_and(|reference| reference.target().is_none_or(readable)))
 }
 

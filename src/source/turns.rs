@@ -16,15 +16,32 @@ pub struct Turns {
     answered: Limiter,
     /// They wait among themselves, so that a server or a repository that hangs keeps nobody else waiting for long.
     slow: Limiter,
+    until_ended: bool,
 }
 
 impl Default for Turns {
+    /// Those of syncs.
     fn default() -> Self {
-        Self { answered: Limiter::new(CALLS, CALLS_TO_ONE), slow: Limiter::new(usize::MAX, SLOW_TO_ONE) }
+        let slow = Limiter::new(usize::MAX, SLOW_TO_ONE);
+        Self { answered: Limiter::new(CALLS, CALLS_TO_ONE), slow, until_ended: false }
     }
 }
 
 impl Turns {
+    /// Those of remote bases. Each fetch of one is a repository of its own, of which nobody knows that it hung before. So
+    /// a call that is given up keeps its turn until its thread has ended: a server that hangs has no more threads than
+    /// there are turns for it, and bases of other servers, which the configuration names one by one, do not wait for it.
+    #[must_use]
+    pub fn of_bases() -> Self {
+        let all = Limiter::new(usize::MAX, CALLS_TO_ONE);
+        Self { answered: all.clone(), slow: all, until_ended: true }
+    }
+
+    /// Whether a call that is given up keeps its turn until its thread has ended.
+    pub(super) fn until_ended(&self) -> bool {
+        self.until_ended
+    }
+
     pub(super) async fn turn(&self, server: &str, slow: bool) -> Permit {
         let turns = if slow { &self.slow } else { &self.answered };
         turns.place(server).await

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use driftless::config::{DriftPolicy, PrunePolicy, Reference, RepoPath, Source, SyncConfig, SyncName};
 use driftless::object::Commit;
 use driftless::source::{
-    Git, GitRemote, Limits, Refusal, Refused, Remote, Revision, Snapshot, SourceError, Timeouts, read_directory,
+    Git, GitRemote, Limits, Refusal, Refused, Remote, RemoteBase, Revision, Snapshot, SourceError, Timeouts, Turns,
+    read_directory,
 };
 use tempfile::TempDir;
 

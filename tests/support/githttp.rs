@@ -32,6 +32,10 @@ pub enum Behaviour {
         /// By a whole URL, and not by its path alone.
         absolute: bool,
     },
+    /// Lists an annotated tag `claimed` that there is not: this object, and the commit that it is said to lead to.
+    ClaimTag { id: String, commit: String },
+    /// Sends commits with all of their history alone.
+    ServeHistory,
     /// Answers packs up to so many bytes, and cuts the connection there.
     CutPacksAfter(usize),
     /// Answers packs up to so many bytes, as if that were all.
@@ -236,6 +240,25 @@ impl Shared {
                 None => headers = headers + line + "\r\n",
             }
         }
+        let mut body = body.to_vec();
+        if let Behaviour::ClaimTag { id, commit } = self.behaviour()
+            && request.target.contains("/info/refs")
+        {
+            // Before the packet that ends the list.
+            body.truncate(body.len() - 4);
+            for (id, name) in [(id, "refs/tags/claimed"), (commit, "refs/tags/claimed^{}")] {
+                let line = format!("{id} {name}\n");
+                body.extend(format!("{:04x}{line}", line.len() + 4).into_bytes());
+            }
+            body.extend(b"0000");
+        }
+        if self.behaviour() == Behaviour::ServeHistory && request.target.contains("/info/refs") {
+            // The name of the capability, by another one that is as long.
+            while let Some(at) = body.windows(9).position(|nine| nine == b" shallow ") {
+                body[at + 1] = b'x';
+            }
+        }
+        let body = &*body;
         self.bytes.fetch_add(body.len() as u64, Ordering::SeqCst);
         if request.target.ends_with("/git-upload-pack") {
             self.packs.fetch_add(1, Ordering::SeqCst);

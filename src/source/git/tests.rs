@@ -1,3 +1,5 @@
+use futures::FutureExt as _;
+
 use super::*;
 use crate::config::parse;
 use crate::object::Commit;
@@ -7,11 +9,16 @@ use crate::object::Commit;
 struct Fake {
     hangs: bool,
     cancelled: AtomicBool,
+    /// It does not answer until this is set, cancelled or not.
+    released: Option<Arc<AtomicBool>>,
 }
 
 impl Remote for Fake {
     fn poll(&self) -> Result<Revision, SourceError> {
         while self.hangs && !self.cancelled.swap(false, Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        while self.released.as_ref().is_some_and(|released| !released.load(Ordering::SeqCst)) {
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(Revision { commit: "1".repeat(40), name: "refs/heads/main".into() })
@@ -55,10 +62,14 @@ impl Remote for Fake {
 }
 
 fn of_one_server(hangs: bool, turns: &Turns, poll: Duration) -> Git {
+    answered_by(Fake { hangs, ..Fake::default() }, turns, poll)
+}
+
+fn answered_by(fake: Fake, turns: &Turns, poll: Duration) -> Git {
     let text = "syncs: [{name: a, source: {url: https://git.example.com/a.git, branch: main}}]";
     let config = parse(text, "driftless.yaml").unwrap();
     let timeouts = Timeouts { poll, ..Timeouts::default() };
-    Git::new(&config.syncs[0], Fake { hangs, ..Fake::default() }, timeouts, turns.clone())
+    Git::new(&config.syncs[0], fake, timeouts, turns.clone())
 }
 
 async fn hang(git: &Git) {
@@ -110,4 +121,29 @@ async fn repositories_that_hang_delay_the_others_of_their_server_by_one_call_eac
         _ = again => false,
     };
     assert!(done, "the good one waits for those that hang");
+}
+
+/// As many calls as one server gets, each by a repository of its own, to a server that answers nobody before it is released.
+async fn hang_each_once(turns: &Turns, released: &Arc<AtomicBool>) -> Vec<SourceError> {
+    let mut errors = Vec::new();
+    for _ in 0..4 {
+        let fake = Fake { released: Some(Arc::clone(released)), ..Fake::default() };
+        let git = answered_by(fake, turns, Duration::from_millis(20));
+        errors.extend(git.poll().await.err());
+    }
+    errors
+}
+
+#[tokio::test]
+async fn calls_for_bases_keep_their_turns_until_their_threads_have_ended() {
+    let server = "git.example.com:443";
+    for (turns, kept) in [(Turns::of_bases(), true), (Turns::default(), false)] {
+        let released = Arc::new(AtomicBool::new(false));
+        let errors = hang_each_once(&turns, &released).await;
+        assert!(errors.len() == 4 && errors.iter().all(|error| matches!(error, SourceError::Timeout { .. })));
+        assert_eq!(turns.turn(server, false).now_or_never().is_none(), kept);
+        assert!(turns.turn("other.example.com:443", false).now_or_never().is_some(), "another server");
+        released.store(true, Ordering::SeqCst);
+        assert!(timeout(Duration::from_secs(30), turns.turn(server, false)).await.is_ok());
+    }
 }

@@ -75,6 +75,24 @@ fn the_id_of_an_annotated_tag_is_followed_to_its_commit() {
 }
 
 #[test]
+fn a_server_that_gives_another_commit_for_an_id_is_not_believed() {
+    let repo = TestRepo::with(&[("a.yaml", "1")]);
+    let first = repo.head();
+    let second = repo.commit(&[("a.yaml", "2")]);
+    let server = GitHttp::start(repo.root());
+    server.behave(Behaviour::ClaimTag { id: second.clone(), commit: first.clone() });
+    let agent = Agent::new(&server.url(), Reference::Commit(second.as_str().into()), "");
+    for _ in 0..2 {
+        let error = agent.pull().unwrap_err();
+        assert!(matches!(error, SourceError::NotTagged { .. }), "{error}");
+        let expected = format!("{} says that {second} is an annotated tag of the commit {first}, and ", server.url());
+        assert!(error.to_string().starts_with(&expected), "{error}");
+    }
+    server.behave(Behaviour::Serve);
+    assert_eq!(agent.pull().unwrap().0.id, second);
+}
+
+#[test]
 fn a_tag_of_something_that_is_no_commit_is_an_error() {
     let repo = TestRepo::with(&[("a.yaml", "1")]);
     repo.git(&["tag", "tree", "HEAD^{tree}"]);
@@ -107,6 +125,37 @@ fn a_commit_is_found_by_its_id_where_no_reference_is_at_it() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn a_remote_base_is_fetched_without_history_or_not_at_all() {
+    let repo = TestRepo::with(&[("a.yaml", "1")]);
+    let first = repo.head();
+    let second = repo.commit(&[("a.yaml", "2")]);
+    let server = GitHttp::start(repo.root());
+    let data = tempfile::tempdir().unwrap();
+    let fetch = async |reference: Reference| {
+        let source = Source { url: server.url().as_str().into(), reference };
+        let base = RemoteBase::new(&source, data.path(), Timeouts::default(), Turns::default());
+        let revision = base.git.poll().await.unwrap();
+        let fetched = base.git.fetch(&revision).await;
+        base.remove();
+        fetched.map(|commit| commit.id)
+    };
+    let at = |id: &str| Reference::Commit(id.into());
+    assert_eq!(fetch(branch("main")).await.unwrap(), second);
+    assert_eq!(fetch(at(&second)).await.unwrap(), second);
+    let error = fetch(at(&first)).await.unwrap_err();
+    assert!(matches!(error, SourceError::BaseNotSent { .. }), "{error}");
+    repo.git_bare(&["config", "uploadpack.allowAnySHA1InWant", "true"]);
+    assert_eq!(fetch(at(&first)).await.unwrap(), first);
+
+    server.behave(Behaviour::ServeHistory);
+    for reference in [branch("main"), at(&first)] {
+        let error = fetch(reference).await.unwrap_err();
+        assert!(matches!(error, SourceError::BaseNotShallow { .. }), "{error}");
+    }
+    assert_eq!(Agent::new(&server.url(), branch("main"), "").pull().unwrap().0.id, second, "a sync");
 }
 
 #[test]
