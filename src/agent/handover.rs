@@ -125,7 +125,7 @@ impl EffectRunner {
     async fn declared_for(&self, other: &SyncConfig, commit: &str, discovery: &Arc<Discovery>) -> Declaration {
         // Its own rendering. While that sync is at work on it, this waits for it rather than render the same twice.
         let cache = self.context.caches.of(other.name.as_str()).unwrap_or_default();
-        let rendered = match rendered_within(DECLARATIONS, self.rendering_of(commit, other, &cache)).await {
+        let rendered = match rendered_within(DECLARATIONS, Box::pin(self.rendering_of(commit, other, &cache))).await {
             Ok(rendered) => rendered,
             Err(declaration) => return declaration,
         };
@@ -145,6 +145,8 @@ async fn rendered_within(
     rendering: impl Future<Output = Result<Made, ReadError>>,
 ) -> Result<Arc<Rendered>, Declaration> {
     match timeout(limit, rendering).await {
+        // It may be older than what the other sync has applied, and lack something.
+        Ok(Ok(made)) if made.unverified => Err(Declaration::default()),
         Ok(Ok(made)) => Ok(made.rendered),
         Ok(Err(ReadError::Source(SourceError::Refused { refusal: Refusal::NoSuchPath { .. }, .. }))) => {
             Err(Declaration { complete: true, ..Declaration::default() })

@@ -512,7 +512,14 @@ mod tests {
         let warnings = |rendered_now| {
             let rendered = Arc::new(Rendered { warnings: vec!["deprecated".into()], ..Rendered::default() });
             let unchecked = vec!["no answer".into()];
-            let made = Made { rendered, renderer: Renderer::Helm, description: "".into(), rendered_now, unchecked };
+            let made = Made {
+                rendered,
+                renderer: Renderer::Helm,
+                description: "".into(),
+                rendered_now,
+                unchecked,
+                unverified: false,
+            };
             made.warnings().map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(warnings(true), ["no answer", "deprecated"]);

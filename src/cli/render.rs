@@ -68,7 +68,7 @@ pub(super) async fn read(
         (commit, rendered)
     };
     for warning in rendered.warnings() {
-        eprintln!("warning: sync {}: {}", sync.name, Harmless(warning));
+        eprintln!("warning: sync {}: {}", sync.name, Displayed(warning));
     }
     Ok(rendered.of(commit))
 }

@@ -103,25 +103,50 @@ pub enum SourceError {
         "{url} says that {id} is an annotated tag of the commit {commit}, and the objects that it sends do not confirm \
          that; the commit is not used; see whether the server, or something between, changes what it sends"
     )]
-    NotTagged { url: String, id: String, commit: String },
+    NotTagged {
+        /// URL of the repository, without credentials.
+        url: String,
+        /// 40 hexadecimal digits, as the configuration has them.
+        id: String,
+        /// 40 hexadecimal digits.
+        commit: String,
+    },
 
+    /// A remote base is named by the id of a tag, as the server says: there is no clone that could confirm it.
     #[error(
         "{url} says that {id} is an annotated tag of the commit {commit}; name a remote base by the id of the commit \
          itself, or by the name of a tag or branch"
     )]
-    BaseByTag { url: String, id: String, commit: String },
+    BaseByTag {
+        /// URL of the repository, without credentials.
+        url: String,
+        /// 40 hexadecimal digits, as the kustomization has them.
+        id: String,
+        /// 40 hexadecimal digits.
+        commit: String,
+    },
 
+    /// The server does not take shallow fetches, and this is a remote base.
     #[error(
         "{url} sends no commit without all of its history, and a remote base is not fetched with it; have the server \
          support shallow fetches, or keep a copy of the base in the repository"
     )]
-    BaseNotShallow { url: String },
+    BaseNotShallow {
+        /// URL of the repository, without credentials.
+        url: String,
+    },
 
+    /// The server sends no commit by its id, and no branch or tag is at that of a remote base.
     #[error(
         "{url} has no commit {commit}, or sends it only with the history of all branches and tags, and a remote base is \
          not fetched with that; push a tag that is at the commit, or have the server allow fetches by id"
     )]
-    BaseNotSent { url: String, commit: String },
+    BaseNotSent {
+        /// URL of the repository, without credentials.
+        url: String,
+        /// 40 hexadecimal digits.
+        commit: String,
+    },
 
     /// Between poll and fetch. Poll again.
     #[error("{} of {url} moved away from {wanted} while it was fetched; it is polled again", Readable(.name))]

@@ -234,7 +234,7 @@ impl Remotes {
         };
         let source = Source { url: want.url.as_str().into(), reference };
         let timeouts = Timeouts { poll: patience.answer, fetch: patience.content };
-        let base = RemoteBase::new(&source, &self.shared.data_dir, timeouts, budget.turns.clone());
+        let base = RemoteBase::new(&source, &self.shared.data_dir, timeouts, budget.base_turns.clone());
         let revision = base.git.poll().await?;
         if validator == Some(&revision.commit) {
             return Ok(Download::Unchanged);
