@@ -7,16 +7,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
+use tokio::time::timeout;
 
 use super::effects::EffectRunner;
 use super::parents::parent_names;
-use super::rendering::ReadError;
+use super::rendering::{Made, ReadError};
 use crate::apply::{Parent, applyset_id};
 use crate::cluster::{ApiError, Cluster, Discovery};
 use crate::config::{ServiceAccount, SyncConfig, SyncName};
 use crate::object::{ObjectId, Observed, names};
 use crate::plan::{Declaration, Others, Reserved};
 use crate::reconcile::RenderedCommit;
+use crate::render::Rendered;
 use crate::source::{Refusal, SourceError};
 
 /// How long another sync may take to say what it declares.
@@ -123,12 +125,10 @@ impl EffectRunner {
     async fn declared_for(&self, other: &SyncConfig, commit: &str, discovery: &Arc<Discovery>) -> Declaration {
         // Its own rendering. While that sync is at work on it, this waits for it rather than render the same twice.
         let cache = self.context.caches.of(other.name.as_str()).unwrap_or_default();
-        let rendered = match self.rendering_of(commit, other, &cache).await {
-            Ok(made) => made.rendered,
-            Err(ReadError::Source(SourceError::Refused { refusal: Refusal::NoSuchPath { .. }, .. })) => {
-                return Declaration { complete: true, ..Declaration::default() };
-            }
-            Err(_) => return Declaration::default(),
+        let rendering = Box::pin(self.rendering_of(commit, other, &cache));
+        let rendered = match rendered_within(DECLARATIONS, rendering).await {
+            Ok(rendered) => rendered,
+            Err(declaration) => return declaration,
         };
         let problems: Vec<_> = rendered.errors.iter().map(super::rendering_problem).collect();
         let target = other.target_namespace.clone();
@@ -136,6 +136,21 @@ impl EffectRunner {
         let placed = self.place(rendered.manifests.clone(), target.clone(), discovery, Reserved::default()).await;
         let Ok(resolved) = placed else { return Declaration::default() };
         Declaration::of(&resolved, &problems, target.as_deref())
+    }
+}
+
+/// What another sync's rendering gave within a time; else what is known of what it declares: all, which is nothing, where it
+/// has no path in the commit. Its rendering may wait for hosts that hang, and this sync has other things to do.
+async fn rendered_within(
+    limit: Duration,
+    rendering: impl Future<Output = Result<Made, ReadError>>,
+) -> Result<Arc<Rendered>, Declaration> {
+    match timeout(limit, rendering).await {
+        Ok(Ok(made)) => Ok(made.rendered),
+        Ok(Err(ReadError::Source(SourceError::Refused { refusal: Refusal::NoSuchPath { .. }, .. }))) => {
+            Err(Declaration { complete: true, ..Declaration::default() })
+        }
+        Ok(Err(_)) | Err(_) => Err(Declaration::default()),
     }
 }
 
@@ -190,4 +205,31 @@ async fn may_take(
     let Some(resource) = discovery.preferred(&live.id.gk) else { return answer(None) };
     let Ok(cluster) = cluster.impersonating(Some(&account)) else { return answer(None) };
     answer(cluster.may_take_over(&live.id, resource, &live.uid, &set).await.ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Mutex;
+
+    use super::*;
+    use crate::render::Cache;
+
+    #[tokio::test]
+    async fn what_a_sync_declares_is_not_known_while_its_rendering_takes_long() {
+        let cache = Mutex::new(Cache::default());
+        // The sync is at work on it, and waits for a host that hangs.
+        let busy = cache.lock().await;
+        let rendering = async {
+            let _cache = cache.lock().await;
+            Err(ReadError::Source(SourceError::Busy { url: String::new() }))
+        };
+        let known = rendered_within(Duration::from_millis(20), rendering).await.err().unwrap();
+        assert!(!known.complete && known.ids.is_empty());
+        drop(busy);
+
+        let place = "commit 1".to_owned();
+        let refusal = Refusal::NoSuchPath { path: "apps".into() };
+        let gone = async { Err(ReadError::Source(SourceError::Refused { place, refusal })) };
+        assert!(rendered_within(DECLARATIONS, gone).await.err().unwrap().complete, "it declares nothing");
+    }
 }
