@@ -264,8 +264,8 @@ impl EffectRunner {
     /// Counts a rendering, unless the last one still held.
     fn count_rendering(&self, result: &Result<Made, ReadError>) {
         let emit = |event: Event| (self.context.emit)(&event);
-        for message in result.iter().flat_map(|made| &made.unchecked) {
-            emit(Event::RenderWarning { sync: Arc::clone(&self.name), message: message.clone() });
+        for message in result.iter().flat_map(Made::warnings) {
+            emit(Event::RenderWarning { sync: Arc::clone(&self.name), message: message.to_owned() });
         }
         let counted = |renderer: &'static str, succeeded| {
             emit(Event::Rendered { sync: Arc::clone(&self.name), renderer, succeeded });
@@ -274,9 +274,6 @@ impl EffectRunner {
             Ok(Made { rendered_now: false, .. }) | Err(ReadError::Source(_)) => {}
             Ok(Made { rendered, renderer, .. }) => {
                 counted(renderer.name(), rendered.errors.is_empty());
-                for message in &rendered.warnings {
-                    emit(Event::RenderWarning { sync: Arc::clone(&self.name), message: message.clone() });
-                }
             }
             Err(error) => counted(error.renderer().unwrap_or(self.config.render.renderer).name(), false),
         }

@@ -92,6 +92,13 @@ pub struct Made {
 }
 
 impl Made {
+    /// What somebody should know: what could not be compared with its source, and what the renderer says where it was at
+    /// work; else it has said so before.
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        let of_renderer = self.rendered.warnings.iter().filter(|_| self.rendered_now);
+        self.unchecked.iter().chain(of_renderer).map(String::as_str)
+    }
+
     /// It as what a commit declares.
     #[must_use]
     pub fn of(&self, commit: Commit) -> RenderedCommit {
@@ -476,5 +483,22 @@ impl Rendering<'_> {
             Files::Directory(directory) => bundle_directory(directory, root, MOST_BUNDLE_BYTES)?,
         };
         Ok((bundle, Vec::new()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_compared_is_always_a_warning_and_what_the_renderer_says_where_it_was_at_work() {
+        let warnings = |rendered_now| {
+            let rendered = Arc::new(Rendered { warnings: vec!["deprecated".into()], ..Rendered::default() });
+            let unchecked = vec!["no answer".into()];
+            let made = Made { rendered, renderer: Renderer::Helm, description: "".into(), rendered_now, unchecked };
+            made.warnings().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(warnings(true), ["no answer", "deprecated"]);
+        assert_eq!(warnings(false), ["no answer"]);
     }
 }

@@ -67,8 +67,8 @@ pub(super) async fn read(
         let rendered = made(Files::Commit { git: &git, commit: &commit.id }).render(&cache).await?;
         (commit, rendered)
     };
-    for warning in &rendered.rendered.warnings {
-        eprintln!("warning: sync {}: {warning}", sync.name);
+    for warning in rendered.warnings() {
+        eprintln!("warning: sync {}: {}", sync.name, Harmless(warning));
     }
     Ok(rendered.of(commit))
 }

@@ -144,6 +144,22 @@ fn a_range_follows_what_is_published() {
 }
 
 #[test]
+fn what_cannot_be_compared_with_its_source_is_a_warning_of_every_command_that_renders() {
+    let (site, server) = (site(), FileServer::start());
+    publish(&server, "", &[("web", "1.0.0", &web(&site, "1.0.0"))]);
+    site.configure(&[sync(&site, &server.url(""), "1.x", &json!({}))]);
+    let before = site.cli(&["render"]).expect_code(0).stderr;
+    assert!(!before.contains("stays in use"), "{before}");
+    server.set("index.yaml", Content::Refuse("503 Service Unavailable"));
+    for (command, code) in [("render", 0), ("plan", 2)] {
+        let said = site.cli(&[command]).expect_code(code).stderr;
+        assert!(said.contains("warning: sync shop: ") && said.contains("fetched before stays in use"), "{said}");
+    }
+    let logged = site.once().expect_code(0).all();
+    assert!(logged.contains("answers with status 503") && logged.contains("fetched before stays in use"), "{logged}");
+}
+
+#[test]
 fn a_private_registry_is_asked_with_the_credentials_of_the_sync_and_a_range() {
     let (site, registry) = (site(), Registry::start());
     for version in ["1.0.0", "1.1.0", "2.0.0"] {
