@@ -1,5 +1,7 @@
-//! Which files under a path belong to a snapshot: the rules and limits, the same for git and disk.
+//! Which files under a path belong to a snapshot: the rules and limits, the same for git and disk. Directories wait on a
+//! stack of their own, since a repository says how deep they are.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::error::Refusal;
@@ -32,14 +34,14 @@ pub(super) fn collect<F: Files>(
         base_path: path.as_str(),
         limits,
         ignored,
-        ancestors: Vec::new(),
+        open: Vec::new(),
         entries: 0,
         bytes: 0,
         found: Vec::new(),
         refused: Vec::new(),
     };
     if located.kind == Kind::Directory {
-        walk.directory(&located.node, path.as_str(), &[])?;
+        walk.all(Directory { node: located.node.clone(), path: path.as_str().to_owned(), real: Vec::new() })?;
     } else if is_manifest(path.as_str().as_bytes()) {
         walk.file(&located.node, path.as_str(), String::new())?;
     } else {
@@ -68,14 +70,32 @@ struct Found {
     linked: bool,
 }
 
+/// A directory to walk.
+struct Directory<Node> {
+    node: Node,
+    /// As the walk came here, from the repository's root.
+    path: String,
+    /// Where it really is, its parts below the base; another place when a link led here.
+    real: Vec<String>,
+}
+
+/// A directory that the walk is in.
+struct Open<Node> {
+    directory: Rc<Directory<Node>>,
+    /// What is left of it.
+    entries: std::vec::IntoIter<Listed<Node>>,
+    /// Files of ignore rules outside of it.
+    rules: usize,
+}
+
 struct Walk<'a, F: Files> {
     files: &'a F,
     base: &'a F::Node,
     base_path: &'a str,
     limits: &'a Limits,
     ignored: IgnoreStack,
-    /// The directories that the walk is in, by where they really are (parts below the base).
-    ancestors: Vec<Vec<String>>,
+    /// The directories that the walk is in, the innermost one last.
+    open: Vec<Open<F::Node>>,
     entries: usize,
     bytes: usize,
     found: Vec<Found>,
@@ -83,82 +103,111 @@ struct Walk<'a, F: Files> {
 }
 
 impl<F: Files> Walk<'_, F> {
-    /// `path`: as the walk came here, from the repository's root. `real`: where the directory really
-    /// is, its parts below the base; another place when a link led here.
-    fn directory(&mut self, node: &F::Node, path: &str, real: &[String]) -> Result<(), ReadError> {
-        if self.ancestors.len() >= DEEPEST {
-            return Err(Refusal::TooDeep { path: path.to_owned(), limit: DEEPEST }.into());
-        }
-        let rules = self.ignored.len();
-        if let Some(entry) = rules_file(self.files, node, path)? {
-            let content = read_rules(self.files, &entry.node, path, self.limits.file_bytes)?;
-            self.ignored.push(path, &content)?;
-        }
-        self.ancestors.push(real.to_vec());
-        for entry in self.files.list(node)? {
+    /// Walks a directory and all that is below it, each directory as soon as its entry is met.
+    fn all(&mut self, directory: Directory<F::Node>) -> Result<(), ReadError> {
+        self.enter(directory)?;
+        while let Some(open) = self.open.last_mut() {
+            let Some(entry) = open.entries.next() else {
+                self.ignored.truncate(open.rules);
+                self.open.pop();
+                continue;
+            };
+            let directory = Rc::clone(&open.directory);
             self.entries += 1;
             if self.entries > MOST_ENTRIES {
                 return Err(Refusal::TooManyEntries { path: self.shown_base(), limit: MOST_ENTRIES }.into());
             }
-            match self.entry(&entry, path, real) {
+            let taken = match self.entry(&entry, &directory) {
+                Ok(Some(inner)) => self.enter(inner),
+                taken => taken.map(drop),
+            };
+            match taken {
                 Err(ReadError::Refused(refusal)) if refusal.is_of_one_entry() => {
-                    self.leave_out(&joined(path, &String::from_utf8_lossy(&entry.name)), refusal)?;
+                    self.leave_out(&joined(&directory.path, &String::from_utf8_lossy(&entry.name)), refusal)?;
                 }
-                done => done?,
+                taken => taken?,
             }
         }
-        self.ancestors.pop();
-        self.ignored.truncate(rules);
         Ok(())
     }
 
-    fn entry(&mut self, entry: &Listed<F::Node>, directory: &str, real: &[String]) -> Result<(), ReadError> {
+    fn enter(&mut self, directory: Directory<F::Node>) -> Result<(), ReadError> {
+        let Directory { node, path, .. } = &directory;
+        if self.open.len() >= DEEPEST {
+            return Err(Refusal::TooDeep { path: path.clone(), limit: DEEPEST }.into());
+        }
+        let content = match rules_file(self.files, node, path)? {
+            Some(entry) => Some(read_rules(self.files, &entry.node, path, self.limits.file_bytes)?),
+            None => None,
+        };
+        let entries = self.files.list(node)?.into_iter();
+        let rules = self.ignored.len();
+        if let Some(content) = content {
+            self.ignored.push(path, &content)?;
+        }
+        self.open.push(Open { directory: Rc::new(directory), entries, rules });
+        Ok(())
+    }
+
+    /// Takes an entry; gives the directory that it is or leads to.
+    fn entry(
+        &mut self,
+        entry: &Listed<F::Node>,
+        directory: &Directory<F::Node>,
+    ) -> Result<Option<Directory<F::Node>>, ReadError> {
         if entry.name.starts_with(b".") {
-            return Ok(());
+            return Ok(None);
         }
         let plain_file = matches!(entry.kind, Kind::File | Kind::Other);
         if plain_file && !is_manifest(&entry.name) {
-            return Ok(());
+            return Ok(None);
         }
         let Ok(name) = std::str::from_utf8(&entry.name) else {
-            let path = joined(directory, &String::from_utf8_lossy(&entry.name));
+            let path = joined(&directory.path, &String::from_utf8_lossy(&entry.name));
             return Err(Refusal::NotUtf8 { path }.into());
         };
-        let path = joined(directory, name);
+        let path = joined(&directory.path, name);
         if path.len() > LONGEST_PATH {
             return Err(Refusal::PathTooLong { bytes: path.len(), limit: LONGEST_PATH }.into());
         }
         // A link may lead to a directory, for which rules that end in a slash are meant.
         let maybe_directory = !plain_file;
         if self.ignored.ignores(&path, maybe_directory) {
-            return Ok(());
+            return Ok(None);
         }
+        let real = || directory.real.iter().map(String::as_str).chain([name]);
         match entry.kind {
-            Kind::File => {
-                let real: Vec<&str> = real.iter().map(String::as_str).chain([name]).collect();
-                self.file(&entry.node, &path, real.join("/"))
-            }
+            Kind::File => self.file(&entry.node, &path, real().collect::<Vec<_>>().join("/")).map(|()| None),
             Kind::Directory => {
-                let real: Vec<String> = real.iter().cloned().chain([name.to_owned()]).collect();
-                self.directory(&entry.node, &path, &real)
+                let real = real().map(str::to_owned).collect();
+                Ok(Some(Directory { node: entry.node.clone(), path, real }))
             }
-            Kind::Link => self.link(&entry.node, &path, real),
+            Kind::Link => self.link(&entry.node, path, &directory.real),
             Kind::Submodule => Err(Refusal::Submodule { path }.into()),
-            Kind::Other => Ok(()),
+            Kind::Other => Ok(None),
         }
     }
 
-    fn link(&mut self, node: &F::Node, path: &str, inside: &[String]) -> Result<(), ReadError> {
-        let target = read_target(self.files, node, path)?;
-        let link = Link { path, target: &target, inside };
+    /// Takes the file that a link leads to, or gives the directory.
+    fn link(
+        &mut self,
+        node: &F::Node,
+        path: String,
+        inside: &[String],
+    ) -> Result<Option<Directory<F::Node>>, ReadError> {
+        let target = read_target(self.files, node, &path)?;
+        let link = Link { path: &path, target: &target, inside };
         let Resolved { parts, kind, node } = resolve(self.files, self.base, self.base_path, &link)?;
         if kind == Kind::File {
-            return if is_manifest(path.as_bytes()) { self.file(&node, path, parts.join("/")) } else { Ok(()) };
+            if is_manifest(path.as_bytes()) {
+                self.file(&node, &path, parts.join("/"))?;
+            }
+            return Ok(None);
         }
-        if self.ancestors.contains(&parts) {
-            return Err(Refusal::LinkLoop { link: path.to_owned(), target }.into());
+        if self.open.iter().any(|open| open.directory.real == parts) {
+            return Err(Refusal::LinkLoop { link: path, target }.into());
         }
-        self.directory(&node, path, &parts)
+        Ok(Some(Directory { node, path, real: parts }))
     }
 
     /// `real`: where it really is, below the base.
@@ -201,4 +250,143 @@ impl<F: Files> Walk<'_, F> {
 
 pub(super) fn is_manifest(name: &[u8]) -> bool {
     [&b".yaml"[..], b".yml", b".json"].iter().any(|extension| name.ends_with(extension))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::super::files::locate;
+    use super::*;
+
+    #[derive(Clone)]
+    enum Content {
+        Directory,
+        /// A directory that is refused when it is listed.
+        Unlistable,
+        File(&'static str),
+        Link(&'static str),
+    }
+    use Content::{Directory, File, Link, Unlistable};
+
+    /// Files by their paths, listed in this order.
+    struct Given {
+        entries: Vec<(String, Content)>,
+        read: RefCell<Vec<String>>,
+    }
+
+    impl Given {
+        fn new<P: Into<String>>(entries: impl IntoIterator<Item = (P, Content)>) -> Self {
+            let entries = entries.into_iter().map(|(path, content)| (path.into(), content)).collect();
+            Self { entries, read: RefCell::default() }
+        }
+
+        fn content(&self, path: &str) -> &Content {
+            &self.entries.iter().find(|(found, _)| found == path).unwrap().1
+        }
+
+        fn walk(&self) -> (Vec<String>, Vec<Refused>) {
+            let path = RepoPath::default();
+            let located = locate(self, &path).unwrap();
+            let (found, refused) = collect(self, &located, &path, &Limits::default()).unwrap();
+            (found.iter().map(|file| file.path.to_string()).collect(), refused)
+        }
+    }
+
+    impl Files for Given {
+        type Node = String;
+
+        fn root(&self) -> Result<String, ReadError> {
+            Ok(String::new())
+        }
+
+        fn list(&self, directory: &String) -> Result<Vec<Listed<String>>, ReadError> {
+            if !directory.is_empty() && matches!(self.content(directory), Unlistable) {
+                return Err(Refusal::DirectoryTooLarge { tree: directory.clone(), bytes: 2, limit: 1 }.into());
+            }
+            let listed = self.entries.iter().filter_map(|(path, content)| {
+                let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+                let kind = match content {
+                    Directory | Unlistable => Kind::Directory,
+                    File(_) => Kind::File,
+                    Content::Link(_) => Kind::Link,
+                };
+                let listed = Listed { name: name.into(), kind, node: path.clone() };
+                (parent == directory).then_some(listed)
+            });
+            Ok(listed.collect())
+        }
+
+        fn find(&self, directory: &String, name: &str) -> Result<Option<Listed<String>>, ReadError> {
+            if !directory.is_empty() && matches!(self.content(directory), Unlistable) {
+                return Ok(None);
+            }
+            Ok(self.list(directory)?.into_iter().find(|entry| entry.name == name.as_bytes()))
+        }
+
+        fn size(&self, file: &String) -> Result<u64, ReadError> {
+            Ok(self.target(file)?.len() as u64)
+        }
+
+        fn read(&self, file: &String) -> Result<Vec<u8>, ReadError> {
+            self.read.borrow_mut().push(file.clone());
+            Ok(self.target(file)?.into_bytes())
+        }
+
+        fn target(&self, link: &String) -> Result<String, ReadError> {
+            match self.content(link) {
+                File(text) | Content::Link(text) => Ok((*text).to_owned()),
+                Directory | Unlistable => Err(ReadError::Damaged(link.clone())),
+            }
+        }
+    }
+
+    #[test]
+    fn a_directory_is_walked_where_it_is_met_and_its_rules_end_with_it() {
+        let given = Given::new([
+            ("a", Directory),
+            ("a/.driftlessignore", File("skip.yaml\n")),
+            ("a/skip.yaml", File("1")),
+            ("a/inner", Directory),
+            ("a/inner/skip.yaml", File("2")),
+            ("a/inner/x.yaml", File("3")),
+            ("a/z.yaml", File("4")),
+            ("skip.yaml", File("5")),
+            ("c", Link("a/inner")),
+            ("d.yaml", File("6")),
+        ]);
+        let (found, refused) = given.walk();
+        assert_eq!(found, ["a/inner/x.yaml", "a/z.yaml", "c/skip.yaml", "d.yaml", "skip.yaml"]);
+        assert!(refused.is_empty(), "{refused:?}");
+        let read = ["a/.driftlessignore", "a/inner/x.yaml", "a/z.yaml", "skip.yaml"];
+        let read = read.iter().chain(&["a/inner/skip.yaml", "a/inner/x.yaml", "d.yaml"]);
+        assert!(given.read.borrow().iter().eq(read), "{:?}", given.read);
+    }
+
+    #[test]
+    fn a_directory_that_is_too_deep_or_refused_is_left_out_and_the_walk_goes_on_behind_it() {
+        let deep = |level: usize| vec!["d"; level].join("/");
+        let mut entries: Vec<_> = (1..=DEEPEST).map(|level| (deep(level), Directory)).collect();
+        let deepest = format!("{}/last.yaml", deep(DEEPEST - 1));
+        entries.extend([
+            (format!("{}/never.yaml", deep(DEEPEST)), File("1")),
+            (deepest.clone(), File("2")),
+            ("large".into(), Unlistable),
+            // The walk is not in that directory any more.
+            ("link".into(), Link("large")),
+            ("loop".into(), Link(".")),
+            ("z.yaml".into(), File("3")),
+        ]);
+        let (found, refused) = Given::new(entries).walk();
+        assert_eq!(found, [deepest.as_str(), "z.yaml"]);
+        let refused: Vec<(&str, Refusal)> = refused.iter().map(|one| (&*one.path, one.refusal.clone())).collect();
+        let large = Refusal::DirectoryTooLarge { tree: "large".into(), bytes: 2, limit: 1 };
+        let expected = [
+            (&*deep(DEEPEST), Refusal::TooDeep { path: deep(DEEPEST), limit: DEEPEST }),
+            ("large", large.clone()),
+            ("link", large),
+            ("loop", Refusal::LinkLoop { link: "loop".into(), target: ".".into() }),
+        ];
+        assert_eq!(refused, expected);
+    }
 }
