@@ -181,11 +181,8 @@ impl EffectRunner {
                 *known = Some(revision);
                 Ok(commit)
             }
-            Err(error) => {
-                let error = error.to_string();
-                self.polled(PollResult::Failed, None, Some(&error));
-                Err(error)
-            }
+            // The machine reports it, and when it is tried again.
+            Err(error) => Err(error.to_string()),
         }
     }
 

@@ -194,7 +194,7 @@ impl SyncTask {
             path: self.config.path.to_string(),
             ..crate::plan::SyncStatus::default()
         };
-        (self.context.emit)(&Event::Status { status: Arc::new(status), commit_time: None });
+        (self.context.emit)(&Event::Status { status: Arc::new(status) });
         self.context.registry.set_phase(&self.config.name, Phase::Failing);
         ending
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::observe::{Event, SyncResult, Work};
+use crate::observe::{Event, PollResult, SyncResult, Work};
 use crate::plan::{AppliedObject, Drift, PrunedObject, Verb};
 use crate::reconcile::{Notice, Outcome};
 
@@ -43,8 +43,10 @@ pub(super) fn notice(sync: &Arc<str>, notice: Notice) -> Vec<Event> {
         Notice::Started { commit } => {
             vec![Event::SyncStarted { sync, commit }]
         }
-        // The effect itself reports the poll, with the same words.
-        Notice::PollFailed { .. } => Vec::new(),
+        Notice::PollFailed { error, retry_in } => {
+            let (error, retry_in) = (Some(error), Some(retry_in));
+            vec![Event::Polled { sync, result: PollResult::Failed, commit: None, error, retry_in }]
+        }
         Notice::Planned { plan } => vec![Event::Planned {
             sync,
             create: plan.count(Verb::Create),
@@ -93,9 +95,24 @@ pub(super) fn notice(sync: &Arc<str>, notice: Notice) -> Vec<Event> {
         Notice::Suspended { by } => vec![Event::Suspended { sync, by }],
         Notice::Resumed => vec![Event::Resumed { sync }],
         Notice::StandingBy { commit } => vec![Event::StandingBy { sync, commit: Some(commit.id) }],
-        Notice::Status(status) => {
-            let commit_time = status.synced.as_ref().map(|commit| commit.time);
-            vec![Event::Status { status, commit_time }]
-        }
+        Notice::Status(status) => vec![Event::Status { status }],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_poll_that_failed_is_reported_with_the_time_of_the_next_one() {
+        let failed = Notice::PollFailed { error: "no answer".into(), retry_in: Duration::from_secs(30) };
+        let events = notice(&"shop".into(), failed);
+        let [Event::Polled { result: PollResult::Failed, commit: None, error: Some(error), retry_in, .. }] = &*events
+        else {
+            panic!("{events:?}");
+        };
+        assert_eq!((error.as_str(), *retry_in), ("no answer", Some(Duration::from_secs(30))));
     }
 }

@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use crate::object::{Blame, Commit, ObjectId};
 use crate::plan::{ApplyResult, Contest, Problem, PruneResult, SyncStatus};
 
@@ -113,7 +111,7 @@ pub enum Event {
         commit: Option<String>,
         /// Why it failed, without credentials; `None` when it succeeded.
         error: Option<String>,
-        /// Delay until the next poll; the agent leaves it `None`.
+        /// Delay until the next poll, after one that failed; `None` otherwise.
         retry_in: Option<Duration>,
     },
     /// Work on a commit begins.
@@ -285,8 +283,6 @@ pub enum Event {
     Status {
         /// Everything that `/status` shows of the sync.
         status: Arc<SyncStatus>,
-        /// Committer time of the commit that the cluster equals; `None`: that of `status.synced`.
-        commit_time: Option<Timestamp>,
     },
     /// The sync was suspended, and nothing of it is under way any more.
     Suspended {

@@ -126,10 +126,9 @@ impl Metrics {
                     families.commit_lag.with_label_values(&[&**sync]).observe(lag.as_secs_f64());
                 }
             }
-            Event::Status { status, commit_time } => {
-                let commit_time = commit_time.or(status.synced.as_ref().map(|commit| commit.time));
-                if let Some(time) = commit_time {
-                    families.commit_timestamp.with_label_values(&[&status.sync]).set(time.as_second());
+            Event::Status { status } => {
+                if let Some(commit) = &status.synced {
+                    families.commit_timestamp.with_label_values(&[&status.sync]).set(commit.time.as_second());
                 }
                 self.status(status);
             }

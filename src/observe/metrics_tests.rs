@@ -50,7 +50,7 @@ fn events_are_counted_under_the_documented_labels() {
 
 #[test]
 fn the_phase_of_a_sync_shows_as_ready_or_suspended() {
-    let status = |phase| Event::Status { status: Arc::new(sample::status("shop", phase)), commit_time: None };
+    let status = |phase| Event::Status { status: Arc::new(sample::status("shop", phase)) };
     let metrics = recorded(&[status(Phase::Synced)]);
     assert_series(
         &metrics,
@@ -136,7 +136,7 @@ fn much_happens(metrics: &Metrics, sync: &Arc<str>, round: &str) {
         }
         metrics.record(&ended);
         let status = SyncStatus { message: words.clone(), ..sample::status(sync, Phase::Failing) };
-        metrics.record(&Event::Status { status: Arc::new(status), commit_time: None });
+        metrics.record(&Event::Status { status: Arc::new(status) });
         metrics.record(&Event::EventsDropped { sync: sync.clone(), events: 1, why: words.clone() });
         metrics.record(&Event::ConfigRejected { error: words });
         metrics.request(&format!("verb-{number}"), Some(number), Duration::from_millis(1));
@@ -194,7 +194,7 @@ fn a_forgotten_sync_leaves_no_series_and_others_stay() {
 fn the_last_success_is_that_of_the_last_cycle_also_when_it_changed_nothing() {
     let metrics = Metrics::new().unwrap();
     let last = || metrics.inner.families.last_success.with_label_values(&["shop"]).get();
-    metrics.record(&Event::Status { status: Arc::new(sample::status("shop", Phase::Synced)), commit_time: None });
+    metrics.record(&Event::Status { status: Arc::new(sample::status("shop", Phase::Synced)) });
     assert_eq!(last(), 1_700_000_060, "what an earlier process left behind");
     let ended = |result| sample::ended(&"shop".into(), result, 0, None);
     metrics.record(&ended(SyncResult::Failed));

@@ -150,7 +150,7 @@ pub(super) fn every_event() -> Vec<Event> {
     let held =
         Held { commit: COMMIT.to_owned(), prune: 12, total: 40, reason: "too many".to_owned(), ..Held::default() };
     let status = SyncStatus { held: Some(held), ..status(sync, Phase::Held) };
-    events.push(Event::Status { status: Arc::new(status), commit_time: None });
+    events.push(Event::Status { status: Arc::new(status) });
     events.push(Event::SyncForgotten { sync: "gone".into() });
     events.push(Event::StandingBy { sync: "gone".into(), commit: None });
     events.push(Event::StandingBy { sync: "gone".into(), commit: Some(COMMIT.to_owned()) });
@@ -167,6 +167,6 @@ pub(super) fn quiet_cycle() -> Vec<Event> {
         Event::Planned { sync: sync.clone(), create: 0, configure: 0, replace: 0, unchanged: 5, prune: 0, refuse: 0 },
         applied(sync, ApplyResult::Unchanged),
         ended(sync, SyncResult::Synced, 0, None),
-        Event::Status { status: Arc::new(status(sync, Phase::Synced)), commit_time: None },
+        Event::Status { status: Arc::new(status(sync, Phase::Synced)) },
     ]
 }

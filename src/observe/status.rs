@@ -153,7 +153,7 @@ mod tests {
     use crate::plan::Phase;
 
     fn record(board: &Board, sync: &str, phase: Phase) {
-        board.record(&Event::Status { status: Arc::new(sample::status(sync, phase)), commit_time: None });
+        board.record(&Event::Status { status: Arc::new(sample::status(sync, phase)) });
     }
 
     #[test]

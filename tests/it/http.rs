@@ -46,7 +46,7 @@ fn a_server_that_is_down_is_reported_and_drift_is_healed_meanwhile() {
     let agent = Agent::start(&site);
     agent.eventually_synced("shop", &site.repo.head());
     server.behave(Behaviour::Unavailable);
-    agent.eventually_logs(&["WARN", "cannot read the git repository", "503"]);
+    agent.eventually_logs(&["WARN", "cannot read the git repository", "503", "; next try in "]);
     site.edit("configmaps", "a", "kubectl-edit", &json!({"data": {"value": "by hand"}}));
     eventually("the last commit stays enforced", || {
         let value = site.value_of("a");

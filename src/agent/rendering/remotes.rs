@@ -31,7 +31,7 @@ const ARCHIVE_BYTES: usize = 32 << 20;
 const FILE_BYTES: usize = 16 << 20;
 /// Fetches at once, and those from one host.
 const AT_ONCE: usize = 16;
-const AT_ONE_HOST: usize = 4;
+const AT_ONE_HOST: usize = 2;
 /// Sources that are remembered.
 const MOST_CHECKED: usize = 2000;
 
@@ -235,18 +235,20 @@ impl Remotes {
         let source = Source { url: want.url.as_str().into(), reference };
         let timeouts = Timeouts { poll: patience.answer, fetch: patience.content };
         let base = RemoteBase::new(&source, &self.shared.data_dir, timeouts, budget.base_turns.clone());
-        let revision = base.git.poll().await?;
-        if validator == Some(&revision.commit) {
-            return Ok(Download::Unchanged);
-        }
         let read = async {
+            let revision = base.git.poll().await?;
+            if validator == Some(&revision.commit) {
+                return Ok(None);
+            }
             base.git.fetch(&revision).await?;
-            budget.bundle_up_to(&base.git, &revision.commit, &RepoPath::default(), MOST_FETCHED).await
+            let bundle = budget.bundle_up_to(&base.git, &revision.commit, &RepoPath::default(), MOST_FETCHED).await?;
+            Ok::<_, RemoteError>(Some((revision, bundle)))
         };
         let read = read.await;
         // What is left behind where this is given up goes with the clones that no sync uses.
         spawn_blocking(move || base.remove()).await.map_err(|_| Panicked)?;
-        let Some((bundle, place)) = read? else {
+        let Some((revision, bundle)) = read? else { return Ok(Download::Unchanged) };
+        let Some((bundle, place)) = bundle else {
             return Err(FetchError::TooLarge { url: PlainUrl::of(&want.url), limit_bytes: MOST_FETCHED }.into());
         };
         let packed = place.run(move || pack(&bundle)).await?;
