@@ -123,7 +123,8 @@ func (f *fetched) chartListed(sought *soughtChart, address string, index []byte)
 		if want.URL, err = referenceOf(archive, version.Version); err != nil {
 			return nil, sought.failuref("%s", err)
 		}
-	} else if want.Digest, err = sha256Of(version.Digest); err != nil {
+	}
+	if want.Digest, err = sha256Of(version.Digest); err != nil {
 		return nil, sought.failuref("%s: %s", sought, err)
 	}
 	return f.archive(sought, want, version.Version)

@@ -7,7 +7,7 @@ mod patch;
 use http::Method;
 use serde_json::{Value, json};
 
-use self::patch::{entries, return_of, takeover, without_stale};
+use self::patch::{entries, of_one_version, return_of, takeover, without_stale};
 use super::client::Call;
 use super::observe::JSON;
 use super::{ApiError, Cluster, Resource};
@@ -130,6 +130,16 @@ impl Cluster {
     pub async fn drop_stale_owners(&self, id: &ObjectId, resource: &Resource, version: &str) -> Result<(), ApiError> {
         let decide = |live: &Value| Some((without_stale(live, version)?, Vec::new()));
         self.change_owners(id, resource, decide).await.map(drop)
+    }
+
+    /// Has all entries of an object's `managedFields` be of the version `GROUP/VERSION`, with the owners that they have.
+    /// Returns whether there were others.
+    ///
+    /// # Errors
+    /// The request fails, or is refused.
+    pub async fn migrate_owners(&self, id: &ObjectId, resource: &Resource, version: &str) -> Result<bool, ApiError> {
+        let decide = |live: &Value| Some((of_one_version(live, version)?, Vec::new()));
+        Ok(self.change_owners(id, resource, decide).await?.is_some())
     }
 
     /// Gives back what was taken for an apply that did not succeed, so that everybody owns what they

@@ -62,6 +62,54 @@ fn an_object_is_applied_though_its_managed_fields_name_a_version_that_is_gone() 
     site.cli(&["plan"]).expect_code(0);
 }
 
+#[test]
+fn a_version_with_a_field_that_the_former_one_does_not_have_is_applied() {
+    let site = Site::with(&[]);
+    let group = format!("{}.example.com", site.id);
+    let plural = format!("things.{group}");
+    site.cluster_scoped(CRDS, &plural);
+    // As of external-secrets: the second version gives a new field a default, and both are served.
+    let crd = |versions: &[(&str, &str)]| {
+        let stored = versions.last().expect("a version").0;
+        let version = |(name, fields): &(&str, &str)| {
+            format!(
+                "    - {{name: {name}, served: true, storage: {}, schema: {{openAPIV3Schema: {{type: object, properties: \
+                 {{spec: {{type: object, properties: {{size: {{type: integer}}, gone: {{type: boolean}}{fields}}}}}}}}}}}}}\n",
+                *name == stored
+            )
+        };
+        let versions: String = versions.iter().map(version).collect::<Vec<_>>().concat();
+        format!(
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: things.{group}}}\nspec:\n  \
+             group: {group}\n  scope: Namespaced\n  names: {{kind: Thing, plural: things, singular: thing}}\n  versions:\n{versions}"
+        )
+    };
+    let mode = ", mode: {type: string, default: fast}";
+    site.repo.commit(&[
+        ("crd.yaml", &crd(&[("v1beta1", "")])),
+        ("one.yaml", &thing(&group, "v1beta1", "size: 1, gone: true")),
+    ]);
+    site.configure(&[site.sync("shop")]);
+    let agent = Agent::start(&site);
+    agent.eventually_synced("shop", &site.repo.head());
+    let one = path(&plural, Some(&site.namespace), "one");
+    cluster().merge(&one, "somebody", &json!({"metadata": {"labels": {"theirs": "true"}}}));
+    let commit = site
+        .repo
+        .commit(&[("crd.yaml", &crd(&[("v1beta1", ""), ("v1", mode)])), ("one.yaml", &thing(&group, "v1", "size: 2"))]);
+    agent.eventually_synced("shop", &commit);
+    let live = || site.get(&plural, "one").expect("it exists");
+    assert_eq!(live()["spec"], json!({"size": 2, "mode": "fast"}), "and what left git has left the object");
+    assert_eq!(live()["metadata"]["labels"]["theirs"], "true");
+    let commit = site.repo.commit(&[("one.yaml", &thing(&group, "v1", "size: 3, mode: slow"))]);
+    agent.eventually_synced("shop", &commit);
+    assert_eq!(live()["spec"], json!({"size": 3, "mode": "slow"}));
+    site.edit(&plural, "one", "kubectl-edit", &json!({"spec": {"size": 9}}));
+    eventually("it is healed", || if live()["spec"]["size"] == 3 { Ok(()) } else { Err(live()["spec"].to_string()) });
+    drop(agent);
+    site.cli(&["plan"]).expect_code(0);
+}
+
 /// An autoscaler with two metrics in the second version, or with one of them in the first.
 fn autoscaler(version: &str) -> String {
     let metric = |name: &str| {

@@ -209,7 +209,7 @@ impl Remotes {
             WantKind::Archive if want.url.starts_with("oci://") => {
                 new(web.chart(&want.url, login, ARCHIVE_BYTES, patience).await?)
             }
-            WantKind::Archive => web.get(&want.url, login, None, ARCHIVE_BYTES, patience).await?,
+            WantKind::Archive => web.get(&want.url, login, validator, ARCHIVE_BYTES, patience).await?,
             WantKind::Git => Box::pin(self.commit(want, validator, patience, budget)).await?,
         };
         let Download::New { bytes, validator } = download else { return Ok(Download::Unchanged) };

@@ -56,7 +56,7 @@ struct Progress {
     /// Rounds of lookups and of fetches.
     asked: usize,
     fetches: usize,
-    /// Indexes that were compared with their source, since they lacked a version that may have been published since.
+    /// Indexes that were compared with their source, since an archive that they name could not be fetched.
     refreshed: BTreeSet<String>,
     /// When everything of other hosts must be there; `None` until something is wanted.
     until: Option<Instant>,
@@ -65,12 +65,8 @@ struct Progress {
 /// What became of asking the helper.
 enum HelperRun {
     Answered(Box<Response>),
-    /// These are to be fetched first. `refresh`: they are there already, and to be compared with their source, since what
-    /// they lack may have been published since.
-    Wants {
-        wants: Vec<Want>,
-        refresh: bool,
-    },
+    /// These are to be fetched first.
+    Wants(Vec<Want>),
 }
 
 impl Rendering<'_> {
@@ -88,7 +84,7 @@ impl Rendering<'_> {
                     let Progress { inputs, warnings, .. } = progress;
                     return Ok(Answered { response, inputs, refused, warnings, _permit: permit });
                 }
-                HelperRun::Wants { wants, refresh } => {
+                HelperRun::Wants(wants) => {
                     drop(permit);
                     if fetching.is_none() {
                         let first = wants.first().and_then(|want| Endpoint::of(&want.url));
@@ -96,7 +92,7 @@ impl Rendering<'_> {
                         fetching = Some(self.budget.fetch(&host).await);
                     }
                     let until = *progress.until.get_or_insert_with(|| Instant::now() + FETCHES_TIME);
-                    let fetched = timeout_at(until, Box::pin(self.fetch(renderer, wants, refresh, &mut progress)));
+                    let fetched = timeout_at(until, Box::pin(self.fetch(renderer, wants, false, &mut progress)));
                     fetched.await.map_err(|_| ReadError::FetchTime(FETCHES_TIME))??;
                 }
             }
@@ -115,13 +111,8 @@ impl Rendering<'_> {
         progress.inputs.decrypted.clear();
         loop {
             let response = self.ask(renderer, &bundle, &progress.inputs).await?;
-            let path = self.path.to_string().as_str().into();
-            let failed = response.failure(&path).is_some();
-            let mut wants = response.wants().to_vec();
-            // Beside an error stand the indexes that are too old to have a version: each is worth one more try.
-            wants.retain(|want| !failed || progress.refreshed.insert(want.key()));
-            if !wants.is_empty() {
-                return Ok(HelperRun::Wants { wants, refresh: failed });
+            if !response.wants().is_empty() {
+                return Ok(HelperRun::Wants(response.wants().to_vec()));
             }
             // Only what was read is decrypted: other files may be for other keys.
             let encrypted = decrypt::encrypted(&bundle, response.read_files(), &plain);
@@ -174,7 +165,8 @@ impl Rendering<'_> {
         Ok(())
     }
 
-    /// Fetches what is wanted, after all of it was found to be permitted.
+    /// Fetches what is wanted, after all of it was found to be permitted. `refresh`: it is there already and compared with
+    /// its source, and what it is wanted for stays as it is.
     async fn fetch(
         &self,
         renderer: Renderer,
@@ -228,7 +220,7 @@ impl Rendering<'_> {
                 return Err(ReadError::TooMuchFetched);
             }
             match known.iter_mut().find(|known| known.want.is_same(&fetched.want)) {
-                // A newer one. Where it is only newer, what it is wanted for is as before.
+                // A newer one, or one that is of no other age than it says.
                 Some(known) => {
                     if refresh {
                         fetched.want = known.want.clone();

@@ -52,6 +52,24 @@ pub(super) fn without_stale(live: &Value, version: &str) -> Option<Value> {
     Some(owners(live, &kept))
 }
 
+/// The JSON patch that has every entry of `managedFields` be of one version; `None` where all are. The fields stay those of
+/// their owners: the names of fields mean the same in all versions of a kind, or the conversion between them is a webhook's.
+pub(super) fn of_one_version(live: &Value, version: &str) -> Option<Value> {
+    if entries(live).all(|entry| entry["apiVersion"] == version) {
+        return None;
+    }
+    let mut migrated: Vec<Value> = Vec::new();
+    for entry in entries(live) {
+        let mut entry = entry.clone();
+        entry["apiVersion"] = version.into();
+        match migrated.iter_mut().find(|known| is_same_owner(known, &entry)) {
+            Some(known) => unite(&mut known["fieldsV1"], &entry["fieldsV1"]),
+            None => migrated.push(entry),
+        }
+    }
+    Some(owners(live, &migrated))
+}
+
 /// Entries are distinguished by these (KEP-555).
 fn is_same_owner(one: &Value, other: &Value) -> bool {
     ["manager", "operation", "apiVersion", "subresource"].iter().all(|key| one.get(key) == other.get(key))
@@ -150,6 +168,26 @@ pub(super) mod tests {
         let both = [entries[0].clone(), of("driftless", "Apply", "e.com/v1", "f:d")];
         let patch = without_stale(&live(&both), "e.com/v1alpha1").unwrap();
         assert_eq!(patch[1]["value"][0]["fieldsV1"], json!({"f:a": {}, "f:d": {}}));
+    }
+
+    #[test]
+    fn entries_of_all_versions_become_ones_of_one_and_stay_those_of_their_owners() {
+        let of = |manager: &str, operation: &str, version: &str, field: &str| json!({"manager": manager, "operation": operation, "apiVersion": version, "fieldsV1": {field: {}}});
+        let live = |entries: &[Value]| json!({"apiVersion": "e.com/v1", "metadata": {"uid": "u", "resourceVersion": "7", "managedFields": entries}});
+        let entries = [
+            of("driftless", "Apply", "e.com/v1beta1", "f:a"),
+            of("other", "Update", "e.com/v1beta1", "f:b"),
+            of("driftless", "Apply", "e.com/v1", "f:c"),
+            of("driftless", "Update", "e.com/v1", "f:d"),
+        ];
+        let patch = of_one_version(&live(&entries), "e.com/v1").unwrap();
+        let expected = json!([
+            {"manager": "driftless", "operation": "Apply", "apiVersion": "e.com/v1", "fieldsV1": {"f:a": {}, "f:c": {}}},
+            of("other", "Update", "e.com/v1", "f:b"),
+            of("driftless", "Update", "e.com/v1", "f:d"),
+        ]);
+        assert_eq!((&patch[1]["value"], &patch[2]["value"]), (&expected, &json!("7")));
+        assert_eq!(of_one_version(&live(&entries[2..]), "e.com/v1"), None);
     }
 
     #[test]
