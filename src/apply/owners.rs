@@ -70,7 +70,8 @@ pub(super) async fn apply_with_takeover(
     }
 }
 
-/// Sends an apply, and again without the entries of `managedFields` in versions that the server no longer knows.
+/// Sends an apply, and again without the entries of `managedFields` in versions that the server no longer knows, or with
+/// those in other versions as ones of the version that is applied, where the server cannot convert the object to theirs.
 async fn send_past_stale_versions(
     cluster: &Cluster,
     step: &Step,
@@ -81,8 +82,11 @@ async fn send_past_stale_versions(
     let mut outcome = send_apply(cluster, desired, resource, set_id).await;
     for _ in 0..STALE_VERSIONS {
         let Err(ApplyError::Api(error)) = &outcome else { break };
-        let Some(version) = error.stale_version() else { break };
-        cluster.drop_stale_owners(&step.id, resource, version).await?;
+        if let Some(version) = error.stale_version() {
+            cluster.drop_stale_owners(&step.id, resource, version).await?;
+        } else if !error.is_about_owners_of_another_version() || !cluster.migrate_owners(&step.id, resource).await? {
+            break;
+        }
         outcome = send_apply(cluster, desired, resource, set_id).await;
     }
     outcome
@@ -134,8 +138,8 @@ pub(super) async fn may_yet_be_applied(
     set_id: &str,
     refused: &ApiError,
 ) -> bool {
-    // Its entries in a version that is gone are dropped first.
-    if refused.stale_version().is_some() {
+    // Its entries in a version that is gone are dropped first, and those in another one become ones of this.
+    if refused.stale_version().is_some() || refused.is_about_owners_of_another_version() {
         return true;
     }
     let takes = step.live.as_ref().is_some_and(|live| live.takeover || !refused.objections().is_empty());

@@ -208,6 +208,15 @@ impl ApiError {
         version.split([' ', ',', ';']).next().filter(|version| !version.is_empty())
     }
 
+    /// `managedFields` of the object has an entry in a version of its kind that lacks a field which the object has, by a
+    /// default of another version for one: the server cannot convert it for that entry, and refuses every apply. What the
+    /// manifest itself has beyond the schema is another refusal, and names the patch.
+    #[must_use]
+    pub fn is_about_owners_of_another_version(&self) -> bool {
+        let Self::Refused { message, .. } = self else { return false };
+        message.contains("field not declared in schema") && !message.contains("failed to create typed patch object")
+    }
+
     /// The server would answer the same request in the same way again, as long as neither the object
     /// nor the cluster is another: validation, admission (a webhook that does not answer included), a
     /// missing permission. A server that is busy, a conflict and a kind that is not served are not that.

@@ -132,13 +132,13 @@ impl Cluster {
         self.change_owners(id, resource, decide).await.map(drop)
     }
 
-    /// Has all entries of an object's `managedFields` be of the version `GROUP/VERSION`, with the owners that they have.
+    /// Has all entries of an object's `managedFields` be of the version that it is read in, with the owners that they have.
     /// Returns whether there were others.
     ///
     /// # Errors
     /// The request fails, or is refused.
-    pub async fn migrate_owners(&self, id: &ObjectId, resource: &Resource, version: &str) -> Result<bool, ApiError> {
-        let decide = |live: &Value| Some((of_one_version(live, version)?, Vec::new()));
+    pub async fn migrate_owners(&self, id: &ObjectId, resource: &Resource) -> Result<bool, ApiError> {
+        let decide = |live: &Value| Some((of_one_version(live)?, Vec::new()));
         Ok(self.change_owners(id, resource, decide).await?.is_some())
     }
 

@@ -92,7 +92,7 @@ fn a_version_with_a_field_that_the_former_one_does_not_have_is_applied() {
     site.configure(&[site.sync("shop")]);
     let agent = Agent::start(&site);
     agent.eventually_synced("shop", &site.repo.head());
-    let one = path(&plural, Some(&site.namespace), "one");
+    let one = format!("/apis/{group}/v1beta1/namespaces/{}/things/one", site.namespace);
     cluster().merge(&one, "somebody", &json!({"metadata": {"labels": {"theirs": "true"}}}));
     let commit = site
         .repo

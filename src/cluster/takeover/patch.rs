@@ -52,16 +52,17 @@ pub(super) fn without_stale(live: &Value, version: &str) -> Option<Value> {
     Some(owners(live, &kept))
 }
 
-/// The JSON patch that has every entry of `managedFields` be of one version; `None` where all are. The fields stay those of
+/// The JSON patch that has every entry of `managedFields` be of the live object's version; `None` where all are. The fields stay those of
 /// their owners: the names of fields mean the same in all versions of a kind, or the conversion between them is a webhook's.
-pub(super) fn of_one_version(live: &Value, version: &str) -> Option<Value> {
-    if entries(live).all(|entry| entry["apiVersion"] == version) {
+pub(super) fn of_one_version(live: &Value) -> Option<Value> {
+    let version = &live["apiVersion"];
+    if entries(live).all(|entry| entry["apiVersion"] == *version) {
         return None;
     }
     let mut migrated: Vec<Value> = Vec::new();
     for entry in entries(live) {
         let mut entry = entry.clone();
-        entry["apiVersion"] = version.into();
+        entry["apiVersion"] = version.clone();
         match migrated.iter_mut().find(|known| is_same_owner(known, &entry)) {
             Some(known) => unite(&mut known["fieldsV1"], &entry["fieldsV1"]),
             None => migrated.push(entry),
@@ -180,14 +181,14 @@ pub(super) mod tests {
             of("driftless", "Apply", "e.com/v1", "f:c"),
             of("driftless", "Update", "e.com/v1", "f:d"),
         ];
-        let patch = of_one_version(&live(&entries), "e.com/v1").unwrap();
+        let patch = of_one_version(&live(&entries)).unwrap();
         let expected = json!([
             {"manager": "driftless", "operation": "Apply", "apiVersion": "e.com/v1", "fieldsV1": {"f:a": {}, "f:c": {}}},
             of("other", "Update", "e.com/v1", "f:b"),
             of("driftless", "Update", "e.com/v1", "f:d"),
         ]);
         assert_eq!((&patch[1]["value"], &patch[2]["value"]), (&expected, &json!("7")));
-        assert_eq!(of_one_version(&live(&entries[2..]), "e.com/v1"), None);
+        assert_eq!(of_one_version(&live(&entries[2..])), None);
     }
 
     #[test]
