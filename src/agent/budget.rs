@@ -39,7 +39,7 @@ pub struct Budget {
     fetching: Limiter,
 }
 
-/// Renders that fetch at once, and those that wait for one host: one that hangs leaves places for the others.
+/// Renders that fetch at once, and those that wait for one server: one that hangs leaves places for the others.
 const FETCHING: usize = 4;
 const FETCHING_FROM_ONE: usize = 2;
 
@@ -143,9 +143,9 @@ impl Budget {
         place(&self.helpers).await
     }
 
-    /// Waits until one more render may fetch from a host; it may for as long as the permit is kept.
-    pub(super) async fn fetch(&self, host: &str) -> Permit {
-        self.fetching.place(host).await
+    /// Waits until one more render may fetch from a server (host and port); it may for as long as the permit is kept.
+    pub(super) async fn fetch(&self, server: &str) -> Permit {
+        self.fetching.place(server).await
     }
 
     /// A place for small work.

@@ -163,8 +163,8 @@ impl Remotes {
             Next::Fail(failure) => return Err(RemoteError::Shared(failure)),
             Next::Ask => {}
         }
-        let host = Endpoint::of(&want.url).map(|endpoint| endpoint.host).unwrap_or_default();
-        let place = self.shared.hosts.place(&host).await;
+        let server = Endpoint::of(&want.url).map(|endpoint| endpoint.to_string()).unwrap_or_default();
+        let place = self.shared.hosts.place(&server).await;
         let validator = stored.as_ref().and_then(|entry| entry.validator.clone());
         let answer = if stored.is_some() { COMPARE_TIME } else { FETCH_TIME };
         let patience = Patience { answer, content: FETCH_TIME };

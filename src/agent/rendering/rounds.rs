@@ -88,8 +88,8 @@ impl Rendering<'_> {
                     drop(permit);
                     if fetching.is_none() {
                         let first = wants.first().and_then(|want| Endpoint::of(&want.url));
-                        let host = first.map(|endpoint| endpoint.host).unwrap_or_default();
-                        fetching = Some(self.budget.fetch(&host).await);
+                        let server = first.map(|endpoint| endpoint.to_string()).unwrap_or_default();
+                        fetching = Some(self.budget.fetch(&server).await);
                     }
                     let until = *progress.until.get_or_insert_with(|| Instant::now() + FETCHES_TIME);
                     let fetched = timeout_at(until, Box::pin(self.fetch(renderer, wants, false, &mut progress)));
