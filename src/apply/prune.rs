@@ -158,7 +158,7 @@ async fn one(
     let Some(resource) = discovery.preferred(&step.id.gk) else {
         return failed(format!("the cluster has no kind {} any more", step.id.gk));
     };
-    let kept = |recheck: Recheck| outcome(PruneResult::Kept, false, recheck.keeps().map(Into::into));
+    let kept = |recheck: Recheck| outcome(PruneResult::Kept, false, recheck.reason_to_keep().map(Into::into));
     let recheck = match cluster.read_one(&step.id, resource).await {
         Ok(now) => Recheck::of(live, now.as_ref()),
         Err(error) => return failed(error.to_string()),

@@ -106,7 +106,7 @@ impl Connection {
             client = if is_same_server(&first, &to) {
                 self.own.clone()
             } else {
-                match self.for_another(&first, &to).await? {
+                match self.for_another(&url, &to).await? {
                     Some(client) => client,
                     None => return refuse("it leads from outside to an address inside of the network"),
                 }
@@ -120,17 +120,22 @@ impl Connection {
     /// A client for a server that another one redirects to; `None` where it may not be asked: a server outside of the network
     /// could otherwise have the agent ask those that only the agent reaches. The addresses that were checked are those that
     /// are connected to.
-    async fn for_another(&self, first: &Url, to: &Url) -> Result<Option<Client>, FetchError> {
+    async fn for_another(&self, from: &Url, to: &Url) -> Result<Option<Client>, FetchError> {
         let addresses = addresses(to).await;
         let inside = |addresses: &[SocketAddr]| addresses.iter().any(|address| is_inside(address.ip()));
-        let of_this_host = |address: &SocketAddr| is_link_local(address.ip());
+        let near = |address: &SocketAddr| is_metadata_or_link_local(address.ip());
         if inside(&addresses) {
-            let from = self::addresses(first).await;
-            if !inside(&from) || addresses.iter().any(of_this_host) {
+            let from = self::addresses(from).await;
+            if !inside(&from) || addresses.iter().any(near) {
                 return Ok(None);
             }
         }
-        // Behind a proxy, names are resolved by that.
+        // Behind a proxy, names are resolved by that, and mostly by nobody here. Without one, whoever cannot resolve the
+        // name now does not connect to what it means a moment later.
+        if addresses.is_empty() && !has_proxy() {
+            let detail = format!("cannot resolve the name {}", to.host_str().unwrap_or_default());
+            return Err(FetchError::Unreachable { url: PlainUrl::of(to.as_str()), detail });
+        }
         let pinned = (!addresses.is_empty()).then(|| to.host_str()).flatten();
         if pinned.is_none() && !self.authority {
             return Ok(Some(self.own.clone()));
@@ -148,7 +153,8 @@ pub(super) async fn body(response: Response, limit_bytes: usize) -> Result<Vec<u
     let url = PlainUrl::of(response.url().as_str());
     let chunked = response.headers().contains_key(reqwest::header::TRANSFER_ENCODING);
     if response.version() < Version::HTTP_2 && response.content_length().is_none() && !chunked {
-        let detail = "it has neither a length nor an end, so that nobody sees whether it was cut off".to_owned();
+        let detail =
+            "the response has no Content-Length and is not chunked, so a truncated one could not be noticed".to_owned();
         return Err(FetchError::Answer { url, detail });
     }
     let mut bytes = Vec::new();
@@ -223,9 +229,16 @@ async fn addresses(url: &Url) -> Vec<SocketAddr> {
     }
 }
 
-/// Addresses that nobody reaches from outside (IANA IPv4 and IPv6 Special-Purpose Address Registries).
+/// Whether requests go through a proxy, by the variables that the HTTP client reads.
+fn has_proxy() -> bool {
+    let names = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+    names.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
+/// Addresses that nobody reaches from outside: private (RFC 1918, RFC 4193), shared (RFC 6598), loopback and link-local,
+/// also as IPv6 of an IPv4 address (RFC 4291, RFC 6052).
 fn is_inside(address: IpAddr) -> bool {
-    match address.to_canonical() {
+    match unmapped(address) {
         IpAddr::V4(v4) => {
             let [a, b, ..] = v4.octets();
             v4.is_private() || v4.is_loopback() || v4.is_link_local() || a == 0 || a == 100 && (64..128).contains(&b)
@@ -234,9 +247,20 @@ fn is_inside(address: IpAddr) -> bool {
     }
 }
 
-/// Addresses of the machine's own surroundings, such as the metadata service of a cloud.
-fn is_link_local(address: IpAddr) -> bool {
+/// The IPv4 address that an IPv6 one stands for (`::ffff:0:0/96`, `64:ff9b::/96`), else the same.
+fn unmapped(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
+        IpAddr::V6(v6) if v6.segments()[..6] == [0x64, 0xff9b, 0, 0, 0, 0] => {
+            let [.., a, b, c, d] = v6.octets();
+            IpAddr::V4([a, b, c, d].into())
+        }
+        other => other,
+    }
+}
+
+/// Addresses of the machine's own surroundings, such as the metadata service of a cloud.
+fn is_metadata_or_link_local(address: IpAddr) -> bool {
+    match unmapped(address) {
         IpAddr::V4(v4) => v4.is_link_local(),
         // The metadata service of AWS by IPv6 as well.
         IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.segments()[..2] == [0xfd00, 0x0ec2],
@@ -283,6 +307,7 @@ mod tests {
             "fd00:ec2::254",
             "fe80::1",
             "::ffff:10.0.0.1",
+            "64:ff9b::10.0.0.1",
         ] {
             assert!(is_inside(inside.parse().unwrap()), "{inside}");
         }
@@ -290,9 +315,9 @@ mod tests {
             assert!(!is_inside(outside.parse().unwrap()), "{outside}");
         }
         for near in ["169.254.169.254", "fe80::1", "fd00:ec2::254", "::ffff:169.254.169.254"] {
-            assert!(is_link_local(near.parse().unwrap()), "{near}");
+            assert!(is_metadata_or_link_local(near.parse().unwrap()), "{near}");
         }
-        assert!(!is_link_local("10.0.0.1".parse().unwrap()));
+        assert!(!is_metadata_or_link_local("10.0.0.1".parse().unwrap()));
     }
 
     #[tokio::test]
@@ -308,5 +333,9 @@ mod tests {
         assert!(may("http://10.0.0.2/", "http://10.0.0.1/").await);
         assert!(may("https://10.0.0.2/", "https://1.1.1.1/").await);
         assert!(may("https://1.1.1.1/", "https://8.8.8.8/").await);
+        if !has_proxy() {
+            let [from, to] = ["https://1.1.1.1/", "https://nobody.invalid/"].map(|url| Url::parse(url).unwrap());
+            assert!(connection.for_another(&from, &to).await.is_err(), "what is not resolved is not connected to");
+        }
     }
 }

@@ -32,7 +32,7 @@ impl Web {
     /// # Errors
     /// The registry cannot be reached, is not trusted, takes too long, refuses, or has more than 20,000 tags.
     pub async fn tags(&self, url: &str, login: Option<&Login>, patience: Patience) -> Result<Vec<String>, FetchError> {
-        in_time(url, patience.content, async {
+        in_time(url, patience.answer, async {
             let mut repository = Repository::open(url, login)?;
             repository.tags().await
         })
@@ -52,7 +52,8 @@ impl Web {
     ) -> Result<Vec<u8>, FetchError> {
         in_time(url, patience.content, async {
             let mut repository = Repository::open(url, login)?;
-            repository.chart(limit_bytes).await
+            let digest = in_time(url, patience.answer, repository.archive(limit_bytes)).await?;
+            repository.blob(&digest, limit_bytes).await
         })
         .await
     }
@@ -139,13 +140,17 @@ impl<'a> Repository<'a> {
         }
     }
 
-    async fn chart(&mut self, limit_bytes: usize) -> Result<Vec<u8>, FetchError> {
+    /// The SHA-256 of the chart's archive, by its manifest.
+    async fn archive(&mut self, limit_bytes: usize) -> Result<String, FetchError> {
         let at = self.at(&format!("manifests/{}", self.reference.tag))?;
         let response = self.get(&at, Some(MANIFESTS), Redirects::OnItsServer).await?;
         let manifest: Manifest = self.json(response).await?;
         let layer = layer(self.url, &manifest, limit_bytes)?;
         let expected = layer.digest.strip_prefix("sha256:").filter(|hex| is_sha256(hex));
-        let expected = expected.ok_or_else(|| self.answer("its layer has no SHA-256 digest".to_owned()))?;
+        expected.map(str::to_owned).ok_or_else(|| self.answer("its layer has no SHA-256 digest".to_owned()))
+    }
+
+    async fn blob(&mut self, expected: &str, limit_bytes: usize) -> Result<Vec<u8>, FetchError> {
         // By its digest alone: a layer may name other servers to fetch it from.
         let at = self.at(&format!("blobs/sha256:{expected}"))?;
         let response = self.get(&at, None, Redirects::Followed).await?;
@@ -200,10 +205,7 @@ impl<'a> Repository<'a> {
 
     /// A token of the server that the registry names for that. Anonymous ones are there for whoever asks.
     async fn token(&self, realm: &str, service: Option<&str>, scope: Option<&str>) -> Result<HeaderValue, FetchError> {
-        let mut url = parsed(realm, self.url)?;
-        if url.scheme() != self.reference.server.scheme() && url.scheme() != "https" {
-            return Err(self.answer("it wants the login to be sent without encryption".to_owned()));
-        }
+        let mut url = token_server(&self.reference.server, realm).map_err(|detail| self.answer(detail.to_owned()))?;
         let own = format!("repository:{}:pull", self.reference.name);
         url.query_pairs_mut().append_pair("scope", scope.unwrap_or(&own));
         if let Some(service) = service {
@@ -226,7 +228,7 @@ impl<'a> Repository<'a> {
     async fn json<T: serde::de::DeserializeOwned>(&self, response: Response) -> Result<T, FetchError> {
         let bytes = body(response, ANSWER_BYTES).await?;
         serde_json::from_slice(&bytes)
-            .map_err(|_| self.answer("it does not speak the protocol of registries".to_owned()))
+            .map_err(|_| self.answer("the response is not the JSON that a registry sends".to_owned()))
     }
 
     fn at(&self, path: &str) -> Result<Url, FetchError> {
@@ -236,8 +238,8 @@ impl<'a> Repository<'a> {
 
     /// The next page, on the registry itself.
     fn page(&self, link: &str) -> Result<Url, FetchError> {
-        let next = self.reference.server.join(link).ok().filter(|next| is_same_server(next, &self.reference.server));
-        next.ok_or_else(|| self.answer("it has the next page of its tags on another server".to_owned()))
+        let next = next_page(&self.reference.server, link);
+        next.ok_or_else(|| self.answer("the next page of its tags is on another server".to_owned()))
     }
 
     fn answer(&self, detail: String) -> FetchError {
@@ -260,6 +262,20 @@ fn layer<'a>(url: &str, manifest: &'a Manifest, limit_bytes: usize) -> Result<&'
         return Err(FetchError::TooLarge { url: PlainUrl::of(url), limit_bytes });
     }
     Ok(layer)
+}
+
+/// The URL for tokens that a registry names. A login is sent there.
+fn token_server(server: &Url, realm: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(realm).map_err(|_| "the server for tokens that it names is no URL")?;
+    if url.scheme() == "https" || url.scheme() == "http" && is_same_server(server, &url) {
+        return Ok(url);
+    }
+    Err("it names a server for tokens that is not asked by https")
+}
+
+/// The next page of a list, on the registry itself.
+fn next_page(server: &Url, link: &str) -> Option<Url> {
+    server.join(link).ok().filter(|next| is_same_server(next, server))
 }
 
 fn is_sha256(hex: &str) -> bool {
@@ -410,6 +426,28 @@ mod tests {
         assert_eq!(challenges_of("Negotiate"), []);
         assert_eq!(challenges_of(r#"Bearer service="no realm""#), []);
         assert_eq!(challenges_of("\"\""), []);
+    }
+
+    #[test]
+    fn a_login_is_sent_by_https_or_to_the_registry_itself() {
+        let may = |server: &str, realm: &str| token_server(&Url::parse(server).unwrap(), realm).is_ok();
+        assert!(may("https://r.example.com/", "https://auth.example.com/token"));
+        assert!(may("http://localhost:5000/", "http://localhost:5000/token"));
+        for realm in ["http://r.example.com/token", "http://auth.example.com/token", "ftp://r.example.com/", "token"] {
+            assert!(!may("https://r.example.com/", realm), "{realm}");
+        }
+        assert!(!may("http://localhost:5000/", "http://localhost:6000/token"));
+    }
+
+    #[test]
+    fn pages_are_those_of_the_registry_itself() {
+        let next =
+            |link: &str| next_page(&Url::parse("https://r.example.com/").unwrap(), link).map(|url| url.to_string());
+        assert_eq!(next("/v2/a/tags/list?last=b").as_deref(), Some("https://r.example.com/v2/a/tags/list?last=b"));
+        assert_eq!(next("https://r.example.com/x").as_deref(), Some("https://r.example.com/x"));
+        for link in ["https://other.example.com/x", "http://r.example.com/x", "//other.example.com/x"] {
+            assert_eq!(next(link), None, "{link}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// The longest subject: it goes into logs, metrics' neighbours and a `ConfigMap`.
+    /// The longest subject: it goes into logs and into a `ConfigMap`.
     pub const SUBJECT: usize = 200;
 
     /// The first 12 digits of the id.

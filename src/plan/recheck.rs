@@ -30,13 +30,13 @@ impl Recheck {
 
     /// Why the object is kept, for people; `None` where nothing keeps it.
     #[must_use]
-    pub fn keeps(self) -> Option<&'static str> {
+    pub fn reason_to_keep(self) -> Option<&'static str> {
         match self {
             Self::Holds | Self::Gone => None,
-            Self::Another => Some("it is another object than was seen (its UID is another), so it is decided anew"),
-            Self::Changed => {
-                Some("its labels, annotations or owner were changed in the meantime, so it is decided anew")
-            }
+            Self::Another => Some("an object with another UID has this name now; it is planned again"),
+            Self::Changed => Some(
+                "the fields, labels or owner that showed it to be this sync's have changed since; it is planned again",
+            ),
         }
     }
 }
@@ -100,7 +100,10 @@ mod tests {
             let now = seen(&now);
             let recheck = Recheck::of(&planned, Some(&now));
             assert_eq!(recheck, Recheck::Changed, "change {at}");
-            assert!(recheck.keeps().is_some() && !may_still_replace(&planned, &now, true, false), "change {at}");
+            assert!(
+                recheck.reason_to_keep().is_some() && !may_still_replace(&planned, &now, true, false),
+                "change {at}"
+            );
         }
     }
 

@@ -318,7 +318,9 @@ fn an_answer_without_content_is_no_empty_file() {
     ] {
         let asked = server.requests("install.yaml");
         server.set("install.yaml", content);
-        // What was compared lately is compared again after a minute; a new process does it at once.
+        eventually("the agent has compared it", || check(server.requests("install.yaml") > asked, "not asked"));
+        agent.eventually_logs(&["install.yaml", "what was fetched before stays in use"]);
+        let asked = server.requests("install.yaml");
         let error = site.cli(&["render"]).expect_code(0).stderr;
         assert!(server.requests("install.yaml") > asked, "{error}");
         assert!(error.contains("what was fetched before stays in use"), "{error}");

@@ -29,9 +29,9 @@ const COMPARE_TIME: Duration = Duration::from_secs(20);
 const INDEX_BYTES: usize = 64 << 20;
 const ARCHIVE_BYTES: usize = 32 << 20;
 const FILE_BYTES: usize = 16 << 20;
-/// Fetches at once, and those from one host.
+/// Fetches at once, and those from one server.
 const AT_ONCE: usize = 16;
-const AT_ONE_HOST: usize = 2;
+const AT_ONE_SERVER: usize = 2;
 /// Sources that are remembered.
 const MOST_CHECKED: usize = 2000;
 
@@ -127,7 +127,7 @@ impl Remotes {
                 web: Web,
                 store: Store::new(data_dir),
                 data_dir: data_dir.to_owned(),
-                hosts: Limiter::new(AT_ONCE, AT_ONE_HOST),
+                hosts: Limiter::new(AT_ONCE, AT_ONE_SERVER),
                 same: Limiter::new(usize::MAX, 1),
                 checked: Mutex::default(),
             }),

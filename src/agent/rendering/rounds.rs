@@ -220,7 +220,7 @@ impl Rendering<'_> {
                 return Err(ReadError::TooMuchFetched);
             }
             match known.iter_mut().find(|known| known.want.is_same(&fetched.want)) {
-                // A newer one, or one that is of no other age than it says.
+                // Replaces the stored copy. A refreshed index keeps `pinned`, so that the helper takes it for the same want.
                 Some(known) => {
                     if refresh {
                         fetched.want = known.want.clone();
