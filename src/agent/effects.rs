@@ -55,6 +55,8 @@ pub(super) struct EffectRunner {
     /// Of what writes and is under way: once cancelled, it begins no further object.
     pub interrupts: std::sync::Mutex<BTreeMap<EffectId, CancellationToken>>,
     pub cache: Arc<Mutex<Cache>>,
+    /// This replica has begun to lead, and has not rendered since: the former leader may have had newer content of other hosts.
+    pub took_over: AtomicBool,
     /// Which errors were reported lately.
     pub recent_errors: RecentErrors,
     /// What is known of the server's kinds may be outdated.
@@ -226,6 +228,9 @@ impl EffectRunner {
         cache: &Mutex<Cache>,
     ) -> Result<Made, ReadError> {
         let own = sync.name == self.config.name;
+        if own && self.took_over.swap(false, Ordering::AcqRel) {
+            cache.lock().await.forget_verification();
+        }
         let cluster = if own {
             self.cluster.clone()
         } else {

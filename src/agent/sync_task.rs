@@ -1,7 +1,7 @@
 //! One task a sync: it feeds the machine, and carries out what the machine asks for.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -120,6 +120,7 @@ impl SyncTask {
             )
             .with_version(version.as_deref()),
             cache: self.context.caches.enter(&name),
+            took_over: AtomicBool::new(false),
             context: self.context.clone(),
             config: Arc::clone(&self.config),
             name,
@@ -290,7 +291,10 @@ impl SyncTask {
                     Some(annotated) => inputs.extend(self.user_requests(annotated)),
                     None => running.push(Box::pin(self.parent_missing())),
                 },
-                leads = &mut promotion, if !over && !machine.leads() => inputs.push(leads),
+                leads = &mut promotion, if !over && !machine.leads() => {
+                    runner.took_over.store(true, Ordering::Release);
+                    inputs.push(leads);
+                }
                 () = &mut endangered, if !over => {
                     inputs.push(Input::StoreNow);
                     endangered = Box::pin(self.endangered(true));

@@ -47,20 +47,20 @@ pub(super) struct Get<'a> {
 
 /// Clients for one server and for those that it redirects to.
 pub(super) struct Connection {
-    /// Trusts the login's own authority as well.
     own: Client,
-    authority: bool,
+    /// Authorities of the login, which are trusted beside those of the system: also where a server redirects to, since who
+    /// has an authority of their own has it for all of their servers.
+    authorities: Vec<Certificate>,
 }
 
 impl Connection {
-    /// Trusts what the system does, and for `url`'s own server the authority of the login.
+    /// Trusts what the system does, and the authority of the login. `url` is for errors about that.
     pub fn new(url: &str, login: Option<&Login>) -> Result<Self, FetchError> {
         install_provider();
         let authority = login.and_then(|login| login.authority.as_ref());
-        let certificates = authority.map(|pem| certificates(url, pem)).transpose()?;
-        let builder = builder().tls_certs_merge(certificates.unwrap_or_default());
-        let own = builder.build().map_err(|error| failed(url, error))?;
-        Ok(Self { own, authority: authority.is_some() })
+        let authorities = authority.map(|pem| certificates(url, pem)).transpose()?.unwrap_or_default();
+        let own = builder(&authorities).build().map_err(|error| failed(url, error))?;
+        Ok(Self { own, authorities })
     }
 
     /// Sends a GET and follows its redirects. The answer has the status 200, 304 where a validator was sent, or 401.
@@ -120,7 +120,7 @@ impl Connection {
     /// A client for a server that another one redirects to; `None` where it may not be asked: a server outside of the network
     /// could otherwise have the agent ask those that only the agent reaches. The addresses that were checked are those that
     /// are connected to.
-    async fn for_another(&self, from: &Url, to: &Url) -> Result<Option<Client>, FetchError> {
+    pub async fn for_another(&self, from: &Url, to: &Url) -> Result<Option<Client>, FetchError> {
         let addresses = addresses(to).await;
         let inside = |addresses: &[SocketAddr]| addresses.iter().any(|address| is_inside(address.ip()));
         let near = |address: &SocketAddr| is_metadata_or_link_local(address.ip());
@@ -137,14 +137,9 @@ impl Connection {
             return Err(FetchError::Unreachable { url: PlainUrl::of(to.as_str()), detail });
         }
         let pinned = (!addresses.is_empty()).then(|| to.host_str()).flatten();
-        if pinned.is_none() && !self.authority {
-            return Ok(Some(self.own.clone()));
-        }
-        let mut builder = builder();
-        if let Some(host) = pinned {
-            builder = builder.resolve_to_addrs(host, &addresses);
-        }
-        builder.build().map(Some).map_err(|error| failed(to.as_str(), error))
+        let Some(host) = pinned else { return Ok(Some(self.own.clone())) };
+        let client = builder(&self.authorities).resolve_to_addrs(host, &addresses).build();
+        client.map(Some).map_err(|error| failed(to.as_str(), error))
     }
 }
 
@@ -169,8 +164,12 @@ pub(super) async fn body(response: Response, limit_bytes: usize) -> Result<Vec<u
     Ok(bytes)
 }
 
-fn builder() -> reqwest::ClientBuilder {
-    let builder = Client::builder().connect_timeout(CONNECT).read_timeout(SILENCE).user_agent(USER_AGENT);
+fn builder(authorities: &[Certificate]) -> reqwest::ClientBuilder {
+    let builder = Client::builder()
+        .tls_certs_merge(authorities.iter().cloned())
+        .connect_timeout(CONNECT)
+        .read_timeout(SILENCE)
+        .user_agent(USER_AGENT);
     builder.redirect(Policy::none()).referer(false)
 }
 
@@ -261,7 +260,8 @@ fn unmapped(address: IpAddr) -> IpAddr {
 /// Addresses of the machine's own surroundings, such as the metadata service of a cloud.
 fn is_metadata_or_link_local(address: IpAddr) -> bool {
     match unmapped(address) {
-        IpAddr::V4(v4) => v4.is_link_local(),
+        // That of Alibaba Cloud is a shared address.
+        IpAddr::V4(v4) => v4.is_link_local() || v4.octets() == [100, 100, 100, 200],
         // The metadata service of AWS by IPv6 as well.
         IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.segments()[..2] == [0xfd00, 0x0ec2],
     }
@@ -314,7 +314,7 @@ mod tests {
         for outside in ["1.1.1.1", "100.128.0.1", "172.32.0.1", "2606:4700::1111", "::ffff:8.8.8.8"] {
             assert!(!is_inside(outside.parse().unwrap()), "{outside}");
         }
-        for near in ["169.254.169.254", "fe80::1", "fd00:ec2::254", "::ffff:169.254.169.254"] {
+        for near in ["169.254.169.254", "100.100.100.200", "fe80::1", "fd00:ec2::254", "::ffff:169.254.169.254"] {
             assert!(is_metadata_or_link_local(near.parse().unwrap()), "{near}");
         }
         assert!(!is_metadata_or_link_local("10.0.0.1".parse().unwrap()));

@@ -32,9 +32,11 @@ impl Web {
     /// # Errors
     /// The registry cannot be reached, is not trusted, takes too long, refuses, or has more than 20,000 tags.
     pub async fn tags(&self, url: &str, login: Option<&Login>, patience: Patience) -> Result<Vec<String>, FetchError> {
-        in_time(url, patience.answer, async {
+        in_time(url, patience.content, async {
             let mut repository = Repository::open(url, login)?;
-            repository.tags().await
+            let first = repository.at(&format!("tags/list?n={TAGS}"))?;
+            let first = in_time(url, patience.answer, repository.get(&first, None, Redirects::Followed)).await?;
+            repository.tags(first).await
         })
         .await
     }
@@ -112,12 +114,11 @@ impl<'a> Repository<'a> {
         Ok(Self { url, connection, login, reference, authorization: None })
     }
 
-    async fn tags(&mut self) -> Result<Vec<String>, FetchError> {
+    /// All tags, of which `response` has the first ones.
+    async fn tags(&mut self, mut response: Response) -> Result<Vec<String>, FetchError> {
         let mut tags: Vec<String> = Vec::new();
-        let mut next = self.at(&format!("tags/list?n={TAGS}"))?;
         loop {
-            let response = self.get(&next, None, Redirects::OnItsServer).await?;
-            let linked = linked(&response);
+            let (linked, from) = (linked(&response), response.url().clone());
             let page: Tags = self.json(response).await?;
             let page = page.tags.unwrap_or_default();
             let (full, last) = (page.len() >= TAGS, page.last().cloned());
@@ -128,8 +129,8 @@ impl<'a> Repository<'a> {
                 return Err(self.answer(detail));
             }
             // The specification has a registry name the next page; some do not, and give as many as were asked for.
-            next = match (linked, more) {
-                (Some(link), Some(_)) => self.page(&link)?,
+            let next = match (linked, more) {
+                (Some(link), Some(_)) => self.page(&from, &link)?,
                 (None, Some(last)) if full => {
                     let mut url = self.at("tags/list")?;
                     url.query_pairs_mut().append_pair("n", &TAGS.to_string()).append_pair("last", &last);
@@ -137,13 +138,14 @@ impl<'a> Repository<'a> {
                 }
                 _ => return Ok(tags),
             };
+            response = self.get(&next, None, Redirects::Followed).await?;
         }
     }
 
     /// The SHA-256 of the chart's archive, by its manifest.
     async fn archive(&mut self, limit_bytes: usize) -> Result<String, FetchError> {
         let at = self.at(&format!("manifests/{}", self.reference.tag))?;
-        let response = self.get(&at, Some(MANIFESTS), Redirects::OnItsServer).await?;
+        let response = self.get(&at, Some(MANIFESTS), Redirects::Followed).await?;
         let manifest: Manifest = self.json(response).await?;
         let layer = layer(self.url, &manifest, limit_bytes)?;
         let expected = layer.digest.strip_prefix("sha256:").filter(|hex| is_sha256(hex));
@@ -170,11 +172,16 @@ impl<'a> Repository<'a> {
         redirects: Redirects,
     ) -> Result<Response, FetchError> {
         for _ in 0..2 {
-            let authorization = self.authorization.clone();
+            // A page of tags may be on a server that the registry has redirected to.
+            let own = is_same_server(at, &self.reference.server);
+            let authorization = self.authorization.clone().filter(|_| own);
             let get = Get { url: at.as_str(), authorization, accept, etag: None, redirects };
             let response = self.connection.get(get).await?;
             if response.status() == StatusCode::OK {
                 return Ok(response);
+            }
+            if !own {
+                return Err(refused(at.as_str(), &response));
             }
             let challenges = challenges(&response);
             let known = self.authorization.take();
@@ -206,6 +213,10 @@ impl<'a> Repository<'a> {
     /// A token of the server that the registry names for that. Anonymous ones are there for whoever asks.
     async fn token(&self, realm: &str, service: Option<&str>, scope: Option<&str>) -> Result<HeaderValue, FetchError> {
         let mut url = token_server(&self.reference.server, realm).map_err(|detail| self.answer(detail.to_owned()))?;
+        let server = &self.reference.server;
+        if !is_same_server(server, &url) && self.connection.for_another(server, &url).await?.is_none() {
+            return Err(self.answer("the server for tokens that it names is inside of the network".to_owned()));
+        }
         let own = format!("repository:{}:pull", self.reference.name);
         url.query_pairs_mut().append_pair("scope", scope.unwrap_or(&own));
         if let Some(service) = service {
@@ -236,9 +247,9 @@ impl<'a> Repository<'a> {
         parsed(&format!("{server}v2/{name}/{path}"), self.url)
     }
 
-    /// The next page, on the registry itself.
-    fn page(&self, link: &str) -> Result<Url, FetchError> {
-        let next = next_page(&self.reference.server, link);
+    /// The next page, on the server that has given the one before.
+    fn page(&self, from: &Url, link: &str) -> Result<Url, FetchError> {
+        let next = next_page(from, link);
         next.ok_or_else(|| self.answer("the next page of its tags is on another server".to_owned()))
     }
 
@@ -273,7 +284,7 @@ fn token_server(server: &Url, realm: &str) -> Result<Url, &'static str> {
     Err("it names a server for tokens that is not asked by https")
 }
 
-/// The next page of a list, on the registry itself.
+/// The next page of a list, on the server of the page before.
 fn next_page(server: &Url, link: &str) -> Option<Url> {
     server.join(link).ok().filter(|next| is_same_server(next, server))
 }

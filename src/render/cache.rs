@@ -85,6 +85,16 @@ impl Cache {
         matches!(source, Some(Source::Read(recorded)) if recorded.fetched.iter().any(|(want, _)| !want.pinned))
     }
 
+    /// Has what may change on other hosts count as not compared: another replica may have applied something newer.
+    pub fn forget_verification(&mut self) {
+        if !self.has_unpinned() {
+            return;
+        }
+        if let Some(Last { source: Source::Read(recorded), .. }) = &mut self.last {
+            Arc::make_mut(recorded).unverified = true;
+        }
+    }
+
     /// Notes that all of the current rendering was compared with its source.
     pub fn verified(&mut self) {
         if let Some(Last { source: Source::Read(recorded), .. }) = &mut self.last {
@@ -111,6 +121,31 @@ impl Cache {
 mod tests {
     use super::*;
     use crate::render::Variable;
+
+    #[test]
+    fn what_may_change_on_other_hosts_is_not_verified_any_more_when_another_replica_may_know_better() {
+        let (settings, inputs) = (Settings::default(), Inputs::default());
+        let want =
+            |pinned| serde_json::from_str(&format!(r#"{{"kind": "index", "url": "https://h/x", "pinned": {pinned}}}"#));
+        for (pinned, unverified) in [(true, false), (false, true)] {
+            let mut cache = Cache::default();
+            let recorded = Recorded {
+                renderer: Renderer::Helm,
+                dependencies: Arc::default(),
+                fingerprint: "f".into(),
+                lookups: Vec::new(),
+                fetched: vec![(want(pinned).unwrap(), "d".into())],
+                unverified: false,
+            };
+            cache.put_recorded(recorded, settings.clone(), inputs.clone(), Arc::default());
+            cache.forget_verification();
+            let is_unverified =
+                |cache: &Cache| cache.recorded(Renderer::Helm, &settings, &inputs).unwrap().0.unverified;
+            assert_eq!(is_unverified(&cache), unverified);
+            cache.verified();
+            assert!(!is_unverified(&cache));
+        }
+    }
 
     #[test]
     fn a_rendering_is_found_by_its_tree_its_settings_and_its_inputs_alone() {

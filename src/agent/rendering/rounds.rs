@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::remotes::Answer;
 use super::{ReadError, Rendering, decrypt};
@@ -58,8 +58,8 @@ struct Progress {
     fetches: usize,
     /// Indexes that were compared with their source, since an archive that they name could not be fetched.
     refreshed: BTreeSet<String>,
-    /// When everything of other hosts must be there; `None` until something is wanted.
-    until: Option<Instant>,
+    /// What all fetches took.
+    fetching: Duration,
 }
 
 /// What became of asking the helper.
@@ -73,8 +73,14 @@ impl Rendering<'_> {
     /// Asks the helper until nothing is missing. While it waits for other hosts it keeps no place at the helper and no files
     /// of the repository in memory, so that a host that hangs keeps nobody from rendering.
     pub(super) async fn answered(&self, renderer: Renderer, inputs: Inputs) -> Result<Answered, ReadError> {
-        let mut progress =
-            Progress { inputs, warnings: Vec::new(), asked: 0, fetches: 0, refreshed: BTreeSet::new(), until: None };
+        let mut progress = Progress {
+            inputs,
+            warnings: Vec::new(),
+            asked: 0,
+            fetches: 0,
+            refreshed: BTreeSet::new(),
+            fetching: Duration::ZERO,
+        };
         let mut fetching = None;
         loop {
             let permit = self.budget.helper().await;
@@ -91,9 +97,10 @@ impl Rendering<'_> {
                         let server = first.map(|endpoint| endpoint.to_string()).unwrap_or_default();
                         fetching = Some(self.budget.fetch(&server).await);
                     }
-                    let until = *progress.until.get_or_insert_with(|| Instant::now() + FETCHES_TIME);
-                    let fetched = timeout_at(until, Box::pin(self.fetch(renderer, wants, false, &mut progress)));
-                    fetched.await.map_err(|_| ReadError::FetchTime(FETCHES_TIME))??;
+                    let (began, left) = (Instant::now(), FETCHES_TIME.saturating_sub(progress.fetching));
+                    let fetched = timeout(left, Box::pin(self.fetch(renderer, wants, false, &mut progress))).await;
+                    progress.fetching += began.elapsed();
+                    fetched.map_err(|_| ReadError::FetchTime(FETCHES_TIME))??;
                 }
             }
         }

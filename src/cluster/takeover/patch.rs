@@ -15,9 +15,20 @@ pub(super) fn entries(live: &Value) -> impl Iterator<Item = &Value> {
 /// The JSON patch that makes `managedFields` what they were `before` a takeover, and keeps what others have done
 /// since. `version`: the object's resource version after the takeover.
 pub(super) fn return_of(live: &Value, before: &[Value], version: &Value) -> Option<Value> {
+    // Where the apply has moved the owners to another version on its way, the former one stays gone: the server could
+    // convert nothing for them.
+    let versions: Vec<&Value> = entries(live).map(|entry| &entry["apiVersion"]).collect();
+    let moved = |entry: &Value| {
+        let mut entry = entry.clone();
+        if !versions.contains(&&entry["apiVersion"]) && versions.contains(&&live["apiVersion"]) {
+            entry["apiVersion"] = live["apiVersion"].clone();
+        }
+        entry
+    };
+    let before: Vec<Value> = before.iter().map(moved).collect();
     let ours = before.iter().find(|entry| is_ours(entry));
     let returned = if live["metadata"]["resourceVersion"] == *version {
-        before.to_vec()
+        before.clone()
     } else {
         let mut now: Vec<Value> = entries(live).filter(|entry| !is_ours(entry)).cloned().collect();
         for before in before.iter().filter(|entry| !is_ours(entry)) {
@@ -151,6 +162,20 @@ pub(super) mod tests {
         assert_eq!(patch[1]["value"], before["metadata"]["managedFields"]);
         assert_eq!(patch[2]["value"], "7");
         assert_eq!(returned(&before, &before, "7"), None, "nothing to give back");
+    }
+
+    #[test]
+    fn owners_that_were_moved_to_another_version_meanwhile_stay_there() {
+        let of = |manager: &str, operation: &str, version: &str, field: &str| json!({"manager": manager, "operation": operation, "apiVersion": version, "fieldsV1": {field: {}}});
+        let live = |version: &str, entries: &[Value]| json!({"apiVersion": "e.com/v1", "metadata": {"uid": "u", "resourceVersion": version, "managedFields": entries}});
+        let before = live(
+            "7",
+            &[of("other", "Update", "e.com/v1beta1", "f:b"), of("driftless", "Apply", "e.com/v1beta1", "f:a")],
+        );
+        let now = live("9", &[of("driftless", "Apply", "e.com/v1", "f:a")]);
+        let patch = returned(&now, &before, "8").unwrap();
+        let expected = json!([of("other", "Update", "e.com/v1", "f:b"), of("driftless", "Apply", "e.com/v1", "f:a")]);
+        assert_eq!(patch[1]["value"], expected);
     }
 
     #[test]
