@@ -14,6 +14,8 @@ mod login;
 mod registry;
 mod store;
 
+use crate::object::Digest;
+
 pub use error::FetchError;
 pub use http::{Download, Patience, Web};
 pub use login::{Login, LoginError};
@@ -22,6 +24,5 @@ pub use store::{Entry, Store};
 /// The SHA-256 of some bytes, in 64 hexadecimal digits.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
-    use sha2::Digest as _;
-    sha2::Sha256::digest(bytes).iter().fold(String::with_capacity(64), |text, byte| text + &format!("{byte:02x}"))
+    Digest::of(bytes).to_string().split_off("sha256:".len())
 }

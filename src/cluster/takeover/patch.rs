@@ -148,6 +148,17 @@ pub(super) mod tests {
         json!({"metadata": {"uid": "u", "resourceVersion": "7", "managedFields": entries}})
     }
 
+    /// An entry with one field.
+    fn owner(manager: &str, operation: &str, version: &str, field: &str) -> Value {
+        json!({"manager": manager, "operation": operation, "apiVersion": version, "fieldsV1": {field: {}}})
+    }
+
+    /// An object as it is read in the version `e.com/v1`.
+    fn in_version_one(resource_version: &str, entries: &[Value]) -> Value {
+        json!({"apiVersion": "e.com/v1",
+            "metadata": {"uid": "u", "resourceVersion": resource_version, "managedFields": entries}})
+    }
+
     fn returned(live: &Value, before: &Value, version: &str) -> Option<Value> {
         let before: Vec<Value> = entries(before).cloned().collect();
         return_of(live, &before, &version.into())
@@ -166,54 +177,49 @@ pub(super) mod tests {
 
     #[test]
     fn owners_that_were_moved_to_another_version_meanwhile_stay_there() {
-        let of = |manager: &str, operation: &str, version: &str, field: &str| json!({"manager": manager, "operation": operation, "apiVersion": version, "fieldsV1": {field: {}}});
-        let live = |version: &str, entries: &[Value]| json!({"apiVersion": "e.com/v1", "metadata": {"uid": "u", "resourceVersion": version, "managedFields": entries}});
-        let before = live(
+        let before = in_version_one(
             "7",
-            &[of("other", "Update", "e.com/v1beta1", "f:b"), of("driftless", "Apply", "e.com/v1beta1", "f:a")],
+            &[owner("other", "Update", "e.com/v1beta1", "f:b"), owner("driftless", "Apply", "e.com/v1beta1", "f:a")],
         );
-        let now = live("9", &[of("driftless", "Apply", "e.com/v1", "f:a")]);
+        let now = in_version_one("9", &[owner("driftless", "Apply", "e.com/v1", "f:a")]);
         let patch = returned(&now, &before, "8").unwrap();
-        let expected = json!([of("other", "Update", "e.com/v1", "f:b"), of("driftless", "Apply", "e.com/v1", "f:a")]);
+        let expected =
+            json!([owner("other", "Update", "e.com/v1", "f:b"), owner("driftless", "Apply", "e.com/v1", "f:a")]);
         assert_eq!(patch[1]["value"], expected);
     }
 
     #[test]
     fn entries_of_a_version_that_is_gone_are_dropped_and_ours_goes_over_to_the_one_that_is_served() {
-        let of = |manager: &str, operation: &str, version: &str, field: &str| json!({"manager": manager, "operation": operation, "apiVersion": version, "fieldsV1": {field: {}}});
-        let live = |entries: &[Value]| json!({"apiVersion": "e.com/v1", "metadata": {"uid": "u", "resourceVersion": "7", "managedFields": entries}});
         let entries = [
-            of("driftless", "Apply", "e.com/v1alpha1", "f:a"),
-            of("other", "Update", "e.com/v1alpha1", "f:b"),
-            of("third", "Update", "e.com/v1", "f:c"),
+            owner("driftless", "Apply", "e.com/v1alpha1", "f:a"),
+            owner("other", "Update", "e.com/v1alpha1", "f:b"),
+            owner("third", "Update", "e.com/v1", "f:c"),
         ];
-        let patch = without_stale(&live(&entries), "e.com/v1alpha1").unwrap();
-        let kept = json!([of("third", "Update", "e.com/v1", "f:c"), of("driftless", "Apply", "e.com/v1", "f:a")]);
+        let patch = without_stale(&in_version_one("7", &entries), "e.com/v1alpha1").unwrap();
+        let kept = json!([owner("third", "Update", "e.com/v1", "f:c"), owner("driftless", "Apply", "e.com/v1", "f:a")]);
         assert_eq!((&patch[1]["value"], &patch[2]["value"]), (&kept, &json!("7")));
-        assert_eq!(without_stale(&live(&entries), "e.com/v2"), None);
-        let both = [entries[0].clone(), of("driftless", "Apply", "e.com/v1", "f:d")];
-        let patch = without_stale(&live(&both), "e.com/v1alpha1").unwrap();
+        assert_eq!(without_stale(&in_version_one("7", &entries), "e.com/v2"), None);
+        let both = [entries[0].clone(), owner("driftless", "Apply", "e.com/v1", "f:d")];
+        let patch = without_stale(&in_version_one("7", &both), "e.com/v1alpha1").unwrap();
         assert_eq!(patch[1]["value"][0]["fieldsV1"], json!({"f:a": {}, "f:d": {}}));
     }
 
     #[test]
     fn entries_of_all_versions_become_ones_of_one_and_stay_those_of_their_owners() {
-        let of = |manager: &str, operation: &str, version: &str, field: &str| json!({"manager": manager, "operation": operation, "apiVersion": version, "fieldsV1": {field: {}}});
-        let live = |entries: &[Value]| json!({"apiVersion": "e.com/v1", "metadata": {"uid": "u", "resourceVersion": "7", "managedFields": entries}});
         let entries = [
-            of("driftless", "Apply", "e.com/v1beta1", "f:a"),
-            of("other", "Update", "e.com/v1beta1", "f:b"),
-            of("driftless", "Apply", "e.com/v1", "f:c"),
-            of("driftless", "Update", "e.com/v1", "f:d"),
+            owner("driftless", "Apply", "e.com/v1beta1", "f:a"),
+            owner("other", "Update", "e.com/v1beta1", "f:b"),
+            owner("driftless", "Apply", "e.com/v1", "f:c"),
+            owner("driftless", "Update", "e.com/v1", "f:d"),
         ];
-        let patch = of_one_version(&live(&entries)).unwrap();
+        let patch = of_one_version(&in_version_one("7", &entries)).unwrap();
         let expected = json!([
             {"manager": "driftless", "operation": "Apply", "apiVersion": "e.com/v1", "fieldsV1": {"f:a": {}, "f:c": {}}},
-            of("other", "Update", "e.com/v1", "f:b"),
-            of("driftless", "Update", "e.com/v1", "f:d"),
+            owner("other", "Update", "e.com/v1", "f:b"),
+            owner("driftless", "Update", "e.com/v1", "f:d"),
         ]);
         assert_eq!((&patch[1]["value"], &patch[2]["value"]), (&expected, &json!("7")));
-        assert_eq!(of_one_version(&live(&entries[2..])), None);
+        assert_eq!(of_one_version(&in_version_one("7", &entries[2..])), None);
     }
 
     #[test]
