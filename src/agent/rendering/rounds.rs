@@ -15,8 +15,8 @@ use super::{ReadError, Rendering, decrypt};
 use crate::config::{DataRef, Endpoint, Renderer};
 use crate::fetch::Login;
 use crate::render::{
-    Fetched, Inputs, LookupAnswer, LookupQuestion, RenderError, Response, Want, WantKind, permitted, request,
-    write_input,
+    Fetched, Inputs, LookupAnswer, LookupQuestion, Permission, RenderError, Response, Want, WantKind, permitted,
+    request, write_input,
 };
 use crate::source::Bundle;
 
@@ -62,6 +62,20 @@ struct Progress {
     fetching: Duration,
 }
 
+impl Progress {
+    /// Counts a round of fetches, and what is wanted in it.
+    fn count_round(&mut self, wants: usize) -> Result<(), ReadError> {
+        self.fetches += 1;
+        if self.fetches > MOST_FETCHES {
+            return Err(ReadError::TooManyFetches);
+        }
+        if self.inputs.fetched.len() + wants > MOST_WANTS {
+            return Err(ReadError::TooManyWants);
+        }
+        Ok(())
+    }
+}
+
 /// What became of asking the helper.
 enum HelperRun {
     Answered(Box<Response>),
@@ -98,7 +112,7 @@ impl Rendering<'_> {
                         fetching = Some(self.budget.fetch(&server).await);
                     }
                     let (began, left) = (Instant::now(), FETCHES_TIME.saturating_sub(progress.fetching));
-                    let fetched = timeout(left, Box::pin(self.fetch(renderer, wants, false, &mut progress))).await;
+                    let fetched = timeout(left, Box::pin(self.fetch(renderer, wants, &mut progress))).await;
                     progress.fetching += began.elapsed();
                     fetched.map_err(|_| ReadError::FetchTime(FETCHES_TIME))??;
                 }
@@ -172,47 +186,25 @@ impl Rendering<'_> {
         Ok(())
     }
 
-    /// Fetches what is wanted, after all of it was found to be permitted. `refresh`: it is there already and compared with
-    /// its source, and what it is wanted for stays as it is.
-    async fn fetch(
-        &self,
-        renderer: Renderer,
-        wants: Vec<Want>,
-        refresh: bool,
-        progress: &mut Progress,
-    ) -> Result<(), ReadError> {
+    /// Fetches what is wanted, after all of it was found to be permitted.
+    async fn fetch(&self, renderer: Renderer, wants: Vec<Want>, progress: &mut Progress) -> Result<(), ReadError> {
+        progress.count_round(wants.len())?;
         let known = &mut progress.inputs.fetched;
-        progress.fetches += 1;
-        if progress.fetches > MOST_FETCHES {
-            return Err(ReadError::TooManyFetches);
-        }
-        if known.len() + wants.len() > MOST_WANTS {
-            return Err(ReadError::TooManyWants);
-        }
         let mut permissions = Vec::with_capacity(wants.len());
         for want in &wants {
-            let permission = permitted(want, &self.settings.config, known);
-            let refused = |message| ReadError::NotPermitted { renderer, place: want.place(), message };
-            permissions.push(permission.map_err(refused)?);
+            permissions.push(self.permission(renderer, want, known)?);
         }
         let login = if permissions.iter().any(|permission| permission.login) { self.login().await? } else { None };
         let fetches: Vec<BoxFuture<'_, _>> = wants
             .iter()
             .zip(permissions)
-            .map(|(want, permission)| {
-                let login = login.as_ref().filter(|_| permission.login).map(|(name, login)| (&**name, login));
-                let fetch = async move {
-                    let answer = self.remotes.get(want, login, self.settings.config.refresh, self.budget).await;
-                    answer.map_err(|error| ReadError::Remote { renderer, place: want.place(), error: Box::new(error) })
-                };
-                fetch.boxed()
-            })
+            .map(|(want, permission)| self.get(renderer, want, login.as_ref().filter(|_| permission.login)).boxed())
             .collect();
         let mut answers = futures::stream::iter(fetches).buffered(AT_ONCE);
         let mut bytes = known.iter().map(|fetched| fetched.content.bytes().len()).sum::<usize>();
         for want in &wants {
             let Some(answer) = answers.next().await else { break };
-            let Answer { mut fetched, warning } = match answer {
+            let Answer { fetched, warning } = match answer {
                 Ok(answer) => answer,
                 Err(error) => {
                     let outdated = outdated_index(want, known).filter(|index| progress.refreshed.insert(index.key()));
@@ -227,13 +219,7 @@ impl Rendering<'_> {
                 return Err(ReadError::TooMuchFetched);
             }
             match known.iter_mut().find(|known| known.want.is_same(&fetched.want)) {
-                // Replaces the stored copy. A refreshed index keeps `pinned`, so that the helper takes it for the same want.
-                Some(known) => {
-                    if refresh {
-                        fetched.want = known.want.clone();
-                    }
-                    *known = fetched;
-                }
+                Some(known) => *known = fetched,
                 None => known.push(fetched),
             }
         }
@@ -242,12 +228,38 @@ impl Rendering<'_> {
 
     /// Compares an index of any age with its source. Returns whether it is another one now.
     async fn refresh_index(&self, renderer: Renderer, index: Want, progress: &mut Progress) -> Result<bool, ReadError> {
-        let digests = |progress: &Progress| -> Vec<_> {
-            progress.inputs.fetched.iter().map(|fetched| Arc::clone(&fetched.digest)).collect()
-        };
-        let before = digests(progress);
-        Box::pin(self.fetch(renderer, vec![Want { pinned: false, ..index }], true, progress)).await?;
-        Ok(digests(progress) != before)
+        progress.count_round(1)?;
+        let known = &mut progress.inputs.fetched;
+        let compared = Want { pinned: false, ..index.clone() };
+        let permission = self.permission(renderer, &compared, known)?;
+        let login = if permission.login { self.login().await? } else { None };
+        let Answer { fetched, warning } = self.get(renderer, &compared, login.as_ref()).await?;
+        progress.warnings.extend(warning);
+        let bytes = known.iter().chain([&fetched]).map(|fetched| fetched.content.bytes().len()).sum::<usize>();
+        if bytes > MOST_FETCHED {
+            return Err(ReadError::TooMuchFetched);
+        }
+        let Some(known) = known.iter_mut().find(|known| known.want.is_same(&index)) else { return Ok(false) };
+        let changed = known.digest != fetched.digest;
+        // It stays pinned, so that the helper takes it for the same want.
+        *known = Fetched { want: index, ..fetched };
+        Ok(changed)
+    }
+
+    fn permission(&self, renderer: Renderer, want: &Want, known: &[Fetched]) -> Result<Permission, ReadError> {
+        let refused = |message| ReadError::NotPermitted { renderer, place: want.place(), message };
+        permitted(want, &self.settings.config, known).map_err(refused)
+    }
+
+    async fn get(
+        &self,
+        renderer: Renderer,
+        want: &Want,
+        login: Option<&(Arc<str>, Login)>,
+    ) -> Result<Answer, ReadError> {
+        let login = login.map(|(name, login)| (&**name, login));
+        let answer = self.remotes.get(want, login, self.settings.config.refresh, self.budget).await;
+        answer.map_err(|error| ReadError::Remote { renderer, place: want.place(), error: Box::new(error) })
     }
 
     /// Whether something on another host is as it was, as far as that can be known now, and why it cannot.
