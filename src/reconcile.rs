@@ -21,6 +21,7 @@ mod obstacles;
 mod overdue;
 mod quiet;
 mod record;
+mod relative;
 mod report;
 mod settling;
 mod state;
@@ -37,4 +38,5 @@ pub use effect::{
 };
 pub use fleet::{Fleet, Holding};
 pub use machine::Machine;
+pub use relative::ORIGIN;
 pub use stored::may_write_over;

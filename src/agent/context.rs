@@ -48,9 +48,9 @@ pub struct Context {
 }
 
 impl Context {
-    /// The current moment: monotonic time since `started`, and the wall clock.
+    /// The current moment: monotonic time since `started`, the wall clock, and a random number for delays.
     #[must_use]
     pub fn now(&self) -> Moment {
-        Moment { mono: self.started.elapsed(), wall: Timestamp::now() }
+        Moment { mono: self.started.elapsed(), wall: Timestamp::now(), random: fastrand::u64(..) }
     }
 }

@@ -97,9 +97,8 @@ impl SyncTask {
         let seen = parent.as_ref().map(requests).unwrap_or_default();
         let version = parent.as_ref().and_then(|parent| parent.resource_version.clone());
         let stored = parent.map(|parent| (parent.inventory, parent.status));
-        let mut machine =
-            Machine::new(Arc::clone(&self.config), set_id.clone(), stored, seen, self.context.now(), fastrand::u64(..))
-                .allowing_prune(self.allow_prune);
+        let mut machine = Machine::new(Arc::clone(&self.config), set_id.clone(), stored, seen, self.context.now())
+            .allowing_prune(self.allow_prune);
         if !led {
             (self.context.emit)(&Event::StandingBy { sync: Arc::clone(&name), commit: None });
             machine = machine.following();

@@ -12,7 +12,7 @@ pub(super) const REPOSITORY_PATTERN: &str = r"^(https?|oci)://[^/\s@][^\s@?#]*$"
 pub(super) const HOST_PATTERN: &str = r"^(http://)?[0-9A-Za-z]([-.0-9A-Za-z]*[0-9A-Za-z])?(:[0-9]{1,5})?$";
 
 /// A chart that is not in the git repository.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RemoteChart {
     /// `https://`, `http://` or `oci://`, without credentials, query and slash at the end.
     pub repository: Arc<str>,
@@ -104,7 +104,7 @@ fn is_host(text: &str) -> bool {
 }
 
 /// A host that what is rendered may name: `github.com`, `git.example.com:8443`, or `http://10.0.0.1:8080`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RemoteHost {
     plain: bool,
     host: Arc<str>,

@@ -15,7 +15,7 @@ pub(super) const RENDER_TIMEOUT: Duration = Duration::from_mins(1);
 pub(super) const REFRESH: Duration = Duration::from_mins(10);
 
 /// The key `render` of a sync.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RenderConfig {
     /// What makes manifests of the files; `Helm` in place of `Auto` where the key `helm` names a chart.
     pub renderer: Renderer,
@@ -77,7 +77,7 @@ impl RenderConfig {
 }
 
 /// What turns files into manifests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Renderer {
     /// By what the path holds: a kustomization, a chart, or else plain manifests.
     #[default]
@@ -104,7 +104,7 @@ impl Renderer {
 }
 
 /// What becomes of a render where the kernel cannot confine it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SandboxMode {
     /// It fails.
     #[default]
@@ -114,7 +114,7 @@ pub enum SandboxMode {
 }
 
 /// The settings of a chart: those of `helm template`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HelmConfig {
     /// In the repository; `None`: the sync's path is the chart.
     pub chart: Option<RepoPath>,
@@ -167,7 +167,7 @@ pub struct DataRef {
 }
 
 /// Values of a chart that are in the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ValuesFrom {
     /// Object that holds the values.
     pub source: DataRef,
@@ -176,7 +176,7 @@ pub struct ValuesFrom {
 }
 
 /// The variables of a sync.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Substitution {
     /// They win over those in the cluster.
     pub variables: BTreeMap<String, String>,
@@ -185,7 +185,7 @@ pub struct Substitution {
 }
 
 /// What is done to every object, whichever renderer made it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Post {
     /// Put before the name of every object and references to it, as kustomize does; `None`: names stay.
     pub name_prefix: Option<Arc<str>>,
@@ -206,7 +206,7 @@ impl Post {
 }
 
 /// A strategic-merge or JSON 6902 patch, as kustomize takes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Patch {
     /// YAML text of the patch; not empty.
     pub patch: Arc<str>,
@@ -216,7 +216,7 @@ pub struct Patch {
 
 /// Which objects a patch is for: all that match every part that is given. Texts are regular expressions that
 /// match as a whole, selectors are those of Kubernetes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PatchTarget {
     /// API group, such as `apps`; `None`: any.
     pub group: Option<Arc<str>>,
@@ -235,7 +235,7 @@ pub struct PatchTarget {
 }
 
 /// Keys for files that SOPS has encrypted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DecryptConfig {
     /// A Secret in the agent's namespace: keys that end in `.agekey` hold age identities, those that end in `.asc`
     /// armored PGP keys, and `sops.vault-token` a token of Vault, with `sops.vault-address`.

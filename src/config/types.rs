@@ -30,7 +30,7 @@ pub struct Config {
 }
 
 /// How every object is compared with git by a server-side dry-run, now and then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AuditPolicy {
     /// Each object is asked about once in this time; zero: there is no audit.
     pub period: Duration,
@@ -79,7 +79,7 @@ impl fmt::Debug for SyncName {
 }
 
 /// One sync: a source, a path in it, and how to keep the cluster equal to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SyncConfig {
     /// Unique within a configuration.
     pub name: SyncName,
@@ -116,7 +116,7 @@ pub struct SyncConfig {
 }
 
 /// Which repository, and what of it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Source {
     /// As libgit2 takes it: `https`, `http`, `ssh`, `file`, or `git@host:path`. May hold
     /// credentials, so it is never shown; see [`Source::display_url`].
@@ -126,7 +126,7 @@ pub struct Source {
 }
 
 /// Which commit of a repository.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reference {
     /// The tip of a branch, by its short name: without `refs/heads/`.
     Branch(Arc<str>),
@@ -187,7 +187,7 @@ impl fmt::Debug for RepoPath {
 }
 
 /// When orphans may be deleted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PrunePolicy {
     /// Whether orphans are deleted at all; if not, they stay in the cluster and in the inventory.
     pub enabled: bool,
@@ -206,7 +206,7 @@ impl Default for PrunePolicy {
 }
 
 /// What to do about drift.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum DriftPolicy {
     /// Apply a drifted object again.
     #[default]
@@ -218,7 +218,7 @@ pub enum DriftPolicy {
 }
 
 /// A `ServiceAccount` to impersonate, written `namespace/name`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ServiceAccount {
     /// A DNS label (RFC 1123).
     pub namespace: Arc<str>,

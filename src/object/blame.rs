@@ -16,7 +16,7 @@ pub use trace::{blame, rewritten};
 
 /// What is known of a drift. Everything but the fields is a trace that others left in
 /// `managedFields`, which whoever may write the object may also write.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Blame {
     /// The field manager that took most of the fields; `None` when nobody signed for them (fields
@@ -39,7 +39,7 @@ pub struct Blame {
 }
 
 /// One field that is no longer as git declares it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct FieldChange {
     /// `spec.template.spec.containers[name=web].image`.

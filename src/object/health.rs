@@ -47,7 +47,7 @@ impl fmt::Display for HealthStatus {
 }
 
 /// A status with the reason for it, in words for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Health {
     /// Status by the rules of kstatus.
     pub status: HealthStatus,

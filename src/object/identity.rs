@@ -131,7 +131,7 @@ impl fmt::Debug for ObjectId {
 
 /// Where a manifest stands: a file of the snapshot, relative to the repository, and the line,
 /// counted from 1, on which its document begins.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Origin {
     /// Path relative to the repository's root; for a file of another host, its URL without credentials.
     pub file: Arc<str>,

@@ -92,7 +92,7 @@ pub enum Client {
 }
 
 /// A pattern for names of field managers: `*` stands for any number of characters, `?` for one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ManagerPattern(Arc<str>);
 
 impl ManagerPattern {
@@ -119,7 +119,7 @@ impl fmt::Display for ManagerPattern {
 }
 
 /// The lists of a sync: those that ship, and what its configuration says beyond them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Managers {
     /// Clients of people, by the configuration; these win over the lists that ship.
     pub people: Vec<ManagerPattern>,

@@ -12,7 +12,7 @@ pub(super) use ignored::read as ignored_paths;
 
 /// What a manifest directs the agent to do, mostly by its annotations.
 #[allow(clippy::struct_excessive_bools, reason = "each is a directive of its own")]
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Directives {
     /// Delete and create again when an immutable field changed.
     pub replace: bool,
@@ -38,7 +38,7 @@ pub struct Directives {
 
 /// One desired object. `canonical` is its canonical JSON in UTF-8, as it is applied apart from
 /// the label and annotation of our own; a tree of values is only made when one is needed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Manifest {
     /// Its namespace is `None` where the manifest names none, until `in_namespace` gives it one.
     pub id: ObjectId,

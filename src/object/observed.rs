@@ -9,7 +9,7 @@ use super::manifest::dependency;
 use super::{Digest, Entry, Fingerprint, Foreign, Health, Managers, ObjectId, Short, canonical_json, foreign, names};
 
 /// A deletion that was asked for and has not ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Termination {
     /// `metadata.finalizers`; empty where only a grace period is waited for.
     pub finalizers: Vec<String>,
@@ -19,7 +19,7 @@ pub struct Termination {
 
 /// What is remembered of a live object: never a tree of values.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own about the object")]
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Observed {
     /// Identity; its namespace is `None` for cluster-scoped kinds.
     pub id: ObjectId,
@@ -54,7 +54,7 @@ pub struct Observed {
 }
 
 /// What a watch has learned of one object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Change {
     /// It is there, and another than before in more than its resource version.
     Seen(Observed),

@@ -21,7 +21,7 @@ use super::{Held, Inventory, Plan};
 const DESPITE: &str = "despite-";
 
 /// An approval as the agent took it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Approval {
     /// The value of the annotation.

@@ -18,7 +18,7 @@ use crate::object::{GroupKind, ObjectId};
 use super::{Problem, Reason, Reserved, Resolved, Verb};
 
 /// Why it is not known in full what a sync declares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unsettled {
     /// Its repository was not read yet, or not since it was suspended.
     Unread,
@@ -39,7 +39,7 @@ impl fmt::Display for Unsettled {
 }
 
 /// How another sync stands to one object.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Stake {
     /// As of a commit that it enforces, or is about to.
@@ -53,7 +53,7 @@ pub struct Stake {
 }
 
 /// Another sync of the agent, as far as the objects in question go.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Neighbour {
     /// Its `ApplySet` id, the value of the label `applyset.kubernetes.io/part-of` on its objects.
     pub set_id: String,
@@ -87,7 +87,7 @@ impl Neighbour {
 }
 
 /// The other syncs of an agent, as one of them has to know them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Others {
     /// The sync that asks.
     pub me: Arc<str>,
@@ -232,7 +232,7 @@ impl Others {
 }
 
 /// What a commit declares for a sync.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Declaration {
     /// Also the objects whose manifests cannot be used, as far as those say which objects they are.
     pub ids: BTreeSet<ObjectId>,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::object::{GroupKind, ObjectId};
 
 /// Kind, and where given namespace and name, of each question.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LookedUp(BTreeSet<Question>);
 
 type Question = (GroupKind, Option<Arc<str>>, Option<Arc<str>>);

@@ -10,7 +10,7 @@ use crate::config::{Reference, RepositoryKey, SyncConfig};
 use super::SyncStatus;
 
 /// Which files the inventory comes from, and where their objects went.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Provenance {
     /// The repository's key.

@@ -14,7 +14,7 @@ use super::{Desired, Reason, Step, Verb};
 
 /// What the API server has shown of an object that asks to be replaced: every cause of its refusal is a
 /// field that cannot be changed in place, and it would let the object be created as git declares it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Replaceable {
     /// Of the live object.
     pub uid: Arc<str>,
@@ -30,7 +30,7 @@ pub struct Replaceable {
 pub type Replaceables = BTreeMap<ObjectId, Replaceable>;
 
 /// Why an object is not replaced although it asks for that and could be made again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NotReplaced {
     /// Nothing proves that the live object is one that this sync has applied.
     NotOurs,

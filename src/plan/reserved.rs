@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::object::{Manifest, ObjectId, names};
 
 /// Which objects are the agent's own. The default knows of none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Reserved {
     /// The agent's namespace.
     namespace: Arc<str>,
@@ -19,7 +19,7 @@ pub struct Reserved {
 }
 
 /// What an object of the agent is to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Own {
     /// The `ConfigMap` `driftless-SYNC`, which holds inventory and status of a sync.
     Parent {

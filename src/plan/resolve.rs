@@ -8,7 +8,7 @@ use crate::object::{Digest, DigestKey, GroupKind, Manifest, ObjectId, Scope};
 use super::{Problem, Reserved};
 
 /// A manifest in its place, with the digest that its live object is to carry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Desired {
     /// With its namespace resolved, and those of the objects that it depends on.
     pub manifest: Arc<Manifest>,
@@ -17,7 +17,7 @@ pub struct Desired {
 }
 
 /// The manifests of a commit in their places.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Resolved {
     /// In the order of the manifests.
     pub desired: Vec<Desired>,

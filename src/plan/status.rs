@@ -69,7 +69,7 @@ impl fmt::Display for Phase {
 }
 
 /// One thing that went wrong, or that a person should know.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Problem {
     /// The object that it is about; `None` where it is about a file, or the sync as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,7 +103,7 @@ impl fmt::Display for Problem {
 }
 
 /// A prune that waits for approval.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Held {
     /// The commit to approve: 40 hexadecimal digits.
@@ -130,7 +130,7 @@ impl Held {
 }
 
 /// A live object that was found to be no longer what had been applied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Drift {
     /// The object that drifted.
@@ -157,7 +157,7 @@ impl Drift {
 }
 
 /// An object of which others change some fields again and again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Contest {
     /// The object that is healed again and again.
@@ -177,7 +177,7 @@ pub struct Contest {
 }
 
 /// An object whose declared fields have another value after each apply.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rewritten {
     /// The object whose values are not kept.
     pub object: ObjectId,
@@ -222,7 +222,7 @@ impl Contest {
 }
 
 /// Where a sync stands, in full.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct SyncStatus {
     /// Name of the sync, as configured.

@@ -9,7 +9,7 @@ use crate::object::{Fingerprint, GroupKind, ObjectId, Observed, Short, names};
 use super::{Desired, Held, NotReplaced, Own, Problem, Unsettled};
 
 /// What the inventory remembers of one object.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a bit of its own in the stored row")]
 pub struct Recorded {
     /// Of the UID when it was last applied.
@@ -102,7 +102,7 @@ impl fmt::Display for Verb {
 }
 
 /// Why. Displayed as a clause for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// Does not exist, and was not applied by this sync yet.
     NotFound,
@@ -266,7 +266,7 @@ pub enum Reason {
 }
 
 /// Why an orphan waits for another object to be gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Awaited {
     /// That one says that it depends on it.
     DependsOn,
@@ -391,7 +391,7 @@ impl fmt::Display for Reason {
 }
 
 /// What is to happen to one object, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Step {
     /// The object, declared or in the inventory.
     pub id: ObjectId,
@@ -444,7 +444,7 @@ impl Step {
 }
 
 /// What is to happen in one cycle of a sync.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Plan {
     /// One step an object, in the order of `ObjectId`.
     pub steps: Vec<Step>,

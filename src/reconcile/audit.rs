@@ -9,10 +9,11 @@ use crate::object::ObjectId;
 
 use super::basis::{Act, Basis};
 use super::contest::Way;
+use super::relative::Frame;
 use super::{Audited, Effect, EffectId, Machine, Moment};
 
 /// How far the audit of one sync is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Audit {
     pub policy: AuditPolicy,
     /// The object that was asked about last.
@@ -29,6 +30,19 @@ impl Audit {
     /// When the next object is due; `None`: nothing is to be audited now.
     pub fn next(&self) -> Option<Duration> {
         self.next.filter(|_| self.running.is_none())
+    }
+
+    /// The number of the audit that is under way.
+    pub fn number(&self) -> Option<EffectId> {
+        self.running.as_ref().map(|(id, ..)| *id)
+    }
+
+    pub fn see(&mut self, frame: &Frame) {
+        if let Some((id, _, basis)) = &mut self.running {
+            frame.number(id);
+            frame.basis(basis);
+        }
+        self.next.iter_mut().for_each(|next| frame.due(next));
     }
 
     pub fn is_running(&self) -> bool {

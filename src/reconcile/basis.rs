@@ -6,10 +6,11 @@ use crate::plan::{Problem, Verb};
 
 use super::cycle::Cycle;
 use super::machine::Work;
+use super::relative::Frame;
 use super::{Effect, EffectId, Machine, Moment};
 
 /// What a cycle, an examination or a heal was begun from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Basis {
     /// The commit that says what is to be written.
     pub commit: String,
@@ -18,7 +19,7 @@ pub(super) struct Basis {
 }
 
 /// Something that writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Act<'a> {
     /// Of one object, beside the cycles.
     Heal(&'a Basis),
@@ -27,7 +28,7 @@ pub(super) enum Act<'a> {
 }
 
 /// Why something that was decided is not carried out, or not any further.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Fallen {
     /// Another replica leads.
     Following,
@@ -48,7 +49,7 @@ pub(super) enum Fallen {
 }
 
 /// Why a sync began anew, for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Anew {
     Start,
     Resume,
@@ -56,7 +57,7 @@ pub(super) enum Anew {
 }
 
 /// What has to be known of git before anything is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Awaited {
     Nothing,
     /// The answer to a poll that is begun from now on.
@@ -72,7 +73,7 @@ enum Awaited {
 const OVERTAKEN: u8 = 3;
 
 /// What all decisions of a sync rest on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Standing {
     /// Counts how often the sync began anew. What was decided before then is not carried out.
     pub epoch: u64,
@@ -140,6 +141,11 @@ impl Standing {
         if self.awaits_poll() {
             self.awaited = Awaited::Nothing;
         }
+    }
+
+    pub fn see(&mut self, frame: &Frame) {
+        frame.epoch(&mut self.epoch);
+        self.overtaken = self.overtaken.min(OVERTAKEN);
     }
 
     pub fn count_overtaken(&mut self) {

@@ -10,6 +10,8 @@ use std::time::Duration;
 use crate::object::{Blame, Digest, Fingerprint, ObjectId, Observed, Short};
 use crate::plan::Recorded;
 
+use super::relative::Frame;
+
 /// So many heals in a row make a contest with one manager.
 const CONTESTED: u32 = 3;
 /// And so many with several, since they may be people who each edited it once.
@@ -30,7 +32,7 @@ const MOST_MANAGERS: usize = 8;
 const MOST_NAMED: usize = Blame::MOST;
 
 /// Which drift: the fingerprint of our own entry says exactly which fields we had lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Way {
     Gone,
     Recreated,
@@ -62,7 +64,7 @@ impl Way {
 }
 
 /// A field, by the hash of its path, since paths have no bound of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Key([u8; 16]);
 
 impl Key {
@@ -93,7 +95,7 @@ fn written(way: Way, blame: &Blame) -> Vec<Key> {
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Field {
     heals: u32,
     /// When it was last healed for its own sake.
@@ -136,7 +138,7 @@ impl Field {
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Object {
     fields: BTreeMap<Key, Field>,
     /// Which fields a way of drifting concerned, so that a change of it needs no request.
@@ -189,7 +191,7 @@ impl Object {
 }
 
 /// What is to be reported of the contests over one object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Contested {
     pub object: ObjectId,
     /// Who wrote last.
@@ -204,7 +206,7 @@ pub(super) struct Contested {
 }
 
 /// The contests of one sync. Times are monotonic.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Contests {
     objects: BTreeMap<ObjectId, Object>,
     /// How many fields are counted.
@@ -214,6 +216,14 @@ pub(super) struct Contests {
 }
 
 impl Contests {
+    pub fn see(&mut self, frame: &Frame) {
+        for field in self.objects.values_mut().flat_map(|object| object.fields.values_mut()) {
+            frame.began(&mut field.healed);
+            frame.began(&mut field.seen);
+        }
+        self.next.iter_mut().for_each(|next| frame.due(next));
+    }
+
     /// Before when a change of this drift needs no closer examination: all fields that it concerned when it was
     /// last seen wait.
     pub fn delayed_until(&self, id: &ObjectId, way: Way, now: Duration) -> Option<Duration> {

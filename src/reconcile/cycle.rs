@@ -21,7 +21,7 @@ pub(super) fn objects_of(gk: &GroupKind, namespace: Option<&Arc<str>>) -> String
 }
 
 /// The pass that is under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::struct_excessive_bools, reason = "each says of its own what became of the pass")]
 pub(super) struct Cycle {
     pub rendered: Arc<RenderedCommit>,

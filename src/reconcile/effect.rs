@@ -15,17 +15,20 @@ use crate::plan::{
 /// The number by which an effect's result is known.
 pub type EffectId = u64;
 
-/// A point in time: monotonic since some start for decisions, wall clock for people.
+/// A point in time: monotonic since some start for decisions, wall clock for people; and a number that is random, so that the
+/// machine itself throws no dice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// By a monotonic clock, since a start that all moments of one process share.
     pub mono: Duration,
     /// By the system's clock, which may be set: for people, and to compare with times of git and the API server.
     pub wall: Timestamp,
+    /// Another one at each moment, evenly spread over all of `u64`: delays that begin now are spread by it.
+    pub random: u64,
 }
 
 /// The manifests of one commit, and what could not be rendered of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RenderedCommit {
     /// The commit that was rendered.
     pub commit: Commit,
@@ -41,7 +44,7 @@ pub struct RenderedCommit {
 
 /// What a rendering has read of the cluster: its version and kinds, values, what templates look up. None of that is in
 /// git, so the same commit may render otherwise at another time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClusterReads {
     /// Something was read.
     pub any: bool,
@@ -78,7 +81,7 @@ pub struct Observation {
 }
 
 /// What a person asked for by annotating the parent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct UserRequests {
     /// The prune that is approved, as the annotation has it.
     pub approved: Option<String>,
@@ -223,7 +226,7 @@ pub enum Input {
 }
 
 /// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Ask the remote which commit the reference points at.
     Poll {
@@ -307,7 +310,7 @@ pub enum Effect {
 }
 
 /// How a cycle ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// The cluster equals the commit, and its objects are healthy where `wait` asks for that.
     Synced,
@@ -320,7 +323,7 @@ pub enum Outcome {
 }
 
 /// What is to be reported to people and metrics.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Notice {
     /// A commit that was just rendered is taken up.
     Started {

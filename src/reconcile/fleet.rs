@@ -10,14 +10,14 @@ use crate::object::{ObjectId, Observed};
 use crate::plan::{Declaration, Inventory, Neighbour, Others, Phase, Reserved, Stake, Unsettled};
 
 /// What a sync declares as of a commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Declared {
     commit: String,
     what: Declaration,
 }
 
 /// How the inventory of a sync differs from what it declares.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Holding {
     /// In the inventory, and not declared.
     kept: BTreeSet<ObjectId>,
@@ -26,7 +26,7 @@ pub struct Holding {
 }
 
 /// One sync, as far as the others have to know of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Member {
     set_id: String,
@@ -154,7 +154,7 @@ impl Member {
 }
 
 /// The syncs of one agent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Fleet {
     members: BTreeMap<SyncName, Member>,
 }

@@ -7,9 +7,11 @@ use crate::config::Reference;
 use crate::object::ObjectId;
 use crate::plan::Problem;
 
+use super::backoff;
 use super::basis::Fallen;
 use super::cycle::Cycle;
 use super::machine::Work;
+use super::relative::Frame;
 use super::{Effect, EffectId, Machine, Moment, Notice, RenderedCommit, Unrendered};
 
 /// So many former heads are known as such.
@@ -18,13 +20,23 @@ const REMEMBERED: usize = 32;
 const SECOND_POLL: Duration = Duration::from_secs(5);
 
 /// The poll of git that is under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Poll {
     id: EffectId,
     /// It began before a poll was asked for, so that its answer does not count.
     stale: bool,
     /// Another one was asked for since it began.
     again: bool,
+}
+
+impl Poll {
+    pub fn id(&self) -> EffectId {
+        self.id
+    }
+
+    pub fn see(&mut self, frame: &Frame) {
+        frame.number(&mut self.id);
+    }
 }
 
 impl Machine {
@@ -58,7 +70,7 @@ impl Machine {
         if self.next_poll().is_some_and(|due| now.mono >= due) {
             let id = self.number();
             self.git.poll = Some(Poll { id, stale: false, again: false });
-            self.git.next_poll = now.mono + self.git.poll_backoff.until_next_poll(self.config.interval);
+            self.git.next_poll = now.mono + backoff::until_next_poll(self.config.interval, now.random);
             self.effects.push(Effect::Poll { id });
         }
     }
@@ -115,7 +127,8 @@ impl Machine {
                 }
             }
             Err(error) => {
-                let retry_in = self.git.poll_backoff.next_delay(self.config.interval.max(Duration::from_secs(2)));
+                let retry_in =
+                    self.git.poll_backoff.next_delay(self.config.interval.max(Duration::from_secs(2)), now.random);
                 self.git.next_poll = now.mono + retry_in;
                 self.standing.poll_failed();
                 self.effects.push(Effect::Emit(Notice::PollFailed { error: error.clone(), retry_in }));
@@ -250,7 +263,8 @@ impl Machine {
     fn moved_on(&mut self, commit: String, error: String, began: Duration, now: Moment) {
         self.git.gone = self.git.gone.saturating_add(1);
         let first = self.git.gone == 1;
-        let pause = if first { Duration::ZERO } else { self.git.gone_backoff.next_delay(self.longest_delay()) };
+        let pause =
+            if first { Duration::ZERO } else { self.git.gone_backoff.next_delay(self.longest_delay(), now.random) };
         self.git.next_poll = self.git.next_poll.min(now.mono + pause);
         if !first {
             self.unusable(commit, error, began, now);

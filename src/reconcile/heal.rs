@@ -205,7 +205,7 @@ impl Machine {
     fn failed_to_heal(&mut self, desired: &Desired, message: String, refused: bool, waiting: Waiting, now: Moment) {
         let (object, origin) = (desired.manifest.id.clone(), desired.manifest.origin.clone());
         let problem = Problem { object: Some(object.clone()), origin: Some(origin), message };
-        let delay = self.drift.heal_queue.fail(&object, problem, refused, self.longest_delay());
+        let delay = self.drift.heal_queue.fail(&object, problem, refused, self.longest_delay(), now.random);
         self.drift.heal_queue.delayed.insert(object, (now.mono + delay, waiting));
         self.request_reconcile();
     }

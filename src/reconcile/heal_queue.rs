@@ -12,12 +12,13 @@ use super::EffectId;
 use super::backoff::Backoff;
 use super::basis::Basis;
 use super::contest::{Contests, Way};
+use super::relative::Frame;
 
 /// Objects that are healed at once: half of what a commit gets, so that a burst never takes it all.
 pub(super) const AT_ONCE: usize = 16;
 
 /// An object that is being examined or healed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Running {
     pub object: ObjectId,
     pub basis: Basis,
@@ -41,7 +42,7 @@ impl Running {
 }
 
 /// What a closer examination of a drifted object has shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Found {
     /// `None`: it did not exist.
     pub uid: Option<Arc<str>>,
@@ -70,14 +71,14 @@ impl Found {
 }
 
 /// An object that waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Waiting {
     pub noticed: Duration,
     pub content: bool,
 }
 
 /// A heal that failed, and is tried again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Failure {
     pub problem: Problem,
     /// The API server refuses it.
@@ -85,7 +86,7 @@ pub(super) struct Failure {
     pub backoff: Backoff,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct HealQueue {
     /// What can be begun: what others need comes first.
     pub ready: BTreeMap<(Stage, ObjectId), Waiting>,
@@ -108,26 +109,26 @@ pub(super) struct HealQueue {
     pub ownership_only: BTreeMap<ObjectId, Way>,
     /// Something that was due left the heal queue without having been examined.
     pub dropped: bool,
-    seed: u64,
 }
 
 impl HealQueue {
-    pub fn new(seed: u64) -> Self {
-        Self {
-            ready: BTreeMap::new(),
-            startable: BTreeSet::new(),
-            behind: BTreeMap::new(),
-            delayed: BTreeMap::new(),
-            blocked: BTreeMap::new(),
-            running: BTreeMap::new(),
-            deferred: BTreeMap::new(),
-            failed: BTreeMap::new(),
-            contests: Contests::default(),
-            reported: BTreeMap::new(),
-            ownership_only: BTreeMap::new(),
-            dropped: false,
-            seed,
+    pub fn see(&mut self, frame: &Frame) {
+        let blocked = self.blocked.values_mut().flat_map(BTreeMap::values_mut);
+        self.ready.values_mut().chain(blocked).for_each(|waiting| frame.began(&mut waiting.noticed));
+        for (until, waiting) in self.delayed.values_mut() {
+            frame.due(until);
+            frame.began(&mut waiting.noticed);
         }
+        let running = std::mem::take(&mut self.running).into_iter();
+        self.running = running
+            .map(|(mut id, mut running)| {
+                frame.number(&mut id);
+                frame.basis(&mut running.basis);
+                frame.began(&mut running.noticed);
+                (id, running)
+            })
+            .collect();
+        self.contests.see(frame);
     }
 
     pub fn is_running(&self, id: &ObjectId) -> bool {
@@ -258,16 +259,14 @@ impl HealQueue {
     }
 
     /// Notes a failure; the result is the time before it may be tried again.
-    pub fn fail(&mut self, id: &ObjectId, problem: Problem, refused: bool, longest: Duration) -> Duration {
-        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let seed = self.seed;
+    pub fn fail(&mut self, id: &ObjectId, problem: Problem, refused: bool, longest: Duration, random: u64) -> Duration {
         let failure = self.failed.entry(id.clone()).or_insert_with(|| Failure {
             problem: problem.clone(),
             refused,
-            backoff: Backoff::new(seed),
+            backoff: Backoff::default(),
         });
         (failure.problem, failure.refused) = (problem, refused);
-        failure.backoff.next_delay(longest)
+        failure.backoff.next_delay(longest, random)
     }
 
     /// Makes due what failed and waits for its next try.

@@ -14,7 +14,7 @@ use super::view::View;
 use super::{Effect, EffectId, Input, Moment, RenderedCommit, UserRequests};
 
 /// What the cycle is doing. Polls go on beside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Work {
     Idle,
     Rendering {
@@ -78,6 +78,21 @@ impl Work {
         }
     }
 
+    /// The number of the effect that it waits for.
+    pub fn number(&self) -> Option<EffectId> {
+        match self {
+            Self::Idle | Self::Healing { .. } => None,
+            Self::Rendering { id, .. }
+            | Self::Observing { id, .. }
+            | Self::Announcing { id, .. }
+            | Self::Applying { id, .. }
+            | Self::Approving { id, .. }
+            | Self::Pruning { id, .. }
+            | Self::Recording { id, .. }
+            | Self::Flushing { id } => Some(*id),
+        }
+    }
+
     /// The cycle that waits for drifted objects.
     pub fn healing(&mut self) -> Option<&mut Cycle> {
         match self {
@@ -88,7 +103,7 @@ impl Work {
 }
 
 /// The loop of one sync.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::struct_excessive_bools, reason = "they have nothing to do with each other")]
 pub struct Machine {
     pub(super) config: Arc<SyncConfig>,
@@ -126,7 +141,6 @@ impl Machine {
         stored: Option<(Inventory, SyncStatus)>,
         requests: UserRequests,
         now: Moment,
-        seed: u64,
     ) -> Self {
         let status = stored.as_ref().map(|(_, status)| status.clone()).unwrap_or_default();
         let status = identified(status, &config);
@@ -137,10 +151,10 @@ impl Machine {
             next_id: 0,
             work: Work::Idle,
             standing: Standing::new(),
-            git: GitState::new(seed, status.former.iter().cloned().collect(), now.mono),
-            schedule: Schedule::new(seed.rotate_left(17)),
+            git: GitState::new(status.former.iter().cloned().collect(), now.mono),
+            schedule: Schedule::default(),
             store: Store::new(stored),
-            drift: DriftState::new(seed.rotate_left(31), config.audit, &status),
+            drift: DriftState::new(config.audit, &status),
             report: Report::new(status),
             requests,
             view: View::default(),

@@ -19,7 +19,7 @@ use super::{Effect, Machine, Moment, Notice};
 const REPLANS: u32 = 3;
 
 /// What stands in the way of one cycle.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Obstacles {
     /// Objects that the API server refuses; each has one of the cycle's problems.
     pub refused: Vec<ObjectId>,

@@ -9,7 +9,7 @@ use super::machine::Work;
 use super::{Effect, Machine, Moment, Notice, Outcome};
 
 /// At least so often a cycle goes through everything, whatever the watches say.
-const WHOLE: Duration = Duration::from_mins(10);
+pub(super) const WHOLE: Duration = Duration::from_mins(10);
 
 impl Machine {
     /// Whether the last cycle left nothing to do, and nothing was received since.

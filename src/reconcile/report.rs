@@ -93,7 +93,7 @@ impl Machine {
     fn schedule(&mut self, cycle: &Cycle, outcome: Option<Outcome>, healthy: bool, now: Moment) -> Option<Duration> {
         match outcome {
             Some(Outcome::Failed) => {
-                let delay = self.schedule.backoff.next_delay(self.longest_delay());
+                let delay = self.schedule.backoff.next_delay(self.longest_delay(), now.random);
                 self.schedule.next_cycle = Some(now.mono + delay);
                 return Some(delay);
             }
@@ -221,7 +221,7 @@ impl Machine {
     /// The sync fails, and there is no commit whose objects could be kept as they are.
     pub(super) fn fail_without_commit(&mut self, now: Moment) {
         let problems = self.unenforced();
-        let delay = self.schedule.backoff.next_delay(self.longest_delay());
+        let delay = self.schedule.backoff.next_delay(self.longest_delay(), now.random);
         self.schedule.next_cycle = Some(now.mono + delay);
         let message = problems.first().map(ToString::to_string).unwrap_or_default();
         let mut status = (*self.report.status).clone();

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use crate::object::{ObjectId, Short};
 
+use super::relative::Frame;
+
 /// What one sync waits for. Times are monotonic.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Settling {
     /// Since when the newest commit is waited for. Measured, and decides nothing.
     pub commit: Option<Duration>,
@@ -29,6 +31,13 @@ impl Settling {
             };
             self.objects.insert(id, (digest, since));
         }
+    }
+
+    /// `timeout`: how long objects may take.
+    pub fn see(&mut self, frame: &Frame, timeout: Duration) {
+        self.commit.iter_mut().for_each(|since| frame.began(since));
+        let objects = self.objects.values_mut().map(|(_, since)| since);
+        objects.chain(&mut self.undecided).for_each(|since| frame.since(since, timeout));
     }
 
     /// Some orphan could not be decided about, or all could.

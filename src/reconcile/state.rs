@@ -25,8 +25,10 @@ use super::audit::Audit;
 use super::backoff::Backoff;
 use super::git_state::Poll;
 use super::heal_queue::HealQueue;
+use super::quiet::WHOLE;
+use super::relative::Frame;
 use super::settling::Settling;
-use super::stored::Stored;
+use super::stored::{REST, Stored};
 use super::{Moment, Outcome, RenderedCommit};
 
 /// A cycle that was requested by what was learned, and not by the schedule, comes at most so often.
@@ -35,7 +37,7 @@ const REQUESTED: Duration = Duration::from_secs(1);
 const SLOWEST_REQUESTED: Duration = Duration::from_secs(10);
 
 /// What is known of git: polls, commits and their renderings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct GitState {
     /// The poll that is under way.
     pub poll: Option<Poll>,
@@ -65,15 +67,15 @@ pub(super) struct GitState {
 }
 
 impl GitState {
-    pub fn new(seed: u64, former: VecDeque<String>, now: Duration) -> Self {
+    pub fn new(former: VecDeque<String>, now: Duration) -> Self {
         Self {
             poll: None,
             next_poll: now,
             poll_error: None,
-            poll_backoff: Backoff::new(seed),
+            poll_backoff: Backoff::default(),
             render_error: None,
             gone: 0,
-            gone_backoff: Backoff::new(seed.rotate_left(43)),
+            gone_backoff: Backoff::default(),
             head: None,
             before: None,
             former,
@@ -84,10 +86,17 @@ impl GitState {
             prepared: None,
         }
     }
+
+    pub fn see(&mut self, frame: &Frame) {
+        self.poll.iter_mut().for_each(|poll| poll.see(frame));
+        frame.due(&mut self.next_poll);
+        // It matters whether it is the first.
+        self.gone = self.gone.min(2);
+    }
 }
 
 /// When cycles come.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Schedule {
     /// When to go through the cluster again without a new commit; `None`: with the next poll.
     pub next_cycle: Option<Duration>,
@@ -107,17 +116,10 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    pub fn new(seed: u64) -> Self {
-        Self {
-            next_cycle: None,
-            backoff: Backoff::new(seed),
-            overdue_at: None,
-            reconcile_requested: false,
-            last_end: None,
-            last_whole: None,
-            retry_in: None,
-            person_asked: false,
-        }
+    pub fn see(&mut self, frame: &Frame) {
+        self.next_cycle.iter_mut().chain(&mut self.overdue_at).for_each(|at| frame.due(at));
+        self.last_end.iter_mut().for_each(|end| frame.since(end, SLOWEST_REQUESTED));
+        self.last_whole.iter_mut().for_each(|end| frame.since(end, WHOLE));
     }
 
     /// When a cycle may come that was requested by what was learned.
@@ -144,7 +146,7 @@ impl Schedule {
 }
 
 /// The parent: what it holds, and what is still to be stored in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Store {
     pub inventory: Inventory,
     pub stored: Option<Stored>,
@@ -156,6 +158,11 @@ pub(super) struct Store {
 }
 
 impl Store {
+    pub fn see(&mut self, frame: &Frame) {
+        self.due.iter_mut().for_each(|due| frame.due(due));
+        self.last.iter_mut().for_each(|last| frame.since(last, REST));
+    }
+
     pub fn new(stored: Option<(Inventory, SyncStatus)>) -> Self {
         let inventory = stored.as_ref().map(|(inventory, _)| inventory.clone()).unwrap_or_default();
         let shown = stored.as_ref().and_then(|(_, status)| status.held.clone());
@@ -165,7 +172,7 @@ impl Store {
 }
 
 /// What people are shown, and what was reported already.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Report {
     pub status: Arc<SyncStatus>,
     /// The syncs that this one waits for.
@@ -190,7 +197,7 @@ impl Report {
 }
 
 /// Drift, and what was learned of single objects.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct DriftState {
     /// Where single objects are healed.
     pub heal_queue: HealQueue,
@@ -205,9 +212,9 @@ pub(super) struct DriftState {
 }
 
 impl DriftState {
-    pub fn new(seed: u64, audit: AuditPolicy, stored: &SyncStatus) -> Self {
+    pub fn new(audit: AuditPolicy, stored: &SyncStatus) -> Self {
         Self {
-            heal_queue: HealQueue::new(seed),
+            heal_queue: HealQueue::default(),
             audit: Audit::new(audit),
             deleted_early: BTreeSet::new(),
             replaceable: Replaceables::new(),
@@ -230,7 +237,7 @@ pub(super) fn rewritten_in(stored: &SyncStatus) -> BTreeMap<ObjectId, Vec<String
 }
 
 /// Health of what git declares.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct HealthState {
     /// Declared objects that are not healthy.
     pub unhealthy: BTreeMap<ObjectId, Health>,
@@ -244,12 +251,12 @@ mod tests {
     use super::*;
 
     fn at(seconds: u64) -> Moment {
-        Moment { mono: Duration::from_secs(seconds), wall: jiff::Timestamp::UNIX_EPOCH }
+        Moment { mono: Duration::from_secs(seconds), wall: jiff::Timestamp::UNIX_EPOCH, random: 0 }
     }
 
     #[test]
     fn a_requested_cycle_comes_at_once_and_then_after_a_rest_that_grows_with_the_retry() {
-        let mut schedule = Schedule::new(1);
+        let mut schedule = Schedule::default();
         assert!(schedule.is_quiet());
         schedule.reconcile_requested = true;
         assert!(!schedule.is_quiet());

@@ -19,13 +19,13 @@ const LEARNED: Duration = Duration::from_secs(1);
 /// Drift, and health that moves, are stored after this: most of it is over by then.
 const MOVES: Duration = Duration::from_secs(10);
 /// Between two writes of what only informs lies at least this.
-const REST: Duration = Duration::from_secs(30);
+pub(super) const REST: Duration = Duration::from_secs(30);
 
 /// What the parent holds, or will hold when the write that is under way is done.
 pub(super) type Stored = (Inventory, Arc<SyncStatus>);
 
 /// How soon the parent is to be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Due {
     Never,
     /// After this, and not sooner than [`REST`] after the last such write.

@@ -16,6 +16,7 @@ mod order;
 mod outside;
 mod permits;
 mod random;
+mod relative;
 mod replace;
 mod reported;
 mod settling;

@@ -9,7 +9,7 @@ use crate::plan::{Desired, Others, Resolved};
 use super::Observation;
 
 /// The desired objects of one commit, found by their identity.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct View {
     /// The commit; `None` before the first observation.
     pub commit: Option<String>,

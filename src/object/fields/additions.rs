@@ -28,7 +28,7 @@ const OF_INNER_METADATA: [&str; 5] =
     ["f:labels", "f:annotations", "f:finalizers", "f:ownerReferences", "f:creationTimestamp"];
 
 /// What a watch remembers of the fields that others own of an object.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Foreign {
     /// Stands for all that people have added; `None` where they have added nothing.
     pub added: Option<Short>,

@@ -130,7 +130,7 @@ fn what_the_former_leader_noted_as_rewritten_is_what_the_next_one_goes_by() {
     let config = Arc::clone(world.machine.config());
     let stored = Some((Inventory::new(), noted(&["a"])));
     let mut machine =
-        Machine::new(config, "set".into(), stored, UserRequests::default(), moment(world.now), 1).following();
+        Machine::new(config, "set".into(), stored, UserRequests::default(), moment(world.now)).following();
     let now = moment(world.now);
     let stored = Some(Box::new((Inventory::new(), noted(&["b"]))));
     machine.step(Input::Leads { stored, requests: UserRequests::default() }, now);

@@ -22,9 +22,8 @@ impl World {
         self.killed = false;
         self.blind = false;
         self.undelivered.clear();
-        let seed = u64::try_from(self.steps).unwrap();
         let (config, requests) = (Arc::clone(&self.config), self.requests.clone());
-        self.machine = role(Machine::new(config, SET.into(), self.parent.clone(), requests, moment(self.now), seed));
+        self.machine = role(Machine::new(config, SET.into(), self.parent.clone(), requests, moment(self.now)));
         self.step(Input::Tick);
     }
 
@@ -43,8 +42,7 @@ impl World {
     /// Another replica begins to stand by, with what the parent holds now.
     pub fn stand_by(&mut self) {
         let (config, requests) = (Arc::clone(&self.config), self.requests.clone());
-        let follower =
-            Machine::new(config, SET.into(), self.parent.clone(), requests, moment(self.now), 11).following();
+        let follower = Machine::new(config, SET.into(), self.parent.clone(), requests, moment(self.now)).following();
         let leader = std::mem::replace(&mut self.machine, follower);
         let of_leader = (std::mem::take(&mut self.pending), self.rendered.clone(), self.observed.clone());
         let (permits, interrupted) = (self.permits.clone(), std::mem::take(&mut self.interrupted));
@@ -104,7 +102,7 @@ impl World {
     /// Another replica leads for a while; the result is this one.
     pub fn swap_for_a_leader(&mut self) -> Machine {
         let (config, requests) = (Arc::clone(&self.config), self.requests.clone());
-        let leader = Machine::new(config, SET.into(), self.parent.clone(), requests, moment(self.now), 7);
+        let leader = Machine::new(config, SET.into(), self.parent.clone(), requests, moment(self.now));
         std::mem::replace(&mut self.machine, leader)
     }
 
@@ -173,7 +171,8 @@ impl World {
     pub fn edit(&mut self, name: &str) {
         let version = self.version();
         let live = self.live(name);
-        live.fingerprint = Some(Fingerprint::of(b"edited"));
+        // Where there is none of our fields, an edit brings none.
+        live.fingerprint = live.fingerprint.map(|_| Fingerprint::of(b"edited"));
         live.resource_version = version;
         self.seen(&id(name));
     }

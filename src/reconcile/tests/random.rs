@@ -310,7 +310,7 @@ proptest! {
         last in any::<u16>(),
     ) {
         let mut story = Story {
-            world: World::new(),
+            world: World { jitter: true, ..World::new() },
             commits: 0,
             foreign: BTreeSet::new(),
             refused: false,

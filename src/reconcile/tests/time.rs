@@ -139,6 +139,7 @@ fn a_renderer_that_answers_with_another_commit_does_not_make_it_spin() {
 #[test]
 fn polls_come_at_the_interval_or_a_little_sooner_and_not_always_after_the_same_time() {
     let mut world = World::synced(["a"]);
+    world.jitter = true;
     let (mut polls, mut last) = (Vec::new(), world.now);
     while polls.len() < 30 {
         world.forget();

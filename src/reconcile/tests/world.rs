@@ -13,7 +13,9 @@ use crate::plan::{Inventory, Others, Phase, SyncStatus};
 
 use super::answers::Begun;
 use super::permits::Permits;
+use super::relative::Seen;
 use super::words::{number, word};
+use crate::reconcile::backoff::mixed;
 use crate::reconcile::{Effect, EffectId, Input, Machine, Moment, Notice, Outcome, RenderedCommit, UserRequests};
 
 /// So many steps of each story are taken by a copy of the machine, too.
@@ -48,6 +50,8 @@ pub struct Content {
 pub struct World {
     pub config: Arc<SyncConfig>,
     pub now: Duration,
+    /// Delays are some longer and some shorter.
+    pub jitter: bool,
     pub head: Result<String, String>,
     pub commits: BTreeMap<String, Content>,
     pub live: BTreeMap<ObjectId, Observed>,
@@ -140,9 +144,10 @@ fn config(change: impl FnOnce(&mut SyncConfig)) -> Arc<SyncConfig> {
     Arc::new(config)
 }
 
+/// Delays are as long as they may be: polls come once in an interval.
 pub fn moment(mono: Duration) -> Moment {
     let wall = Timestamp::from_second(1_800_000_000).unwrap() + jiff::SignedDuration::try_from(mono).unwrap();
-    Moment { mono, wall }
+    Moment { mono, wall, random: u64::MAX }
 }
 
 /// `after NAME` is the value of an object that depends on that one.
@@ -185,10 +190,11 @@ impl World {
     pub fn with(change: impl FnOnce(&mut SyncConfig)) -> Self {
         let config = config(change);
         let machine =
-            Machine::new(Arc::clone(&config), SET.into(), None, UserRequests::default(), moment(Duration::ZERO), 1);
+            Machine::new(Arc::clone(&config), SET.into(), None, UserRequests::default(), moment(Duration::ZERO));
         let mut world = Self {
             config,
             now: Duration::ZERO,
+            jitter: false,
             head: Err("the branch does not exist".into()),
             commits: BTreeMap::new(),
             live: BTreeMap::new(),
@@ -321,6 +327,11 @@ impl World {
         self.notices.iter().filter(|notice| matches!(notice, Notice::Held(_))).count()
     }
 
+    fn moment(&self) -> Moment {
+        let random = if self.jitter { mixed(u64::try_from(self.steps).unwrap()) } else { u64::MAX };
+        Moment { random, ..moment(self.now) }
+    }
+
     pub fn step(&mut self, input: Input) {
         if self.killed {
             return;
@@ -328,8 +339,13 @@ impl World {
         self.steps += 1;
         // The state is a value: a copy of it decides the same.
         let mut copy = (self.steps < COPIED).then(|| self.machine.clone());
-        let again = copy.as_mut().map(|copy| copy.step(input.clone(), moment(self.now)));
-        let effects = self.machine.step(input, moment(self.now));
+        let seen = (self.steps < COPIED).then(|| Seen::of(&self.machine, self.now));
+        let again = copy.as_mut().map(|copy| copy.step(input.clone(), self.moment()));
+        let taken = input.clone();
+        let effects = self.machine.step(input, self.moment());
+        if let Some(seen) = seen {
+            seen.takes(&taken, &effects, &self.machine, self.moment());
+        }
         if let Some(again) = again {
             assert!(again == effects, "a copy asks for {again:?}, the machine for {effects:?}");
             assert!(copy.as_ref() == Some(&self.machine), "a copy took the same input and is another: {copy:?}");
