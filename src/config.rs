@@ -30,6 +30,7 @@ pub use render::{
 pub use repository::RepositoryKey;
 pub use schema::schema;
 pub use types::{
-    AuditPolicy, Config, DriftPolicy, PrunePolicy, Reference, RepoPath, ServiceAccount, Source, SyncConfig, SyncName,
+    AuditPolicy, Config, DriftPolicy, PrunePolicy, Reference, RepoPath, ServiceAccount, Source, SourceAuth, SyncConfig,
+    SyncName,
 };
 pub use watch::{Watch, watch};

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::budget::Panicked;
 use super::declared::Placed;
 use super::error_deduplication::RecentErrors;
+use super::git_login::{GitLogin, Home};
 use super::handover::Takeable;
 use super::inventory_error::InventoryError;
 use super::rendering::{ClusterView, Files, Made, ReadError, Rendering};
@@ -50,6 +51,7 @@ pub(super) struct EffectRunner {
     /// What the server has, as this sync may know it: of its own where it names a service account.
     pub discovery: Arc<RwLock<Arc<Discovery>>>,
     pub git: Git,
+    pub git_login: GitLogin,
     pub parent: ParentStore,
     pub revision: Mutex<Option<Revision>>,
     /// Of what writes and is under way: once cancelled, it begins no further object.
@@ -171,6 +173,11 @@ impl EffectRunner {
 
     async fn poll(&self) -> Result<String, String> {
         let began = Instant::now();
+        let home = Home { cluster: &self.context.cluster, namespace: &self.context.namespace };
+        match self.git_login.current(&self.config.source, Some(home)).await {
+            Ok(login) => self.git.use_login(login),
+            Err(error) => return Err(with_causes(&error)),
+        }
         let polled = self.git.poll().await;
         self.worked(Work::Poll, began);
         match polled {
@@ -184,7 +191,13 @@ impl EffectRunner {
                 Ok(commit)
             }
             // The machine reports it, and when it is tried again.
-            Err(error) => Err(error.to_string()),
+            Err(error) => {
+                // Should the watch of the Secret have missed a change.
+                if matches!(error, SourceError::Credentials { .. } | SourceError::UnknownHostKey { .. }) {
+                    self.git_login.forget();
+                }
+                Err(error.to_string())
+            }
         }
     }
 

@@ -41,9 +41,10 @@ use crate::source::{
 pub use caches::Caches;
 pub use helpers::Helpers;
 pub use inputs::ClusterView;
+pub(super) use inputs::decoded;
 pub use remotes::{RemoteError, Remotes};
 use rounds::{Answered, MOST_ANSWERED, MOST_FETCHED, MOST_FETCHES, MOST_QUESTIONS, MOST_ROUNDS, MOST_WANTS};
-pub use watched::{InputWatches, refresh_due};
+pub use watched::{InputWatches, Reader, refresh_due};
 
 /// Where files come from.
 #[derive(Clone, Copy)]

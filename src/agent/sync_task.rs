@@ -12,12 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::effects::EffectRunner;
 use super::error_deduplication::RecentErrors;
+use super::git_login::GitLogin;
 use super::parents::{AllAnnotations, Annotated, config_maps, parent_id, read_annotated, read_parent, requests};
-use super::rendering::{InputWatches, refresh_due};
+use super::rendering::{InputWatches, Reader, refresh_due};
 use super::{Context, ParentStore, translate};
 use crate::apply::{Parent, applyset_id};
 use crate::cluster::{Cluster, Live};
-use crate::config::{SyncConfig, SyncName};
+use crate::config::{DataRef, SourceAuth, SyncConfig, SyncName};
 use crate::object::{Change, ObjectId};
 use crate::observe::{Event, SyncResult};
 use crate::plan::{Inventory, Phase, Problem};
@@ -112,6 +113,7 @@ impl SyncTask {
         let (watched, set) = (cluster.clone(), set_id.clone());
         let runner = EffectRunner {
             git: Git::open_among(&self.config, &self.context.data_dir, self.context.budget.turns.clone()),
+            git_login: GitLogin::default(),
             parent: ParentStore::new(
                 self.context.cluster.clone(),
                 Arc::clone(&self.context.namespace),
@@ -138,8 +140,11 @@ impl SyncTask {
             live: (!self.once).then(|| self.watches(&watched, &set)),
         };
         let all_annotations = self.requests.take();
-        let inputs = (!self.once).then(|| self.input_watches()).flatten();
-        self.turn(machine, &runner, all_annotations, applied, inputs).await
+        let watched = Watched {
+            inputs: (!self.once).then(|| self.input_watches()).flatten(),
+            login: (!self.once).then(|| self.login_watch()).flatten(),
+        };
+        self.turn(machine, &runner, all_annotations, applied, watched).await
     }
 
     /// Has the other syncs know what the stored inventory holds.
@@ -229,12 +234,32 @@ impl SyncTask {
         Live::new(cluster.clone(), set_id, Arc::new(emit))
     }
 
+    fn report_trouble(&self) -> Arc<dyn Fn(String) + Send + Sync> {
+        let (emit, sync) = (Arc::clone(&self.context.emit), self.config.name.clone());
+        Arc::new(move |message: String| emit(&Event::Trouble { message: format!("sync {sync}: {message}") }))
+    }
+
     /// The watches of what its rendering reads in the agent's namespace, with the agent's rights.
     fn input_watches(&self) -> Option<InputWatches> {
-        let (emit, sync) = (Arc::clone(&self.context.emit), self.config.name.clone());
-        let report: Arc<dyn Fn(String) + Send + Sync> =
-            Arc::new(move |message: String| emit(&Event::Trouble { message: format!("sync {sync}: {message}") }));
-        InputWatches::start(&self.config.render, &self.context.cluster.client(), &self.context.namespace, &report)
+        let report = self.report_trouble();
+        let names = self.config.render.read_in_cluster();
+        let reader = Reader { reads: "render reads", until: "its changes are found with the next commit" };
+        InputWatches::start(names, reader, &self.context.cluster.client(), &self.context.namespace, &report)
+    }
+
+    /// The watch of the Secret with the credentials for the git server, likewise.
+    fn login_watch(&self) -> Option<InputWatches> {
+        let Some(SourceAuth::Secret(name)) = &self.config.source.auth else { return None };
+        let names = [DataRef { secret: true, name: Arc::clone(name), optional: false }].into();
+        let until = "a change of it is used once the server refuses what it held before";
+        let reader = Reader { reads: "the credentials for git come", until };
+        InputWatches::start(
+            names,
+            reader,
+            &self.context.cluster.client(),
+            &self.context.namespace,
+            &self.report_trouble(),
+        )
     }
 
     async fn turn(
@@ -243,7 +268,7 @@ impl SyncTask {
         runner: &EffectRunner,
         mut all_annotations: Option<watch::Receiver<Option<AllAnnotations>>>,
         mut applied: mpsc::UnboundedReceiver<Input>,
-        mut read: Option<InputWatches>,
+        mut watched: Watched,
     ) -> Option<Ending> {
         let mut phases = self.context.registry.phases();
         let mut running: Running<'_> = FuturesUnordered::new();
@@ -280,7 +305,11 @@ impl SyncTask {
                 changes = next_changes(runner.live.as_ref()), if !over => inputs.push(Input::Changed(changes)),
                 Some(done) = running.next(), if !running.is_empty() => inputs.extend(done),
                 () = tokio::time::sleep(sleep.unwrap_or(Duration::MAX)), if sleep.is_some() => inputs.push(Input::Tick),
-                () = next_input_change(&mut read), if !over => inputs.push(Input::RenderInputsChanged),
+                () = next_input_change(&mut watched.inputs), if !over => inputs.push(Input::RenderInputsChanged),
+                () = next_input_change(&mut watched.login), if !over => {
+                    runner.git_login.forget();
+                    inputs.push(Input::CredentialsChanged);
+                }
                 () = &mut refresh, if !over => {
                     inputs.push(Input::RenderInputsChanged);
                     refresh = Box::pin(refresh_due(self.config.render.refresh, &runner.cache));
@@ -379,7 +408,13 @@ async fn next_changes(live: Option<&Live>) -> Vec<Change> {
     }
 }
 
-/// The next change of what a rendering reads of the cluster; never, where it reads nothing there.
+/// Watches of what the sync reads in the agent's namespace.
+struct Watched {
+    inputs: Option<InputWatches>,
+    login: Option<InputWatches>,
+}
+
+/// The next change of what is read there; never, where nothing is.
 async fn next_input_change(watches: &mut Option<InputWatches>) {
     match watches {
         Some(watches) => watches.changed().await,

@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, RwLock};
 
 use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session};
-use crate::agent::{Budget, ClusterView, Files, Helpers, Remotes, Rendering, find_digest_key};
+use crate::agent::{Budget, ClusterView, Files, GitLogin, Helpers, Home, Remotes, Rendering, find_digest_key};
 use crate::cluster::{Cluster, Discovery, with_causes};
 use crate::config::SyncConfig;
 use crate::object::{Commit, Displayed, Manifest, masked};
@@ -62,6 +62,8 @@ pub(super) async fn read(
         (commit, made(Files::Directory(directory)).render(&cache).await?)
     } else {
         let git = Git::open(sync, &data.path);
+        let home = cluster.map(|view| Home { cluster: &view.home, namespace: &view.namespace });
+        git.use_login(GitLogin::default().current(&sync.source, home).await?);
         let revision = git.poll().await?;
         let commit = git.fetch(&revision).await?;
         let rendered = made(Files::Commit { git: &git, commit: &commit.id }).render(&cache).await?;

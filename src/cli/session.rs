@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use thiserror::Error;
 
 use super::Common;
-use crate::agent::{Apart, BootstrapError, DaemonError, InventoryError, ReadError, namespace};
+use crate::agent::{Apart, BootstrapError, DaemonError, GitLoginError, InventoryError, ReadError, namespace};
 use crate::apply::Parent;
 use crate::cluster::{ApiError, Cluster, Connect, RequestHook};
 use crate::config::{Config, ConfigError, SyncConfig, SyncName, load};
@@ -29,6 +29,8 @@ pub(crate) enum CliError {
     Inventory(#[from] InventoryError),
     #[error(transparent)]
     Daemon(#[from] DaemonError),
+    #[error(transparent)]
+    GitLogin(#[from] GitLoginError),
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error(transparent)]

@@ -15,7 +15,9 @@ use serde::{Deserialize, Deserializer};
 
 use super::defaults::{DATA_DIR, INTERVAL, LISTEN, MAX_PER_SECOND, MAX_PERCENT, PERIOD, TIMEOUT};
 use super::duration::{self, format_duration};
-use super::names::{KIND_PATTERN, LABEL_PATTERN, NAMESPACE_MAX, REF_PATTERN, SERVICE_ACCOUNT_PATTERN};
+use super::names::{
+    KIND_PATTERN, LABEL_PATTERN, NAMESPACE_MAX, REF_PATTERN, SERVICE_ACCOUNT_PATTERN, SUBDOMAIN_PATTERN,
+};
 use super::types::SyncName;
 use super::{address, yaml::At};
 pub(super) use render::{RawDecrypt, RawHelm, RawPatch, RawPatchTarget, RawRender, RawSubstituteFrom, RawValuesFrom};
@@ -165,6 +167,24 @@ pub(super) struct RawSource {
     /// Stay at this commit: 40 hexadecimal digits.
     #[schemars(regex(pattern = "^[0-9a-fA-F]{40}$"))]
     pub commit: Option<At<String>>,
+
+    pub auth: Option<At<RawSourceAuth>>,
+}
+
+/// Where the credentials for the git server are: in a Secret or in files, one of them. Keys: username and password, or
+/// bearerToken, for https; identity (or ssh-privatekey), password as its passphrase, and known_hosts for ssh; ca.crt for an
+/// authority of your own; tls.crt and tls.key for a client certificate.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "SourceAuth")]
+pub(super) struct RawSourceAuth {
+    /// Name of a Secret in the agent's namespace. A change of it is used by the next poll.
+    #[schemars(length(min = 1, max = 253), regex(pattern = SUBDOMAIN_PATTERN))]
+    pub secret: Option<At<String>>,
+
+    /// Absolute path of a directory with a file for each key, such as a mounted Secret. Read for every poll.
+    #[schemars(regex(pattern = "^/"))]
+    pub files: Option<At<String>>,
 }
 
 /// When objects that are no longer in the repository are deleted.

@@ -2,6 +2,7 @@
 //! that a person sees all of it at once; what is wrong with the shape (YAML, keys, types) ends
 //! the reading, and is reported alone.
 
+mod auth;
 mod render;
 
 use std::path::PathBuf;
@@ -186,7 +187,9 @@ fn source(at: &At<RawSource>, problems: &mut Problems) -> Option<Source> {
             None
         }
     };
-    Some(Source { url: url?, reference: reference? })
+    let auth = raw.auth.as_ref().map(|at| auth::parse(at, &raw.url.value, problems));
+    let auth = if let Some(auth) = auth { Some(auth?) } else { None };
+    Some(Source { url: url?, reference: reference?, auth })
 }
 
 fn reference(key: &str, text: &str) -> Result<Reference, String> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -123,6 +123,17 @@ pub struct Source {
     pub url: Arc<str>,
     /// Branch, tag, version range or commit that is followed.
     pub reference: Reference,
+    /// Where the credentials are; `None`: in the URL, or nowhere.
+    pub auth: Option<SourceAuth>,
+}
+
+/// Where the credentials for a git server are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum SourceAuth {
+    /// A Secret in the agent's namespace, by its name.
+    Secret(Arc<str>),
+    /// A directory with a file for each key that such a Secret has.
+    Files(Arc<Path>),
 }
 
 /// Which commit of a repository.

@@ -218,6 +218,8 @@ pub enum Input {
     /// What a rendering reads of the cluster (values, variables) may be other than it was: the same commit may render to
     /// other manifests.
     RenderInputsChanged,
+    /// The credentials for the git server have changed, so that a poll may succeed that failed before.
+    CredentialsChanged,
     /// Nothing may be written soon: what was learned is to be stored while that is allowed.
     StoreNow,
     /// The process ends, or the sync is configured otherwise. Nothing more is begun, and what only

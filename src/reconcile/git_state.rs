@@ -151,6 +151,14 @@ impl Machine {
         }
     }
 
+    /// A poll that failed is not worth waiting for.
+    pub(super) fn credentials_changed(&mut self, now: Moment) {
+        if self.git.poll_error.is_some() {
+            self.git.poll_backoff.reset();
+            self.git.next_poll = now.mono;
+        }
+    }
+
     /// The same commit is rendered again, and enforced as it is meanwhile.
     pub(super) fn render_inputs_changed(&mut self, now: Moment) {
         self.git.inputs_changed = true;

@@ -23,8 +23,8 @@ pub enum SourceError {
 
     /// The server refuses the credentials, or asks for some that the URL and the ssh agent do not have.
     #[error(
-        "{url} asks for credentials that it was not given, or refuses them: {}; check the user and password \
-         in the URL, or the keys in the ssh agent",
+        "{url} asks for credentials that it was not given, or refuses them: {}; check what \
+         source.auth names, the user and password in the URL, or the keys in the ssh agent",
         Readable(.detail)
     )]
     Credentials {
@@ -51,6 +51,18 @@ pub enum SourceError {
     HostKey {
         /// URL without credentials.
         url: String,
+    },
+
+    /// ssh: the server shows another host key than the known hosts of the credentials have, or they have none.
+    #[error(
+        "the host key of {url} is not known: {}; compare it with what the host publishes, and have known_hosts of \
+         source.auth say it", Readable(.detail)
+    )]
+    UnknownHostKey {
+        /// URL without credentials.
+        url: String,
+        /// Which key was shown, and which are known, by their fingerprints.
+        detail: String,
     },
 
     /// https: libgit2 does not trust the server's certificate.

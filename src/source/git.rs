@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::bundle::{Bundle, Dependencies, Layout};
 use super::error::SourceError;
 use super::libgit2::GitRemote;
+use super::login::Login;
 use super::remote::{Remote, Revision};
 use super::snapshot::{Limits, Snapshot};
 use super::turns::{Turns, server};
@@ -111,6 +112,11 @@ impl Git {
             state: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Proves by this from the next call on who we are; `None`: by what the URL has.
+    pub fn use_login(&self, login: Option<Arc<Login>>) {
+        self.shared.remote.use_login(login);
     }
 
     /// # Errors

@@ -1,4 +1,4 @@
-//! Keys of ssh servers, in the form of OpenSSH's `known_hosts` (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT").
+//! Keys of ssh servers, in the form of OpenSSH's `known_hosts` (section "SSH `known_hosts` file format" of sshd(8)).
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha1::Sha1;
@@ -45,7 +45,7 @@ impl KnownHosts {
             return Verdict::Refused(format!("{name} shows the key {offered}, which known_hosts marks as revoked"));
         }
         let known: Vec<&&Entry> = of_host.iter().filter(|entry| entry.marker().is_none()).collect();
-        if known.iter().any(|entry| is_shown(entry)) {
+        if known.iter().any(is_shown) {
             return Verdict::Known;
         }
         let listed = known.iter().map(|entry| entry.public_key());

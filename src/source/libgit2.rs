@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use git2::{Oid, Repository};
 
@@ -10,6 +10,7 @@ use super::bundle::{Bundle, Dependencies, Layout, MOST_BUNDLE_BYTES};
 use super::clone::{CloneDir, CloneLock};
 use super::error::{Refusal, SourceError};
 use super::files::ReadError;
+use super::login::Login;
 use super::reference::{Head, choose, name_at};
 use super::remote::{Remote, Revision};
 use super::scrub::Scrubber;
@@ -36,6 +37,7 @@ pub struct GitRemote {
     limits: Limits,
     purpose: Purpose,
     cancel: AtomicBool,
+    login: Mutex<Option<Arc<Login>>>,
     /// The last revision that was fetched, to clone it anew by its name when the clone breaks.
     fetched: Mutex<Option<Revision>>,
     /// What a reference to a commit means, once the clone has shown that: nobody can move it.
@@ -91,6 +93,7 @@ impl GitRemote {
             limits,
             purpose,
             cancel: AtomicBool::new(false),
+            login: Mutex::new(None),
             fetched: Mutex::new(None),
             pinned: OnceLock::new(),
         }
@@ -100,9 +103,22 @@ impl GitRemote {
         self.scrub.display_url().to_owned()
     }
 
-    fn transport(&self) -> Transport<'_> {
+    fn transport<'a>(&'a self, login: Option<&'a Login>) -> Transport<'a> {
         let most_bytes = self.purpose.most_bytes();
-        Transport { url: &self.source.url, scrub: &self.scrub, cancel: &self.cancel, most_bytes }
+        Transport { url: &self.source.url, scrub: &self.scrub, login, cancel: &self.cancel, most_bytes }
+    }
+
+    fn list(&self) -> Result<Vec<Head>, SourceError> {
+        self.transport(self.login().as_deref()).list()
+    }
+
+    fn fetch_into(&self, repository: &Repository, refspecs: &[String], depth: i32) -> Result<(), FetchError> {
+        self.transport(self.login().as_deref()).fetch(repository, refspecs, depth)
+    }
+
+    /// The newest login: a call that is under way goes on with the one that it began with.
+    fn login(&self) -> Option<Arc<Login>> {
+        self.login.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn lock(&self) -> Result<CloneLock, SourceError> {
@@ -240,13 +256,13 @@ impl GitRemote {
     }
 
     fn pull_commit(&self, repository: &Repository, revision: &Revision) -> Result<(), PullError> {
-        let heads = self.transport().list()?;
+        let heads = self.list()?;
         if let Some(name) = name_at(&heads, &revision.commit) {
             return self.pull_name(repository, name);
         }
         if !is_local(&self.source.url) {
             let refspec = format!("+{}:{FETCHED}", revision.commit);
-            match self.transport().fetch(repository, &[refspec], 1) {
+            match self.fetch_into(repository, &[refspec], 1) {
                 Ok(()) => return Ok(()),
                 Err(FetchError::NotByCommit) if self.purpose == Purpose::Base => {
                     return Err(SourceError::BaseNotSent { url: self.url(), commit: revision.commit.clone() }.into());
@@ -262,7 +278,7 @@ impl GitRemote {
 
     fn pull_refspecs(&self, repository: &Repository, refspecs: &[String]) -> Result<(), PullError> {
         if !is_local(&self.source.url) {
-            match self.transport().fetch(repository, refspecs, 1) {
+            match self.fetch_into(repository, refspecs, 1) {
                 Ok(()) => return Ok(()),
                 Err(FetchError::NotShallow) => {}
                 Err(error) => return Err(pull_error(error)),
@@ -279,7 +295,7 @@ impl GitRemote {
         if repository.is_shallow() {
             return Err(PullError::NeedsNewClone("the clone is shallow, and all of the history is needed".into()));
         }
-        self.transport().fetch(repository, refspecs, 0).map_err(pull_error)
+        self.fetch_into(repository, refspecs, 0).map_err(pull_error)
     }
 
     /// Reads from the clone; when it is damaged, clones anew and reads once more.
@@ -337,14 +353,14 @@ impl Remote for GitRemote {
     fn poll(&self) -> Result<Revision, SourceError> {
         self.cancel.store(false, Ordering::Relaxed);
         let choose = |heads: &[Head]| choose(heads, &self.source.reference, self.scrub.display_url());
-        let Reference::Commit(id) = &self.source.reference else { return choose(&self.transport().list()?) };
+        let Reference::Commit(id) = &self.source.reference else { return choose(&self.list()?) };
         if let Some(pinned) = self.pinned.get() {
             return Ok(pinned.clone());
         }
         let revision = match self.peeled(id)? {
             Some(commit) => self.pin(&commit),
             // That is not kept: the fetch shows whether it is so.
-            None => choose(&self.transport().list()?)?,
+            None => choose(&self.list()?)?,
         };
         if self.purpose == Purpose::Base && revision.commit != **id {
             return Err(SourceError::BaseByTag { url: self.url(), id: id.to_string(), commit: revision.commit });
@@ -404,6 +420,10 @@ impl Remote for GitRemote {
 
     fn fingerprint(&self, commit: &str, dependencies: &Dependencies) -> Result<String, SourceError> {
         self.read(commit, |repository, id| tree::fingerprint(repository, id, dependencies))
+    }
+
+    fn use_login(&self, login: Option<Arc<Login>>) {
+        *self.login.lock().unwrap_or_else(PoisonError::into_inner) = login;
     }
 
     fn cancel(&self) {

@@ -173,7 +173,8 @@ impl Login {
     /// What of it must appear in no text.
     pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
         let password = self.basic.as_ref().map(|(_, password)| password.as_str());
-        [password, self.bearer.as_deref(), self.passphrase.as_deref(), self.key.as_deref()].into_iter().flatten()
+        let all = [password, self.bearer.as_deref(), self.passphrase.as_deref(), self.key.as_deref()];
+        all.into_iter().flatten().filter(|secret| !secret.is_empty())
     }
 }
 

@@ -1,7 +1,10 @@
 //! The small trait between the agent and git: blocking, so that an implementation may be plain code.
 
+use std::sync::Arc;
+
 use super::bundle::{Bundle, Dependencies, Layout};
 use super::error::SourceError;
+use super::login::Login;
 use super::snapshot::Snapshot;
 use crate::config::RepoPath;
 use crate::object::Commit;
@@ -71,6 +74,9 @@ pub trait Remote: Send + Sync + 'static {
     /// # Errors
     /// The clone cannot be read.
     fn fingerprint(&self, commit: &str, dependencies: &Dependencies) -> Result<String, SourceError>;
+
+    /// Proves by this from the next call on who we are; `None`: by what the URL has.
+    fn use_login(&self, _login: Option<Arc<Login>>) {}
 
     /// Asks the call that is under way to end. It may do so late, or never.
     fn cancel(&self) {}

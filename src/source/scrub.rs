@@ -2,7 +2,8 @@
 
 use crate::config::Source;
 
-const HIDDEN: &str = "***";
+/// What stands in place of a secret.
+pub(super) const HIDDEN: &str = "***";
 
 /// Replaces the raw URL of one source, and any part of it that is secret.
 pub(super) struct Scrubber {
@@ -92,7 +93,7 @@ mod tests {
     use crate::config::Reference;
 
     fn scrubber(url: &str) -> Scrubber {
-        Scrubber::new(&Source { url: url.into(), reference: Reference::Branch("main".into()) })
+        Scrubber::new(&Source { url: url.into(), reference: Reference::Branch("main".into()), auth: None })
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use git2::cert::Cert;
 use git2::{
     AutotagOption, CertificateCheckStatus, Direction, Error, ErrorClass, ErrorCode, FetchOptions, ProxyOptions, Remote,
     RemoteCallbacks, Repository,
@@ -12,8 +13,10 @@ use git2::{
 
 use super::credentials::{Credentials, Origin};
 use super::error::SourceError;
+use super::known_hosts::Verdict;
+use super::login::Login;
 use super::reference::Head;
-use super::scrub::Scrubber;
+use super::scrub::{HIDDEN, Scrubber};
 
 /// Milliseconds until a server must have accepted the connection.
 const CONNECT_MS: i32 = 10_000;
@@ -24,6 +27,8 @@ const SILENCE_MS: i32 = 30_000;
 pub(super) struct Transport<'a> {
     pub url: &'a str,
     pub scrub: &'a Scrubber,
+    /// What the configuration names in place of what the URL has.
+    pub login: Option<&'a Login>,
     pub cancel: &'a AtomicBool,
     /// Bytes of one pack; what is longer is given up.
     pub most_bytes: usize,
@@ -47,6 +52,8 @@ struct Call {
     stopped: Cell<Stopped>,
     /// Another server than that of the URL has asked who we are: its address.
     asked_elsewhere: RefCell<Option<String>>,
+    /// Why the host key of a server was refused.
+    host_key: RefCell<Option<String>>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -112,20 +119,20 @@ impl Transport<'_> {
         if disk.iter().any(|text| message.contains(text)) {
             let path = into.path().parent().unwrap_or(into.path()).to_owned();
             let url = self.scrub.display_url().to_owned();
-            return FetchError::Failed(SourceError::Disk { url, path, detail: self.scrub.scrub(message) });
+            return FetchError::Failed(SourceError::Disk { url, path, detail: self.shown(message) });
         }
         let remote = matches!(error.code(), ErrorCode::Auth | ErrorCode::Certificate | ErrorCode::Timeout)
             || matches!(error.class(), ErrorClass::Net | ErrorClass::Http | ErrorClass::Ssl | ErrorClass::Ssh);
         if remote {
             FetchError::Failed(self.failed(error, "fetching from", call))
         } else {
-            FetchError::Damaged(self.scrub.scrub(message))
+            FetchError::Damaged(self.shown(message))
         }
     }
 
     fn callbacks<'call>(&'call self, call: &'call Call) -> RemoteCallbacks<'call> {
         let mut callbacks = RemoteCallbacks::new();
-        let mut credentials = Credentials::new(self.url);
+        let mut credentials = Credentials::new(self.url, self.login);
         let origin = Origin::of(self.url);
         // libgit2 follows a redirect of the first request to any server, and asks here for that one as well.
         callbacks.credentials(move |asked_by, user, allowed| match &origin {
@@ -136,9 +143,7 @@ impl Transport<'_> {
             }
             _ => credentials.offer(user, allowed),
         });
-        // https: libgit2 has checked the certificate, and its verdict stands. ssh: it has searched for the host
-        // key in $HOME/.ssh/known_hosts, and a miss is an error. Known hosts of our own come with a later issue.
-        callbacks.certificate_check(|_, _| Ok(CertificateCheckStatus::CertificatePassthrough));
+        callbacks.certificate_check(move |certificate, host| self.check_host_key(certificate, host, call));
         let stopped = &call.stopped;
         callbacks.sideband_progress(|_| self.goes_on(stopped));
         callbacks.transfer_progress(|progress| {
@@ -151,12 +156,38 @@ impl Transport<'_> {
         callbacks
     }
 
+    /// https: libgit2 has checked the certificate, and its verdict stands. ssh: where the login has known hosts, they alone count;
+    /// else libgit2 has searched for the key in `$HOME/.ssh/known_hosts`, and a miss is an error.
+    fn check_host_key(&self, certificate: &Cert<'_>, host: &str, call: &Call) -> Result<CertificateCheckStatus, Error> {
+        let known = self.login.and_then(|login| login.known_hosts.as_ref());
+        let (Some(known), Some(shown)) = (known, certificate.as_hostkey()) else {
+            return Ok(CertificateCheckStatus::CertificatePassthrough);
+        };
+        let verdict = match shown.hostkey() {
+            Some(key) => known.verdict(host, ssh_port(self.url), key),
+            None => Verdict::Refused(format!("{host} shows no key that can be compared")),
+        };
+        match verdict {
+            Verdict::Known => Ok(CertificateCheckStatus::CertificateOk),
+            Verdict::Refused(why) => {
+                *call.host_key.borrow_mut() = Some(why);
+                Err(Error::new(ErrorCode::Certificate, ErrorClass::Ssh, "the host key is not known"))
+            }
+        }
+    }
+
     fn goes_on(&self, stopped: &Cell<Stopped>) -> bool {
         let cancelled = self.cancel.load(Ordering::Relaxed);
         if cancelled {
             stopped.set(Stopped::Cancelled);
         }
         !cancelled
+    }
+
+    /// A text of libgit2 without what is secret.
+    fn shown(&self, text: &str) -> String {
+        let secrets = self.login.into_iter().flat_map(Login::secrets);
+        secrets.fold(self.scrub.scrub(text), |text, secret| text.replace(secret, HIDDEN))
     }
 
     fn cancelled(&self, action: &'static str) -> SourceError {
@@ -173,7 +204,10 @@ impl Transport<'_> {
                 format!("{elsewhere}, which asks for credentials, and those of this URL are sent to no other server");
             return SourceError::Redirected { url, detail };
         }
-        let detail = self.scrub.scrub(error.message());
+        if let Some(detail) = call.host_key.borrow().clone() {
+            return SourceError::UnknownHostKey { url, detail };
+        }
+        let detail = self.shown(error.message());
         // libgit2's words for a redirect to a scheme that is less safe.
         if let Some((_, to)) = detail.split_once("cannot redirect from ").and_then(|(_, rest)| rest.split_once(" to "))
         {
@@ -190,6 +224,11 @@ impl Transport<'_> {
             _ => SourceError::Unreachable { url, detail },
         }
     }
+}
+
+/// Port of an ssh URL: 22 where it names none.
+fn ssh_port(url: &str) -> u16 {
+    url::Url::parse(url).ok().and_then(|url| url.port()).unwrap_or(22)
 }
 
 /// Whether libgit2 reads the repository from disk by itself, all of the history at once.

@@ -112,8 +112,8 @@ fn a_server_that_refuses_fails_or_cuts_changes_nothing_until_it_serves_again() {
     let mut value = "1".to_owned();
     let reach = ["cannot reach", "check the URL"];
     for (number, (fault, words)) in [
-        (Behaviour::Refuse("401 Unauthorized"), ["refuses them", "check the user and password"]),
-        (Behaviour::Refuse("403 Forbidden"), ["403", "check the user and password"]),
+        (Behaviour::Refuse("401 Unauthorized"), ["refuses them", "check what source.auth names"]),
+        (Behaviour::Refuse("403 Forbidden"), ["403", "check what source.auth names"]),
         (Behaviour::Refuse("500 Internal Server Error"), reach),
         (Behaviour::Redirect, reach),
         (Behaviour::CutPacksAfter(20), ["cannot use commit", "it is tried again"]),

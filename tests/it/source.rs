@@ -24,7 +24,7 @@ use crate::support::githttp::{Behaviour, GitHttp};
 fn sync(url: &str, reference: Reference, path: &str) -> SyncConfig {
     SyncConfig {
         name: SyncName::parse("shop").unwrap(),
-        source: Source { url: url.into(), reference },
+        source: Source { url: url.into(), reference, auth: None },
         path: RepoPath::parse(path).unwrap(),
         interval: Duration::from_mins(1),
         prune: PrunePolicy::default(),

@@ -111,7 +111,7 @@ fn text(source: &DataRef, key: &'static str, name: &str, value: Vec<u8>) -> Resu
 }
 
 /// The bytes under each key: of a `ConfigMap` its texts, and of both what is in base64.
-fn decoded(object: &Value) -> BTreeMap<String, Vec<u8>> {
+pub(in crate::agent) fn decoded(object: &Value) -> BTreeMap<String, Vec<u8>> {
     let secret = object.get("kind").is_some_and(|kind| kind == "Secret");
     let entries = |field: &str| object.get(field).and_then(Value::as_object).into_iter().flatten();
     let encoded = |value: &Value| value.as_str().and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();

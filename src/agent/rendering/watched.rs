@@ -1,6 +1,7 @@
 //! Watches of what a rendering reads of the agent's namespace, each object by its name: a change of one is rendered
 //! within the second, and costs nothing until then.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +16,17 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
-use crate::config::{DataRef, RenderConfig};
+use crate::config::DataRef;
 use crate::render::Cache;
+
+/// Who reads what is watched, for the report of a watch that is broken.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader {
+    /// Behind `from which`.
+    pub reads: &'static str,
+    /// How changes are noticed meanwhile.
+    pub until: &'static str,
+}
 
 /// The watches of one sync. Dropped, they end.
 pub struct InputWatches {
@@ -25,16 +35,16 @@ pub struct InputWatches {
 }
 
 impl InputWatches {
-    /// `None` where the sync reads nothing of the agent's namespace. `report` is given what is wrong with a watch, once
+    /// `None` where there are no names. `reader` says for whom they are. `report` is given what is wrong with a watch, once
     /// for each time that it breaks.
     #[must_use]
     pub fn start(
-        config: &RenderConfig,
+        names: BTreeSet<DataRef>,
+        reader: Reader,
         client: &Client,
         namespace: &str,
         report: &Arc<dyn Fn(String) + Send + Sync>,
     ) -> Option<Self> {
-        let names = config.read_in_cluster();
         if names.is_empty() {
             return None;
         }
@@ -48,6 +58,7 @@ impl InputWatches {
                 tasks.spawn(watch(
                     Api::<PartialObjectMeta<Secret>>::namespaced(client, &namespace),
                     source,
+                    reader,
                     sender,
                     report,
                 ));
@@ -55,6 +66,7 @@ impl InputWatches {
                 tasks.spawn(watch(
                     Api::<PartialObjectMeta<ConfigMap>>::namespaced(client, &namespace),
                     source,
+                    reader,
                     sender,
                     report,
                 ));
@@ -89,6 +101,7 @@ pub async fn refresh_due(refresh: Duration, cache: &Mutex<Cache>) {
 async fn watch<K>(
     api: Api<PartialObjectMeta<K>>,
     source: DataRef,
+    reader: Reader,
     changed: mpsc::Sender<()>,
     report: Arc<dyn Fn(String) + Send + Sync>,
 ) where
@@ -108,10 +121,11 @@ async fn watch<K>(
             Some(Err(error)) => {
                 if !std::mem::replace(&mut broken, true) {
                     report(format!(
-                        "cannot watch the {kind} {}, from which render reads: {}; its changes are found with the next commit \
-                         until it can",
+                        "cannot watch the {kind} {}, from which {}: {}; {} until it can",
                         source.name,
-                        shown(&error)
+                        reader.reads,
+                        shown(&error),
+                        reader.until,
                     ));
                 }
                 continue;

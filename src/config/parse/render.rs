@@ -185,7 +185,7 @@ fn data_ref(kind: &At<String>, name: &At<String>, optional: Option<bool>, proble
     Some(DataRef { secret: secret?, name: name?, optional: optional.unwrap_or(false) })
 }
 
-fn object_name(text: &str) -> Result<Arc<str>, String> {
+pub(super) fn object_name(text: &str) -> Result<Arc<str>, String> {
     // With it, the digests of Secrets say what is in them.
     if text == crate::object::names::DIGEST_KEY {
         return Err(format!("{} is the agent's own, and no rendering may read it", shown(text)));

@@ -72,6 +72,7 @@ fn answered(input: &mut Input) -> Option<&mut EffectId> {
         | Input::Leads { .. }
         | Input::WaitingFor(_)
         | Input::RenderInputsChanged
+        | Input::CredentialsChanged
         | Input::StoreNow
         | Input::Stop => None,
     }

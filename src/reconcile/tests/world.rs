@@ -124,7 +124,11 @@ pub struct World {
 fn config(change: impl FnOnce(&mut SyncConfig)) -> Arc<SyncConfig> {
     let mut config = SyncConfig {
         name: SyncName::parse("shop").unwrap(),
-        source: Source { url: "https://git.example.com/shop.git".into(), reference: Reference::Branch("main".into()) },
+        source: Source {
+            url: "https://git.example.com/shop.git".into(),
+            reference: Reference::Branch("main".into()),
+            auth: None,
+        },
         path: RepoPath::default(),
         interval: Duration::from_mins(1),
         prune: PrunePolicy::default(),

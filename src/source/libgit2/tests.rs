@@ -64,7 +64,13 @@ impl Place {
     fn remote_for(&self, purpose: Purpose, reference: Reference) -> GitRemote {
         let url = format!("file://{}", self.repository.path().display());
         let clone = CloneDir::at(self.clone());
-        GitRemote::of(Source { url: url.into(), reference }, RepoPath::default(), clone, Limits::default(), purpose)
+        GitRemote::of(
+            Source { url: url.into(), reference, auth: None },
+            RepoPath::default(),
+            clone,
+            Limits::default(),
+            purpose,
+        )
     }
 }
 
@@ -163,9 +169,9 @@ fn a_pack_that_is_longer_than_is_allowed_is_given_up() {
     place.commit(&content);
     let into = Repository::init_bare(place.clone()).unwrap();
     let remote = place.remote(Reference::Branch("main".into()));
-    assert_eq!(remote.transport().most_bytes, 2 << 30);
+    assert_eq!(remote.transport(None).most_bytes, 2 << 30);
     let fetch = |most_bytes| {
-        let transport = Transport { most_bytes, ..remote.transport() };
+        let transport = Transport { most_bytes, ..remote.transport(None) };
         transport.fetch(&into, &[format!("+refs/heads/main:{FETCHED}")], 0)
     };
     match fetch(10_000) {
@@ -184,7 +190,7 @@ fn a_remote_base_is_never_fetched_with_its_history() {
     place.commit(b"2");
     for reference in [Reference::Branch("main".into()), named(first)] {
         let base = place.remote_for(Purpose::Base, reference.clone());
-        assert_eq!(base.transport().most_bytes, 256 << 20);
+        assert_eq!(base.transport(None).most_bytes, 256 << 20);
         // A repository on disk is read with all of it.
         let error = base.fetch(&base.poll().unwrap()).unwrap_err();
         assert!(matches!(error, SourceError::BaseNotShallow { .. }), "{error}");
