@@ -113,6 +113,7 @@ mod tests {
 
     const ONE: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILJbAWEIqxfGQAdi5m9VyLbsGNdZxyn6jPxPFjrMFMDD";
     const OTHER: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+    const ECDSA: &str = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBEmKSENjQEezOmxkZMy7opKgwFB9nkt5YRrYMjNuG5N87uRgg6CLrbo5wAdT/y6v0mKV0U2w0WZ2YB/++Tpockg=";
     const RSA: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQDKjdiA3xUS2qvKPKV0hx4dCIgHkXQrzF3Y4WVtKp4Ly8W9a6YBFMvEnZJ";
 
     fn wire(key: &str) -> Vec<u8> {
@@ -134,6 +135,7 @@ mod tests {
         ] {
             assert_eq!(verdict(&known, "git.example.com", 22, ONE), Verdict::Known, "{known}");
         }
+        assert_eq!(verdict(&format!("h {ONE}\nh {ECDSA}"), "h", 22, ECDSA), Verdict::Known);
         let other_port = format!("[git.example.com]:2222 {ONE}");
         assert_eq!(verdict(&other_port, "Git.Example.com", 2222, ONE), Verdict::Known);
         assert!(matches!(verdict(&other_port, "git.example.com", 22, ONE), Verdict::Refused(_)));

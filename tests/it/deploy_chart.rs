@@ -197,15 +197,16 @@ fn more_rights_are_given_only_where_they_are_asked_for() {
 }
 
 #[test]
-fn secrets_that_render_names_may_be_watched_each_by_its_name() {
+fn secrets_that_syncs_name_may_be_watched_each_by_its_name() {
     let mut rendered = sync("shop");
     rendered["render"] = json!({
-        "helm": {"valuesFrom": [{"kind": "Secret", "name": "values"}, {"kind": "ConfigMap", "name": "open"}]},
+        "helm": {"auth": {"secret": "charts"}, "valuesFrom": [{"kind": "Secret", "name": "values"}, {"kind": "ConfigMap", "name": "open"}]},
         "substituteFrom": [{"kind": "Secret", "name": "variables"}],
         "decrypt": {"secret": "keys"},
     });
+    rendered["source"]["auth"] = json!({"secret": "git"});
     let watched = json!({"apiGroups": [""], "resources": ["secrets"],
-        "resourceNames": ["keys", "other", "values", "variables"], "verbs": ["list", "watch"]});
+        "resourceNames": ["charts", "git", "keys", "other", "values", "variables"], "verbs": ["list", "watch"]});
     let rules = |rbac: Value, syncs: Value| {
         let objects = made(json!({"config": {"syncs": syncs}, "rbac": rbac}));
         let home = |object: &&Value| object["kind"] == "Role" && object["metadata"]["name"] == "driftless";

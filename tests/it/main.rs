@@ -67,6 +67,7 @@ mod settling;
 mod shop;
 mod source;
 mod sources;
+mod ssh;
 #[path = "../support/mod.rs"]
 mod support;
 mod sync;

@@ -24,6 +24,7 @@ pub mod process;
 pub mod prometheus;
 pub mod rights;
 pub mod site;
+pub mod sshd;
 pub mod stall;
 pub mod story;
 pub mod tls;

@@ -141,7 +141,7 @@ subjects:
 {{- toJson $spaces -}}
 {{- end -}}
 
-{{/* The Secrets that `render` of the syncs names, as a JSON list. */}}
+{{/* The Secrets that the syncs name, as a JSON list. */}}
 {{- define "driftless.secrets" -}}
 {{- $names := .Values.rbac.secrets -}}
 {{- if not .Values.existingConfigMap -}}
@@ -152,6 +152,8 @@ subjects:
       {{- if eq .kind "Secret" -}}{{- $names = append $names .name -}}{{- end -}}
     {{- end -}}
     {{- with ($render.decrypt | default dict).secret -}}{{- $names = append $names . -}}{{- end -}}
+    {{- with ($helm.auth | default dict).secret -}}{{- $names = append $names . -}}{{- end -}}
+    {{- with ((.source | default dict).auth | default dict).secret -}}{{- $names = append $names . -}}{{- end -}}
   {{- end -}}
 {{- end -}}
 {{- $names | uniq | sortAlpha | toJson -}}
