@@ -5,7 +5,7 @@
 //!           Snapshot   Manifest    │ Plan            │
 //!                                  └──── cluster <───┘ watch: Observed
 //!  reconcile decides, per sync, what happens next; agent carries that out;
-//!  observe receives every Event (log, metrics, HTTP, Kubernetes Events)
+//!  telemetry receives every Event (log, metrics, HTTP, Kubernetes Events)
 //! ```
 //!
 //! Data goes one way. `object`, `plan` and `reconcile` are pure: values in, values out, no I/O and
@@ -24,7 +24,7 @@
 //! | [`reconcile`] | the loop of one sync as a state machine; what the syncs of an agent know of each other | object, config, plan |
 //! | [`cluster`] | the API server: requests, discovery, live state, health | object, config |
 //! | [`apply`] | carrying out a Plan; the inventory | object, plan, cluster, config |
-//! | [`observe`] | events as log, metrics, HTTP, and in words for Kubernetes Events | object, plan |
+//! | [`telemetry`] | events as log, metrics, HTTP, and in words for Kubernetes Events | object, plan |
 //! | [`agent`] | carrying out what `reconcile` asks for | all |
 //! | [`cli`] | the commands | all |
 //! | [`limit`] | how much is done at once | |
@@ -39,10 +39,10 @@ pub mod config;
 pub mod fetch;
 pub mod limit;
 pub mod object;
-pub mod observe;
 pub mod plan;
 pub mod reconcile;
 pub mod render;
 pub mod retry;
 pub mod sandbox;
 pub mod source;
+pub mod telemetry;

@@ -10,8 +10,8 @@ use tokio::sync::RwLock;
 use super::{Budget, Caches, Helpers, Registry, Remotes};
 use crate::cluster::{Cluster, Discovery, Leadership};
 use crate::object::DigestKey;
-use crate::observe::Event;
 use crate::reconcile::Moment;
+use crate::telemetry::Event;
 
 /// Receives every event.
 pub type EventSink = Arc<dyn Fn(&Event) + Send + Sync>;

@@ -19,8 +19,8 @@ use super::parents::{AllAnnotations, watch_annotations};
 use super::restored::Restored;
 use super::{Apart, Context, Ending, HttpServer, Publisher, SyncTask};
 use crate::config::{Config, ConfigError, Loaded, SyncConfig, SyncName, Watch};
-use crate::observe::{Event, Observer};
 use crate::source::remove_unused_clones;
+use crate::telemetry::{Event, Observer};
 
 /// What the daemon runs with.
 pub struct Daemon {

@@ -21,11 +21,11 @@ use crate::apply::{Applier, Patience, prune};
 use crate::cluster::{ApiError, Cluster, Discovery, Live, Wanted, with_causes};
 use crate::config::SyncConfig;
 use crate::object::{ObjectId, Scope};
-use crate::observe::{Event, PollResult, Work};
 use crate::plan::{AppliedObject, Inventory, Plan, Problem, PruneResult, SyncStatus};
 use crate::reconcile::{Effect, EffectId, Input, Observation, RenderedCommit, Unrendered};
 use crate::render::{Cache, RenderError, Settings};
 use crate::source::{Git, Revision, SourceError};
+use crate::telemetry::{Event, PollResult, Work};
 
 /// How long the inventory may take to be stored once the agent stops.
 const LAST_WRITE: Duration = Duration::from_secs(10);

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use self::limit::{BURST, Limits};
 use self::writer::Writer;
 use super::Context;
-use crate::observe::{About, Event, KubeEvent, KubeEvents};
+use crate::telemetry::{About, Event, KubeEvent, KubeEvents};
 
 /// Events that wait to be written, of all syncs.
 const QUEUE: usize = 256;

@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Context, Ending, SyncTask};
 use crate::config::{Config, SyncName};
-use crate::observe::SyncResult;
 use crate::plan::Phase;
+use crate::telemetry::SyncResult;
 
 /// What `run --once` is asked to do.
 pub struct Once {

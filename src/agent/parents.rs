@@ -18,8 +18,8 @@ use crate::apply::Parent;
 use crate::cluster::{ApiError, Cluster, Resource, version_of};
 use crate::config::SyncName;
 use crate::object::{GroupKind, ObjectId, names};
-use crate::observe::Event;
 use crate::reconcile::UserRequests;
+use crate::telemetry::Event;
 
 /// Where parents are: the resource of `ConfigMap`s.
 #[must_use]

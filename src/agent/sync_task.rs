@@ -19,10 +19,10 @@ use crate::apply::{Parent, applyset_id};
 use crate::cluster::{Cluster, Live};
 use crate::config::{SyncConfig, SyncName};
 use crate::object::{Change, ObjectId};
-use crate::observe::{Event, SyncResult};
 use crate::plan::{Inventory, Phase, Problem};
 use crate::reconcile::{Effect, Input, Machine, Moment, Notice};
 use crate::source::Git;
+use crate::telemetry::{Event, SyncResult};
 
 /// The first and the longest wait before the parent is read again after an error.
 const FIRST_RETRY: Duration = Duration::from_secs(1);

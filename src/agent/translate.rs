@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::observe::{Event, PollResult, SyncResult, Work};
 use crate::plan::{AppliedObject, Drift, PrunedObject, Verb};
 use crate::reconcile::{Notice, Outcome};
+use crate::telemetry::{Event, PollResult, SyncResult, Work};
 
 pub(super) fn outcome(outcome: Outcome) -> SyncResult {
     match outcome {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::object::Displayed;
-use crate::observe::Event;
+use crate::telemetry::Event;
 
 /// The lines of all syncs. Cheap to clone.
 #[derive(Clone)]

@@ -21,8 +21,8 @@ use crate::agent::{
 use crate::cluster::{Cluster, Connect, Discovery, LEASE_NAME, Leadership, RequestHook};
 use crate::config::watch;
 use crate::object::{DigestKey, Displayed};
-use crate::observe::{Event, LogError, Observer, SyncResult, Traces, init};
 use crate::retry::Pauses;
+use crate::telemetry::{Event, LogError, Observer, SyncResult, Traces, init};
 
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {

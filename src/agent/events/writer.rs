@@ -15,7 +15,7 @@ use crate::apply::Parent;
 use crate::cluster::{ApiError, Cluster, NewEvent};
 use crate::config::SyncName;
 use crate::object::ObjectId;
-use crate::observe::{About, Event, KubeEvent};
+use crate::telemetry::{About, Event, KubeEvent};
 
 /// Who reports, in `reportingController`.
 const CONTROLLER: &str = "driftless.dev/agent";

@@ -121,7 +121,7 @@ fn attempts(number: u64) -> String {
 mod tests {
     use super::*;
     use crate::object::ObjectId;
-    use crate::observe::sample;
+    use crate::telemetry::sample;
 
     fn problem(message: &str) -> Problem {
         Problem { object: Some(ObjectId::new("", "ConfigMap", Some("shop"), "a")), ..Problem::general(message) }

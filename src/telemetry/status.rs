@@ -149,8 +149,8 @@ fn describe(name: &str, status: &SyncStatus) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::sample;
     use crate::plan::Phase;
+    use crate::telemetry::sample;
 
     fn record(board: &Board, sync: &str, phase: Phase) {
         board.record(&Event::Status { status: Arc::new(sample::status(sync, phase)) });

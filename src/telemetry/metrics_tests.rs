@@ -1,6 +1,6 @@
 use super::*;
-use crate::observe::{PollResult, SyncResult, sample};
 use crate::plan::Problem;
+use crate::telemetry::{PollResult, SyncResult, sample};
 
 fn recorded(events: &[Event]) -> Metrics {
     let metrics = Metrics::new().unwrap();

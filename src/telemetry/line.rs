@@ -271,7 +271,7 @@ pub(super) fn quarrel(contest: &Contest) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::sample;
+    use crate::telemetry::sample;
 
     fn message(event: &Event) -> String {
         line(event).expect("logged").message

@@ -228,8 +228,8 @@ mod tests {
 
     use super::*;
     use crate::object::FieldChange;
-    use crate::observe::sample;
     use crate::plan::Problem;
+    use crate::telemetry::sample;
 
     fn of(event: &Event) -> KubeEvent {
         KubeEvents::default().of(event).expect("an Event")

@@ -146,8 +146,8 @@ mod tests {
 
     use super::*;
     use crate::object::ObjectId;
-    use crate::observe::sample;
     use crate::plan::Problem;
+    use crate::telemetry::sample;
 
     #[derive(Clone, Default)]
     struct Paper(Arc<Mutex<Vec<u8>>>);

@@ -23,6 +23,8 @@ const MOST_KINDS: usize = 200;
 const MOST_MANAGERS: usize = 20;
 /// The manager of drift that nobody signed: a deletion, wiped `managedFields`.
 const UNKNOWN: &str = "unknown";
+/// Filters of the log know it by this name.
+const TARGET: &str = "driftless::observe::metrics";
 
 /// The metrics could not be registered: two of one name, or a name that Prometheus does not allow.
 #[derive(Debug, thiserror::Error)]
@@ -173,7 +175,7 @@ impl Metrics {
     pub fn render(&self) -> String {
         let mut text = String::new();
         if let Err(error) = TextEncoder::new().encode_utf8(&self.inner.registry.gather(), &mut text) {
-            tracing::error!(%error, "the metrics cannot be written in full");
+            tracing::error!(target: TARGET, %error, "the metrics cannot be written in full");
         }
         text
     }
