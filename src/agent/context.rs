@@ -9,9 +9,9 @@ use tokio::sync::RwLock;
 
 use super::{Budget, Caches, Helpers, Registry, Remotes};
 use crate::cluster::{Cluster, Discovery, Leadership};
+use crate::event::Event;
 use crate::object::DigestKey;
 use crate::reconcile::Moment;
-use crate::telemetry::Event;
 
 /// Receives every event.
 pub type EventSink = Arc<dyn Fn(&Event) + Send + Sync>;

@@ -17,9 +17,9 @@ use super::inventory_error::InventoryError;
 use crate::apply::Parent;
 use crate::cluster::{ApiError, Cluster, Resource, version_of};
 use crate::config::SyncName;
+use crate::event::Event;
 use crate::object::{GroupKind, ObjectId, names};
 use crate::reconcile::UserRequests;
-use crate::telemetry::Event;
 
 /// Where parents are: the resource of `ConfigMap`s.
 #[must_use]

@@ -9,9 +9,9 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-use super::event::Event;
 use super::line::{level, line};
 use super::text::{Clock, TARGET, Text};
+use crate::event::Event;
 
 /// The environment variable that says what is logged, in the directives of tracing-subscriber:
 /// `debug`, `info,driftless=debug`.
