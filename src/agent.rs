@@ -23,7 +23,6 @@ mod rendering;
 mod restored;
 mod store;
 mod sync_task;
-mod translate;
 
 pub use apart::Apart;
 pub use bootstrap::{AGENT_NAMESPACE, BootstrapError, digest_key, ensure_namespace, find_digest_key, namespace};

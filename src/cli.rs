@@ -20,7 +20,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cluster::with_causes;
 use crate::object::Displayed;
-use crate::observe::LogFormat;
+use crate::telemetry::LogFormat;
 
 pub(crate) use session::{CliError, Session};
 

@@ -5,10 +5,10 @@
 //!           Snapshot   Manifest    │ Plan            │
 //!                                  └──── cluster <───┘ watch: Observed
 //!  reconcile decides, per sync, what happens next; agent carries that out;
-//!  observe receives every Event (log, metrics, HTTP, Kubernetes Events)
+//!  telemetry receives every Event (log, metrics, traces, HTTP, Kubernetes Events)
 //! ```
 //!
-//! Data goes one way. `object`, `plan` and `reconcile` are pure: values in, values out, no I/O and
+//! Data goes one way. `object`, `plan`, `event` and `reconcile` are pure: values in, values out, no I/O and
 //! no clock, so that every decision that could delete something can be tested as values. `agent`
 //! and `cli` alone know all rooms. `limit`, `retry` and `sandbox` know none; whoever sends requests or starts
 //! helpers may use them.
@@ -21,10 +21,11 @@
 //! | [`fetch`] | charts and files from other hosts | object |
 //! | [`render`] | files to manifests | object, config, source |
 //! | [`plan`] | desired, observed and policy to a Plan | object, config |
-//! | [`reconcile`] | the loop of one sync as a state machine; what the syncs of an agent know of each other | object, config, plan |
+//! | [`event`] | what happened, as the loop of a sync and whoever carries it out report it | object, plan |
+//! | [`reconcile`] | the loop of one sync as a state machine; what the syncs of an agent know of each other | object, config, plan, event |
 //! | [`cluster`] | the API server: requests, discovery, live state, health | object, config |
 //! | [`apply`] | carrying out a Plan; the inventory | object, plan, cluster, config |
-//! | [`observe`] | events as log, metrics, HTTP, and in words for Kubernetes Events | object, plan |
+//! | [`telemetry`] | events as log, metrics, traces, HTTP, and in words for Kubernetes Events | object, plan, event |
 //! | [`agent`] | carrying out what `reconcile` asks for | all |
 //! | [`cli`] | the commands | all |
 //! | [`limit`] | how much is done at once | |
@@ -36,13 +37,14 @@ pub mod apply;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod event;
 pub mod fetch;
 pub mod limit;
 pub mod object;
-pub mod observe;
 pub mod plan;
 pub mod reconcile;
 pub mod render;
 pub mod retry;
 pub mod sandbox;
 pub mod source;
+pub mod telemetry;

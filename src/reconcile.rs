@@ -33,8 +33,8 @@ mod view;
 mod work;
 
 pub use effect::{
-    Audited, ClusterReads, Effect, EffectId, Examined, Input, Moment, Notice, Observation, Outcome, RenderedCommit,
-    Unrendered, UserRequests,
+    Audited, ClusterReads, Effect, EffectId, Examined, Input, Moment, Observation, RenderedCommit, Unrendered,
+    UserRequests,
 };
 pub use fleet::{Fleet, Holding};
 pub use machine::Machine;

@@ -9,8 +9,8 @@ use tokio::sync::RwLock;
 
 use super::{Budget, Caches, Helpers, Registry, Remotes};
 use crate::cluster::{Cluster, Discovery, Leadership};
+use crate::event::Event;
 use crate::object::DigestKey;
-use crate::observe::Event;
 use crate::reconcile::Moment;
 
 /// Receives every event.

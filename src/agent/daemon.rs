@@ -19,8 +19,9 @@ use super::parents::{AllAnnotations, watch_annotations};
 use super::restored::Restored;
 use super::{Apart, Context, Ending, HttpServer, Publisher, SyncTask};
 use crate::config::{Config, ConfigError, Loaded, SyncConfig, SyncName, Watch};
-use crate::observe::{Event, Observer};
+use crate::event::{Event, SyncEvent};
 use crate::source::remove_unused_clones;
+use crate::telemetry::Observer;
 
 /// What the daemon runs with.
 pub struct Daemon {
@@ -325,7 +326,7 @@ impl Supervisor {
         for name in std::mem::take(&mut self.running).into_keys() {
             self.context.registry.leave(&name);
             if !self.wanted.contains_key(&name) {
-                (self.context.emit)(&Event::SyncForgotten { sync: name.as_str().into() });
+                (self.context.emit)(&Event::of(&name.as_str().into(), SyncEvent::Forgotten));
             }
         }
         let wanted: Vec<_> = self.wanted.keys().cloned().collect();
@@ -374,7 +375,7 @@ impl Supervisor {
         }
         if !self.wanted.contains_key(&name) {
             self.context.registry.leave(&name);
-            (self.context.emit)(&Event::SyncForgotten { sync: name.as_str().into() });
+            (self.context.emit)(&Event::of(&name.as_str().into(), SyncEvent::Forgotten));
             return;
         }
         if !asked {

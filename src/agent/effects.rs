@@ -17,13 +17,13 @@ use super::git_login::{GitLogin, Home};
 use super::handover::Takeable;
 use super::inventory_error::InventoryError;
 use super::rendering::{ClusterView, Files, Made, ReadError, Rendering};
-use super::{Context, ParentStore, translate};
+use super::{Context, ParentStore};
 use crate::apply::{Applier, Patience, prune};
 use crate::cluster::{ApiError, Cluster, Discovery, Live, Wanted, with_causes};
 use crate::config::SyncConfig;
+use crate::event::{Event, Part, PollResult, SyncEvent};
 use crate::object::{ObjectId, Scope};
-use crate::observe::{Event, PollResult, Work};
-use crate::plan::{AppliedObject, Inventory, Plan, Problem, PruneResult, SyncStatus};
+use crate::plan::{AppliedObject, Inventory, Plan, Problem, PruneResult, PrunedObject, SyncStatus};
 use crate::reconcile::{Effect, EffectId, Input, Observation, RenderedCommit, Unrendered};
 use crate::render::{Cache, RenderError, Settings};
 use crate::source::{Git, Revision, SourceError};
@@ -86,6 +86,11 @@ impl EffectRunner {
                 }
                 return None;
             }
+            // At once, so that events come in the order in which the machine emits them.
+            Effect::Emit(event) => {
+                self.emit(event);
+                return None;
+            }
             Effect::Apply { id, .. } | Effect::Prune { id, .. } | Effect::Heal { id, .. } => Some(id),
             _ => None,
         };
@@ -138,13 +143,7 @@ impl EffectRunner {
                 Input::Audited { id, result: self.unless_stopped(self.audit(&desired)).await? }
             }
             Effect::Prune { id, plan } => Input::Pruned { id, outcomes: self.prune(&plan, interrupt).await },
-            Effect::Emit(notice) => {
-                for event in translate::notice(&self.name, notice) {
-                    (self.context.emit)(&event);
-                }
-                return None;
-            }
-            Effect::Interrupt { .. } => return None,
+            Effect::Emit(_) | Effect::Interrupt { .. } => return None,
         })
     }
 
@@ -162,13 +161,18 @@ impl EffectRunner {
         tokio::time::sleep(LAST_WRITE).await;
     }
 
-    fn worked(&self, work: Work, since: Instant) {
-        (self.context.emit)(&Event::Worked { sync: Arc::clone(&self.name), work, took: since.elapsed() });
+    /// Emits an event of this sync.
+    pub(super) fn emit(&self, event: SyncEvent) {
+        (self.context.emit)(&Event::of(&self.name, event));
+    }
+
+    fn took(&self, part: Part, since: Instant) {
+        self.emit(SyncEvent::Took { part, took: since.elapsed() });
     }
 
     fn polled(&self, result: PollResult, commit: Option<String>, error: Option<&str>) {
         let error = error.map(ToOwned::to_owned);
-        (self.context.emit)(&Event::Polled { sync: Arc::clone(&self.name), result, commit, error, retry_in: None });
+        self.emit(SyncEvent::Polled { result, commit, error, retry_in: None });
     }
 
     async fn poll(&self) -> Result<String, String> {
@@ -179,7 +183,7 @@ impl EffectRunner {
             Err(error) => return Err(with_causes(&error)),
         }
         let polled = self.git.poll().await;
-        self.worked(Work::Poll, began);
+        self.took(Part::Poll, began);
         match polled {
             Ok(revision) => {
                 let mut known = self.revision.lock().await;
@@ -219,7 +223,7 @@ impl EffectRunner {
             self.polled(PollResult::Failed, None, Some(&error.to_string()));
         });
         let fetched = fetched.map_err(unrendered)?;
-        self.worked(Work::Fetch, began);
+        self.took(Part::Fetch, began);
         self.polled(PollResult::Fetched, Some(commit.to_owned()), None);
 
         let began = Instant::now();
@@ -229,7 +233,7 @@ impl EffectRunner {
             ReadError::Source(error) => unrendered(error),
             error => Unrendered::Failed(with_causes(&error)),
         })?;
-        self.worked(Work::Render, began);
+        self.took(Part::Render, began);
         Ok(Arc::new(made.of(fetched)))
     }
 
@@ -278,12 +282,11 @@ impl EffectRunner {
 
     /// Counts a rendering, unless the last one still held.
     fn count_rendering(&self, result: &Result<Made, ReadError>) {
-        let emit = |event: Event| (self.context.emit)(&event);
         for message in result.iter().flat_map(Made::warnings) {
-            emit(Event::RenderWarning { sync: Arc::clone(&self.name), message: message.to_owned() });
+            self.emit(SyncEvent::RenderWarning { message: message.to_owned() });
         }
         let counted = |renderer: &'static str, succeeded| {
-            emit(Event::Rendered { sync: Arc::clone(&self.name), renderer, succeeded });
+            self.emit(SyncEvent::Rendered { renderer, succeeded });
         };
         match result {
             Ok(Made { rendered_now: false, .. }) | Err(ReadError::Source(_)) => {}
@@ -297,7 +300,7 @@ impl EffectRunner {
     async fn observe(&self, rendered: &Arc<RenderedCommit>, inventory: Vec<ObjectId>) -> Result<Observation, String> {
         let began = Instant::now();
         let seen = self.see(rendered, inventory).await.map_err(|error| error.to_string());
-        self.worked(Work::Observe, began);
+        self.took(Part::Observe, began);
         seen
     }
 
@@ -402,7 +405,7 @@ impl EffectRunner {
         if failed {
             self.suspect_discovery();
         }
-        self.worked(Work::Apply, began);
+        self.took(Part::Apply, began);
         outcomes
     }
 
@@ -411,10 +414,12 @@ impl EffectRunner {
         self.rediscover.store(true, Ordering::Relaxed);
     }
 
-    async fn prune(&self, plan: &Plan, interrupt: &CancellationToken) -> Vec<crate::plan::PrunedObject> {
+    async fn prune(&self, plan: &Plan, interrupt: &CancellationToken) -> Vec<PrunedObject> {
         let began = Instant::now();
         let discovery = Arc::clone(&*self.discovery.read().await);
-        let report = |outcome: &crate::plan::PrunedObject| (self.context.emit)(&translate::pruned(&self.name, outcome));
+        let report = |PrunedObject { id, result, gone: _, detail }: &PrunedObject| {
+            self.emit(SyncEvent::Pruned { object: id.clone(), result: *result, detail: detail.clone() });
+        };
         let cluster = self.cluster.repeating_until(interrupt);
         // The watches report the end of what others wait for.
         let patience = match self.live {
@@ -429,7 +434,7 @@ impl EffectRunner {
                 }
             }
         }
-        self.worked(Work::Prune, began);
+        self.took(Part::Prune, began);
         outcomes
     }
 }

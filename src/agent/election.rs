@@ -13,7 +13,7 @@ use super::EventSink;
 use crate::cluster::{
     ApiError, Candidate, Cluster, Instants, LEASE, LEASE_NAME, Leadership, RENEW_WITHIN, RETRY, Record, Step,
 };
-use crate::observe::Event;
+use crate::event::Event;
 
 /// One that stands for election.
 pub struct Election {

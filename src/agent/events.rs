@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use self::limit::{BURST, Limits};
 use self::writer::Writer;
 use super::Context;
-use crate::observe::{About, Event, KubeEvent, KubeEvents};
+use crate::event::{Event, SyncEvent};
+use crate::telemetry::{About, KubeEvent, KubeEvents};
 
 /// Events that wait to be written, of all syncs.
 const QUEUE: usize = 256;
@@ -95,7 +96,7 @@ impl Events {
     /// Lines up what is to be written of an event, if anything. Never waits.
     pub fn enqueue(&self, event: &Event) {
         let mut state = self.shared.state();
-        if let Event::SyncForgotten { sync } = event {
+        if let Event::Sync(sync, SyncEvent::Forgotten) = event {
             state.limits.forget(sync);
             state.dropped.remove(sync);
         }
@@ -163,17 +164,17 @@ impl Publishing {
 mod tests {
     use super::*;
     use crate::object::{Blame, ObjectId};
+    use crate::plan::Drift;
 
     fn drifted(sync: &str) -> Event {
-        Event::DriftDetected {
-            sync: sync.into(),
+        let drift = Drift {
             object: ObjectId::new("", "ConfigMap", Some("shop"), "a"),
-            uid: Some("u".into()),
+            at: jiff::Timestamp::UNIX_EPOCH,
             reason: "was deleted by somebody".into(),
             blame: Blame::default(),
             healed: true,
-            missed: false,
-        }
+        };
+        Event::of(&sync.into(), SyncEvent::DriftDetected { drift, uid: Some("u".into()), missed: false })
     }
 
     #[test]
@@ -183,7 +184,7 @@ mod tests {
             events.enqueue(&drifted("shop"));
         }
         events.enqueue(&drifted("other"));
-        events.enqueue(&Event::Suspended { sync: "shop".into(), by: "somebody" });
+        events.enqueue(&Event::of(&"shop".into(), SyncEvent::Suspended { by: "somebody" }));
         let mut sent = Vec::new();
         while let Ok(event) = publisher.queue.try_recv() {
             sent.push((event.sync.to_string(), event.reason));

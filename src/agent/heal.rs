@@ -6,9 +6,9 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::effects::EffectRunner;
-use super::translate;
 use crate::apply::{Applier, body, rewritten_of};
 use crate::cluster::{DryRun, Resource, reduce};
+use crate::event::SyncEvent;
 use crate::object::{Observed, additions, blame, names};
 use crate::plan::{AppliedObject, ApplyResult, Desired, Obstacle, Plan, Problem, Step};
 use crate::reconcile::{Audited, Examined};
@@ -111,7 +111,14 @@ impl EffectRunner {
         }
         let again =
             outcome.problem.as_ref().is_some_and(|problem| self.recent_errors.again(&outcome.id, &problem.message));
-        (self.context.emit)(&translate::applied(&self.name, outcome, again));
+        self.emit(SyncEvent::Applied {
+            object: outcome.id.clone(),
+            uid: outcome.uid.clone(),
+            result: outcome.result,
+            error: outcome.problem.clone(),
+            again,
+            drifted: outcome.live.as_ref().is_some_and(|live| live.added().is_some()),
+        });
     }
 
     async fn resource(&self, desired: &Desired) -> Option<Resource> {

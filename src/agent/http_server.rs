@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::descriptors::descriptors;
 use super::{Apart, DaemonError, EventSink};
-use crate::observe::{Event, Observer, serve};
+use crate::event::Event;
+use crate::telemetry::{Observer, serve};
 
 /// Without a sign of life for this long, `/healthz` fails.
 const STALE: Duration = Duration::from_mins(1);

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Context, Ending, SyncTask};
 use crate::config::{Config, SyncName};
-use crate::observe::SyncResult;
+use crate::event::Outcome;
 use crate::plan::Phase;
 
 /// What `run --once` is asked to do.
@@ -39,13 +39,13 @@ pub async fn once(context: &Context, config: &Config, options: &Once) -> BTreeMa
     while let Some(joined) = tasks.join_next_with_id().await {
         let task = joined.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
         let Some(name) = names.remove(&task) else { continue };
-        let stopped = || Ending { result: SyncResult::Failed, message: "stopped before it came to a result".into() };
-        let lost = || Ending { result: SyncResult::Failed, message: "its task panicked".into() };
+        let stopped = || Ending { result: Outcome::Failed, message: "stopped before it came to a result".into() };
+        let lost = || Ending { result: Outcome::Failed, message: "its task panicked".into() };
         let ending = joined.map_or_else(|_| lost(), |(_, ending)| ending.unwrap_or_else(stopped));
         let ending = endings.entry(name.clone()).or_insert(ending);
         // A suspended sync ends well, but what depends on it would wait for ever.
         let phase = context.registry.with(|fleet| fleet.phase(&name));
-        if ending.result == SyncResult::Synced && phase == Some(Phase::Synced) {
+        if ending.result == Outcome::Synced && phase == Some(Phase::Synced) {
             synced.insert(name);
         }
         give_up_dependents(config, &stops, &synced, &mut endings);
@@ -71,7 +71,7 @@ fn give_up_dependents(
             stop.cancel();
         }
         let message = format!("not begun, since sync {dependency}, which it depends on, is not synced");
-        endings.insert(name, Ending { result: SyncResult::Failed, message });
+        endings.insert(name, Ending { result: Outcome::Failed, message });
     }
 }
 
@@ -94,7 +94,7 @@ mod tests {
         let stops: BTreeMap<_, _> =
             config.syncs.iter().map(|sync| (sync.name.clone(), CancellationToken::new())).collect();
         // Suspended: a good end, and yet nothing that others could build on.
-        let suspended = Ending { result: SyncResult::Synced, message: "suspended".into() };
+        let suspended = Ending { result: Outcome::Synced, message: "suspended".into() };
         let mut endings = BTreeMap::from([(name("a"), suspended)]);
         give_up_dependents(&config, &stops, &BTreeSet::new(), &mut endings);
         assert_eq!(endings.keys().map(SyncName::as_str).collect::<Vec<_>>(), ["a", "b", "c"]);

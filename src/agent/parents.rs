@@ -17,8 +17,8 @@ use super::inventory_error::InventoryError;
 use crate::apply::Parent;
 use crate::cluster::{ApiError, Cluster, Resource, version_of};
 use crate::config::SyncName;
+use crate::event::Event;
 use crate::object::{GroupKind, ObjectId, names};
-use crate::observe::Event;
 use crate::reconcile::UserRequests;
 
 /// Where parents are: the resource of `ConfigMap`s.

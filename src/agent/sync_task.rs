@@ -15,14 +15,14 @@ use super::error_deduplication::RecentErrors;
 use super::git_login::GitLogin;
 use super::parents::{AllAnnotations, Annotated, config_maps, parent_id, read_annotated, read_parent, requests};
 use super::rendering::{InputWatches, Reader, refresh_due};
-use super::{Context, ParentStore, translate};
+use super::{Context, ParentStore};
 use crate::apply::{Parent, applyset_id};
 use crate::cluster::{Cluster, Live};
 use crate::config::{DataRef, SourceAuth, SyncConfig, SyncName};
+use crate::event::{Event, Outcome, SyncEvent};
 use crate::object::{Change, ObjectId};
-use crate::observe::{Event, SyncResult};
 use crate::plan::{Inventory, Phase, Problem};
-use crate::reconcile::{Effect, Input, Machine, Moment, Notice};
+use crate::reconcile::{Effect, Input, Machine, Moment};
 use crate::source::Git;
 
 /// The first and the longest wait before the parent is read again after an error.
@@ -33,7 +33,7 @@ const LONGEST_RETRY: Duration = Duration::from_mins(1);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
     /// How the cycle ended, which decides the exit code. A suspended sync counts as synced.
-    pub result: SyncResult,
+    pub result: Outcome,
     /// For people: what was done, or why it failed.
     pub message: String,
 }
@@ -89,7 +89,7 @@ impl SyncTask {
             Err(error) => return Some(self.fail(&name, &error.to_string(), led)),
         };
         if let Some(damaged) = parent.as_ref().and_then(|parent| parent.damaged.clone()) {
-            (self.context.emit)(&Event::Problem { sync: Arc::clone(&name), problem: Problem::general(damaged) });
+            (self.context.emit)(&Event::of(&name, SyncEvent::Problem(Problem::general(damaged))));
         }
         if let Some(uid) = parent.as_ref().and_then(|parent| parent.uid.as_deref()) {
             self.context.registry.with(|fleet| fleet.has_parent(&self.config.name, uid));
@@ -101,7 +101,7 @@ impl SyncTask {
         let mut machine = Machine::new(Arc::clone(&self.config), set_id.clone(), stored, seen, self.context.now())
             .allowing_prune(self.allow_prune);
         if !led {
-            (self.context.emit)(&Event::StandingBy { sync: Arc::clone(&name), commit: None });
+            (self.context.emit)(&Event::of(&name, SyncEvent::StandingBy { commit: None }));
             machine = machine.following();
         }
         // Empty at first: it is asked for, in the name of the account, when it is needed.
@@ -184,8 +184,8 @@ impl SyncTask {
 
     /// A follower reports the problem alone: where the sync stands, the leader knows.
     fn fail(&self, name: &Arc<str>, error: &str, led: bool) -> Ending {
-        (self.context.emit)(&Event::Problem { sync: Arc::clone(name), problem: Problem::general(error) });
-        let ending = Ending { result: SyncResult::Failed, message: error.to_owned() };
+        (self.context.emit)(&Event::of(name, SyncEvent::Problem(Problem::general(error))));
+        let ending = Ending { result: Outcome::Failed, message: error.to_owned() };
         if !led {
             return ending;
         }
@@ -199,7 +199,7 @@ impl SyncTask {
             path: self.config.path.to_string(),
             ..crate::plan::SyncStatus::default()
         };
-        (self.context.emit)(&Event::Status { status: Arc::new(status) });
+        (self.context.emit)(&Event::of(name, SyncEvent::Status(Arc::new(status))));
         self.context.registry.set_phase(&self.config.name, Phase::Failing);
         ending
     }
@@ -212,7 +212,7 @@ impl SyncTask {
             return std::future::pending().await;
         };
         if let Some(damaged) = parent.as_ref().and_then(|parent| parent.damaged.clone()) {
-            (self.context.emit)(&Event::Problem { sync: name, problem: Problem::general(damaged) });
+            (self.context.emit)(&Event::Sync(name, SyncEvent::Problem(Problem::general(damaged))));
         }
         self.remember(parent.as_ref());
         let requests = parent.as_ref().map(requests).unwrap_or_default();
@@ -334,15 +334,15 @@ impl SyncTask {
 
     /// Takes note of what other tasks want to know.
     fn note(&self, effect: &Effect) -> Option<Ending> {
-        let Effect::Emit(notice) = effect else { return None };
-        match notice {
-            Notice::Status(status) => self.context.registry.set_phase(&self.config.name, status.phase),
-            Notice::Ended { outcome, message, .. } => {
-                return Some(Ending { result: translate::outcome(*outcome), message: message.clone() });
+        let Effect::Emit(event) = effect else { return None };
+        match event {
+            SyncEvent::Status(status) => self.context.registry.set_phase(&self.config.name, status.phase),
+            SyncEvent::Ended(ended) => {
+                return Some(Ending { result: ended.outcome, message: ended.message.clone() });
             }
             // A suspended sync is one that a person wants to be left alone: that is no error.
-            Notice::Suspended { .. } => {
-                return Some(Ending { result: SyncResult::Synced, message: "suspended".into() });
+            SyncEvent::Suspended { .. } => {
+                return Some(Ending { result: Outcome::Synced, message: "suspended".into() });
             }
             _ => {}
         }

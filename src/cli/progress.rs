@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::event::{Event, SyncEvent};
 use crate::object::Displayed;
-use crate::observe::Event;
 
 /// The lines of all syncs. Cheap to clone.
 #[derive(Clone)]
@@ -26,22 +26,21 @@ impl Progress {
     /// Shows an event, with `log` writing between the lines rather than into them.
     pub fn around(&self, event: &Event, log: impl FnOnce()) {
         self.all.suspend(log);
+        let Event::Sync(sync, event) = event else { return };
         match event {
-            Event::SyncStarted { sync, commit } => {
+            SyncEvent::Started { commit } => {
                 self.say(sync, &format!("commit {} {}", commit.short(), commit.subject));
             }
-            Event::Planned { sync, create, configure, prune, .. } => {
+            SyncEvent::Planned { create, configure, prune, .. } => {
                 let bar = self.bar(sync);
                 bar.set_length(u64::try_from(create + configure + prune).unwrap_or(u64::MAX));
                 bar.set_position(0);
             }
-            Event::Applied { sync, object, .. } | Event::Pruned { sync, object, .. } => {
+            SyncEvent::Applied { object, .. } | SyncEvent::Pruned { object, .. } => {
                 self.bar(sync).inc(1);
                 self.say(sync, &object.to_string());
             }
-            Event::Status { status, .. } => {
-                self.say(&Arc::from(status.sync.as_str()), &format!("{} {}", status.phase, status.message));
-            }
+            SyncEvent::Status(status) => self.say(sync, &format!("{} {}", status.phase, status.message)),
             _ => {}
         }
     }

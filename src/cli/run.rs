@@ -20,9 +20,10 @@ use crate::agent::{
 };
 use crate::cluster::{Cluster, Connect, Discovery, LEASE_NAME, Leadership, RequestHook};
 use crate::config::watch;
+use crate::event::{Event, Outcome};
 use crate::object::{DigestKey, Displayed};
-use crate::observe::{Event, LogError, Observer, SyncResult, Traces, init};
 use crate::retry::Pauses;
+use crate::telemetry::{LogError, Observer, Traces, init};
 
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
@@ -287,12 +288,12 @@ async fn bootstrap(session: &Session, cluster: &Cluster) -> Result<(DigestKey, D
 }
 
 /// The worst result counts: an error, then what is not healthy, then what is held.
-fn exit_code(results: impl Iterator<Item = SyncResult>) -> u8 {
-    let severity = |result: SyncResult| match result {
-        SyncResult::Synced => (0, 0),
-        SyncResult::Held => (1, 4),
-        SyncResult::Unhealthy => (2, 3),
-        SyncResult::Failed => (3, 1),
+fn exit_code(results: impl Iterator<Item = Outcome>) -> u8 {
+    let severity = |result: Outcome| match result {
+        Outcome::Synced => (0, 0),
+        Outcome::Held => (1, 4),
+        Outcome::Unhealthy => (2, 3),
+        Outcome::Failed => (3, 1),
     };
     results.map(severity).max().map_or(0, |(_, code)| code)
 }
@@ -303,7 +304,7 @@ mod tests {
 
     #[test]
     fn the_exit_code_is_that_of_the_worst_result() {
-        use SyncResult::{Failed, Held, Synced, Unhealthy};
+        use Outcome::{Failed, Held, Synced, Unhealthy};
         assert_eq!(exit_code([].into_iter()), 0);
         assert_eq!(exit_code([Synced, Synced].into_iter()), 0);
         assert_eq!(exit_code([Synced, Held].into_iter()), 4);

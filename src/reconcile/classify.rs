@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::DriftPolicy;
+use crate::event::SyncEvent;
 use crate::object::{Blame, Change, HealthStatus, ObjectId, Observed, Unreadable};
 use crate::plan::{Desired, NOTHING_LOOKED_UP, PlanInput, Reason, Step, Verb, plan_one};
 
 use super::contest::Way;
 use super::heal_queue::{Found, Waiting};
-use super::{Effect, Machine, Moment, Notice};
+use super::{Effect, Machine, Moment};
 
 impl Machine {
     /// Takes in what the watches have seen.
@@ -161,7 +162,7 @@ impl Machine {
         self.drift.heal_queue.failed.remove(id);
         self.drift.heal_queue.ownership_only.remove(id);
         if self.drift.heal_queue.reported.remove(id).is_some() {
-            self.effects.push(Effect::Emit(Notice::DriftGone { object: id.clone() }));
+            self.effects.push(Effect::Emit(SyncEvent::DriftGone { object: id.clone() }));
         }
     }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::event::SyncEvent;
 use crate::object::{Blame, Change, Commit, GroupKind, Manifest, ObjectId, Observed, Unreadable};
 use crate::plan::{
-    AppliedObject, Contest, Desired, Drift, Held, Inventory, LookedUp, Others, Plan, Problem, PrunedObject, Resolved,
-    Step, SyncStatus,
+    AppliedObject, Desired, Inventory, LookedUp, Others, Plan, Problem, PrunedObject, Resolved, Step, SyncStatus,
 };
 
 /// The number by which an effect's result is known.
@@ -307,128 +307,6 @@ pub enum Effect {
         /// Number of that apply, prune or heal; nothing happens where it has ended.
         id: EffectId,
     },
-    /// Report a notice to people and metrics. No answer.
-    Emit(Notice),
-}
-
-/// How a cycle ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// The cluster equals the commit, and its objects are healthy where `wait` asks for that.
-    Synced,
-    /// Applied, but an object did not become healthy within `timeout`.
-    Unhealthy,
-    /// Applied, but a prune or replacement waits for an approval.
-    Held,
-    /// Something could not be read, rendered, applied or pruned; it is tried again.
-    Failed,
-}
-
-/// What is to be reported to people and metrics.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Notice {
-    /// A commit that was just rendered is taken up.
-    Started {
-        /// The commit that is to be enforced.
-        commit: Commit,
-    },
-    /// The remote could not be asked; the last good commit stays enforced.
-    PollFailed {
-        /// For people, without credentials.
-        error: String,
-        /// Delay until the next poll.
-        retry_in: Duration,
-    },
-    /// A cycle has decided on steps that change the cluster; they are not carried out yet.
-    Planned {
-        /// All steps; those of drifted objects as unchanged, since the heal queue applies them.
-        plan: Arc<Plan>,
-    },
-    /// Something that git declares is not applied, though the rest of its object is.
-    NotApplied {
-        /// The object, where it is declared, and what of it is not applied.
-        note: Problem,
-    },
-    /// An object drifted: once for each way in which it did.
-    Drift {
-        /// What was found, who changed it, and whether it was healed.
-        drift: Drift,
-        /// UID of the object as it is now; `None` when it does not exist.
-        uid: Option<Arc<str>>,
-        /// Only the audit found it.
-        missed: bool,
-    },
-    /// An object that drifted and was not healed is as it should be again.
-    DriftGone {
-        /// The object that is no longer drifted.
-        object: ObjectId,
-    },
-    /// An object is healed again and again.
-    Contested {
-        /// Who writes which of its fields, how often it was healed, and when it may be healed again.
-        contest: Contest,
-        /// UID of the object as of its last heal.
-        uid: Option<Arc<str>>,
-    },
-    /// It drifts no longer.
-    Uncontested {
-        /// The object that was contested.
-        object: ObjectId,
-        /// As of its last heal.
-        uid: Option<Arc<str>>,
-    },
-    /// So many objects are contested now.
-    ContestedNow {
-        /// How many are contested, without bound; the status lists the first of them.
-        objects: usize,
-    },
-    /// An apply has put a drifted object back, or removed what others had added to it.
-    Healed {
-        /// The object that was applied.
-        object: ObjectId,
-        /// Since the drift was noticed; for what the apply of a commit removed, since its cycle began.
-        after: Duration,
-    },
-    /// A prune or replacement waits for an approval; said again when what is held changes.
-    Held(Held),
-    /// Settling took this long: from the end of applying until everything was healthy.
-    Settled {
-        /// Time since the end of applying.
-        took: Duration,
-    },
-    /// A cycle ended with an outcome; it has none while objects are still waited for.
-    Ended {
-        /// How it ended.
-        outcome: Outcome,
-        /// The commit that it was about; its id is empty where no poll has found one yet.
-        commit: Commit,
-        /// Objects that were created, configured, replaced, deleted or detached.
-        changed: usize,
-        /// One sentence for people, as the status has it.
-        message: String,
-        /// What went wrong, equal problems of many objects as one; empty unless it failed.
-        problems: Vec<Problem>,
-        /// From the commit's time until now, once for a commit that got synced.
-        lag: Option<Duration>,
-        /// Delay until the retry; `None` unless it failed.
-        retry_in: Option<Duration>,
-        /// Since the cycle began; zero where there was nothing to do.
-        took: Duration,
-        /// The cycle before ended the same way, for the same commit.
-        again: bool,
-    },
-    /// The sync is suspended, and nothing that writes is under way any more.
-    Suspended {
-        /// Who suspended it: `the configuration` or `driftless suspend`.
-        by: &'static str,
-    },
-    /// The suspension has ended; git is polled before anything is written.
-    Resumed,
-    /// A follower is as ready as it can be.
-    StandingBy {
-        /// The newest commit that it has rendered and observed.
-        commit: Commit,
-    },
-    /// The newest status, each time that it is set.
-    Status(Arc<SyncStatus>),
+    /// Report an event to people and metrics. No answer.
+    Emit(SyncEvent),
 }

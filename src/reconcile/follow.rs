@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 
+use crate::event::SyncEvent;
 use crate::plan::{Inventory, SyncStatus};
 
 use super::basis::Anew;
 use super::machine::{Work, identified};
 use super::settling::Settling;
 use super::state::{Store, rewritten_in};
-use super::{Effect, Machine, Moment, Notice, Observation, UserRequests};
+use super::{Effect, Machine, Moment, Observation, UserRequests};
 
 impl Machine {
     /// Starts what is due for a follower.
@@ -36,7 +37,7 @@ impl Machine {
     pub(super) fn observed_as_follower(&mut self, result: &Result<Observation, String>) {
         if let (Ok(_), Some(rendered)) = (result, &self.git.rendered) {
             let commit = rendered.commit.clone();
-            self.effects.push(Effect::Emit(Notice::StandingBy { commit }));
+            self.effects.push(Effect::Emit(SyncEvent::StandingBy { commit: Some(commit) }));
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Reference;
+use crate::event::{PollResult, SyncEvent};
 use crate::object::ObjectId;
 use crate::plan::Problem;
 
@@ -12,7 +13,7 @@ use super::basis::Fallen;
 use super::cycle::Cycle;
 use super::machine::Work;
 use super::relative::Frame;
-use super::{Effect, EffectId, Machine, Moment, Notice, RenderedCommit, Unrendered};
+use super::{Effect, EffectId, Machine, Moment, RenderedCommit, Unrendered};
 
 /// So many former heads are known as such.
 const REMEMBERED: usize = 32;
@@ -131,7 +132,12 @@ impl Machine {
                     self.git.poll_backoff.next_delay(self.config.interval.max(Duration::from_secs(2)), now.random);
                 self.git.next_poll = now.mono + retry_in;
                 self.standing.poll_failed();
-                self.effects.push(Effect::Emit(Notice::PollFailed { error: error.clone(), retry_in }));
+                self.effects.push(Effect::Emit(SyncEvent::Polled {
+                    result: PollResult::Failed,
+                    commit: None,
+                    error: Some(error.clone()),
+                    retry_in: Some(retry_in),
+                }));
                 self.git.poll_error = Some(error);
                 if self.git.rendered.is_none() && self.leads {
                     self.fail_without_commit(now);
@@ -262,7 +268,7 @@ impl Machine {
             return self.abandon_cycle(Fallen::Overtaken, now);
         }
         self.status_syncing(&rendered);
-        self.effects.push(Effect::Emit(Notice::Started { commit: rendered.commit.clone() }));
+        self.effects.push(Effect::Emit(SyncEvent::Started { commit: rendered.commit.clone() }));
         self.observe(rendered, began);
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::DriftPolicy;
+use crate::event::SyncEvent;
 use crate::object::{Blame, Change, ObjectId};
 use crate::plan::{
     AppliedObject, ApplyResult, Desired, Drift, Obstacle, Problem, Reason, Recorded, Rewritten, SyncStatus, Verb,
@@ -13,7 +14,7 @@ use crate::plan::{
 use super::contest::Way;
 use super::heal_queue::{AT_ONCE, Found, HealQueue, Running, Waiting};
 use super::machine::Work;
-use super::{Effect, EffectId, Examined, Machine, Moment, Notice};
+use super::{Effect, EffectId, Examined, Machine, Moment};
 
 impl Machine {
     /// Begins what is due, in order and never too much at once.
@@ -22,7 +23,7 @@ impl Machine {
         let over = self.drift.heal_queue.contests.next().is_some_and(|due| due <= now.mono);
         if over {
             for (object, uid) in self.drift.heal_queue.contests.forget(now.mono) {
-                self.effects.push(Effect::Emit(Notice::Uncontested { object, uid }));
+                self.effects.push(Effect::Emit(SyncEvent::Uncontested { object, uid }));
                 self.restate_drift(now);
             }
         }
@@ -181,7 +182,7 @@ impl Machine {
                 self.report_drift(&object, &found, true, now);
                 self.drift.heal_queue.reported.remove(&object);
                 let after = now.mono.saturating_sub(noticed);
-                self.effects.push(Effect::Emit(Notice::Healed { object: object.clone(), after }));
+                self.effects.push(Effect::Emit(SyncEvent::DriftHealed { object: object.clone(), after }));
                 self.note_contest(&object, &found, now);
                 self.mark_clean(&object);
             }
@@ -217,7 +218,7 @@ impl Machine {
             return;
         };
         if new {
-            self.effects.push(Effect::Emit(Notice::Contested {
+            self.effects.push(Effect::Emit(SyncEvent::Contested {
                 contest: super::record::contest(&contested, now),
                 uid: found.uid.clone(),
             }));
@@ -237,7 +238,7 @@ impl Machine {
         };
         if new {
             let (uid, missed) = (found.uid.clone(), found.way == Way::Content);
-            self.effects.push(Effect::Emit(Notice::Drift { drift: drift.clone(), uid, missed }));
+            self.effects.push(Effect::Emit(SyncEvent::DriftDetected { drift: drift.clone(), uid, missed }));
         }
         self.record_drift(drift, new, now);
     }
@@ -253,7 +254,7 @@ impl Machine {
         self.report_drift(&outcome.id, &Found { uid, way, reason, blame }, true, now);
         self.drift.heal_queue.reported.remove(&outcome.id);
         let after = now.mono.saturating_sub(began);
-        self.effects.push(Effect::Emit(Notice::Healed { object: outcome.id.clone(), after }));
+        self.effects.push(Effect::Emit(SyncEvent::DriftHealed { object: outcome.id.clone(), after }));
     }
 
     /// The writing of an object has ended: changes that came meanwhile are classified, unless they are older

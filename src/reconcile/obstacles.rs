@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use crate::event::SyncEvent;
 use crate::object::ObjectId;
 use crate::plan::{Approval, Held, Reason, Replaceable, SyncStatus, dead_end};
 
@@ -12,7 +13,7 @@ use super::basis::Act;
 use super::cycle::Cycle;
 use super::heal_queue::Found;
 use super::machine::Work;
-use super::{Effect, Machine, Moment, Notice};
+use super::{Effect, Machine, Moment};
 
 /// How often one cycle plans anew for what it has learned itself. More than one object may be in the
 /// way of another.
@@ -150,7 +151,7 @@ impl Machine {
         let Some(held) = &cycle.obstacles.dead_end else { return };
         let set = |held: &Held| (held.commit.clone(), held.digest.clone());
         if self.report.status.held.as_ref().is_none_or(|before| set(before) != set(held)) {
-            self.effects.push(Effect::Emit(Notice::Held(held.clone())));
+            self.effects.push(Effect::Emit(SyncEvent::PruneHeld(held.clone())));
         }
     }
 

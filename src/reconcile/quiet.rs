@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use crate::event::{Ended, Outcome};
 use crate::plan::Phase;
 
 use super::machine::Work;
-use super::{Effect, Machine, Moment, Notice, Outcome};
+use super::{Machine, Moment};
 
 /// At least so often a cycle goes through everything, whatever the watches say.
 pub(super) const WHOLE: Duration = Duration::from_mins(10);
@@ -39,16 +40,15 @@ impl Machine {
 
     pub(super) fn conclude_quietly(&mut self) {
         let Some(rendered) = &self.git.rendered else { return };
-        self.effects.push(Effect::Emit(Notice::Ended {
+        let ended = Ended {
             again: true,
             outcome: Outcome::Synced,
             changed: 0,
             message: self.report.status.message.clone(),
-            problems: Vec::new(),
             lag: None,
             retry_in: None,
-            took: Duration::ZERO,
             commit: rendered.commit.clone(),
-        }));
+        };
+        self.report_end(ended, Vec::new(), Duration::ZERO);
     }
 }

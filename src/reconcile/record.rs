@@ -2,11 +2,12 @@
 
 use jiff::SignedDuration;
 
+use crate::event::SyncEvent;
 use crate::object::HealthStatus;
 use crate::plan::{Contest, Drift, Phase, SyncStatus};
 
 use super::contest::Contested;
-use super::{Effect, Machine, Moment, Notice};
+use super::{Effect, Machine, Moment};
 
 impl Machine {
     /// A change that only a whole cycle can judge.
@@ -36,7 +37,7 @@ impl Machine {
             self.store_drift(now);
         }
         let contested = self.drift.heal_queue.contests.len();
-        self.effects.push(Effect::Emit(Notice::ContestedNow { objects: contested }));
+        self.effects.push(Effect::Emit(SyncEvent::ContestedNow { objects: contested }));
     }
 
     /// An object's health is another than before. Counted at once; what it means for the sync is

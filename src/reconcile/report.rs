@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::event::{Ended, Outcome, Part, SyncEvent};
 use crate::object::Commit;
 use crate::plan::{Held, Phase, Problem, Provenance, Resolved, SyncStatus, collect};
 
 use super::cycle::Cycle;
 use super::heal_queue::Running;
 use super::machine::Work;
-use super::{Effect, Machine, Moment, Notice, Outcome, RenderedCommit};
+use super::{Effect, Machine, Moment, RenderedCommit};
 
 /// How often to see whether objects became healthy: at first, and at most.
 const FIRST_SETTLE_DELAY: Duration = Duration::from_millis(500);
@@ -44,7 +45,7 @@ impl Machine {
         let first_time = before.synced.as_ref().map(|commit| &commit.id) != Some(&cycle.rendered.commit.id);
         let healthy = status.unhealthy.is_empty();
         self.report.status = Arc::new(status);
-        self.effects.push(Effect::Emit(Notice::Status(Arc::clone(&self.report.status))));
+        self.effects.push(Effect::Emit(SyncEvent::Status(Arc::clone(&self.report.status))));
         let moves_on = self.is_behind();
         let retry_in = if moves_on { None } else { self.schedule(cycle, outcome, healthy, now) };
         if moves_on {
@@ -59,22 +60,31 @@ impl Machine {
         let synced = outcome == Outcome::Synced;
         if synced && let Some(since) = self.health.settling.commit.take() {
             let took = now.mono.saturating_sub(since);
-            self.effects.push(Effect::Emit(Notice::Settled { took }));
+            self.effects.push(Effect::Emit(SyncEvent::Took { part: Part::Settle, took }));
         }
         let commit = cycle.rendered.commit.clone();
         let lag = now.wall.duration_since(commit.time);
         let again = self.ends_again(outcome, &commit.id);
-        self.effects.push(Effect::Emit(Notice::Ended {
+        let ended = Ended {
             again,
             outcome,
             changed: cycle.changed,
             message: self.report.status.message.clone(),
-            problems: collect(&cycle.problems),
             lag: Duration::try_from(lag).ok().filter(|_| synced && first_time),
             retry_in,
-            took: now.mono.saturating_sub(cycle.began),
             commit,
-        }));
+        };
+        self.report_end(ended, collect(&cycle.problems), now.mono.saturating_sub(cycle.began));
+    }
+
+    /// Reports the end of a cycle: what went wrong, how long it took (zero where there was nothing to do), and what it
+    /// came to.
+    pub(super) fn report_end(&mut self, ended: Ended, problems: Vec<Problem>, took: Duration) {
+        // A single problem is what the message of the end says already.
+        let others = problems.into_iter().filter(|problem| problem.to_string() != ended.message);
+        self.effects.extend(others.map(|problem| Effect::Emit(SyncEvent::Problem(problem))));
+        self.effects.push(Effect::Emit(SyncEvent::Took { part: Part::Total, took }));
+        self.effects.push(Effect::Emit(SyncEvent::Ended(ended)));
     }
 
     /// The longest wait after failures. A cycle that retries what failed also heals what drifted, so
@@ -232,17 +242,9 @@ impl Machine {
         let commit = Commit { id: self.git.head.clone().unwrap_or_default(), time: now.wall, subject: String::new() };
         self.set_status(status);
         let again = self.ends_again(Outcome::Failed, &commit.id);
-        self.effects.push(Effect::Emit(Notice::Ended {
-            again,
-            outcome: Outcome::Failed,
-            commit,
-            changed: 0,
-            message,
-            problems,
-            lag: None,
-            retry_in: Some(delay),
-            took: Duration::ZERO,
-        }));
+        let ended =
+            Ended { again, outcome: Outcome::Failed, commit, changed: 0, message, lag: None, retry_in: Some(delay) };
+        self.report_end(ended, problems, Duration::ZERO);
     }
 
     pub(super) fn status_syncing(&mut self, rendered: &RenderedCommit) {
@@ -255,15 +257,15 @@ impl Machine {
 
     pub(super) fn report_plan(&mut self, cycle: &Cycle, resolved: &Resolved) {
         for note in bounded(&resolved.notes).into_iter().filter(|note| !self.report.status.notes.contains(note)) {
-            self.effects.push(Effect::Emit(Notice::NotApplied { note }));
+            self.effects.push(Effect::Emit(SyncEvent::NotApplied { note }));
         }
         if cycle.plan.changes() {
-            self.effects.push(Effect::Emit(Notice::Planned { plan: Arc::clone(&cycle.plan) }));
+            self.effects.push(Effect::Emit(SyncEvent::planned(&cycle.plan)));
         }
         if let Some(held) = &cycle.plan.held
             && self.report.status.held.as_ref() != Some(held)
         {
-            self.effects.push(Effect::Emit(Notice::Held(held.clone())));
+            self.effects.push(Effect::Emit(SyncEvent::PruneHeld(held.clone())));
         }
     }
 
@@ -291,7 +293,7 @@ impl Machine {
         let message = format!("suspended by {by}; nothing is applied, healed or pruned");
         let status = SyncStatus { phase: Phase::Suspended, message, ..(*self.report.status).clone() };
         if !std::mem::replace(&mut self.report.suspension_reported, true) {
-            self.effects.push(Effect::Emit(Notice::Suspended { by }));
+            self.effects.push(Effect::Emit(SyncEvent::Suspended { by }));
         }
         self.set_status(status);
     }
@@ -304,7 +306,7 @@ impl Machine {
 
     pub(super) fn set_status(&mut self, status: SyncStatus) {
         self.report.status = Arc::new(status);
-        self.effects.push(Effect::Emit(Notice::Status(Arc::clone(&self.report.status))));
+        self.effects.push(Effect::Emit(SyncEvent::Status(Arc::clone(&self.report.status))));
     }
 }
 

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::AuditPolicy;
+use crate::event::Outcome;
 use crate::object::{Health, ObjectId};
 use crate::plan::{Held, Inventory, Replaceables, SyncStatus};
 
@@ -29,7 +30,7 @@ use super::quiet::WHOLE;
 use super::relative::Frame;
 use super::settling::Settling;
 use super::stored::{REST, Stored};
-use super::{Moment, Outcome, RenderedCommit};
+use super::{Moment, RenderedCommit};
 
 /// A cycle that was requested by what was learned, and not by the schedule, comes at most so often.
 const REQUESTED: Duration = Duration::from_secs(1);

@@ -1,9 +1,11 @@
 //! What people ask for by annotating the parent, and a parent that is gone.
 
+use crate::event::SyncEvent;
+
 use super::basis::Anew;
 use super::machine::Work;
 use super::settling::Settling;
-use super::{Effect, Machine, Moment, Notice, UserRequests};
+use super::{Effect, Machine, Moment, UserRequests};
 
 impl Machine {
     /// Somebody deleted the parent: it is written again, out of what is known.
@@ -36,7 +38,7 @@ impl Machine {
             (false, true) => self.store_now(now),
             (true, false) => {
                 self.report.suspension_reported = false;
-                self.effects.push(Effect::Emit(Notice::Resumed));
+                self.effects.push(Effect::Emit(SyncEvent::Resumed));
                 // Nothing was put back meanwhile, so everything has its time anew.
                 self.health.settling = Settling::default();
                 self.begin_anew(Anew::Resume, now);

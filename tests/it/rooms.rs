@@ -18,7 +18,7 @@ const IMPURE: [&str; 12] = [
     "git2",
     "kube::",
 ];
-const PURE: [&str; 3] = ["object", "plan", "reconcile"];
+const PURE: [&str; 4] = ["object", "plan", "event", "reconcile"];
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")

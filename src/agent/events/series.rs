@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, Instant};
 
-use crate::observe::KubeEvent;
+use crate::telemetry::KubeEvent;
 
 /// An Event that did not come back for this long begins anew (client-go, `finishTime`).
 const OVER: Duration = Duration::from_mins(6);

@@ -14,8 +14,9 @@ use crate::agent::Context;
 use crate::apply::Parent;
 use crate::cluster::{ApiError, Cluster, NewEvent};
 use crate::config::SyncName;
+use crate::event::{Event, SyncEvent};
 use crate::object::ObjectId;
-use crate::observe::{About, Event, KubeEvent};
+use crate::telemetry::{About, KubeEvent};
 
 /// Who reports, in `reportingController`.
 const CONTROLLER: &str = "driftless.dev/agent";
@@ -159,7 +160,8 @@ impl Writer {
     pub(super) fn report_dropped(&self) {
         let dropped = std::mem::take(&mut self.shared.state().dropped);
         for (sync, dropped) in dropped {
-            (self.context.emit)(&Event::EventsDropped { sync, events: dropped.events, why: dropped.why });
+            let event = SyncEvent::EventsDropped { events: dropped.events, why: dropped.why };
+            (self.context.emit)(&Event::Sync(sync, event));
         }
     }
 }

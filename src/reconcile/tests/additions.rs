@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::watched::watched;
 use super::world::World;
 use crate::config::DriftPolicy;
+use crate::event::SyncEvent;
 use crate::plan::Drift;
-use crate::reconcile::{Input, Machine, Notice};
+use crate::reconcile::{Input, Machine};
 
 fn drift(machine: &Machine) -> Vec<Drift> {
     machine.status().drift.clone()
@@ -62,7 +63,7 @@ fn an_addition_is_reported_once_where_the_policy_is_report_and_so_is_its_end() {
     world.add("a", None);
     world.deliver();
     world.drain();
-    assert_eq!(world.reported(|notice| matches!(notice, Notice::DriftGone { .. })), 1);
+    assert_eq!(world.reported(|event| matches!(event, SyncEvent::DriftGone { .. })), 1);
 }
 
 #[test]
@@ -113,7 +114,7 @@ fn an_addition_that_comes_back_again_and_again_is_contested() {
         world.deliver();
         world.drain();
     }
-    assert_eq!(world.reported(|notice| matches!(notice, Notice::Contested { .. })), 1, "{:?}", world.log);
+    assert_eq!(world.reported(|event| matches!(event, SyncEvent::Contested { .. })), 1, "{:?}", world.log);
     let contested = &world.machine.status().contested;
     assert_eq!(contested[0].fields, ["data.extra"]);
 }

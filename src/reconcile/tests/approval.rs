@@ -94,7 +94,7 @@ fn an_approved_prune_that_was_carried_out_half_goes_on_without_another_approval(
         world.refused.clear();
         world.pass(600);
         assert!(world.is_as_in("cut"), "{:?}", world.log);
-        assert_eq!((world.phase(), world.held_notices()), (Phase::Synced, 0), "restarts: {restarts}");
+        assert_eq!((world.phase(), world.held_events()), (Phase::Synced, 0), "restarts: {restarts}");
     }
 }
 

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::watched::watched;
 use super::world::World;
-use crate::reconcile::Notice;
+use crate::event::SyncEvent;
 
 const MINUTE: u64 = 60;
 
 fn contests_reported(world: &World) -> usize {
-    world.reported(|notice| matches!(notice, Notice::Contested { .. }))
+    world.reported(|event| matches!(event, SyncEvent::Contested { .. }))
 }
 
 /// Each second one of the managers writes one of the sets of fields.
@@ -33,7 +33,7 @@ fn two_managers_that_alternate_on_one_field_are_a_contest_and_both_are_named() {
     assert!(json.contains("left") && json.contains("right"), "{json}");
     world.pass(20 * MINUTE);
     assert_eq!(world.machine.status().contested, []);
-    assert_eq!(world.reported(|notice| matches!(notice, Notice::Uncontested { .. })), 1);
+    assert_eq!(world.reported(|event| matches!(event, SyncEvent::Uncontested { .. })), 1);
     assert!(world.is_as_in("first"), "the last heal stays");
 }
 

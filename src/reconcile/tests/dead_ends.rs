@@ -2,8 +2,8 @@
 //! other's way until a person lets the prune go ahead.
 
 use super::world::{Crash, World};
+use crate::event::Outcome;
 use crate::plan::{Approval, Held, Phase};
-use crate::reconcile::Outcome;
 
 /// `new` is refused as long as `old` is there, which the commit removes.
 fn renamed() -> World {
@@ -25,7 +25,7 @@ fn it_is_named_and_reported_once_and_nothing_is_pruned() {
     for part in ["refused", "1 object that left git is kept", "driftless approve shop"] {
         assert!(status.message.contains(part), "{}", status.message);
     }
-    assert_eq!(world.held_notices(), 1);
+    assert_eq!(world.held_events(), 1);
     assert!(world.parent.as_ref().unwrap().1.held.is_some(), "so that driftless approve finds it");
     assert!(world.count("WriteParent") <= 3, "{:?}", world.log);
     assert!(world.ended().iter().all(|outcome| *outcome == Outcome::Failed));

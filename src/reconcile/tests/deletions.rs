@@ -102,7 +102,7 @@ fn the_guard_counts_what_waits_for_others() {
     world.approve("second");
     world.pass(60);
     assert_eq!((world.phase(), world.live.len()), (Phase::Synced, 21), "all wait for the first one");
-    assert_eq!(world.held_notices(), 1, "what was approved is not asked about again");
+    assert_eq!(world.held_events(), 1, "what was approved is not asked about again");
     world.restart();
     world.pass(60);
     for name in &names {

@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::world::{World, id, moment};
+use crate::event::SyncEvent;
 use crate::plan::{Inventory, Phase, Rewritten, SyncStatus};
-use crate::reconcile::{Input, Machine, Notice, UserRequests};
+use crate::reconcile::{Input, Machine, UserRequests};
 
 fn standing_by<'a>(world: &'a World) -> Vec<&'a str> {
-    let commit = |notice: &'a Notice| match notice {
-        Notice::StandingBy { commit } => Some(&*commit.id),
+    let commit = |event: &'a SyncEvent| match event {
+        SyncEvent::StandingBy { commit: Some(commit) } => Some(&*commit.id),
         _ => None,
     };
-    world.notices.iter().filter_map(commit).collect()
+    world.events.iter().filter_map(commit).collect()
 }
 
 #[test]
@@ -30,8 +31,8 @@ fn a_follower_gets_ready_and_writes_nothing_whatever_happens() {
     assert_eq!((world.count("Render"), world.count("Observe")), (2, 2));
     let words: BTreeSet<&str> = world.log.iter().filter_map(|entry| entry.split(' ').next()).collect();
     assert_eq!(words, BTreeSet::from(["Poll", "Render", "Observe"]));
-    let follows = world.notices.iter().all(|notice| matches!(notice, Notice::StandingBy { .. }));
-    assert!(follows, "where the sync stands, the leader knows: {:?}", world.notices);
+    let follows = world.events.iter().all(|event| matches!(event, SyncEvent::StandingBy { .. }));
+    assert!(follows, "where the sync stands, the leader knows: {:?}", world.events);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The prune guard: it holds, it says so once, and neither a restart nor another commit passes it.
 
 use super::world::{Crash, World};
+use crate::event::Outcome;
 use crate::plan::Phase;
-use crate::reconcile::Outcome;
 
 fn names(from: usize, to: usize) -> Vec<String> {
     (from..to).map(|n| format!("o{n:03}")).collect()
@@ -21,7 +21,7 @@ fn a_commit_that_removes_most_is_held_and_the_rest_of_it_is_applied() {
     world.pass(3600);
     assert_eq!(world.phase(), Phase::Held);
     assert_eq!((world.live.len(), world.count("Prune")), (21, 0));
-    assert_eq!(world.held_notices(), 1, "reported once");
+    assert_eq!(world.held_events(), 1, "reported once");
     let held = world.machine.status().held.clone().unwrap();
     assert_eq!((&*held.commit, held.prune, held.total), ("cut", 19, 20));
     assert!(world.parent.as_ref().unwrap().1.held.is_some(), "so that driftless approve finds it");
@@ -41,7 +41,7 @@ fn an_error_meanwhile_does_not_make_it_be_reported_again() {
     world.unobservable = false;
     world.pass(400);
     assert_eq!(world.phase(), Phase::Held);
-    assert_eq!(world.held_notices(), 1);
+    assert_eq!(world.held_events(), 1);
     assert!(world.parent.as_ref().unwrap().1.held.is_some());
 }
 

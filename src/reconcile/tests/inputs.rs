@@ -1,8 +1,9 @@
 //! What a rendering reads of the cluster changes, and the same commit means other manifests.
 
 use super::world::World;
+use crate::event::SyncEvent;
 use crate::plan::Phase;
-use crate::reconcile::{Input, Notice};
+use crate::reconcile::Input;
 
 #[test]
 fn the_same_commit_is_rendered_again_when_its_inputs_change() {
@@ -61,6 +62,6 @@ fn a_change_during_the_rendering_has_it_rendered_once_more() {
     world.execute(effect);
     world.pass(5);
     assert!(world.is_as_in("first"), "{:?}", world.log);
-    let started = world.notices.iter().filter(|notice| matches!(notice, Notice::Started { .. })).count();
+    let started = world.events.iter().filter(|event| matches!(event, SyncEvent::Started { .. })).count();
     assert!(started >= 1);
 }

@@ -1,8 +1,9 @@
 //! What is done in which order, and what is not done at all.
 
 use super::world::{World, id};
+use crate::event::SyncEvent;
 use crate::plan::{Neighbour, Phase, Stake};
-use crate::reconcile::{Input, Notice, Unrendered};
+use crate::reconcile::{Input, Unrendered};
 
 #[test]
 fn the_first_sync_lists_what_it_will_create_before_it_creates_it() {
@@ -98,8 +99,8 @@ fn a_commit_that_is_overtaken_prunes_nothing_and_is_not_called_synced() {
     world.drain();
     assert_eq!(world.count("Prune"), 0, "{:?}", world.log);
     assert!(world.is_as_in("third"));
-    let synced = world.notices.iter().filter_map(|notice| match notice {
-        Notice::Status(status) if status.phase == Phase::Synced => status.synced.as_ref().map(|commit| &*commit.id),
+    let synced = world.events.iter().filter_map(|event| match event {
+        SyncEvent::Status(status) if status.phase == Phase::Synced => status.synced.as_ref().map(|commit| &*commit.id),
         _ => None,
     });
     assert!(synced.clone().all(|commit| commit != "second"), "{:?}", synced.collect::<Vec<_>>());

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::world::{SET, World, id, moment};
+use crate::event::SyncEvent;
 use crate::object::{Change, Fingerprint, Foreign, ObjectId, Short};
 use crate::plan::{Approval, Held};
-use crate::reconcile::{Effect, Input, Machine, Notice, UserRequests};
+use crate::reconcile::{Effect, Input, Machine, UserRequests};
 
 impl World {
     /// Ends the process; the next one knows what the parent holds.
@@ -225,16 +226,16 @@ impl World {
         self.step(Input::Changed(changes.into()));
     }
 
-    /// How many notices of a kind were reported.
-    pub fn reported(&self, which: impl Fn(&Notice) -> bool) -> usize {
-        self.notices.iter().filter(|notice| which(notice)).count()
+    /// How many events of a kind were reported.
+    pub fn reported(&self, which: impl Fn(&SyncEvent) -> bool) -> usize {
+        self.events.iter().filter(|event| which(event)).count()
     }
 
     pub fn drifts(&self) -> usize {
-        self.reported(|notice| matches!(notice, Notice::Drift { .. }))
+        self.reported(|event| matches!(event, SyncEvent::DriftDetected { .. }))
     }
 
     pub fn heals(&self) -> usize {
-        self.reported(|notice| matches!(notice, Notice::Healed { .. }))
+        self.reported(|event| matches!(event, SyncEvent::DriftHealed { .. }))
     }
 }

@@ -1,8 +1,8 @@
 //! Objects that can only be replaced: planned as that, counted by the guard, carried out in one cycle.
 
 use super::world::{Crash, World};
-use crate::plan::{Phase, Verb};
-use crate::reconcile::{Notice, Outcome};
+use crate::event::{Outcome, SyncEvent};
+use crate::plan::Phase;
 
 fn names(from: usize, to: usize) -> Vec<String> {
     (from..to).map(|n| format!("fixed{n:03}")).collect()
@@ -23,9 +23,9 @@ fn change(world: &mut World, commit: &str, of: usize, first: usize) {
     }
 }
 
-fn planned(world: &World, verb: Verb) -> Vec<usize> {
-    let plans = world.notices.iter().filter_map(|notice| match notice {
-        Notice::Planned { plan } => Some(plan.count(verb)),
+fn planned_replacements(world: &World) -> Vec<usize> {
+    let plans = world.events.iter().filter_map(|event| match event {
+        SyncEvent::Planned { replace, .. } => Some(*replace),
         _ => None,
     });
     plans.collect()
@@ -39,7 +39,7 @@ fn what_cannot_be_changed_in_place_is_replaced_by_the_next_plan_of_the_same_cycl
     assert_eq!(world.phase(), Phase::Synced);
     assert!(world.is_as_in("change"));
     assert_eq!(world.ended(), [Outcome::Synced], "nothing of it is a failure");
-    assert_eq!(planned(&world, Verb::Replace), [0, 2], "planned as what it is before it is done");
+    assert_eq!(planned_replacements(&world), [0, 2], "planned as what it is before it is done");
     world.forget();
     world.pass(600);
     assert_eq!(world.writes(), 0, "{:?}", world.log);
@@ -55,7 +55,7 @@ fn more_than_the_guard_allows_waits_for_an_approval_and_the_rest_is_applied() {
     assert_eq!((held.prune, held.total), (6, 20));
     assert!(held.reason.contains("6 of them to create again"), "{}", held.reason);
     assert!(world.names().contains(&"new"), "the rest is applied");
-    assert_eq!(world.held_notices(), 1);
+    assert_eq!(world.held_events(), 1);
     world.forget();
     world.pass(3600);
     assert_eq!(world.writes(), 0, "a sync that waits writes nothing: {:?}", world.log);
@@ -160,7 +160,7 @@ fn drift_that_cannot_be_put_back_in_place_is_replaced_by_a_cycle_and_not_by_the_
     assert_eq!(world.phase(), Phase::Synced, "{:?}", world.log);
     assert!(world.is_as_in("first"));
     assert_ne!(world.live("fixed000").uid, uid);
-    assert!(planned(&world, Verb::Replace).contains(&1), "{:?}", world.log);
+    assert!(planned_replacements(&world).contains(&1), "{:?}", world.log);
 }
 
 #[test]

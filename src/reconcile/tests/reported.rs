@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::world::{World, id};
 use crate::config::DriftPolicy;
-use crate::reconcile::Notice;
+use crate::event::SyncEvent;
 
 /// A world whose cycles come once a day.
 fn reporting(names: &[&str]) -> World {
@@ -18,7 +18,7 @@ fn reporting(names: &[&str]) -> World {
 }
 
 fn gone(world: &World) -> usize {
-    world.reported(|notice| matches!(notice, Notice::DriftGone { .. }))
+    world.reported(|event| matches!(event, SyncEvent::DriftGone { .. }))
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::world::World;
+use crate::event::Outcome;
 use crate::object::{Health, HealthStatus};
 use crate::plan::Phase;
-use crate::reconcile::Outcome;
 
 /// Polled every second, with a `timeout` of 30 s.
 fn hurried() -> World {

@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use super::world::{World, id};
 use crate::config::DriftPolicy;
+use crate::event::{Outcome, Part, SyncEvent};
 use crate::object::{Health, HealthStatus};
 use crate::plan::Phase;
-use crate::reconcile::{Input, Notice, Outcome};
+use crate::reconcile::Input;
 
 fn drifts(world: &World) -> usize {
-    world.notices.iter().filter(|notice| matches!(notice, Notice::Drift { .. })).count()
+    world.events.iter().filter(|event| matches!(event, SyncEvent::DriftDetected { .. })).count()
 }
 
 fn healed(world: &World) -> usize {
-    world.notices.iter().filter(|notice| matches!(notice, Notice::Healed { .. })).count()
+    world.events.iter().filter(|event| matches!(event, SyncEvent::DriftHealed { .. })).count()
 }
 
 #[test]
@@ -25,7 +26,7 @@ fn a_suspended_sync_asks_for_nothing_and_goes_on_when_it_is_resumed() {
     world.pass(3600);
     assert_eq!(world.log, Vec::<String>::new());
     assert_eq!(world.phase(), Phase::Suspended);
-    assert_eq!(world.notices.iter().filter(|notice| matches!(notice, Notice::Suspended { .. })).count(), 1);
+    assert_eq!(world.events.iter().filter(|event| matches!(event, SyncEvent::Suspended { .. })).count(), 1);
     world.restart();
     world.pass(600);
     assert_eq!((world.log.len(), world.phase()), (0, Phase::Suspended));
@@ -108,10 +109,9 @@ fn a_commit_is_synced_once_its_objects_are_healthy() {
     world.pass(10);
     assert_eq!((world.phase(), world.ended()), (Phase::Synced, vec![Outcome::Synced]));
     assert!(
-        world
-            .notices
-            .iter()
-            .any(|notice| matches!(notice, Notice::Settled { took } if *took > Duration::from_secs(25)))
+        world.events.iter().any(
+            |event| matches!(event, SyncEvent::Took { part: Part::Settle, took } if *took > Duration::from_secs(25))
+        )
     );
 }
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::world::{World, id};
+use crate::event::{Ended, Outcome, Part, PollResult, SyncEvent};
 use crate::object::{GroupKind, Unreadable};
 use crate::plan::{Phase, Problem};
-use crate::reconcile::Outcome;
 
 #[test]
 fn a_failed_poll_keeps_the_last_good_commit_enforced_and_prunes_nothing() {
@@ -192,4 +192,46 @@ fn an_atomic_commit_of_which_a_part_cannot_be_read_is_not_written_at_all_and_dri
     world.push("third", ["a", "c"]);
     world.pass(120);
     assert!(world.is_as_in("third"), "{:?}", world.log);
+}
+
+#[test]
+fn a_poll_that_failed_is_reported_with_the_time_of_the_next_one() {
+    let mut world = World::synced(["a"]);
+    world.head = Err("no answer".into());
+    let poll = world.until("Poll");
+    let poll = world.take(poll);
+    world.forget();
+    world.execute(poll);
+    let failed = world.events.iter().find_map(|event| match event {
+        SyncEvent::Polled { result: PollResult::Failed, commit: None, error, retry_in } => {
+            Some((error.clone(), *retry_in))
+        }
+        _ => None,
+    });
+    let (error, retry_in) = failed.expect("it is reported");
+    assert_eq!(error.as_deref(), Some("no answer"));
+    let due = world.now + retry_in.expect("it is tried again");
+    world.until("Poll");
+    assert_eq!(world.now, due);
+}
+
+#[test]
+fn the_end_of_a_cycle_comes_after_its_problems_and_says_a_single_one_itself() {
+    let reported = |broken: usize| {
+        let mut world = World::synced(["a"]);
+        world.forget();
+        world.refused.insert("bad".into());
+        world.push("second", ["a", "bad"]).broken = broken;
+        world.until("Apply");
+        world.drain();
+        let words = world.events.iter().filter_map(|event| match event {
+            SyncEvent::Problem(_) => Some("problem"),
+            SyncEvent::Took { part: Part::Total, .. } => Some("total"),
+            SyncEvent::Ended(Ended { outcome: Outcome::Failed, .. }) => Some("failed"),
+            _ => None,
+        });
+        words.collect::<Vec<_>>()
+    };
+    assert_eq!(reported(0), ["total", "failed"]);
+    assert_eq!(reported(1), ["problem", "problem", "total", "failed"]);
 }

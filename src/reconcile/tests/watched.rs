@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::world::{World, id};
 use crate::config::DriftPolicy;
+use crate::event::{Ended, Outcome, SyncEvent};
 use crate::object::{Health, HealthStatus, ObjectId};
 use crate::plan::{Phase, Problem};
-use crate::reconcile::{Audited, Input, Notice, Outcome};
+use crate::reconcile::{Audited, Input};
 
 const INTERVAL: Duration = Duration::from_hours(24);
 
@@ -168,7 +169,7 @@ fn drift_that_is_only_reported_is_examined_reported_once_and_reported_again_when
     *world.live("a") = crate::object::Observed { resource_version: version, ..before };
     world.seen(&id("a"));
     world.deliver();
-    assert_eq!(world.reported(|notice| matches!(notice, Notice::DriftGone { .. })), 1);
+    assert_eq!(world.reported(|event| matches!(event, SyncEvent::DriftGone { .. })), 1);
 }
 
 #[test]
@@ -194,7 +195,7 @@ fn a_manager_that_never_rests_is_answered_less_and_less_often_and_peace_is_repor
         world.pass(1);
     }
     assert!((8..=14).contains(&world.heals()), "{} heals in 10 minutes", world.heals());
-    assert_eq!(world.reported(|notice| matches!(notice, Notice::Contested { .. })), 1);
+    assert_eq!(world.reported(|event| matches!(event, SyncEvent::Contested { .. })), 1);
     let contested = world.machine.status().contested.clone();
     assert_eq!((contested.len(), contested[0].manager.as_deref()), (1, Some("other")));
     world.edit("b");
@@ -203,7 +204,7 @@ fn a_manager_that_never_rests_is_answered_less_and_less_often_and_peace_is_repor
     assert!(!world.machine.status().drift.is_empty());
     world.pass(1200);
     assert!(world.is_as_in("first"), "the last heal stays");
-    assert_eq!(world.reported(|notice| matches!(notice, Notice::Uncontested { .. })), 1);
+    assert_eq!(world.reported(|event| matches!(event, SyncEvent::Uncontested { .. })), 1);
     assert_eq!(world.machine.status().contested, []);
 }
 
@@ -315,7 +316,7 @@ fn the_audit_finds_what_no_mark_shows() {
     world.pass(3 * 3600);
     assert!((6..=10).contains(&world.count("Audit")), "{:?}", world.log);
     assert_eq!((world.count("Heal"), world.tampered.len()), (1, 0));
-    assert_eq!(world.reported(|notice| matches!(notice, Notice::Drift { missed: true, .. })), 1);
+    assert_eq!(world.reported(|event| matches!(event, SyncEvent::DriftDetected { missed: true, .. })), 1);
 }
 
 #[test]
@@ -371,7 +372,8 @@ fn a_cycle_in_which_nothing_changed_ends_at_once_and_one_in_ten_minutes_reads_ev
     world.forget();
     world.pass(9 * 60);
     assert_eq!(world.log, ["Poll"; 9], "{:?}", world.log);
-    let ended = |notice: &Notice| matches!(notice, Notice::Ended { outcome: Outcome::Synced, changed: 0, .. });
+    let ended =
+        |event: &SyncEvent| matches!(event, SyncEvent::Ended(Ended { outcome: Outcome::Synced, changed: 0, .. }));
     assert_eq!(world.reported(ended), 9);
     world.pass(3 * 60);
     assert_eq!(world.count("Observe"), 1, "{:?}", world.log);

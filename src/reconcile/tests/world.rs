@@ -15,8 +15,9 @@ use super::answers::Begun;
 use super::permits::Permits;
 use super::relative::Seen;
 use super::words::{number, word};
+use crate::event::{Outcome, SyncEvent};
 use crate::reconcile::backoff::mixed;
-use crate::reconcile::{Effect, EffectId, Input, Machine, Moment, Notice, Outcome, RenderedCommit, UserRequests};
+use crate::reconcile::{Effect, EffectId, Input, Machine, Moment, RenderedCommit, UserRequests};
 
 /// So many steps of each story are taken by a copy of the machine, too.
 const COPIED: usize = 60;
@@ -76,7 +77,7 @@ pub struct World {
     pub pending: VecDeque<Effect>,
     /// The effects so far, each a word.
     pub log: Vec<String>,
-    pub notices: Vec<Notice>,
+    pub events: Vec<SyncEvent>,
     /// The commit that was rendered last, and the one that is worked on.
     pub rendered: Option<String>,
     pub observed: Option<Arc<RenderedCommit>>,
@@ -216,7 +217,7 @@ impl World {
             machine,
             pending: VecDeque::new(),
             log: Vec::new(),
-            notices: Vec::new(),
+            events: Vec::new(),
             rendered: None,
             observed: None,
             kill: None,
@@ -278,7 +279,7 @@ impl World {
     pub fn forget(&mut self) {
         self.undelivered.clear();
         self.log.clear();
-        self.notices.clear();
+        self.events.clear();
     }
 
     pub fn phase(&self) -> Phase {
@@ -320,15 +321,15 @@ impl World {
     }
 
     pub fn ended(&self) -> Vec<Outcome> {
-        let outcome = |notice: &Notice| match notice {
-            Notice::Ended { outcome, .. } => Some(*outcome),
+        let outcome = |event: &SyncEvent| match event {
+            SyncEvent::Ended(ended) => Some(ended.outcome),
             _ => None,
         };
-        self.notices.iter().filter_map(outcome).collect()
+        self.events.iter().filter_map(outcome).collect()
     }
 
-    pub fn held_notices(&self) -> usize {
-        self.notices.iter().filter(|notice| matches!(notice, Notice::Held(_))).count()
+    pub fn held_events(&self) -> usize {
+        self.events.iter().filter(|event| matches!(event, SyncEvent::PruneHeld(_))).count()
     }
 
     fn moment(&self) -> Moment {
@@ -356,7 +357,7 @@ impl World {
         }
         for effect in effects {
             match effect {
-                Effect::Emit(notice) => self.notices.push(notice),
+                Effect::Emit(event) => self.events.push(event),
                 Effect::Interrupt { id } => {
                     let known = self.taken.contains(&id) || self.pending.iter().any(|effect| number(effect) == id);
                     assert!(known && self.interrupted.insert(id), "{id} is interrupted once, while it is under way");

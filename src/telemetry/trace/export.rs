@@ -25,7 +25,8 @@ use tokio::runtime::Handle;
 use url::Url;
 
 use super::Traces;
-use crate::observe::{Event, write};
+use crate::event::Event;
+use crate::telemetry::write;
 
 /// How long one request may take where no variable says so: the default of the specification.
 const SEND: Duration = Duration::from_secs(10);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::event::Event;
+use crate::event::{Event, SyncEvent};
 use crate::plan::SyncStatus;
 
 /// The latest status of everything. Cheap to clone; clones share it.
@@ -57,11 +57,10 @@ impl Board {
     /// Notes what an event changes about the state of things.
     pub fn record(&self, event: &Event) {
         match event {
-            Event::Status { status, .. } => {
-                let name = Arc::from(status.sync.as_str());
-                self.state().syncs.insert(name, status.clone());
+            Event::Sync(sync, SyncEvent::Status(status)) => {
+                self.state().syncs.insert(Arc::clone(sync), Arc::clone(status));
             }
-            Event::SyncForgotten { sync } | Event::StandingBy { sync, .. } => {
+            Event::Sync(sync, SyncEvent::Forgotten | SyncEvent::StandingBy { .. }) => {
                 self.state().syncs.remove(sync);
             }
             Event::Leadership { leads, holder, why } => {
@@ -149,11 +148,11 @@ fn describe(name: &str, status: &SyncStatus) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::sample;
     use crate::plan::Phase;
+    use crate::telemetry::sample;
 
     fn record(board: &Board, sync: &str, phase: Phase) {
-        board.record(&Event::Status { status: Arc::new(sample::status(sync, phase)) });
+        board.record(&sample::stands(sample::status(sync, phase)));
     }
 
     #[test]
@@ -170,7 +169,7 @@ mod tests {
         assert_eq!(syncs, [(&json!("infra"), &json!("Synced")), (&json!("shop"), &json!("Synced"))]);
         assert_eq!(json["syncs"][1]["health"]["Failed"], 1);
 
-        board.record(&Event::SyncForgotten { sync: "infra".into() });
+        board.record(&Event::of(&"infra".into(), SyncEvent::Forgotten));
         assert_eq!(board.to_json()["syncs"].as_array().unwrap().len(), 1);
     }
 

@@ -12,10 +12,10 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::{Registry, TextEncoder};
 
 use super::bounded::{Bounded, code, verb};
-use super::event::{Event, SyncResult};
 use super::families::Families;
+use crate::event::{Ended, Event, Outcome, SyncEvent};
 use crate::object::{HealthStatus, ObjectId};
-use crate::plan::{ApplyResult, Phase, PruneResult, SyncStatus};
+use crate::plan::{ApplyResult, Drift, Held, Phase, PruneResult, SyncStatus};
 
 /// Kinds are as many as a cluster has CRDs, which may be written by anybody.
 const MOST_KINDS: usize = 200;
@@ -23,6 +23,8 @@ const MOST_KINDS: usize = 200;
 const MOST_MANAGERS: usize = 20;
 /// The manager of drift that nobody signed: a deletion, wiped `managedFields`.
 const UNKNOWN: &str = "unknown";
+/// Filters of the log know it by this name.
+const TARGET: &str = "driftless::observe::metrics";
 
 /// The metrics could not be registered: two of one name, or a name that Prometheus does not allow.
 #[derive(Debug, thiserror::Error)]
@@ -76,49 +78,61 @@ impl Metrics {
     pub fn record(&self, event: &Event) {
         let families = &self.inner.families;
         match event {
-            Event::Polled { sync, result, .. } => {
+            Event::Sync(sync, event) => self.record_of_sync(sync, event),
+            Event::Leadership { leads, .. } => families.leader.set(i64::from(*leads)),
+            Event::ConfigLoaded { .. } => families.config_valid.set(1),
+            Event::ConfigRejected { .. } => families.config_valid.set(0),
+            // Reported in words only.
+            Event::Note { .. } | Event::Warning { .. } | Event::Trouble { .. } => {}
+        }
+    }
+
+    fn record_of_sync(&self, sync: &Arc<str>, event: &SyncEvent) {
+        let families = &self.inner.families;
+        match event {
+            SyncEvent::Polled { result, .. } => {
                 families.git_fetch_total.with_label_values(&[&**sync, result.as_str()]).inc();
             }
-            Event::Applied { sync, object, result, drifted, .. } => {
+            SyncEvent::Applied { object, result, drifted, .. } => {
                 families.apply_total.with_label_values(&[&**sync, self.kind(object), result.as_str()]).inc();
                 if !(*drifted || matches!(result, ApplyResult::Failed | ApplyResult::Skipped)) {
                     self.no_longer_drifted(sync, object);
                 }
             }
-            Event::DriftDetected { sync, object, blame, missed, .. } => {
+            SyncEvent::DriftDetected { drift: Drift { object, blame, .. }, missed, .. } => {
                 self.drift(sync, object, blame.manager.as_deref());
                 if *missed {
                     families.drift_missed_total.with_label_values(&[&**sync, self.kind(object)]).inc();
                 }
             }
-            Event::DriftGone { sync, object } => self.no_longer_drifted(sync, object),
-            Event::ContestedNow { sync, objects } => {
+            SyncEvent::DriftGone { object } => self.no_longer_drifted(sync, object),
+            SyncEvent::ContestedNow { objects } => {
                 families.contested_objects.with_label_values(&[&**sync]).set(number(*objects));
             }
-            Event::DriftHealed { sync, object, after } => {
+            SyncEvent::DriftHealed { object, after } => {
                 families.drift_healed_total.with_label_values(&[&**sync, self.kind(object)]).inc();
                 families.heal_duration.with_label_values(&[&**sync]).observe(after.as_secs_f64());
                 self.no_longer_drifted(sync, object);
             }
-            Event::Pruned { sync, object, result, .. } => {
+            SyncEvent::Pruned { object, result, .. } => {
                 families.prune_total.with_label_values(&[&**sync, self.kind(object), result.as_str()]).inc();
                 if matches!(result, PruneResult::Deleted | PruneResult::Detached) {
                     self.no_longer_drifted(sync, object);
                 }
             }
-            Event::PruneHeld { sync, prune, .. } => {
+            SyncEvent::PruneHeld(Held { prune, .. }) => {
                 families.prune_held_objects.with_label_values(&[&**sync]).set(number(*prune));
             }
-            Event::Rendered { sync, renderer, succeeded } => {
+            SyncEvent::Rendered { renderer, succeeded } => {
                 let result = if *succeeded { "success" } else { "failed" };
                 families.render_total.with_label_values(&[&**sync, *renderer, result]).inc();
             }
-            Event::Worked { sync, work, took } => {
-                families.sync_duration.with_label_values(&[&**sync, work.as_str()]).observe(took.as_secs_f64());
+            SyncEvent::Took { part, took } => {
+                families.sync_duration.with_label_values(&[&**sync, part.as_str()]).observe(took.as_secs_f64());
             }
-            Event::SyncEnded { sync, result, lag, .. } => {
-                families.sync_total.with_label_values(&[&**sync, result.as_str()]).inc();
-                if *result == SyncResult::Synced {
+            SyncEvent::Ended(Ended { outcome, lag, .. }) => {
+                families.sync_total.with_label_values(&[&**sync, outcome.as_str()]).inc();
+                if *outcome == Outcome::Synced {
                     let now = Timestamp::now().as_second();
                     families.last_success.with_label_values(&[&**sync]).set(now);
                 }
@@ -126,36 +140,30 @@ impl Metrics {
                     families.commit_lag.with_label_values(&[&**sync]).observe(lag.as_secs_f64());
                 }
             }
-            Event::Status { status } => {
+            SyncEvent::Status(status) => {
                 if let Some(commit) = &status.synced {
                     families.commit_timestamp.with_label_values(&[&status.sync]).set(commit.time.as_second());
                 }
                 self.status(status);
             }
-            Event::Suspended { sync, .. } => families.sync_suspended.with_label_values(&[&**sync]).set(1),
-            Event::Resumed { sync } => families.sync_suspended.with_label_values(&[&**sync]).set(0),
-            Event::Leadership { leads, .. } => families.leader.set(i64::from(*leads)),
-            Event::SyncForgotten { sync } | Event::StandingBy { sync, commit: None } => {
+            SyncEvent::Suspended { .. } => families.sync_suspended.with_label_values(&[&**sync]).set(1),
+            SyncEvent::Resumed => families.sync_suspended.with_label_values(&[&**sync]).set(0),
+            SyncEvent::Forgotten | SyncEvent::StandingBy { commit: None } => {
                 self.drifted(|drifted| drifted.remove(sync));
                 families.forget(sync);
             }
-            Event::EventsDropped { sync, events, .. } => {
+            SyncEvent::EventsDropped { events, .. } => {
                 families.events_dropped_total.with_label_values(&[&**sync]).inc_by(*events as u64);
             }
-            Event::ConfigLoaded { .. } => families.config_valid.set(1),
-            Event::ConfigRejected { .. } => families.config_valid.set(0),
             // Reported in words only.
-            Event::SyncStarted { .. }
-            | Event::StandingBy { .. }
-            | Event::Contested { .. }
-            | Event::Uncontested { .. }
-            | Event::Planned { .. }
-            | Event::NotApplied { .. }
-            | Event::Problem { .. }
-            | Event::RenderWarning { .. }
-            | Event::Note { .. }
-            | Event::Warning { .. }
-            | Event::Trouble { .. } => {}
+            SyncEvent::Started { .. }
+            | SyncEvent::StandingBy { .. }
+            | SyncEvent::Contested { .. }
+            | SyncEvent::Uncontested { .. }
+            | SyncEvent::Planned { .. }
+            | SyncEvent::NotApplied { .. }
+            | SyncEvent::Problem(_)
+            | SyncEvent::RenderWarning { .. } => {}
         }
     }
 
@@ -173,7 +181,7 @@ impl Metrics {
     pub fn render(&self) -> String {
         let mut text = String::new();
         if let Err(error) = TextEncoder::new().encode_utf8(&self.inner.registry.gather(), &mut text) {
-            tracing::error!(%error, "the metrics cannot be written in full");
+            tracing::error!(target: TARGET, %error, "the metrics cannot be written in full");
         }
         text
     }

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::event::{Event, SyncResult};
 use super::line::quarrel;
-use crate::object::{Blame, ObjectId, is_deceptive};
-use crate::plan::ApplyResult;
+use crate::event::{Ended, Event, Outcome, SyncEvent};
+use crate::object::{ObjectId, is_deceptive};
+use crate::plan::{ApplyResult, Drift, Held};
 
 /// The type of an Event: `Normal` needs nobody, `Warning` is for somebody to attend to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,20 +81,19 @@ impl KubeEvents {
     /// `None` for an event that is about no object: the quiet ones, what a later one says again,
     /// and those of the agent itself.
     pub fn of(&mut self, event: &Event) -> Option<KubeEvent> {
+        let Event::Sync(sync, event) = event else { return None };
         match event {
-            Event::DriftDetected { sync, object, uid, reason, blame, healed, missed } => {
-                Some(drift(sync, object, uid.as_ref(), &Found { reason, blame, healed: *healed, missed: *missed }))
-            }
-            Event::Contested { sync, contest, uid } => {
+            SyncEvent::DriftDetected { drift, uid, missed } => Some(drifted(sync, drift, uid.as_ref(), *missed)),
+            SyncEvent::Contested { contest, uid } => {
                 let essence = format!("{:?} {:?}", contest.rivals(), contest.fields);
                 let about = about(&contest.object, uid.as_ref());
                 Some(KubeEvent { essence, ..said(sync, about, "Contested", "Heal", quarrel(contest)) })
             }
-            Event::Uncontested { sync, object, uid } => {
+            SyncEvent::Uncontested { object, uid } => {
                 let note = "contested no longer: nobody else has changed it for a while".to_owned();
                 Some(normal(said(sync, about(object, uid.as_ref()), "ContestEnded", "Heal", note)))
             }
-            Event::Applied { sync, object, uid, result: ApplyResult::Failed, error, again: _, drifted: _ } => {
+            SyncEvent::Applied { object, uid, result: ApplyResult::Failed, error, again: _, drifted: _ } => {
                 let origin = error.as_ref().and_then(|error| error.origin.as_ref());
                 let message = error.as_ref().map_or("no reason was given", |error| &error.message);
                 let note = match origin {
@@ -103,22 +102,19 @@ impl KubeEvents {
                 };
                 Some(said(sync, about(object, uid.as_ref()), "ApplyFailed", "Apply", note))
             }
-            Event::SyncEnded { sync, result, commit, changed, message, lag, again, .. } => {
-                let quiet = *changed == 0 && lag.is_none();
-                self.ended(sync, *result, quiet, *again, (commit, message))
-            }
-            Event::PruneHeld { sync, prune, total, reason, .. } => {
+            SyncEvent::Ended(ended) => self.ended(sync, ended),
+            SyncEvent::PruneHeld(Held { prune, total, reason, .. }) => {
                 let note = format!(
                     "not pruning {prune} of {total} objects until somebody approves: {reason}; to go ahead: driftless approve {sync}"
                 );
                 Some(said(sync, About::Sync, "PruneHeld", "Prune", note))
             }
-            Event::Suspended { sync, by } => {
+            SyncEvent::Suspended { by } => {
                 let note = format!("suspended by {by}; nothing is applied, healed or pruned");
                 Some(normal(said(sync, About::Sync, "Suspended", "Suspend", note)))
             }
-            Event::Resumed { sync } => Some(normal(said(sync, About::Sync, "Resumed", "Resume", "resumed".to_owned()))),
-            Event::SyncForgotten { sync } => {
+            SyncEvent::Resumed => Some(normal(said(sync, About::Sync, "Resumed", "Resume", "resumed".to_owned()))),
+            SyncEvent::Forgotten => {
                 self.troubled.remove(sync);
                 None
             }
@@ -126,32 +122,26 @@ impl KubeEvents {
         }
     }
 
-    fn ended(
-        &mut self,
-        sync: &Arc<str>,
-        result: SyncResult,
-        quiet: bool,
-        again: bool,
-        (commit, message): (&str, &str),
-    ) -> Option<KubeEvent> {
-        let commit = commit.get(..12).unwrap_or(commit);
-        let note = if commit.is_empty() { message.to_owned() } else { format!("commit {commit}: {message}") };
+    fn ended(&mut self, sync: &Arc<str>, ended: &Ended) -> Option<KubeEvent> {
+        let Ended { outcome, commit, changed, message, lag, retry_in: _, again } = ended;
+        let (commit, quiet) = (commit.short(), *changed == 0 && lag.is_none());
+        let note = if commit.is_empty() { message.clone() } else { format!("commit {commit}: {message}") };
         let about = |reason| said(sync, About::Sync, reason, "Sync", note.clone());
-        match result {
-            SyncResult::Synced => {
+        match outcome {
+            Outcome::Synced => {
                 let recovered = self.troubled.remove(sync);
                 (recovered || !quiet).then(|| normal(about("Synced")))
             }
-            SyncResult::Failed => {
+            Outcome::Failed => {
                 self.troubled.insert(Arc::clone(sync));
                 Some(about("SyncFailed"))
             }
-            SyncResult::Unhealthy => {
+            Outcome::Unhealthy => {
                 self.troubled.insert(Arc::clone(sync));
                 (!again).then(|| about("Unhealthy"))
             }
             // What is held was reported when it was found, with the way to approve it.
-            SyncResult::Held => {
+            Outcome::Held => {
                 self.troubled.remove(sync);
                 None
             }
@@ -159,19 +149,12 @@ impl KubeEvents {
     }
 }
 
-struct Found<'a> {
-    reason: &'a str,
-    blame: &'a Blame,
-    healed: bool,
-    missed: bool,
-}
-
 /// A drift that was put back is `Normal`: nothing is left to do. One that stays is a `Warning`.
-fn drift(sync: &Arc<str>, object: &ObjectId, uid: Option<&Arc<str>>, found: &Found<'_>) -> KubeEvent {
-    let Found { reason, blame, healed, missed } = *found;
+fn drifted(sync: &Arc<str>, drift: &Drift, uid: Option<&Arc<str>>, missed: bool) -> KubeEvent {
+    let Drift { object, at: _, reason, blame, healed } = drift;
     let when = blame.at.map(|at| format!(" at {}", at.strftime("%Y-%m-%dT%H:%M:%SZ"))).unwrap_or_default();
     let seen = if missed { ", which only the audit saw" } else { "" };
-    let end = if healed { "put back as git declares it" } else { "not put back" };
+    let end = if *healed { "put back as git declares it" } else { "not put back" };
     let mut others = String::new();
     // The reason names the first field already.
     for (number, field) in blame.fields.iter().skip(1).enumerate() {
@@ -182,9 +165,9 @@ fn drift(sync: &Arc<str>, object: &ObjectId, uid: Option<&Arc<str>>, found: &Fou
         }
     }
     let note = |when: &str| format!("{reason}{when}{seen}; {end} by sync {sync}{others}");
-    let (name, action) = if healed { ("DriftHealed", "Heal") } else { ("DriftDetected", "Observe") };
+    let (name, action) = if *healed { ("DriftHealed", "Heal") } else { ("DriftDetected", "Observe") };
     let event = KubeEvent { essence: note(""), ..said(sync, about(object, uid), name, action, note(&when)) };
-    if healed { normal(event) } else { event }
+    if *healed { normal(event) } else { event }
 }
 
 fn about(object: &ObjectId, uid: Option<&Arc<str>>) -> About {
@@ -227,9 +210,9 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::object::FieldChange;
-    use crate::observe::sample;
+    use crate::object::{Blame, FieldChange};
     use crate::plan::Problem;
+    use crate::telemetry::sample;
 
     fn of(event: &Event) -> KubeEvent {
         KubeEvents::default().of(event).expect("an Event")
@@ -247,16 +230,8 @@ mod tests {
     fn drifted(fields: Vec<FieldChange>, seconds: i64, healed: bool) -> Event {
         let at = Timestamp::from_second(1_700_000_000 + seconds).ok();
         let blame = Blame { manager: Some("tuner".into()), at, fields, ..Blame::default() };
-        let (sync, reason) = ("shop".into(), blame.to_string());
-        Event::DriftDetected {
-            sync,
-            object: sample::web(),
-            uid: Some(sample::uid()),
-            reason,
-            blame,
-            healed,
-            missed: false,
-        }
+        let drift = Drift { healed, ..sample::drift(sample::web(), &blame.to_string(), blame) };
+        Event::of(&"shop".into(), SyncEvent::DriftDetected { drift, uid: Some(sample::uid()), missed: false })
     }
 
     #[test]
@@ -313,9 +288,9 @@ mod tests {
         let sync: Arc<str> = "shop".into();
         let mut kube_events = KubeEvents::default();
         assert!(sample::quiet_cycle().iter().all(|event| kube_events.of(event).is_none()));
-        let failed = kube_events.of(&sample::ended(&sync, SyncResult::Failed, 0, None)).expect("a failure");
+        let failed = kube_events.of(&sample::ended(&sync, Outcome::Failed, 0, None)).expect("a failure");
         assert_eq!((failed.severity, failed.reason), (Severity::Warning, "SyncFailed"));
-        let quiet = sample::ended(&sync, SyncResult::Synced, 0, None);
+        let quiet = sample::ended(&sync, Outcome::Synced, 0, None);
         let recovered = kube_events.of(&quiet).expect("the recovery");
         assert_eq!((recovered.severity, recovered.reason), (Severity::Normal, "Synced"));
         assert_eq!(kube_events.of(&quiet), None);

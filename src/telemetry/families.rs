@@ -205,7 +205,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
     use std::time::Duration;
 
-    use crate::observe::{Metrics, sample};
+    use crate::telemetry::{Metrics, sample};
 
     /// Name, type and labels of every metric, without the `le` that each histogram has.
     fn exposed(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {

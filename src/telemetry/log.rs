@@ -9,9 +9,9 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-use super::event::Event;
 use super::line::{level, line};
 use super::text::{Clock, TARGET, Text};
+use crate::event::Event;
 
 /// The environment variable that says what is logged, in the directives of tracing-subscriber:
 /// `debug`, `info,driftless=debug`.
@@ -146,8 +146,8 @@ mod tests {
 
     use super::*;
     use crate::object::ObjectId;
-    use crate::observe::sample;
     use crate::plan::Problem;
+    use crate::telemetry::sample;
 
     #[derive(Clone, Default)]
     struct Paper(Arc<Mutex<Vec<u8>>>);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::event::{Event, PollResult, SyncResult};
+use crate::event::{Ended, Event, Outcome, PollResult, SyncEvent};
 use crate::plan::{ApplyResult, Problem, PruneResult};
 
 /// Errors of one sync that are known as standing. That there are more is logged once; `status` lists no more either.
@@ -59,34 +59,35 @@ impl Standing {
 impl Repeats {
     /// Takes note of an event.
     pub(super) fn note(&self, event: &Event) -> Logging {
+        let Event::Sync(sync, event) = event else { return Logging::default() };
         let mut syncs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let syncs = &mut *syncs;
         let repeated = |repeated| Logging { repeated, line: None };
         let about = |problem: &Problem| problem.to_string();
         match event {
-            Event::Polled { sync, result: PollResult::Failed, error, .. } => {
+            SyncEvent::Polled { result: PollResult::Failed, error, .. } => {
                 let standing = of(syncs, sync);
                 standing.polls += 1;
                 let same = standing.polls > 1 && standing.poll_error == *error;
                 standing.poll_error.clone_from(error);
                 repeated(same)
             }
-            Event::Polled { sync, .. } => {
+            SyncEvent::Polled { .. } => {
                 let polls = std::mem::take(&mut of(syncs, sync).polls);
                 let ended = || format!("{sync}: the git repository can be read again, after {}", attempts(polls));
                 Logging { repeated: false, line: (polls > 0).then(ended) }
             }
-            Event::Applied { sync, object, result: ApplyResult::Failed, error: Some(problem), .. } => {
+            SyncEvent::Applied { object, result: ApplyResult::Failed, error: Some(problem), .. } => {
                 let problem = Problem { object: Some(object.clone()), ..problem.clone() };
                 of(syncs, sync).stand(sync, about(&problem))
             }
-            Event::Pruned { sync, object, result: PruneResult::Failed, detail } => {
+            SyncEvent::Pruned { object, result: PruneResult::Failed, detail } => {
                 of(syncs, sync).stand(sync, ("prune", object, detail))
             }
-            Event::Problem { sync, problem } => of(syncs, sync).stand(sync, about(problem)),
-            Event::SyncEnded { sync, result, message, .. } => {
+            SyncEvent::Problem(problem) => of(syncs, sync).stand(sync, about(problem)),
+            SyncEvent::Ended(Ended { outcome, message, .. }) => {
                 let standing = of(syncs, sync);
-                let failed = *result == SyncResult::Failed;
+                let failed = *outcome == Outcome::Failed;
                 let again = failed && standing.failed > 0 && standing.cycle_error.as_ref() == Some(message);
                 standing.cycle_error = failed.then(|| message.clone());
                 let recent = std::mem::take(&mut standing.recent);
@@ -100,7 +101,7 @@ impl Repeats {
                 let ended = || format!("{sync}: fails no longer, after {}", attempts(before));
                 Logging { repeated: false, line: (before > 0).then(ended) }
             }
-            Event::SyncForgotten { sync } => {
+            SyncEvent::Forgotten => {
                 syncs.remove(sync);
                 Logging::default()
             }
@@ -121,7 +122,7 @@ fn attempts(number: u64) -> String {
 mod tests {
     use super::*;
     use crate::object::ObjectId;
-    use crate::observe::sample;
+    use crate::telemetry::sample;
 
     fn problem(message: &str) -> Problem {
         Problem { object: Some(ObjectId::new("", "ConfigMap", Some("shop"), "a")), ..Problem::general(message) }
@@ -131,39 +132,36 @@ mod tests {
         sample::refused(ObjectId::new("", "ConfigMap", Some("shop"), "a"), problem(message))
     }
 
-    fn ended(result: SyncResult, message: &str) -> Event {
-        Event::SyncEnded {
-            sync: "shop".into(),
-            result,
-            commit: "c".into(),
-            changed: 0,
-            message: message.into(),
-            lag: None,
-            retry_in: None,
-            again: false,
-        }
+    fn of_shop(event: SyncEvent) -> Event {
+        Event::of(&"shop".into(), event)
+    }
+
+    fn ended(outcome: Outcome, message: &str) -> Event {
+        let (commit, message) = (sample::commit(), message.to_owned());
+        let ended = Ended { outcome, commit, changed: 0, message, lag: None, retry_in: None, again: false };
+        of_shop(SyncEvent::Ended(ended))
     }
 
     fn poll(result: PollResult) -> Event {
         let error = (result == PollResult::Failed).then(|| "refused".into());
-        Event::Polled { sync: "shop".into(), result, commit: None, error, retry_in: None }
+        of_shop(SyncEvent::Polled { result, commit: None, error, retry_in: None })
     }
 
     #[test]
     fn an_error_is_logged_when_it_appears_and_when_it_changes_and_its_end_is_said_once() {
         let repeats = Repeats::default();
         let logged = |event: &Event| !repeats.note(event).repeated;
-        let again = Event::Problem { sync: "shop".into(), problem: problem("invalid") };
+        let again = of_shop(SyncEvent::Problem(problem("invalid")));
         assert!(logged(&applied("invalid")) && !logged(&again), "the same at its attempt and at the end of the cycle");
-        assert!(logged(&ended(SyncResult::Failed, "one")));
+        assert!(logged(&ended(Outcome::Failed, "one")));
         for _ in 0..3 {
-            assert!(!logged(&applied("invalid")) && !logged(&again) && !logged(&ended(SyncResult::Failed, "one")));
+            assert!(!logged(&applied("invalid")) && !logged(&again) && !logged(&ended(Outcome::Failed, "one")));
         }
-        assert!(logged(&applied("forbidden")) && logged(&ended(SyncResult::Failed, "two")));
+        assert!(logged(&applied("forbidden")) && logged(&ended(Outcome::Failed, "two")));
         assert!(logged(&applied("invalid")), "it had ended meanwhile");
-        let end = repeats.note(&ended(SyncResult::Synced, ""));
+        let end = repeats.note(&ended(Outcome::Synced, ""));
         assert_eq!(end.line.as_deref(), Some("shop: fails no longer, after 5 attempts that failed"));
-        assert_eq!(repeats.note(&ended(SyncResult::Synced, "")), Logging::default());
+        assert_eq!(repeats.note(&ended(Outcome::Synced, "")), Logging::default());
     }
 
     #[test]
@@ -171,7 +169,7 @@ mod tests {
         let repeats = Repeats::default();
         assert!(!repeats.note(&poll(PollResult::Failed)).repeated);
         // Cycles go on meanwhile.
-        repeats.note(&ended(SyncResult::Synced, ""));
+        repeats.note(&ended(Outcome::Synced, ""));
         assert!(repeats.note(&poll(PollResult::Failed)).repeated && repeats.note(&poll(PollResult::Failed)).repeated);
         let back = repeats.note(&poll(PollResult::Unchanged));
         assert_eq!(
@@ -188,7 +186,7 @@ mod tests {
             (0..2 * MOST).filter_map(|number| repeats.note(&applied(&number.to_string())).line).collect();
         assert_eq!(lines, ["shop: more than 1000 different errors; further ones are counted and not logged"]);
         assert_eq!(repeats.0.lock().unwrap()["shop"].known.len(), MOST);
-        repeats.note(&Event::SyncForgotten { sync: "shop".into() });
+        repeats.note(&of_shop(SyncEvent::Forgotten));
         assert!(repeats.0.lock().unwrap().is_empty());
     }
 }

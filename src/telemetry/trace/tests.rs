@@ -5,9 +5,9 @@ use opentelemetry::trace::{SpanId, Status};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-use super::super::event::Work;
 use super::super::sample::{COMMIT, applied, commit, ended, polled};
 use super::*;
+use crate::event::Part;
 use crate::plan::ApplyResult;
 
 #[derive(Clone, Debug, Default)]
@@ -39,32 +39,31 @@ impl Recorder {
         self.traces.record_at(event, self.now + Duration::from_millis(at));
     }
 
-    fn worked(&self, at: u64, work: Work, took: u64) {
+    fn worked(&self, at: u64, part: Part, took: u64) {
         let took = Duration::from_millis(took);
-        self.record(at, &Event::Worked { sync: "shop".into(), work, took });
+        self.record(at, &Event::of(&"shop".into(), SyncEvent::Took { part, took }));
     }
 
     /// A cycle on the commit, from the poll that finds it at 100 to 1000; other polls find nothing.
-    fn cycle(&self, result: SyncResult, lag: Option<Duration>, again: bool) {
+    fn cycle(&self, result: Outcome, lag: Option<Duration>, again: bool) {
         let sync: &Arc<str> = &"shop".into();
-        self.worked(50, Work::Poll, 10);
+        self.worked(50, Part::Poll, 10);
         self.record(50, &polled(sync, PollResult::Unchanged));
-        self.worked(200, Work::Poll, 100);
-        self.worked(300, Work::Fetch, 100);
-        self.worked(310, Work::Poll, 5);
-        self.worked(350, Work::Render, 50);
-        self.record(350, &Event::SyncStarted { sync: sync.clone(), commit: commit() });
-        self.worked(400, Work::Observe, 50);
+        self.worked(200, Part::Poll, 100);
+        self.worked(300, Part::Fetch, 100);
+        self.worked(310, Part::Poll, 5);
+        self.worked(350, Part::Render, 50);
+        self.record(350, &Event::of(sync, SyncEvent::Started { commit: commit() }));
+        self.worked(400, Part::Observe, 50);
         self.record(450, &applied(sync, ApplyResult::Unchanged));
         self.record(460, &applied(sync, ApplyResult::Configured));
         self.record(470, &applied(sync, ApplyResult::Failed));
-        self.worked(500, Work::Apply, 90);
-        self.worked(1000, Work::Settle, 500);
-        self.worked(1000, Work::Total, 799);
+        self.worked(500, Part::Apply, 90);
+        self.worked(1000, Part::Settle, 500);
+        self.worked(1000, Part::Total, 799);
         let mut end = ended(sync, result, 1, lag);
-        if let Event::SyncEnded { again: reported, commit, .. } = &mut end {
-            *reported = again;
-            *commit = COMMIT[..12].to_owned();
+        if let Event::Sync(_, SyncEvent::Ended(ended)) = &mut end {
+            ended.again = again;
         }
         self.record(1000, &end);
     }
@@ -88,7 +87,7 @@ const LAG: Option<Duration> = Some(Duration::from_secs(20));
 #[test]
 fn a_cycle_on_a_new_commit_is_one_trace_with_its_parts_in_order() {
     let recorder = Recorder::new();
-    recorder.cycle(SyncResult::Synced, LAG, false);
+    recorder.cycle(Outcome::Synced, LAG, false);
     let spans = recorder.spans();
     let (root, parts) = spans.split_last().unwrap();
     assert_eq!((&*root.name, root.parent_span_id), ("sync", SpanId::INVALID));
@@ -116,17 +115,17 @@ fn a_cycle_on_a_new_commit_is_one_trace_with_its_parts_in_order() {
 #[test]
 fn a_commit_is_reported_once_and_a_failure_as_long_as_it_is_new() {
     let recorder = Recorder::new();
-    recorder.cycle(SyncResult::Synced, LAG, false);
+    recorder.cycle(Outcome::Synced, LAG, false);
     let first = recorder.spans().len();
-    recorder.cycle(SyncResult::Synced, None, false);
+    recorder.cycle(Outcome::Synced, None, false);
     assert_eq!(recorder.spans().len(), first, "a cycle in which nothing happened");
-    recorder.cycle(SyncResult::Failed, None, false);
+    recorder.cycle(Outcome::Failed, None, false);
     let failed = recorder.spans().pop().unwrap();
     assert!(matches!(failed.status, Status::Error { .. }));
     let second = recorder.spans().len();
-    recorder.cycle(SyncResult::Failed, None, true);
+    recorder.cycle(Outcome::Failed, None, true);
     assert_eq!(recorder.spans().len(), second);
-    recorder.cycle(SyncResult::Synced, LAG, false);
+    recorder.cycle(Outcome::Synced, LAG, false);
     let root = recorder.spans().pop().unwrap();
     assert_ne!(root.span_context.trace_id(), failed.span_context.trace_id());
     assert_eq!(root.links.iter().map(|link| &link.span_context).collect::<Vec<_>>(), [&failed.span_context]);
@@ -137,15 +136,15 @@ fn spans_and_what_they_hold_are_bounded() {
     let recorder = Recorder::new();
     let sync: &Arc<str> = &"shop".into();
     for round in 0..1000 {
-        recorder.worked(round, Work::Observe, 1);
+        recorder.worked(round, Part::Observe, 1);
         recorder.record(round, &applied(sync, ApplyResult::Configured));
         recorder.record(round, &applied(sync, ApplyResult::Failed));
     }
     let message = "x".repeat(5000);
-    recorder.worked(1000, Work::Total, 1000);
-    let mut end = ended(sync, SyncResult::Failed, 0, None);
-    if let Event::SyncEnded { message: reported, .. } = &mut end {
-        *reported = message;
+    recorder.worked(1000, Part::Total, 1000);
+    let mut end = ended(sync, Outcome::Failed, 0, None);
+    if let Event::Sync(_, SyncEvent::Ended(ended)) = &mut end {
+        ended.message = message;
     }
     recorder.record(1000, &end);
     let spans = recorder.spans();

@@ -1,7 +1,6 @@
 //! What the world gets to see: log, metrics, HTTP. Everything receives the same `Event`s.
 
 mod bounded;
-mod event;
 mod families;
 mod http;
 mod kubernetes;
@@ -15,7 +14,6 @@ mod status;
 mod text;
 mod trace;
 
-pub use event::{Event, PollResult, SyncResult, Work};
 pub use http::serve;
 pub use kubernetes::{About, KubeEvent, KubeEvents, Severity};
 pub use log::{LogError, LogFormat, init, write};
@@ -23,6 +21,7 @@ pub use metrics::{Metrics, MetricsError};
 pub use status::Board;
 pub use trace::Traces;
 
+use crate::event::Event;
 use repeats::Repeats;
 
 /// Everything that receives events. Cheap to clone; every clone feeds the same log, metrics, board and

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use super::event::{Event, PollResult, SyncResult};
-use crate::object::ObjectId;
-use crate::plan::{ApplyResult, PruneResult};
-use crate::plan::{Contest, Problem};
+use crate::event::{Ended, Event, Outcome, PollResult, SyncEvent};
+use crate::object::{Commit, ObjectId};
+use crate::plan::{ApplyResult, Contest, Held, Problem, PruneResult};
 
 /// One record of the log. The message says all that a person wants; the fields are for machines.
 #[derive(Debug, Default, PartialEq)]
@@ -27,148 +26,63 @@ pub(super) struct Line<'a> {
 /// How loud an event is; `None`: it is not logged. A quiet cycle stays at debug.
 pub(super) fn level(event: &Event) -> Option<Level> {
     Some(match event {
-        Event::Status { .. } | Event::ContestedNow { .. } => return None,
-        Event::Polled { result: PollResult::Unchanged | PollResult::Fetched, .. }
+        Event::Sync(_, event) => return level_of_sync(event),
+        Event::Leadership { .. } | Event::ConfigLoaded { .. } | Event::Note { .. } => Level::INFO,
+        Event::Warning { .. } => Level::WARN,
+        Event::ConfigRejected { .. } | Event::Trouble { .. } => Level::ERROR,
+    })
+}
+
+fn level_of_sync(event: &SyncEvent) -> Option<Level> {
+    Some(match event {
+        SyncEvent::Status(_) | SyncEvent::ContestedNow { .. } => return None,
+        SyncEvent::Polled { result: PollResult::Unchanged | PollResult::Fetched, .. }
         // The end of the cycle says of all that are skipped, in few words, why.
-        | Event::Applied { result: ApplyResult::Unchanged | ApplyResult::Skipped, .. }
-        | Event::Applied { again: true, .. }
-        | Event::Planned { create: 0, configure: 0, replace: 0, prune: 0, refuse: 0, .. }
-        | Event::SyncEnded { result: SyncResult::Synced, changed: 0, lag: None, .. }
-        | Event::SyncEnded { result: SyncResult::Unhealthy | SyncResult::Held, again: true, .. }
-        | Event::StandingBy { commit: None, .. }
-        | Event::Rendered { .. }
-        | Event::Worked { .. } => Level::DEBUG,
-        Event::SyncStarted { .. }
-        | Event::Planned { .. }
-        | Event::Applied { result: ApplyResult::Created | ApplyResult::Configured | ApplyResult::Replaced, .. }
-        | Event::DriftHealed { .. }
-        | Event::DriftGone { .. }
-        | Event::Uncontested { .. }
-        | Event::Pruned {
+        | SyncEvent::Applied { result: ApplyResult::Unchanged | ApplyResult::Skipped, .. }
+        | SyncEvent::Applied { again: true, .. }
+        | SyncEvent::Planned { create: 0, configure: 0, replace: 0, prune: 0, refuse: 0, .. }
+        | SyncEvent::Ended(
+            Ended { outcome: Outcome::Synced, changed: 0, lag: None, .. }
+            | Ended { outcome: Outcome::Unhealthy | Outcome::Held, again: true, .. },
+        )
+        | SyncEvent::StandingBy { commit: None }
+        | SyncEvent::Rendered { .. }
+        | SyncEvent::Took { .. } => Level::DEBUG,
+        SyncEvent::Started { .. }
+        | SyncEvent::Planned { .. }
+        | SyncEvent::Applied { result: ApplyResult::Created | ApplyResult::Configured | ApplyResult::Replaced, .. }
+        | SyncEvent::DriftHealed { .. }
+        | SyncEvent::DriftGone { .. }
+        | SyncEvent::Uncontested { .. }
+        | SyncEvent::Pruned {
             result: PruneResult::Deleted | PruneResult::Detached | PruneResult::Kept | PruneResult::Waiting,
             ..
         }
-        | Event::SyncEnded { result: SyncResult::Synced, .. }
-        | Event::Suspended { .. }
-        | Event::Resumed { .. }
-        | Event::StandingBy { .. }
-        | Event::SyncForgotten { .. }
-        | Event::Leadership { .. }
-        | Event::ConfigLoaded { .. }
-        | Event::Note { .. } => Level::INFO,
-        Event::Polled { result: PollResult::Failed, .. }
-        | Event::DriftDetected { .. }
-        | Event::Contested { .. }
-        | Event::Warning { .. }
-        | Event::RenderWarning { .. }
-        | Event::NotApplied { .. }
-        | Event::PruneHeld { .. }
-        | Event::EventsDropped { .. }
-        | Event::SyncEnded { result: SyncResult::Unhealthy | SyncResult::Held, .. } => Level::WARN,
-        Event::Applied { result: ApplyResult::Failed, .. }
-        | Event::Pruned { result: PruneResult::Failed, .. }
-        | Event::Problem { .. }
-        | Event::SyncEnded { result: SyncResult::Failed, .. }
-        | Event::ConfigRejected { .. }
-        | Event::Trouble { .. } => Level::ERROR,
+        | SyncEvent::Ended(Ended { outcome: Outcome::Synced, .. })
+        | SyncEvent::Suspended { .. }
+        | SyncEvent::Resumed
+        | SyncEvent::StandingBy { .. }
+        | SyncEvent::Forgotten => Level::INFO,
+        SyncEvent::Polled { result: PollResult::Failed, .. }
+        | SyncEvent::DriftDetected { .. }
+        | SyncEvent::Contested { .. }
+        | SyncEvent::RenderWarning { .. }
+        | SyncEvent::NotApplied { .. }
+        | SyncEvent::PruneHeld(_)
+        | SyncEvent::EventsDropped { .. }
+        | SyncEvent::Ended(Ended { outcome: Outcome::Unhealthy | Outcome::Held, .. }) => Level::WARN,
+        SyncEvent::Applied { result: ApplyResult::Failed, .. }
+        | SyncEvent::Pruned { result: PruneResult::Failed, .. }
+        | SyncEvent::Problem(_)
+        | SyncEvent::Ended(Ended { outcome: Outcome::Failed, .. }) => Level::ERROR,
     })
 }
 
 /// `None` for an event that is not logged.
-#[allow(clippy::too_many_lines, reason = "one arm for each event")]
 pub(super) fn line(event: &Event) -> Option<Line<'_>> {
     Some(match event {
-        Event::Status { .. } | Event::ContestedNow { .. } => return None,
-        Event::Polled { sync, result, commit, error, retry_in } => {
-            let commit = commit.as_deref().map(short);
-            let message = polled(*result, commit, error.as_deref(), *retry_in);
-            let line = Line { commit, error: error.clone(), retry_seconds: seconds(*retry_in), ..said(sync, message) };
-            Line { result: Some(result.as_str()), ..line }
-        }
-        Event::SyncStarted { sync, commit } => {
-            let (subject, commit) = (&commit.subject, commit.short());
-            Line { commit: Some(commit), ..said(sync, format!("syncing {commit}: {subject}")) }
-        }
-        Event::Planned { sync, create, configure, replace, unchanged, prune, refuse } => {
-            let plan = planned(&[
-                (*create, "to create"),
-                (*configure, "to configure"),
-                (*replace, "to replace (delete and create again)"),
-                (*prune, "to prune"),
-                (*refuse, "refused"),
-                (*unchanged, "unchanged"),
-            ]);
-            Line { changed: Some(create + configure + replace + prune), ..said(sync, plan) }
-        }
-        Event::NotApplied { sync, note } => {
-            Line { object: note.object.as_ref().map(ToString::to_string), ..said(sync, note.to_string()) }
-        }
-        Event::Applied { sync, object, uid: _, result, error, again: _, drifted: _ } => {
-            applied(sync, object, *result, error.as_ref())
-        }
-        Event::DriftDetected { sync, object, uid: _, reason: why, blame, healed: _, missed } => {
-            let seen = if *missed { ", which only the audit saw" } else { "" };
-            let message = format!("drift in {object}{seen}{}", reason(Some(why)));
-            Line { manager: blame.manager.as_deref(), ..of(sync, object, message) }
-        }
-        Event::DriftGone { sync, object } => {
-            of(sync, object, format!("{object} is as in git again, put back by somebody else"))
-        }
-        Event::Contested { sync, contest, uid: _ } => contested(sync, contest),
-        Event::Uncontested { sync, object, uid: _ } => of(sync, object, format!("{object} is contested no longer")),
-        Event::DriftHealed { sync, object, after } => {
-            let message = format!("{object} healed after {}", people(*after));
-            Line { seconds: Some(after.as_secs_f64()), ..of(sync, object, message) }
-        }
-        Event::Pruned { sync, object, result, detail } => {
-            let detail = reason(detail.as_deref());
-            let message = match result {
-                PruneResult::Failed => format!("cannot delete {object}{detail}"),
-                PruneResult::Waiting => format!("{object} is not deleted yet{detail}"),
-                done => format!("{object} {}{detail}", done.as_str()),
-            };
-            Line { result: Some(result.as_str()), ..of(sync, object, message) }
-        }
-        Event::PruneHeld { sync, commit, prune, total, reason: why } => {
-            let message = format!(
-                "not pruning {prune} of {total} objects until somebody approves{}; to go ahead: driftless approve {sync}",
-                reason(Some(why)),
-            );
-            Line { commit: Some(short(commit)), ..said(sync, message) }
-        }
-        Event::Problem { sync, problem } => {
-            let object = problem.object.as_ref().map(ToString::to_string);
-            Line { object, error: Some(problem.message.clone()), ..said(sync, problem.to_string()) }
-        }
-        Event::Rendered { sync, renderer, succeeded } => {
-            let result = if *succeeded { "rendered" } else { "failed" };
-            Line { result: Some(result), ..said(sync, format!("{renderer}: {result}")) }
-        }
-        Event::RenderWarning { sync, message } => said(sync, message.clone()),
-        Event::Worked { sync, work, took } => {
-            let message = format!("{} took {}", work.as_str(), people(*took));
-            Line { seconds: Some(took.as_secs_f64()), ..said(sync, message) }
-        }
-        Event::SyncEnded { sync, result, commit, changed, message, lag, retry_in, .. } => {
-            let commit = short(commit);
-            let (result, message) = (result.as_str(), reason(Some(message)));
-            let line = said(sync, format!("{result} {commit}{message}{}", again(*retry_in)));
-            let line = Line { seconds: seconds(*lag), retry_seconds: seconds(*retry_in), ..line };
-            Line { result: Some(result), commit: Some(commit), changed: Some(*changed), ..line }
-        }
-        Event::Suspended { sync, by } => said(sync, format!("suspended by {by}")),
-        Event::Resumed { sync } => said(sync, "resumed".to_owned()),
-        Event::SyncForgotten { sync } => said(sync, "no longer in the configuration; its objects stay".to_owned()),
-        Event::EventsDropped { sync, events, why } => {
-            let plural = if *events == 1 { " was" } else { "s were" };
-            said(sync, format!("{events} Kubernetes Event{plural} not written: {why}; this log has them all"))
-        }
+        Event::Sync(sync, event) => return line_of_sync(sync, event),
         Event::Leadership { why, .. } => general(why.clone()),
-        Event::StandingBy { sync, commit } => {
-            let commit = commit.as_deref().map(short);
-            let with = commit.map(|commit| format!(" with commit {commit}")).unwrap_or_default();
-            Line { commit, ..said(sync, format!("standing by{with}")) }
-        }
         Event::ConfigLoaded { syncs, reloaded } => {
             let again = if *reloaded { "re" } else { "" };
             let plural = if *syncs == 1 { "" } else { "s" };
@@ -179,6 +93,102 @@ pub(super) fn line(event: &Event) -> Option<Line<'_>> {
             Line { error: Some(error.clone()), ..line }
         }
         Event::Note { message } | Event::Warning { message } | Event::Trouble { message } => general(message.clone()),
+    })
+}
+
+#[allow(clippy::too_many_lines, reason = "one arm for each event")]
+fn line_of_sync<'a>(sync: &'a str, event: &'a SyncEvent) -> Option<Line<'a>> {
+    Some(match event {
+        SyncEvent::Status(_) | SyncEvent::ContestedNow { .. } => return None,
+        SyncEvent::Polled { result, commit, error, retry_in } => {
+            let commit = commit.as_deref().map(short);
+            let message = polled(*result, commit, error.as_deref(), *retry_in);
+            let line = Line { commit, error: error.clone(), retry_seconds: seconds(*retry_in), ..said(sync, message) };
+            Line { result: Some(result.as_str()), ..line }
+        }
+        SyncEvent::Started { commit } => {
+            let (subject, commit) = (&commit.subject, commit.short());
+            Line { commit: Some(commit), ..said(sync, format!("syncing {commit}: {subject}")) }
+        }
+        SyncEvent::Planned { create, configure, replace, unchanged, prune, refuse } => {
+            let plan = planned(&[
+                (*create, "to create"),
+                (*configure, "to configure"),
+                (*replace, "to replace (delete and create again)"),
+                (*prune, "to prune"),
+                (*refuse, "refused"),
+                (*unchanged, "unchanged"),
+            ]);
+            Line { changed: Some(create + configure + replace + prune), ..said(sync, plan) }
+        }
+        SyncEvent::NotApplied { note } => {
+            Line { object: note.object.as_ref().map(ToString::to_string), ..said(sync, note.to_string()) }
+        }
+        SyncEvent::Applied { object, uid: _, result, error, again: _, drifted: _ } => {
+            applied(sync, object, *result, error.as_ref())
+        }
+        SyncEvent::DriftDetected { drift, uid: _, missed } => {
+            let seen = if *missed { ", which only the audit saw" } else { "" };
+            let message = format!("drift in {}{seen}{}", drift.object, reason(Some(&drift.reason)));
+            Line { manager: drift.blame.manager.as_deref(), ..of(sync, &drift.object, message) }
+        }
+        SyncEvent::DriftGone { object } => {
+            of(sync, object, format!("{object} is as in git again, put back by somebody else"))
+        }
+        SyncEvent::Contested { contest, uid: _ } => contested(sync, contest),
+        SyncEvent::Uncontested { object, uid: _ } => of(sync, object, format!("{object} is contested no longer")),
+        SyncEvent::DriftHealed { object, after } => {
+            let message = format!("{object} healed after {}", people(*after));
+            Line { seconds: Some(after.as_secs_f64()), ..of(sync, object, message) }
+        }
+        SyncEvent::Pruned { object, result, detail } => {
+            let detail = reason(detail.as_deref());
+            let message = match result {
+                PruneResult::Failed => format!("cannot delete {object}{detail}"),
+                PruneResult::Waiting => format!("{object} is not deleted yet{detail}"),
+                done => format!("{object} {}{detail}", done.as_str()),
+            };
+            Line { result: Some(result.as_str()), ..of(sync, object, message) }
+        }
+        SyncEvent::PruneHeld(Held { commit, prune, total, reason: why, .. }) => {
+            let message = format!(
+                "not pruning {prune} of {total} objects until somebody approves{}; to go ahead: driftless approve {sync}",
+                reason(Some(why)),
+            );
+            Line { commit: Some(short(commit)), ..said(sync, message) }
+        }
+        SyncEvent::Problem(problem) => {
+            let object = problem.object.as_ref().map(ToString::to_string);
+            Line { object, error: Some(problem.message.clone()), ..said(sync, problem.to_string()) }
+        }
+        SyncEvent::Rendered { renderer, succeeded } => {
+            let result = if *succeeded { "rendered" } else { "failed" };
+            Line { result: Some(result), ..said(sync, format!("{renderer}: {result}")) }
+        }
+        SyncEvent::RenderWarning { message } => said(sync, message.clone()),
+        SyncEvent::Took { part, took } => {
+            let message = format!("{} took {}", part.as_str(), people(*took));
+            Line { seconds: Some(took.as_secs_f64()), ..said(sync, message) }
+        }
+        SyncEvent::Ended(Ended { outcome, commit, changed, message, lag, retry_in, again: _ }) => {
+            let commit = commit.short();
+            let (result, message) = (outcome.as_str(), reason(Some(message)));
+            let line = said(sync, format!("{result} {commit}{message}{}", again(*retry_in)));
+            let line = Line { seconds: seconds(*lag), retry_seconds: seconds(*retry_in), ..line };
+            Line { result: Some(result), commit: Some(commit), changed: Some(*changed), ..line }
+        }
+        SyncEvent::Suspended { by } => said(sync, format!("suspended by {by}")),
+        SyncEvent::Resumed => said(sync, "resumed".to_owned()),
+        SyncEvent::Forgotten => said(sync, "no longer in the configuration; its objects stay".to_owned()),
+        SyncEvent::EventsDropped { events, why } => {
+            let plural = if *events == 1 { " was" } else { "s were" };
+            said(sync, format!("{events} Kubernetes Event{plural} not written: {why}; this log has them all"))
+        }
+        SyncEvent::StandingBy { commit } => {
+            let commit = commit.as_ref().map(Commit::short);
+            let with = commit.map(|commit| format!(" with commit {commit}")).unwrap_or_default();
+            Line { commit, ..said(sync, format!("standing by{with}")) }
+        }
     })
 }
 
@@ -271,7 +281,7 @@ pub(super) fn quarrel(contest: &Contest) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::sample;
+    use crate::telemetry::sample;
 
     fn message(event: &Event) -> String {
         line(event).expect("logged").message
@@ -299,15 +309,15 @@ mod tests {
         let object = ObjectId::new("apps", "Deployment", Some("shop"), "web");
         let drift = sample::drifted(&sync, object.clone(), Some("kubectl-edit"));
         assert_eq!(message(&drift), "drift in Deployment shop/web: kubectl-edit changed spec.replicas");
-        let healed = Event::DriftHealed { sync: sync.clone(), object, after: Duration::from_micros(2_800) };
+        let healed = Event::of(&sync, SyncEvent::DriftHealed { object, after: Duration::from_micros(2_800) });
         assert_eq!(message(&healed), "Deployment shop/web healed after 2.8 ms");
-        let polled = Event::Polled {
-            sync,
+        let polled = SyncEvent::Polled {
             result: PollResult::Failed,
             commit: None,
             error: Some("the host does not answer".to_owned()),
             retry_in: Some(Duration::from_secs(30)),
         };
+        let polled = Event::of(&sync, polled);
         assert_eq!(message(&polled), "cannot read the git repository: the host does not answer; next try in 30 s");
         assert_eq!(message(&Event::ConfigLoaded { syncs: 1, reloaded: true }), "configuration reloaded: 1 sync");
     }

@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
-use super::event::{Event, PollResult, SyncResult};
-use builder::{Course, End};
+use crate::event::{Ended, Event, Outcome, PollResult, SyncEvent};
+use builder::Course;
 
 /// In every span: which program and version made it.
 const SCOPE: &str = "driftless";
@@ -58,35 +58,35 @@ impl Traces {
     }
 
     fn record_at(&self, event: &Event, now: SystemTime) {
+        let Event::Sync(sync, event) = event else { return };
         let mut syncs = self.0.syncs.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Worked { sync, work, took } => of(&mut syncs, sync).worked(*work, *took, now),
-            Event::Polled { sync, result: PollResult::Failed, error, .. } => {
+            SyncEvent::Took { part, took } => of(&mut syncs, sync).took(*part, *took, now),
+            SyncEvent::Polled { result: PollResult::Failed, error, .. } => {
                 of(&mut syncs, sync).note("look failed", error.as_deref(), now);
             }
-            Event::SyncStarted { sync, commit } => of(&mut syncs, sync).start(commit),
-            Event::Planned { sync, create, configure, replace, unchanged, prune, refuse } => {
+            SyncEvent::Started { commit } => of(&mut syncs, sync).start(commit),
+            SyncEvent::Planned { create, configure, replace, unchanged, prune, refuse } => {
                 of(&mut syncs, sync).planned([*create, *configure, *replace, *unchanged, *prune, *refuse]);
             }
-            Event::Applied { sync, object, result, error, .. } => {
+            SyncEvent::Applied { object, result, error, .. } => {
                 let error = error.as_ref().map(ToString::to_string);
                 of(&mut syncs, sync).object(object, result.as_str(), error.as_deref(), now);
             }
-            Event::Pruned { sync, object, result, detail } => {
+            SyncEvent::Pruned { object, result, detail } => {
                 of(&mut syncs, sync).object(object, result.as_str(), detail.as_deref(), now);
             }
-            Event::Problem { sync, problem } => {
+            SyncEvent::Problem(problem) => {
                 of(&mut syncs, sync).note("problem", Some(&problem.to_string()), now);
             }
-            Event::SyncEnded { sync, result, commit, changed, message, lag, again, retry_in: _ } => {
-                let end = End { result: *result, commit, changed: *changed, message, lag: *lag, at: now };
+            SyncEvent::Ended(ended) => {
                 let course = of(&mut syncs, sync);
-                if is_reported(*result, *lag, *again) {
-                    course.trace(&self.0.tracer, sync, &end);
+                if is_reported(ended) {
+                    course.trace(&self.0.tracer, sync, ended, now);
                 }
                 course.forget();
             }
-            Event::StandingBy { sync, .. } | Event::SyncForgotten { sync } => drop(syncs.remove(sync)),
+            SyncEvent::StandingBy { .. } | SyncEvent::Forgotten => drop(syncs.remove(sync)),
             _ => {}
         }
     }
@@ -106,9 +106,9 @@ fn of<'a>(syncs: &'a mut BTreeMap<Arc<str>, Course>, sync: &Arc<str>) -> &'a mut
 
 /// A trace covers a commit once: when it got synced, and before that when it came to another end
 /// than the cycle before.
-fn is_reported(result: SyncResult, lag: Option<Duration>, again: bool) -> bool {
-    match result {
-        SyncResult::Synced => lag.is_some(),
-        SyncResult::Unhealthy | SyncResult::Held | SyncResult::Failed => !again,
+fn is_reported(ended: &Ended) -> bool {
+    match ended.outcome {
+        Outcome::Synced => ended.lag.is_some(),
+        Outcome::Unhealthy | Outcome::Held | Outcome::Failed => !ended.again,
     }
 }

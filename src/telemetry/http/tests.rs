@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::*;
-use crate::observe::sample;
+use crate::telemetry::sample;
 
 /// Few, since tests must not run out of file descriptors.
 const MOST: usize = 8;

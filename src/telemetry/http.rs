@@ -33,6 +33,8 @@ use self::connections::{Bounded, Connections};
 use self::pages::Page;
 use super::Observer;
 
+/// Filters of the log know it by this name.
+const TARGET: &str = "driftless::observe::http";
 /// For the header of a request, and for an idle connection to send one.
 const HEADER_WITHIN: Duration = Duration::from_secs(10);
 /// A connection ends some time, whatever goes over it.
@@ -120,7 +122,7 @@ pub async fn serve(
                 });
             }
             Err(error) => {
-                tracing::debug!(%error, "cannot accept a connection");
+                tracing::debug!(target: TARGET, %error, "cannot accept a connection");
                 // It may be for want of file descriptors, of which a connection that rests holds one.
                 open.make_room();
                 tokio::select! {
@@ -132,7 +134,7 @@ pub async fn serve(
     }
     drop(listener);
     if timeout(GRACE, graceful.shutdown()).await.is_err() {
-        tracing::debug!("connections that did not end in time were closed");
+        tracing::debug!(target: TARGET, "connections that did not end in time were closed");
     }
     Ok(())
 }

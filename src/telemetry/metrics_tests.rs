@@ -1,6 +1,7 @@
 use super::*;
-use crate::observe::{PollResult, SyncResult, sample};
+use crate::event::PollResult;
 use crate::plan::Problem;
+use crate::telemetry::sample;
 
 fn recorded(events: &[Event]) -> Metrics {
     let metrics = Metrics::new().unwrap();
@@ -15,6 +16,10 @@ fn assert_series(metrics: &Metrics, expected: &[&str]) {
     for series in expected {
         assert!(text.lines().any(|line| line == *series), "no line `{series}` in\n{text}");
     }
+}
+
+fn healed(sync: &Arc<str>, object: ObjectId) -> Event {
+    Event::of(sync, SyncEvent::DriftHealed { object, after: Duration::from_millis(3) })
 }
 
 #[test]
@@ -50,7 +55,7 @@ fn events_are_counted_under_the_documented_labels() {
 
 #[test]
 fn the_phase_of_a_sync_shows_as_ready_or_suspended() {
-    let status = |phase| Event::Status { status: Arc::new(sample::status("shop", phase)) };
+    let status = |phase| sample::stands(sample::status("shop", phase));
     let metrics = recorded(&[status(Phase::Synced)]);
     assert_series(
         &metrics,
@@ -82,7 +87,7 @@ fn an_object_counts_as_drifted_until_it_is_put_back() {
     metrics.record(&sample::applied(&sync, ApplyResult::Failed));
     assert_series(&metrics, &[r#"driftless_drifted_objects{sync="shop"} 2"#]);
     metrics.record(&sample::applied(&sync, ApplyResult::Configured));
-    metrics.record(&Event::DriftHealed { sync, object: other, after: Duration::from_millis(3) });
+    metrics.record(&healed(&sync, other));
     assert_series(&metrics, &[r#"driftless_drifted_objects{sync="shop"} 0"#]);
 }
 
@@ -93,7 +98,7 @@ fn ten_thousand_managers_and_kinds_stay_a_few_series() {
     for number in 0..10_000 {
         metrics.record(&sample::drifted(&sync, sample::web(), Some(&format!("manager-{number}"))));
         let object = ObjectId::new("example.com", &format!("Kind{number}"), None, "it");
-        metrics.record(&Event::DriftHealed { sync: sync.clone(), object, after: Duration::from_millis(3) });
+        metrics.record(&healed(&sync, object));
     }
     metrics.record(&sample::drifted(&sync, sample::web(), None));
     let text = metrics.render();
@@ -109,35 +114,34 @@ fn much_happens(metrics: &Metrics, sync: &Arc<str>, round: &str) {
         let id = ObjectId::new("apps", "Deployment", Some(&format!("ns-{round}-{number}")), "needle");
         for result in [ApplyResult::Created, ApplyResult::Unchanged, ApplyResult::Failed] {
             let mut event = sample::applied(sync, result);
-            if let Event::Applied { object, error, .. } = &mut event {
+            if let Event::Sync(_, SyncEvent::Applied { object, error, .. }) = &mut event {
                 object.clone_from(&id);
                 *error = Some(Problem::general(format!("needle {round} {number}")));
             }
             metrics.record(&event);
         }
         metrics.record(&sample::drifted(sync, id.clone(), Some("kubectl-edit")));
-        let after = Duration::from_millis(3);
-        metrics.record(&Event::DriftHealed { sync: sync.clone(), object: id.clone(), after });
+        metrics.record(&healed(sync, id.clone()));
         let (result, detail) = (PruneResult::Deleted, Some(format!("needle {round} {number}")));
-        metrics.record(&Event::Pruned { sync: sync.clone(), object: id, result, detail });
+        metrics.record(&Event::of(sync, SyncEvent::Pruned { object: id, result, detail }));
     }
     for number in 0..1_000_u16 {
         let words = format!("needle {round} {number}");
         let mut polled = sample::polled(sync, PollResult::Failed);
-        if let Event::Polled { commit, error, .. } = &mut polled {
+        if let Event::Sync(_, SyncEvent::Polled { commit, error, .. }) = &mut polled {
             (*commit, *error) = (Some(words.clone()), Some(words.clone()));
         }
         metrics.record(&polled);
-        metrics.record(&Event::Problem { sync: sync.clone(), problem: Problem::general(&words) });
-        let mut ended = sample::ended(sync, SyncResult::Failed, 0, None);
-        if let Event::SyncEnded { commit, message, .. } = &mut ended {
-            commit.clone_from(&words);
+        metrics.record(&Event::of(sync, SyncEvent::Problem(Problem::general(&words))));
+        let mut ended = sample::ended(sync, Outcome::Failed, 0, None);
+        if let Event::Sync(_, SyncEvent::Ended(Ended { commit, message, .. })) = &mut ended {
+            commit.id.clone_from(&words);
             message.clone_from(&words);
         }
         metrics.record(&ended);
         let status = SyncStatus { message: words.clone(), ..sample::status(sync, Phase::Failing) };
-        metrics.record(&Event::Status { status: Arc::new(status) });
-        metrics.record(&Event::EventsDropped { sync: sync.clone(), events: 1, why: words.clone() });
+        metrics.record(&sample::stands(status));
+        metrics.record(&Event::of(sync, SyncEvent::EventsDropped { events: 1, why: words.clone() }));
         metrics.record(&Event::ConfigRejected { error: words });
         metrics.request(&format!("verb-{number}"), Some(number), Duration::from_millis(1));
     }
@@ -184,8 +188,8 @@ fn the_process_itself_is_measured() {
 #[test]
 fn a_forgotten_sync_leaves_no_series_and_others_stay() {
     let metrics = recorded(&sample::every_event());
-    metrics.record(&sample::ended(&"infra".into(), SyncResult::Synced, 0, None));
-    metrics.record(&Event::SyncForgotten { sync: "shop".into() });
+    metrics.record(&sample::ended(&"infra".into(), Outcome::Synced, 0, None));
+    metrics.record(&Event::of(&"shop".into(), SyncEvent::Forgotten));
     assert!(!metrics.render().contains("shop"));
     assert_series(&metrics, &[r#"driftless_sync_total{result="synced",sync="infra"} 1"#]);
 }
@@ -194,12 +198,12 @@ fn a_forgotten_sync_leaves_no_series_and_others_stay() {
 fn the_last_success_is_that_of_the_last_cycle_also_when_it_changed_nothing() {
     let metrics = Metrics::new().unwrap();
     let last = || metrics.inner.families.last_success.with_label_values(&["shop"]).get();
-    metrics.record(&Event::Status { status: Arc::new(sample::status("shop", Phase::Synced)) });
+    metrics.record(&sample::stands(sample::status("shop", Phase::Synced)));
     assert_eq!(last(), 1_700_000_060, "what an earlier process left behind");
     let ended = |result| sample::ended(&"shop".into(), result, 0, None);
-    metrics.record(&ended(SyncResult::Failed));
+    metrics.record(&ended(Outcome::Failed));
     assert_eq!(last(), 1_700_000_060);
-    metrics.record(&ended(SyncResult::Synced));
+    metrics.record(&ended(Outcome::Synced));
     assert!(last() > 1_700_000_060);
 }
 

@@ -8,7 +8,7 @@ use opentelemetry::trace::{Link, Span as _, SpanBuilder, SpanContext, Status, Tr
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::SdkTracer;
 
-use super::super::event::{SyncResult, Work};
+use crate::event::{Ended, Outcome, Part};
 use crate::object::{Commit, ObjectId};
 
 /// Parts of one cycle that are kept. A poll that finds nothing new replaces the one before, so few
@@ -28,10 +28,10 @@ const TEXT: usize = 1024;
 pub(super) struct Course {
     commit: Option<Commit>,
     began: Option<SystemTime>,
-    poll: Option<Part>,
+    poll: Option<Timed>,
     /// The poll that found the commit.
-    found: Option<Part>,
-    parts: VecDeque<Part>,
+    found: Option<Timed>,
+    parts: VecDeque<Timed>,
     plan: Option<[usize; 6]>,
     changed: Notes<OBJECTS>,
     failed: Notes<OBJECTS>,
@@ -40,21 +40,9 @@ pub(super) struct Course {
     former: Option<(String, SpanContext)>,
 }
 
-/// How a cycle ended.
-pub(super) struct End<'a> {
-    pub result: SyncResult,
-    /// 12 digits, or none where none is known yet.
-    pub commit: &'a str,
-    pub changed: usize,
-    pub message: &'a str,
-    /// Since the commit was made.
-    pub lag: Option<Duration>,
-    pub at: SystemTime,
-}
-
 #[derive(Clone, Copy)]
-struct Part {
-    work: Work,
+struct Timed {
+    part: Part,
     from: SystemTime,
     to: SystemTime,
 }
@@ -83,20 +71,20 @@ impl<const MOST: usize> Notes<MOST> {
 }
 
 impl Course {
-    pub fn worked(&mut self, work: Work, took: Duration, now: SystemTime) {
-        let part = Part { work, from: now.checked_sub(took).unwrap_or(now), to: now };
-        match work {
-            Work::Total => self.began = Some(part.from),
-            Work::Poll => self.poll = Some(part),
+    pub fn took(&mut self, part: Part, took: Duration, now: SystemTime) {
+        let timed = Timed { part, from: now.checked_sub(took).unwrap_or(now), to: now };
+        match part {
+            Part::Total => self.began = Some(timed.from),
+            Part::Poll => self.poll = Some(timed),
             _ => {
                 // The poll before a fetch is the one that found the commit; others follow meanwhile.
-                if work == Work::Fetch {
+                if part == Part::Fetch {
                     self.found = self.poll.take();
                 }
                 if self.parts.len() == PARTS {
                     self.parts.pop_front();
                 }
-                self.parts.push_back(part);
+                self.parts.push_back(timed);
             }
         }
     }
@@ -129,67 +117,68 @@ impl Course {
     }
 
     /// Makes the spans of a cycle that has ended.
-    pub fn trace(&mut self, tracer: &SdkTracer, sync: &Arc<str>, end: &End<'_>) {
-        let began = self.began.unwrap_or(end.at).min(end.at);
+    pub fn trace(&mut self, tracer: &SdkTracer, sync: &Arc<str>, ended: &Ended, now: SystemTime) {
+        let began = self.began.unwrap_or(now).min(now);
         // A cycle begins when what the poll found is known: just after it.
         let poll = self.found.or(self.poll).filter(|poll| poll.to + JUST_BEFORE >= began);
         let from = poll.map_or(began, |poll| poll.from.min(began));
         self.parts.extend(poll);
-        let former = self.former.as_ref().filter(|(of, _)| of == end.commit);
+        let former = self.former.as_ref().filter(|(of, _)| of == ended.commit.short());
         let links = former.map(|(_, former)| Link::new(former.clone(), Vec::new(), 0)).into_iter().collect();
         let mut root = SpanBuilder::from_name("sync").with_start_time(from).with_links(links);
-        root.attributes = Some(self.attributes(sync, end));
+        root.attributes = Some(self.attributes(sync, ended));
         let context = Context::new().with_span(tracer.build_with_context(root, &Context::new()));
-        let within = |at: SystemTime| at.clamp(from, end.at);
-        let mut parts: Vec<Part> = self.parts.drain(..).filter(|part| part.to >= from).collect();
-        parts.sort_by_key(|part| part.from);
+        let within = |at: SystemTime| at.clamp(from, now);
+        let mut parts: Vec<Timed> = self.parts.drain(..).filter(|timed| timed.to >= from).collect();
+        parts.sort_by_key(|timed| timed.from);
         let mut objects = std::mem::take(&mut self.changed.list);
         objects.append(&mut self.failed.list);
         let mut own = std::mem::take(&mut self.notes.list);
         objects.sort_by_key(|note| note.at);
-        for part in parts {
-            let builder = SpanBuilder::from_name(part.work.as_str()).with_start_time(within(part.from));
+        for Timed { part, from, to } in parts {
+            let builder = SpanBuilder::from_name(part.as_str()).with_start_time(within(from));
             let mut span = tracer.build_with_context(builder, &context);
-            if matches!(part.work, Work::Apply | Work::Prune) {
+            if matches!(part, Part::Apply | Part::Prune) {
                 let (here, rest): (Vec<_>, Vec<_>) =
-                    objects.into_iter().partition(|note| (part.from..=part.to).contains(&note.at));
+                    objects.into_iter().partition(|note| (from..=to).contains(&note.at));
                 objects = rest;
                 for note in here {
                     span.add_event_with_timestamp(note.name, note.at, note.attributes);
                 }
             }
-            span.end_with_timestamp(within(part.to));
+            span.end_with_timestamp(within(to));
         }
         own.append(&mut objects);
         let root = context.span();
         for note in own.into_iter().filter(|note| note.at >= from) {
             root.add_event_with_timestamp(note.name, note.at, note.attributes);
         }
-        if matches!(end.result, SyncResult::Failed | SyncResult::Unhealthy) {
-            root.set_status(Status::error(cut(end.message)));
+        if matches!(ended.outcome, Outcome::Failed | Outcome::Unhealthy) {
+            root.set_status(Status::error(cut(&ended.message)));
         }
-        self.former = Some((end.commit.to_owned(), root.span_context().clone()));
-        root.end_with_timestamp(end.at);
+        self.former = Some((ended.commit.short().to_owned(), root.span_context().clone()));
+        root.end_with_timestamp(now);
     }
 
-    fn attributes(&self, sync: &Arc<str>, end: &End<'_>) -> Vec<KeyValue> {
+    fn attributes(&self, sync: &Arc<str>, ended: &Ended) -> Vec<KeyValue> {
+        let commit = ended.commit.short();
         let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         let mut list = vec![
             KeyValue::new("driftless.sync", sync.to_string()),
-            KeyValue::new("driftless.result", end.result.as_str()),
-            KeyValue::new("driftless.changed", number(end.changed)),
-            KeyValue::new("driftless.message", cut(end.message)),
+            KeyValue::new("driftless.result", ended.outcome.as_str()),
+            KeyValue::new("driftless.changed", number(ended.changed)),
+            KeyValue::new("driftless.message", cut(&ended.message)),
         ];
         // A commit that cannot be read or rendered never began.
-        match self.commit.as_ref().filter(|commit| commit.short() == end.commit) {
-            Some(commit) => {
-                list.push(KeyValue::new("vcs.ref.head.revision", commit.id.clone()));
-                list.push(KeyValue::new("driftless.commit.time", commit.time.to_string()));
+        match self.commit.as_ref().filter(|begun| begun.short() == commit) {
+            Some(begun) => {
+                list.push(KeyValue::new("vcs.ref.head.revision", begun.id.clone()));
+                list.push(KeyValue::new("driftless.commit.time", begun.time.to_string()));
             }
-            None if end.commit.is_empty() => {}
-            None => list.push(KeyValue::new("vcs.ref.head.revision", end.commit.to_owned())),
+            None if commit.is_empty() => {}
+            None => list.push(KeyValue::new("vcs.ref.head.revision", commit.to_owned())),
         }
-        list.extend(end.lag.map(|lag| KeyValue::new("driftless.commit.lag_seconds", lag.as_secs_f64())));
+        list.extend(ended.lag.map(|lag| KeyValue::new("driftless.commit.lag_seconds", lag.as_secs_f64())));
         let names = ["create", "configure", "replace", "unchanged", "prune", "refuse"];
         for (name, planned) in names.into_iter().zip(self.plan.into_iter().flatten()) {
             list.push(KeyValue::new(format!("driftless.plan.{name}"), number(planned)));
