@@ -23,7 +23,8 @@
 //! | [`plan`] | desired, observed and policy to a Plan | object, config |
 //! | [`reconcile`] | the loop of one sync as a state machine; what the syncs of an agent know of each other | object, config, plan |
 //! | [`cluster`] | the API server: requests, discovery, live state, health | object, config |
-//! | [`apply`] | carrying out a Plan; the inventory | object, plan, cluster, config |
+//! | [`inventory`] | what a sync remembers in the cluster: its parent and shards, read and written | object, config, plan, cluster |
+//! | [`apply`] | carrying out a Plan | object, plan, cluster, config |
 //! | [`observe`] | events as log, metrics, HTTP, and in words for Kubernetes Events | object, plan |
 //! | [`agent`] | carrying out what `reconcile` asks for | all |
 //! | [`cli`] | the commands | all |
@@ -37,6 +38,7 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod fetch;
+pub mod inventory;
 pub mod limit;
 pub mod object;
 pub mod observe;

@@ -10,14 +10,14 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::annotations::{AllAnnotations, Annotated, read_annotated, requests};
 use super::effects::EffectRunner;
 use super::error_deduplication::RecentErrors;
-use super::parents::{AllAnnotations, Annotated, config_maps, parent_id, read_annotated, read_parent, requests};
 use super::rendering::{InputWatches, refresh_due};
-use super::{Context, ParentStore, translate};
-use crate::apply::{Parent, applyset_id};
+use super::{Context, translate};
 use crate::cluster::{Cluster, Live};
 use crate::config::{SyncConfig, SyncName};
+use crate::inventory::{Parent, ParentStore, config_maps, parent_id, read_parent, set_id};
 use crate::object::{Change, ObjectId};
 use crate::observe::{Event, SyncResult};
 use crate::plan::{Inventory, Phase, Problem};
@@ -67,7 +67,7 @@ impl SyncTask {
     /// comes is ended cleanly: no further object is begun, and what was done is recorded.
     pub async fn run(mut self) -> Option<Ending> {
         let name: Arc<str> = self.config.name.as_str().into();
-        let set_id = applyset_id(&Parent::name(&self.config.name), &self.context.namespace, "ConfigMap", "");
+        let set_id = set_id(&self.context.namespace, &self.config.name);
         self.context.registry.with(|fleet| fleet.enter(&self.config, &set_id));
         if !self.begin_after.is_zero() {
             self.stop.run_until_cancelled(tokio::time::sleep(self.begin_after)).await?;

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use super::SharedEvents;
 use super::series::{Key, Series, Written};
 use crate::agent::Context;
-use crate::apply::Parent;
 use crate::cluster::{ApiError, Cluster, NewEvent};
 use crate::config::SyncName;
+use crate::inventory::Parent;
 use crate::object::ObjectId;
 use crate::observe::{About, Event, KubeEvent};
 
