@@ -1,5 +1,6 @@
 //! Carries out what `reconcile` asks for: one task a sync, and the daemon around them.
 
+mod annotations;
 mod apart;
 mod bootstrap;
 mod budget;
@@ -15,13 +16,10 @@ mod git_login;
 mod handover;
 mod heal;
 mod http_server;
-mod inventory_error;
 mod once;
-mod parents;
 mod registry;
 mod rendering;
 mod restored;
-mod store;
 mod sync_task;
 
 pub use apart::Apart;
@@ -36,12 +34,9 @@ pub use events::{Events, Publisher, Publishing};
 pub use git_login::{GitLogin, GitLoginError, Home};
 pub use handover::{Takeable, bar_without_right};
 pub use http_server::HttpServer;
-pub use inventory_error::InventoryError;
 pub use once::{Once, once};
-pub use parents::{config_maps, list_parents, read_parent, read_parents};
 pub use registry::Registry;
 pub use rendering::{
     Caches, ClusterView, Files, Helpers, InputWatches, Made, ReadError, RemoteError, Remotes, Rendering,
 };
-pub use store::ParentStore;
 pub use sync_task::{Ending, SyncTask};

@@ -24,7 +24,8 @@
 //! | [`event`] | what happened, as the loop of a sync and whoever carries it out report it | object, plan |
 //! | [`reconcile`] | the loop of one sync as a state machine; what the syncs of an agent know of each other | object, config, plan, event |
 //! | [`cluster`] | the API server: requests, discovery, live state, health | object, config |
-//! | [`apply`] | carrying out a Plan; the inventory | object, plan, cluster, config |
+//! | [`inventory`] | what a sync remembers in the cluster: its parent and shards, read and written | object, config, plan, cluster |
+//! | [`apply`] | carrying out a Plan | object, plan, cluster, config |
 //! | [`telemetry`] | events as log, metrics, traces, HTTP, and in words for Kubernetes Events | object, plan, event |
 //! | [`agent`] | carrying out what `reconcile` asks for | all |
 //! | [`cli`] | the commands | all |
@@ -39,6 +40,7 @@ pub mod cluster;
 pub mod config;
 pub mod event;
 pub mod fetch;
+pub mod inventory;
 pub mod limit;
 pub mod object;
 pub mod plan;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use driftless::apply::{Parent, Stored};
 use driftless::config::SyncName;
+use driftless::inventory::{EncodedParent, Parent};
 use driftless::object::{ObjectId, Short};
 use driftless::plan::Recorded;
 use serde_json::Value;
@@ -39,7 +39,7 @@ fn written_by_anybody(data: &[u8]) {
     if let Some(damaged) = &parent.damaged {
         assert_readable(damaged, 2_000);
     }
-    let Stored { parent: stored, shards } = parent.to_apply().unwrap();
+    let EncodedParent { parent: stored, shards } = parent.to_apply().unwrap();
     assert!(shards.is_empty());
     let again = Parent::from_live(&stored, &[]).unwrap();
     assert_eq!((&again.inventory, &again.damaged), (&parent.inventory, &None));

@@ -14,8 +14,8 @@ use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::annotations::{AllAnnotations, watch_annotations};
 use super::election::Election;
-use super::parents::{AllAnnotations, watch_annotations};
 use super::restored::Restored;
 use super::{Apart, Context, Ending, HttpServer, Publisher, SyncTask};
 use crate::config::{Config, ConfigError, Loaded, SyncConfig, SyncName, Watch};

@@ -10,18 +10,18 @@ use thiserror::Error;
 use tokio::sync::{Mutex, RwLock, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::Context;
 use super::budget::Panicked;
 use super::declared::Placed;
 use super::error_deduplication::RecentErrors;
 use super::git_login::{GitLogin, Home};
 use super::handover::Takeable;
-use super::inventory_error::InventoryError;
 use super::rendering::{ClusterView, Files, Made, ReadError, Rendering};
-use super::{Context, ParentStore};
 use crate::apply::{Applier, Patience, prune};
 use crate::cluster::{ApiError, Cluster, Discovery, Live, Wanted, with_causes};
 use crate::config::SyncConfig;
 use crate::event::{Event, Part, PollResult, SyncEvent};
+use crate::inventory::{InventoryError, ParentStore};
 use crate::object::{ObjectId, Scope};
 use crate::plan::{AppliedObject, Inventory, Plan, Problem, PruneResult, PrunedObject, SyncStatus};
 use crate::reconcile::{Effect, EffectId, Input, Observation, RenderedCommit, Unrendered};
@@ -370,12 +370,12 @@ impl EffectRunner {
     async fn write_parent(&self, inventory: Inventory, status: &SyncStatus) -> Result<(), InventoryError> {
         let (registry, name) = (&self.context.registry, &self.config.name);
         let holding = registry.with(|fleet| fleet.compare(name, &inventory));
-        let stored = self.parent.write(inventory, status).await?;
+        let written = self.parent.write(inventory, status).await?;
         registry.with(|fleet| {
             fleet.holds(name, holding);
-            fleet.has_parent(name, &stored.uid);
+            fleet.has_parent(name, &written.parent_uid);
         });
-        for message in stored.trouble {
+        for message in written.warnings {
             (self.context.emit)(&Event::Trouble { message });
         }
         Ok(())

@@ -10,11 +10,10 @@ use futures::StreamExt as _;
 use tokio::time::timeout;
 
 use super::effects::EffectRunner;
-use super::parents::parent_names;
 use super::rendering::{Made, ReadError};
-use crate::apply::{Parent, applyset_id};
 use crate::cluster::{ApiError, Cluster, Discovery};
 use crate::config::{ServiceAccount, SyncConfig, SyncName};
+use crate::inventory::{parent_names, set_id};
 use crate::object::{ObjectId, Observed, names};
 use crate::plan::{Declaration, Others, Reserved};
 use crate::reconcile::RenderedCommit;
@@ -66,10 +65,9 @@ impl EffectRunner {
         registry.with(|fleet| fleet.take(&self.config.name, &mut others, wanted.difference(orphans), observed));
         if sets.iter().any(|set| **set != *self.set_id && others.of_set(set).is_none()) {
             let namespace = &self.context.namespace;
-            let id = |sync: &SyncName| applyset_id(&Parent::name(sync), namespace, "ConfigMap", "");
             // Without the list, the message has less to say.
             let parents = self.unconfigured().await.unwrap_or_default().into_iter();
-            others.unconfigured = parents.map(|sync| (id(&sync), sync.as_str().into())).collect();
+            others.unconfigured = parents.map(|sync| (set_id(namespace, &sync), sync.as_str().into())).collect();
         }
         others
     }

@@ -10,16 +10,16 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::Context;
+use super::annotations::{AllAnnotations, Annotated, read_annotated, requests};
 use super::effects::EffectRunner;
 use super::error_deduplication::RecentErrors;
 use super::git_login::GitLogin;
-use super::parents::{AllAnnotations, Annotated, config_maps, parent_id, read_annotated, read_parent, requests};
 use super::rendering::{InputWatches, Reader, refresh_due};
-use super::{Context, ParentStore};
-use crate::apply::{Parent, applyset_id};
 use crate::cluster::{Cluster, Live};
 use crate::config::{DataRef, SourceAuth, SyncConfig, SyncName};
 use crate::event::{Event, Outcome, SyncEvent};
+use crate::inventory::{Parent, ParentStore, config_maps, parent_id, read_parent, set_id};
 use crate::object::{Change, ObjectId};
 use crate::plan::{Inventory, Phase, Problem};
 use crate::reconcile::{Effect, Input, Machine, Moment};
@@ -68,7 +68,7 @@ impl SyncTask {
     /// comes is ended cleanly: no further object is begun, and what was done is recorded.
     pub async fn run(mut self) -> Option<Ending> {
         let name: Arc<str> = self.config.name.as_str().into();
-        let set_id = applyset_id(&Parent::name(&self.config.name), &self.context.namespace, "ConfigMap", "");
+        let set_id = set_id(&self.context.namespace, &self.config.name);
         self.context.registry.with(|fleet| fleet.enter(&self.config, &set_id));
         if !self.begin_after.is_zero() {
             self.stop.run_until_cancelled(tokio::time::sleep(self.begin_after)).await?;

@@ -8,10 +8,9 @@ use serde_json::{Value, json};
 
 use super::session::{parent_of, print};
 use super::{CliError, Common, Session};
-use crate::agent::config_maps;
-use crate::apply::Parent;
 use crate::cluster::Cluster;
-use crate::object::{Displayed, ObjectId, names};
+use crate::inventory::{Parent, config_maps};
+use crate::object::{Displayed, names};
 use crate::plan::{Approval, Held};
 
 #[derive(Debug, Args)]
@@ -37,8 +36,7 @@ async fn find(common: &Common, sync: &str) -> Result<(Cluster, Parent), CliError
 }
 
 async fn annotate(cluster: &Cluster, parent: &Parent, name: &str, value: Value) -> Result<(), CliError> {
-    let id = ObjectId::new("", "ConfigMap", Some(&parent.namespace), &Parent::name(&parent.sync));
-    Ok(cluster.annotate(&id, &config_maps(), &json!({ name: value })).await?)
+    Ok(cluster.annotate(&parent.id(), &config_maps(), &json!({ name: value })).await?)
 }
 
 pub(super) async fn approve(common: &Common, options: &ApproveArguments) -> Result<u8, CliError> {
@@ -113,6 +111,7 @@ pub(super) async fn resume(common: &Common, options: &SyncArguments) -> Result<u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::ObjectId;
 
     #[test]
     fn what_is_approved_is_shown_as_far_as_it_is_known_and_counted_in_full() {

@@ -16,10 +16,9 @@ use super::paint::Paint;
 use super::render::{read, view};
 use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session, running};
-use crate::agent::read_parents;
-use crate::apply::Parent;
 use crate::cluster::{Cluster, Discovery, reduce, with_causes};
 use crate::config::SyncConfig;
+use crate::inventory::{Parent, read_parents};
 use crate::object::{
     Commit, DigestKey, Entry, FieldChange, Health, HealthStatus, ObjectId, Observed, Origin, additions, blame, entries,
     names,
@@ -249,7 +248,7 @@ async fn holder(
     let recorded = parent.inventory.get(id).copied().unwrap_or_default();
     let desired = declared.as_ref().ok().and_then(|(_, desired)| desired.as_ref());
     let (state, mut reason) = match live {
-        Some(live) => state::state(&parent.id(), &recorded, live, desired),
+        Some(live) => state::state(&parent.set_id(), &recorded, live, desired),
         None => (LiveState::Unknown, "the live object could not be read".into()),
     };
     let value = desired.map(|desired| desired.manifest.to_value());

@@ -18,10 +18,11 @@ use self::waiting::keep_what_waits;
 use super::render::{read, view};
 use super::session::{json, others, overdue_since, print, yaml};
 use super::{CliError, Common, Output, Session};
-use crate::agent::{Takeable, bar_without_right, find_digest_key, read_parents};
-use crate::apply::{Parent, applyset_id, body, explain, leftovers, taking, trial, without_ignored};
+use crate::agent::{Takeable, bar_without_right, find_digest_key};
+use crate::apply::{body, explain, leftovers, taking, trial, without_ignored};
 use crate::cluster::{ApiError, Cluster, Discovery, DryRun, Taking, Wanted, with_causes};
 use crate::config::{Config, DriftPolicy, SyncConfig};
+use crate::inventory::{Parent, read_parents, set_id};
 use crate::object::{
     Addition, DigestKey, Displayed, GroupKind, Scope, additions, blame, owned_siblings, project, unowned_siblings,
 };
@@ -142,7 +143,7 @@ type Placed = (Arc<SyncConfig>, RenderedCommit, Resolved);
 
 impl Survey {
     fn set_id(&self, sync: &SyncConfig) -> String {
-        applyset_id(&Parent::name(&sync.name), &self.namespace, "ConfigMap", "")
+        set_id(&self.namespace, &sync.name)
     }
 
     /// The other syncs: what they declare now where that was read, else what they have applied.

@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::session::{others, overdue_since, parent_of, print, sync_name};
 use super::{CliError, Common, Session};
-use crate::agent::{config_maps, read_parents};
-use crate::apply::{Parent, Patience, Shard, prune};
+use crate::apply::{Patience, prune};
 use crate::cluster::{Cluster, Discovery, Wanted};
 use crate::config::{DriftPolicy, PrunePolicy};
-use crate::object::{ObjectId, names};
+use crate::inventory::{Parent, config_maps, delete_shards, parent_id, read_parents};
+use crate::object::ObjectId;
 use crate::plan::{
     Approved, NOTHING_LOOKED_UP, Plan, PlanInput, PruneResult, PrunedObject, Reason, Replaceables, Step, Verb,
     plan as decide,
@@ -50,7 +50,7 @@ pub(super) async fn remove(common: &Common, options: &RemoveArguments) -> Result
         )));
     }
     let cluster = session.connect(None).await?;
-    let id = ObjectId::new("", "ConfigMap", Some(&session.namespace), &Parent::name(&sync_name(sync)?));
+    let id = parent_id(&session.namespace, &sync_name(sync)?);
     // In this order, so that what is read is not older than this.
     let before = cluster.read_one(&id, &config_maps()).await?;
     let parent = parent_of(&cluster, &session.namespace, sync).await?;
@@ -86,7 +86,7 @@ pub(super) async fn remove(common: &Common, options: &RemoveArguments) -> Result
     if let Some(live) = after {
         cluster.delete(&id, &config_maps(), &live.uid).await?;
     }
-    delete_pieces(&cluster, &parent).await?;
+    delete_shards(&cluster, &parent).await?;
     print(&format!("sync {sync} is ended\n"))
 }
 
@@ -101,7 +101,7 @@ async fn ending(
 ) -> Result<Plan, CliError> {
     let ids: BTreeSet<ObjectId> = parent.inventory.keys().cloned().collect();
     let wanted = Wanted { orphans: ids.clone(), ids, ..Wanted::default() };
-    let set_id = parent.id();
+    let set_id = parent.set_id();
     let seen = cluster.see(discovery, &wanted, &set_id, None).await?;
     let mut others = others(&session.config, parents, &parent.sync);
     others.reserved = session.reserved(parents.iter().map(|parent| parent.sync.as_str().into()));
@@ -233,18 +233,4 @@ fn confirmed() -> Result<bool, CliError> {
     let read = io::stdin().lock().read_line(&mut answer);
     read.map_err(|error| CliError::Text(format!("cannot read the answer: {error}")))?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
-}
-
-/// Those of the last inventory go with the parent, which owns them; others may be left of a write
-/// that was cut off.
-async fn delete_pieces(cluster: &Cluster, parent: &Parent) -> Result<(), CliError> {
-    let label = format!("{}={}", names::OBSERVED_OF, parent.sync);
-    for shard in cluster.list_whole(&config_maps(), Some(&parent.namespace), &label).await? {
-        let text = |field: &str| shard["metadata"][field].as_str().unwrap_or_default();
-        if Shard::is_name_of(&parent.sync, text("name")) {
-            let id = ObjectId::new("", "ConfigMap", Some(&parent.namespace), text("name"));
-            cluster.delete(&id, &config_maps(), text("uid")).await?;
-        }
-    }
-    Ok(())
 }

@@ -9,10 +9,10 @@ use tempfile::TempDir;
 use thiserror::Error;
 
 use super::Common;
-use crate::agent::{Apart, BootstrapError, DaemonError, GitLoginError, InventoryError, ReadError, namespace};
-use crate::apply::Parent;
+use crate::agent::{Apart, BootstrapError, DaemonError, GitLoginError, ReadError, namespace};
 use crate::cluster::{ApiError, Cluster, Connect, RequestHook};
 use crate::config::{Config, ConfigError, SyncConfig, SyncName, load};
+use crate::inventory::{InventoryError, Parent, read_parent};
 use crate::plan::{Neighbour, Others, Reserved, Stake, Unsettled};
 use crate::source::SourceError;
 
@@ -155,13 +155,13 @@ pub(super) fn others<'a>(config: &Config, parents: impl IntoIterator<Item = &'a 
     for parent in parents.into_iter().filter(|parent| parent.sync != *sync) {
         let name: Arc<str> = parent.sync.as_str().into();
         let Some(configured) = config.syncs.iter().find(|sync| sync.name == parent.sync) else {
-            others.unconfigured.insert(parent.id(), name);
+            others.unconfigured.insert(parent.set_id(), name);
             continue;
         };
         let stake = Stake { declares: true, holds: true, ..Stake::default() };
         let suspended = configured.suspend || parent.suspended;
         let neighbour = Neighbour {
-            set_id: parent.id(),
+            set_id: parent.set_id(),
             unsettled: suspended.then_some(Unsettled::Suspended),
             acts: !suspended,
             objects: parent.inventory.keys().map(|id| (id.clone(), stake)).collect(),
@@ -183,7 +183,7 @@ pub(super) fn overdue_since(held_back: std::time::Duration) -> jiff::Timestamp {
 /// Finds the parent of a sync, which need not be in the configuration any more.
 pub(super) async fn parent_of(cluster: &Cluster, namespace: &str, sync: &str) -> Result<Parent, CliError> {
     let name = sync_name(sync)?;
-    let parent = crate::agent::read_parent(cluster, namespace, &name).await?;
+    let parent = read_parent(cluster, namespace, &name).await?;
     parent.ok_or_else(|| {
         CliError::Text(format!(
             "sync {sync} has no inventory in namespace {namespace}: the agent has not synced it yet, or keeps its state in another namespace"

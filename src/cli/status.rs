@@ -10,9 +10,8 @@ use super::paint::Paint;
 use super::plan::inline;
 use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session};
-use crate::agent::list_parents;
-use crate::apply::Parent;
 use crate::cluster::{Cluster, Discovery, Wanted};
+use crate::inventory::{Parent, list_parents};
 use crate::object::{Displayed, Health, HealthStatus, ObjectId};
 use crate::plan::{Phase, SyncStatus};
 
@@ -114,7 +113,7 @@ async fn standing(
     configured: bool,
 ) -> Result<Standing, CliError> {
     let wanted = Wanted { ids: parent.inventory.keys().cloned().collect(), ..Wanted::default() };
-    let seen = cluster.see(discovery, &wanted, &parent.id(), None).await?;
+    let seen = cluster.see(discovery, &wanted, &parent.set_id(), None).await?;
     let unread = wanted.ids.iter().filter(|id| seen.unreadable.of(id).is_some()).cloned().collect();
     let live = wanted.ids.into_iter().map(|id| {
         let health = match (seen.observed.get(&id), seen.unreadable.of(&id)) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use driftless::apply::Parent;
+use driftless::inventory::Parent;
 use driftless::plan::Approval;
 use serde_json::{Value, json};
 

@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use driftless::agent::{ParentStore, config_maps, list_parents, read_parent};
-use driftless::apply::{Parent, Stored};
 use driftless::cluster::{Cluster, Connect, DryRun};
 use driftless::config::SyncName;
+use driftless::inventory::{EncodedParent, Parent, ParentStore, config_maps, list_parents, read_parent};
 use driftless::object::{ObjectId, Short};
 use driftless::plan::{Inventory, Recorded, SyncStatus};
 use serde_json::{Value, json};
@@ -58,9 +57,9 @@ impl Storing {
 
     #[track_caller]
     fn write(&self, store: &ParentStore, inventory: &Inventory) {
-        let trouble =
-            self.runtime.block_on(store.write(inventory.clone(), &self.status)).expect("it is stored").trouble;
-        assert_eq!(trouble, [] as [String; 0]);
+        let warnings =
+            self.runtime.block_on(store.write(inventory.clone(), &self.status)).expect("it is stored").warnings;
+        assert_eq!(warnings, [] as [String; 0]);
     }
 
     #[track_caller]
@@ -70,7 +69,7 @@ impl Storing {
     }
 
     /// What a write would store.
-    fn stored(&self, inventory: &Inventory) -> Stored {
+    fn stored(&self, inventory: &Inventory) -> EncodedParent {
         let mut parent = Parent::new(self.sync.clone(), Arc::from(&*self.site.home));
         (parent.inventory, parent.status) = (inventory.clone(), self.status.clone());
         parent.to_apply().expect("it fits")
@@ -232,9 +231,9 @@ fn pieces_that_may_not_be_deleted_are_reported_and_do_no_harm() {
     let store = ParentStore::new(restricted, Arc::from(&*at.site.home), at.sync.clone());
     eventually("the role counts", || at.runtime.block_on(store.write(large.clone(), &at.status)));
     for _ in 0..2 {
-        let trouble = at.runtime.block_on(store.write(small.clone(), &at.status)).expect("it is stored").trouble;
-        assert_eq!(trouble.len(), 2, "{trouble:?}");
-        assert!(trouble[0].contains("cannot delete") && trouble[0].contains("driftless check"), "{trouble:?}");
+        let warnings = at.runtime.block_on(store.write(small.clone(), &at.status)).expect("it is stored").warnings;
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        assert!(warnings[0].contains("cannot delete") && warnings[0].contains("driftless check"), "{warnings:?}");
     }
     assert!(at.read().inventory == small);
     at.write(&at.store(), &small);

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use driftless::agent::{ParentStore, read_parent};
 use driftless::cluster::{Cluster, Connect};
 use driftless::config::SyncName;
+use driftless::inventory::{ParentStore, read_parent};
 use driftless::object::ObjectId;
 use driftless::plan::{Inventory, Recorded, SyncStatus};
 use serde_json::json;

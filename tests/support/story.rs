@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use driftless::apply::applyset_id;
+use driftless::inventory::applyset_id;
 use serde_json::{Value, json};
 
 mod run;

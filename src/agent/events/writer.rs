@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use super::SharedEvents;
 use super::series::{Key, Series, Written};
 use crate::agent::Context;
-use crate::apply::Parent;
 use crate::cluster::{ApiError, Cluster, NewEvent};
 use crate::config::SyncName;
 use crate::event::{Event, SyncEvent};
+use crate::inventory::Parent;
 use crate::object::ObjectId;
 use crate::telemetry::{About, KubeEvent};
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::apply::Parent;
 use crate::cluster::Discovery;
+use crate::inventory::Parent;
 use crate::object::ObjectId;
 
 /// What somebody asked for.

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use driftless::apply::Parent;
+use driftless::inventory::Parent;
 use driftless::object::Commit;
 use driftless::plan::{Approval, Phase};
 use fastrand::Rng;

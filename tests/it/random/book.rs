@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use driftless::apply::Parent;
+use driftless::inventory::Parent;
 use driftless::object::{Commit, Short};
 use serde_json::{Value, json};
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use driftless::apply::applyset_id;
+use driftless::inventory::applyset_id;
 use serde_json::{Value, json};
 
 use crate::support::cluster::path;

@@ -14,9 +14,9 @@ use super::*;
 use crate::object::{Commit, GroupKind, ObjectId, Short};
 use crate::plan::Recorded;
 
-type Entry = (ObjectId, Recorded);
+type InventoryEntry = (ObjectId, Recorded);
 
-fn listed(id: ObjectId) -> Entry {
+fn listed(id: ObjectId) -> InventoryEntry {
     (id, Recorded::default())
 }
 
@@ -33,18 +33,18 @@ fn id(text: &str, namespace: Option<&str>, name: &str) -> ObjectId {
     ObjectId::new(&gk.group, &gk.kind, namespace, name)
 }
 
-fn known(id: ObjectId) -> Entry {
+fn known(id: ObjectId) -> InventoryEntry {
     let hash = |what: &str| Short::of(&format!("{what} of {id}"));
     let (uid, digest, fingerprint) = (hash("uid"), hash("digest"), hash("fingerprint"));
     (id, Recorded { uid, digest, fingerprint, applied: true, detach: false, unconfirmed: false, approved: false })
 }
 
-fn detached(id: ObjectId) -> Entry {
+fn detached(id: ObjectId) -> InventoryEntry {
     let (id, recorded) = known(id);
     (id, Recorded { detach: true, ..recorded })
 }
 
-fn parent(entries: impl IntoIterator<Item = Entry>) -> Parent {
+fn parent(entries: impl IntoIterator<Item = InventoryEntry>) -> Parent {
     let mut parent = Parent::new(SyncName::parse("shop").unwrap(), "driftless".into());
     parent.inventory = entries.into_iter().collect();
     parent
@@ -86,7 +86,7 @@ fn a_parent_is_an_applyset_parent_that_people_can_read() {
     let metadata = &object["metadata"];
     assert_eq!(metadata["name"], "driftless-shop");
     assert_eq!(metadata["labels"][names::SYNC_LABEL], "shop");
-    assert_eq!(metadata["labels"][names::APPLYSET_ID], shop().id());
+    assert_eq!(metadata["labels"][names::APPLYSET_ID], shop().set_id());
     assert_eq!(metadata["labels"]["app.kubernetes.io/managed-by"], "driftless");
     assert_eq!(metadata["annotations"][names::APPLYSET_NAMESPACES], "shop");
     assert_eq!(
@@ -126,7 +126,7 @@ fn another_tools_or_syncs_configmap_is_refused() {
     let error = change("/metadata", "annotations", json!({}));
     assert!(error.contains("is not known to be driftless's"), "{error}");
     let error = change("/metadata/labels", names::APPLYSET_ID, json!("applyset-x-v1"));
-    assert!(error.contains("applyset-x-v1") && error.contains(&shop().id()), "{error}");
+    assert!(error.contains("applyset-x-v1") && error.contains(&shop().set_id()), "{error}");
     let error = change("/metadata/labels", names::SYNC_LABEL, json!("other"));
     assert!(error.contains("driftless.dev/sync=other"), "{error}");
     let error = change("/metadata", "namespace", Value::Null);
@@ -199,7 +199,7 @@ fn any_name() -> impl Strategy<Value = Arc<str>> {
     prop_oneof!["[a-z]([-a-z0-9.]{0,20}[a-z0-9])?", "[a-zA-Z:, %#.\\-é\n]{1,6}"].prop_map(Into::into)
 }
 
-fn any_entry() -> impl Strategy<Value = Entry> {
+fn any_entry() -> impl Strategy<Value = InventoryEntry> {
     let group = prop_oneof![Just(""), Just("apps"), Just("a.example.com")];
     let kind = prop_oneof![Just("A"), Just("Deployment"), Just("odd.kind")];
     let id = (group, kind, prop::option::of(any_name()), any_name())

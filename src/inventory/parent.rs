@@ -9,16 +9,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use thiserror::Error;
 
-use super::{Stored, rows, shards, status, text};
-use crate::apply::applyset::{additional_namespaces, applyset_id, contains_group_kinds, tooling, tooling_name};
+use super::applyset::{additional_namespaces, applyset_id, contains_group_kinds, tooling, tooling_name};
+use super::{ParentError, Shard, TooLarge, rows, shards, status, text};
+use crate::cluster::Resource;
 use crate::config::SyncName;
-use crate::object::{entries, names};
+use crate::object::{ObjectId, entries, names};
 use crate::plan::{Approval, Inventory, Recorded, SyncStatus};
 
 /// What the API server lets the values of a `ConfigMap` take together (core `MaxSecretSize`).
-const LIMIT: usize = 1024 * 1024;
+pub(super) const LIMIT: usize = 1024 * 1024;
 
 /// What a sync remembers in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,81 +48,36 @@ pub struct Parent {
     pub damaged: Option<String>,
 }
 
-/// A `ConfigMap` that cannot be taken for the parent of a sync. Nothing may be written to it, and
-/// nothing pruned: an inventory that could not be read is not an empty one.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum ParentError {
-    /// It lacks this field: `metadata.name` or `metadata.namespace`.
-    #[error("a ConfigMap without {0} cannot be the parent of a sync")]
-    Incomplete(&'static str),
-    /// Its annotation `applyset.kubernetes.io/tooling` (KEP-3659) is missing or empty.
-    #[error(
-        "the ConfigMap {parent} cannot hold a sync's inventory: {} is missing or empty, so it is not known to be driftless's; delete it if nobody needs it, or rename the sync",
-        names::APPLYSET_TOOLING
-    )]
-    NoTool {
-        /// The `ConfigMap`: `NAMESPACE/NAME`.
-        parent: String,
-    },
-    /// Its annotation `applyset.kubernetes.io/tooling` (KEP-3659) names another tool.
-    #[error(
-        "the ConfigMap {parent} belongs to the tool {tool} ({} says so); delete it with that tool, or rename the sync",
-        names::APPLYSET_TOOLING
-    )]
-    OtherTool {
-        /// The `ConfigMap`: `NAMESPACE/NAME`.
-        parent: String,
-        /// Value of the annotation.
-        tool: String,
-    },
-    /// Its label `applyset.kubernetes.io/id` is not the id that its name and namespace give (KEP-3659).
-    #[error(
-        "the ConfigMap {parent} has the label {}={found}, but an ApplySet parent of its name has {expected}; if it was copied or renamed, delete it, else set the label right",
-        names::APPLYSET_ID
-    )]
-    Id {
-        /// The `ConfigMap`: `NAMESPACE/NAME`.
-        parent: String,
-        /// Value of the label; empty where it is missing.
-        found: String,
-        /// Id that its name and namespace give.
-        expected: String,
-    },
-    /// Its label `driftless.dev/sync` is missing or invalid, or it is not called `driftless-` and the label.
-    #[error(
-        "the ConfigMap {parent} is not named after its label {}={found}; set the label right, or delete the ConfigMap if it is a copy",
-        names::SYNC_LABEL
-    )]
-    Sync {
-        /// The `ConfigMap`: `NAMESPACE/NAME`.
-        parent: String,
-        /// Value of the label; empty where it is missing.
-        found: String,
-    },
-    /// Its list of objects, `data.inventory`, is missing or cannot be decoded.
-    #[error(
-        "the inventory in the ConfigMap {parent} cannot be read: {what}; nothing is pruned until it is put right (kubectl edit) or the ConfigMap is deleted, after which driftless lists what git declares and forgets what git no longer declares"
-    )]
-    Damaged {
-        /// The `ConfigMap`: `NAMESPACE/NAME`.
-        parent: String,
-        /// What is wrong with the list.
-        what: String,
-    },
+/// A parent as the `ConfigMap`s that hold it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedParent {
+    /// To be written after the shards that it names, and before others are deleted.
+    pub parent: Value,
+    /// Empty for most syncs: the parent has room for some 15,000 objects.
+    pub shards: Vec<Shard>,
 }
 
-/// A list of objects that no `ConfigMap` can hold.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error(
-    "the inventory of sync {sync} lists {objects} objects, whose names and the sync's status take {bytes} bytes, more than the {LIMIT} that the values of one ConfigMap may take together; split it into several syncs with a path each"
-)]
-pub struct TooLarge {
-    /// The sync whose inventory it is.
-    pub sync: SyncName,
-    /// Number of objects in the inventory.
-    pub objects: usize,
-    /// Of the parent's values together, as the API server counts them.
-    pub bytes: usize,
+/// Where parents and shards are: the resource of `ConfigMap`s.
+#[must_use]
+pub fn config_maps() -> Resource {
+    Resource::core("configmaps", true)
+}
+
+/// The identity of the parent of a sync, where the agent is in this namespace.
+#[must_use]
+pub fn parent_id(namespace: &str, sync: &SyncName) -> ObjectId {
+    config_map_id(namespace, &Parent::name(sync))
+}
+
+pub(super) fn config_map_id(namespace: &str, name: &str) -> ObjectId {
+    ObjectId::new("", "ConfigMap", Some(namespace), name)
+}
+
+/// The id of the `ApplySet` of a sync, where the agent is in this namespace: the value of the label
+/// `applyset.kubernetes.io/part-of` on its members.
+#[must_use]
+pub fn set_id(namespace: &str, sync: &SyncName) -> String {
+    applyset_id(&Parent::name(sync), namespace, "ConfigMap", "")
 }
 
 impl Parent {
@@ -156,10 +111,16 @@ impl Parent {
         format!("{}{sync}", names::PARENT_PREFIX)
     }
 
-    /// The id of the set: the value of the label `applyset.kubernetes.io/part-of` on its members.
+    /// The identity of the `ConfigMap`.
     #[must_use]
-    pub fn id(&self) -> String {
-        applyset_id(&Self::name(&self.sync), &self.namespace, "ConfigMap", "")
+    pub fn id(&self) -> ObjectId {
+        parent_id(&self.namespace, &self.sync)
+    }
+
+    /// The id of its `ApplySet` ([`set_id`]).
+    #[must_use]
+    pub fn set_id(&self) -> String {
+        set_id(&self.namespace, &self.sync)
     }
 
     /// The `ConfigMap`s for server-side applies under our field manager: the parent with labels,
@@ -172,7 +133,7 @@ impl Parent {
     ///
     /// # Errors
     /// The list of objects and the status take more than 1 MiB.
-    pub fn to_apply(&self) -> Result<Stored, TooLarge> {
+    pub fn to_apply(&self) -> Result<EncodedParent, TooLarge> {
         let inventory = text::encode(&self.inventory);
         let observed = rows::encode(&self.inventory, &inventory);
         let mut status = status::encode(&self.status, status::MOST_BYTES);
@@ -211,7 +172,7 @@ impl Parent {
                 "name": Self::name(&self.sync),
                 "namespace": *self.namespace,
                 "labels": {
-                    names::APPLYSET_ID: self.id(),
+                    names::APPLYSET_ID: self.set_id(),
                     names::SYNC_LABEL: self.sync.as_str(),
                     names::MANAGED_BY: names::FIELD_MANAGER,
                 },
@@ -220,12 +181,12 @@ impl Parent {
             "data": data,
             "binaryData": {"observed": STANDARD.encode(kept)},
         });
-        Ok(Stored { parent, shards: moved })
+        Ok(EncodedParent { parent, shards: moved })
     }
 
     /// The names of the further `ConfigMap`s that a live parent refers to: none for most.
     #[must_use]
-    pub fn shards(live: &Value) -> BTreeSet<String> {
+    pub fn shard_names(live: &Value) -> BTreeSet<String> {
         shards::listed(live).map(Into::into).collect()
     }
 

@@ -1,6 +1,7 @@
 //! Inventories that need more than one `ConfigMap`.
 
 use super::*;
+use crate::inventory::shards::LiveShards;
 
 const MIB: usize = 1024 * 1024;
 
@@ -15,7 +16,7 @@ fn large(objects: usize) -> Parent {
 }
 
 /// The live `ConfigMap`s of the shards, as the API server would give them.
-fn live(stored: &Stored) -> Vec<Value> {
+fn live(stored: &EncodedParent) -> Vec<Value> {
     stored.shards.iter().map(|shard| shard.to_apply(Some("u"))).collect()
 }
 
@@ -50,7 +51,7 @@ fn what_version_0_1_0_stored_in_one_configmap_is_read_and_written_as_it_was() {
 #[test]
 fn ten_thousand_objects_fit_into_one_configmap() {
     let stored = large(10_000).to_apply().unwrap();
-    assert!(stored.shards.is_empty() && Parent::shards(&stored.parent).is_empty());
+    assert!(stored.shards.is_empty() && Parent::shard_names(&stored.parent).is_empty());
     assert!(size(&stored.parent) < MIB);
 }
 
@@ -69,7 +70,7 @@ fn twenty_thousand_objects_read_back_from_several_configmaps_in_any_order() {
     let text = stored.parent["data"]["inventory"].as_str().unwrap();
     assert!(text.starts_with("# driftless inventory 1: 20000 objects\nConfigMap team-00-production: checkout-"));
     let names: std::collections::BTreeSet<_> = stored.shards.iter().map(|shard| shard.name.clone()).collect();
-    assert_eq!(Parent::shards(&stored.parent), names);
+    assert_eq!(Parent::shard_names(&stored.parent), names);
 
     shards.reverse();
     shards.push(shop().to_apply().unwrap().parent);
@@ -144,6 +145,31 @@ fn no_parent_has_the_name_of_a_piece() {
 }
 
 #[test]
+fn shards_that_are_not_what_they_should_be_are_missing_and_other_configmaps_are_none() {
+    let shop = SyncName::parse("shop").unwrap();
+    let needed = large(20_000).to_apply().unwrap().shards;
+    let object = |mut object: Value, name: &str, uid: &str| {
+        object["metadata"]["name"] = name.into();
+        object["metadata"]["uid"] = uid.into();
+        object
+    };
+    let former = format!("driftless-shop.observed-{}", "0".repeat(32));
+    let found = [
+        object(needed[0].to_apply(Some("u")), &needed[0].name, "1"),
+        object(needed[1].to_apply(Some("other")), &needed[1].name, "2"),
+        object(needed[1].to_apply(None), &former, "3"),
+        object(needed[1].to_apply(None), "driftless-shop.observed-by-me", "4"),
+    ];
+    let mut live = LiveShards::of(&found, &shop, &needed, Some("u".into()));
+    assert!(live.contains(&needed[0]) && !live.contains(&needed[1]));
+    assert_eq!(live.take_unneeded(&needed), [(former, "3".to_owned())]);
+    assert_eq!(live.take_unneeded(&needed), []);
+    assert!(!live.change_parent("u", &needed) && live.contains(&needed[0]));
+    assert!(live.change_parent("other", &needed) && !live.contains(&needed[0]), "it has the former parent as owner");
+    assert_eq!(live.parent_uid(), Some("other"));
+}
+
+#[test]
 fn pieces_that_are_not_all_there_as_they_were_written_leave_the_list_and_nothing_else() {
     let wrote = large(20_000);
     let stored = wrote.to_apply().unwrap();
@@ -194,7 +220,7 @@ fn a_parent_that_names_other_pieces_leaves_the_list_and_nothing_else() {
         let mut parent = stored.parent.clone();
         parent["data"]["observed-in"] = edited.into();
         damaged(&parent, &shards, &wrote);
-        assert!(Parent::shards(&parent).iter().all(|name| names.contains(&**name)), "others are not asked for");
+        assert!(Parent::shard_names(&parent).iter().all(|name| names.contains(&**name)), "others are not asked for");
     }
     let mut parent = stored.parent.clone();
     parent["data"]["observed-in"] = Value::Null;
@@ -257,6 +283,6 @@ fn objects_of_which_nothing_is_recorded_share_a_piece() {
     let wrote = parent(names);
     let stored = wrote.to_apply().unwrap();
     assert_eq!(stored.shards[0], stored.shards[1]);
-    assert_eq!(Parent::shards(&stored.parent).len(), 1);
+    assert_eq!(Parent::shard_names(&stored.parent).len(), 1);
     assert_eq!(Parent::from_live(&stored.parent, &live(&stored)[..1]).unwrap(), wrote);
 }

@@ -4,6 +4,7 @@
 //! one; only the parent, in one write, says which of them counts. So a crash between two writes
 //! leaves the old inventory whole, or the new one, and never a mixture.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -23,15 +24,6 @@ pub(super) const KEY: &str = "observed-in";
 const ROWS: &str = "rows";
 const HASH_DIGITS: usize = 32;
 
-/// A parent as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// To be written after the shards that it names, and before others are deleted.
-    pub parent: Value,
-    /// Empty for most syncs: the parent has room for some 15,000 objects.
-    pub shards: Vec<Shard>,
-}
-
 /// One further `ConfigMap`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shard {
@@ -44,6 +36,11 @@ pub struct Shard {
 }
 
 impl Shard {
+    /// The label selector of the shards of a sync, those of former inventories included.
+    pub(super) fn selector(sync: &SyncName) -> String {
+        format!("{}={sync}", names::OBSERVED_OF)
+    }
+
     /// For a server-side apply under our field manager. With the UID of its parent, it is deleted
     /// with that by Kubernetes' garbage collector.
     #[must_use]
@@ -66,8 +63,7 @@ impl Shard {
     }
 
     /// Whether a live `ConfigMap` is this shard, and goes with the parent of this UID.
-    #[must_use]
-    pub fn is(&self, live: &Value, parent_uid: Option<&str>) -> bool {
+    pub(super) fn is(&self, live: &Value, parent_uid: Option<&str>) -> bool {
         let owners = live.pointer("/metadata/ownerReferences").and_then(Value::as_array).map(Vec::as_slice);
         let owners = owners.unwrap_or_default();
         let owned = parent_uid.map_or(owners.is_empty(), |uid| owners.iter().any(|owner| owner["uid"] == *uid));
@@ -75,11 +71,64 @@ impl Shard {
     }
 
     /// Whether a `ConfigMap` of this name can only be a shard of this sync.
-    #[must_use]
-    pub fn is_name_of(sync: &SyncName, name: &str) -> bool {
+    pub(super) fn is_name_of(sync: &SyncName, name: &str) -> bool {
         let hash = name.strip_prefix(&*Parent::name(sync)).and_then(|rest| rest.strip_prefix(names::SHARD_INFIX));
         let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         hash.is_some_and(|hash| hash.len() == HASH_DIGITS && hash.bytes().all(digit))
+    }
+}
+
+/// The shards of a sync that exist, and the parent that goes with them.
+pub(super) struct LiveShards {
+    parent_uid: Option<String>,
+    /// UIDs by name. Those that the last inventory needs have the parent as owner.
+    uids: BTreeMap<String, String>,
+}
+
+impl LiveShards {
+    /// Out of the live `ConfigMap`s that [`Shard::selector`] finds. Shards are distinguished from other
+    /// `ConfigMap`s by their name, and needed ones that are not what they should be (edited, or of another
+    /// parent) count as missing.
+    pub fn of(live: &[Value], sync: &SyncName, needed: &[Shard], parent_uid: Option<String>) -> Self {
+        let mut uids = BTreeMap::new();
+        for object in live {
+            let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
+            let name = text("name");
+            let shard = needed.iter().find(|shard| shard.name == name);
+            let good = shard.is_none_or(|shard| shard.is(object, parent_uid.as_deref()));
+            if good && Shard::is_name_of(sync, name) {
+                uids.insert(name.into(), text("uid").into());
+            }
+        }
+        Self { parent_uid, uids }
+    }
+
+    pub fn parent_uid(&self) -> Option<&str> {
+        self.parent_uid.as_deref()
+    }
+
+    pub fn contains(&self, shard: &Shard) -> bool {
+        self.uids.contains_key(&shard.name)
+    }
+
+    pub fn insert(&mut self, name: String, uid: String) {
+        self.uids.insert(name, uid);
+    }
+
+    /// The parent has this UID. Whether that is another one, so that the needed shards are missing again: they
+    /// do not have it as owner.
+    pub fn change_parent(&mut self, uid: &str, needed: &[Shard]) -> bool {
+        let changed = self.parent_uid.as_deref() != Some(uid);
+        if changed {
+            self.parent_uid = Some(uid.into());
+            self.uids.retain(|name, _| !needed.iter().any(|shard| shard.name == *name));
+        }
+        changed
+    }
+
+    /// Removes and returns, by name and UID, those that are not needed.
+    pub fn take_unneeded(&mut self, needed: &[Shard]) -> Vec<(String, String)> {
+        self.uids.extract_if(.., |name, _| !needed.iter().any(|shard| shard.name == *name)).collect()
     }
 }
 

@@ -19,21 +19,18 @@ pub fn applyset_id(name: &str, namespace: &str, kind: &str, group: &str) -> Stri
 }
 
 /// The value of the annotation `applyset.kubernetes.io/tooling`: `driftless/v0.1.0`.
-#[must_use]
-pub fn tooling() -> String {
+pub(super) fn tooling() -> String {
     format!("{}/v{}", names::FIELD_MANAGER, env!("CARGO_PKG_VERSION"))
 }
 
 /// The tool in a tooling annotation, its version left out, as kubectl reads it: all before the last `/`.
-#[must_use]
-pub fn tooling_name(annotation: &str) -> &str {
+pub(super) fn tooling_name(annotation: &str) -> &str {
     annotation.rsplit_once('/').map_or(annotation, |(name, _)| name)
 }
 
 /// The value of `applyset.kubernetes.io/contains-group-kinds`: `Kind.group`, sorted, joined by commas.
 /// An empty set has an empty value; without the annotation kubectl refuses the parent.
-#[must_use]
-pub fn contains_group_kinds<'a>(kinds: impl IntoIterator<Item = &'a GroupKind>) -> String {
+pub(super) fn contains_group_kinds<'a>(kinds: impl IntoIterator<Item = &'a GroupKind>) -> String {
     // Sorted as the text that is written, which differs from the order by group.
     let sorted: BTreeSet<String> = kinds.into_iter().map(ToString::to_string).collect();
     sorted.into_iter().collect::<Vec<_>>().join(",")
@@ -41,8 +38,7 @@ pub fn contains_group_kinds<'a>(kinds: impl IntoIterator<Item = &'a GroupKind>) 
 
 /// The value of `applyset.kubernetes.io/additional-namespaces`: sorted, joined by commas, without
 /// the parent's own. `None` when there is no other: the specification reserves the empty value.
-#[must_use]
-pub fn additional_namespaces<'a>(namespaces: impl IntoIterator<Item = &'a str>, own: &str) -> Option<String> {
+pub(super) fn additional_namespaces<'a>(namespaces: impl IntoIterator<Item = &'a str>, own: &str) -> Option<String> {
     let sorted: BTreeSet<&str> = namespaces.into_iter().filter(|namespace| *namespace != own).collect();
     (!sorted.is_empty()).then(|| sorted.into_iter().collect::<Vec<_>>().join(","))
 }

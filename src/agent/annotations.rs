@@ -1,4 +1,4 @@
-//! The parents in the cluster: reading them, and receiving what people annotate.
+//! What people ask of syncs by annotating their parents: received by a watch, or read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,116 +13,12 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::EventSink;
-use super::inventory_error::InventoryError;
-use crate::apply::Parent;
-use crate::cluster::{ApiError, Cluster, Resource, version_of};
+use crate::cluster::{ApiError, Cluster, version_of};
 use crate::config::SyncName;
 use crate::event::Event;
-use crate::object::{GroupKind, ObjectId, names};
+use crate::inventory::{Parent, config_maps, parent_id};
+use crate::object::names;
 use crate::reconcile::UserRequests;
-
-/// Where parents are: the resource of `ConfigMap`s.
-#[must_use]
-pub fn config_maps() -> Resource {
-    Resource::core("configmaps", true)
-}
-
-/// How often a parent is read that is stored anew while it is read.
-const READS: usize = 5;
-
-/// Reads the parent of a sync; `None` when there is none yet.
-///
-/// # Errors
-/// It cannot be read, is damaged, or belongs to another tool.
-pub async fn read_parent(
-    cluster: &Cluster,
-    namespace: &str,
-    sync: &SyncName,
-) -> Result<Option<Parent>, InventoryError> {
-    let id = parent_id(namespace, sync);
-    let live = cluster.read_own(&id, &config_maps()).await;
-    match live.map_err(|cause| InventoryError::Read { id, cause: Box::new(cause) })? {
-        Some(live) => with_shards(cluster, namespace, live).await,
-        None => Ok(None),
-    }
-}
-
-/// All parents in a namespace, with those that cannot be read as errors.
-///
-/// # Errors
-/// They cannot be listed.
-pub async fn read_parents(
-    cluster: &Cluster,
-    namespace: &str,
-) -> Result<Vec<Result<Parent, InventoryError>>, InventoryError> {
-    let mut parents = Vec::new();
-    for live in list(cluster, namespace).await? {
-        parents.extend(with_shards(cluster, namespace, live).await.transpose());
-    }
-    Ok(parents)
-}
-
-/// Like [`read_parents`], for those who want to know which objects there are and not what was
-/// recorded of them: of an inventory that has shards, nothing is.
-///
-/// # Errors
-/// They cannot be listed.
-pub async fn list_parents(
-    cluster: &Cluster,
-    namespace: &str,
-) -> Result<Vec<Result<Parent, InventoryError>>, InventoryError> {
-    let live = list(cluster, namespace).await?;
-    Ok(live.iter().map(|live| Parent::from_live(live, &[]).map_err(Into::into)).collect())
-}
-
-/// The syncs that have a parent in a namespace, by its name alone.
-///
-/// # Errors
-/// They cannot be listed.
-pub(super) async fn parent_names(cluster: &Cluster, namespace: &str) -> Result<Vec<SyncName>, ApiError> {
-    let kind = GroupKind::new("", "ConfigMap");
-    let all = cluster.names(&kind, &config_maps(), namespace, names::SYNC_LABEL).await?;
-    Ok(all.iter().filter_map(|name| SyncName::parse(name.strip_prefix(names::PARENT_PREFIX)?)).collect())
-}
-
-async fn list(cluster: &Cluster, namespace: &str) -> Result<Vec<Value>, InventoryError> {
-    let items = cluster.list_whole(&config_maps(), Some(namespace), names::SYNC_LABEL).await;
-    items.map_err(|cause| InventoryError::List { namespace: namespace.to_owned(), cause: Box::new(cause) })
-}
-
-async fn read_config_map(cluster: &Cluster, namespace: &str, name: &str) -> Result<Option<Value>, InventoryError> {
-    let id = ObjectId::new("", "ConfigMap", Some(namespace), name);
-    let live = cluster.read(&id, &config_maps()).await;
-    live.map_err(|cause| InventoryError::Read { id, cause: Box::new(cause) })
-}
-
-/// Reads the shards of a live parent, if it has any. `None`: it was deleted meanwhile.
-async fn with_shards(cluster: &Cluster, namespace: &str, mut live: Value) -> Result<Option<Parent>, InventoryError> {
-    for _ in 1..READS {
-        let (parent, complete) = assemble(cluster, namespace, &live).await?;
-        if complete {
-            return Ok(Some(parent));
-        }
-        // Either a shard is lost, or the agent has replaced it and the parent since that was read.
-        match read_config_map(cluster, namespace, &Parent::name(&parent.sync)).await? {
-            Some(again) if again["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"] => {
-                return Ok(Some(parent));
-            }
-            Some(again) => live = again,
-            None => return Ok(None),
-        }
-    }
-    Ok(Some(assemble(cluster, namespace, &live).await?.0))
-}
-
-/// The parent, and whether all shards that it names are there.
-async fn assemble(cluster: &Cluster, namespace: &str, live: &Value) -> Result<(Parent, bool), InventoryError> {
-    let names = Parent::shards(live);
-    let reads = names.iter().map(|name| read_config_map(cluster, namespace, name));
-    let shards: Vec<Value> = futures::future::try_join_all(reads).await?.into_iter().flatten().collect();
-    let parent = Parent::from_live(live, &shards)?;
-    Ok((parent, shards.len() == names.len()))
-}
 
 /// What people asked for by annotating a parent, as of one of its resource versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,7 +43,7 @@ pub(super) async fn watch_annotations(
     let begun = || watcher::watcher(api.clone(), selected.clone()).backoff(watcher::DefaultBackoff::default()).boxed();
     let mut events = begun();
     let mut suspicions = cluster.history().suspicions();
-    let mut known = KnownAnnotations::default();
+    let mut known = WatchedAnnotations::default();
     let mut troubled = false;
     loop {
         let event = tokio::select! {
@@ -186,13 +82,13 @@ pub(super) async fn watch_annotations(
 
 /// What a watch has reported so far.
 #[derive(Default)]
-struct KnownAnnotations {
+struct WatchedAnnotations {
     current: BTreeMap<String, Annotated>,
     /// Of a list that is not complete.
     arriving: BTreeMap<String, Annotated>,
 }
 
-impl KnownAnnotations {
+impl WatchedAnnotations {
     /// Gives all annotations when they are known in full. A list that has only begun says nothing of the
     /// parents that are not in it yet: to believe it would resume, for a moment, what is suspended.
     fn update(&mut self, event: WatchEvent<PartialObjectMeta<ConfigMap>>) -> Option<&BTreeMap<String, Annotated>> {
@@ -251,11 +147,6 @@ pub(super) async fn read_annotated(
     }))
 }
 
-/// The identity of the parent of a sync.
-pub(super) fn parent_id(namespace: &str, sync: &SyncName) -> ObjectId {
-    ObjectId::new("", "ConfigMap", Some(namespace), &Parent::name(sync))
-}
-
 /// What a parent, read whole, says that people asked for.
 pub(super) fn requests(parent: &Parent) -> UserRequests {
     UserRequests {
@@ -279,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_list_counts_when_it_is_complete() {
-        let mut known = KnownAnnotations::default();
+        let mut known = WatchedAnnotations::default();
         let names = |known: Option<&BTreeMap<String, Annotated>>| {
             known.map(|requests| requests.keys().cloned().collect::<Vec<_>>())
         };

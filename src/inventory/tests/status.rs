@@ -166,7 +166,7 @@ proptest! {
         let live = wrote.to_apply().unwrap().parent;
         let text = live["data"]["status"].as_str().unwrap();
         prop_assert!(text.len() <= 64 * 1024, "{}", text.len());
-        prop_assert!(crate::apply::inventory::status::encode(&wrote.status, 0).len() <= 16 * 1024);
+        prop_assert!(crate::inventory::status::encode(&wrote.status, 0).len() <= 16 * 1024);
         prop_assert_eq!(Parent::from_live(&live, &[]).unwrap().inventory, wrote.inventory);
     }
 }

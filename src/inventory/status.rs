@@ -14,23 +14,23 @@ use crate::plan::{Approval, Contest, Drift, Held, Problem, Provenance, Rewritten
 pub(super) const MOST_BYTES: usize = 64 * 1024;
 /// What is left of a status that takes more, step by step: so many items of each list, with so many
 /// characters of each text.
-const STEPS: [Keep; 5] = [
-    Keep { items: 10, characters: 500 },
-    Keep { items: 5, characters: 200 },
-    Keep { items: 2, characters: 100 },
-    Keep { items: 0, characters: 100 },
-    Keep { items: 0, characters: 20 },
+const STEPS: [Bounds; 5] = [
+    Bounds { items: 10, characters: 500 },
+    Bounds { items: 5, characters: 200 },
+    Bounds { items: 2, characters: 100 },
+    Bounds { items: 0, characters: 100 },
+    Bounds { items: 0, characters: 20 },
 ];
 
 /// The status in so many bytes, as far as that is possible: without any list it takes some hundred
 /// bytes, and a few thousand where every character of its texts is one that YAML writes as many.
 pub(super) fn encode(status: &SyncStatus, most: usize) -> String {
     let mut text = yaml(status);
-    for keep in STEPS {
+    for bounds in STEPS {
         if text.len() <= most {
             break;
         }
-        text = yaml(&keep.of(status));
+        text = yaml(&bounds.shorten(status));
     }
     text
 }
@@ -44,8 +44,9 @@ fn yaml(status: &SyncStatus) -> String {
     serde_saphyr::to_string(status).or_else(|_| serde_json::to_string_pretty(status)).unwrap_or_default()
 }
 
+/// How much of each list and of each text a status keeps.
 #[derive(Clone, Copy)]
-struct Keep {
+struct Bounds {
     items: usize,
     characters: usize,
 }
@@ -53,9 +54,9 @@ struct Keep {
 /// How many items of which list were left out.
 type Omitted = BTreeMap<&'static str, usize>;
 
-impl Keep {
+impl Bounds {
     /// A status of which only so much is left, and that says so.
-    fn of(self, status: &SyncStatus) -> SyncStatus {
+    fn shorten(self, status: &SyncStatus) -> SyncStatus {
         let mut omitted = Omitted::new();
         let problems = self.first("problems", &status.problems, &mut omitted, |one| self.problem(one));
         let summary = self.first("summaries", &status.summary, &mut omitted, |one| self.problem(one));
