@@ -39,4 +39,3 @@ pub use effect::{
 pub use fleet::{Fleet, Holding};
 pub use machine::Machine;
 pub use relative::ORIGIN;
-pub use stored::may_write_over;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::object::HealthStatus;
-use crate::object::version::is_older;
 use crate::plan::{Inventory, Phase, Recorded, SyncStatus};
 
 use super::cycle::Cycle;
@@ -143,13 +142,6 @@ fn decides_the_same(stored: &SyncStatus, new: &SyncStatus) -> bool {
         && synced(stored) == synced(new)
         && stored.former == new.former
         && stored.provenance == new.provenance
-}
-
-/// Whether the parent may be written over that has the resource version `now`, where `known` was read or written last. One that
-/// is older is out of a backup, and with it, what it lists: it is read before it is written.
-#[must_use]
-pub fn may_write_over(known: &str, now: &str) -> bool {
-    !is_older(now, known)
 }
 
 /// Whether the stored status says what the new one says. How many objects are in which health
