@@ -37,6 +37,6 @@ pub use http_server::HttpServer;
 pub use once::{Once, once};
 pub use registry::Registry;
 pub use rendering::{
-    Caches, ClusterView, Files, Helpers, InputWatches, Made, ReadError, RemoteError, Remotes, Rendering,
+    Caches, ClusterView, Files, Helpers, InputWatches, Made, RemoteError, Remotes, Rendering, RenderingError,
 };
 pub use sync_task::{Ending, SyncTask};

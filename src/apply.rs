@@ -15,6 +15,7 @@ mod shown;
 mod wait;
 
 pub use applier::Applier;
+pub use error::ApplyError;
 pub use ignored::trial;
 pub use leftover::leftovers;
 pub use object::{explain, rewritten_of};

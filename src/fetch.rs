@@ -16,7 +16,7 @@ mod store;
 
 use crate::object::Digest;
 
-pub use error::FetchError;
+pub use error::{Awaited, FetchError};
 pub use http::{Download, Patience, Web};
 pub use login::{Login, LoginError};
 pub use store::{Entry, Store};

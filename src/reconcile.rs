@@ -10,6 +10,7 @@ mod classify;
 mod contest;
 mod cycle;
 mod effect;
+mod effect_error;
 mod finish;
 mod fleet;
 mod follow;
@@ -36,6 +37,7 @@ pub use effect::{
     Audited, ClusterReads, Effect, EffectId, Examined, Input, Moment, Observation, RenderedCommit, Unrendered,
     UserRequests,
 };
+pub use effect_error::EffectError;
 pub use fleet::{Fleet, Holding};
 pub use machine::Machine;
 pub use relative::ORIGIN;

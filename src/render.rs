@@ -10,6 +10,7 @@ mod collect;
 mod configuration;
 mod duplicates;
 mod encrypted;
+mod error;
 mod file;
 mod hooks;
 mod inputs;
@@ -26,22 +27,22 @@ mod value;
 mod wants;
 mod yaml;
 
-use std::fmt;
 use std::sync::Arc;
 
 pub use cache::{Cache, Recorded};
 pub use encrypted::{Format, is_encrypted, secrets};
+pub use error::RenderError;
 pub use inputs::{Capabilities, ExtraValues, Inputs, LookupAnswer, LookupQuestion, Variable};
 pub use request::{pack, request, write_input};
 pub use response::{Response, ResponseError};
 
 use crate::config::{RenderConfig, SyncConfig};
-use crate::object::{Manifest, ObjectId, Readable};
+use crate::object::Manifest;
 use crate::source::{Refused, Snapshot};
 use collect::Collector;
 use split::Position;
 pub use taint::Secrets;
-pub use wants::{Fetched, FetchedContent, Permission, Want, WantKind, permitted};
+pub use wants::{Fetched, FetchedContent, NotPermitted, Permission, Want, WantKind, permitted};
 
 /// What a rendering depends on beside the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,42 +100,6 @@ pub struct Rendered {
     /// Why it may lack something that it would have at another time.
     pub incomplete: Option<String>,
 }
-
-/// A file or a document that declares no object, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RenderError {
-    /// Path relative to the repository's root.
-    pub file: Arc<str>,
-    /// Counted from 1; 0 where the error is about the whole file.
-    pub line: u32,
-    /// In characters, counted from 1; 0 where the error is about the whole document or file.
-    pub column: u32,
-    /// For people: on one line, without control characters, and without any value of a Secret.
-    pub message: String,
-    /// Where the document says as much.
-    pub object: Option<ObjectId>,
-}
-
-impl RenderError {
-    /// One about a whole object, at the place where it stands.
-    fn of(manifest: &Manifest, message: String) -> Self {
-        let (file, line) = (Arc::clone(&manifest.origin.file), manifest.origin.line);
-        Self { file, line, column: 0, message, object: Some(manifest.id.clone()) }
-    }
-}
-
-/// `file:line:column: message`, without what is 0.
-impl fmt::Display for RenderError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Readable(&self.file).fmt(out)?;
-        for place in [self.line, self.column].into_iter().filter(|place| *place > 0) {
-            write!(out, ":{place}")?;
-        }
-        write!(out, ": {}", self.message)
-    }
-}
-
-impl std::error::Error for RenderError {}
 
 /// Reads every manifest of a snapshot of plain manifests.
 ///

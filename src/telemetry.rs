@@ -19,7 +19,7 @@ pub use kubernetes::{About, KubeEvent, KubeEvents, Severity};
 pub use log::{LogError, LogFormat, init, write};
 pub use metrics::{Metrics, MetricsError};
 pub use status::Board;
-pub use trace::Traces;
+pub use trace::{Traces, TracesError};
 
 use crate::event::Event;
 use repeats::Repeats;

@@ -22,7 +22,7 @@ pub fn target(data: &[u8]) {
     for want in response.wants() {
         assert_readable(&want.place(), 20_000);
         match permitted(want, &render, &[]) {
-            Err(message) => assert_readable(&message, 20_000),
+            Err(error) => assert_readable(&error.to_string(), 20_000),
             Ok(permission) => {
                 let endpoint = Endpoint::of(&want.url).unwrap();
                 let host = if permission.login { "charts.example.com" } else { "github.com" };

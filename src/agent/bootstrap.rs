@@ -26,6 +26,7 @@ pub enum BootstrapError {
         /// The agent's namespace.
         namespace: Arc<str>,
         /// Why the read or the creation failed.
+        #[source]
         error: ApiError,
     },
     /// The Secret with the digest key cannot be read, or is missing and cannot be created.
@@ -34,6 +35,7 @@ pub enum BootstrapError {
         /// Namespace of the Secret: the agent's own.
         namespace: Arc<str>,
         /// Why the read or the creation failed.
+        #[source]
         error: ApiError,
     },
     /// `data.key` of the Secret is missing, is no base64 or does not hold 32 bytes.

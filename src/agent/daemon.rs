@@ -54,6 +54,7 @@ pub enum DaemonError {
         /// `listen` of the configuration.
         address: SocketAddr,
         /// Error of the socket or of the thread.
+        #[source]
         error: io::Error,
     },
     /// The data directory cannot be created, or a file has its name.
@@ -64,6 +65,7 @@ pub enum DaemonError {
         /// `dataDir` of the configuration.
         directory: PathBuf,
         /// Error of creating the directory.
+        #[source]
         error: io::Error,
     },
     /// The leader election, the HTTP server or the watch on the inventories ended; the text names it.

@@ -14,9 +14,9 @@ use super::Context;
 use super::budget::Panicked;
 use super::declared::Placed;
 use super::error_deduplication::RecentErrors;
-use super::git_login::{GitLogin, Home};
+use super::git_login::{GitLogin, GitLoginError, Home};
 use super::handover::Takeable;
-use super::rendering::{ClusterView, Files, Made, ReadError, Rendering};
+use super::rendering::{ClusterView, Files, Made, Rendering, RenderingError};
 use crate::apply::{Applier, Patience, prune};
 use crate::cluster::{ApiError, Cluster, Discovery, Live, Wanted, with_causes};
 use crate::config::SyncConfig;
@@ -24,12 +24,21 @@ use crate::event::{Event, Part, PollResult, SyncEvent};
 use crate::inventory::{InventoryError, ParentStore};
 use crate::object::{ObjectId, Scope};
 use crate::plan::{AppliedObject, Inventory, Plan, Problem, PruneResult, PrunedObject, SyncStatus};
-use crate::reconcile::{Effect, EffectId, Input, Observation, RenderedCommit, Unrendered};
+use crate::reconcile::{Effect, EffectError, EffectId, Input, Observation, RenderedCommit, Unrendered};
 use crate::render::{Cache, RenderError, Settings};
 use crate::source::{Git, Revision, SourceError};
 
 /// How long the inventory may take to be stored once the agent stops.
 const LAST_WRITE: Duration = Duration::from_secs(10);
+
+/// Why the remote was not asked, or gave no answer.
+#[derive(Debug, Error)]
+enum Unpolled {
+    #[error(transparent)]
+    Login(#[from] GitLoginError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+}
 
 /// Why nothing was observed.
 #[derive(Debug, Error)]
@@ -114,7 +123,7 @@ impl EffectRunner {
     async fn run(&self, effect: Effect, interrupt: &CancellationToken) -> Option<Input> {
         Some(match effect {
             Effect::Poll { id } => {
-                let result = self.unless_stopped(self.poll()).await?;
+                let result = self.unless_stopped(self.poll()).await?.map_err(|error| EffectError::of(&error));
                 Input::Polled { id, result, watched: self.live.as_ref().is_some_and(Live::is_complete) }
             }
             Effect::Render { id, commit } => {
@@ -125,18 +134,20 @@ impl EffectRunner {
                 return None;
             }
             Effect::Observe { id, rendered, inventory } => {
-                Input::Observed { id, result: self.unless_stopped(self.observe(&rendered, inventory)).await? }
+                let result = self.unless_stopped(self.observe(&rendered, inventory)).await?;
+                Input::Observed { id, result: result.map_err(|error| EffectError::of(&error)) }
             }
             Effect::WriteParent { id, inventory, status } => {
                 let result = tokio::select! {
                     result = self.write_parent(inventory, &status) => result,
                     () = self.given_up() => Err(InventoryError::GivenUp),
                 };
-                Input::ParentWritten { id, result: result.map_err(|error| error.to_string()) }
+                Input::ParentWritten { id, result: result.map_err(|error| EffectError::of(&error)) }
             }
             Effect::Apply { id, plan } => Input::Applied { id, outcomes: self.apply(id, &plan, interrupt).await },
             Effect::Examine { id, desired } => {
-                Input::Examined { id, result: self.unless_stopped(self.examine(&desired)).await? }
+                let result = self.unless_stopped(self.examine(&desired)).await?;
+                Input::Examined { id, result: result.map_err(|error| EffectError::of(&error)) }
             }
             Effect::Heal { id, step } => Input::Healed { id, outcome: self.heal(*step, interrupt).await },
             Effect::Audit { id, desired } => {
@@ -175,34 +186,25 @@ impl EffectRunner {
         self.emit(SyncEvent::Polled { result, commit, error, retry_in: None });
     }
 
-    async fn poll(&self) -> Result<String, String> {
+    /// The machine reports what fails, and when it is tried again.
+    async fn poll(&self) -> Result<String, Unpolled> {
         let began = Instant::now();
         let home = Home { cluster: &self.context.cluster, namespace: &self.context.namespace };
-        match self.git_login.current(&self.config.source, Some(home)).await {
-            Ok(login) => self.git.use_login(login),
-            Err(error) => return Err(with_causes(&error)),
-        }
+        self.git.use_login(self.git_login.current(&self.config.source, Some(home)).await?);
         let polled = self.git.poll().await;
         self.took(Part::Poll, began);
-        match polled {
-            Ok(revision) => {
-                let mut known = self.revision.lock().await;
-                if known.as_ref().is_some_and(|known| known.commit == revision.commit) {
-                    self.polled(PollResult::Unchanged, Some(revision.commit.clone()), None);
-                }
-                let commit = revision.commit.clone();
-                *known = Some(revision);
-                Ok(commit)
-            }
-            // The machine reports it, and when it is tried again.
-            Err(error) => {
-                // Should the watch of the Secret have missed a change.
-                if matches!(error, SourceError::Credentials { .. } | SourceError::UnknownHostKey { .. }) {
-                    self.git_login.forget();
-                }
-                Err(error.to_string())
-            }
+        // Should the watch of the Secret have missed a change.
+        if matches!(polled, Err(SourceError::Credentials { .. } | SourceError::UnknownHostKey { .. })) {
+            self.git_login.forget();
         }
+        let revision = polled?;
+        let mut known = self.revision.lock().await;
+        if known.as_ref().is_some_and(|known| known.commit == revision.commit) {
+            self.polled(PollResult::Unchanged, Some(revision.commit.clone()), None);
+        }
+        let commit = revision.commit.clone();
+        *known = Some(revision);
+        Ok(commit)
     }
 
     pub(super) async fn render(&self, commit: &str) -> Result<Arc<RenderedCommit>, Unrendered> {
@@ -230,7 +232,7 @@ impl EffectRunner {
         let made = self.rendering_of(commit, &self.config, &self.cache).await;
         self.count_rendering(&made);
         let made = made.map_err(|error| match error {
-            ReadError::Source(error) => unrendered(error),
+            RenderingError::Source(error) => unrendered(error),
             error => Unrendered::Failed(with_causes(&error)),
         })?;
         self.took(Part::Render, began);
@@ -243,7 +245,7 @@ impl EffectRunner {
         commit: &str,
         sync: &SyncConfig,
         cache: &Mutex<Cache>,
-    ) -> Result<Made, ReadError> {
+    ) -> Result<Made, RenderingError> {
         let own = sync.name == self.config.name;
         if own && self.took_over.swap(false, Ordering::AcqRel) {
             cache.lock().await.forget_verification();
@@ -252,7 +254,7 @@ impl EffectRunner {
             self.cluster.clone()
         } else {
             let account = self.context.cluster.impersonating(sync.service_account.as_ref());
-            account.map_err(|error| ReadError::Account { sync: sync.name.to_string(), error })?
+            account.map_err(|error| RenderingError::Account { sync: sync.name.to_string(), error })?
         };
         // What another account may know of is learned when it is needed.
         let discovery = if own || sync.service_account.is_none() && self.config.service_account.is_none() {
@@ -281,7 +283,7 @@ impl EffectRunner {
     }
 
     /// Counts a rendering, unless the last one still held.
-    fn count_rendering(&self, result: &Result<Made, ReadError>) {
+    fn count_rendering(&self, result: &Result<Made, RenderingError>) {
         for message in result.iter().flat_map(Made::warnings) {
             self.emit(SyncEvent::RenderWarning { message: message.to_owned() });
         }
@@ -289,7 +291,7 @@ impl EffectRunner {
             self.emit(SyncEvent::Rendered { renderer, succeeded });
         };
         match result {
-            Ok(Made { rendered_now: false, .. }) | Err(ReadError::Source(_)) => {}
+            Ok(Made { rendered_now: false, .. }) | Err(RenderingError::Source(_)) => {}
             Ok(Made { rendered, renderer, .. }) => {
                 counted(renderer.name(), rendered.errors.is_empty());
             }
@@ -297,9 +299,13 @@ impl EffectRunner {
         }
     }
 
-    async fn observe(&self, rendered: &Arc<RenderedCommit>, inventory: Vec<ObjectId>) -> Result<Observation, String> {
+    async fn observe(
+        &self,
+        rendered: &Arc<RenderedCommit>,
+        inventory: Vec<ObjectId>,
+    ) -> Result<Observation, Unobserved> {
         let began = Instant::now();
-        let seen = self.see(rendered, inventory).await.map_err(|error| error.to_string());
+        let seen = self.see(rendered, inventory).await;
         self.took(Part::Observe, began);
         seen
     }

@@ -25,6 +25,7 @@ pub enum GitLoginError {
         /// `the Secret NAMESPACE/NAME`.
         what: String,
         /// Why not.
+        #[source]
         error: ApiError,
     },
     /// There is no such Secret.
@@ -45,6 +46,7 @@ pub enum GitLoginError {
         /// Path of the directory or file.
         path: PathBuf,
         /// What the operating system says.
+        #[source]
         cause: io::Error,
     },
     /// What is there cannot be used.
@@ -53,6 +55,7 @@ pub enum GitLoginError {
         /// `the Secret NAMESPACE/NAME`, or the path of a directory.
         what: String,
         /// What is wrong with it.
+        #[source]
         error: LoginError,
     },
 }

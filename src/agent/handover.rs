@@ -10,7 +10,7 @@ use futures::StreamExt as _;
 use tokio::time::timeout;
 
 use super::effects::EffectRunner;
-use super::rendering::{Made, ReadError};
+use super::rendering::{Made, RenderingError};
 use crate::cluster::{ApiError, Cluster, Discovery};
 use crate::config::{ServiceAccount, SyncConfig, SyncName};
 use crate::inventory::{parent_names, set_id};
@@ -140,13 +140,13 @@ impl EffectRunner {
 /// has no path in the commit. Its rendering may wait for hosts that hang, and this sync has other things to do.
 async fn rendered_within(
     limit: Duration,
-    rendering: impl Future<Output = Result<Made, ReadError>>,
+    rendering: impl Future<Output = Result<Made, RenderingError>>,
 ) -> Result<Arc<Rendered>, Declaration> {
     match timeout(limit, rendering).await {
         // It may be older than what the other sync has applied, and lack something.
         Ok(Ok(made)) if made.unverified => Err(Declaration::default()),
         Ok(Ok(made)) => Ok(made.rendered),
-        Ok(Err(ReadError::Source(SourceError::Refused { refusal: Refusal::NoSuchPath { .. }, .. }))) => {
+        Ok(Err(RenderingError::Source(SourceError::Refused { refusal: Refusal::NoSuchPath { .. }, .. }))) => {
             Err(Declaration { complete: true, ..Declaration::default() })
         }
         Ok(Err(_)) | Err(_) => Err(Declaration::default()),
@@ -220,7 +220,7 @@ mod tests {
         let busy = cache.lock().await;
         let rendering = async {
             let _cache = cache.lock().await;
-            Err(ReadError::Source(SourceError::Busy { url: String::new() }))
+            Err(RenderingError::Source(SourceError::Busy { url: String::new() }))
         };
         let known = rendered_within(Duration::from_millis(20), rendering).await.err().unwrap();
         assert!(!known.complete && known.ids.is_empty());
@@ -228,7 +228,7 @@ mod tests {
 
         let place = "commit 1".to_owned();
         let refusal = Refusal::NoSuchPath { path: "apps".into() };
-        let gone = async { Err(ReadError::Source(SourceError::Refused { place, refusal })) };
+        let gone = async { Err(RenderingError::Source(SourceError::Refused { place, refusal })) };
         assert!(rendered_within(DECLARATIONS, gone).await.err().unwrap().complete, "it declares nothing");
     }
 }

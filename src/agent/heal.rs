@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::effects::EffectRunner;
 use crate::apply::{Applier, body, rewritten_of};
-use crate::cluster::{DryRun, Resource, reduce};
+use crate::cluster::{ApiError, DryRun, Resource, reduce};
 use crate::event::SyncEvent;
 use crate::object::{Observed, additions, blame, names};
 use crate::plan::{AppliedObject, ApplyResult, Desired, Obstacle, Plan, Problem, Step};
@@ -15,12 +15,12 @@ use crate::reconcile::{Audited, Examined};
 
 impl EffectRunner {
     /// Reads a drifted object, and finds out from its `managedFields` who changed what.
-    pub(super) async fn examine(&self, desired: &Desired) -> Result<Examined, String> {
+    pub(super) async fn examine(&self, desired: &Desired) -> Result<Examined, ApiError> {
         let id = &desired.manifest.id;
         let secret = desired.manifest.is_secret();
         let live = match self.resource(desired).await {
             Some(resource) => {
-                let live = self.cluster.read(id, &resource).await.map_err(|error| error.to_string())?;
+                let live = self.cluster.read(id, &resource).await?;
                 let now = jiff::Timestamp::now();
                 let managers = self.cluster.managers();
                 live.map(|live| (reduce(&id.gk, resource.namespaced, &live, managers, now), live))

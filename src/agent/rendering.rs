@@ -9,6 +9,7 @@
 
 mod caches;
 mod decrypt;
+mod error;
 mod helpers;
 mod inputs;
 mod remotes;
@@ -17,33 +18,29 @@ mod watched;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::join_all;
-use thiserror::Error;
 use tokio::sync::Mutex;
 
-use super::budget::{Budget, Panicked};
+use super::budget::Budget;
 use super::effects::rendering_problem;
-use crate::cluster::ApiError;
 use crate::config::{HelmConfig, Renderer, RepoPath};
-use crate::fetch::LoginError;
 use crate::object::{Commit, GroupKind};
 use crate::plan::{LookedUp, PLAIN};
 use crate::reconcile::{ClusterReads, RenderedCommit};
-use crate::render::{Cache, Inputs, Recorded, RenderError, Rendered, ResponseError, Secrets, Settings, finish, render};
-use crate::sandbox::LaunchError;
+use crate::render::{Cache, Inputs, Recorded, RenderError, Rendered, Secrets, Settings, finish, render};
 use crate::source::{
-    Bundle, BundleContent, BundleEntry, Dependencies, Git, Layout, Limits, MOST_BUNDLE_BYTES, Snapshot, SourceError,
+    Bundle, BundleContent, BundleEntry, Dependencies, Git, Layout, Limits, MOST_BUNDLE_BYTES, Snapshot,
     bundle_directory, directory_layout, read_directory,
 };
 
 pub use caches::Caches;
+pub use error::RenderingError;
 pub use helpers::Helpers;
 pub use inputs::ClusterView;
 pub(super) use inputs::decoded;
 pub use remotes::{RemoteError, Remotes};
-use rounds::{Answered, MOST_ANSWERED, MOST_FETCHED, MOST_FETCHES, MOST_QUESTIONS, MOST_ROUNDS, MOST_WANTS};
+use rounds::Answered;
 pub use watched::{InputWatches, Reader, refresh_due};
 
 /// Where files come from.
@@ -147,186 +144,12 @@ fn description(renderer: Renderer, path: &RepoPath, settings: &Settings) -> Stri
     text
 }
 
-/// A rendering gave nothing.
-#[derive(Debug, Error)]
-pub enum ReadError {
-    /// The files of the commit or directory cannot be read, or are refused.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// A computation of this rendering panicked.
-    #[error(transparent)]
-    Panicked(#[from] Panicked),
-    /// A helper cannot be started, or ended without an answer.
-    #[error(transparent)]
-    Launch(#[from] LaunchError),
-    /// A rendering has more than `MOST_QUESTIONS` lookups.
-    #[error("the chart looks up more than {MOST_QUESTIONS} things in the cluster; see its use of lookup")]
-    Questions,
-    /// The answers to all lookups of a rendering have more than `MOST_ANSWERED` bytes.
-    #[error("what the chart looks up has more than {MOST_ANSWERED} bytes; look up objects by their names")]
-    Answers,
-    /// One round of lookups was not answered within this time, which is `render.timeout`.
-    #[error(
-        "the API server did not answer what the chart looks up within {} s (render.timeout); it is tried again", .0.as_secs()
-    )]
-    LookupTime(Duration),
-    /// The answer of `driftless-renderer` is not one of the protocol.
-    #[error(transparent)]
-    Response(#[from] ResponseError),
-    /// The request to `driftless-renderer` cannot be written as JSON.
-    #[error("the values in render.helm cannot be written as JSON: {0}")]
-    Request(serde_json::Error),
-    /// A `ConfigMap` or Secret that the configuration names cannot be read.
-    #[error("cannot read {what}, which {key} names: {error}")]
-    Input {
-        /// Kind, namespace and name: `the Secret NAMESPACE/NAME`.
-        what: String,
-        /// Key of the configuration that names it, such as `render.helm.valuesFrom`.
-        key: &'static str,
-        /// Why the read failed.
-        error: ApiError,
-    },
-    /// A `ConfigMap` or Secret that the configuration names does not exist, and is not optional.
-    #[error("{what}, which {key} names, is not there; create it")]
-    Missing {
-        /// Kind, namespace and name: `the Secret NAMESPACE/NAME`.
-        what: String,
-        /// Key of the configuration that names it.
-        key: &'static str,
-    },
-    /// A `ConfigMap` or Secret of `render.helm.valuesFrom` lacks the key that is named there, and is not optional.
-    #[error("{what}, which {key} names, has no key {name}; its keys are: {keys}")]
-    NoKey {
-        /// Kind and name: `the Secret NAME`.
-        what: String,
-        /// Key of the configuration that names it.
-        key: &'static str,
-        /// The missing key of its data.
-        name: String,
-        /// The keys that its data has, separated by commas; may be empty.
-        keys: String,
-    },
-    /// A variable or a file of values that is taken from a `ConfigMap` or Secret is not valid UTF-8.
-    #[error(
-        "the key {name} of {what}, which {key} names, is no text in UTF-8; take it out of there, or name another object"
-    )]
-    NotText {
-        /// Kind and name: `the Secret NAME`.
-        what: String,
-        /// Key of the configuration that names it.
-        key: &'static str,
-        /// Key of its data whose value is not text.
-        name: String,
-    },
-    /// The configuration names an object that is not optional, and the rendering has no cluster to read it from.
-    #[error("{key} names objects in the cluster, and there is none to ask; pass --cluster, --kubeconfig or --context")]
-    NoCluster {
-        /// Key of the configuration that names it.
-        key: &'static str,
-    },
-    /// Another sync's service account cannot be impersonated.
-    #[error("cannot render as the service account of the sync {sync}: {error}")]
-    Account {
-        /// Sync whose objects are rendered.
-        sync: String,
-        /// Why a client for its account cannot be made.
-        error: ApiError,
-    },
-    /// The server's version or discovery cannot be read.
-    #[error("cannot ask the API server for its version and kinds: {0}")]
-    Capabilities(ApiError),
-    /// What is needed of other hosts took longer than this in all.
-    #[error("what is needed of other hosts was not there within {} minutes; see whether they hang", .0.as_secs() / 60)]
-    FetchTime(Duration),
-    /// A chart still had new lookups after `MOST_ROUNDS` rounds of answers.
-    #[error(
-        "the chart looks up other objects each time that it has the answers to what it asked before, and was given up \
-         after {MOST_ROUNDS} rounds; see its use of lookup"
-    )]
-    Lookups,
-    /// The renderer reports an error, or its output cannot be used as a whole; nothing of it is applied.
-    #[error("{error}")]
-    Failed {
-        /// Renderer that failed.
-        renderer: Renderer,
-        /// What is wrong, and where; secret inputs are hidden in its message.
-        error: RenderError,
-    },
-    /// `render.helm` is set and no renderer is configured, but the path holds no chart.
-    #[error(
-        "render.helm is set, and {path} holds no chart (no Chart.yaml, or a kustomization beside it); name the chart in \
-         render.helm.chart, or correct the path"
-    )]
-    NoChart {
-        /// Path of the sync.
-        path: String,
-    },
-    /// A file encrypted by SOPS cannot be decrypted, or the keys for it cannot be used; the text says which and why.
-    #[error("cannot decrypt: {0}")]
-    Decrypt(String),
-    /// Something of another host is needed that this sync may not fetch.
-    #[error("{place}{message}")]
-    NotPermitted {
-        /// Renderer that needs it.
-        renderer: Renderer,
-        /// Where the repository names it, with `: ` at its end; empty where the configuration does.
-        place: String,
-        /// Why it may not be fetched, and what to do.
-        message: String,
-    },
-    /// Something of another host cannot be fetched or stored, and is not in the store.
-    #[error("{place}{error}")]
-    Remote {
-        /// Renderer that needs it.
-        renderer: Renderer,
-        /// Where the repository names it, with `: ` at its end; empty where the configuration does.
-        place: String,
-        /// Why it was not fetched.
-        error: Box<RemoteError>,
-    },
-    /// The Secret for the chart's repository holds no credentials that can be used.
-    #[error("the Secret {name}, which {key} names, cannot be used: {error}")]
-    Login {
-        /// Name of the Secret, which is in the agent's namespace.
-        name: String,
-        /// Key of the configuration that names it: `render.helm.auth.secret`.
-        key: &'static str,
-        /// What is wrong with its data.
-        error: LoginError,
-    },
-    /// A rendering needs more than `MOST_WANTS` charts, indexes, bases and files of other hosts.
-    #[error("more than {MOST_WANTS} charts, bases and files of other hosts are needed; keep copies in the repository")]
-    TooManyWants,
-    /// What a rendering needs of other hosts has more than `MOST_FETCHED` bytes.
-    #[error("what is needed of other hosts has more than {} MiB; keep copies of what is used in the repository", MOST_FETCHED >> 20)]
-    TooMuchFetched,
-    /// Something new was still wanted of other hosts after `MOST_FETCHES` rounds of fetches.
-    #[error(
-        "what comes from other hosts names something else to fetch each time, and was given up after {MOST_FETCHES} rounds; see \
-         whether bases name each other"
-    )]
-    TooManyFetches,
-}
-
-impl ReadError {
-    /// Which renderer has failed, where one came to work.
-    #[must_use]
-    pub fn renderer(&self) -> Option<Renderer> {
-        match self {
-            Self::Failed { renderer, .. } | Self::NotPermitted { renderer, .. } | Self::Remote { renderer, .. } => {
-                Some(*renderer)
-            }
-            _ => None,
-        }
-    }
-}
-
 impl Rendering<'_> {
     /// The manifests; out of the cache where nothing that they depend on has changed.
     ///
     /// # Errors
     /// Nothing could be read, or nothing rendered. What is wrong with one file or document is in [`Rendered::errors`].
-    pub async fn render(&self, cache: &Mutex<Cache>) -> Result<Made, ReadError> {
+    pub async fn render(&self, cache: &Mutex<Cache>) -> Result<Made, RenderingError> {
         let renderer = self.renderer().await?;
         let inputs = self.inputs(renderer).await?;
         let mut cache = cache.lock().await;
@@ -342,7 +165,7 @@ impl Rendering<'_> {
         Ok(Made { rendered: manifests, renderer, description, rendered_now, unchecked, unverified })
     }
 
-    async fn renderer(&self) -> Result<Renderer, ReadError> {
+    async fn renderer(&self) -> Result<Renderer, RenderingError> {
         let configured = self.settings.config.renderer;
         if configured != Renderer::Auto {
             return Ok(configured);
@@ -358,12 +181,12 @@ impl Rendering<'_> {
         };
         // Values of a chart that is not there must not be left out in silence.
         if renderer != Renderer::Helm && self.settings.config.helm != HelmConfig::default() {
-            return Err(ReadError::NoChart { path: self.path.to_string() });
+            return Err(RenderingError::NoChart { path: self.path.to_string() });
         }
         Ok(renderer)
     }
 
-    async fn plain(&self, inputs: Inputs, cache: &mut Cache) -> Result<(Arc<Rendered>, bool), ReadError> {
+    async fn plain(&self, inputs: Inputs, cache: &mut Cache) -> Result<(Arc<Rendered>, bool), RenderingError> {
         let tree = match self.files {
             Files::Commit { git, commit } => Some(git.tree(commit, self.path).await?),
             Files::Directory(_) => None,
@@ -382,7 +205,7 @@ impl Rendering<'_> {
         Ok((rendered, true))
     }
 
-    async fn snapshot(&self) -> Result<(Snapshot, super::budget::Place), ReadError> {
+    async fn snapshot(&self) -> Result<(Snapshot, super::budget::Place), RenderingError> {
         Ok(match self.files {
             Files::Commit { git, commit } => self.budget.snapshot(git, commit, self.path).await?,
             Files::Directory(root) => (read_directory(root, self.path, &Limits::default())?, self.budget.place().await),
@@ -397,7 +220,7 @@ impl Rendering<'_> {
         inputs: Inputs,
         cache: &mut Cache,
         unchecked: &mut Vec<String>,
-    ) -> Result<(Arc<Rendered>, bool, bool), ReadError> {
+    ) -> Result<(Arc<Rendered>, bool, bool), RenderingError> {
         if let Some((recorded, rendered)) = cache.recorded(renderer, self.settings, &inputs)
             && self.still_holds(&recorded, unchecked).await?
         {
@@ -412,7 +235,7 @@ impl Rendering<'_> {
         // Of half of a chart nothing is known: neither what it declares nor what it does not.
         let failed = |error: RenderError, inputs: &Inputs| {
             let message = Secrets::new(&inputs.secrets()).hide(&error.message);
-            ReadError::Failed { renderer, error: RenderError { message, ..error } }
+            RenderingError::Failed { renderer, error: RenderError { message, ..error } }
         };
         if let Some(failure) = response.failure(&path) {
             return Err(failed(failure, &all));
@@ -440,7 +263,7 @@ impl Rendering<'_> {
     }
 
     /// Whether all that a rendering depends on is as it was: files first, which costs no request.
-    async fn still_holds(&self, recorded: &Recorded, unchecked: &mut Vec<String>) -> Result<bool, ReadError> {
+    async fn still_holds(&self, recorded: &Recorded, unchecked: &mut Vec<String>) -> Result<bool, RenderingError> {
         if self.fingerprint(recorded.renderer, &recorded.dependencies).await?.as_ref() != Some(&recorded.fingerprint) {
             return Ok(false);
         }
@@ -468,7 +291,7 @@ impl Rendering<'_> {
         &self,
         renderer: Renderer,
         dependencies: &Arc<Dependencies>,
-    ) -> Result<Option<String>, ReadError> {
+    ) -> Result<Option<String>, RenderingError> {
         match self.files {
             // Which files are plain manifests is said by rules above the path as well.
             Files::Commit { git, commit } if renderer == Renderer::Plain => {
@@ -480,19 +303,14 @@ impl Rendering<'_> {
     }
 
     /// What the helper may see: what the sync's own rules leave of plain manifests, else everything below the root.
-    async fn bundle(&self, renderer: Renderer) -> Result<(Bundle, Vec<RenderError>), ReadError> {
+    async fn bundle(&self, renderer: Renderer) -> Result<(Bundle, Vec<RenderError>), RenderingError> {
         if renderer == Renderer::Plain {
             let (snapshot, _place) = self.snapshot().await?;
             let bytes = snapshot.files.iter().map(|file| file.bytes.len()).sum();
             let entries = snapshot.files.into_iter();
             let entries = entries.map(|file| BundleEntry { path: file.path, content: BundleContent::File(file.bytes) });
-            let refused = snapshot.refused.into_iter().map(|refused| RenderError {
-                file: refused.path,
-                line: 0,
-                column: 0,
-                message: refused.refusal.to_string(),
-                object: None,
-            });
+            let refused = snapshot.refused.into_iter();
+            let refused = refused.map(|refused| RenderError::of_file(&refused.path, refused.refusal.to_string()));
             return Ok((Bundle { entries: entries.collect(), bytes }, refused.collect()));
         }
         let root = &self.settings.config.root;

@@ -169,11 +169,11 @@ impl Applier<'_> {
                 AppliedObject { id, uid, result, live, problem: None, obstacle: None, removed, rewritten }
             }
             Err(error) => {
-                if matches!(error.cause(), Some(ApiError::Unreachable(_) | ApiError::Timeout(_))) {
+                if matches!(error.answer(), Some(ApiError::Unreachable(_) | ApiError::Timeout(_))) {
                     unreachable.store(true, Ordering::Relaxed);
                 }
                 match &step.id.namespace {
-                    Some(namespace) if error.cause().is_some_and(ApiError::is_about_a_terminating_namespace) => {
+                    Some(namespace) if error.answer().is_some_and(ApiError::is_about_a_terminating_namespace) => {
                         skipped(
                             step,
                             format!("waits for namespace {namespace}, which is being deleted, to be made again"),

@@ -1,127 +1,109 @@
 //! Why an object was not applied: in words for people, and as what is decided by it.
 
-use std::fmt;
 use std::time::Duration;
+
+use thiserror::Error;
 
 use crate::cluster::ApiError;
 use crate::object::{FieldPath, names};
 use crate::plan::{NotReplaced, Obstacle, Replaceable};
 
-#[derive(Debug)]
-pub(super) enum ApplyError {
-    Api(ApiError),
+/// Why an object was not applied. Displayed whole, its cause included.
+#[derive(Debug, Error)]
+pub enum ApplyError {
+    /// The API server refuses, or did not answer.
+    #[error(transparent)]
+    Api(#[from] ApiError),
     /// It cannot be changed in place, and does not ask to be replaced.
+    #[error("{} cannot be changed in place; {} ({error})", fields.join(", "), way_out(*.against))]
     Immutable {
+        /// Paths of the fields that cannot be changed.
         fields: Vec<String>,
+        /// What the API server says of them.
+        #[source]
         error: ApiError,
         /// What would be against replacing it.
         against: Option<NotReplaced>,
     },
     /// It cannot be changed in place, asks to be replaced, and could not be created again.
+    #[error(
+        "{} cannot be changed in place, and it is not deleted, since it could not be created again: {error}",
+        fields.join(", ")
+    )]
     NotAgain {
+        /// Paths of the fields that cannot be changed.
         fields: Vec<String>,
+        /// Why the server would not create it.
+        #[source]
         error: ApiError,
     },
     /// It cannot be changed in place, asks to be replaced, and could be created again.
+    #[error("{} cannot be changed in place, so it is to be deleted and created again", .0.fields.join(", "))]
     Replaceable(Replaceable),
     /// It is another object than was planned for, or nobody knows whose any more.
+    #[error("it is another object than was planned for, or was changed since, so it is decided anew")]
     Changed,
     /// It was stopped before anything was written.
+    #[error("it was stopped before anything was written")]
     Stopped,
     /// Its deletion did not end in this time.
+    #[error(
+        "it is to be replaced, and its deletion did not end within {} s; its finalizers or its grace period hold it",
+        .0.as_secs()
+    )]
     NotGone(Duration),
     /// It was deleted to be replaced, and could not be created again.
-    Lost(Box<ApplyError>),
+    #[error(
+        "it was deleted to be replaced, and could not be created again, so it is missing until that succeeds; it is tried again: {0}"
+    )]
+    Lost(#[source] Box<ApplyError>),
     /// A field is to be ignored that is written only together with others.
+    #[error(
+        "{annotation} names {path}, which is written only as a part of the field around it; name that field",
+        annotation = names::IGNORE_FIELDS, path = .0
+    )]
     Atomic(FieldPath),
     /// It was not applied, and what was taken over for that could not be given back.
+    #[error("{cause}; what was taken over from others for this could not be given back to them: {error}")]
     CoOwned {
+        /// Why it was not applied.
+        #[source]
         cause: Box<ApplyError>,
+        /// Why it could not be given back.
         error: ApiError,
     },
 }
 
+/// What a person can do about a field that cannot be changed.
+fn way_out(against: Option<NotReplaced>) -> String {
+    match against {
+        Some(why) => format!("put back in git what the cluster has, or use another name: {}", why.why()),
+        None => format!("set the annotation {}: \"true\" to have the object deleted and created again", names::REPLACE),
+    }
+}
+
 impl ApplyError {
-    pub fn cause(&self) -> Option<&ApiError> {
+    /// What the API server answered, however deep it lies.
+    pub(super) fn answer(&self) -> Option<&ApiError> {
         match self {
             Self::Api(error) | Self::Immutable { error, .. } | Self::NotAgain { error, .. } => Some(error),
-            Self::Lost(cause) | Self::CoOwned { cause, .. } => cause.cause(),
+            Self::Lost(cause) | Self::CoOwned { cause, .. } => cause.answer(),
             Self::Replaceable(_) | Self::Changed | Self::Stopped | Self::NotGone(_) | Self::Atomic(_) => None,
         }
     }
 
     /// What is decided by it.
-    pub fn obstacle(&self) -> Obstacle {
+    pub(super) fn obstacle(&self) -> Obstacle {
         match self {
             Self::Replaceable(proof) => Obstacle::Immutable(proof.clone()),
-            error if error.cause().is_some_and(ApiError::is_definite) => Obstacle::Refused,
+            error if error.answer().is_some_and(ApiError::is_definite) => Obstacle::Refused,
             _ => Obstacle::Other,
         }
     }
 
     /// Whether the object existed and is deleted.
-    pub fn lost(&self) -> bool {
+    pub(super) fn lost(&self) -> bool {
         matches!(self, Self::Lost(_))
-    }
-}
-
-impl From<ApiError> for ApplyError {
-    fn from(error: ApiError) -> Self {
-        Self::Api(error)
-    }
-}
-
-impl fmt::Display for ApplyError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Api(error) => error.fmt(out),
-            Self::Immutable { fields, error, against: Some(why) } => write!(
-                out,
-                "{} cannot be changed in place; put back in git what the cluster has, or use another name: {} ({error})",
-                fields.join(", "),
-                why.why()
-            ),
-            Self::Immutable { fields, error, against: None } => write!(
-                out,
-                "{} cannot be changed in place; set the annotation {}: \"true\" to have the object deleted and created again ({error})",
-                fields.join(", "),
-                names::REPLACE
-            ),
-            Self::NotAgain { fields, error } => write!(
-                out,
-                "{} cannot be changed in place, and it is not deleted, since it could not be created again: {error}",
-                fields.join(", ")
-            ),
-            Self::Replaceable(proof) => {
-                write!(
-                    out,
-                    "{} cannot be changed in place, so it is to be deleted and created again",
-                    proof.fields.join(", ")
-                )
-            }
-            Self::Changed => {
-                out.write_str("it is another object than was planned for, or was changed since, so it is decided anew")
-            }
-            Self::Stopped => out.write_str("it was stopped before anything was written"),
-            Self::NotGone(after) => write!(
-                out,
-                "it is to be replaced, and its deletion did not end within {} s; its finalizers or its grace period hold it",
-                after.as_secs()
-            ),
-            Self::Lost(cause) => write!(
-                out,
-                "it was deleted to be replaced, and could not be created again, so it is missing until that succeeds; it is tried again: {cause}"
-            ),
-            Self::Atomic(path) => write!(
-                out,
-                "{} names {path}, which is written only as a part of the field around it; name that field",
-                names::IGNORE_FIELDS
-            ),
-            Self::CoOwned { cause, error } => write!(
-                out,
-                "{cause}; what was taken over from others for this could not be given back to them: {error}"
-            ),
-        }
     }
 }
 

@@ -118,7 +118,7 @@ pub(super) async fn refusal(
 /// fields of others before. Otherwise the object could be replaced.
 ///
 /// # Errors
-/// What is wrong, for people.
+/// What is wrong.
 pub async fn explain(
     cluster: &Cluster,
     step: &Step,
@@ -126,12 +126,12 @@ pub async fn explain(
     resource: &Resource,
     set_id: &str,
     error: ApiError,
-) -> Result<Option<Replaceable>, String> {
+) -> Result<Option<Replaceable>, ApplyError> {
     if may_yet_be_applied(cluster, step, desired, resource, set_id, &error).await {
         return Ok(None);
     }
     match refusal(cluster, step, desired, resource, set_id, error).await {
         ApplyError::Replaceable(proof) => Ok(Some(proof)),
-        other => Err(other.to_string()),
+        other => Err(other),
     }
 }

@@ -161,7 +161,7 @@ async fn given_back(
     taken: &Taken,
     cause: ApplyError,
 ) -> ApplyError {
-    let unknown = matches!(cause.cause(), Some(error) if error.code().is_none());
+    let unknown = matches!(cause.answer(), Some(error) if error.code().is_none());
     if unknown
         && let Ok(Some(live)) = cluster.read_one(&step.id, resource).await
         && live.digest == Some(desired.digest)

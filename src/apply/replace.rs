@@ -142,7 +142,7 @@ async fn create(
             Err(other) => other,
         };
         let pause = pauses.next_pause();
-        if matches!(error.cause(), Some(ApiError::NotLeader(_))) || Instant::now() + pause > until {
+        if matches!(error.answer(), Some(ApiError::NotLeader(_))) || Instant::now() + pause > until {
             return Err(ApplyError::Lost(Box::new(error)));
         }
         tokio::time::sleep(pause).await;

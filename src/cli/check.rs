@@ -12,7 +12,7 @@ use super::plan::{defined, scope};
 use super::render::{read, view};
 use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session};
-use crate::agent::{Helpers, ReadError};
+use crate::agent::{Helpers, RenderingError};
 use crate::cluster::{Access, ApiError, Cluster, Discovery, Resource, with_causes};
 use crate::config::{SandboxMode, SyncConfig};
 use crate::object::{DigestKey, Displayed, GroupKind, ObjectId};
@@ -86,7 +86,7 @@ pub(super) async fn check(common: &Common) -> Result<u8, CliError> {
     let crds = installed(readings.iter().filter_map(|(_, reading)| reading.as_ref().ok()));
     for (sync, reading) in &readings {
         match reading {
-            Err(CliError::Render(error)) if !matches!(**error, ReadError::Source(_)) => {
+            Err(CliError::Render(error)) if !matches!(**error, RenderingError::Source(_)) => {
                 findings.push(Finding::bad(format!("sync {}: render", sync.name), with_causes(error)));
             }
             Err(error) => findings.push(Finding::bad(format!("sync {}: git", sync.name), with_causes(error))),

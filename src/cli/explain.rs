@@ -11,13 +11,14 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+use thiserror::Error;
 
 use super::paint::Paint;
 use super::render::{read, view};
 use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session, running};
-use crate::cluster::{Cluster, Discovery, reduce, with_causes};
-use crate::config::SyncConfig;
+use crate::cluster::{ApiError, Cluster, Discovery, reduce, with_causes};
+use crate::config::{SyncConfig, SyncName};
 use crate::inventory::{Parent, read_parents};
 use crate::object::{
     Commit, DigestKey, Entry, FieldChange, Health, HealthStatus, ObjectId, Observed, Origin, additions, blame, entries,
@@ -128,8 +129,29 @@ struct LiveObject {
     observed: Option<Observed>,
 }
 
+/// Why something is not known of the object. The rest is.
+#[derive(Debug, Error)]
+enum ExplainError {
+    /// What serves its kind does not answer.
+    #[error("{0}")]
+    Unavailable(String),
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error("git did not answer within {} s", PATIENCE.as_secs())]
+    Git,
+    #[error("sync {0} is not in the configuration")]
+    NotConfigured(SyncName),
+    /// What is needed for the rendering, or the rendering itself.
+    #[error(transparent)]
+    Render(#[from] CliError),
+    /// The object may be declared by what cannot be used.
+    #[error("{many} of the manifests cannot be used; see driftless plan --sync {sync}")]
+    Incomplete { many: usize, sync: SyncName },
+}
+
 pub(super) async fn explain(common: &Common, options: &ExplainArguments) -> Result<u8, CliError> {
-    let sought = find::Sought::parse(&options.object, options.namespace.as_deref()).map_err(CliError::Text)?;
+    let sought = find::Sought::parse(&options.object, options.namespace.as_deref())
+        .map_err(|error| CliError::Text(error.to_string()))?;
     let session = Session::open(common)?;
     let cluster = session.connect(None).await?;
     let discovery = cluster.discover().await?;
@@ -143,7 +165,7 @@ pub(super) async fn explain(common: &Common, options: &ExplainArguments) -> Resu
     let found = find::find(&parents, &discovery, &sought, &session.namespace);
     let id = found.map_err(|error| {
         let others = problems.iter().map(|problem| text::safe(problem));
-        CliError::Text(std::iter::once(error).chain(others).collect::<Vec<_>>().join("; not searched: "))
+        CliError::Text(std::iter::once(error.to_string()).chain(others).collect::<Vec<_>>().join("; not searched: "))
     })?;
     let holder_of =
         |sync: &SyncConfig| parents.iter().any(|one| one.sync == sync.name && one.inventory.contains_key(&id));
@@ -168,10 +190,10 @@ pub(super) async fn explain(common: &Common, options: &ExplainArguments) -> Resu
             Some(observed) => (Some(true), observed.health.clone()),
             None => (Some(false), Health::new(HealthStatus::NotFound, "does not exist")),
         },
-        Err(why) => (None, Health::new(HealthStatus::Unknown, why.as_str())),
+        Err(error) => (None, Health::new(HealthStatus::Unknown, with_causes(error).as_str())),
     };
-    if let Err(why) = &live {
-        problems.push(format!("cannot read the live {id}: {why}"));
+    if let Err(error) = &live {
+        problems.push(format!("cannot read the live {id}: {}", with_causes(error)));
     }
     let live = live.ok();
     let unknown: Vec<Arc<str>> =
@@ -216,13 +238,13 @@ impl Manager {
     }
 }
 
-/// Reads the live object; the error is for people.
-async fn live(cluster: &Cluster, discovery: &Discovery, id: &ObjectId) -> Result<LiveObject, String> {
+/// Reads the live object.
+async fn live(cluster: &Cluster, discovery: &Discovery, id: &ObjectId) -> Result<LiveObject, ExplainError> {
     let Some(resource) = discovery.preferred(&id.gk) else {
         let none = LiveObject { whole: None, observed: None };
-        return discovery.unreachable(&id.gk).map_or(Ok(none), Err);
+        return discovery.unreachable(&id.gk).map_or(Ok(none), |why| Err(ExplainError::Unavailable(why)));
     };
-    let whole = cluster.read(id, resource).await.map_err(|error| with_causes(&error))?;
+    let whole = cluster.read(id, resource).await?;
     let observed = whole
         .as_ref()
         .and_then(|object| reduce(&id.gk, resource.namespaced, object, cluster.managers(), Timestamp::now()));
@@ -241,9 +263,9 @@ async fn holder(
     let declared = match config {
         Some(sync) => match tokio::time::timeout(PATIENCE, declared(session, cluster, discovery, sync, id)).await {
             Ok(declared) => declared,
-            Err(_) => Err(format!("git did not answer within {} s", PATIENCE.as_secs())),
+            Err(_) => Err(ExplainError::Git),
         },
-        None => Err(format!("sync {} is not in the configuration", parent.sync)),
+        None => Err(ExplainError::NotConfigured(parent.sync.clone())),
     };
     let recorded = parent.inventory.get(id).copied().unwrap_or_default();
     let desired = declared.as_ref().ok().and_then(|(_, desired)| desired.as_ref());
@@ -268,7 +290,7 @@ async fn holder(
     let manifest = match declared {
         Ok((commit, Some(desired))) => Declared::At { origin: desired.manifest.origin.clone(), commit },
         Ok((commit, None)) => Declared::Nowhere { commit },
-        Err(why) => Declared::Unknown(why),
+        Err(error) => Declared::Unknown(with_causes(&error)),
     };
     let status = parent.status;
     let mut drift: Vec<Drift> = status.drift.into_iter().filter(|drift| drift.object == *id).collect();
@@ -313,9 +335,9 @@ async fn declared(
     discovery: &Discovery,
     sync: &Arc<SyncConfig>,
     id: &ObjectId,
-) -> Result<(String, Option<Desired>), String> {
-    let view = view(session, cluster, sync, discovery).await.map_err(|error| with_causes(&error))?;
-    let rendered = read(session, sync, None, Some(&view)).await.map_err(|error| with_causes(&error))?;
+) -> Result<(String, Option<Desired>), ExplainError> {
+    let view = view(session, cluster, sync, discovery).await?;
+    let rendered = read(session, sync, None, Some(&view)).await?;
     // Digests are of no interest here.
     let key = DigestKey::new([0; 32]);
     let target = sync.target_namespace.as_deref();
@@ -324,7 +346,7 @@ async fn declared(
     let desired = placed.desired.into_iter().find(|desired| desired.manifest.id == *id);
     if desired.is_none() && !(rendered.problems.is_empty() && placed.problems.is_empty()) {
         let many = rendered.problems.len() + placed.problems.len();
-        return Err(format!("{many} of the manifests cannot be used; see driftless plan --sync {}", sync.name));
+        return Err(ExplainError::Incomplete { many, sync: sync.name.clone() });
     }
     Ok((rendered.commit.id, desired))
 }

@@ -279,7 +279,7 @@ impl Survey {
         let mut before = match &step.live {
             Some(_) => match cluster.read(&step.id, resource).await {
                 Ok(before) => before,
-                Err(error) => return answer(Err(error.to_string()), false),
+                Err(error) => return answer(Err(error.into()), false),
             },
             None => None,
         };

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use thiserror::Error;
 
 use super::Common;
-use crate::agent::{Apart, BootstrapError, DaemonError, GitLoginError, ReadError, namespace};
+use crate::agent::{Apart, BootstrapError, DaemonError, GitLoginError, RenderingError, namespace};
 use crate::cluster::{ApiError, Cluster, Connect, RequestHook};
 use crate::config::{Config, ConfigError, SyncConfig, SyncName, load};
 use crate::inventory::{InventoryError, Parent, read_parent};
@@ -34,15 +34,15 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error(transparent)]
-    Render(Box<ReadError>),
+    Render(Box<RenderingError>),
     #[error("cannot make a temporary directory for clones: {0}")]
-    Temporary(io::Error),
+    Temporary(#[source] io::Error),
     #[error("{0}")]
     Text(String),
 }
 
-impl From<ReadError> for CliError {
-    fn from(error: ReadError) -> Self {
+impl From<RenderingError> for CliError {
+    fn from(error: RenderingError) -> Self {
         Self::Render(Box::new(error))
     }
 }

@@ -209,12 +209,14 @@ impl ApiError {
     }
 
     /// `managedFields` of the object has an entry in a version of its kind that lacks a field which the object has, by a
-    /// default of another version for one: the server cannot convert it for that entry, and refuses every apply. What the
-    /// manifest itself has beyond the schema is another refusal, and names the patch.
+    /// default of another version for one: the server cannot convert it for that entry, and refuses every apply
+    /// (structured-merge-diff, `merge/update.go`). What the manifest or the live object has beyond the schema of the version
+    /// that is applied is another refusal, and begins with `failed to create typed`.
     #[must_use]
     pub fn is_about_owners_of_another_version(&self) -> bool {
         let Self::Refused { message, .. } = self else { return false };
-        message.contains("field not declared in schema") && !message.contains("failed to create typed patch object")
+        let converts = ["failed to convert ", "failed to prune fields: "].iter().any(|words| message.contains(words));
+        converts && message.contains("field not declared in schema")
     }
 
     /// The server would answer the same request in the same way again, as long as neither the object
@@ -326,6 +328,29 @@ mod tests {
         );
         let quota = refused("configmaps \"a\" is forbidden: exceeded quota: small");
         assert!(quota.is_forbidden() && quota.denied().is_none() && quota.to_string().ends_with("quota: small"));
+    }
+
+    #[test]
+    fn owners_of_another_version_are_told_from_what_the_manifest_or_the_object_has_beyond_the_schema() {
+        let about = |message: &str| answer(500, message, "").is_about_owners_of_another_version();
+        for of_owners in [
+            "failed to prune fields: failed to convert merged object to last applied version: .spec.mode: field not declared in schema",
+            "failed to prune fields: failed add back owned items: failed to convert pruned object at version e.com/v1beta1: \
+             .spec.mode: field not declared in schema",
+            "failed to prune fields: .spec.mode: field not declared in schema",
+            "failed to convert old object: .spec.mode: field not declared in schema",
+            "failed to convert new object: errors:\n  .spec.a: field not declared in schema\n  .spec.b: field not declared in schema",
+        ] {
+            assert!(about(of_owners), "{of_owners}");
+        }
+        for other in [
+            "failed to create typed patch object (a/b; e.com/v1, Kind=X): .spec.mode: field not declared in schema",
+            "failed to create typed live object (a/b; e.com/v1, Kind=X): .spec.mode: field not declared in schema",
+            "admission webhook \"w\" denied the request: .spec.mode: field not declared in schema",
+            "failed to convert new object: conversion webhook failed",
+        ] {
+            assert!(!about(other), "{other}");
+        }
     }
 
     #[test]

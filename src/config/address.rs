@@ -2,10 +2,11 @@
 //! follow. Each takes a text and gives the checked value, or what is wrong in words that do not
 //! repeat a URL.
 
-use std::net::SocketAddr;
+use std::net::{AddrParseError, SocketAddr};
 use std::sync::Arc;
 
 use semver::VersionReq;
+use thiserror::Error;
 use url::Url;
 
 use super::error::shown;
@@ -17,55 +18,81 @@ pub(super) const URL_PATTERN: &str =
 
 const ALLOWED: &str = "use https://, http://, ssh://, file:/// or git@host:path";
 
+/// Why a text points nowhere. `shown` is the value as errors show it; a URL is never shown.
+#[derive(Debug, Error)]
+pub(super) enum AddressError {
+    #[error(
+        "{shown} is no address to listen on; write an IP address and a port, such as 127.0.0.1:8080, [::]:8080 or :8080"
+    )]
+    Listen { shown: String, source: AddrParseError },
+    #[error("a URL has no spaces in it; {ALLOWED}")]
+    Spaces,
+    #[error("this is no repository URL; {ALLOWED}")]
+    NoUrl,
+    /// Holds a scheme of letters and digits alone.
+    #[error("{0}:// URLs are not taken; {ALLOWED}")]
+    Scheme(String),
+    /// Pasted twice, or behind a proxy's: credentials in the second one would count as a part of the path, and be shown.
+    #[error("this URL has another one in it; leave one of them")]
+    TwoUrls,
+    /// Some readers take what is behind the first one for the host, and others what is behind the last.
+    #[error("the user or password of this URL has an @ in it; write it as %40")]
+    TwoAts,
+    #[error("what follows the host of an ssh:// URL is a port; write ssh://git@host/path or git@host:path")]
+    SshPort,
+    #[error("this URL cannot be read ({0})")]
+    Unreadable(#[source] url::ParseError),
+    #[error("a file URL has an absolute path and no host: file:///srv/git/shop.git")]
+    FileHost,
+    #[error("this file URL names no repository")]
+    NoRepository,
+    #[error("this URL names no host")]
+    NoHost,
+    #[error("a version range is missing; such as >=1.0, <2.0 or 1.x")]
+    NoRange,
+    #[error("a version range cannot have alternatives (||); such as >=1.0, <2.0")]
+    Alternatives,
+    #[error("{shown} is no version range ({source}); such as >=1.0, <2.0 or 1.x")]
+    Range { shown: String, source: semver::Error },
+    #[error("{shown} is no full commit id of 40 hexadecimal digits")]
+    CommitId { shown: String },
+}
+
 /// `host:port` with an IP address as host; no host means every IPv4 address.
-pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn listen(text: &str) -> Result<SocketAddr, AddressError> {
     let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
-    full.parse().map_err(|_| {
-        format!(
-            "{} is no address to listen on; write an IP address and a port, such as 127.0.0.1:8080, [::]:8080 or :8080",
-            shown(text)
-        )
-    })
+    full.parse().map_err(|source| AddressError::Listen { shown: shown(text), source })
 }
 
 /// A URL that git may be asked to read, as libgit2 takes it. Commands (`ext::`), unauthenticated
 /// protocols (`git://`) and paths relative to who knows what are refused.
-pub(super) fn repository_url(text: &str) -> Result<Arc<str>, String> {
+pub(super) fn repository_url(text: &str) -> Result<Arc<str>, AddressError> {
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err(format!("a URL has no spaces in it; {ALLOWED}"));
+        return Err(AddressError::Spaces);
     }
     let Some((scheme, rest)) = text.split_once("://") else {
-        return if is_scp_like(text) { Ok(text.into()) } else { Err(format!("this is no repository URL; {ALLOWED}")) };
+        return if is_scp_like(text) { Ok(text.into()) } else { Err(AddressError::NoUrl) };
     };
     if !["https", "http", "ssh", "file"].contains(&scheme) {
         let plain = scheme.len() <= 20 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        let which =
-            if plain { format!("{scheme}:// URLs are not taken") } else { "this is no repository URL".to_owned() };
-        return Err(format!("{which}; {ALLOWED}"));
+        return Err(if plain { AddressError::Scheme(scheme.to_owned()) } else { AddressError::NoUrl });
     }
-    // Pasted twice, or behind a proxy's: credentials in the second one would count as a part of the
-    // path, and be shown.
     if rest.contains("://") {
-        return Err("this URL has another one in it; leave one of them".to_owned());
+        return Err(AddressError::TwoUrls);
     }
-    // Some readers take what is behind the first one for the host, and others what is behind the last.
     let authority = rest.split('/').next().unwrap_or_default();
     if authority.matches('@').count() > 1 {
-        return Err("the user or password of this URL has an @ in it; write it as %40".to_owned());
+        return Err(AddressError::TwoAts);
     }
     let url = Url::parse(text).map_err(|error| match (scheme, error) {
-        ("ssh", url::ParseError::InvalidPort) => {
-            "what follows the host of an ssh:// URL is a port; write ssh://git@host/path or git@host:path".to_owned()
-        }
-        _ => format!("this URL cannot be read ({error})"),
+        ("ssh", url::ParseError::InvalidPort) => AddressError::SshPort,
+        _ => AddressError::Unreadable(error),
     })?;
     let has_host = url.host_str().is_some_and(|host| !host.is_empty());
     match scheme {
-        "file" if !text.starts_with("file:///") => {
-            Err("a file URL has an absolute path and no host: file:///srv/git/shop.git".to_owned())
-        }
-        "file" if url.path() == "/" => Err("this file URL names no repository".to_owned()),
-        "ssh" if !has_host => Err("this URL names no host".to_owned()),
+        "file" if !text.starts_with("file:///") => Err(AddressError::FileHost),
+        "file" if url.path() == "/" => Err(AddressError::NoRepository),
+        "ssh" if !has_host => Err(AddressError::NoHost),
         _ => Ok(text.into()),
     }
 }
@@ -84,12 +111,12 @@ fn is_scp_like(text: &str) -> bool {
 }
 
 /// A range of versions as Cargo reads it. Spaces may stand for the commas between comparisons.
-pub(super) fn version_range(text: &str) -> Result<VersionReq, String> {
+pub(super) fn version_range(text: &str) -> Result<VersionReq, AddressError> {
     if text.trim().is_empty() {
-        return Err("a version range is missing; such as >=1.0, <2.0 or 1.x".to_owned());
+        return Err(AddressError::NoRange);
     }
     if text.contains("||") {
-        return Err("a version range cannot have alternatives (||); such as >=1.0, <2.0".to_owned());
+        return Err(AddressError::Alternatives);
     }
     let mut range = String::new();
     for word in text.split_whitespace() {
@@ -99,16 +126,15 @@ pub(super) fn version_range(text: &str) -> Result<VersionReq, String> {
         }
         range.push_str(word);
     }
-    VersionReq::parse(&range)
-        .map_err(|error| format!("{} is no version range ({error}); such as >=1.0, <2.0 or 1.x", shown(text)))
+    VersionReq::parse(&range).map_err(|source| AddressError::Range { shown: shown(text), source })
 }
 
 /// A full object id, in lower case.
-pub(super) fn commit_id(text: &str) -> Result<Arc<str>, String> {
+pub(super) fn commit_id(text: &str) -> Result<Arc<str>, AddressError> {
     if text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         Ok(text.to_ascii_lowercase().into())
     } else {
-        Err(format!("{} is no full commit id of 40 hexadecimal digits", shown(text)))
+        Err(AddressError::CommitId { shown: shown(text) })
     }
 }
 
@@ -128,7 +154,7 @@ mod tests {
             "git@github.com:acme/shop.git",
             "deploy-bot@10.0.0.1:shop",
         ] {
-            assert_eq!(repository_url(good).as_deref(), Ok(good));
+            assert_eq!(repository_url(good).as_deref().ok(), Some(good));
         }
         for (bad, says) in [
             ("git://git.example.com/shop.git", "git:// URLs are not taken; use https://"),
@@ -155,7 +181,7 @@ mod tests {
             ("file:///", "no repository"),
             ("https://git.example.com/a b", "no spaces"),
         ] {
-            let error = repository_url(bad).unwrap_err();
+            let error = repository_url(bad).unwrap_err().to_string();
             assert!(error.contains(says), "{bad}: {error}");
             assert!(!error.contains("s3cret"), "{error}");
         }

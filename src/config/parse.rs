@@ -3,8 +3,10 @@
 //! the reading, and is reported alone.
 
 mod auth;
+mod error;
 mod render;
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use crate::object::{GroupKind, ManagerPattern, Managers};
 
 use super::defaults;
 use super::dependencies::{self, Declared};
-use super::duration::{format_duration, parse_duration};
+use super::duration::parse_duration;
 use super::error::{ConfigError, Located, shown};
 use super::file::{RawAudit, RawConfig, RawDrift, RawPrune, RawSource, RawSync};
 use super::render::RenderConfig;
@@ -22,6 +24,7 @@ use super::types::{
 };
 use super::yaml::{self, At};
 use super::{address, names};
+use error::ValueError;
 
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_hours(24);
@@ -46,29 +49,36 @@ pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
 struct Problems(Vec<Located>);
 
 impl Problems {
-    fn check<T, R>(&mut self, at: &At<T>, check: impl FnOnce(&T) -> Result<R, String>) -> Option<R> {
-        check(&at.value).map_err(|message| self.0.push(at.problem(message))).ok()
+    fn check<T, R, E: Display>(&mut self, at: &At<T>, check: impl FnOnce(&T) -> Result<R, E>) -> Option<R> {
+        check(&at.value).map_err(|error| self.0.push(at.problem(error.to_string()))).ok()
     }
 
     /// A text that may be left out, in which case `default` it is.
-    fn text<R>(
+    fn text<R, E: Display>(
         &mut self,
         at: Option<&At<String>>,
         default: R,
-        check: impl FnOnce(&str) -> Result<R, String>,
+        check: impl FnOnce(&str) -> Result<R, E>,
     ) -> Option<R> {
         at.map_or(Some(default), |at| self.check(at, |text| check(text)))
     }
 
     /// A list of texts, none of them twice.
-    fn list<R>(&mut self, list: Option<&Vec<At<String>>>, check: impl Fn(&str) -> Result<R, String>) -> Option<Vec<R>> {
+    fn list<R, E: Display>(
+        &mut self,
+        list: Option<&Vec<At<String>>>,
+        check: impl Fn(&str) -> Result<R, E>,
+    ) -> Option<Vec<R>> {
         let list = list.map(Vec::as_slice).unwrap_or_default();
         let checked: Vec<Option<R>> = list
             .iter()
             .enumerate()
             .map(|(index, at)| {
-                let twice = list[..index].iter().any(|earlier| earlier.value == at.value);
-                self.check(at, |text| if twice { Err(format!("{} is listed twice", shown(text))) } else { check(text) })
+                if list[..index].iter().any(|earlier| earlier.value == at.value) {
+                    self.0.push(at.problem(format!("{} is listed twice", shown(&at.value))));
+                    return None;
+                }
+                self.check(at, |text| check(text))
             })
             .collect();
         checked.into_iter().collect()
@@ -104,9 +114,9 @@ fn config(raw: &RawConfig, problems: &mut Problems) -> Option<Config> {
 fn audit(raw: &RawAudit, problems: &mut Problems) -> Option<AuditPolicy> {
     let period = problems.text(raw.period.as_ref(), defaults::PERIOD, duration);
     let max_per_second = match &raw.max_per_second {
-        Some(at) => problems.check(at, |rate| {
-            if (1..=1000).contains(rate) { Ok(*rate) } else { Err("maxPerSecond must be 1 to 1000".to_owned()) }
-        }),
+        Some(at) => {
+            problems.check(at, |rate| if (1..=1000).contains(rate) { Ok(*rate) } else { Err(ValueError::MaxPerSecond) })
+        }
         None => Some(defaults::MAX_PER_SECOND),
     };
     let period = if raw.enabled == Some(false) { Duration::ZERO } else { period? };
@@ -169,7 +179,7 @@ fn sync(raw: &RawSync, problems: &mut Problems) -> Option<SyncConfig> {
 fn source(at: &At<RawSource>, problems: &mut Problems) -> Option<Source> {
     let raw = &at.value;
     let url = problems.check(&raw.url, |text| address::repository_url(text));
-    let mut given: Vec<(&str, &At<String>)> =
+    let mut given: Vec<(&'static str, &At<String>)> =
         [("branch", &raw.branch), ("tag", &raw.tag), ("semver", &raw.semver), ("commit", &raw.commit)]
             .into_iter()
             .filter_map(|(key, at)| at.as_ref().map(|at| (key, at)))
@@ -192,16 +202,12 @@ fn source(at: &At<RawSource>, problems: &mut Problems) -> Option<Source> {
     Some(Source { url: url?, reference: reference?, auth })
 }
 
-fn reference(key: &str, text: &str) -> Result<Reference, String> {
+fn reference(key: &'static str, text: &str) -> Result<Reference, ValueError> {
     match key {
-        "semver" => address::version_range(text).map(Reference::Semver),
-        "commit" => address::commit_id(text).map(Reference::Commit),
-        _ if text.starts_with("refs/") => {
-            Err(format!("write the short name of the {key}, without refs/heads/ or refs/tags/"))
-        }
-        _ if !names::is_ref_name(text) => {
-            Err(format!("{} cannot be the name of a {key} (git check-ref-format)", shown(text)))
-        }
+        "semver" => Ok(Reference::Semver(address::version_range(text)?)),
+        "commit" => Ok(Reference::Commit(address::commit_id(text)?)),
+        _ if text.starts_with("refs/") => Err(ValueError::FullRef { key }),
+        _ if !names::is_ref_name(text) => Err(ValueError::RefName { key, shown: shown(text) }),
         "tag" => Ok(Reference::Tag(text.into())),
         _ => Ok(Reference::Branch(text.into())),
     }
@@ -209,10 +215,7 @@ fn reference(key: &str, text: &str) -> Result<Reference, String> {
 
 fn prune(raw: &RawPrune, problems: &mut Problems) -> Option<PrunePolicy> {
     let percent = |number: &i64| {
-        u8::try_from(*number)
-            .ok()
-            .filter(|number| *number <= 100)
-            .ok_or_else(|| format!("maxPercent is {number}; it is a share in percent, 0 to 100"))
+        u8::try_from(*number).ok().filter(|number| *number <= 100).ok_or(ValueError::MaxPercent(*number))
     };
     let max_percent = match &raw.max_percent {
         Some(at) => problems.check(at, percent),
@@ -222,68 +225,48 @@ fn prune(raw: &RawPrune, problems: &mut Problems) -> Option<PrunePolicy> {
     Some(PrunePolicy { enabled: raw.enabled.unwrap_or(true), max_percent: max_percent?, include: include? })
 }
 
-fn sync_name(text: &str) -> Result<SyncName, String> {
-    SyncName::parse(text).ok_or_else(|| {
-        format!(
-            "{} is no name for a sync; it has lower-case letters, digits and dashes inside, at most {} in all",
-            shown(text),
-            SyncName::MAX,
-        )
-    })
+fn sync_name(text: &str) -> Result<SyncName, ValueError> {
+    SyncName::parse(text).ok_or_else(|| ValueError::SyncName { shown: shown(text) })
 }
 
-fn namespace(text: &str) -> Result<Arc<str>, String> {
+fn namespace(text: &str) -> Result<Arc<str>, ValueError> {
     if names::is_dns_label(text, names::NAMESPACE_MAX) {
         return Ok(text.into());
     }
-    Err(format!(
-        "{} is no name of a namespace; it has lower-case letters, digits and dashes inside, at most {} in all",
-        shown(text),
-        names::NAMESPACE_MAX,
-    ))
+    Err(ValueError::Namespace { shown: shown(text) })
 }
 
-fn service_account(text: &str) -> Result<ServiceAccount, String> {
+fn service_account(text: &str) -> Result<ServiceAccount, ValueError> {
     match text.split_once('/') {
         Some((namespace, name))
             if names::is_dns_label(namespace, names::NAMESPACE_MAX) && names::is_dns_subdomain(name) =>
         {
             Ok(ServiceAccount { namespace: namespace.into(), name: name.into() })
         }
-        _ => Err(format!("{} is no service account; write namespace/name, such as shop/deployer", shown(text))),
+        _ => Err(ValueError::ServiceAccount { shown: shown(text) }),
     }
 }
 
-fn data_dir(text: &str) -> Result<PathBuf, String> {
-    if text.is_empty() {
-        Err("dataDir is empty; leave the key out or name a directory".to_owned())
-    } else {
-        Ok(text.into())
-    }
+fn data_dir(text: &str) -> Result<PathBuf, ValueError> {
+    if text.is_empty() { Err(ValueError::NoDataDir) } else { Ok(text.into()) }
 }
 
-fn repo_path(text: &str) -> Result<RepoPath, String> {
-    RepoPath::parse(text).ok_or_else(|| {
-        format!(
-            "{} is no path inside a repository; it is relative, with / between its parts and without ..",
-            shown(text)
-        )
-    })
+fn repo_path(text: &str) -> Result<RepoPath, ValueError> {
+    RepoPath::parse(text).ok_or_else(|| ValueError::RepoPath { shown: shown(text) })
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = parse_duration(text).map_err(|error| format!("{} is no duration: {error}", shown(text)))?;
+fn duration(text: &str) -> Result<Duration, ValueError> {
+    let parsed = parse_duration(text).map_err(|source| ValueError::Duration { shown: shown(text), source })?;
     if (SHORTEST..=LONGEST).contains(&parsed) {
         return Ok(parsed);
     }
-    let (shortest, longest) = (format_duration(SHORTEST), format_duration(LONGEST));
-    Err(format!("{} is out of bounds; from {shortest} to {longest}", shown(text)))
+    Err(ValueError::OutOfBounds { shown: shown(text) })
 }
 
 fn drift(at: &At<RawDrift>, problems: &mut Problems) -> Option<(DriftPolicy, Managers)> {
     match &at.value {
         RawDrift::Policy(text) => {
-            let policy = drift_policy(text).map_err(|message| problems.0.push(at.problem(message))).ok();
+            let policy = drift_policy(text).map_err(|error| problems.0.push(at.problem(error.to_string()))).ok();
             policy.map(|policy| (policy, Managers::default()))
         }
         RawDrift::Full(raw) => {
@@ -295,29 +278,22 @@ fn drift(at: &At<RawDrift>, problems: &mut Problems) -> Option<(DriftPolicy, Man
     }
 }
 
-fn drift_policy(text: &str) -> Result<DriftPolicy, String> {
+fn drift_policy(text: &str) -> Result<DriftPolicy, ValueError> {
     match text {
         "heal" => Ok(DriftPolicy::Heal),
         "report" => Ok(DriftPolicy::Report),
         "off" => Ok(DriftPolicy::Off),
-        // A templating tool that speaks YAML 1.1 makes `false` of an unquoted `off`.
-        "false" => Err("`false` is no drift policy; write \"off\" in quotes".to_owned()),
-        _ => Err(format!("{} is no drift policy; write heal, report or off", shown(text))),
+        "false" => Err(ValueError::Unquoted),
+        _ => Err(ValueError::DriftPolicy { shown: shown(text) }),
     }
 }
 
-fn manager_pattern(text: &str) -> Result<ManagerPattern, String> {
-    ManagerPattern::parse(text).ok_or_else(|| {
-        format!(
-            "{} is no pattern for a field manager; it has 1 to {} characters, of which * stands for any number and ? for one",
-            shown(text),
-            ManagerPattern::MAX,
-        )
-    })
+fn manager_pattern(text: &str) -> Result<ManagerPattern, ValueError> {
+    ManagerPattern::parse(text).ok_or_else(|| ValueError::ManagerPattern { shown: shown(text) })
 }
 
 /// `Kind.group`, or one of the three kinds that are kept by default, whose group is known.
-fn kind(text: &str) -> Result<GroupKind, String> {
+fn kind(text: &str) -> Result<GroupKind, ValueError> {
     let parsed = match text {
         "CustomResourceDefinition" => return Ok(GroupKind::new("apiextensions.k8s.io", text)),
         "Namespace" | "PersistentVolumeClaim" => return Ok(GroupKind::new("", text)),
@@ -328,10 +304,7 @@ fn kind(text: &str) -> Result<GroupKind, String> {
     if is_kind && names::is_dns_subdomain(&parsed.group) {
         return Ok(parsed);
     }
-    Err(format!(
-        "{} is no kind to list here; write Namespace, PersistentVolumeClaim, CustomResourceDefinition or Kind.group",
-        shown(text)
-    ))
+    Err(ValueError::Kind { shown: shown(text) })
 }
 
 #[cfg(test)]

@@ -4,12 +4,38 @@
 use std::fmt;
 use std::sync::Arc;
 
+use thiserror::Error;
+
 use super::error::shown;
+
+const CHARTS: &str = "write https://charts.example.com or oci://registry.example.com/charts";
 
 /// Forms of `render.helm.repository`.
 pub(super) const REPOSITORY_PATTERN: &str = r"^(https?|oci)://[^/\s@][^\s@?#]*$";
 /// Forms of an entry of `render.remoteHosts`.
 pub(super) const HOST_PATTERN: &str = r"^(http://)?[0-9A-Za-z]([-.0-9A-Za-z]*[0-9A-Za-z])?(:[0-9]{1,5})?$";
+
+/// Why a text names no host and no chart. `shown` is the value as errors show it; a URL is never shown.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(super) enum RemoteValueError {
+    #[error(
+        "{shown} is no host; write its name alone, such as github.com or git.example.com:8443, and http:// before it where \
+         there is no encryption"
+    )]
+    Host { shown: String },
+    #[error("this is no URL of a chart repository; {CHARTS}")]
+    NoUrl,
+    #[error("{shown} is no scheme of a chart repository; {CHARTS}")]
+    Scheme { shown: String },
+    #[error(
+        "credentials do not belong into the URL of a chart repository, but into a Secret that auth names; {CHARTS}"
+    )]
+    Credentials,
+    #[error("{shown} is no name of a chart; with repository, chart is its name there, such as podinfo, and not a path")]
+    ChartName { shown: String },
+    #[error("version is empty or too long; write one such as 1.2.3, or a range such as 1.x or ^1.2")]
+    ChartVersion,
+}
 
 /// A chart that is not in the git repository.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -130,14 +156,8 @@ impl fmt::Display for RemoteHost {
     }
 }
 
-pub(super) fn remote_host(text: &str) -> Result<RemoteHost, String> {
-    let wrong = || {
-        format!(
-            "{} is no host; write its name alone, such as github.com or git.example.com:8443, and http:// before it where \
-             there is no encryption",
-            shown(text)
-        )
-    };
+pub(super) fn remote_host(text: &str) -> Result<RemoteHost, RemoteValueError> {
+    let wrong = || RemoteValueError::Host { shown: shown(text) };
     let (plain, rest) = match text.split_once("://") {
         None => (false, text),
         Some(("http", rest)) => (true, rest),
@@ -154,45 +174,38 @@ pub(super) fn remote_host(text: &str) -> Result<RemoteHost, String> {
 }
 
 /// The URL of a chart repository or of a path in a registry.
-pub(super) fn chart_repository(text: &str) -> Result<Arc<str>, String> {
-    let wrong =
-        |what: &str| Err(format!("{what}; write https://charts.example.com or oci://registry.example.com/charts"));
-    let Some((scheme, rest)) = text.split_once("://") else { return wrong("this is no URL of a chart repository") };
+pub(super) fn chart_repository(text: &str) -> Result<Arc<str>, RemoteValueError> {
+    let Some((scheme, rest)) = text.split_once("://") else { return Err(RemoteValueError::NoUrl) };
     if !["https", "http", "oci"].contains(&scheme) {
-        return wrong(&format!("{} is no scheme of a chart repository", shown(scheme)));
+        return Err(RemoteValueError::Scheme { shown: shown(scheme) });
     }
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) || rest.contains("://") {
-        return wrong("this is no URL of a chart repository");
+        return Err(RemoteValueError::NoUrl);
     }
     if rest.contains('@') {
-        return wrong(
-            "credentials do not belong into the URL of a chart repository, but into a Secret that auth names",
-        );
+        return Err(RemoteValueError::Credentials);
     }
     if rest.contains(['?', '#']) || Endpoint::of(text).is_none() {
-        return wrong("this is no URL of a chart repository");
+        return Err(RemoteValueError::NoUrl);
     }
     Ok(text.trim_end_matches('/').into())
 }
 
-pub(super) fn chart_name(text: &str) -> Result<Arc<str>, String> {
+pub(super) fn chart_name(text: &str) -> Result<Arc<str>, RemoteValueError> {
     let inside = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = text.as_bytes();
     if edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(|byte| inside(*byte)) {
         return Ok(text.into());
     }
-    let text = shown(text);
-    Err(format!(
-        "{text} is no name of a chart; with repository, chart is its name there, such as podinfo, and not a path"
-    ))
+    Err(RemoteValueError::ChartName { shown: shown(text) })
 }
 
 /// A constraint is left to the renderer, whose library Helm's own is.
-pub(super) fn chart_version(text: &str) -> Result<Arc<str>, String> {
+pub(super) fn chart_version(text: &str) -> Result<Arc<str>, RemoteValueError> {
     let text = text.trim();
     if text.is_empty() || text.len() > 100 || text.contains(char::is_control) {
-        return Err("version is empty or too long; write one such as 1.2.3, or a range such as 1.x or ^1.2".to_owned());
+        return Err(RemoteValueError::ChartVersion);
     }
     Ok(text.into())
 }
@@ -268,11 +281,11 @@ mod tests {
         for bad in
             ["charts.example.com", "ftp://a", "https://a:s3cret@b/c", "https://a?b", "https://a b", "oci://", "s3://a"]
         {
-            let error = chart_repository(bad).unwrap_err();
+            let error = chart_repository(bad).unwrap_err().to_string();
             assert!(!error.contains("s3cret"), "{error}");
         }
         assert!(chart_name("kube-prometheus-stack").is_ok() && chart_name("a/b").is_err() && chart_name("").is_err());
-        assert!(chart_name("oci://r/a").unwrap_err().contains("its name there"));
+        assert!(chart_name("oci://r/a").unwrap_err().to_string().contains("its name there"));
         assert!(chart_version(">=1.0 <2").is_ok() && chart_version(" ").is_err());
     }
 }

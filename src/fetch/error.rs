@@ -1,5 +1,6 @@
 //! Why a file was not fetched. Every text names the URL, holds no credentials, and says what to do where somebody can.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,6 +8,50 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::object::{PlainUrl, Readable};
+
+/// What a server did not do in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// To accept the connection, TLS included.
+    Connection,
+    /// To send anything more.
+    Data,
+    /// To say what it has, redirects included.
+    Answer,
+    /// To send all of it.
+    Content,
+}
+
+impl Awaited {
+    /// Which limit was reached, and what to do.
+    fn words(self, limit: Duration) -> String {
+        let seconds = limit.as_secs();
+        match self {
+            Self::Connection => format!(
+                "its server accepted no connection within {seconds} seconds; check the URL, the proxy and the network between"
+            ),
+            Self::Data => format!("its server sent nothing for {seconds} seconds; see whether it hangs"),
+            Self::Answer => format!("its server gave no answer within {seconds} seconds; see whether it hangs"),
+            Self::Content => format!(
+                "it was not there in full within {seconds} seconds; see whether its server or the network is slow, or keep a \
+                 copy in the repository"
+            ),
+        }
+    }
+}
+
+/// A number of bytes in the largest unit that divides it.
+struct Size(usize);
+
+impl fmt::Display for Size {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes if bytes > 0 && bytes % (1 << 20) == 0 => write!(out, "{} MiB", bytes >> 20),
+            bytes if bytes > 0 && bytes % (1 << 10) == 0 => write!(out, "{} KiB", bytes >> 10),
+            bytes => write!(out, "{bytes} bytes"),
+        }
+    }
+}
 
 /// Why a file, a chart or a list of tags was not fetched.
 #[derive(Debug, Error)]
@@ -21,10 +66,12 @@ pub enum FetchError {
     },
 
     /// The fetch as a whole took too long, or the server neither connected nor sent anything for a while.
-    #[error("{url} did not answer in full within {} seconds; see whether the server hangs", limit.as_secs())]
+    #[error("cannot fetch {url}: {}", awaited.words(*.limit))]
     Timeout {
         /// URL of the request.
         url: PlainUrl,
+        /// What the server did not do in time.
+        awaited: Awaited,
         /// The time that was exceeded.
         limit: Duration,
     },
@@ -87,7 +134,11 @@ pub enum FetchError {
     },
 
     /// The content is larger than what is accepted of its kind.
-    #[error("{url} has more than {limit_bytes} bytes; keep what is needed of it in the repository")]
+    #[error(
+        "cannot fetch {url}: it is larger than {}, the limit for content of its kind; keep what is needed of it in the \
+         repository",
+        Size(*.limit_bytes)
+    )]
     TooLarge {
         /// URL of the request.
         url: PlainUrl,
@@ -144,6 +195,7 @@ pub enum FetchError {
         /// Directory of the store, or the data directory.
         path: PathBuf,
         /// Why it failed.
+        #[source]
         cause: io::Error,
     },
 }
@@ -160,6 +212,31 @@ impl FetchError {
                 Self::RateLimited { url, retry_after: seconds.map(str::to_owned) }
             }
             _ => Self::Status { url, status },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_named_with_its_unit_and_what_to_do_and_no_credentials() {
+        let url = || PlainUrl::of("https://bob:s3cret@charts.example.com/web.tgz?token=s3cret");
+        let late = |awaited, seconds| FetchError::Timeout { url: url(), awaited, limit: Duration::from_secs(seconds) };
+        let large = |limit_bytes| FetchError::TooLarge { url: url(), limit_bytes };
+        for (error, says) in [
+            (late(Awaited::Connection, 10), "accepted no connection within 10 seconds; check the URL"),
+            (late(Awaited::Data, 30), "sent nothing for 30 seconds; see whether it hangs"),
+            (late(Awaited::Answer, 20), "gave no answer within 20 seconds; see whether it hangs"),
+            (late(Awaited::Content, 120), "not there in full within 120 seconds; see whether"),
+            (large(32 << 20), "larger than 32 MiB, the limit for content of its kind; keep what is needed"),
+            (large(1 << 10), "larger than 1 KiB"),
+            (large(100), "larger than 100 bytes"),
+        ] {
+            let text = error.to_string();
+            assert!(text.starts_with("cannot fetch https://charts.example.com/web.tgz: "), "{text}");
+            assert!(text.contains(says) && !text.contains("s3cret"), "{text}");
         }
     }
 }

@@ -13,7 +13,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Response, StatusCode, Url, Version};
 use tokio::time::timeout;
 
-use super::error::FetchError;
+use super::error::{Awaited, FetchError};
 use super::login::Login;
 use crate::object::PlainUrl;
 
@@ -278,7 +278,9 @@ fn failed(url: &str, error: reqwest::Error) -> FetchError {
     let error = error.without_url();
     let url = PlainUrl::of(url);
     if error.is_timeout() {
-        return FetchError::Timeout { url, limit: if error.is_connect() { CONNECT } else { SILENCE } };
+        let (awaited, limit) =
+            if error.is_connect() { (Awaited::Connection, CONNECT) } else { (Awaited::Data, SILENCE) };
+        return FetchError::Timeout { url, awaited, limit };
     }
     let mut cause = error.source();
     while let Some(deeper) = cause.and_then(std::error::Error::source) {

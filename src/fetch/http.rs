@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use reqwest::header::{ETAG, HeaderValue};
 use tokio::time::{Instant, timeout_at};
 
-use super::error::FetchError;
+use super::error::{Awaited, FetchError};
 use super::exchange::{Connection, Get, Redirects, body, refused};
 use super::login::Login;
 use crate::object::PlainUrl;
@@ -54,11 +54,11 @@ impl Web {
         patience: Patience,
     ) -> Result<Download, FetchError> {
         let began = Instant::now();
-        let late = |limit: Duration| FetchError::Timeout { url: PlainUrl::of(url), limit };
+        let late = |awaited, limit: Duration| FetchError::Timeout { url: PlainUrl::of(url), awaited, limit };
         let connection = Connection::new(url, login)?;
         let get = Get { url, authorization: basic(url, login)?, accept: None, etag, redirects: Redirects::Followed };
         let answered = timeout_at(began + patience.answer, connection.get(get)).await;
-        let response = answered.map_err(|_| late(patience.answer))??;
+        let response = answered.map_err(|_| late(Awaited::Answer, patience.answer))??;
         match response.status() {
             StatusCode::NOT_MODIFIED => return Ok(Download::Unchanged),
             StatusCode::OK => {}
@@ -66,7 +66,7 @@ impl Web {
         }
         let validator = response.headers().get(ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let bytes = timeout_at(began + patience.content, body(response, limit_bytes)).await;
-        Ok(Download::New { bytes: bytes.map_err(|_| late(patience.content))??, validator })
+        Ok(Download::New { bytes: bytes.map_err(|_| late(Awaited::Content, patience.content))??, validator })
     }
 }
 

@@ -7,7 +7,7 @@ use reqwest::header::{HeaderValue, LINK, WWW_AUTHENTICATE};
 use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
 
-use super::error::FetchError;
+use super::error::{Awaited, FetchError};
 use super::exchange::{Connection, Get, Redirects, body, is_same_server, parsed, refused};
 use super::http::{Patience, Web, basic, secret_header};
 use super::login::Login;
@@ -32,10 +32,12 @@ impl Web {
     /// # Errors
     /// The registry cannot be reached, is not trusted, takes too long, refuses, or has more than 20,000 tags.
     pub async fn tags(&self, url: &str, login: Option<&Login>, patience: Patience) -> Result<Vec<String>, FetchError> {
-        in_time(url, patience.content, async {
+        in_time(url, Awaited::Content, patience.content, async {
             let mut repository = Repository::open(url, login)?;
             let first = repository.at(&format!("tags/list?n={TAGS}"))?;
-            let first = in_time(url, patience.answer, repository.get(&first, None, Redirects::Followed)).await?;
+            let first =
+                in_time(url, Awaited::Answer, patience.answer, repository.get(&first, None, Redirects::Followed))
+                    .await?;
             repository.tags(first).await
         })
         .await
@@ -52,9 +54,9 @@ impl Web {
         limit_bytes: usize,
         patience: Patience,
     ) -> Result<Vec<u8>, FetchError> {
-        in_time(url, patience.content, async {
+        in_time(url, Awaited::Content, patience.content, async {
             let mut repository = Repository::open(url, login)?;
-            let digest = in_time(url, patience.answer, repository.archive(limit_bytes)).await?;
+            let digest = in_time(url, Awaited::Answer, patience.answer, repository.archive(limit_bytes)).await?;
             repository.blob(&digest, limit_bytes).await
         })
         .await
@@ -63,10 +65,11 @@ impl Web {
 
 async fn in_time<T>(
     url: &str,
+    awaited: Awaited,
     limit: Duration,
     fetch: impl Future<Output = Result<T, FetchError>>,
 ) -> Result<T, FetchError> {
-    let late = || FetchError::Timeout { url: PlainUrl::of(url), limit };
+    let late = || FetchError::Timeout { url: PlainUrl::of(url), awaited, limit };
     tokio::time::timeout(limit, fetch).await.map_err(|_| late())?
 }
 

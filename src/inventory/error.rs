@@ -4,6 +4,7 @@
 use thiserror::Error;
 
 use super::parent::LIMIT;
+use super::text::TextError;
 use crate::cluster::ApiError;
 use crate::config::SyncName;
 use crate::object::{ObjectId, names};
@@ -135,7 +136,8 @@ pub enum ParentError {
         /// The `ConfigMap`: `NAMESPACE/NAME`.
         parent: String,
         /// What is wrong with the list.
-        what: String,
+        #[source]
+        what: TextError,
     },
 }
 

@@ -240,9 +240,9 @@ impl Parent {
 }
 
 /// The inventory and what was wrong with it; an error when it may not list every object.
-fn read_inventory(live: &Value, further: &[Value]) -> Result<(Inventory, Option<String>), String> {
-    let text = live.pointer("/data/inventory").and_then(Value::as_str).ok_or("data.inventory is missing")?;
-    let ids = text::decode(text).map_err(|error| error.to_string())?;
+fn read_inventory(live: &Value, further: &[Value]) -> Result<(Inventory, Option<String>), text::TextError> {
+    let text = live.pointer("/data/inventory").and_then(Value::as_str).ok_or(text::TextError::Missing)?;
+    let ids = text::decode(text)?;
     let observed = live.pointer("/binaryData/observed").and_then(Value::as_str);
     let mut bytes = observed.and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
     let found = shards::gather(live, further, &mut bytes);

@@ -29,7 +29,9 @@ const WIDTH: usize = 100;
 
 /// A text that cannot be trusted to list every object.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub(super) enum TextError {
+pub enum TextError {
+    #[error("data.inventory is missing")]
+    Missing,
     #[error("it does not begin with {HEADER:?}")]
     NoHeader,
     #[error("it has the form {0:?}, which this version of driftless does not know")]

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use thiserror::Error;
+
 use crate::object::{Digest, DigestKey, GroupKind, Manifest, ObjectId, Scope};
 
 use super::{Problem, Reserved};
@@ -85,7 +87,7 @@ pub fn resolve(
         let gk = &manifest.id.gk;
         let answer = defined.scope(gk, &manifest.version, scope(gk, &manifest.version));
         match place(manifest, target, &answer) {
-            Err(message) => resolved.problems.push(problem(manifest, message)),
+            Err(error) => resolved.problems.push(problem(manifest, error.to_string())),
             Ok(placed) => {
                 if let Some(own) = reserved.declared(&placed) {
                     let message = format!(
@@ -127,7 +129,23 @@ fn problem(manifest: &Manifest, message: String) -> Problem {
     Problem { object: Some(manifest.id.clone()), origin: Some(manifest.origin.clone()), message }
 }
 
-fn place(manifest: &Arc<Manifest>, target: Option<&str>, scope: &Scope) -> Result<Arc<Manifest>, String> {
+/// Why a manifest has no place.
+#[derive(Debug, Error)]
+enum PlaceError {
+    #[error(
+        "the cluster has no kind {kind} in {api_version}; install its CRD, or put it into this commit, or correct apiVersion"
+    )]
+    Missing { kind: Arc<str>, api_version: String },
+    #[error(
+        "the kind {gk} is not served in version {version}, but in {}; correct apiVersion, or the versions of its CRD",
+        served.join(", ")
+    )]
+    OtherVersions { gk: GroupKind, version: Arc<str>, served: Vec<String> },
+    #[error("the API of {api_version} does not answer: {why}")]
+    Unreachable { api_version: String, why: String },
+}
+
+fn place(manifest: &Arc<Manifest>, target: Option<&str>, scope: &Scope) -> Result<Arc<Manifest>, PlaceError> {
     match (scope, &manifest.id.namespace) {
         (Scope::Namespaced, Some(_)) | (Scope::Cluster, None) => Ok(Arc::clone(manifest)),
         (Scope::Namespaced, None) => Ok(Arc::new(manifest.in_namespace(Some(target.unwrap_or("default"))))),
@@ -140,18 +158,17 @@ fn place(manifest: &Arc<Manifest>, target: Option<&str>, scope: &Scope) -> Resul
             ));
             Ok(Arc::new(placed))
         }
-        (Scope::Missing, _) => Err(format!(
-            "the cluster has no kind {} in {}; install its CRD, or put it into this commit, or correct apiVersion",
-            manifest.id.gk.kind,
-            manifest.api_version()
-        )),
-        (Scope::OtherVersions(served), _) => Err(format!(
-            "the kind {} is not served in version {}, but in {}; correct apiVersion, or the versions of its CRD",
-            manifest.id.gk,
-            manifest.version,
-            served.join(", ")
-        )),
-        (Scope::Unreachable(why), _) => Err(format!("the API of {} does not answer: {why}", manifest.api_version())),
+        (Scope::Missing, _) => {
+            Err(PlaceError::Missing { kind: Arc::clone(&manifest.id.gk.kind), api_version: manifest.api_version() })
+        }
+        (Scope::OtherVersions(served), _) => Err(PlaceError::OtherVersions {
+            gk: manifest.id.gk.clone(),
+            version: Arc::clone(&manifest.version),
+            served: served.clone(),
+        }),
+        (Scope::Unreachable(why), _) => {
+            Err(PlaceError::Unreachable { api_version: manifest.api_version(), why: why.clone() })
+        }
     }
 }
 

@@ -12,6 +12,8 @@ use crate::plan::{
     AppliedObject, Desired, Inventory, LookedUp, Others, Plan, Problem, PrunedObject, Resolved, Step, SyncStatus,
 };
 
+use super::EffectError;
+
 /// The number by which an effect's result is known.
 pub type EffectId = u64;
 
@@ -115,11 +117,13 @@ pub enum Audited {
 }
 
 /// Why a commit could not be rendered; the text is for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Unrendered {
     /// The branch was elsewhere already when it was to be fetched.
+    #[error("{0}")]
     Moved(String),
     /// The fetch, a read of the clone, or the rendering as a whole has failed.
+    #[error("{0}")]
     Failed(String),
 }
 
@@ -132,8 +136,8 @@ pub enum Input {
     Polled {
         /// Number of the [`Effect::Poll`] that this answers.
         id: EffectId,
-        /// The commit, 40 hexadecimal digits, or an error for people.
-        result: Result<String, String>,
+        /// The commit, 40 hexadecimal digits, or why it is not known.
+        result: Result<String, EffectError>,
         /// Watches see every object of the sync: what they have not reported has not happened.
         watched: bool,
     },
@@ -148,15 +152,15 @@ pub enum Input {
     Observed {
         /// Number of the [`Effect::Observe`] that this answers.
         id: EffectId,
-        /// What the cluster holds, or an error for people.
-        result: Result<Observation, String>,
+        /// What the cluster holds, or why that is not known.
+        result: Result<Observation, EffectError>,
     },
     /// Inventory and status were stored, or could not be.
     ParentWritten {
         /// Number of the [`Effect::WriteParent`] that this answers.
         id: EffectId,
-        /// An error is text for people.
-        result: Result<(), String>,
+        /// Why they were not stored, where they were not.
+        result: Result<(), EffectError>,
     },
     /// One object of an apply that is still under way.
     AppliedOne {
@@ -178,8 +182,8 @@ pub enum Input {
     Examined {
         /// Number of the [`Effect::Examine`] that this answers.
         id: EffectId,
-        /// What was seen of it, or an error for people.
-        result: Result<Examined, String>,
+        /// What was seen of it, or why it was not read.
+        result: Result<Examined, EffectError>,
     },
     /// Skipped without a problem: it was not begun, since it was interrupted.
     Healed {

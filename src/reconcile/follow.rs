@@ -11,7 +11,7 @@ use super::basis::Anew;
 use super::machine::{Work, identified};
 use super::settling::Settling;
 use super::state::{Store, rewritten_in};
-use super::{Effect, Machine, Moment, Observation, UserRequests};
+use super::{Effect, EffectError, Machine, Moment, Observation, UserRequests};
 
 impl Machine {
     /// Starts what is due for a follower.
@@ -34,7 +34,7 @@ impl Machine {
     }
 
     /// The watches of what a commit declares are open, or it is known why not.
-    pub(super) fn observed_as_follower(&mut self, result: &Result<Observation, String>) {
+    pub(super) fn observed_as_follower(&mut self, result: &Result<Observation, EffectError>) {
         if let (Ok(_), Some(rendered)) = (result, &self.git.rendered) {
             let commit = rendered.commit.clone();
             self.effects.push(Effect::Emit(SyncEvent::StandingBy { commit: Some(commit) }));

@@ -13,7 +13,7 @@ use super::basis::Fallen;
 use super::cycle::Cycle;
 use super::machine::Work;
 use super::relative::Frame;
-use super::{Effect, EffectId, Machine, Moment, RenderedCommit, Unrendered};
+use super::{Effect, EffectError, EffectId, Machine, Moment, RenderedCommit, Unrendered};
 
 /// So many former heads are known as such.
 const REMEMBERED: usize = 32;
@@ -95,7 +95,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn polled(&mut self, id: EffectId, result: Result<String, String>, watched: bool, now: Moment) {
+    pub(super) fn polled(&mut self, id: EffectId, result: Result<String, EffectError>, watched: bool, now: Moment) {
         let Some(Poll { stale, again, .. }) = self.git.poll.take_if(|poll| poll.id == id) else { return };
         if stale || self.standing.stopping || self.is_suspended() {
             return;
@@ -135,7 +135,7 @@ impl Machine {
                 self.effects.push(Effect::Emit(SyncEvent::Polled {
                     result: PollResult::Failed,
                     commit: None,
-                    error: Some(error.clone()),
+                    error: Some(error.to_string()),
                     retry_in: Some(retry_in),
                 }));
                 self.git.poll_error = Some(error);
@@ -323,6 +323,6 @@ impl Machine {
                 format!("cannot use commit {short}: {error}{enforced}")
             })
         });
-        self.git.poll_error.iter().map(Problem::general).chain(render).collect()
+        self.git.poll_error.iter().map(|error| Problem::general(error.to_string())).chain(render).collect()
     }
 }

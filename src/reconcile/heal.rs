@@ -14,7 +14,7 @@ use crate::plan::{
 use super::contest::Way;
 use super::heal_queue::{AT_ONCE, Found, HealQueue, Running, Waiting};
 use super::machine::Work;
-use super::{Effect, EffectId, Examined, Machine, Moment};
+use super::{Effect, EffectError, EffectId, Examined, Machine, Moment};
 
 impl Machine {
     /// Begins what is due, in order and never too much at once.
@@ -64,7 +64,7 @@ impl Machine {
     }
 
     /// What a closer examination of a drifted object has shown. The decision falls on this, not on the change.
-    pub(super) fn examined(&mut self, id: EffectId, result: Result<Examined, String>, now: Moment) {
+    pub(super) fn examined(&mut self, id: EffectId, result: Result<Examined, EffectError>, now: Moment) {
         let Some(running) = self.drift.heal_queue.running.remove(&id) else { return };
         let object = running.object.clone();
         let known =
@@ -76,7 +76,7 @@ impl Machine {
     }
 
     /// Whether a request to heal goes out; if not, the heal queue is done with the object for now.
-    fn heal_begins(&mut self, running: Running, result: Result<Examined, String>, now: Moment) -> bool {
+    fn heal_begins(&mut self, running: Running, result: Result<Examined, EffectError>, now: Moment) -> bool {
         let object = running.object.clone();
         // By what git declares now, and not by what it did when the examination began.
         let basis = self.basis_of_heals().filter(|basis| basis.epoch == running.basis.epoch);

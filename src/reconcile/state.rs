@@ -30,7 +30,7 @@ use super::quiet::WHOLE;
 use super::relative::Frame;
 use super::settling::Settling;
 use super::stored::{REST, Stored};
-use super::{Moment, RenderedCommit};
+use super::{EffectError, Moment, RenderedCommit};
 
 /// A cycle that was requested by what was learned, and not by the schedule, comes at most so often.
 const REQUESTED: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ pub(super) struct GitState {
     /// The poll that is under way.
     pub poll: Option<Poll>,
     pub next_poll: Duration,
-    pub poll_error: Option<String>,
+    pub poll_error: Option<EffectError>,
     pub poll_backoff: Backoff,
     /// The commit that could not be rendered, and why.
     pub render_error: Option<(String, String)>,

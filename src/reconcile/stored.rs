@@ -11,7 +11,7 @@ use crate::plan::{Inventory, Phase, Recorded, SyncStatus};
 
 use super::cycle::Cycle;
 use super::machine::Work;
-use super::{Effect, EffectId, Machine, Moment};
+use super::{Effect, EffectError, EffectId, Machine, Moment};
 
 /// What healing learned of objects is stored after this.
 const LEARNED: Duration = Duration::from_secs(1);
@@ -61,7 +61,7 @@ impl Machine {
         self.work = Work::Flushing { id };
     }
 
-    pub(super) fn flushed(&mut self, id: EffectId, result: &Result<(), String>, now: Moment) -> bool {
+    pub(super) fn flushed(&mut self, id: EffectId, result: &Result<(), EffectError>, now: Moment) -> bool {
         if !matches!(self.work, Work::Flushing { id: expected } if expected == id) {
             return false;
         }

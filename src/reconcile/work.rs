@@ -9,10 +9,10 @@ use crate::plan::{AppliedObject, Plan, PlanInput, Problem, Provenance, PrunedObj
 use super::basis::Act;
 use super::cycle::{Cycle, objects_of};
 use super::machine::Work;
-use super::{Effect, EffectId, Machine, Moment, Observation};
+use super::{Effect, EffectError, EffectId, Machine, Moment, Observation};
 
 impl Machine {
-    pub(super) fn observed(&mut self, id: EffectId, result: Result<Observation, String>, now: Moment) {
+    pub(super) fn observed(&mut self, id: EffectId, result: Result<Observation, EffectError>, now: Moment) {
         let Some(mut cycle) = self.take(id, |work| matches!(work, Work::Observing { .. })) else { return };
         if !self.leads {
             return self.observed_as_follower(&result);
@@ -269,7 +269,7 @@ impl Machine {
         self.end(cycle, now);
     }
 
-    pub(super) fn parent_written(&mut self, id: EffectId, result: Result<(), String>, now: Moment) {
+    pub(super) fn parent_written(&mut self, id: EffectId, result: Result<(), EffectError>, now: Moment) {
         if result.is_ok() {
             self.store.shown = self.store.stored.as_ref().and_then(|(_, status)| status.held.clone());
         }

@@ -66,7 +66,7 @@ impl Collector {
         match Manifest::from_value(object, Origin { file: file.clone(), line: place.line }) {
             Err(error) => self.push(file, place, &error.to_string(), id),
             Ok(manifest) => match naming::check(&manifest) {
-                Err(message) => self.push(file, place, &message, None),
+                Err(error) => self.push(file, place, &error.to_string(), None),
                 Ok(()) => self.manifests.push(Arc::new(manifest)),
             },
         }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use thiserror::Error;
 
 use super::{RenderError, Rendered, Settings};
 use crate::config::{ConfigError, parse};
-use crate::object::{Manifest, Readable, names};
+use crate::object::{Manifest, ObjectId, Readable, names};
 
 /// Takes out every manifest that says that it holds a configuration (`driftless.dev/configuration`)
 /// and holds none that an agent would take, with one error for each.
@@ -20,13 +21,8 @@ pub fn refuse(rendered: Rendered, settings: &Settings) -> Rendered {
     manifests.retain(|manifest| match check(manifest, settings) {
         Ok(()) => true,
         Err(why) => {
-            errors.push(RenderError {
-                file: Arc::clone(&manifest.origin.file),
-                line: manifest.origin.line,
-                column: 1,
-                message: Readable(&format!("{why}; it is not applied, and the one in the cluster stays")).to_string(),
-                object: Some(manifest.id.clone()),
-            });
+            let message = format!("{why}; it is not applied, and the one in the cluster stays");
+            errors.push(RenderError { column: 1, ..RenderError::of(manifest, Readable(&message).to_string()) });
             false
         }
     });
@@ -36,7 +32,22 @@ pub fn refuse(rendered: Rendered, settings: &Settings) -> Rendered {
     Rendered { manifests, errors, warnings, ..Rendered::default() }
 }
 
-fn check(manifest: &Manifest, settings: &Settings) -> Result<(), String> {
+/// Why an agent must not be given what a manifest holds.
+#[derive(Debug, Error)]
+enum Refused {
+    #[error("{id} says by {} that data[\"{key}\"] is a configuration, and has no such text", names::CONFIGURATION)]
+    NoText { id: ObjectId, key: String },
+    /// `problem`: the first one, and how many more there are. The rest of the error may hold what a Secret does.
+    #[error("{id} holds a configuration that an agent would refuse: {problem}")]
+    Invalid { id: ObjectId, problem: String },
+    #[error(
+        "{id} holds this agent's configuration without the sync {sync} that applies it, so nothing could be changed by git any more; put the sync back, or take the annotation {} from the object as well",
+        names::CONFIGURATION
+    )]
+    WithoutItsSync { id: ObjectId, sync: Arc<str> },
+}
+
+fn check(manifest: &Manifest, settings: &Settings) -> Result<(), Refused> {
     let is_secret = manifest.id.gk.is("", "Secret");
     let may = manifest.id.gk.is("", "ConfigMap") || is_secret;
     // Almost no manifest has the annotation, and to parse each again would cost more than all else here.
@@ -54,23 +65,17 @@ fn check(manifest: &Manifest, settings: &Settings) -> Result<(), String> {
         Some(value) if is_secret => STANDARD.decode(value).ok().and_then(|text| String::from_utf8(text).ok()),
         value => value.map(ToOwned::to_owned),
     };
-    let text = text.ok_or_else(|| {
-        format!("{id} says by {} that data[\"{key}\"] is a configuration, and has no such text", names::CONFIGURATION)
-    })?;
+    let text = text.ok_or_else(|| Refused::NoText { id: id.clone(), key: key.to_owned() })?;
     let config = parse(&text, key).map_err(|error| {
-        let what = first_problem(&error, key, manifest.is_secret());
-        format!("{id} holds a configuration that an agent would refuse: {what}")
+        let problem = first_problem(&error, key, manifest.is_secret());
+        Refused::Invalid { id: id.clone(), problem }
     })?;
     let namespace = id.namespace.as_ref().or(settings.target_namespace.as_ref()).map_or("default", |name| name);
     let Some(applied_by) = settings.applied_by.as_ref().filter(|by| &*by.namespace == namespace) else { return Ok(()) };
     if config.syncs.iter().any(|sync| sync.name.as_str() == &*applied_by.sync) {
         return Ok(());
     }
-    Err(format!(
-        "{id} holds this agent's configuration without the sync {sync} that applies it, so nothing could be changed by git any more; put the sync back, or take the annotation {} from the object as well",
-        names::CONFIGURATION,
-        sync = applied_by.sync
-    ))
+    Err(Refused::WithoutItsSync { id: id.clone(), sync: Arc::clone(&applied_by.sync) })
 }
 
 /// The first problem, and how many more there are. A Secret's are reported by their place alone.

@@ -47,11 +47,7 @@ fn error(manifests: &[Arc<Manifest>], first: usize, again: &[usize]) -> RenderEr
     let unnamed = (again.len() + 1).saturating_sub(NAMED);
     let more = if unnamed > 0 { format!(" and {unnamed} more places") } else { String::new() };
     let last = &manifests[again.last().copied().unwrap_or(first)];
-    RenderError {
-        file: last.origin.file.clone(),
-        line: last.origin.line,
-        column: 1,
-        message: format!("{} is declared more than once, at {named}{more}; none of them is applied, keep one", last.id),
-        object: Some(last.id.clone()),
-    }
+    let message =
+        format!("{} is declared more than once, at {named}{more}; none of them is applied, keep one", last.id);
+    RenderError { column: 1, ..RenderError::of(last, message) }
 }

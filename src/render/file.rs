@@ -71,7 +71,7 @@ impl<'a> Reader<'a> {
             Ok(text) => text,
             Err(faults) => {
                 for fault in faults {
-                    let message = self.placed(&fault.message, Some(fault.place));
+                    let message = self.placed(&fault.why.to_string(), Some(fault.place));
                     self.into.refuse(self.path, shift(fault.place), &message, None);
                 }
                 return;

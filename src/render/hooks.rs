@@ -76,7 +76,7 @@ pub(super) fn order<'a>(
             main.manifests.len()
         );
         let file = main.manifests.first().map_or_else(|| "Chart.yaml".into(), |first| Arc::clone(&first.origin.file));
-        return Err(RenderError { file, line: 0, column: 0, message, object: None });
+        return Err(RenderError::of_file(&file, message));
     }
     let earlier = chained(before.into_values(), &[]);
     let first: Vec<ObjectId> = earlier.last.clone();

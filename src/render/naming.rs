@@ -1,32 +1,48 @@
 //! Names that can stand in a request's path, and in a message.
 
+use std::sync::Arc;
+
 use serde_json::Value;
+use thiserror::Error;
 
 use crate::object::{Manifest, ObjectId, Readable, is_deceptive};
+
+/// A name that can stand in no request.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum NamingError {
+    #[error("apiVersion \"{}\" is no group and version, such as v1 or apps/v1", Readable(.0))]
+    ApiVersion(String),
+    #[error("apiVersion or kind is too long")]
+    TooLong,
+    #[error("kind \"{}\" is no kind: letters and digits only", Readable(.0))]
+    Kind(Arc<str>),
+    /// `name` is the beginning of it.
+    #[error("{field} \"{}\" {why}", Readable(.name))]
+    Name { field: &'static str, name: String, why: &'static str },
+}
 
 /// Checks group, version, kind, namespace and name.
 ///
 /// # Errors
-/// A sentence for people.
-pub fn check(manifest: &Manifest) -> Result<(), String> {
+/// The first of them that is wrong.
+pub fn check(manifest: &Manifest) -> Result<(), NamingError> {
     let id = &manifest.id;
     let api_version = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
     if !api_version(&id.gk.group) || !api_version(&manifest.version) || manifest.version.is_empty() {
-        let shown = manifest.api_version();
-        return Err(format!("apiVersion \"{}\" is no group and version, such as v1 or apps/v1", Readable(&shown)));
+        return Err(NamingError::ApiVersion(manifest.api_version()));
     }
     if id.gk.group.len() > 253 || manifest.version.len() > 63 || id.gk.kind.len() > 63 {
-        return Err("apiVersion or kind is too long".into());
+        return Err(NamingError::TooLong);
     }
     if !id.gk.kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-        return Err(format!("kind \"{}\" is no kind: letters and digits only", Readable(&id.gk.kind)));
+        return Err(NamingError::Kind(Arc::clone(&id.gk.kind)));
     }
     path_segment("metadata.name", &id.name)?;
     id.namespace.as_deref().map_or(Ok(()), |namespace| path_segment("metadata.namespace", namespace))
 }
 
 /// `apimachinery`, `IsValidPathSegmentName`, with the bound that every kind has on the length of names.
-fn path_segment(field: &str, name: &str) -> Result<(), String> {
+fn path_segment(field: &'static str, name: &str) -> Result<(), NamingError> {
     let why = if name.len() > 253 {
         "has more than 253 characters"
     } else if name == "." || name == ".." {
@@ -38,7 +54,7 @@ fn path_segment(field: &str, name: &str) -> Result<(), String> {
     } else {
         return Ok(());
     };
-    Err(format!("{field} \"{}\" {why}", Readable(&name.chars().take(80).collect::<String>())))
+    Err(NamingError::Name { field, name: name.chars().take(80).collect(), why })
 }
 
 /// What a document says it is, for an error about it; `None` unless all of it can be shown.

@@ -147,8 +147,7 @@ impl Response {
                 Readable(&one_line(&self.again_error))
             )
         };
-        let error = || RenderError { file: Arc::clone(path), line: 0, column: 0, message: message(), object: None };
-        (!self.again_error.is_empty()).then(error)
+        (!self.again_error.is_empty()).then(|| RenderError::of_file(path, message()))
     }
 
     /// The manifests of a render that did not fail. `path` is named where an error has no better place.

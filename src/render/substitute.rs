@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle};
+use thiserror::Error;
 
 use super::inputs::Variable;
 use super::split::Position;
@@ -26,7 +27,31 @@ pub struct Substituted<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fault {
     pub place: Position,
-    pub message: String,
+    pub why: SubstituteError,
+}
+
+/// Why a reference cannot be replaced.
+#[derive(Debug, PartialEq, Eq, Error)]
+pub enum SubstituteError {
+    #[error("the document is too large with its variables replaced")]
+    DocumentTooLarge,
+    #[error("the text is too large with its variables replaced")]
+    TextTooLarge,
+    #[error("${{ is not closed by }}; write $${{ for the text itself")]
+    NotClosed,
+    #[error(
+        "the variable {0} has no value; set it in render.substitute or in what render.substituteFrom names, give it a \
+         default by ${{{0}:=…}}, write $${{{0}}} for the text itself, or leave the object alone by the annotation \
+         driftless.dev/substitute: disabled"
+    )]
+    NoValue(String),
+    /// Holds the beginning of what is in the braces.
+    #[error(
+        "${{{}}} is no variable that is known here; the forms are ${{NAME}}, ${{NAME:=default}} and ${{NAME:-default}}; \
+         $${{ stands for the text ${{",
+        Readable(.0)
+    )]
+    Form(String),
 }
 
 /// The documents in which something may have to be replaced.
@@ -85,11 +110,10 @@ pub fn substitute<'a>(text: &'a str, variables: &BTreeMap<String, Variable>) -> 
                 out.push_str(&if quoted { Value::from(expanded).to_string() } else { expanded });
                 copied = range.end;
             }
-            Err(message) => faults.push(Fault { place: Position::of(&span), message }),
+            Err(why) => faults.push(Fault { place: Position::of(&span), why }),
         }
         if out.len() > MAX_BYTES {
-            let message = "the document is too large with its variables replaced".to_owned();
-            return Err(vec![Fault { place: Position::of(&span), message }]);
+            return Err(vec![Fault { place: Position::of(&span), why: SubstituteError::DocumentTooLarge }]);
         }
     }
     if !faults.is_empty() {
@@ -168,7 +192,7 @@ fn expand<'v>(
     variables: &'v BTreeMap<String, Variable>,
     secret: &mut bool,
     fit: impl for<'t> Fn(&'t str, &str) -> Cow<'t, str>,
-) -> Result<String, String> {
+) -> Result<String, SubstituteError> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -185,7 +209,7 @@ fn expand<'v>(
             continue;
         };
         let Some(end) = inside.find('}') else {
-            return Err("${ is not closed by }; write $${ for the text itself".to_owned());
+            return Err(SubstituteError::NotClosed);
         };
         let (name, default) = reference(&inside[..end])?;
         let variable: Option<&'v Variable> = variables.get(name);
@@ -196,18 +220,12 @@ fn expand<'v>(
                 *secret |= variable.secret;
                 &variable.value
             }
-            (None, None) => {
-                return Err(format!(
-                    "the variable {name} has no value; set it in render.substitute or in what render.substituteFrom names, \
-                     give it a default by ${{{name}:=…}}, write $${{{name}}} for the text itself, or leave the object alone by \
-                     the annotation driftless.dev/substitute: disabled"
-                ));
-            }
+            (None, None) => return Err(SubstituteError::NoValue(name.to_owned())),
         };
         let fitted = fit(value, &out).into_owned();
         out.push_str(&fitted);
         if out.len() > MAX_BYTES {
-            return Err("the text is too large with its variables replaced".to_owned());
+            return Err(SubstituteError::TextTooLarge);
         }
         rest = &inside[end + 1..];
     }
@@ -216,7 +234,7 @@ fn expand<'v>(
 }
 
 /// Name and default of what stands in the braces.
-fn reference(inside: &str) -> Result<(&str, Option<&str>), String> {
+fn reference(inside: &str) -> Result<(&str, Option<&str>), SubstituteError> {
     let length = inside.find(|sign: char| !(sign.is_ascii_alphanumeric() || sign == '_')).unwrap_or(inside.len());
     let (name, rest) = inside.split_at(length);
     let named = name.starts_with(|sign: char| sign.is_ascii_alphabetic() || sign == '_');
@@ -228,12 +246,7 @@ fn reference(inside: &str) -> Result<(&str, Option<&str>), String> {
         Some(default) if !default.contains("${") => return Ok((name, Some(default))),
         _ => {}
     }
-    let shown: String = inside.chars().take(40).collect();
-    Err(format!(
-        "${{{}}} is no variable that is known here; the forms are ${{NAME}}, ${{NAME:=default}} and ${{NAME:-default}}; \
-         $${{ stands for the text ${{",
-        Readable(&shown)
-    ))
+    Err(SubstituteError::Form(inside.chars().take(40).collect()))
 }
 
 #[cfg(test)]
@@ -263,7 +276,7 @@ mod tests {
 
     fn faults(text: &str) -> Vec<(u32, String)> {
         let faults = substitute(text, &variables()).err().unwrap();
-        faults.into_iter().map(|fault| (fault.place.line, fault.message)).collect()
+        faults.into_iter().map(|fault| (fault.place.line, fault.why.to_string())).collect()
     }
 
     #[test]

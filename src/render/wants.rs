@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::config::{Endpoint, RemoteChart, RenderConfig};
 use crate::object::{PlainUrl, Readable};
@@ -135,17 +136,34 @@ pub struct Permission {
     pub login: bool,
 }
 
+/// Why something may not be fetched, and what to do, in words that follow the place where it is named.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum NotPermitted {
+    /// Its URL is of a scheme or a form that is not fetched from.
+    #[error("{0} is no URL that is fetched from; write https://, oci:// or ssh://")]
+    NoEndpoint(PlainUrl),
+    /// The configuration names neither its host nor what it is.
+    #[error(
+        "{url} is on a host from which this sync may fetch nothing; add {endpoint} to render.remoteHosts, or keep a copy in \
+         the repository"
+    )]
+    Host {
+        /// What was to be fetched.
+        url: PlainUrl,
+        /// Its host, as `render.remoteHosts` would name it.
+        endpoint: Endpoint,
+    },
+}
+
 /// Decides whether something may be fetched: from the chart's own repository, from hosts that the configuration names, and
 /// archives that a permitted index names, as they stand there. Nothing else, since a repository, or a chart that has broken
 /// out of the helper, could otherwise reach what the agent can, or send what it knows in a URL.
 ///
 /// # Errors
-/// Why not, and what to do, in words that follow the place where it is named.
-pub fn permitted(want: &Want, config: &RenderConfig, fetched: &[Fetched]) -> Result<Permission, String> {
-    let shown = PlainUrl::of(&want.url);
-    let Some(endpoint) = Endpoint::of(&want.url) else {
-        return Err(format!("{shown} is no URL that is fetched from; write https://, oci:// or ssh://"));
-    };
+/// Why not.
+pub fn permitted(want: &Want, config: &RenderConfig, fetched: &[Fetched]) -> Result<Permission, NotPermitted> {
+    let url = PlainUrl::of(&want.url);
+    let Some(endpoint) = Endpoint::of(&want.url) else { return Err(NotPermitted::NoEndpoint(url)) };
     let of_charts = matches!(want.kind, WantKind::Index | WantKind::Tags | WantKind::Archive);
     let own = config.helm.remote.as_ref().and_then(RemoteChart::endpoint);
     if of_charts && own.as_ref() == Some(&endpoint) {
@@ -159,10 +177,7 @@ pub fn permitted(want: &Want, config: &RenderConfig, fetched: &[Fetched]) -> Res
     if want.kind == WantKind::Archive && own_index && is_named_by_index(want, &endpoint, fetched) {
         return Ok(Permission { login: false });
     }
-    Err(format!(
-        "{shown} is on a host from which this sync may fetch nothing; add {endpoint} to render.remoteHosts, or keep a copy in \
-         the repository"
-    ))
+    Err(NotPermitted::Host { url, endpoint })
 }
 
 /// An index was permitted when it was fetched, and what it names word for word was chosen by whoever publishes it.
@@ -242,7 +257,7 @@ mod tests {
         ] {
             assert!(login(kind, url).is_err(), "{url}");
         }
-        let error = login(WantKind::File, "http://10.0.0.1:81/x.yaml").unwrap_err();
+        let error = login(WantKind::File, "http://10.0.0.1:81/x.yaml").unwrap_err().to_string();
         assert!(error.contains("add http://10.0.0.1:81 to render.remoteHosts"), "{error}");
     }
 

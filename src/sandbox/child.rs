@@ -56,7 +56,7 @@ fn become_helper(mut arguments: impl Iterator<Item = OsString>) -> NotStarted {
 }
 
 fn confine(confinement: &Confinement, program: &Path) -> Result<(), NotStarted> {
-    limits::limit(confinement).map_err(NotStarted::Failed)?;
+    limits::limit(confinement).map_err(NotStarted::because)?;
     std::env::set_current_dir("/").map_err(|error| NotStarted::Failed(format!("change to /: {error}")))?;
     #[cfg(target_os = "linux")]
     return linux::confine(confinement, program);
@@ -94,10 +94,10 @@ mod linux {
         set_capabilities(None, none).map_err(failed("drop capabilities"))?;
 
         let confined = filesystem::restrict(program, &confinement.files, confinement.network);
-        required(confinement.mode, "Landlock", confined.map_err(NotStarted::Failed)?)?;
+        required(confinement.mode, "Landlock", confined.map_err(NotStarted::because)?)?;
         // The last step, since it forbids the others.
         let confined = syscalls::restrict(confinement.network, !confinement.files.is_empty());
-        required(confinement.mode, "seccomp", confined.map_err(NotStarted::Failed)?)
+        required(confinement.mode, "seccomp", confined.map_err(NotStarted::because)?)
     }
 
     fn required(mode: Mode, what: &str, confined: bool) -> Result<(), NotStarted> {

@@ -139,6 +139,11 @@ const UNSUPPORTED: &str = "driftless sandbox: not available: ";
 const FAILED: &str = "driftless sandbox: ";
 
 impl NotStarted {
+    /// A step towards the helper has failed. Only its words reach the parent.
+    pub fn because(error: impl std::error::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+
     pub fn to_line(&self) -> String {
         match self {
             Self::Unsupported(missing) => format!("{UNSUPPORTED}{missing}"),

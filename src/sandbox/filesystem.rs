@@ -8,16 +8,31 @@ use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, PathFdError, Ruleset, RulesetAttr as _,
     RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
 };
+use thiserror::Error;
 
 use super::confinement::Network;
 
 /// The newest that was tried. An older kernel does what it can; what it lacks, the filter of system calls forbids.
 const NEWEST: ABI = ABI::V7;
 
+/// Why the helper's files are not confined to those that it may have.
+#[derive(Debug, Error)]
+pub(super) enum FilesystemError {
+    /// The helper's own file is not there.
+    #[error("there is no {}", .0.display())]
+    NoProgram(PathBuf),
+    /// A file that is there cannot be opened.
+    #[error(transparent)]
+    Open(#[from] PathFdError),
+    /// The kernel does not take the rules.
+    #[error("apply Landlock: {0}")]
+    Apply(#[from] RulesetError),
+}
+
 /// Whether anything is enforced; where the kernel has no Landlock, nothing is.
-pub(super) fn restrict(program: &Path, files: &[PathBuf], network: Network) -> Result<bool, String> {
+pub(super) fn restrict(program: &Path, files: &[PathBuf], network: Network) -> Result<bool, FilesystemError> {
     // Where there is no Landlock, a program that is missing is found by exec.
-    let Some(own) = open(program)? else { return Err(format!("there is no {}", program.display())) };
+    let Some(own) = open(program)? else { return Err(FilesystemError::NoProgram(program.to_owned())) };
     let mut rules = vec![PathBeneath::new(own, AccessFs::Execute | AccessFs::ReadFile)];
     for file in files {
         if let Some(opened) = open(file)? {
@@ -26,7 +41,7 @@ pub(super) fn restrict(program: &Path, files: &[PathBuf], network: Network) -> R
             rules.push(PathBeneath::new(opened, may));
         }
     }
-    apply(rules, network).map_err(|error| format!("apply Landlock: {error}"))
+    Ok(apply(rules, network)?)
 }
 
 fn apply(rules: Vec<PathBeneath<PathFd>>, network: Network) -> Result<bool, RulesetError> {
@@ -40,10 +55,10 @@ fn apply(rules: Vec<PathBeneath<PathFd>>, network: Network) -> Result<bool, Rule
 }
 
 /// The file itself where the path is a link. `None`: there is none.
-fn open(path: &Path) -> Result<Option<PathFd>, String> {
+fn open(path: &Path) -> Result<Option<PathFd>, PathFdError> {
     match PathFd::new(path) {
         Ok(opened) => Ok(Some(opened)),
         Err(PathFdError::OpenCall { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(error),
     }
 }

@@ -11,6 +11,7 @@ use seccompiler::{
     BackendError, BpfProgram, Error, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, apply_filter,
 };
+use thiserror::Error as ThisError;
 
 use super::confinement::Network;
 
@@ -106,13 +107,23 @@ const CONNECTIONS: &[c_long] = &[
     libc::SYS_shutdown,
 ];
 
+/// Why system calls are not filtered.
+#[derive(Debug, ThisError)]
+pub(super) enum SyscallsError {
+    /// There is no program for this filter.
+    #[error("make the filter of system calls: {0}")]
+    Make(#[from] BackendError),
+    /// The kernel does not take the filter.
+    #[error("apply the filter of system calls: {0}")]
+    Apply(#[source] Error),
+}
+
 /// Whether it is enforced; where the kernel has no filters, it is not.
-pub(super) fn restrict(network: Network, reads_files: bool) -> Result<bool, String> {
-    let program = program(network, reads_files).map_err(|error| format!("make the filter of system calls: {error}"))?;
-    match apply_filter(&program) {
+pub(super) fn restrict(network: Network, reads_files: bool) -> Result<bool, SyscallsError> {
+    match apply_filter(&program(network, reads_files)?) {
         Ok(()) => Ok(true),
         Err(Error::Seccomp(error)) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EINVAL)) => Ok(false),
-        Err(error) => Err(format!("apply the filter of system calls: {error}")),
+        Err(error) => Err(SyscallsError::Apply(error)),
     }
 }
 

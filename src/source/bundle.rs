@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::error::Refusal;
 use super::files::{Files, Kind, ReadError, joined, locate, read_rules, rules_above, rules_file};
 use super::links::{Link, read_target, resolve};
+use super::refusal::Refusal;
 use crate::config::RepoPath;
 
 /// Bytes that a renderer is given at most, as it bounds its own input.

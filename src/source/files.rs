@@ -1,7 +1,7 @@
 //! What the walk needs of a tree of files, be it in git or on disk, so that both obey the same rules.
 
-use super::error::Refusal;
 use super::ignore::{IGNORE_FILE, IgnoreStack};
+use super::refusal::Refusal;
 use crate::config::RepoPath;
 
 /// A tree of files in which symbolic links are entries, never followed by the tree itself.

@@ -3,7 +3,7 @@
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
-use super::error::Refusal;
+use super::refusal::Refusal;
 
 /// The name of a file of rules, which hold for its directory and everything below.
 pub(super) const IGNORE_FILE: &str = ".driftlessignore";
@@ -14,6 +14,19 @@ const MOST_RULES: usize = 10_000;
 const LONGEST: usize = 4096;
 /// Braces inside of braces.
 const DEEPEST: usize = 16;
+
+/// Why a line is not taken for a rule.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum RuleError {
+    #[error("the file has more than {MOST_RULES} rules; use patterns that cover more")]
+    TooMany,
+    #[error("the rule is longer than {LONGEST} bytes; split it into several lines")]
+    TooLong,
+    #[error("a ! without a pattern would take everything back in; write the pattern behind it")]
+    NoPattern,
+    #[error("braces are nested more than {DEEPEST} deep; write the alternatives as lines of their own")]
+    TooDeep,
+}
 
 /// The rules of one file.
 struct Rules {
@@ -38,7 +51,7 @@ impl IgnoreStack {
         let mut builder = GitignoreBuilder::new("");
         for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             let refuse = |detail: String| refuse(format!("line {}: {detail}", at + 1));
-            check(at, line).map_err(refuse)?;
+            check(at, line).map_err(|error| refuse(error.to_string()))?;
             builder.add_line(None, line).map_err(|error| refuse(error.to_string()))?;
         }
         let matcher = builder.build().map_err(|error| refuse(error.to_string()))?;
@@ -71,15 +84,15 @@ impl IgnoreStack {
 }
 
 /// What a rule may be, so that compiling it needs neither much time nor a deep stack.
-fn check(at: usize, rule: &str) -> Result<(), String> {
+fn check(at: usize, rule: &str) -> Result<(), RuleError> {
     if at >= MOST_RULES {
-        return Err(format!("the file has more than {MOST_RULES} rules; use patterns that cover more"));
+        return Err(RuleError::TooMany);
     }
     if rule.len() > LONGEST {
-        return Err(format!("the rule is longer than {LONGEST} bytes; split it into several lines"));
+        return Err(RuleError::TooLong);
     }
     if rule.trim() == "!" {
-        return Err("a ! without a pattern would take everything back in; write the pattern behind it".into());
+        return Err(RuleError::NoPattern);
     }
     let mut depth = 0_usize;
     for character in rule.chars() {
@@ -89,9 +102,7 @@ fn check(at: usize, rule: &str) -> Result<(), String> {
             _ => {}
         }
         if depth > DEEPEST {
-            return Err(format!(
-                "braces are nested more than {DEEPEST} deep; write the alternatives as lines of their own"
-            ));
+            return Err(RuleError::TooDeep);
         }
     }
     Ok(())

@@ -8,14 +8,15 @@ use git2::{Oid, Repository};
 
 use super::bundle::{Bundle, Dependencies, Layout, MOST_BUNDLE_BYTES};
 use super::clone::{CloneDir, CloneLock};
-use super::error::{Refusal, SourceError};
+use super::error::SourceError;
 use super::files::ReadError;
 use super::login::Login;
 use super::reference::{Head, choose, name_at};
+use super::refusal::Refusal;
 use super::remote::{Remote, Revision};
 use super::scrub::Scrubber;
 use super::snapshot::{Limits, Snapshot};
-use super::transport::{FetchError, Transport, is_local};
+use super::transport::{TransferError, Transport, is_local};
 use super::tree;
 use crate::config::{Reference, RepoPath, Source, SyncConfig};
 use crate::object::Commit;
@@ -264,12 +265,12 @@ impl GitRemote {
             let refspec = format!("+{}:{FETCHED}", revision.commit);
             match self.fetch_into(repository, &[refspec], 1) {
                 Ok(()) => return Ok(()),
-                Err(FetchError::NotByCommit) if self.purpose == Purpose::Base => {
+                Err(TransferError::NotByCommit) if self.purpose == Purpose::Base => {
                     return Err(SourceError::BaseNotSent { url: self.url(), commit: revision.commit.clone() }.into());
                 }
-                Err(FetchError::NotByCommit | FetchError::NotShallow) => {}
-                Err(FetchError::Failed(error)) => return Err(error.into()),
-                Err(FetchError::Damaged(detail)) => return Err(PullError::NeedsNewClone(detail)),
+                Err(TransferError::NotByCommit | TransferError::NotShallow) => {}
+                Err(TransferError::Failed(error)) => return Err(error.into()),
+                Err(TransferError::Damaged(detail)) => return Err(PullError::NeedsNewClone(detail)),
             }
         }
         let everything = ["heads", "tags"].map(|kind| format!("+refs/{kind}/*:refs/driftless/{kind}/*"));
@@ -280,7 +281,7 @@ impl GitRemote {
         if !is_local(&self.source.url) {
             match self.fetch_into(repository, refspecs, 1) {
                 Ok(()) => return Ok(()),
-                Err(FetchError::NotShallow) => {}
+                Err(TransferError::NotShallow) => {}
                 Err(error) => return Err(pull_error(error)),
             }
         }
@@ -337,11 +338,11 @@ impl GitRemote {
     }
 }
 
-fn pull_error(error: FetchError) -> PullError {
+fn pull_error(error: TransferError) -> PullError {
     match error {
-        FetchError::Failed(error) => PullError::Failed(error),
-        FetchError::Damaged(detail) => PullError::NeedsNewClone(detail),
-        FetchError::NotShallow | FetchError::NotByCommit => {
+        TransferError::Failed(error) => PullError::Failed(error),
+        TransferError::Damaged(detail) => PullError::NeedsNewClone(detail),
+        TransferError::NotShallow | TransferError::NotByCommit => {
             PullError::NeedsNewClone("the server refuses what was asked for".to_owned())
         }
     }

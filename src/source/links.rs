@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::error::Refusal;
 use super::files::{Files, Kind, ReadError, joined};
+use super::refusal::Refusal;
 
 /// As many links as Linux follows in one path.
 const FOLLOWED: usize = 40;

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use super::error::Refusal;
+use super::refusal::Refusal;
 
 /// One file, read whole.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -35,7 +35,7 @@ pub(super) struct Transport<'a> {
 }
 
 /// Why a fetch gave nothing.
-pub(super) enum FetchError {
+pub(super) enum TransferError {
     /// The network, the server, or we ourselves: the clone is as good as before.
     Failed(SourceError),
     /// The server, or libgit2 on its behalf, cannot send a part of the history.
@@ -79,7 +79,7 @@ impl Transport<'_> {
     }
 
     /// Fetches into a repository. `depth` 0 is all of the history.
-    pub fn fetch(&self, repository: &Repository, refspecs: &[String], depth: i32) -> Result<(), FetchError> {
+    pub fn fetch(&self, repository: &Repository, refspecs: &[String], depth: i32) -> Result<(), TransferError> {
         limit_waiting();
         let call = Call::default();
         let mut options = FetchOptions::new();
@@ -94,39 +94,39 @@ impl Transport<'_> {
             .and_then(|mut remote| remote.fetch(refspecs, Some(&mut options), Some("driftless")));
         let Err(error) = fetched else { return Ok(()) };
         Err(match call.stopped.get() {
-            Stopped::Cancelled => FetchError::Failed(self.cancelled("fetching from")),
-            Stopped::TooMuch => FetchError::Failed(SourceError::TooMuchData {
+            Stopped::Cancelled => TransferError::Failed(self.cancelled("fetching from")),
+            Stopped::TooMuch => TransferError::Failed(SourceError::TooMuchData {
                 url: self.scrub.display_url().to_owned(),
                 limit_bytes: self.most_bytes,
             }),
-            Stopped::No => self.fetch_error(&error, depth, repository, &call),
+            Stopped::No => self.transfer_error(&error, depth, repository, &call),
         })
     }
 
-    fn fetch_error(&self, error: &Error, depth: i32, into: &Repository, call: &Call) -> FetchError {
+    fn transfer_error(&self, error: &Error, depth: i32, into: &Repository, call: &Call) -> TransferError {
         // libgit2 has no codes for these; the texts are those of its smart and local transports, and of git itself.
         let message = error.message();
         if depth > 0 && message.contains("shallow") {
-            return FetchError::NotShallow;
+            return TransferError::NotShallow;
         }
         let not_by_commit =
             ["cannot fetch a specific object", "not our ref", "unadvertised object", "unexpected packet type"];
         if not_by_commit.iter().any(|text| message.contains(text)) {
-            return FetchError::NotByCommit;
+            return TransferError::NotByCommit;
         }
         // libgit2 puts the system's words at the end. The clone is not to blame, and another one has no more room.
         let disk = ["No space left on device", "Disk quota exceeded", "Read-only file system"];
         if disk.iter().any(|text| message.contains(text)) {
             let path = into.path().parent().unwrap_or(into.path()).to_owned();
             let url = self.scrub.display_url().to_owned();
-            return FetchError::Failed(SourceError::Disk { url, path, detail: self.shown(message) });
+            return TransferError::Failed(SourceError::Disk { url, path, detail: self.shown(message) });
         }
         let remote = matches!(error.code(), ErrorCode::Auth | ErrorCode::Certificate | ErrorCode::Timeout)
             || matches!(error.class(), ErrorClass::Net | ErrorClass::Http | ErrorClass::Ssl | ErrorClass::Ssh);
         if remote {
-            FetchError::Failed(self.failed(error, "fetching from", call))
+            TransferError::Failed(self.failed(error, "fetching from", call))
         } else {
-            FetchError::Damaged(self.shown(message))
+            TransferError::Damaged(self.shown(message))
         }
     }
 

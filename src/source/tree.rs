@@ -7,8 +7,8 @@ use git2::{ErrorCode, Object, ObjectType, Oid, Repository, Tree, TreeEntry};
 use sha2::{Digest, Sha256};
 
 use super::bundle::{self, Bundle, Dependencies, Layout};
-use super::error::Refusal;
 use super::files::{Files, Kind, Listed, Located, ReadError, locate, rules_above};
+use super::refusal::Refusal;
 use super::snapshot::{Limits, Snapshot, hex};
 use super::walk::{collect, is_manifest};
 use crate::config::RepoPath;

@@ -4,10 +4,10 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::error::Refusal;
 use super::files::{Files, Kind, Listed, Located, ReadError, joined, read_rules, rules_above, rules_file};
 use super::ignore::IgnoreStack;
 use super::links::{Link, Resolved, read_target, resolve};
+use super::refusal::Refusal;
 use super::snapshot::{Limits, Refused, SourceFile};
 use crate::config::RepoPath;
 

@@ -12,10 +12,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
 use crate::event::{Ended, Event, Outcome, PollResult, SyncEvent};
 use builder::Course;
+pub use export::TracesError;
 
 /// In every span: which program and version made it.
 const SCOPE: &str = "driftless";
@@ -95,8 +97,8 @@ impl Traces {
     ///
     /// # Errors
     /// It was not all taken in time.
-    pub fn end(&self, within: Duration) -> Result<(), String> {
-        self.0.provider.shutdown_with_timeout(within).map_err(|error| error.to_string())
+    pub fn end(&self, within: Duration) -> OTelSdkResult {
+        self.0.provider.shutdown_with_timeout(within)
     }
 }
 

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{ReadError, Rendering};
+use super::{Rendering, RenderingError};
 use crate::config::{DataRef, DecryptConfig};
 use crate::object::Readable;
 use crate::render::{Format, is_encrypted, secrets};
@@ -64,7 +64,7 @@ impl Rendering<'_> {
     pub(super) async fn decrypted_snapshot(
         &self,
         mut snapshot: Snapshot,
-    ) -> Result<(Snapshot, Vec<String>), ReadError> {
+    ) -> Result<(Snapshot, Vec<String>), RenderingError> {
         let encrypted = snapshot.files.iter().filter(|file| is_encrypted(&file.path, &file.bytes));
         let encrypted: Vec<_> = encrypted.map(|file| (Arc::clone(&file.path), Arc::clone(&file.bytes))).collect();
         if encrypted.is_empty() {
@@ -84,7 +84,7 @@ impl Rendering<'_> {
         &self,
         bundle: &Bundle,
         paths: &BTreeSet<Arc<str>>,
-    ) -> Result<(Bundle, Vec<String>), ReadError> {
+    ) -> Result<(Bundle, Vec<String>), RenderingError> {
         let files = bundle.entries.iter().filter_map(|entry| match &entry.content {
             BundleContent::File(bytes) if paths.contains(&entry.path) => {
                 Some((Arc::clone(&entry.path), Arc::clone(bytes)))
@@ -105,11 +105,11 @@ impl Rendering<'_> {
     async fn decrypt(
         &self,
         files: &[(Arc<str>, Arc<[u8]>)],
-    ) -> Result<(BTreeMap<String, Vec<u8>>, Vec<String>), ReadError> {
+    ) -> Result<(BTreeMap<String, Vec<u8>>, Vec<String>), RenderingError> {
         let config = &self.settings.config;
         let Some(decrypt) = &config.decrypt else {
             let name = files.first().map(|(path, _)| &**path).unwrap_or_default();
-            return Err(ReadError::Decrypt(format!(
+            return Err(RenderingError::Decrypt(format!(
                 "{} is encrypted by SOPS, and the sync has no keys; name a Secret with them in {KEY}, or take the file out \
                  of what is rendered",
                 Readable(name)
@@ -126,13 +126,13 @@ impl Rendering<'_> {
         let answer = self.helpers.decrypt(config.sandbox, decrypt.kms, request.to_string().into_bytes()).await?;
         // The parser's own words might quote what was decrypted.
         let answer: Answer = serde_json::from_slice(&answer).map_err(|_| {
-            ReadError::Decrypt("the answer of driftless-decrypt is none that this driftless understands".into())
+            RenderingError::Decrypt("the answer of driftless-decrypt is none that this driftless understands".into())
         })?;
         let before: BTreeMap<&str, &Arc<[u8]>> = files.iter().map(|(path, bytes)| (&**path, bytes)).collect();
         let (mut plain, mut texts) = (BTreeMap::new(), Vec::new());
         for file in answer.files {
             if let Some(failure) = file.error {
-                return Err(ReadError::Decrypt(failure.shown(&file.path)));
+                return Err(RenderingError::Decrypt(failure.shown(&file.path)));
             }
             let bytes = STANDARD.decode(file.data.unwrap_or_default()).unwrap_or_default();
             let Some(before) = before.get(file.path.as_str()) else { continue };
@@ -141,21 +141,21 @@ impl Rendering<'_> {
         }
         match before.keys().find(|path| !plain.contains_key(**path)) {
             Some(missing) => {
-                Err(ReadError::Decrypt(format!("driftless-decrypt gave no answer for {}", Readable(missing))))
+                Err(RenderingError::Decrypt(format!("driftless-decrypt gave no answer for {}", Readable(missing))))
             }
             None => Ok((plain, texts)),
         }
     }
 
     /// The keys in the Secret that the configuration names, as the helper takes them.
-    async fn keys(&self, decrypt: &DecryptConfig) -> Result<Value, ReadError> {
+    async fn keys(&self, decrypt: &DecryptConfig) -> Result<Value, RenderingError> {
         let mut keys = json!({"age": [], "pgp": []});
         let Some(name) = &decrypt.secret else { return Ok(keys) };
         let source = DataRef { secret: true, name: Arc::clone(name), optional: false };
         let data = self.data(&source, KEY).await?.unwrap_or_default();
         let text = |name: &str, bytes: &[u8]| {
             String::from_utf8(bytes.to_vec()).map_err(|_| {
-                ReadError::Decrypt(format!(
+                RenderingError::Decrypt(format!(
                     "the key {name:?} of the Secret {}, which {KEY} names, is no text",
                     source.name
                 ))
@@ -175,7 +175,7 @@ impl Rendering<'_> {
             }
         }
         if age.is_empty() && pgp.is_empty() && vault.is_empty() && !decrypt.kms {
-            return Err(ReadError::Decrypt(format!(
+            return Err(RenderingError::Decrypt(format!(
                 "the Secret {}, which {KEY} names, holds no keys; names of age identities end in .agekey, those of PGP keys \
                  in .asc, and sops.vault-token is for Vault",
                 source.name

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tokio::sync::RwLock;
 
-use super::{ReadError, Rendering};
+use super::{Rendering, RenderingError};
 use crate::cluster::{ApiError, Cluster, Discovery, Resource};
 use crate::config::{DataRef, Renderer};
 use crate::object::{DigestKey, GroupKind, ObjectId};
@@ -35,7 +35,7 @@ pub struct ClusterView {
 
 impl Rendering<'_> {
     /// All inputs but the answers to lookups.
-    pub(super) async fn inputs(&self, renderer: Renderer) -> Result<Inputs, ReadError> {
+    pub(super) async fn inputs(&self, renderer: Renderer) -> Result<Inputs, RenderingError> {
         let config = &self.settings.config;
         let mut inputs = Inputs { key: self.cluster.and_then(|cluster| cluster.key.clone()), ..Inputs::default() };
         if let Some(substitution) = &config.substitution {
@@ -62,7 +62,7 @@ impl Rendering<'_> {
                 }
                 let keys = data.into_keys().collect::<Vec<_>>().join(", ");
                 let what = described(&from.source);
-                return Err(ReadError::NoKey { what, key, name: from.key.to_string(), keys });
+                return Err(RenderingError::NoKey { what, key, name: from.key.to_string(), keys });
             };
             let yaml = text(&from.source, key, &from.key, value)?;
             inputs.values.push(ExtraValues { name, yaml, secret: from.source.secret });
@@ -70,9 +70,9 @@ impl Rendering<'_> {
         if let Some(view) = self.cluster {
             let kube_version = match &config.helm.kube_version {
                 Some(version) => version.to_string(),
-                None => view.cluster.server_version().await.map_err(ReadError::Capabilities)?,
+                None => view.cluster.server_version().await.map_err(RenderingError::Capabilities)?,
             };
-            let kinds = view.kinds_now().await.map_err(ReadError::Capabilities)?;
+            let kinds = view.kinds_now().await.map_err(RenderingError::Capabilities)?;
             let (api_versions, stale) = (kinds.api_versions(), kinds.stale());
             inputs.capabilities = Some(Capabilities { kube_version, api_versions, stale });
         }
@@ -84,19 +84,19 @@ impl Rendering<'_> {
         &self,
         source: &DataRef,
         key: &'static str,
-    ) -> Result<Option<BTreeMap<String, Vec<u8>>>, ReadError> {
+    ) -> Result<Option<BTreeMap<String, Vec<u8>>>, RenderingError> {
         let Some(view) = self.cluster else {
-            return if source.optional { Ok(None) } else { Err(ReadError::NoCluster { key }) };
+            return if source.optional { Ok(None) } else { Err(RenderingError::NoCluster { key }) };
         };
         let (kind, plural) = if source.secret { ("Secret", "secrets") } else { ("ConfigMap", "configmaps") };
         let id = ObjectId::new("", kind, Some(&view.namespace), &source.name);
         let what = || format!("the {kind} {}/{}", view.namespace, source.name);
         let object = view.home.read(&id, &Resource::core(plural, true)).await;
-        let object = object.map_err(|error| ReadError::Input { what: what(), key, error })?;
+        let object = object.map_err(|error| RenderingError::Input { what: what(), key, error })?;
         match object {
             Some(object) => Ok(Some(decoded(&object))),
             None if source.optional => Ok(None),
-            None => Err(ReadError::Missing { what: what(), key }),
+            None => Err(RenderingError::Missing { what: what(), key }),
         }
     }
 }
@@ -105,8 +105,8 @@ fn described(source: &DataRef) -> String {
     format!("the {} {}", if source.secret { "Secret" } else { "ConfigMap" }, source.name)
 }
 
-fn text(source: &DataRef, key: &'static str, name: &str, value: Vec<u8>) -> Result<String, ReadError> {
-    let not_text = |_| ReadError::NotText { what: described(source), key, name: name.to_owned() };
+fn text(source: &DataRef, key: &'static str, name: &str, value: Vec<u8>) -> Result<String, RenderingError> {
+    let not_text = |_| RenderingError::NotText { what: described(source), key, name: name.to_owned() };
     String::from_utf8(value).map_err(not_text)
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
 use super::remotes::Answer;
-use super::{ReadError, Rendering, decrypt};
+use super::{Rendering, RenderingError, decrypt};
 use crate::config::{DataRef, Endpoint, Renderer};
 use crate::fetch::Login;
 use crate::render::{
@@ -36,6 +36,9 @@ pub(super) const MOST_FETCHED: usize = 128 << 20;
 const AT_ONCE: usize = 4;
 /// How long all of them together may take: a render has one of few places while it waits for other hosts.
 const FETCHES_TIME: Duration = Duration::from_mins(5);
+
+/// Hosts that an error lists.
+const NAMED: usize = 5;
 
 /// The last answer, and all that it is made of.
 pub(super) struct Answered {
@@ -64,13 +67,13 @@ struct Progress {
 
 impl Progress {
     /// Counts a round of fetches, and what is wanted in it.
-    fn count_round(&mut self, wants: usize) -> Result<(), ReadError> {
+    fn count_round(&mut self, wants: usize) -> Result<(), RenderingError> {
         self.fetches += 1;
         if self.fetches > MOST_FETCHES {
-            return Err(ReadError::TooManyFetches);
+            return Err(RenderingError::TooManyFetches);
         }
         if self.inputs.fetched.len() + wants > MOST_WANTS {
-            return Err(ReadError::TooManyWants);
+            return Err(RenderingError::TooManyWants);
         }
         Ok(())
     }
@@ -86,7 +89,7 @@ enum HelperRun {
 impl Rendering<'_> {
     /// Asks the helper until nothing is missing. While it waits for other hosts it keeps no place at the helper and no files
     /// of the repository in memory, so that a host that hangs keeps nobody from rendering.
-    pub(super) async fn answered(&self, renderer: Renderer, inputs: Inputs) -> Result<Answered, ReadError> {
+    pub(super) async fn answered(&self, renderer: Renderer, inputs: Inputs) -> Result<Answered, RenderingError> {
         let mut progress = Progress {
             inputs,
             warnings: Vec::new(),
@@ -111,10 +114,11 @@ impl Rendering<'_> {
                         let server = first.map(|endpoint| endpoint.to_string()).unwrap_or_default();
                         fetching = Some(self.budget.fetch(&server).await);
                     }
+                    let hosts = hosts(&wants);
                     let (began, left) = (Instant::now(), FETCHES_TIME.saturating_sub(progress.fetching));
                     let fetched = timeout(left, Box::pin(self.fetch(renderer, wants, &mut progress))).await;
                     progress.fetching += began.elapsed();
-                    fetched.map_err(|_| ReadError::FetchTime(FETCHES_TIME))??;
+                    fetched.map_err(|_| RenderingError::FetchTime { hosts, limit: FETCHES_TIME })??;
                 }
             }
         }
@@ -126,7 +130,7 @@ impl Rendering<'_> {
         renderer: Renderer,
         mut bundle: Arc<Bundle>,
         progress: &mut Progress,
-    ) -> Result<HelperRun, ReadError> {
+    ) -> Result<HelperRun, RenderingError> {
         let mut plain = BTreeSet::new();
         // They are decrypted anew in each turn.
         progress.inputs.decrypted.clear();
@@ -150,15 +154,15 @@ impl Rendering<'_> {
             if !questions.is_empty() {
                 progress.asked += 1;
                 if progress.asked > MOST_ROUNDS {
-                    return Err(ReadError::Lookups);
+                    return Err(RenderingError::Lookups);
                 }
                 self.look_up(questions, &mut progress.inputs.lookups).await?;
             }
         }
     }
 
-    async fn ask(&self, renderer: Renderer, bundle: &Arc<Bundle>, inputs: &Inputs) -> Result<Response, ReadError> {
-        let request = request(renderer, self.path.as_str(), self.settings, inputs).map_err(ReadError::Request)?;
+    async fn ask(&self, renderer: Renderer, bundle: &Arc<Bundle>, inputs: &Inputs) -> Result<Response, RenderingError> {
+        let request = request(renderer, self.path.as_str(), self.settings, inputs).map_err(RenderingError::Request)?;
         let config = &self.settings.config;
         let (bundle, fetched) = (Arc::clone(bundle), inputs.fetched.clone());
         let write = move |out: &mut dyn std::io::Write| write_input(out, &request, &bundle, &fetched);
@@ -166,10 +170,14 @@ impl Rendering<'_> {
         Ok(Response::parse(&answer)?)
     }
 
-    async fn look_up(&self, questions: Vec<LookupQuestion>, known: &mut Vec<LookupAnswer>) -> Result<(), ReadError> {
+    async fn look_up(
+        &self,
+        questions: Vec<LookupQuestion>,
+        known: &mut Vec<LookupAnswer>,
+    ) -> Result<(), RenderingError> {
         let Some(cluster) = self.cluster else { return Ok(()) };
         if known.len() + questions.len() > MOST_QUESTIONS {
-            return Err(ReadError::Questions);
+            return Err(RenderingError::Questions);
         }
         let limit = self.settings.config.timeout;
         let answers = timeout(limit, async {
@@ -179,15 +187,15 @@ impl Rendering<'_> {
             }
             answers
         });
-        known.extend(answers.await.map_err(|_| ReadError::LookupTime(limit))?);
+        known.extend(answers.await.map_err(|_| RenderingError::LookupTime(limit))?);
         if known.iter().map(LookupAnswer::bytes).sum::<usize>() > MOST_ANSWERED {
-            return Err(ReadError::Answers);
+            return Err(RenderingError::Answers);
         }
         Ok(())
     }
 
     /// Fetches what is wanted, after all of it was found to be permitted.
-    async fn fetch(&self, renderer: Renderer, wants: Vec<Want>, progress: &mut Progress) -> Result<(), ReadError> {
+    async fn fetch(&self, renderer: Renderer, wants: Vec<Want>, progress: &mut Progress) -> Result<(), RenderingError> {
         progress.count_round(wants.len())?;
         let known = &mut progress.inputs.fetched;
         let mut permissions = Vec::with_capacity(wants.len());
@@ -216,7 +224,7 @@ impl Rendering<'_> {
             progress.warnings.extend(warning);
             bytes += fetched.content.bytes().len();
             if bytes > MOST_FETCHED {
-                return Err(ReadError::TooMuchFetched);
+                return Err(RenderingError::TooMuchFetched);
             }
             match known.iter_mut().find(|known| known.want.is_same(&fetched.want)) {
                 Some(known) => *known = fetched,
@@ -227,7 +235,12 @@ impl Rendering<'_> {
     }
 
     /// Compares an index of any age with its source. Returns whether it is another one now.
-    async fn refresh_index(&self, renderer: Renderer, index: Want, progress: &mut Progress) -> Result<bool, ReadError> {
+    async fn refresh_index(
+        &self,
+        renderer: Renderer,
+        index: Want,
+        progress: &mut Progress,
+    ) -> Result<bool, RenderingError> {
         progress.count_round(1)?;
         let known = &mut progress.inputs.fetched;
         let compared = Want { pinned: false, ..index.clone() };
@@ -237,7 +250,7 @@ impl Rendering<'_> {
         progress.warnings.extend(warning);
         let bytes = known.iter().chain([&fetched]).map(|fetched| fetched.content.bytes().len()).sum::<usize>();
         if bytes > MOST_FETCHED {
-            return Err(ReadError::TooMuchFetched);
+            return Err(RenderingError::TooMuchFetched);
         }
         let Some(known) = known.iter_mut().find(|known| known.want.is_same(&index)) else { return Ok(false) };
         let changed = known.digest != fetched.digest;
@@ -246,8 +259,8 @@ impl Rendering<'_> {
         Ok(changed)
     }
 
-    fn permission(&self, renderer: Renderer, want: &Want, known: &[Fetched]) -> Result<Permission, ReadError> {
-        let refused = |message| ReadError::NotPermitted { renderer, place: want.place(), message };
+    fn permission(&self, renderer: Renderer, want: &Want, known: &[Fetched]) -> Result<Permission, RenderingError> {
+        let refused = |error| RenderingError::NotPermitted { renderer, place: want.place(), error };
         permitted(want, &self.settings.config, known).map_err(refused)
     }
 
@@ -256,14 +269,18 @@ impl Rendering<'_> {
         renderer: Renderer,
         want: &Want,
         login: Option<&(Arc<str>, Login)>,
-    ) -> Result<Answer, ReadError> {
+    ) -> Result<Answer, RenderingError> {
         let login = login.map(|(name, login)| (&**name, login));
         let answer = self.remotes.get(want, login, self.settings.config.refresh, self.budget).await;
-        answer.map_err(|error| ReadError::Remote { renderer, place: want.place(), error: Box::new(error) })
+        answer.map_err(|error| RenderingError::Remote { renderer, place: want.place(), error: Box::new(error) })
     }
 
     /// Whether something on another host is as it was, as far as that can be known now, and why it cannot.
-    pub(super) async fn is_unchanged(&self, want: &Want, digest: &str) -> Result<(bool, Option<String>), ReadError> {
+    pub(super) async fn is_unchanged(
+        &self,
+        want: &Want,
+        digest: &str,
+    ) -> Result<(bool, Option<String>), RenderingError> {
         if want.pinned {
             return Ok((true, None));
         }
@@ -281,7 +298,7 @@ impl Rendering<'_> {
     }
 
     /// The credentials for the chart's repository, and the name of the Secret that holds them.
-    async fn login(&self) -> Result<Option<(Arc<str>, Login)>, ReadError> {
+    async fn login(&self) -> Result<Option<(Arc<str>, Login)>, RenderingError> {
         let key = "render.helm.auth.secret";
         let Some(remote) = &self.settings.config.helm.remote else { return Ok(None) };
         let Some(name) = &remote.secret else { return Ok(None) };
@@ -292,9 +309,18 @@ impl Rendering<'_> {
             port => format!("{}:{port}", endpoint.host),
         });
         let login = Login::of_secret(&data, &host.unwrap_or_default());
-        let login = login.map_err(|error| ReadError::Login { name: name.to_string(), key, error })?;
+        let login = login.map_err(|error| RenderingError::Login { name: name.to_string(), key, error })?;
         Ok(Some((Arc::clone(name), login)))
     }
+}
+
+/// The hosts that things are wanted of, each once and the first few of them by name.
+fn hosts(wants: &[Want]) -> String {
+    let mut hosts: BTreeSet<String> = BTreeSet::new();
+    hosts.extend(wants.iter().filter_map(|want| Endpoint::of(&want.url)).map(|endpoint| endpoint.to_string()));
+    let more = hosts.len().saturating_sub(NAMED);
+    let named = hosts.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
+    if more == 0 { named } else { format!("{named} and {more} more hosts") }
 }
 
 /// The index, of any age, that names an archive which cannot be fetched: the archive may have moved since.
@@ -302,4 +328,23 @@ fn outdated_index(archive: &Want, known: &[Fetched]) -> Option<Want> {
     let is_it = |want: &Want| want.kind == WantKind::Index && want.url == archive.index && want.pinned;
     let found = known.iter().map(|fetched| &fetched.want).find(|want| is_it(want));
     found.filter(|_| archive.kind == WantKind::Archive).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_error_names_the_hosts_that_were_waited_for_without_credentials() {
+        let want = |url: &str| serde_json::from_value(json!({"kind": "file", "url": url})).unwrap();
+        let few: Vec<Want> =
+            ["https://b.example/x?token=s3cret", "https://a.example:8443/y", "https://b.example/z"].map(want).into();
+        assert_eq!(hosts(&few), "a.example:8443, b.example");
+        let many: Vec<Want> = (1..=7).map(|number| want(&format!("https://h{number}.example/x"))).collect();
+        assert_eq!(hosts(&many), "h1.example, h2.example, h3.example, h4.example, h5.example and 2 more hosts");
+        let error = RenderingError::FetchTime { hosts: hosts(&few), limit: FETCHES_TIME }.to_string();
+        assert!(error.contains("needs of a.example:8443, b.example: it was not there within 5 minutes"), "{error}");
+    }
 }

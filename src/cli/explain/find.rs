@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use thiserror::Error;
+
 use crate::cluster::Discovery;
 use crate::inventory::Parent;
 use crate::object::ObjectId;
@@ -15,26 +17,49 @@ pub struct Sought<'a> {
     namespace: Option<&'a str>,
 }
 
+/// Why no object is meant, or more than one. Says what to write instead.
+#[derive(Debug, Error)]
+pub enum FindError {
+    #[error(
+        "{text:?} names no object; write KIND/NAME, as in deployment/web or ingress.networking.k8s.io/web, and its namespace with -n"
+    )]
+    NoName { text: String },
+    #[error("{kind}/{name} can be any of: {candidates}; say which with -n NAMESPACE, or KIND.GROUP/NAME")]
+    Several { kind: String, name: String, candidates: String },
+    #[error("no sync has {kind}/{name}{place} in its inventory, but it has one in: {namespaces}")]
+    Elsewhere { kind: String, name: String, place: String, namespaces: String },
+    #[error(
+        "neither the cluster nor a sync has a kind {kind:?}; write it as in git or as `kubectl api-resources` lists it, not by its short name"
+    )]
+    NoKind { kind: String },
+    #[error(
+        "no sync has {kind}/{name}{place} in its inventory; there is no inventory in namespace {home}: the agent has not synced yet, or keeps its state in another namespace"
+    )]
+    NoInventory { kind: String, name: String, place: String, home: String },
+    #[error(
+        "no sync has {kind}/{name}{place} in its inventory; searched the inventories in namespace {home} of: {syncs}; `driftless status --objects` lists what they have"
+    )]
+    Nowhere { kind: String, name: String, place: String, home: String, syncs: String },
+}
+
 /// How many names an error lists.
 const LISTED: usize = 10;
 
 impl<'a> Sought<'a> {
     /// Reads `KIND/NAME`.
-    pub fn parse(text: &'a str, namespace: Option<&'a str>) -> Result<Self, String> {
+    pub fn parse(text: &'a str, namespace: Option<&'a str>) -> Result<Self, FindError> {
         match text.split_once('/') {
             Some((kind, name)) if !kind.is_empty() && !name.is_empty() && !name.contains('/') => {
                 Ok(Self { kind, name, namespace })
             }
-            _ => Err(format!(
-                "{text:?} names no object; write KIND/NAME, as in deployment/web or ingress.networking.k8s.io/web, and its namespace with -n"
-            )),
+            _ => Err(FindError::NoName { text: text.to_owned() }),
         }
     }
 }
 
 /// Finds the one object of the inventories that is meant. A cluster-scoped object has no namespace
 /// that could be wrong.
-pub fn find(parents: &[Parent], discovery: &Discovery, sought: &Sought<'_>, home: &str) -> Result<ObjectId, String> {
+pub fn find(parents: &[Parent], discovery: &Discovery, sought: &Sought<'_>, home: &str) -> Result<ObjectId, FindError> {
     let ids = || parents.iter().flat_map(|parent| parent.inventory.keys());
     let of_kind = || ids().filter(|id| discovery.is_called(&id.gk, sought.kind));
     let named: BTreeSet<&ObjectId> = of_kind().filter(|id| &*id.name == sought.name).collect();
@@ -42,38 +67,30 @@ pub fn find(parents: &[Parent], discovery: &Discovery, sought: &Sought<'_>, home
         sought.namespace.is_none() || id.namespace.is_none() || id.namespace.as_deref() == sought.namespace
     };
     let found: Vec<&ObjectId> = named.iter().copied().filter(there).collect();
-    let Sought { kind, name, namespace } = sought;
+    let (kind, name) = (sought.kind.to_owned(), sought.name.to_owned());
     match found[..] {
         [only] => return Ok(only.clone()),
         [_, _, ..] => {
-            return Err(format!(
-                "{kind}/{name} can be any of: {}; say which with -n NAMESPACE, or KIND.GROUP/NAME",
-                list(found.iter().map(|id| format!("{}/{}{}", id.gk, id.name, place(id.namespace.as_deref()))))
-            ));
+            let candidates =
+                list(found.iter().map(|id| format!("{}/{}{}", id.gk, id.name, place(id.namespace.as_deref()))));
+            return Err(FindError::Several { kind, name, candidates });
         }
         [] => {}
     }
-    let place = place(*namespace);
+    let place = place(sought.namespace);
     if !named.is_empty() {
-        let elsewhere = list(named.iter().filter_map(|id| id.namespace.as_deref().map(ToOwned::to_owned)));
-        return Err(format!("no sync has {kind}/{name}{place} in its inventory, but it has one in: {elsewhere}"));
+        let namespaces = list(named.iter().filter_map(|id| id.namespace.as_deref().map(ToOwned::to_owned)));
+        return Err(FindError::Elsewhere { kind, name, place, namespaces });
     }
-    if of_kind().next().is_none() && discovery.called(kind).next().is_none() {
-        return Err(format!(
-            "neither the cluster nor a sync has a kind {kind:?}; write it as in git or as `kubectl api-resources` lists it, not by its short name"
-        ));
+    if of_kind().next().is_none() && discovery.called(&kind).next().is_none() {
+        return Err(FindError::NoKind { kind });
     }
-    let searched = if parents.is_empty() {
-        format!(
-            "there is no inventory in namespace {home}: the agent has not synced yet, or keeps its state in another namespace"
-        )
-    } else {
-        let syncs = list(parents.iter().map(|parent| parent.sync.to_string()));
-        format!(
-            "searched the inventories in namespace {home} of: {syncs}; `driftless status --objects` lists what they have"
-        )
-    };
-    Err(format!("no sync has {kind}/{name}{place} in its inventory; {searched}"))
+    let home = home.to_owned();
+    if parents.is_empty() {
+        return Err(FindError::NoInventory { kind, name, place, home });
+    }
+    let syncs = list(parents.iter().map(|parent| parent.sync.to_string()));
+    Err(FindError::Nowhere { kind, name, place, home, syncs })
 }
 
 fn place(namespace: Option<&str>) -> String {
@@ -103,8 +120,9 @@ mod tests {
         ] {
             parent.inventory.insert(ObjectId::new(group, kind, namespace, name), Recorded::default());
         }
-        let sought = Sought::parse(text, namespace)?;
-        find(&[parent], &Discovery::default(), &sought, "driftless").map(|id| id.to_string())
+        let found = Sought::parse(text, namespace)
+            .and_then(|sought| find(&[parent], &Discovery::default(), &sought, "driftless"));
+        found.map(|id| id.to_string()).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use crate::apply::ApplyError;
 use crate::object::{Displayed, ObjectId, Origin};
 use crate::plan::{DiffKind, Held, ObjectDiff, Problem, Reason, Replaceable, Rewritten, Step, Verb};
 
@@ -64,7 +65,7 @@ impl SyncPlan {
 /// What was found out about one step.
 pub(super) struct Answer<'a> {
     pub step: &'a Step,
-    pub difference: Result<Option<ObjectDiff>, String>,
+    pub difference: Result<Option<ObjectDiff>, ApplyError>,
     /// The server was not asked, for want of permission.
     pub by_declaration: bool,
     /// Who drifted the object, and how.
@@ -93,8 +94,8 @@ impl SyncPlan {
             match answer.difference {
                 Ok(Some(difference)) => drop(differences.insert(&answer.step.id, difference)),
                 Ok(None) => drop(same.insert(&answer.step.id)),
-                Err(message) => {
-                    self.problems.push(Problem { message, ..answer.step.problem() });
+                Err(error) => {
+                    self.problems.push(Problem { message: error.to_string(), ..answer.step.problem() });
                 }
             }
         }

@@ -10,6 +10,7 @@ use super::super::file::RawSourceAuth;
 use super::super::types::SourceAuth;
 use super::super::yaml::At;
 use super::Problems;
+use super::error::ValueError;
 
 pub(super) fn parse(at: &At<RawSourceAuth>, url: &str, problems: &mut Problems) -> Option<SourceAuth> {
     let raw = &at.value;
@@ -37,13 +38,13 @@ pub(super) fn parse(at: &At<RawSourceAuth>, url: &str, problems: &mut Problems) 
     }
 }
 
-fn absolute(text: &str) -> Result<Arc<Path>, String> {
+fn absolute(text: &str) -> Result<Arc<Path>, ValueError> {
     let path = Path::new(text);
     let clean = path.components().all(|part| !matches!(part, Component::ParentDir));
     if path.is_absolute() && clean && !text.contains('\0') {
         return Ok(path.into());
     }
-    Err(format!("{} is no absolute path of a directory without ..", shown(text)))
+    Err(ValueError::Absolute { shown: shown(text) })
 }
 
 #[cfg(test)]

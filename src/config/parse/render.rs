@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use thiserror::Error;
+
 use super::super::error::shown;
 use super::super::file::{RawDecrypt, RawHelm, RawPatch, RawPatchTarget, RawRender, RawSubstituteFrom, RawValuesFrom};
 use super::super::names::{is_dns_subdomain, is_variable};
@@ -12,12 +14,50 @@ use super::super::render::{
     SandboxMode, Substitution, ValuesFrom,
 };
 use super::super::yaml::At;
+use super::error::ValueError;
 use super::{Problems, duration, namespace, repo_path};
 
 /// Helm's own bound on the name of a release.
 const RELEASE_MAX: usize = 53;
 /// The key of values in a `ConfigMap` or Secret, as Flux has it.
 const VALUES_KEY: &str = "values.yaml";
+
+/// Why a value under `render` is not taken. `shown` is the value as errors show it.
+#[derive(Debug, Error)]
+pub(super) enum RenderValueError {
+    #[error("{shown} is no renderer; write auto, plain, kustomize or helm")]
+    Renderer { shown: String },
+    #[error("{shown} is no mode of the sandbox; write required or best-effort")]
+    Sandbox { shown: String },
+    #[error("an entry of apiVersions is empty")]
+    NoApiVersion,
+    #[error(
+        "without repository, a chart is a directory or a .tgz file in the git repository; write {shown} as chart, what is \
+         before it as repository, and a version"
+    )]
+    ChartByUrl { shown: String },
+    #[error(transparent)]
+    ChartPath(#[from] ValueError),
+    #[error(
+        "{shown} is no name of a release; it has lower-case letters, digits, dashes and dots inside, at most {RELEASE_MAX} \
+         in all"
+    )]
+    ReleaseName { shown: String },
+    #[error("{shown} is no version of Kubernetes; write one such as 1.33 or v1.33.2")]
+    KubeVersion { shown: String },
+    #[error("the key is empty; leave it out or name one")]
+    NoKey,
+    #[error("{shown} is neither ConfigMap nor Secret")]
+    DataKind { shown: String },
+    #[error("{shown} is the agent's own, and no rendering may read it")]
+    OwnSecret { shown: String },
+    #[error("{shown} is no name of an object")]
+    ObjectName { shown: String },
+    #[error("{shown} cannot begin a name; it has lower-case letters, digits, dashes and dots")]
+    NamePrefix { shown: String },
+    #[error("the patch is empty")]
+    NoPatch,
+}
 
 pub(super) fn render(raw: &RawRender, problems: &mut Problems) -> Option<RenderConfig> {
     let renderer = problems.text(raw.renderer.as_ref(), Renderer::default(), renderer);
@@ -58,18 +98,18 @@ pub(super) fn render(raw: &RawRender, problems: &mut Problems) -> Option<RenderC
     })
 }
 
-fn renderer(text: &str) -> Result<Renderer, String> {
+fn renderer(text: &str) -> Result<Renderer, RenderValueError> {
     [Renderer::Auto, Renderer::Plain, Renderer::Kustomize, Renderer::Helm]
         .into_iter()
         .find(|renderer| renderer.name() == text)
-        .ok_or_else(|| format!("{} is no renderer; write auto, plain, kustomize or helm", shown(text)))
+        .ok_or_else(|| RenderValueError::Renderer { shown: shown(text) })
 }
 
-fn sandbox(text: &str) -> Result<SandboxMode, String> {
+fn sandbox(text: &str) -> Result<SandboxMode, RenderValueError> {
     match text {
         "required" => Ok(SandboxMode::Required),
         "best-effort" => Ok(SandboxMode::BestEffort),
-        _ => Err(format!("{} is no mode of the sandbox; write required or best-effort", shown(text))),
+        _ => Err(RenderValueError::Sandbox { shown: shown(text) }),
     }
 }
 
@@ -84,7 +124,7 @@ fn helm(raw: &RawHelm, problems: &mut Problems) -> Option<HelmConfig> {
     let values_from = all(raw.values_from.as_deref().unwrap_or_default(), |at| values_from(&at.value, problems));
     let kube_version = problems.text(raw.kube_version.as_ref(), None, |text| kube_version(text).map(Some));
     let api_versions = problems.list(raw.api_versions.as_ref(), |text| match text {
-        "" => Err("an entry of apiVersions is empty".to_owned()),
+        "" => Err(RenderValueError::NoApiVersion),
         text => Ok(text.into()),
     });
     if let Some(at) = raw.skip_tests.as_ref().filter(|at| !at.value) {
@@ -117,12 +157,8 @@ fn chart_in_git(raw: &RawHelm, problems: &mut Problems) -> Option<Option<super::
         problems.0.push(raw.secret.problem(message.to_owned()));
     }
     problems.text(raw.chart.as_ref(), None, |text| match text.rsplit_once('/') {
-        Some((_, name)) if text.contains("://") => Err(format!(
-            "without repository, a chart is a directory or a .tgz file in the git repository; write {} as chart, what is \
-             before it as repository, and a version",
-            shown(name)
-        )),
-        _ => repo_path(text).map(Some),
+        Some((_, name)) if text.contains("://") => Err(RenderValueError::ChartByUrl { shown: shown(name) }),
+        _ => Ok(Some(repo_path(text)?)),
     })
 }
 
@@ -144,17 +180,14 @@ fn remote_chart(repository: &At<String>, raw: &RawHelm, problems: &mut Problems)
     Some(RemoteChart { repository: url?, chart: chart??, version: version??, secret })
 }
 
-fn release_name(text: &str) -> Result<Arc<str>, String> {
+fn release_name(text: &str) -> Result<Arc<str>, RenderValueError> {
     if text.len() <= RELEASE_MAX && is_dns_subdomain(text) {
         return Ok(text.into());
     }
-    Err(format!(
-        "{} is no name of a release; it has lower-case letters, digits, dashes and dots inside, at most {RELEASE_MAX} in all",
-        shown(text)
-    ))
+    Err(RenderValueError::ReleaseName { shown: shown(text) })
 }
 
-fn kube_version(text: &str) -> Result<Arc<str>, String> {
+fn kube_version(text: &str) -> Result<Arc<str>, RenderValueError> {
     let number = text.strip_prefix('v').unwrap_or(text);
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let mut parts = number.splitn(3, '.');
@@ -163,13 +196,13 @@ fn kube_version(text: &str) -> Result<Arc<str>, String> {
     if digits(major) && digits(minor) {
         return Ok(text.into());
     }
-    Err(format!("{} is no version of Kubernetes; write one such as 1.33 or v1.33.2", shown(text)))
+    Err(RenderValueError::KubeVersion { shown: shown(text) })
 }
 
 fn values_from(raw: &RawValuesFrom, problems: &mut Problems) -> Option<ValuesFrom> {
     let source = data_ref(&raw.kind, &raw.name, raw.optional, problems);
     let key = problems.text(raw.key.as_ref(), VALUES_KEY.into(), |text| match text {
-        "" => Err("the key is empty; leave it out or name one".to_owned()),
+        "" => Err(RenderValueError::NoKey),
         text => Ok(text.into()),
     });
     Some(ValuesFrom { source: source?, key: key? })
@@ -179,18 +212,18 @@ fn data_ref(kind: &At<String>, name: &At<String>, optional: Option<bool>, proble
     let secret = problems.check(kind, |text| match text.as_str() {
         "ConfigMap" => Ok(false),
         "Secret" => Ok(true),
-        other => Err(format!("{} is neither ConfigMap nor Secret", shown(other))),
+        other => Err(RenderValueError::DataKind { shown: shown(other) }),
     });
     let name = problems.check(name, |text| object_name(text));
     Some(DataRef { secret: secret?, name: name?, optional: optional.unwrap_or(false) })
 }
 
-pub(super) fn object_name(text: &str) -> Result<Arc<str>, String> {
+pub(super) fn object_name(text: &str) -> Result<Arc<str>, RenderValueError> {
     // With it, the digests of Secrets say what is in them.
     if text == crate::object::names::DIGEST_KEY {
-        return Err(format!("{} is the agent's own, and no rendering may read it", shown(text)));
+        return Err(RenderValueError::OwnSecret { shown: shown(text) });
     }
-    if is_dns_subdomain(text) { Ok(text.into()) } else { Err(format!("{} is no name of an object", shown(text))) }
+    if is_dns_subdomain(text) { Ok(text.into()) } else { Err(RenderValueError::ObjectName { shown: shown(text) }) }
 }
 
 fn substitution(raw: &RawRender, problems: &mut Problems) -> Option<Substitution> {
@@ -222,7 +255,7 @@ fn post(raw: &RawRender, problems: &mut Problems) -> Option<Post> {
         if text.bytes().all(plain) && text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.len() <= 200 {
             Ok(Some(text.into()))
         } else {
-            Err(format!("{} cannot begin a name; it has lower-case letters, digits, dashes and dots", shown(text)))
+            Err(RenderValueError::NamePrefix { shown: shown(text) })
         }
     });
     let texts = |map: &Option<BTreeMap<String, At<String>>>| {
@@ -239,7 +272,7 @@ fn post(raw: &RawRender, problems: &mut Problems) -> Option<Post> {
 
 fn patch(raw: &RawPatch, problems: &mut Problems) -> Option<Patch> {
     let patch = problems.check(&raw.patch, |text| {
-        if text.trim().is_empty() { Err("the patch is empty".to_owned()) } else { Ok(text.as_str().into()) }
+        if text.trim().is_empty() { Err(RenderValueError::NoPatch) } else { Ok(text.as_str().into()) }
     });
     let text = |text: &Option<String>| text.as_deref().filter(|text| !text.is_empty()).map(Arc::from);
     let target = raw.target.as_ref().map(

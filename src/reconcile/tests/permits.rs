@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::words::number;
 use super::world::{World, digest};
-use crate::reconcile::{Effect, EffectId};
+use crate::reconcile::{Effect, EffectError, EffectId};
 
 /// What the world knows of who may write.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +57,7 @@ impl Permits {
     }
 
     /// A poll is answered.
-    pub fn polled(&mut self, id: EffectId, head: &Result<String, String>) {
+    pub fn polled(&mut self, id: EffectId, head: &Result<String, EffectError>) {
         self.under_way.remove(&id);
         if self.before.contains(&id) || self.before_first.contains(&id) {
             return;

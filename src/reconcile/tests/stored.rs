@@ -85,7 +85,11 @@ fn errors_that_come_and_go_are_stored_twice_a_minute_at_most() {
     world.pass(60);
     world.forget();
     for number in 0..150 {
-        world.head = if number % 2 == 0 { Err(format!("no route to host {number}")) } else { Ok("first".into()) };
+        world.head = if number % 2 == 0 {
+            Err(format!("no route to host {number}").as_str().into())
+        } else {
+            Ok("first".into())
+        };
         world.pass(2);
     }
     let writes = world.count("WriteParent");

@@ -17,7 +17,7 @@ use super::relative::Seen;
 use super::words::{number, word};
 use crate::event::{Outcome, SyncEvent};
 use crate::reconcile::backoff::mixed;
-use crate::reconcile::{Effect, EffectId, Input, Machine, Moment, RenderedCommit, UserRequests};
+use crate::reconcile::{Effect, EffectError, EffectId, Input, Machine, Moment, RenderedCommit, UserRequests};
 
 /// So many steps of each story are taken by a copy of the machine, too.
 const COPIED: usize = 60;
@@ -53,7 +53,7 @@ pub struct World {
     pub now: Duration,
     /// Delays are some longer and some shorter.
     pub jitter: bool,
-    pub head: Result<String, String>,
+    pub head: Result<String, EffectError>,
     pub commits: BTreeMap<String, Content>,
     pub live: BTreeMap<ObjectId, Observed>,
     pub unreadable: Unreadable,

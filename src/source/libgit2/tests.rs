@@ -175,7 +175,7 @@ fn a_pack_that_is_longer_than_is_allowed_is_given_up() {
         transport.fetch(&into, &[format!("+refs/heads/main:{FETCHED}")], 0)
     };
     match fetch(10_000) {
-        Err(FetchError::Failed(error @ SourceError::TooMuchData { .. })) => {
+        Err(TransferError::Failed(error @ SourceError::TooMuchData { .. })) => {
             assert!(error.to_string().contains("was given up after 10000 bytes"), "{error}");
         }
         _ => panic!("it was fetched, or failed otherwise"),

@@ -21,6 +21,7 @@ use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithHttpConfig as 
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData};
+use thiserror::Error as ThisError;
 use tokio::runtime::Handle;
 use url::Url;
 
@@ -36,20 +37,45 @@ const ANSWER: usize = 64 << 10;
 const REMINDER: Duration = Duration::from_hours(1);
 const SERVICE: &str = "driftless";
 
+/// Why no traces are sent. Names the variable which cannot be used, and never its value.
+#[derive(Debug, ThisError)]
+pub enum TracesError {
+    /// `OTEL_TRACES_EXPORTER` names another exporter.
+    #[error("OTEL_TRACES_EXPORTER is otlp or none")]
+    Exporter,
+    /// Holds the variable that names another protocol.
+    #[error("{0} is http/protobuf here, usually on port 4318")]
+    Protocol(String),
+    /// Holds the variable that names another compression.
+    #[error("{0} is none or gzip")]
+    Compression(String),
+    /// Holds the variable that names the endpoint.
+    #[error("{0} is no URL that begins with http:// or https:// and names a host")]
+    Endpoint(String),
+    /// The URL is none for HTTP.
+    #[error("the endpoint of traces is no URL")]
+    NoUri,
+    /// The certificates of the system cannot be used.
+    #[error("traces cannot be sent by TLS: {0}")]
+    Tls(#[source] kube::Error),
+    /// The exporter does not take them; its words may repeat values.
+    #[error("the OTEL_EXPORTER_OTLP_ variables do not fit together")]
+    Variables,
+}
+
 impl Traces {
     /// What the environment asks for; `None`: nothing. Must be called in a tokio runtime, on which the
     /// requests are sent.
     ///
     /// # Errors
-    /// A sentence that names the variable which cannot be used, and never its value.
-    pub fn from_env() -> Result<Option<Self>, String> {
+    /// A variable cannot be used, or TLS cannot.
+    pub fn from_env() -> Result<Option<Self>, TracesError> {
         let Some(endpoint) = wanted()? else { return Ok(None) };
         let target = shown(&endpoint);
         let cause = Arc::default();
         let client = Sender::new(&endpoint, Arc::clone(&cause))?;
         let exporter = SpanExporter::builder().with_http().with_http_client(client).with_endpoint(endpoint.as_str());
-        let exporter =
-            exporter.build().map_err(|_| "the OTEL_EXPORTER_OTLP_ variables do not fit together".to_owned())?;
+        let exporter = exporter.build().map_err(|_| TracesError::Variables)?;
         let reporting = Reporting { exporter, target: target.clone(), cause, reported: Mutex::default() };
         let provider = SdkTracerProvider::builder().with_batch_exporter(reporting).with_resource(resource()).build();
         Ok(Some(Self::new(provider, target)))
@@ -68,7 +94,7 @@ fn either(name: &str) -> Option<(String, String)> {
 }
 
 /// The URL that spans go to; `None` when nobody wants any.
-fn wanted() -> Result<Option<Url>, String> {
+fn wanted() -> Result<Option<Url>, TracesError> {
     if variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
         return Ok(None);
     }
@@ -78,25 +104,24 @@ fn wanted() -> Result<Option<Url>, String> {
         Some("none") => return Ok(None),
         None if endpoint.is_none() => return Ok(None),
         None | Some("otlp") => {}
-        Some(_) => return Err("OTEL_TRACES_EXPORTER is otlp or none".to_owned()),
+        Some(_) => return Err(TracesError::Exporter),
     }
     if let Some((name, protocol)) = either("PROTOCOL")
         && protocol != "http/protobuf"
     {
-        return Err(format!("{name} is http/protobuf here, usually on port 4318"));
+        return Err(TracesError::Protocol(name));
     }
     if let Some((name, compression)) = either("COMPRESSION")
         && !["none", "gzip"].contains(&compression.as_str())
     {
-        return Err(format!("{name} is none or gzip"));
+        return Err(TracesError::Compression(name));
     }
     let (name, text) =
         endpoint.unwrap_or_else(|| ("OTEL_EXPORTER_OTLP_ENDPOINT".into(), "http://localhost:4318".into()));
-    let wrong = || format!("{name} is no URL that begins with http:// or https:// and names a host");
-    let mut url = Url::parse(&text).map_err(|_| wrong())?;
-    if !["http", "https"].contains(&url.scheme()) || url.host_str().is_none_or(str::is_empty) {
-        return Err(wrong());
-    }
+    let url = Url::parse(&text).ok();
+    let names_host = |url: &Url| url.host_str().is_some_and(|host| !host.is_empty());
+    let url = url.filter(|url| ["http", "https"].contains(&url.scheme()) && names_host(url));
+    let Some(mut url) = url else { return Err(TracesError::Endpoint(name)) };
     if !name.contains("_TRACES_") {
         let path = format!("{}/v1/traces", url.path().trim_end_matches('/'));
         url.set_path(&path);
@@ -139,10 +164,9 @@ impl fmt::Debug for Sender {
 }
 
 impl Sender {
-    fn new(endpoint: &Url, cause: Cause) -> Result<Self, String> {
-        let uri = shown(endpoint).parse().map_err(|_| "the endpoint of traces is no URL".to_owned())?;
-        let connector = kube::Config::new(uri).rustls_https_connector();
-        let connector = connector.map_err(|error| format!("traces cannot be sent by TLS: {error}"))?;
+    fn new(endpoint: &Url, cause: Cause) -> Result<Self, TracesError> {
+        let uri = shown(endpoint).parse().map_err(|_| TracesError::NoUri)?;
+        let connector = kube::Config::new(uri).rustls_https_connector().map_err(TracesError::Tls)?;
         let milliseconds = either("TIMEOUT").and_then(|(_, value)| value.parse().ok());
         let timeout = milliseconds.map_or(SEND, Duration::from_millis).min(SEND * 6);
         let client = Client::builder(TokioExecutor::new()).build(connector);
