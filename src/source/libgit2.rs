@@ -113,7 +113,7 @@ impl GitRemote {
         self.transport(self.login().as_deref()).list()
     }
 
-    fn fetch_into(&self, repository: &Repository, refspecs: &[String], depth: i32) -> Result<(), FetchError> {
+    fn fetch_into(&self, repository: &Repository, refspecs: &[String], depth: i32) -> Result<(), TransferError> {
         self.transport(self.login().as_deref()).fetch(repository, refspecs, depth)
     }
 
