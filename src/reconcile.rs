@@ -14,6 +14,7 @@ mod finish;
 mod fleet;
 mod follow;
 mod git_state;
+mod handover;
 mod heal;
 mod heal_queue;
 mod machine;
@@ -37,6 +38,9 @@ pub use effect::{
     UserRequests,
 };
 pub use fleet::{Fleet, Holding};
+pub use handover::{
+    DECLARATIONS, DeclarationWait, OtherRendering, Takeable, TakeoverQuestion, WaitedInVain, has_unknown_set, to_read,
+};
 pub use machine::Machine;
 pub use relative::ORIGIN;
 pub use stored::may_write_over;

@@ -15,7 +15,7 @@ use super::{ReadError, Rendering, decrypt};
 use crate::config::{DataRef, Endpoint, Renderer};
 use crate::fetch::Login;
 use crate::render::{
-    Fetched, Inputs, LookupAnswer, LookupQuestion, Permission, RenderError, Response, Want, WantKind, permitted,
+    Fetched, Inputs, LookupAnswer, LookupQuestion, Permission, RenderError, Response, Want, outdated_index, permitted,
     request, write_input,
 };
 use crate::source::Bundle;
@@ -295,11 +295,4 @@ impl Rendering<'_> {
         let login = login.map_err(|error| ReadError::Login { name: name.to_string(), key, error })?;
         Ok(Some((Arc::clone(name), login)))
     }
-}
-
-/// The index, of any age, that names an archive which cannot be fetched: the archive may have moved since.
-fn outdated_index(archive: &Want, known: &[Fetched]) -> Option<Want> {
-    let is_it = |want: &Want| want.kind == WantKind::Index && want.url == archive.index && want.pinned;
-    let found = known.iter().map(|fetched| &fetched.want).find(|want| is_it(want));
-    found.filter(|_| archive.kind == WantKind::Archive).cloned()
 }
