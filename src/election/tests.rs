@@ -259,9 +259,8 @@ impl World {
 
     /// A request that was sent may arrive although nobody waits for its answer.
     fn give_up(&mut self, at: usize) {
-        match self.agents[at].under_way.take() {
-            Some(Try { request: Request::Write(record), answer: None, .. }) => self.late.push(record),
-            _ => {}
+        if let Some(Try { request: Request::Write(record), answer: None, .. }) = self.agents[at].under_way.take() {
+            self.late.push(record);
         }
     }
 
