@@ -32,7 +32,7 @@ pub use effects::rendering_problem;
 pub use election::{Election, Holder, Tenure};
 pub use events::{Events, Publisher, Publishing};
 pub use git_login::{GitLogin, GitLoginError, Home};
-pub use handover::{Takeable, bar_without_right};
+pub use handover::bar_without_right;
 pub use http_server::HttpServer;
 pub use once::{Once, once};
 pub use registry::Registry;

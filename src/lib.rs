@@ -8,9 +8,9 @@
 //!  telemetry receives every Event (log, metrics, traces, HTTP, Kubernetes Events)
 //! ```
 //!
-//! Data goes one way. `object`, `plan`, `event` and `reconcile` are pure: values in, values out, no I/O and
-//! no clock, so that every decision that could delete something can be tested as values. `agent`
-//! and `cli` alone know all rooms. `limit`, `retry` and `sandbox` know none; whoever sends requests or starts
+//! Data goes one way. `object`, `plan`, `event`, `reconcile` and `election` are pure: values in, values out, no I/O and
+//! no clock, so that every decision that could delete something, and whether this agent may write at all, can be tested as
+//! values. `agent` and `cli` alone know all rooms. `limit`, `retry` and `sandbox` know none; whoever sends requests or starts
 //! helpers may use them.
 //!
 //! | room | holds | may import |
@@ -23,7 +23,8 @@
 //! | [`plan`] | desired, observed and policy to a Plan | object, config |
 //! | [`event`] | what happened, as the loop of a sync and whoever carries it out report it | object, plan |
 //! | [`reconcile`] | the loop of one sync as a state machine; what the syncs of an agent know of each other | object, config, plan, event |
-//! | [`cluster`] | the API server: requests, discovery, live state, health | object, config |
+//! | [`election`] | who of several agents may write, and until when | object |
+//! | [`cluster`] | the API server: requests, discovery, live state, health; the fence | object, config, election |
 //! | [`inventory`] | what a sync remembers in the cluster: its parent and shards, read and written | object, config, plan, cluster |
 //! | [`apply`] | carrying out a Plan | object, plan, cluster, config |
 //! | [`telemetry`] | events as log, metrics, traces, HTTP, and in words for Kubernetes Events | object, plan, event |
@@ -38,6 +39,7 @@ pub mod apply;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod election;
 pub mod event;
 pub mod fetch;
 pub mod inventory;

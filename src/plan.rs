@@ -36,7 +36,7 @@ pub use looked_up::{LookedUp, NOTHING_LOOKED_UP};
 pub use order::{Stage, unorderable};
 pub use outcome::{AppliedObject, ApplyResult, Obstacle, PruneResult, PrunedObject};
 pub use provenance::{PLAIN, Provenance};
-pub use recheck::{Recheck, may_still_replace};
+pub use recheck::{Recheck, left_of, may_still_replace};
 pub use replace::{NotReplaced, Replaceable, Replaceables, may_replace, never_changes};
 pub use reserved::{Own, Reserved};
 pub use resolve::{Definitions, Desired, Resolved, resolve};

@@ -15,6 +15,7 @@ mod finish;
 mod fleet;
 mod follow;
 mod git_state;
+mod handover;
 mod heal;
 mod heal_queue;
 mod machine;
@@ -39,5 +40,8 @@ pub use effect::{
 };
 pub use effect_error::EffectError;
 pub use fleet::{Fleet, Holding};
+pub use handover::{
+    DECLARATIONS, DeclarationWait, OtherRendering, Takeable, TakeoverQuestion, WaitedInVain, has_unknown_set, to_read,
+};
 pub use machine::Machine;
 pub use relative::ORIGIN;

@@ -42,7 +42,7 @@ use crate::source::{Refused, Snapshot};
 use collect::Collector;
 use split::Position;
 pub use taint::Secrets;
-pub use wants::{Fetched, FetchedContent, NotPermitted, Permission, Want, WantKind, permitted};
+pub use wants::{Fetched, FetchedContent, NotPermitted, Permission, Want, WantKind, outdated_index, permitted};
 
 /// What a rendering depends on beside the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

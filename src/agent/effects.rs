@@ -15,7 +15,6 @@ use super::budget::Panicked;
 use super::declared::Placed;
 use super::error_deduplication::RecentErrors;
 use super::git_login::{GitLogin, GitLoginError, Home};
-use super::handover::Takeable;
 use super::rendering::{ClusterView, Files, Made, Rendering, RenderingError};
 use crate::apply::{Applier, Patience, prune};
 use crate::cluster::{ApiError, Cluster, Discovery, Live, Wanted, with_causes};
@@ -24,7 +23,9 @@ use crate::event::{Event, Part, PollResult, SyncEvent};
 use crate::inventory::{InventoryError, ParentStore};
 use crate::object::{ObjectId, Scope};
 use crate::plan::{AppliedObject, Inventory, Plan, Problem, PruneResult, PrunedObject, SyncStatus};
-use crate::reconcile::{Effect, EffectError, EffectId, Input, Observation, RenderedCommit, Unrendered};
+use crate::reconcile::{
+    Effect, EffectError, EffectId, Input, Observation, RenderedCommit, Takeable, Unrendered, WaitedInVain,
+};
 use crate::render::{Cache, RenderError, Settings};
 use crate::source::{Git, Revision, SourceError};
 
@@ -75,8 +76,8 @@ pub(super) struct EffectRunner {
     pub stop: CancellationToken,
     /// What the newest commit declares, by the commit and the discovery that it was made from.
     pub resolved: Mutex<Option<Placed>>,
-    /// Sets whose syncs were waited for in vain.
-    pub awaited: Mutex<BTreeSet<Arc<str>>>,
+    /// For whose declarations it does not wait again.
+    pub waited_in_vain: Mutex<WaitedInVain>,
     /// What other syncs may take over of this one's orphans.
     pub takeable: Mutex<Takeable>,
     /// The watches; `None` where one observation is enough, as with `run --once`.

@@ -1,18 +1,16 @@
-//! Who leads: getting the Lease, keeping it by renewals, and giving it up; for the daemon, and for
-//! `run --once`, which must not write beside one.
+//! Getting the Lease, keeping it by renewals, and giving it up; for the daemon, and for `run --once`, which must not write
+//! beside one. What is sent and what an answer means is decided by `election`; here it is sent, slept and reported.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::EventSink;
-use crate::cluster::{
-    ApiError, Candidate, Cluster, Instants, LEASE, LEASE_NAME, Leadership, RENEW_WITHIN, RETRY, Record, Step,
-};
+use crate::cluster::{ApiError, Cluster, LEASE_NAME, Leadership};
+use crate::election::{Answer, Candidate, LEASE, Next, RENEW_WITHIN, RETRY, Record, Request, Round};
 use crate::event::Event;
 
 /// One that stands for election.
@@ -23,7 +21,6 @@ pub struct Election {
     me: Arc<str>,
     emit: EventSink,
     candidate: Candidate,
-    started: Instant,
     /// The last that was reported of others, so that it is reported once.
     reported: Option<String>,
 }
@@ -55,7 +52,7 @@ impl Election {
     pub fn new(cluster: Cluster, namespace: Arc<str>, emit: EventSink) -> Self {
         let me = identity();
         let candidate = Candidate::new(Arc::clone(&me), LEASE);
-        Self { cluster, namespace, me, emit, candidate, started: Instant::now(), reported: None }
+        Self { cluster, namespace, me, emit, candidate, reported: None }
     }
 
     /// Wins, keeps and loses the Lease until `over`, and gives it up then. After a loss it stands
@@ -99,8 +96,8 @@ impl Election {
         let mut first: Option<Record> = None;
         loop {
             match self.attempt(leadership).await {
-                Ok(Step::Take(_)) => return Ok(Tenure::Won),
-                Ok(Step::Wait { holder, .. }) => {
+                Ok(Standing::Held) => return Ok(Tenure::Won),
+                Ok(Standing::Taken(holder)) => {
                     let record = self.candidate.record().cloned().unwrap_or_default();
                     if first.as_ref().is_some_and(|first| *first != record) {
                         let Record { renewed, duration, .. } = record;
@@ -137,11 +134,11 @@ impl Election {
     async fn win(&mut self, leadership: &Leadership) {
         loop {
             match self.attempt(leadership).await {
-                Ok(Step::Take(_)) => {
+                Ok(Standing::Held) => {
                     self.reported = None;
                     return;
                 }
-                Ok(Step::Wait { holder, .. }) => {
+                Ok(Standing::Taken(holder)) => {
                     let why = format!("stands by: {holder} holds the Lease {}", self.lease());
                     if self.is_new(&why) {
                         (self.emit)(&Event::Leadership { leads: false, holder: Some(holder), why });
@@ -163,24 +160,42 @@ impl Election {
     }
 
     /// Reads the Lease, and takes it if it is free.
-    async fn attempt(&mut self, leadership: &Leadership) -> Result<Step, ApiError> {
-        let live = self.cluster.read_lease(&self.namespace).await?;
-        let now = self.started.elapsed();
-        self.candidate.learn(live, now);
-        let step = self.candidate.next(now, &wall());
-        if let Step::Take(record) = &step {
-            self.write(record, leadership).await?;
-        }
-        Ok(step)
+    async fn attempt(&mut self, leadership: &Leadership) -> Result<Standing, ApiError> {
+        self.complete(Round::stand(leadership.now()), leadership).await
     }
 
-    /// Leadership counts from the moment before the request was sent: nobody can have seen it earlier.
-    async fn write(&mut self, record: &Record, leadership: &Leadership) -> Result<(), ApiError> {
-        let sent = Instants::now();
-        let written = self.cluster.write_lease(&self.namespace, record).await?;
-        self.candidate.learn(Some(written), self.started.elapsed());
-        leadership.renewed(sent);
-        Ok(())
+    /// Renews the Lease, or finds out who has taken it.
+    async fn renew(&mut self, leadership: &Leadership) -> Result<Standing, ApiError> {
+        self.complete(Round::renew(&self.candidate, leadership.now()), leadership).await
+    }
+
+    /// Sends what a round asks for, until it comes to an end.
+    async fn complete(
+        &mut self,
+        (mut round, mut request): (Round, Request),
+        leadership: &Leadership,
+    ) -> Result<Standing, ApiError> {
+        loop {
+            let answer = match &request {
+                Request::Read => self.cluster.read_lease(&self.namespace).await.map(Answer::Read),
+                Request::Write(record) => self.cluster.write_lease(&self.namespace, record).await.map(Answer::Written),
+            };
+            let next = match answer {
+                Ok(answer) => round.answered(&mut self.candidate, answer, leadership.now()),
+                Err(error) => match round.failed(error.is_conflict() || error.is_not_found()) {
+                    Some(request) => Next::Send(request),
+                    None => return Err(error),
+                },
+            };
+            match next {
+                Next::Send(another) => request = another,
+                Next::Held(sent) => {
+                    leadership.renewed(sent);
+                    return Ok(Standing::Held);
+                }
+                Next::Taken(holder) => return Ok(Standing::Taken(holder)),
+            }
+        }
     }
 
     /// Renews until that fails for too long, or another one has the Lease; the result is why.
@@ -199,14 +214,14 @@ impl Election {
                 }
             };
             match renewed {
-                Ok(()) => {
+                Ok(Standing::Held) => {
                     if error.take().is_some() {
                         let message = format!("renewed the Lease {} again", self.lease());
                         (self.emit)(&Event::Note { message });
                     }
                 }
-                Err(Failed::Taken(holder)) => return format!("{holder} holds the Lease {}", self.lease()),
-                Err(Failed::Request(failure)) => {
+                Ok(Standing::Taken(holder)) => return format!("{holder} holds the Lease {}", self.lease()),
+                Err(failure) => {
                     let message = self.explain(&failure);
                     if error.as_ref() != Some(&message) {
                         (self.emit)(&Event::Trouble { message: format!("{message}; still leads for a few seconds") });
@@ -217,31 +232,10 @@ impl Election {
         }
     }
 
-    async fn renew(&mut self, leadership: &Leadership) -> Result<(), Failed> {
-        if let Step::Take(record) = self.candidate.next(self.started.elapsed(), &wall()) {
-            match self.write(&record, leadership).await {
-                Ok(()) => return Ok(()),
-                // It was changed since: by a renewal whose answer was lost, by hand, or by another one.
-                Err(error) if error.is_conflict() || error.is_not_found() => {}
-                Err(error) => return Err(Failed::Request(error)),
-            }
-        }
-        let live = self.cluster.read_lease(&self.namespace).await.map_err(Failed::Request)?;
-        self.candidate.learn(live, self.started.elapsed());
-        match self.candidate.next(self.started.elapsed(), &wall()) {
-            // Somebody took it and let go: that counts as taken as well.
-            Step::Take(record) if self.candidate.record().is_none() || self.candidate.is_holder() => {
-                self.write(&record, leadership).await.map_err(Failed::Request)
-            }
-            Step::Take(_) => Err(Failed::Taken("nobody".into())),
-            Step::Wait { holder, .. } => Err(Failed::Taken(holder)),
-        }
-    }
-
     /// Lets another one take the Lease at once. Nothing is written from here on.
     async fn release(&mut self, leadership: &Leadership) {
         leadership.give_up();
-        let Some(record) = self.candidate.released(&wall()) else { return };
+        let Some(record) = self.candidate.released(&leadership.now().stamp()) else { return };
         let message = match self.cluster.write_lease(&self.namespace, &record).await {
             Ok(_) => format!("gave up the Lease {}", self.lease()),
             Err(error) => {
@@ -279,9 +273,11 @@ impl Election {
     }
 }
 
-/// Why a renewal did not succeed.
-enum Failed {
-    Request(ApiError),
+/// What a try to get or to renew the Lease came to.
+enum Standing {
+    /// This process holds it.
+    Held,
+    /// Another one does.
     Taken(Arc<str>),
 }
 
@@ -291,11 +287,6 @@ fn identity() -> Arc<str> {
     let host = host.as_deref().map(str::trim).filter(|host| !host.is_empty()).unwrap_or("driftless").to_owned();
     let suffix: String = std::iter::repeat_with(fastrand::alphanumeric).take(10).collect();
     format!("{host}_{}", suffix.to_lowercase()).into()
-}
-
-/// `metav1.MicroTime`.
-fn wall() -> String {
-    format!("{:.6}", Timestamp::now())
 }
 
 /// With up to a fifth more, so that candidates do not ask at the same moment (client-go).

@@ -1,6 +1,7 @@
 //! What the other syncs have to say about the objects of this one. Two syncs of one repository come to
 //! a commit at different times; so that neither deletes nor takes over what the other one declares
-//! in it, each reads out of its own clone what the commit declares for the other.
+//! in it, each reads out of its own clone what the commit declares for the other. For whom and for how long that is waited,
+//! what is asked and what an answer means is decided by `reconcile`; here it is slept, rendered and asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,21 +17,14 @@ use crate::config::{ServiceAccount, SyncConfig, SyncName};
 use crate::inventory::{parent_names, set_id};
 use crate::object::{ObjectId, Observed, names};
 use crate::plan::{Declaration, Others, Reserved};
-use crate::reconcile::RenderedCommit;
+use crate::reconcile::{
+    DECLARATIONS, OtherRendering, RenderedCommit, Takeable, TakeoverQuestion, has_unknown_set, to_read,
+};
 use crate::render::Rendered;
 use crate::source::{Refusal, SourceError};
 
-/// How long another sync may take to say what it declares.
-const DECLARATIONS: Duration = Duration::from_secs(15);
-/// Orphans about which the API server is asked in one cycle, whether another sync may take them.
-/// The others count as if it may, and stay until a later cycle.
-const ASKED: usize = 64;
+/// Questions that are asked at once.
 const AT_ONCE: usize = 16;
-/// For how long such an answer counts.
-const REMEMBERED: Duration = Duration::from_mins(10);
-
-/// Orphans that other syncs may take over, by the time at which the API server said so.
-pub type Takeable = BTreeMap<(Arc<str>, ObjectId), Instant>;
 
 impl EffectRunner {
     /// What the other syncs have to say about what this one declares and what it has.
@@ -45,25 +39,20 @@ impl EffectRunner {
         self.await_declarations(observed).await;
         let registry = &self.context.registry;
         let mut others = registry.with(|fleet| fleet.others(&self.config, commit, wanted));
-        let sets: BTreeSet<&str> = observed.values().filter_map(|live| live.part_of.as_deref()).collect();
-        for other in registry.with(|fleet| fleet.behind(&self.config, commit)) {
-            let of_it = |set: &str| others.of_set(set).is_some_and(|(name, _)| **name == *other.name.as_str());
-            if orphans.is_empty() && !sets.iter().any(|set| of_it(set)) {
-                continue;
-            }
-            let mut declaration = self.declared_for(&other, commit, discovery).await;
-            declaration.ids.retain(|id| wanted.contains(id));
+        let behind = registry.with(|fleet| fleet.behind(&self.config, commit));
+        for other in to_read(behind, &others, orphans, observed) {
+            let declaration = self.declared_for(&other, commit, wanted, discovery).await;
             others.declares(other.name.as_str(), declaration);
         }
         if self.context.leadership.is_held() {
             let orphans = orphans.iter().filter_map(|id| observed.get(id));
             let mut takeable = self.takeable.lock().await;
-            let cluster = &self.context.cluster;
+            let (cluster, started) = (&self.context.cluster, self.context.started);
             let account = |sync: &str| registry.with(|fleet| fleet.account(sync));
-            bar_without_right(cluster, discovery, &mut others, orphans, account, &mut takeable).await;
+            bar_without_right(cluster, discovery, &mut others, orphans, account, &mut takeable, started).await;
         }
         registry.with(|fleet| fleet.take(&self.config.name, &mut others, wanted.difference(orphans), observed));
-        if sets.iter().any(|set| **set != *self.set_id && others.of_set(set).is_none()) {
+        if has_unknown_set(&others, &self.set_id, observed) {
             let namespace = &self.context.namespace;
             // Without the list, the message has less to say.
             let parents = self.unconfigured().await.unwrap_or_default().into_iter();
@@ -72,25 +61,16 @@ impl EffectRunner {
         others
     }
 
-    /// At the start all syncs read git at the same time. An object that carries the label of one
-    /// which has not done so yet may be moving here, or may stay: worth a moment of waiting, once.
+    /// Waits for what the syncs declare whose labels the objects carry.
     async fn await_declarations(&self, observed: &BTreeMap<ObjectId, Observed>) {
-        let mut awaited = self.awaited.lock().await;
-        let sets = observed.values().filter_map(|live| live.part_of.as_deref());
-        let sets: BTreeSet<Arc<str>> = sets.filter(|set| !awaited.contains(*set)).map(Arc::from).collect();
-        let undecided = || self.context.registry.with(|fleet| fleet.undecided(&self.config.name, &sets));
-        let until = Instant::now() + DECLARATIONS;
+        let mut in_vain = self.waited_in_vain.lock().await;
+        let wait = in_vain.begin(observed, self.context.started.elapsed());
         loop {
-            let open = if sets.is_empty() { BTreeSet::new() } else { undecided() };
-            if open.is_empty() {
-                return;
-            }
-            if Instant::now() >= until || self.stop.is_cancelled() {
-                // Its repository may not answer for hours, and this sync has other things to do.
-                awaited.extend(open);
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            let (now, stopping) = (self.context.started.elapsed(), self.stop.is_cancelled());
+            let registry = &self.context.registry;
+            let pause = registry.with(|fleet| in_vain.pause(&wait, fleet, &self.config.name, now, stopping));
+            let Some(pause) = pause else { return };
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -119,43 +99,50 @@ impl EffectRunner {
         Ok(all)
     }
 
-    /// What a commit declares for another sync of the same repository.
-    async fn declared_for(&self, other: &SyncConfig, commit: &str, discovery: &Arc<Discovery>) -> Declaration {
+    /// What a commit declares for another sync of the same repository, of the objects that are wanted.
+    async fn declared_for(
+        &self,
+        other: &SyncConfig,
+        commit: &str,
+        wanted: &BTreeSet<ObjectId>,
+        discovery: &Arc<Discovery>,
+    ) -> Declaration {
         // Its own rendering. While that sync is at work on it, this waits for it rather than render the same twice.
         let cache = self.context.caches.of(other.name.as_str()).unwrap_or_default();
         let rendered = match rendered_within(DECLARATIONS, Box::pin(self.rendering_of(commit, other, &cache))).await {
             Ok(rendered) => rendered,
-            Err(declaration) => return declaration,
+            Err(without) => return without.declaration(wanted),
         };
         let problems: Vec<_> = rendered.errors.iter().map(super::rendering_problem).collect();
         let target = other.target_namespace.clone();
         // What is the agent's own is declared by nobody.
         let placed = self.place(rendered.manifests.clone(), target.clone(), discovery, Reserved::default()).await;
-        let Ok(resolved) = placed else { return Declaration::default() };
-        Declaration::of(&resolved, &problems, target.as_deref())
+        let made = match &placed {
+            Ok(resolved) => OtherRendering::Made { resolved, problems: &problems, target: target.as_deref() },
+            Err(_) => OtherRendering::Unknown,
+        };
+        made.declaration(wanted)
     }
 }
 
-/// What another sync's rendering gave within a time; else what is known of what it declares: all, which is nothing, where it
-/// has no path in the commit. Its rendering may wait for hosts that hang, and this sync has other things to do.
+/// What another sync's rendering gave within a time, or why it says nothing of its objects. It may wait for hosts that hang.
 async fn rendered_within(
     limit: Duration,
     rendering: impl Future<Output = Result<Made, RenderingError>>,
-) -> Result<Arc<Rendered>, Declaration> {
+) -> Result<Arc<Rendered>, OtherRendering<'static>> {
     match timeout(limit, rendering).await {
-        // It may be older than what the other sync has applied, and lack something.
-        Ok(Ok(made)) if made.unverified => Err(Declaration::default()),
+        Ok(Ok(made)) if made.unverified => Err(OtherRendering::Unverified),
         Ok(Ok(made)) => Ok(made.rendered),
         Ok(Err(RenderingError::Source(SourceError::Refused { refusal: Refusal::NoSuchPath { .. }, .. }))) => {
-            Err(Declaration { complete: true, ..Declaration::default() })
+            Err(OtherRendering::NoPath)
         }
-        Ok(Err(_)) | Err(_) => Err(Declaration::default()),
+        Ok(Err(_)) | Err(_) => Err(OtherRendering::Unknown),
     }
 }
 
 /// Finds out which of the orphans that other syncs name those may not take over: a sync that has no
 /// right to an object does not keep it by naming it. `account`: as whom a sync acts; one with the
-/// agent's own rights is not asked about. `takeable` is what was learned before.
+/// agent's own rights is not asked about. `takeable` is what was learned before, at times since `started`.
 pub async fn bar_without_right(
     cluster: &Cluster,
     discovery: &Discovery,
@@ -163,47 +150,30 @@ pub async fn bar_without_right(
     orphans: impl Iterator<Item = &Observed>,
     account: impl Fn(&str) -> Option<ServiceAccount>,
     takeable: &mut Takeable,
+    started: Instant,
 ) {
-    takeable.retain(|_, asked| asked.elapsed() < REMEMBERED);
-    let mut questions = Vec::new();
-    for live in orphans {
-        for name in others.named_by(&live.id) {
-            let known = takeable.contains_key(&(Arc::clone(name), live.id.clone()));
-            if let (Some(account), false, true) = (account(name), known, questions.len() < ASKED) {
-                let set = others.syncs.get(name).map(|sync| sync.set_id.clone()).unwrap_or_default();
-                questions.push(may_take(cluster, discovery, name, account, live, set));
-            }
-        }
+    let mut asked = Vec::new();
+    for question in takeable.questions(others, orphans, account, started.elapsed()) {
+        asked.push(may_take(cluster, discovery, question));
     }
-    let mut answers = futures::stream::iter(questions).buffer_unordered(AT_ONCE);
-    let mut barred = Vec::new();
-    while let Some((name, id, answer)) = answers.next().await {
-        match answer {
-            Some(true) => drop(takeable.insert((name, id), Instant::now())),
-            Some(false) => barred.push((name, id)),
-            None => {}
-        }
-    }
-    drop(answers);
-    for (name, id) in barred {
-        others.bar(&name, &id);
+    let mut answers = futures::stream::iter(asked).buffer_unordered(AT_ONCE);
+    while let Some((question, may)) = answers.next().await {
+        takeable.answered(others, &question, may, started.elapsed());
     }
 }
 
 /// Asks whether an account may take an object over into a set of its own, by trying without doing
 /// it. `None`: that cannot be said.
-async fn may_take(
+async fn may_take<'a>(
     cluster: &Cluster,
     discovery: &Discovery,
-    name: &Arc<str>,
-    account: ServiceAccount,
-    live: &Observed,
-    set: String,
-) -> (Arc<str>, ObjectId, Option<bool>) {
-    let answer = |may| (Arc::clone(name), live.id.clone(), may);
-    let Some(resource) = discovery.preferred(&live.id.gk) else { return answer(None) };
-    let Ok(cluster) = cluster.impersonating(Some(&account)) else { return answer(None) };
-    answer(cluster.may_take_over(&live.id, resource, &live.uid, &set).await.ok())
+    question: TakeoverQuestion<'a>,
+) -> (TakeoverQuestion<'a>, Option<bool>) {
+    let TakeoverQuestion { account, live, set_id, .. } = &question;
+    let Some(resource) = discovery.preferred(&live.id.gk) else { return (question, None) };
+    let Ok(cluster) = cluster.impersonating(Some(account)) else { return (question, None) };
+    let may = cluster.may_take_over(&live.id, resource, &live.uid, set_id).await.ok();
+    (question, may)
 }
 
 #[cfg(test)]
@@ -223,12 +193,14 @@ mod tests {
             Err(RenderingError::Source(SourceError::Busy { url: String::new() }))
         };
         let known = rendered_within(Duration::from_millis(20), rendering).await.err().unwrap();
+        let known = known.declaration(&BTreeSet::new());
         assert!(!known.complete && known.ids.is_empty());
         drop(busy);
 
         let place = "commit 1".to_owned();
         let refusal = Refusal::NoSuchPath { path: "apps".into() };
         let gone = async { Err(RenderingError::Source(SourceError::Refused { place, refusal })) };
-        assert!(rendered_within(DECLARATIONS, gone).await.err().unwrap().complete, "it declares nothing");
+        let known = rendered_within(DECLARATIONS, gone).await.err().unwrap();
+        assert!(known.declaration(&BTreeSet::new()).complete, "it declares nothing");
     }
 }

@@ -134,7 +134,7 @@ impl SyncTask {
             rediscover: AtomicBool::new(false),
             stop: self.stop.clone(),
             resolved: tokio::sync::Mutex::default(),
-            awaited: tokio::sync::Mutex::default(),
+            waited_in_vain: tokio::sync::Mutex::default(),
             takeable: tokio::sync::Mutex::default(),
             applied_one,
             live: (!self.once).then(|| self.watches(&watched, &set)),

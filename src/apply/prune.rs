@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{ApiError, Cluster, Deletion, Discovery};
 use crate::object::ObjectId;
-use crate::plan::{Deletions, Plan, PruneResult, PrunedObject, Recheck, Step, Verb};
+use crate::plan::{Deletions, Plan, PruneResult, PrunedObject, Recheck, Step, Verb, left_of};
 use crate::retry::Pauses;
 
 /// Objects that are deleted at once.
@@ -128,10 +128,7 @@ async fn observe<'p>(
     // What is of a kind that is not served any more is gone, or nobody can know.
     let Some(resource) = discovery.preferred(&step.id.gk) else { return Done::Observed(step, Err(()), pauses) };
     let seen = match cluster.read_one(&step.id, resource).await {
-        Ok(Some(live)) if step.live.as_ref().is_some_and(|planned| planned.uid == live.uid) => {
-            Ok(Some(live.terminating.map(|termination| termination.finalizers).unwrap_or_default()))
-        }
-        Ok(_) => Ok(None),
+        Ok(now) => Ok(left_of(step.live.as_ref(), now)),
         Err(_) => Err(()),
     };
     Done::Observed(step, seen, pauses)

@@ -8,6 +8,7 @@ mod waiting;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use clap::Args;
 use futures::StreamExt as _;
@@ -18,7 +19,7 @@ use self::waiting::keep_what_waits;
 use super::render::{read, view};
 use super::session::{json, others, overdue_since, print, yaml};
 use super::{CliError, Common, Output, Session};
-use crate::agent::{Takeable, bar_without_right, find_digest_key};
+use crate::agent::{bar_without_right, find_digest_key};
 use crate::apply::{body, explain, leftovers, taking, trial, without_ignored};
 use crate::cluster::{ApiError, Cluster, Discovery, DryRun, Taking, Wanted, with_causes};
 use crate::config::{Config, DriftPolicy, SyncConfig};
@@ -30,7 +31,7 @@ use crate::plan::{
     Approved, Declaration, Definitions, Inventory, ObjectDiff, Others, PlanInput, Problem, Provenance, Replaceables,
     Reserved, Resolved, Step, Unsettled, brought_along, diff, never_changes, plan as decide, resolve, unorderable,
 };
-use crate::reconcile::RenderedCommit;
+use crate::reconcile::{RenderedCommit, Takeable};
 
 #[derive(Debug, Args)]
 pub(super) struct PlanArguments {
@@ -196,8 +197,8 @@ impl Survey {
             let sync = self.config.syncs.iter().find(|sync| sync.name.as_str() == name)?;
             sync.service_account.clone()
         };
-        let (cluster_of_all, known) = (&self.cluster, &mut Takeable::new());
-        bar_without_right(cluster_of_all, &self.discovery, &mut others, orphans, account, known).await;
+        let (cluster_of_all, known) = (&self.cluster, &mut Takeable::default());
+        bar_without_right(cluster_of_all, &self.discovery, &mut others, orphans, account, known, Instant::now()).await;
         let mut problems: Vec<Problem> = rendered.problems.iter().chain(&resolved.problems).cloned().collect();
         problems.extend(unorderable(&resolved.desired));
         let broken = (!problems.is_empty()).then(|| format!("{} of the manifests cannot be used", problems.len()));

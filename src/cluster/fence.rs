@@ -22,13 +22,8 @@ use tokio::sync::oneshot;
 use tower::{BoxError, service_fn};
 
 use super::leadership::{Leadership, NotLeader};
+use crate::election::{HEAD_NEEDS, limit_of_write};
 
-/// The server gives up what takes longer, even where leadership is sure for longer.
-const LONGEST: Duration = Duration::from_secs(30);
-/// A write is not begun when it could not take at least this long.
-const SHORTEST: Duration = Duration::from_secs(5);
-/// For the head to reach the server and its answer to come back, without waiting for a renewal.
-const HEAD: Duration = Duration::from_secs(1);
 /// The largest answer to a write that is read, in bytes.
 const LARGEST_ANSWER: usize = 64 << 20;
 
@@ -63,8 +58,7 @@ async fn write(
     leadership: Leadership,
     request: Request<Body>,
 ) -> Result<Response<Body>, BoxError> {
-    let sure = leadership.sure_for_at_least(SHORTEST + HEAD).await?;
-    let limit = sure.saturating_sub(HEAD).min(LONGEST);
+    let limit = limit_of_write(leadership.sure_for_at_least(HEAD_NEEDS).await?);
     let (mut parts, body) = request.into_parts();
     parts.uri = with_timeout(&parts.uri, limit)?;
     parts.headers.insert(EXPECT, HeaderValue::from_static("100-continue"));

@@ -1,28 +1,15 @@
-//! Whether this process leads, and for how long that is sure without a further renewal of the Lease.
+//! Whether this process leads, and for how long that is sure without a further renewal of the Lease: shared by all who write,
+//! with the clocks and the waiting. What it means is decided by `election`.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-/// Nobody takes the Lease for this long after they saw it renewed.
-pub const LEASE: Duration = Duration::from_secs(15);
-/// A leader that could not renew for this long leads no more.
-pub const RENEW_WITHIN: Duration = Duration::from_secs(10);
-/// Between two renewals, and between two reads by a follower.
-pub const RETRY: Duration = Duration::from_secs(2);
-/// Before the end of the Lease, what a leader had the API server do is over: for clocks that run at
-/// different speeds, and for etcd to answer.
-const MARGIN: Duration = Duration::from_secs(1);
-/// For this long after a renewal nobody else leads, so what is under way may still be carried out.
-const SURE: Duration = LEASE.saturating_sub(MARGIN);
-/// Of that, what is left when leadership ends for want of a renewal.
-const REST: Duration = SURE.saturating_sub(RENEW_WITHIN);
-
-/// Without a renewal for this long, which is two in a row that failed, leadership may end soon.
-const SHAKY: Duration = Duration::from_secs(5);
+use crate::election::{Clocks, Hold, Lasts};
 
 /// Why a request that would change something was not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -35,70 +22,39 @@ pub enum NotLeader {
     GivenUp,
 }
 
-/// A moment on both clocks of this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Instants {
-    mono: Instant,
-    wall: SystemTime,
-}
-
-impl Instants {
-    /// The current time of both clocks.
-    #[must_use]
-    pub fn now() -> Self {
-        Self { mono: Instant::now(), wall: SystemTime::now() }
-    }
-
-    /// The time from then to now. The monotonic clock stands still while a machine is suspended, so
-    /// the other one counts where it went further; set back, it counts for nothing.
-    fn until(&self, now: &Self) -> Duration {
-        let wall = now.wall.duration_since(self.wall).unwrap_or_default();
-        now.mono.saturating_duration_since(self.mono).max(wall)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hold {
-    No,
-    /// There is no election.
-    Always,
-    /// The last renewal that succeeded was sent then.
-    Renewed(Instants),
-}
-
-/// For how long nobody else leads; `None`: this process does not lead.
-fn sure_for(hold: Hold, now: &Instants) -> Option<Duration> {
-    match hold {
-        Hold::No => None,
-        Hold::Always => Some(Duration::MAX),
-        Hold::Renewed(sent) => {
-            let since = sent.until(now);
-            (since < RENEW_WITHIN).then(|| SURE.saturating_sub(since))
-        }
-    }
-}
-
 /// What this process knows of its leadership. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Leadership {
     hold: Arc<watch::Sender<Hold>>,
+    /// The zero of the monotonic clock.
+    started: Instant,
 }
 
 impl Leadership {
     /// Of an agent that nobody else stands beside: it leads for good.
     #[must_use]
     pub fn unopposed() -> Self {
-        Self { hold: Arc::new(watch::Sender::new(Hold::Always)) }
+        Self::new(Hold::Always)
     }
 
     /// Of an agent that has to be elected first.
     #[must_use]
     pub fn to_be_won() -> Self {
-        Self { hold: Arc::new(watch::Sender::new(Hold::No)) }
+        Self::new(Hold::No)
     }
 
-    /// The Lease was taken or renewed by a request that was sent then.
-    pub fn renewed(&self, sent: Instants) {
+    fn new(hold: Hold) -> Self {
+        Self { hold: Arc::new(watch::Sender::new(hold)), started: Instant::now() }
+    }
+
+    /// What the clocks show now.
+    #[must_use]
+    pub fn now(&self) -> Clocks {
+        Clocks { mono: self.started.elapsed(), wall: Timestamp::now() }
+    }
+
+    /// The Lease was taken or renewed by a request that was sent then, by [`Leadership::now`].
+    pub fn renewed(&self, sent: Clocks) {
         self.hold.send_replace(Hold::Renewed(sent));
     }
 
@@ -110,11 +66,11 @@ impl Leadership {
     /// Whether this process leads now, so that it may write.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.sure_for().is_some()
+        self.known().sure_for(&self.now()).is_some()
     }
 
-    fn sure_for(&self) -> Option<Duration> {
-        sure_for(*self.hold.borrow(), &Instants::now())
+    fn known(&self) -> Hold {
+        *self.hold.borrow()
     }
 
     /// Waits until it is held.
@@ -129,8 +85,7 @@ impl Leadership {
     /// Waits until it is held no longer.
     pub async fn lost(&self) {
         let mut changes = self.hold.subscribe();
-        while let Some(sure) = self.sure_for() {
-            let left = sure.saturating_sub(REST).min(RENEW_WITHIN);
+        while let Some(left) = self.known().ends_in(&self.now()) {
             let _ = timeout(left, changes.changed()).await;
         }
     }
@@ -139,11 +94,8 @@ impl Leadership {
     pub async fn shaky(&self) {
         let mut changes = self.hold.subscribe();
         loop {
-            let left = match *changes.borrow_and_update() {
-                Hold::Renewed(sent) => SHAKY.checked_sub(sent.until(&Instants::now())),
-                Hold::No | Hold::Always => Some(Duration::MAX),
-            };
-            let Some(left) = left else { return };
+            let hold = *changes.borrow_and_update();
+            let Some(left) = hold.shaky_in(&self.now()) else { return };
             let _ = timeout(left, changes.changed()).await;
         }
     }
@@ -162,12 +114,12 @@ impl Leadership {
     pub(super) async fn sure_for_at_least(&self, needed: Duration) -> Result<Duration, NotLeader> {
         let mut changes = self.hold.subscribe();
         loop {
-            match self.sure_for() {
-                None => return Err(NotLeader::Refused),
-                Some(sure) if sure >= needed => return Ok(sure),
-                Some(sure) => tokio::select! {
+            match self.known().lasts(needed, &self.now()) {
+                Lasts::No => return Err(NotLeader::Refused),
+                Lasts::For(sure) => return Ok(sure),
+                Lasts::Unsure(again) => tokio::select! {
                     _ = changes.changed() => {}
-                    () = sleep(sure.min(RETRY)) => {}
+                    () = sleep(again) => {}
                 },
             }
         }
@@ -180,52 +132,36 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn later(then: Instants, mono: u32, wall: u32) -> Instants {
-        Instants { mono: then.mono + SECOND * mono, wall: then.wall + SECOND * wall }
+    /// Of a process that has run for a while.
+    fn to_be_won() -> Leadership {
+        let started = Instant::now().checked_sub(SECOND * 100).unwrap();
+        Leadership { started, ..Leadership::to_be_won() }
     }
 
-    #[test]
-    fn leadership_is_sure_until_a_second_before_another_may_take_it() {
-        let sent = Instants::now();
-        let hold = Hold::Renewed(sent);
-        assert_eq!(sure_for(hold, &sent), Some(14 * SECOND));
-        assert_eq!(sure_for(hold, &later(sent, 9, 9)), Some(5 * SECOND));
-        assert_eq!(sure_for(hold, &later(sent, 10, 10)), None, "not renewed in time");
-        assert_eq!(sure_for(Hold::No, &sent), None);
-        assert_eq!(sure_for(Hold::Always, &sent), Some(Duration::MAX));
-    }
-
-    #[test]
-    fn a_suspended_machine_has_lost_it_and_a_clock_set_back_wins_no_time() {
-        let sent = Instants::now();
-        let hold = Hold::Renewed(sent);
-        assert_eq!(sure_for(hold, &later(sent, 1, 3600)), None, "the monotonic clock stood still");
-        let back = Instants { mono: sent.mono + SECOND * 9, wall: sent.wall - SECOND * 3600 };
-        assert_eq!(sure_for(hold, &back), Some(5 * SECOND));
+    /// The monotonic clock showed this so long ago; the wall clock was set back since.
+    fn ago(leadership: &Leadership, seconds: u32) -> Clocks {
+        let now = leadership.now();
+        Clocks { mono: now.mono.checked_sub(SECOND * seconds).unwrap(), ..now }
     }
 
     #[tokio::test]
     async fn it_is_shaky_when_it_was_not_renewed_for_a_while_and_not_without_an_election() {
-        let ago = |seconds: u64| {
-            let mono = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
-            Instants { mono, wall: SystemTime::now() }
-        };
         let soon = |leadership: Leadership| async move { timeout(SECOND / 10, leadership.shaky()).await.is_ok() };
-        let leadership = Leadership::to_be_won();
+        let leadership = to_be_won();
         assert!(!soon(leadership.clone()).await && !soon(Leadership::unopposed()).await);
-        leadership.renewed(ago(3));
+        leadership.renewed(ago(&leadership, 3));
         assert!(!soon(leadership.clone()).await);
-        leadership.renewed(ago(6));
+        leadership.renewed(ago(&leadership, 6));
         assert!(soon(leadership.clone()).await);
-        leadership.renewed(ago(0));
+        leadership.renewed(ago(&leadership, 0));
         assert!(!soon(leadership).await);
     }
 
     #[tokio::test]
     async fn what_needs_longer_than_is_sure_waits_for_the_next_renewal_and_fails_with_the_loss() {
-        let leadership = Leadership::to_be_won();
+        let leadership = to_be_won();
         assert_eq!(leadership.sure_for_at_least(SECOND).await, Err(NotLeader::Refused));
-        let old = Instants { mono: Instant::now().checked_sub(SECOND * 8).unwrap(), wall: SystemTime::now() };
+        let old = ago(&leadership, 8);
         leadership.renewed(old);
         assert!(leadership.sure_for_at_least(SECOND).await.is_ok());
         let waiting = tokio::spawn({
@@ -234,7 +170,7 @@ mod tests {
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished(), "6 s are sure, 10 are asked for");
-        leadership.renewed(Instants::now());
+        leadership.renewed(leadership.now());
         assert!(waiting.await.unwrap().is_ok());
         leadership.renewed(old);
         let waiting = tokio::spawn({

@@ -1,5 +1,5 @@
-//! The Lease by which one replica leads (`coordination.k8s.io/v1`): reading it, and writing it only
-//! as long as nobody else has since.
+//! The requests about the Lease by which one replica leads (`coordination.k8s.io/v1`): reading it, and writing it only
+//! as long as nobody else has since. What to do about it is decided by `election`.
 
 use std::time::Duration;
 
@@ -9,11 +9,8 @@ use tokio::time::timeout;
 use super::client::Call;
 use super::observe::JSON;
 use super::{ApiError, Cluster, Resource, version_of};
+use crate::election::Record;
 use crate::object::{ObjectId, names};
-
-mod candidate;
-
-pub use candidate::{Candidate, Record, Step};
 
 /// The name of the Lease, in the agent's namespace.
 pub const LEASE_NAME: &str = names::LEASE;

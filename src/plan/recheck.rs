@@ -1,5 +1,5 @@
 //! Whether what a plan rests on still holds, immediately before a deletion: a plan may rest on what a watch has
-//! shown, which lags behind the cluster.
+//! shown, which lags behind the cluster. And what is left of an object after its deletion, for those that wait for its end.
 
 use crate::object::Observed;
 
@@ -46,6 +46,14 @@ impl Recheck {
 #[must_use]
 pub fn may_still_replace(planned: &Observed, now: &Observed, planned_claims: bool, claims: bool) -> bool {
     Recheck::of(planned, Some(now)) == Recheck::Holds && (planned_claims || !claims)
+}
+
+/// What is still there of an object whose deletion was planned, by `now`, as it was just read: its finalizers. `None`: nothing,
+/// also where an object with another UID has its name, so that what waits for its end may go on.
+#[must_use]
+pub fn left_of(planned: Option<&Observed>, now: Option<Observed>) -> Option<Vec<String>> {
+    let live = now.filter(|now| planned.is_some_and(|planned| planned.uid == now.uid))?;
+    Some(live.terminating.map(|termination| termination.finalizers).unwrap_or_default())
 }
 
 /// Whether everything that proved the object to be ours still does. Which fields others own may change at any time;
@@ -115,5 +123,17 @@ mod tests {
         {
             assert_eq!(may_still_replace(&planned, &planned, of_plan, of_now), may, "{of_plan} {of_now}");
         }
+    }
+    #[test]
+    fn what_waits_for_the_end_of_an_object_waits_for_that_object_and_no_other() {
+        let planned = seen(&metadata());
+        assert_eq!(left_of(Some(&planned), Some(planned.clone())), Some(Vec::new()));
+        let mut going = metadata();
+        going["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        going["finalizers"] = json!(["e.com/f"]);
+        assert_eq!(left_of(Some(&planned), Some(seen(&going))), Some(vec!["e.com/f".to_owned()]));
+        going["uid"] = "v".into();
+        assert_eq!(left_of(Some(&planned), Some(seen(&going))), None, "another one has its name");
+        assert_eq!((left_of(Some(&planned), None), left_of(None, Some(planned.clone()))), (None, None));
     }
 }

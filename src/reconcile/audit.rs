@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::config::{AuditPolicy, DriftPolicy};
 use crate::object::ObjectId;
 
@@ -116,5 +118,71 @@ impl Machine {
             }
             Audited::Unknown => {}
         }
+    }
+}
+
+impl Audited {
+    /// Compares a live object with what the API server says that an apply would make of it. `added`: people have added to it;
+    /// `rewritten`: paths of declared fields that have another value in it.
+    #[must_use]
+    pub fn of(
+        live: &Value,
+        asked: &Value,
+        added: impl FnOnce() -> bool,
+        rewritten: impl FnOnce() -> Vec<String>,
+    ) -> Self {
+        let version = |object: &Value| object.pointer("/metadata/resourceVersion").cloned();
+        if version(live) != version(asked) {
+            // Somebody wrote it in between.
+            return Self::Unknown;
+        }
+        if same_content(live, asked) && !added() { Self::Same { rewritten: rewritten() } } else { Self::Differs }
+    }
+}
+
+/// Whether two states of one object say the same, apart from who owns which field.
+fn same_content(one: &Value, other: &Value) -> bool {
+    let (Some(one), Some(other)) = (one.as_object(), other.as_object()) else { return one == other };
+    let same = |key: &str| match (one.get(key), other.get(key)) {
+        (Some(one), Some(other)) if key == "metadata" => same_metadata(one, other),
+        (one, other) => one == other,
+    };
+    one.keys().chain(other.keys()).all(|key| same(key))
+}
+
+fn same_metadata(one: &Value, other: &Value) -> bool {
+    let (Some(one), Some(other)) = (one.as_object(), other.as_object()) else { return one == other };
+    // The server counts a generation where an apply has an empty list in place of none, which is stored as none.
+    let said = |key: &&String| !matches!(key.as_str(), "managedFields" | "generation");
+    let keys = one.keys().chain(other.keys()).filter(said);
+    keys.into_iter().all(|key| one.get(key) == other.get(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn content_is_the_same_whoever_owns_it() {
+        let one = json!({"metadata": {"name": "a", "generation": 1, "managedFields": [{"manager": "x"}]}, "data": {"a": "1"}});
+        let other = json!({"metadata": {"name": "a", "generation": 2, "managedFields": []}, "data": {"a": "1"}});
+        assert!(same_content(&one, &other));
+        let edited = json!({"metadata": {"name": "a"}, "data": {"a": "2"}});
+        let more = json!({"metadata": {"name": "a"}, "data": {"a": "1"}, "binaryData": {}});
+        let labelled = json!({"metadata": {"name": "a", "labels": {"x": "y"}}, "data": {"a": "1"}});
+        for changed in [edited, more, labelled] {
+            assert!(!same_content(&one, &changed) && !same_content(&changed, &one), "{changed}");
+        }
+    }
+    #[test]
+    fn only_an_object_that_nobody_wrote_in_between_is_compared() {
+        let object = |version: &str, data: &str| json!({"metadata": {"resourceVersion": version}, "data": {"a": data}});
+        let of = |asked: &Value, added| Audited::of(&object("1", "1"), asked, || added, || vec!["data.b".into()]);
+        assert_eq!(of(&object("1", "1"), false), Audited::Same { rewritten: vec!["data.b".into()] });
+        assert_eq!(of(&object("1", "2"), false), Audited::Differs);
+        assert_eq!(of(&object("1", "1"), true), Audited::Differs, "people have added to it");
+        assert_eq!(of(&object("2", "1"), true), Audited::Unknown);
     }
 }

@@ -192,6 +192,14 @@ fn is_named_by_index(want: &Want, endpoint: &Endpoint, fetched: &[Fetched]) -> b
     !less_safe && search.find_overlapping_iter(text).any(|found| ends(text.get(found.end())))
 }
 
+/// The index, of any age, that names an archive which cannot be fetched: the archive may have moved since.
+#[must_use]
+pub fn outdated_index(archive: &Want, known: &[Fetched]) -> Option<Want> {
+    let is_it = |want: &Want| want.kind == WantKind::Index && want.url == archive.index && want.pinned;
+    let found = known.iter().map(|fetched| &fetched.want).find(|want| is_it(want));
+    found.filter(|_| archive.kind == WantKind::Archive).cloned()
+}
+
 /// The head of an answer in the request.
 #[derive(Serialize)]
 pub(super) struct FetchedHead<'a> {
@@ -290,5 +298,20 @@ mod tests {
             content: known[0].content.clone(),
         };
         assert!(permitted(&foreign, &config, &[index]).is_err(), "not the index of the chart's own repository");
+    }
+    #[test]
+    fn an_archive_that_cannot_be_fetched_has_the_index_compared_that_names_it_if_it_may_be_of_any_age() {
+        let of = |want: Want| Fetched { want, content: FetchedContent::File([].into()), digest: "d".into() };
+        let index = want(WantKind::Index, "https://charts.example.com/index.yaml");
+        let other = of(want(WantKind::Index, "https://other.example.com/index.yaml"));
+        let archive = want(WantKind::Archive, "https://cdn.example.com/web-1.tgz");
+        assert_eq!(outdated_index(&archive, &[other.clone(), of(index.clone())]), Some(index.clone()));
+        assert_eq!(outdated_index(&archive, &[other]), None, "it names nothing of this");
+        let compared = Want { pinned: false, ..index.clone() };
+        assert_eq!(outdated_index(&archive, &[of(compared)]), None, "it is what its source has now");
+        let file = want(WantKind::File, "https://charts.example.com/index.yaml");
+        assert_eq!(outdated_index(&archive, &[of(file)]), None, "a file of that name is no index");
+        let git = want(WantKind::Git, "https://cdn.example.com/web.git");
+        assert_eq!(outdated_index(&git, &[of(index)]), None, "only an archive is named by an index");
     }
 }

@@ -18,7 +18,7 @@ const IMPURE: [&str; 12] = [
     "git2",
     "kube::",
 ];
-const PURE: [&str; 4] = ["object", "plan", "event", "reconcile"];
+const PURE: [&str; 5] = ["object", "plan", "event", "reconcile", "election"];
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")

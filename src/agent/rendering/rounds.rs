@@ -15,7 +15,7 @@ use super::{Rendering, RenderingError, decrypt};
 use crate::config::{DataRef, Endpoint, Renderer};
 use crate::fetch::Login;
 use crate::render::{
-    Fetched, Inputs, LookupAnswer, LookupQuestion, Permission, RenderError, Response, Want, WantKind, permitted,
+    Fetched, Inputs, LookupAnswer, LookupQuestion, Permission, RenderError, Response, Want, outdated_index, permitted,
     request, write_input,
 };
 use crate::source::Bundle;
@@ -321,13 +321,6 @@ fn hosts(wants: &[Want]) -> String {
     let more = hosts.len().saturating_sub(NAMED);
     let named = hosts.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
     if more == 0 { named } else { format!("{named} and {more} more hosts") }
-}
-
-/// The index, of any age, that names an archive which cannot be fetched: the archive may have moved since.
-fn outdated_index(archive: &Want, known: &[Fetched]) -> Option<Want> {
-    let is_it = |want: &Want| want.kind == WantKind::Index && want.url == archive.index && want.pinned;
-    let found = known.iter().map(|fetched| &fetched.want).find(|want| is_it(want));
-    found.filter(|_| archive.kind == WantKind::Archive).cloned()
 }
 
 #[cfg(test)]

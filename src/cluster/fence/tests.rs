@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::cluster::{ApiError, Applied, Cluster, Connect, DryRun, Instants, Leadership, NotLeader, Resource};
+use crate::cluster::{ApiError, Applied, Cluster, Connect, DryRun, Leadership, NotLeader, Resource};
 use crate::object::ObjectId;
 
 const GO_ON: &str = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -81,7 +81,7 @@ fn body_of(connection: &mut TcpStream) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_sends_its_body_when_the_server_has_answered_to_its_head() {
     let server = Server::start().await;
-    server.leadership.renewed(Instants::now());
+    server.leadership.renewed(server.leadership.now());
     let applied = server.apply(DryRun::No);
     let (mut connection, head) = server.head();
     assert!(head.to_lowercase().contains("expect: 100-continue"), "{head}");
@@ -98,7 +98,7 @@ async fn a_write_sends_its_body_when_the_server_has_answered_to_its_head() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_body_of_a_write_stays_here_when_leadership_was_lost_meanwhile() {
     let server = Server::start().await;
-    server.leadership.renewed(Instants::now());
+    server.leadership.renewed(server.leadership.now());
     let applied = server.apply(DryRun::No);
     let (mut connection, _) = server.head();
     server.leadership.give_up();
@@ -112,13 +112,13 @@ async fn the_body_of_a_write_stays_here_when_leadership_was_lost_meanwhile() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_body_waits_for_a_renewal_when_the_head_took_long() {
     let server = Server::start().await;
-    server.leadership.renewed(Instants::now());
+    server.leadership.renewed(server.leadership.now());
     let applied = server.apply(DryRun::No);
     let (mut connection, _) = server.head();
     tokio::time::sleep(Duration::from_millis(1200)).await;
     connection.write_all(GO_ON.as_bytes()).unwrap();
     assert!(body_of(&mut connection).is_empty(), "the server's patience would outlast what is sure");
-    server.leadership.renewed(Instants::now());
+    server.leadership.renewed(server.leadership.now());
     assert!(!body_of(&mut connection).is_empty());
     connection.write_all(answer(200, &object()).as_bytes()).unwrap();
     assert!(applied.await.unwrap().is_ok());
@@ -147,7 +147,7 @@ async fn who_does_not_lead_reads_and_asks_and_writes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_that_does_not_wait_for_the_body_is_received() {
     let server = Server::start().await;
-    server.leadership.renewed(Instants::now());
+    server.leadership.renewed(server.leadership.now());
     let applied = server.apply(DryRun::No);
     let (mut connection, _) = server.head();
     let status = json!({"kind": "Status", "reason": "Forbidden", "message": "may not"});

@@ -1,6 +1,5 @@
-//! What to do about the Lease: a pure function of what was read and of the local clock, after the
-//! rules of client-go's `leaderelection`. Times of other machines are only ever compared for being
-//! the same, never with ours.
+//! What the Lease says, and what follows for one that wants to hold it: a pure function of what was read and of the local
+//! clock. Times of other machines are only ever compared for being the same, never with ours.
 
 use std::sync::Arc;
 use std::time::Duration;
