@@ -37,7 +37,7 @@ test: tools prometheus devcluster helm helpers registry ## all tests, on a throw
 	cargo test --locked $(TEST_ARGS)
 
 # The agent's account has what the manifests for a whole cluster grant, and nothing else.
-CHART_TESTS := sync:: prune:: watched:: order:: shop::
+CHART_TESTS := sync::commits:: sync::order:: sync::example_shop:: prune::orphans:: prune::order:: drift::seen_by_watches::
 test-chart: export RUST_TEST_THREADS ?= 4
 test-chart: devcluster helpers ## the core of the tests, with the permissions that the chart grants
 	DRIFTLESS_TEST_AS=chart cargo test --locked --test it -- $(CHART_TESTS)
@@ -57,7 +57,7 @@ crash-points: devcluster helpers ## kills the agent before and after every reque
 	DRIFTLESS_CRASH_POINTS=all cargo test --locked --test it -- --nocapture crash::
 
 fuzz-cluster: devcluster helpers ## random runs of commits, hands, faults, crashes; SEEDS=100, FIRST=1
-	DRIFTLESS_SEEDS=$(or $(SEEDS),100) DRIFTLESS_FIRST_SEED=$(or $(FIRST),1) cargo test --locked --test it -- --nocapture random::whatever
+	DRIFTLESS_SEEDS=$(or $(SEEDS),100) DRIFTLESS_FIRST_SEED=$(or $(FIRST),1) cargo test --locked --test it -- --nocapture random::seeds::whatever
 
 bench: devcluster helpers ## first sync, heals and quiet of a release build; DRIFTLESS_BENCH="before=PATH after=PATH" compares two
 	cargo build --release --locked
