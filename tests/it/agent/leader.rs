@@ -59,6 +59,7 @@ fn start(site: &Site, replica: &str, server: Option<&Proxy>) -> Agent {
 }
 
 /// `run --once` with leader election.
+#[must_use = "it may have failed; `expect_code` shows that"]
 fn once(site: &Site, more: &[&str]) -> Finished {
     let (kubeconfig, config) = files(site, "once", None);
     let arguments: Vec<&str> = ["run", "--once"].iter().chain(more).copied().collect();

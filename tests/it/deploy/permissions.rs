@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::agent::Agent;
 use crate::support::audit;
-use crate::support::cluster::cluster;
+use crate::support::cluster::{cluster, path};
 use crate::support::deploy::{document, documents, rendered};
 use crate::support::process::{Finished, run};
 use crate::support::rights::Account;
@@ -104,6 +104,7 @@ fn command(site: &Site, account: &Account, arguments: &[&str]) -> Command {
     site.command_as(&kubeconfig, &site.config_file(), arguments)
 }
 
+#[must_use = "it may have failed; `expect_code` shows that"]
 fn cli(site: &Site, account: &Account, arguments: &[&str]) -> Finished {
     run(&mut command(site, account, arguments), None, Duration::from_secs(90))
 }
@@ -275,7 +276,9 @@ fn an_agent_that_lacks_a_permission_for_its_lease_says_so_and_writes_nothing() {
         let (site, account) = lacking(true, ("coordination.k8s.io", "leases", verb));
         if verb == "update" {
             // What another replica left behind.
-            cli(&site, &account, &["run", "--once"]);
+            let ended = cli(&site, &account, &["run", "--once"]);
+            let lease = path("leases.coordination.k8s.io", Some(&site.home), "driftless");
+            assert!(cluster().get(&lease).is_some(), "{}", ended.all());
             site.delete("configmaps", "keep");
         }
         let agent = Agent::spawn(&site, command(&site, &account, &["run"]));

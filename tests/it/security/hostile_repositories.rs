@@ -21,10 +21,12 @@ const PATIENCE: Duration = Duration::from_mins(10);
 const MOST_MEMORY: u64 = 512 << 20;
 
 /// `driftless render` of a repository, held to the bounds.
+#[must_use = "it may have failed; `expect_code` shows that"]
 fn render(repo: &TestRepo) -> Finished {
     render_with(repo, &[])
 }
 
+#[must_use = "it may have failed; `expect_code` shows that"]
 fn render_with(repo: &TestRepo, arguments: &[&OsStr]) -> Finished {
     let directory: TempDir = tempfile::tempdir().unwrap();
     let config = directory.path().join("driftless.yaml");

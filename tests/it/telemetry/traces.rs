@@ -18,6 +18,7 @@ const CANARY: &str = "canary-5d1e-in-a-secret";
 /// The name that the SDK gives the thread of its batch processor, as Linux cuts it.
 const THREAD: &str = "OpenTelemetry.T";
 
+#[must_use = "it may have failed; `expect_code` shows that"]
 fn once(site: &Site, variables: &[(&str, &str)]) -> Finished {
     let mut command = site.command(&["run", "--once"]);
     command.envs(variables.iter().copied());
