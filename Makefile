@@ -1,7 +1,7 @@
 # The habits of this repository; `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help build helpers tools test test-chart test-image test-renderer test-decrypter crash-points fuzz-cluster bench demo devcluster helm registry prometheus deploy regenerate fuzz lint deny fmt fmt-check ci clean
+.PHONY: help build helpers tools test test-chart test-image test-renderer test-decrypter crash-points fuzz-cluster coverage bench demo devcluster helm registry prometheus deploy regenerate fuzz lint deny fmt fmt-check ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ crash-points: devcluster helpers ## kills the agent before and after every reque
 fuzz-cluster: devcluster helpers ## random runs of commits, hands, faults, crashes; SEEDS=100, FIRST=1
 	DRIFTLESS_SEEDS=$(or $(SEEDS),100) DRIFTLESS_FIRST_SEED=$(or $(FIRST),1) cargo test --locked --test it -- --nocapture random::seeds::whatever
 
+coverage: ## lines of src that the unit tests run, by module; needs cargo-llvm-cov; COVERAGE_ARGS="--test it -- sync::" measures others
+	@tests/coverage $(COVERAGE_ARGS)
+
 bench: devcluster helpers ## first sync, heals and quiet of a release build; DRIFTLESS_BENCH="before=PATH after=PATH" compares two
 	cargo build --release --locked
 	@deploy/helpers $(BUILT)/release
@@ -84,7 +87,7 @@ helm: ## helm, for the tests of the chart: a minute or two, once; HELM=... names
 # Left out where TEST_ARGS names tests that need neither. A test that needs them after all builds them itself.
 prometheus: export TEST_ARGS := $(TEST_ARGS)
 prometheus: ## both programs of Prometheus, for the tests of alerts: some minutes, once; nothing where they are on the PATH
-	@case "$$TEST_ARGS" in *"--skip observability"*) exit 0 ;; *observability*) ;; *::* | *--lib*) exit 0 ;; esac; \
+	@case "$$TEST_ARGS" in *"--skip observability"*) exit 0 ;; *observability* | *telemetry*) ;; *::* | *--lib*) exit 0 ;; esac; \
 	  tests/prometheus/build
 
 deploy: ## makes deploy/kubernetes and the schema of the values out of the chart
