@@ -93,7 +93,7 @@ prometheus: ## both programs of Prometheus, for the tests of alerts: some minute
 deploy: ## makes deploy/kubernetes and the schema of the values out of the chart
 	deploy/generate
 
-fuzz: ## looks for input that breaks a parser: TARGET=manifests|fields|path|inventory|config|walk SECONDS=600
+fuzz: ## searches for input that breaks a parser: TARGET=manifests|fields|path|inventory|config|walk SECONDS=600
 	fuzz/run $(or $(TARGET),manifests) $(or $(SECONDS),600)
 
 lint: ## clippy and rustdoc; every warning is an error

@@ -23,7 +23,7 @@ const FULL: &str = "git.tools.svc.cluster.test";
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// Beside driftless, where it looks for them.
+/// Beside driftless, where it searches for them.
 const HELPERS: [&str; 2] = ["driftless-renderer", "driftless-decrypt"];
 
 /// Mode, owner and name of everything in it, sorted.

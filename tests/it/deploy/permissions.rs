@@ -1,5 +1,5 @@
 //! The permissions that the chart grants are enough, and none of them is too much: whichever is
-//! taken away, `driftless check` names it, and a sync that needs it says so.
+//! removed, `driftless check` names it, and a sync that needs it says so.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -144,7 +144,7 @@ fn syncs_and_prunes_everything(site: &Site, account: &Account, objects: usize) {
     assert!(refused.iter().all(|asked| is_expected(asked)), "{refused:#?}");
 }
 
-/// In each of as many rounds as a kind has verbs, another verb of every kind is taken away: each
+/// In each of as many rounds as a kind has verbs, another verb of every kind is removed: each
 /// permission once. What is named as missing is what was taken, and nothing else.
 #[track_caller]
 fn each_permission_is_missed(site: &Site, all: &BTreeSet<Permission>, grant: impl Fn(&Account, &Value)) {

@@ -1,4 +1,4 @@
-//! What `make fuzz` looks for, held against the inputs that are kept in `fuzz/corpus`.
+//! What `make fuzz` searches for, held against the inputs that are kept in `fuzz/corpus`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

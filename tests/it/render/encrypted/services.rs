@@ -43,7 +43,7 @@ fn configure(site: &Site, render: &Value) {
     site.configure(&[sync]);
 }
 
-/// Whoever looks has seen neither the token nor the plaintext.
+/// An observer has seen neither the token nor the plaintext.
 #[track_caller]
 fn shows(done: &Finished, parts: &[&str]) {
     for part in parts {

@@ -106,7 +106,7 @@ fn what_may_be_outdated_is_applied_and_prunes_nothing() {
     agent.eventually_synced("shop", &site.repo.head());
     assert!(site.has("configmaps", "extra"));
 
-    // A replica that takes over while the repository is away has what it fetched at some time before.
+    // A replica that takes over while the repository does not answer has what it fetched at some time before.
     agent.stop();
     server.set("index.yaml", Content::Refuse("503 Service Unavailable"));
     let commit = site.repo.commit(&[("values.yaml", "from: another commit\n")]);

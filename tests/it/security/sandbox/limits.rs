@@ -67,7 +67,7 @@ fn a_helper_that_writes_without_an_end_is_killed() {
     assert!(matches!(error, LaunchError::OutputTooLarge { limit, .. } if limit == 1 << 20), "{error}");
     let began = Instant::now();
     let limits = Limits { time: Duration::from_secs(2), ..LIMITS };
-    // Its messages are thrown away as fast as they come; some machines take all 10 GB in that time.
+    // Its messages are discarded as fast as they come; some machines take all 10 GB in that time.
     match confined(&["stderr"], limits) {
         Ok(answer) => assert_eq!(answer, ""),
         Err(error) => assert!(matches!(error, LaunchError::TimedOut { .. }), "{error}"),

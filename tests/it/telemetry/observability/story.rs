@@ -183,7 +183,7 @@ fn every_panel_and_alert_shows_something_in_a_story_in_which_everything_happens(
     story.until(&["DriftlessSyncFailing", "DriftlessUnhealthy", "DriftlessGitUnreachable", "DriftlessSuspended"]);
     story.until(&["DriftlessNotSynced"]);
 
-    // A commit changes one object and takes one away; somebody changes one by hand.
+    // A commit changes one object and removes one; somebody changes one by hand.
     story.site.repo.remove("shop/gone.yaml");
     let commit = commit_now(&story.site.repo, &[("shop/a.yaml", &config_map("a", "two"))]);
     a.eventually_synced("shop", &commit);
