@@ -1,7 +1,7 @@
 # The habits of this repository; `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help build helpers tools test test-chart test-image test-renderer test-decrypter crash-points fuzz-cluster bench demo devcluster helm registry prometheus deploy regenerate fuzz lint deny fmt fmt-check ci clean
+.PHONY: help build helpers tools test test-chart test-image test-renderer test-decrypter crash-points fuzz-cluster coverage bench demo devcluster helm registry prometheus deploy regenerate fuzz lint deny fmt fmt-check ci clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +37,7 @@ test: tools prometheus devcluster helm helpers registry ## all tests, on a throw
 	cargo test --locked $(TEST_ARGS)
 
 # The agent's account has what the manifests for a whole cluster grant, and nothing else.
-CHART_TESTS := sync:: prune:: watched:: order:: shop::
+CHART_TESTS := sync::commits:: sync::order:: sync::example_shop:: prune::orphans:: prune::order:: drift::seen_by_watches::
 test-chart: export RUST_TEST_THREADS ?= 4
 test-chart: devcluster helpers ## the core of the tests, with the permissions that the chart grants
 	DRIFTLESS_TEST_AS=chart cargo test --locked --test it -- $(CHART_TESTS)
@@ -57,7 +57,10 @@ crash-points: devcluster helpers ## kills the agent before and after every reque
 	DRIFTLESS_CRASH_POINTS=all cargo test --locked --test it -- --nocapture crash::
 
 fuzz-cluster: devcluster helpers ## random runs of commits, hands, faults, crashes; SEEDS=100, FIRST=1
-	DRIFTLESS_SEEDS=$(or $(SEEDS),100) DRIFTLESS_FIRST_SEED=$(or $(FIRST),1) cargo test --locked --test it -- --nocapture random::whatever
+	DRIFTLESS_SEEDS=$(or $(SEEDS),100) DRIFTLESS_FIRST_SEED=$(or $(FIRST),1) cargo test --locked --test it -- --nocapture random::seeds::whatever
+
+coverage: ## lines of src that the unit tests run, by module; needs cargo-llvm-cov; COVERAGE_ARGS="--test it -- sync::" measures others
+	@tests/coverage $(COVERAGE_ARGS)
 
 bench: devcluster helpers ## first sync, heals and quiet of a release build; DRIFTLESS_BENCH="before=PATH after=PATH" compares two
 	cargo build --release --locked
@@ -84,13 +87,13 @@ helm: ## helm, for the tests of the chart: a minute or two, once; HELM=... names
 # Left out where TEST_ARGS names tests that need neither. A test that needs them after all builds them itself.
 prometheus: export TEST_ARGS := $(TEST_ARGS)
 prometheus: ## both programs of Prometheus, for the tests of alerts: some minutes, once; nothing where they are on the PATH
-	@case "$$TEST_ARGS" in *"--skip observability"*) exit 0 ;; *observability*) ;; *::* | *--lib*) exit 0 ;; esac; \
+	@case "$$TEST_ARGS" in *"--skip observability"*) exit 0 ;; *observability* | *telemetry*) ;; *::* | *--lib*) exit 0 ;; esac; \
 	  tests/prometheus/build
 
 deploy: ## makes deploy/kubernetes and the schema of the values out of the chart
 	deploy/generate
 
-fuzz: ## looks for input that breaks a parser: TARGET=manifests|fields|path|inventory|config|walk SECONDS=600
+fuzz: ## searches for input that breaks a parser: TARGET=manifests|fields|path|inventory|config|walk SECONDS=600
 	fuzz/run $(or $(TARGET),manifests) $(or $(SECONDS),600)
 
 lint: ## clippy and rustdoc; every warning is an error

@@ -91,7 +91,7 @@ pub struct Rendered {
     /// In the same order. Any error means that `manifests` may lack something that git declares,
     /// so nothing may be pruned by it.
     pub errors: Vec<RenderError>,
-    /// What somebody should know who would not look for it: deprecated fields, hooks that are not run.
+    /// What somebody should know who would not search for it: deprecated fields, hooks that are not run.
     pub warnings: Vec<String>,
     /// The cluster or another host was asked for something that decides about it.
     pub reads_outside_git: bool,

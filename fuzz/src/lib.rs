@@ -1,5 +1,5 @@
 //! What every target holds foreign input to: texts for people cannot deceive and end somewhere,
-//! and reading is a function of what is read. `tests/it/fuzz.rs` takes this file in, to hold the
+//! and reading is a function of what is read. `tests/it/project/fuzz.rs` takes this file in, to hold the
 //! corpora to the same.
 
 pub mod answer;

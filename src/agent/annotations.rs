@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(names(known.update(WatchEvent::InitApply(parent("b", true)))), None);
         assert_eq!(names(known.update(WatchEvent::InitDone)), Some(vec!["a".into(), "b".into()]));
         assert!(known.current["a"].requests.suspended);
-        // A second list that is cut off takes nothing away.
+        // A second list that is cut off removes nothing.
         assert_eq!(names(known.update(WatchEvent::Init)), None);
         assert_eq!(names(known.update(WatchEvent::InitApply(parent("b", true)))), None);
         assert_eq!(names(known.update(WatchEvent::Apply(parent("b", false)))), Some(vec!["a".into(), "b".into()]));

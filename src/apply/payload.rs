@@ -33,7 +33,7 @@ pub(super) fn is_first_autoscaler(desired: &Desired) -> bool {
     desired.manifest.id.gk.is("autoscaling", "HorizontalPodAutoscaler") && &*desired.manifest.version == "v1"
 }
 
-/// Takes away the metrics that we have applied as `autoscaling/v2` from an object that is applied as `autoscaling/v1` from
+/// Removes the metrics that we have applied as `autoscaling/v2` from an object that is applied as `autoscaling/v1` from
 /// now on: in the view of that version they belong to nobody, and would stay for ever. What others have set since stays.
 pub(super) fn without_other_metrics(mut object: Value, desired: &Desired, live: Option<&Value>) -> Value {
     let is_newer = |entry: &Entry<'_>| entry.is_ours() && entry.version.starts_with("autoscaling/v2");

@@ -203,7 +203,7 @@ pub(super) async fn explain(common: &Common, options: &ExplainArguments) -> Resu
         |entry: &Entry<'_>| entry.subresource.is_empty() && unknown.iter().any(|name| **name == *entry.manager);
     let row = |entry: Entry<'_>| Manager { unknown: is_unknown(&entry), ..Manager::of(&entry) };
     let rows = whole.iter().flat_map(entries).map(row).collect();
-    // What git declares counts too: the mark of a live object may have been taken away.
+    // What git declares counts too: the annotation of a live object may have been removed.
     let sensitive = syncs.iter().filter_map(|holder| holder.declared.as_ref()).any(|it| names::is_secret(&id.gk, it));
     let added = whole.iter().flat_map(|live| {
         let declared = syncs.iter().find_map(|holder| holder.declared.as_ref());

@@ -63,7 +63,7 @@ impl Progress {
         bars.entry(Arc::clone(sync)).or_insert_with(new).clone()
     }
 
-    /// Takes the lines away; what came of it is printed after.
+    /// Removes the lines; what came of it is printed after.
     pub fn end(&self) {
         let bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
         for bar in bars.values() {

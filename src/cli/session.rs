@@ -191,7 +191,7 @@ pub(super) async fn parent_of(cluster: &Cluster, namespace: &str, sync: &str) ->
     })
 }
 
-/// Prints to standard output. A reader that went away (`| head`) is no error.
+/// Prints to standard output. A reader that closed the pipe (`| head`) is no error.
 pub(super) fn print(text: &str) -> Result<u8, CliError> {
     match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

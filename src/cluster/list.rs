@@ -24,7 +24,7 @@ pub(super) struct Listed {
 }
 
 impl Cluster {
-    /// All objects of a kind, page by page; read anew in one piece when the pages expire (410).
+    /// All objects of a kind, page by page; read anew in one request when the pages expire (410).
     pub(super) async fn list(
         &self,
         gk: &GroupKind,

@@ -51,7 +51,7 @@ impl Origin {
         Ok(config)
     }
 
-    /// Reads everything and makes a client, which may run a program that hands out credentials.
+    /// Reads everything and makes a client, which may run a program that gives credentials.
     async fn client(&self) -> Result<Client, ApiError> {
         built(self.config().await?).await
     }

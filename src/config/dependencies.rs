@@ -62,7 +62,7 @@ struct Wait<'a> {
     at: &'a At<String>,
 }
 
-/// Every circle once, spelled out: what was found is taken away before the search goes on. Linear, and
+/// Every circle once, spelled out: what was found is removed before the search goes on. Linear, and
 /// without recursion.
 fn cycles(syncs: &[Declared<'_>], waits: &[Vec<Wait<'_>>]) -> Vec<Located> {
     let mut problems = Vec::new();

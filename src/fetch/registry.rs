@@ -16,7 +16,7 @@ use crate::object::{PlainUrl, Readable};
 
 /// The layer that is the archive (helm.sh/docs/topics/registries, "OCI Support").
 const CHART_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
-/// The manifests that a chart may have. That of several images is asked for in order to be told apart.
+/// The manifests that a chart may have. That of several images is asked for in order to be recognised.
 const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json, \
      application/vnd.oci.image.index.v1+json";
 /// Tags that are asked for at once, and in all.

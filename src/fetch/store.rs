@@ -1,4 +1,4 @@
-//! What was fetched, on disk: a cache in the data directory, which may be thrown away at any time. Each entry is a file named
+//! What was fetched, on disk: a cache in the data directory, which may be deleted at any time. Each entry is a file named
 //! by the hash of its key. The ones that were used longest ago go when there is too much.
 
 use std::fs::{self, File};

@@ -157,7 +157,7 @@ fn in_place(
         }
         return match recorded {
             None => (Verb::Create, Reason::NotFound),
-            // It has run, or was created and taken away: it is for once.
+            // It has run, or was created and removed: it is for once.
             Some(_) if desired.manifest.directives.once => (Verb::Unchanged, Reason::Finished),
             Some(recorded) if recorded.digest != desired.digest.short() => (Verb::Create, Reason::GitChanged),
             // To run a Job again because it has ended is worse than to miss that somebody deleted it.

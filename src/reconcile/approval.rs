@@ -62,7 +62,7 @@ impl Machine {
     }
 
     /// Whether what a cycle deletes with this verb may go as far as approval is concerned: it needs none,
-    /// or the one by which it was planned still stands. What is done with is marked no longer.
+    /// or the one by which it was planned still stands. What is done has no approval any more.
     pub(super) fn still_approved(&self, cycle: &Cycle, verb: Verb) -> bool {
         let steps = cycle.plan.steps.iter().filter(|step| step.verb == verb && cycle.writes.contains(&step.id));
         let going: Vec<&ObjectId> = steps.map(|step| &step.id).collect();

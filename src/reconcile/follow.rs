@@ -26,7 +26,7 @@ impl Machine {
         self.schedule.next_cycle = None;
         let known = self.git.rendered.as_ref().map(|rendered| &rendered.commit.id);
         // One that failed is tried again with the next poll.
-        // With other inputs, too: what it has of other hosts would be outdated when it leads, and they may be away then.
+        // With other inputs, too: what it has of other hosts would be outdated when it leads, and they may not answer then.
         let newer = self.git.head.clone().filter(|head| self.git.inputs_changed || known != Some(head));
         if let Some(commit) = newer {
             self.render(commit, now);

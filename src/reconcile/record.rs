@@ -10,7 +10,7 @@ use super::contest::Contested;
 use super::{Effect, Machine, Moment};
 
 impl Machine {
-    /// A change that only a whole cycle can judge.
+    /// A change that only a whole cycle can classify.
     pub(super) fn request_reconcile(&mut self) {
         self.schedule.reconcile_requested = true;
     }

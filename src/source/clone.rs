@@ -1,7 +1,7 @@
-//! A bare clone in the data directory: a cache, which may be thrown away at any time.
+//! A bare clone in the data directory: a cache, which may be deleted at any time.
 //!
 //! Each sync has a clone of its own, also where two syncs name the same URL: then a fetch of one can never
-//! take away what the other reads, at the price of a second shallow copy. A lock on a file beside it keeps
+//! delete what the other reads, at the price of a second shallow copy. A lock on a file beside it keeps
 //! two processes, or the old and the new life of a sync after a configuration change, from using it at once.
 //! A new clone is made beside the old one and takes its place only when it is complete. Its name follows from the
 //! sync and the repository, however the URL spells that: a new token in it makes no new clone.

@@ -117,7 +117,7 @@ pub async fn serve(
                 let stream = TokioIo::new(Bounded::new(stream, connection.clone()));
                 let served = graceful.watch(http.serve_connection(stream, service.clone()));
                 connections.spawn(async move {
-                    // A peer that went away, or was too slow, is its own affair.
+                    // A peer that closed its connection, or was too slow, is its own affair.
                     let _ = connection.ends.run_until_cancelled(timeout(CONNECTION_WITHIN, served)).await;
                 });
             }

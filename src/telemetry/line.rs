@@ -267,7 +267,7 @@ fn contested<'a>(sync: &'a str, contest: &'a Contest) -> Line<'a> {
     Line { manager: contest.manager.as_deref(), ..of(sync, &contest.object, message) }
 }
 
-/// Who quarrels about what, and what to do.
+/// Who contests what, and what to do.
 pub(super) fn quarrel(contest: &Contest) -> String {
     let other = contest.rivals().unwrap_or_else(|| "somebody".into());
     let all = if contest.managers.len() > 1 { "all" } else { "both" };

@@ -124,6 +124,7 @@ impl Cluster {
     }
 
     /// Runs kubectl with something on its stdin and in its environment.
+    #[must_use = "it may have failed; `expect_code` shows that"]
     pub fn kubectl_with(&self, arguments: &[&str], input: Option<&str>, environment: &[(&str, &str)]) -> Finished {
         let program = match &self.directory {
             Some(directory) => directory.join("kubectl"),

@@ -33,6 +33,7 @@ pub fn helm_program() -> &'static Path {
 }
 
 /// Runs helm on charts alone, with nothing of the person's own configuration.
+#[must_use = "it may have failed; `expect_code` shows that"]
 pub fn helm(arguments: &[&str]) -> Finished {
     run(helm_command().args(arguments), None, HELM)
 }
@@ -68,6 +69,7 @@ pub fn document<'a>(all: &'a [Value], kind: &str, name: &str) -> &'a Value {
 }
 
 /// `helm template` with these values.
+#[must_use = "it may have failed; `expect_code` shows that"]
 pub fn rendered(values: &Value) -> Finished {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("values.json");
@@ -111,6 +113,7 @@ impl<'a> Deployed<'a> {
         self.helm("upgrade", values).expect_code(0);
     }
 
+    #[must_use = "it may have failed; `expect_code` shows that"]
     pub fn helm(&self, verb: &str, values: &Value) -> Finished {
         for plural in ["clusterroles", "clusterrolebindings"] {
             self.site.cluster_scoped(&format!("{plural}.rbac.authorization.k8s.io"), &self.name);
@@ -126,6 +129,7 @@ impl<'a> Deployed<'a> {
     }
 
     /// As administrator, in the agent's namespace.
+    #[must_use = "it may have failed; `expect_code` shows that"]
     fn run_helm(&self, arguments: &[&str]) -> Finished {
         let mut command = helm_command();
         command.env("KUBECONFIG", &self.site.cluster().kubeconfig).args(["--namespace", &self.site.home]);

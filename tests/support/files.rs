@@ -42,7 +42,7 @@ impl FileServer {
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let shared = Arc::clone(&serving);
-                // A client that goes away is none of the server's business.
+                // A client that closes its connection is none of the server's business.
                 thread::spawn(move || shared.connection(stream).unwrap_or_default());
             }
         });

@@ -103,7 +103,7 @@ impl GitHttp {
                     break;
                 }
                 let shared = Arc::clone(&accepting);
-                // A client that goes away is none of the server's business.
+                // A client that closes its connection is none of the server's business.
                 thread::spawn(move || shared.connection(stream).unwrap_or_default());
             }
         });

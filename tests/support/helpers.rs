@@ -23,6 +23,7 @@ pub fn decrypter() -> &'static Path {
 }
 
 /// The official sops.
+#[must_use = "it may have failed; `expect_code` shows that"]
 pub fn sops(arguments: &[&str], input: &str, environment: &[(&str, &str)]) -> Finished {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let program = BUILT.get_or_init(|| built("decrypter/tools/build"));

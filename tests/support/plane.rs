@@ -53,7 +53,7 @@ impl Plane {
         let directory = cluster.directory().expect("a devcluster").to_owned();
         let (down, children) = (BTreeMap::new(), BTreeMap::new());
         let mut plane = Self { cluster, directory, down, takes_certificates: false, children };
-        // Nothing here needs them, and they would only make noise while the API server is away.
+        // Nothing here needs them, and they would only make noise while the API server is stopped.
         for component in ["kube-controller-manager", "kube-scheduler", "kwok"] {
             if plane.pid_file(component).exists() {
                 plane.kill(component);

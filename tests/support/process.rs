@@ -36,6 +36,7 @@ impl Finished {
 }
 
 /// Runs a command to its end, with `input` on its stdin; kills it after the deadline and fails.
+#[must_use = "it may have failed; `expect_code` shows that"]
 pub fn run(command: &mut Command, input: Option<&str>, deadline: Duration) -> Finished {
     let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
     let mut child =

@@ -148,6 +148,7 @@ fn sample(row: &Value) -> Option<Sample> {
 
 /// Runs `promtool`.
 #[track_caller]
+#[must_use = "it may have failed; `expect_code` shows that"]
 pub fn promtool(arguments: &[&str], directory: &Path) -> Finished {
     run(Command::new(&programs().promtool).args(arguments).current_dir(directory), None, PATIENCE)
 }

@@ -210,11 +210,13 @@ impl Site {
     }
 
     /// Runs a command of driftless to its end.
+    #[must_use = "it may have failed; `expect_code` shows that"]
     pub fn cli(&self, arguments: &[&str]) -> Finished {
         run(&mut self.command(arguments), None, COMMAND)
     }
 
     /// `run --once`.
+    #[must_use = "it may have failed; `expect_code` shows that"]
     pub fn once(&self) -> Finished {
         self.cli(&["run", "--once"])
     }

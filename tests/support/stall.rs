@@ -18,7 +18,7 @@ struct State {
     stalled: bool,
     /// It was, at some time.
     has_stalled: bool,
-    /// Pieces for the server that were held back.
+    /// Chunks for the server that were held back.
     held: usize,
 }
 
@@ -64,7 +64,7 @@ impl Proxy {
         self.gate.opened.notify_all();
     }
 
-    /// How many pieces for the server were held back since the start.
+    /// How many chunks for the server were held back since the start.
     pub fn held(&self) -> usize {
         self.state().held
     }

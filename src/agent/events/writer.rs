@@ -22,7 +22,7 @@ use crate::telemetry::{About, KubeEvent};
 const CONTROLLER: &str = "driftless.dev/agent";
 /// Where an Event about an object outside of all namespaces goes, by convention.
 const DEFAULT_NAMESPACE: &str = "default";
-/// An Event is worth one more try, and no waiting for a server that is away.
+/// An Event is worth one more try, and no waiting for a server that does not answer.
 const TRIES: u32 = 2;
 /// In a namespace whose Events may not be written, the next one is tried after this.
 const FORBIDDEN: Duration = Duration::from_mins(10);

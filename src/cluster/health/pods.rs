@@ -16,7 +16,7 @@ const ON_ITS_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 /// By kstatus, with two differences. A pod that ended without success is `Failed`, where kstatus has
 /// `Current`: nobody who declared a pod meant it to fail. A container that crashes again and again is
 /// `InProgress`, where kstatus has `Failed`: many crash until what they need has come up, so that the
-/// sync's timeout should judge it; until then the message names the container and the reason.
+/// sync's timeout should decide; until then the message names the container and the reason.
 pub(super) fn pod(object: &Value, now: Timestamp) -> Health {
     match text(object, "/status/phase") {
         Some("Succeeded") => current("it has completed"),

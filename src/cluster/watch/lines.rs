@@ -1,4 +1,4 @@
-//! The body of a watch as lines: one JSON document each, cut in pieces wherever the network likes.
+//! The body of a watch as lines: one JSON document each, in chunks that the network cuts anywhere.
 
 /// The largest event that is read, in bytes. The server stores objects of some 1.5 MiB at most.
 pub(super) const LONGEST: usize = 16 << 20;
@@ -9,7 +9,7 @@ const KEPT: usize = 64 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooLong;
 
-/// Lines, from pieces of any size. What follows the last newline waits for its rest.
+/// Lines, from chunks of any size. What follows the last newline waits for its rest.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     buffer: Vec<u8>,
@@ -60,7 +60,7 @@ impl Lines {
 mod tests {
     use super::*;
 
-    /// What comes out when the text comes in pieces of this size.
+    /// What comes out when the text comes in chunks of this size.
     fn lines(text: &[u8], piece: usize) -> Vec<String> {
         let mut lines = Lines::default();
         let mut all = Vec::new();

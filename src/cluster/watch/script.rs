@@ -17,13 +17,13 @@ pub(super) enum Reply {
     Json(u16, Value),
     /// With a header, such as `Retry-After: 1`.
     Headed(u16, &'static str),
-    /// A body in pieces, as the test sends them, until its sender is gone.
+    /// A body in chunks, as the test sends them, until its sender is gone.
     Stream(Receiver<Piece>),
     /// No answer at all.
     Nothing,
 }
 
-/// A piece of a body.
+/// A chunk of a body.
 pub(super) enum Piece {
     Text(String),
     /// The connection breaks here.
@@ -80,12 +80,12 @@ impl Server {
                     let connection = connection.unwrap();
                     let path = request(&connection);
                     let reply = {
-                        // In one piece, so that whoever sees the request knows that it is being answered.
+                        // Under one lock, so that whoever sees the request knows that it is being answered.
                         let mut received = received.lock().unwrap();
                         received.push((Instant::now(), path.clone()));
                         (answer.lock().unwrap())(&path)
                     };
-                    // A client that went away is no matter.
+                    // A client that closed its connection is no matter.
                     let _ = send(connection, reply);
                 });
             }

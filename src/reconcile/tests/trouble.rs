@@ -1,4 +1,4 @@
-//! Errors stay where they are, and no doubt ever prunes.
+//! Errors stay where they are, and nothing incomplete ever prunes.
 
 use std::time::Duration;
 

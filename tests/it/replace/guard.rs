@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{DEPLOYMENTS, of_namespace, opted_in, rule, selecting, synced, synced_with, uid};
+use super::fixture::{DEPLOYMENTS, of_namespace, opted_in, rule, selecting, synced, synced_with, uid};
 use crate::support::agent::Agent;
 use crate::support::audit;
 use crate::support::cluster::cluster;

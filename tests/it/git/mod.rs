@@ -1,0 +1,7 @@
+//! git: servers, references, clones, and what is read of a commit.
+
+mod changed_source;
+mod http;
+mod outages;
+mod source;
+mod ssh;

@@ -1,0 +1,8 @@
+//! git as the agent meets it: real repositories, `file://` and the real `git http-backend`.
+
+mod clones;
+mod content;
+mod fixture;
+mod redirects;
+mod references;
+mod servers;

@@ -1,0 +1,5 @@
+//! Files that SOPS has encrypted.
+
+mod files;
+mod fixture;
+mod services;
