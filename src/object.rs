@@ -35,9 +35,10 @@ pub use commit::Commit;
 pub use digest::{Digest, DigestKey, Fingerprint, ParseDigestError, Short};
 pub use error::{IgnoreFieldsError, ManifestError};
 pub use fields::{
-    Addition, Entry, Foreign, Objection, additions, entries, foreign, lost, owned_siblings, owners, unowned_siblings,
+    Addition, Entry, FieldSet, Foreign, Objection, additions, entries, foreign, lost, owned_siblings, owners,
+    unowned_siblings,
 };
-pub(crate) use fields::{Released, is_empty, is_leaf, set_of, take_paths, unite};
+pub(crate) use fields::{Choice, Element, FieldNode, Released, take_paths};
 pub use health::{Health, HealthStatus};
 pub use identity::{GroupKind, ObjectId, Origin, Scope};
 pub use managers::{Client, ManagerPattern, Managers};

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::differ::differing;
 use super::{Blame, FieldChange, shown};
-use crate::object::fields::{Entry, Lost, entries, lost_places};
+use crate::object::fields::{Entry, FieldSet, Lost, entries, lost_places};
 use crate::object::project;
 
 /// For so many fields it is asked who owns them, which is more than anybody reads.
@@ -30,14 +30,14 @@ const OTHERS: usize = 32;
 #[must_use]
 pub fn blame(desired: &Value, live: Option<&Value>, secret: bool) -> Blame {
     let Some(live) = live else { return Blame::default() };
-    let all = entries(live);
-    let ours = all.iter().find(|entry| entry.is_ours());
-    let others: Vec<Entry<'_>> = all.iter().filter(|entry| !entry.is_ours()).take(OTHERS).copied().collect();
-    let theirs: Vec<&Value> = others.iter().filter_map(|entry| entry.fields).collect();
+    let (ours, mut others): (Vec<_>, Vec<_>) = entries(live).into_iter().partition(Entry::is_ours);
+    let ours = ours.first();
+    others.truncate(OTHERS);
+    let theirs: Vec<&FieldSet> = others.iter().filter_map(Entry::fields).collect();
     let projected = project(live, desired);
     let seen = Seen { desired, live, projected: &projected };
     let mut changed =
-        merged(lost_places(desired, ours.and_then(|entry| entry.fields), &theirs), differing(desired, &projected));
+        merged(lost_places(desired, ours.and_then(Entry::fields), &theirs), differing(desired, &projected));
     let mut owned: Vec<Vec<usize>> = changed.iter().take(ASKED).map(|lost| owners_of(&others, lost)).collect();
     keep_reported(&mut changed, &mut owned, &seen);
     let blamed = most(&others, &owned).or_else(|| latest(&others, ours.and_then(|entry| entry.time)));

@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use super::additions::{beyond, paths, same_step};
-use super::set::{is_empty, is_leaf, unite};
-use super::{Addition, Entry, entries, written};
+use super::additions::beyond;
+use super::{Addition, Entry, FieldSet, entries};
 use crate::object::path::{FieldPath, Step};
 use crate::object::{GroupKind, lists};
 
@@ -25,14 +24,13 @@ pub struct Objection {
 #[must_use]
 pub fn owned_siblings(live: &Value, declared: &Value, objections: &[Objection]) -> Vec<Addition> {
     let all = entries(live);
-    let ours = all.iter().find(|entry| entry.is_ours()).and_then(|entry| entry.fields);
+    let ours = all.iter().find(|entry| entry.is_ours()).and_then(Entry::fields);
     let objections: Vec<(Vec<&str>, bool)> = objections.iter().map(|one| (names(&one.field), one.exclusive)).collect();
     let any = GroupKind::new("", "");
     let mut found: Vec<Addition> = Vec::new();
     for entry in all.iter().filter(|entry| !entry.is_ours() && entry.subresource.is_empty()) {
-        let Some(fields) = entry.fields else { continue };
-        let theirs = Value::Object(beyond(&any, &mut Vec::new(), fields, ours));
-        for path in paths(&theirs) {
+        let Some(fields) = entry.fields() else { continue };
+        for path in beyond(&any, fields, ours, &[]).paths() {
             let Some(sibling) = sibling(&path, live, declared, &objections, entry) else { continue };
             if !found.iter().any(|known| *known.manager == *entry.manager && known.path == sibling) {
                 found.push(Addition { path: sibling, manager: Arc::from(entry.manager), at: entry.time });
@@ -135,19 +133,6 @@ fn below<'a>(live: &'a Value, declared: &'a Value, steps: &[Step], name: &str) -
     wanted.iter().filter_map(pair).collect()
 }
 
-/// The set (`fieldsV1`) that holds these fields alone.
-pub(crate) fn set_of(paths: &[FieldPath]) -> Value {
-    let mut set = json!({});
-    for path in paths {
-        unite(&mut set, &set_of_one(path.steps()));
-    }
-    set
-}
-
-fn set_of_one(steps: &[Step]) -> Value {
-    steps.iter().rev().fold(json!({}), |below, step| json!({written(step): below}))
-}
-
 fn fields(steps: &[Step]) -> impl Iterator<Item = &str> {
     steps.iter().filter_map(|step| match step {
         Step::Field(name) => Some(name.as_str()),
@@ -182,42 +167,22 @@ fn names(field: &str) -> Vec<&str> {
     names
 }
 
-/// Takes these fields out of an entry that is not ours, with all that is in them.
-pub(crate) fn take_paths(entry: &mut Value, wanted: &[&FieldPath]) -> Value {
+/// Takes these fields, with all that is in them, out of what an entry that is not ours owns.
+pub(crate) fn take_paths(entry: &Value, fields: &mut FieldSet, wanted: &[&FieldPath]) -> FieldSet {
     let theirs = Entry::of(entry);
-    if theirs.is_ours() || !theirs.subresource.is_empty() {
-        return Value::Null;
-    }
-    let mut taken = json!({});
-    if let Some(set) = entry.get_mut("fieldsV1") {
-        for path in wanted {
-            if let Some(part) = take(set, path.steps()) {
-                unite(&mut taken, &part);
-            }
+    let mut taken = FieldSet::default();
+    if !theirs.is_ours() && theirs.subresource.is_empty() {
+        for part in wanted.iter().filter_map(|path| fields.take(path)) {
+            taken.unite(&part);
         }
     }
     taken
 }
 
-fn take(set: &mut Value, steps: &[Step]) -> Option<Value> {
-    let (first, rest) = steps.split_first()?;
-    let fields = set.as_object_mut()?;
-    let key = fields.keys().find(|key| same_step(key, first)).cloned()?;
-    let part = if rest.is_empty() {
-        fields.remove(&key)?
-    } else {
-        let below = fields.get_mut(&key).filter(|below| !is_leaf(below))?;
-        let part = take(below, rest)?;
-        if is_empty(below) {
-            fields.remove(&key);
-        }
-        part
-    };
-    Some(Value::Object(Map::from_iter([(key, part)])))
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn entry(manager: &str, operation: &str, fields: &Value) -> Value {
@@ -268,8 +233,8 @@ mod tests {
         let wanted = json!({"volumes": [{"name": "b", "configMap": {}}]});
         let one = || objection("volumes[1].configMap", true);
         assert_eq!(texts(&volumes, &wanted, one()), ["volumes[name=b].emptyDir"]);
-        let set = set_of(&unowned_siblings(&volumes, &wanted, &[one()]));
-        assert_eq!(set, json!({"f:volumes": {r#"k:{"name":"b"}"#: {"f:emptyDir": {}}}}));
+        let set = FieldSet::of(&unowned_siblings(&volumes, &wanted, &[one()]));
+        assert_eq!(set.to_json(), json!({"f:volumes": {r#"k:{"name":"b"}"#: {"f:emptyDir": {}}}}));
         assert_eq!(texts(&volumes, &wanted, objection("volumes[1].configMap", false)), [""; 0]);
     }
 
@@ -291,10 +256,12 @@ mod tests {
         let declared = json!({"env": [{"name": "A", "value": "1"}]});
         assert_eq!(found(&live, &declared, objection("env[0].valueFrom", false)), ["injector: env[name=A].valueFrom"]);
         assert_eq!(found(&live, &declared, objection("env[0].name", false)), [""; 0]);
-        let mut theirs = live["metadata"]["managedFields"][1].clone();
+        let theirs = &live["metadata"]["managedFields"][1];
+        let mut fields = FieldSet::from_json(&theirs["fieldsV1"]);
         let path = "env[name=A].valueFrom".parse().unwrap();
-        assert_eq!(take_paths(&mut theirs, &[&path]), json!({"f:env": {a: {"f:valueFrom": from}}}));
-        assert_eq!(theirs["fieldsV1"], json!({"f:env": {b: {".": {}, "f:name": {}, "f:valueFrom": from}}}));
+        let taken = take_paths(theirs, &mut fields, &[&path]);
+        assert_eq!(taken.to_json(), json!({"f:env": {a: {"f:valueFrom": from}}}));
+        assert_eq!(fields.to_json(), json!({"f:env": {b: {".": {}, "f:name": {}, "f:valueFrom": from}}}));
     }
 
     #[test]

@@ -1,9 +1,14 @@
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::*;
+
+fn lost(desired: &Value, ours: Option<&Value>, others: &[&Value]) -> Vec<FieldPath> {
+    let others: Vec<FieldSet> = others.iter().map(|fields| FieldSet::from_json(fields)).collect();
+    super::lost(desired, ours.map(FieldSet::from_json).as_ref(), &others.iter().collect::<Vec<_>>())
+}
 
 fn shown(desired: &Value, ours: Option<&Value>, others: &[&Value]) -> Vec<String> {
     lost(desired, ours, others).iter().map(ToString::to_string).collect()
