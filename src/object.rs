@@ -27,7 +27,7 @@ mod server_metadata;
 mod unreadable;
 pub mod version;
 
-pub use blame::{Blame, FieldChange, blame, rewritten};
+pub use blame::{Blame, FieldChange, blame, blame_drift, rewritten};
 pub use canonical::canonical_json;
 pub use chance::fields_of_chance;
 pub use characters::{Displayed, Readable, is_deceptive};

@@ -17,12 +17,13 @@ use super::paint::Paint;
 use super::render::{read, view};
 use super::session::{json, print, yaml};
 use super::{CliError, Common, Output, Session, running};
+use crate::apply::without_ignored;
 use crate::cluster::{ApiError, Cluster, Discovery, reduce, with_causes};
 use crate::config::{SyncConfig, SyncName};
 use crate::inventory::{Parent, read_parents};
 use crate::object::{
-    Commit, DigestKey, Entry, FieldChange, Health, HealthStatus, ObjectId, Observed, Origin, additions, blame, entries,
-    names,
+    Commit, DigestKey, Entry, FieldChange, Health, HealthStatus, ObjectId, Observed, Origin, additions,
+    blame_drift, entries, names,
 };
 use crate::plan::{Contest, Desired, Drift, Phase, SyncStatus, resolve};
 use state::LiveState;
@@ -275,10 +276,12 @@ async fn holder(
     };
     let value = desired.map(|desired| desired.manifest.to_value());
     let whole = live.and_then(|live| live.whole.as_ref()).filter(|_| state == LiveState::Drifted);
-    if let (Some(value), Some(whole)) = (&value, whole) {
+    if let (Some(desired), Some(value), Some(whole)) = (desired, &value, whole) {
         let secret = names::is_secret(&id.gk, value) || names::is_secret(&id.gk, whole);
-        let additions = additions(&id.gk, whole, cluster.managers(), Some(value));
-        let blame = blame(value, Some(whole), secret).with(&additions, whole, secret);
+        // As an apply sends it, but for the digest, which is not known here.
+        let mut declared = value.clone();
+        without_ignored(desired, Some(whole), &mut declared);
+        let (blame, _) = blame_drift(&id.gk, &declared, whole, cluster.managers(), secret);
         if !blame.fields.is_empty() {
             reason = format!("{reason}: {blame}");
         }

@@ -25,7 +25,7 @@ use crate::cluster::{ApiError, Cluster, Discovery, DryRun, Taking, Wanted, with_
 use crate::config::{Config, DriftPolicy, SyncConfig};
 use crate::inventory::{Parent, read_parents, set_id};
 use crate::object::{
-    Addition, DigestKey, Displayed, GroupKind, Scope, additions, blame, owned_siblings, project, unowned_siblings,
+    Addition, DigestKey, Displayed, GroupKind, Scope, additions, blame_drift, owned_siblings, project, unowned_siblings,
 };
 use crate::plan::{
     Approved, Declaration, Definitions, Inventory, ObjectDiff, Others, PlanInput, Problem, Provenance, Replaceables,
@@ -297,10 +297,8 @@ impl Survey {
             Some(Taking::Additions) => additions(gk, live, managers, Some(&declared)),
             _ => Vec::new(),
         };
-        let blame = whole.filter(|_| step.reason.is_drift()).map(|live| {
-            let additions = additions(gk, live, managers, Some(&declared));
-            blame(&declared, Some(live), secret).with(&additions, live, secret)
-        });
+        let drifted = whole.filter(|_| step.reason.is_drift());
+        let blame = drifted.map(|live| blame_drift(gk, &declared, live, managers, secret).0);
         let blame = blame.filter(|blame| !blame.fields.is_empty()).map(|blame| blame.to_string());
         let answer = |difference, by_declaration| Answer { blame: blame.clone(), ..answer(difference, by_declaration) };
         let by_content = |by_declaration, more: Vec<Addition>| match (&before, whole) {
