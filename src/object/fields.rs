@@ -20,7 +20,7 @@ pub(crate) use additions::Released;
 pub use additions::{Addition, Foreign, additions, foreign};
 pub(crate) use element::Element;
 pub use lost::lost;
-pub(super) use lost::{Lost, Place, Trail, is_identity, lost_places};
+pub(super) use lost::{Lost, ManifestStep, Trail, is_identity, lost_places};
 pub use set::FieldSet;
 pub(crate) use set::{Choice, FieldNode};
 pub(crate) use siblings::take_paths;
@@ -28,7 +28,7 @@ pub use siblings::{Objection, owned_siblings, unowned_siblings};
 
 /// One entry of `managedFields`, as far as it can be read.
 #[derive(Clone, Debug)]
-pub struct Entry<'a> {
+pub struct ManagedFieldsEntry<'a> {
     /// Empty when there is none.
     pub manager: &'a str,
     /// `Apply` or `Update`.
@@ -48,12 +48,12 @@ pub struct Entry<'a> {
 
 /// The entries of a live object, in the server's order.
 #[must_use]
-pub fn entries(object: &Value) -> Vec<Entry<'_>> {
+pub fn entries(object: &Value) -> Vec<ManagedFieldsEntry<'_>> {
     let list = object.pointer("/metadata/managedFields").and_then(Value::as_array);
-    list.into_iter().flatten().map(Entry::of).collect()
+    list.into_iter().flatten().map(ManagedFieldsEntry::of).collect()
 }
 
-impl<'a> Entry<'a> {
+impl<'a> ManagedFieldsEntry<'a> {
     /// Reads one entry; what it lacks is empty.
     #[must_use]
     pub fn of(entry: &'a Value) -> Self {
@@ -107,7 +107,10 @@ impl<'a> Entry<'a> {
 }
 
 /// Those among entries that own a field or something in it.
-pub fn owners<'e, 'a>(entries: &'e [Entry<'a>], path: &FieldPath) -> impl Iterator<Item = &'e Entry<'a>> {
+pub fn owners<'e, 'a>(
+    entries: &'e [ManagedFieldsEntry<'a>],
+    path: &FieldPath,
+) -> impl Iterator<Item = &'e ManagedFieldsEntry<'a>> {
     entries.iter().filter(|entry| entry.owns_within(path))
 }
 

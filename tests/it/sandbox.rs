@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use driftless::sandbox::{Access, Helper, LaunchError, Launcher, Limits, Mode, Network, support};
+use driftless::sandbox::{Helper, HelperAccess, HelperLimits, LaunchError, Launcher, Mode, Network, support};
 
 use crate::support::escape::{
     Targets, attempts, escape, is_there, on_a_kernel_without, processes_of, renderer, succeeded,
@@ -17,7 +17,7 @@ use crate::support::escape::{
 use crate::support::process::{run, wait};
 use crate::support::wait::{DEADLINE, check, eventually};
 
-const LIMITS: Limits = Limits { time: DEADLINE, memory_bytes: 1 << 30, output_bytes: 1 << 20 };
+const LIMITS: HelperLimits = HelperLimits { time: DEADLINE, memory_bytes: 1 << 30, output_bytes: 1 << 20 };
 
 /// Which attempts fail here without the sandbox as well, in containers, for users other than root, or where the kernel is built
 /// otherwise. Calls ("… call") are counted instead.
@@ -44,13 +44,13 @@ fn nothing(_: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn run_with(launcher: &Launcher, arguments: &[&str], limits: Limits) -> Result<String, LaunchError> {
+fn run_with(launcher: &Launcher, arguments: &[&str], limits: HelperLimits) -> Result<String, LaunchError> {
     let answer = block_on(launcher.run(arguments, limits, nothing))?;
     Ok(String::from_utf8(answer).expect("text"))
 }
 
 /// Runs the hostile program confined by default.
-fn confined(arguments: &[&str], limits: Limits) -> Result<String, LaunchError> {
+fn confined(arguments: &[&str], limits: HelperLimits) -> Result<String, LaunchError> {
     run_with(&launcher(escape(), Mode::Required), arguments, limits)
 }
 
@@ -111,7 +111,7 @@ fn without_landlock_a_helper_is_started_only_where_that_is_accepted_and_reaches_
     assert_eq!(other.expect("Landlock alone prevents it"), "escaped\n");
 
     // It can read whatever the agent can then, and write nothing still.
-    let connected = accepted.with_access(Access { network: Network::Allowed, ..Access::default() });
+    let connected = accepted.with_access(HelperAccess { network: Network::Allowed, ..HelperAccess::default() });
     let inside = attempts(&run_with(&connected, &["attempts", targets.argument()], LIMITS).expect("an answer"));
     assert!(inside["read the token"].is_none(), "Landlock alone prevents it");
     for name in ["create a file in /tmp", "cut a file", "change the mode of a file", "kill another process"] {
@@ -158,15 +158,15 @@ fn calls_of_another_architecture_end_the_helper() {
 
 #[test]
 fn a_helper_that_takes_too_much_memory_ends_with_an_error_that_says_so() {
-    let limits = Limits { memory_bytes: 256 << 20, ..LIMITS };
+    let limits = HelperLimits { memory_bytes: 256 << 20, ..LIMITS };
     let error = confined(&["allocate"], limits).expect_err("1 GiB");
     assert!(matches!(error, LaunchError::OutOfMemory { limit, .. } if limit == 256 << 20), "{error}");
     assert!(error.to_string().contains("more than the 268435456 bytes of memory"), "{error}");
     // Too little for it to begin.
-    let limits = Limits { memory_bytes: 1 << 20, ..LIMITS };
+    let limits = HelperLimits { memory_bytes: 1 << 20, ..LIMITS };
     let error = confined(&["answer"], limits).expect_err("1 MiB");
     assert!(matches!(error, LaunchError::OutOfMemory { .. }), "{error}");
-    let limits = Limits { memory_bytes: 3 << 30, ..LIMITS };
+    let limits = HelperLimits { memory_bytes: 3 << 30, ..LIMITS };
     assert_eq!(confined(&["allocate"], limits).expect("enough"), "allocated 16\n");
 }
 
@@ -174,7 +174,7 @@ fn a_helper_that_takes_too_much_memory_ends_with_an_error_that_says_so() {
 fn a_helper_that_takes_too_long_is_killed() {
     let marker = &marker("too long");
     let began = Instant::now();
-    let limits = Limits { time: Duration::from_secs(1), ..LIMITS };
+    let limits = HelperLimits { time: Duration::from_secs(1), ..LIMITS };
     // It reads nothing either; what writes to it must not go on for ever.
     let (sender, ended) = mpsc::channel();
     let endless = move |out: &mut dyn Write| loop {
@@ -210,7 +210,7 @@ fn a_helper_that_writes_without_an_end_is_killed() {
     let error = confined(&["output"], LIMITS).expect_err("10 GB");
     assert!(matches!(error, LaunchError::OutputTooLarge { limit, .. } if limit == 1 << 20), "{error}");
     let began = Instant::now();
-    let limits = Limits { time: Duration::from_secs(2), ..LIMITS };
+    let limits = HelperLimits { time: Duration::from_secs(2), ..LIMITS };
     // Its messages are thrown away as fast as they come; some machines take all 10 GB in that time.
     match confined(&["stderr"], limits) {
         Ok(answer) => assert_eq!(answer, ""),
@@ -288,7 +288,7 @@ fn quarter_of_a_gibibyte(out: &mut dyn Write) -> io::Result<()> {
 #[test]
 fn a_quarter_of_a_gibibyte_is_streamed_to_a_helper() {
     let helper = launcher(escape(), Mode::Required);
-    let limits = Limits { memory_bytes: 128 << 20, ..LIMITS };
+    let limits = HelperLimits { memory_bytes: 128 << 20, ..LIMITS };
     let answer = block_on(helper.run(&["count"], limits, quarter_of_a_gibibyte)).expect("an answer");
     assert_eq!(answer, b"268435456\n");
 }
@@ -411,7 +411,7 @@ fn a_helper_has_no_capability_no_other_descriptor_and_no_environment() {
 #[test]
 fn a_helper_that_may_use_the_network_reaches_that_and_the_named_files_alone() {
     let mut targets = Targets::new();
-    let access = Access {
+    let access = HelperAccess {
         network: Network::Allowed,
         files: vec![targets.token(), "/does/not/exist".into()],
         variables: vec![("AWS_REGION".to_owned(), "eu-north-1".to_owned())],

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Choice, Element, Entry, FieldSet};
+use super::{Choice, Element, FieldSet, ManagedFieldsEntry};
 use crate::object::managers::{Client, Managers};
 use crate::object::manifest::ignored_paths;
-use crate::object::path::{FieldPath, Step};
+use crate::object::path::{FieldPath, PathStep};
 use crate::object::{GroupKind, Short, canonical_json, names};
 
 /// Fields of any object that are left to whoever writes them. What `metadata` holds of it is above.
@@ -49,7 +49,7 @@ pub struct Addition {
 
 /// What one manager owns beyond what is kept.
 struct Beyond<'e, 'a> {
-    entry: &'e Entry<'a>,
+    entry: &'e ManagedFieldsEntry<'a>,
     client: Client,
     fields: FieldSet,
 }
@@ -62,10 +62,10 @@ pub fn foreign(gk: &GroupKind, metadata: &Value, managers: &Managers) -> Foreign
     if all.iter().all(|entry| entry.is_ours() || !entry.subresource.is_empty()) {
         return Foreign::default();
     }
-    let ours = all.iter().find(|entry| entry.is_ours()).and_then(Entry::fields);
+    let ours = all.iter().find(|entry| entry.is_ours()).and_then(ManagedFieldsEntry::fields);
     let others = all.iter().filter(|entry| !entry.is_ours() && entry.subresource.is_empty());
     let shared = ours.is_some_and(|ours| {
-        let owns = |entry: &Entry<'_>| entry.fields().is_some_and(|theirs| theirs.overlaps(ours));
+        let owns = |entry: &ManagedFieldsEntry<'_>| entry.fields().is_some_and(|theirs| theirs.overlaps(ours));
         others.into_iter().any(|entry| is_released(entry, managers) && owns(entry))
     });
     let mut unknown: Vec<Arc<str>> = Vec::new();
@@ -125,13 +125,13 @@ impl<'m> Released<'m> {
                 added.unite(&beyond.fields);
             }
         }
-        let ours = all.iter().find(|entry| entry.is_ours()).and_then(Entry::fields);
+        let ours = all.iter().find(|entry| entry.is_ours()).and_then(ManagedFieldsEntry::fields);
         Self { managers, ours: ours.cloned().unwrap_or_default(), added }
     }
 
     /// Takes it out of what an entry of the object owns.
     pub fn take(&self, entry: &Value, fields: &mut FieldSet) -> FieldSet {
-        let theirs = Entry::of(entry);
+        let theirs = ManagedFieldsEntry::of(entry);
         if theirs.is_ours() || !theirs.subresource.is_empty() || !is_released(&theirs, self.managers) {
             return FieldSet::default();
         }
@@ -143,24 +143,24 @@ impl<'m> Released<'m> {
 }
 
 /// Whether an entry holds nothing on purpose against us: that of a person, and what nobody recorded.
-fn is_released(entry: &Entry<'_>, managers: &Managers) -> bool {
+fn is_released(entry: &ManagedFieldsEntry<'_>, managers: &Managers) -> bool {
     entry.manager == names::UNRECORDED || managers.client(entry.manager) == Client::Person
 }
 
-fn entries_of(metadata: &Value) -> Vec<Entry<'_>> {
-    metadata.get("managedFields").and_then(Value::as_array).into_iter().flatten().map(Entry::of).collect()
+fn entries_of(metadata: &Value) -> Vec<ManagedFieldsEntry<'_>> {
+    metadata.get("managedFields").and_then(Value::as_array).into_iter().flatten().map(ManagedFieldsEntry::of).collect()
 }
 
 /// What people, and managers on neither list, own of the object itself beyond what we and controllers own.
 fn beyond_ours<'e, 'a>(
     gk: &GroupKind,
     metadata: &Value,
-    all: &'e [Entry<'a>],
+    all: &'e [ManagedFieldsEntry<'a>],
     managers: &Managers,
 ) -> Vec<Beyond<'e, 'a>> {
     let clients: Vec<Client> = all.iter().map(|entry| managers.client(entry.manager)).collect();
     // What a person wrote into a subresource is asked for by that, and no addition.
-    let is_kept = |entry: &Entry<'_>, client: Client, by: Client| {
+    let is_kept = |entry: &ManagedFieldsEntry<'_>, client: Client, by: Client| {
         !entry.subresource.is_empty()
             || client == Client::Controller
             || client == Client::Unknown && by == Client::Person
@@ -203,8 +203,8 @@ const CONTENT: [&str; 3] = ["data", "binaryData", "stringData"];
 
 /// Whether it is a `ConfigMap` or Secret of which we declare no content: git made it for others to fill, and what they
 /// put there may be nowhere else.
-fn is_vessel(gk: &GroupKind, all: &[Entry<'_>]) -> bool {
-    let ours = || all.iter().find(|entry| entry.is_ours()).and_then(Entry::fields);
+fn is_vessel(gk: &GroupKind, all: &[ManagedFieldsEntry<'_>]) -> bool {
+    let ours = || all.iter().find(|entry| entry.is_ours()).and_then(ManagedFieldsEntry::fields);
     (gk.is("", "Secret") || gk.is("", "ConfigMap"))
         && ours().is_some_and(|fields| CONTENT.iter().all(|content| fields.root().field(content).is_none()))
 }
@@ -213,11 +213,11 @@ fn is_vessel(gk: &GroupKind, all: &[Entry<'_>]) -> bool {
 const MOST_IGNORED: usize = 100;
 
 /// What the object itself says is left to others, where it is we who say so: anybody may write an annotation.
-fn ignored(metadata: &Value, all: &[Entry<'_>]) -> Vec<FieldPath> {
+fn ignored(metadata: &Value, all: &[ManagedFieldsEntry<'_>]) -> Vec<FieldPath> {
     let text = metadata.get("annotations").and_then(|annotations| annotations.get(names::IGNORE_FIELDS)?.as_str());
     // Almost no object has it, and this is done for each event of a watch.
     let Some(text) = text else { return Vec::new() };
-    let steps = ["metadata", "annotations", names::IGNORE_FIELDS].map(|name| Step::Field(name.into()));
+    let steps = ["metadata", "annotations", names::IGNORE_FIELDS].map(|name| PathStep::Field(name.into()));
     let is_ours =
         FieldPath::new(steps.into()).is_some_and(|path| all.iter().any(|entry| entry.is_ours() && entry.owns(&path)));
     let paths = if is_ours { ignored_paths(text).unwrap_or_default() } else { Vec::new() };

@@ -5,12 +5,12 @@ use std::cmp::Ordering;
 
 use serde_json::{Map, Value};
 
-use crate::object::path::{Step, is_scalar, same_scalar};
+use crate::object::path::{PathStep, is_scalar, same_scalar};
 
 /// An element with the text that stands for it: `f:name`, `k:{"name":"web"}`, `v:"x"`, `i:0`.
 ///
 /// Elements of two sets are the same where their texts are: one server writes all the entries of an object, in one
-/// notation, and what is given back to it is what it wrote. A [`Step`] comes from a manifest or a person, whose
+/// notation, and what is given back to it is what it wrote. A [`PathStep`] comes from a manifest or a person, whose
 /// notation may be another, so it is compared by meaning ([`Element::is`]).
 #[derive(Clone, Debug)]
 pub(crate) struct Element {
@@ -46,15 +46,15 @@ impl Element {
     }
 
     /// In the notation of the server.
-    pub(in crate::object) fn of(step: &Step) -> Self {
+    pub(in crate::object) fn of(step: &PathStep) -> Self {
         let (text, kind) = match step {
-            Step::Field(name) => (format!("f:{name}"), Kind::Field),
-            Step::Item(keys) => {
+            PathStep::Field(name) => (format!("f:{name}"), Kind::Field),
+            PathStep::Item(keys) => {
                 let text = format!("k:{}", Value::Object(keys.iter().cloned().collect()));
                 (text, Kind::Item(keys.as_slice().into()))
             }
-            Step::Index(index) => (format!("i:{index}"), Kind::Index(*index)),
-            Step::Member(member) => (format!("v:{member}"), Kind::Member(Box::new(member.clone()))),
+            PathStep::Index(index) => (format!("i:{index}"), Kind::Index(*index)),
+            PathStep::Member(member) => (format!("v:{member}"), Kind::Member(Box::new(member.clone()))),
         };
         Self { text: text.into(), kind }
     }
@@ -68,12 +68,12 @@ impl Element {
     }
 
     /// `None` where it leads nowhere.
-    pub(in crate::object) fn step(&self) -> Option<Step> {
+    pub(in crate::object) fn step(&self) -> Option<PathStep> {
         match &self.kind {
-            Kind::Field => self.field().map(|name| Step::Field(name.to_owned())),
-            Kind::Item(keys) => Some(Step::Item(keys.to_vec())),
-            Kind::Member(member) => Some(Step::Member(Value::clone(member))),
-            Kind::Index(index) => Some(Step::Index(*index)),
+            Kind::Field => self.field().map(|name| PathStep::Field(name.to_owned())),
+            Kind::Item(keys) => Some(PathStep::Item(keys.to_vec())),
+            Kind::Member(member) => Some(PathStep::Member(Value::clone(member))),
+            Kind::Index(index) => Some(PathStep::Index(*index)),
             Kind::Unknown => None,
         }
     }
@@ -94,17 +94,17 @@ impl Element {
     }
 
     /// Whether it is this step, whatever the notation. An item may have more keys than are asked for.
-    pub(in crate::object) fn is(&self, step: &Step) -> bool {
+    pub(in crate::object) fn is(&self, step: &PathStep) -> bool {
         match (&self.kind, step) {
-            (Kind::Field, Step::Field(name)) => self.field() == Some(name),
-            (Kind::Item(theirs), Step::Item(keys)) => {
+            (Kind::Field, PathStep::Field(name)) => self.field() == Some(name),
+            (Kind::Item(theirs), PathStep::Item(keys)) => {
                 let has = |(name, value): &(String, Value)| {
                     theirs.iter().any(|(other, found)| name == other && same_scalar(value, found))
                 };
                 keys.iter().all(has)
             }
-            (Kind::Member(theirs), Step::Member(member)) => same_scalar(theirs, member),
-            (Kind::Index(theirs), Step::Index(index)) => theirs == index,
+            (Kind::Member(theirs), PathStep::Member(member)) => same_scalar(theirs, member),
+            (Kind::Index(theirs), PathStep::Index(index)) => theirs == index,
             _ => false,
         }
     }
@@ -158,16 +158,16 @@ mod tests {
     #[test]
     fn an_element_is_what_structured_merge_diff_writes() {
         for (text, step) in [
-            ("f:replicas", Step::Field("replicas".into())),
-            ("f:", Step::Field(String::new())),
-            ("f:a:b", Step::Field("a:b".into())),
+            ("f:replicas", PathStep::Field("replicas".into())),
+            ("f:", PathStep::Field(String::new())),
+            ("f:a:b", PathStep::Field("a:b".into())),
             (
                 r#"k:{"containerPort":80,"protocol":"TCP"}"#,
-                Step::Item(vec![("containerPort".into(), json!(80)), ("protocol".into(), json!("TCP"))]),
+                PathStep::Item(vec![("containerPort".into(), json!(80)), ("protocol".into(), json!("TCP"))]),
             ),
-            (r#"v:"a/b""#, Step::Member(json!("a/b"))),
-            ("v:true", Step::Member(json!(true))),
-            ("i:3", Step::Index(3)),
+            (r#"v:"a/b""#, PathStep::Member(json!("a/b"))),
+            ("v:true", PathStep::Member(json!(true))),
+            ("i:3", PathStep::Index(3)),
         ] {
             assert_eq!(Element::parse(text).step().as_ref(), Some(&step), "{text}");
             assert_eq!(Element::of(&step).text(), text);
@@ -191,11 +191,11 @@ mod tests {
 
     #[test]
     fn a_step_is_found_in_another_notation() {
-        let named = |name: &str| Step::Item(vec![("name".into(), name.into())]);
+        let named = |name: &str| PathStep::Item(vec![("name".into(), name.into())]);
         assert!(Element::parse(r#"k:{"name" : "a\u003cb"}"#).is(&named("a<b")));
         assert!(Element::parse(r#"k:{"name":"a","zone":1}"#).is(&named("a")));
         assert!(!Element::parse(r#"k:{"zone":1}"#).is(&named("a")));
-        assert!(Element::parse("v:1.0").is(&Step::Member(json!(1))));
-        assert!(!Element::parse("f:0").is(&Step::Index(0)));
+        assert!(Element::parse("v:1.0").is(&PathStep::Member(json!(1))));
+        assert!(!Element::parse("f:0").is(&PathStep::Index(0)));
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::set::SEARCHED;
 use super::{Element, FieldNode, FieldSet};
-use crate::object::path::{FieldPath, Step, is_scalar, may_be};
+use crate::object::path::{FieldPath, PathStep, is_scalar, may_be};
 use crate::object::{canonical_json, is_server_metadata};
 
 /// Lists have one set of key fields; whoever writes others gets no more of them examined.
@@ -26,7 +26,7 @@ pub fn lost(desired: &Value, ours: Option<&FieldSet>, others: &[&FieldSet]) -> V
 
 /// One step into the manifest. Ordered as the manifest is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::object) enum Place<'a> {
+pub(in crate::object) enum ManifestStep<'a> {
     Key(&'a str),
     Index(usize),
 }
@@ -35,7 +35,7 @@ pub(in crate::object) enum Place<'a> {
 #[derive(Clone, Debug)]
 pub(in crate::object) struct Lost<'a> {
     pub path: FieldPath,
-    pub place: Vec<Place<'a>>,
+    pub place: Vec<ManifestStep<'a>>,
 }
 
 pub(in crate::object) fn lost_places<'a>(
@@ -51,10 +51,10 @@ pub(in crate::object) fn lost_places<'a>(
 
 /// Whether a field identifies the object or is the server's alone. structured-merge-diff takes
 /// these out of every set (`managedfields/internal/stripmeta.go`).
-pub(in crate::object) fn is_identity(place: &[Place<'_>], key: &str) -> bool {
+pub(in crate::object) fn is_identity(place: &[ManifestStep<'_>], key: &str) -> bool {
     match place {
         [] => ["apiVersion", "kind"].contains(&key),
-        [Place::Key("metadata")] => ["name", "namespace"].contains(&key) || is_server_metadata(key),
+        [ManifestStep::Key("metadata")] => ["name", "namespace"].contains(&key) || is_server_metadata(key),
         _ => false,
     }
 }
@@ -62,13 +62,13 @@ pub(in crate::object) fn is_identity(place: &[Place<'_>], key: &str) -> bool {
 /// A walk through the manifest, and what it has found.
 #[derive(Debug, Default)]
 pub(in crate::object) struct Trail<'a> {
-    steps: Vec<Step>,
-    pub place: Vec<Place<'a>>,
+    steps: Vec<PathStep>,
+    pub place: Vec<ManifestStep<'a>>,
     pub found: Vec<Lost<'a>>,
 }
 
 impl<'a> Trail<'a> {
-    pub fn within(&mut self, step: Step, place: Place<'a>, then: impl FnOnce(&mut Self)) {
+    pub fn within(&mut self, step: PathStep, place: ManifestStep<'a>, then: impl FnOnce(&mut Self)) {
         self.steps.push(step);
         self.place.push(place);
         then(self);
@@ -77,7 +77,7 @@ impl<'a> Trail<'a> {
     }
 
     pub fn within_field(&mut self, key: &'a str, then: impl FnOnce(&mut Self)) {
-        self.within(Step::Field(key.into()), Place::Key(key), then);
+        self.within(PathStep::Field(key.into()), ManifestStep::Key(key), then);
     }
 
     pub fn is_deepest(&self) -> bool {
@@ -87,7 +87,7 @@ impl<'a> Trail<'a> {
     /// Notes the field that was reached. A map of one entry is that entry: `data.key` says more
     /// than `data`.
     pub fn note(&mut self, value: &'a Value) {
-        if let (Value::Object(fields), Some(Step::Field(_)), false) = (value, self.steps.last(), self.is_deepest())
+        if let (Value::Object(fields), Some(PathStep::Field(_)), false) = (value, self.steps.last(), self.is_deepest())
             && let (1, Some((key, child))) = (fields.len(), fields.iter().next())
         {
             return self.within_field(key, |trail| trail.note(child));
@@ -100,11 +100,11 @@ impl<'a> Trail<'a> {
     /// Whether fields are examined one by one, whoever owns them: the object and its metadata
     /// hold what identifies it, so they are never lost as a whole.
     pub fn is_open(&self) -> bool {
-        matches!(self.place[..], [] | [Place::Key("metadata")])
+        matches!(self.place[..], [] | [ManifestStep::Key("metadata")])
     }
 
     pub fn is_item_key(&self, key: &str) -> bool {
-        matches!(self.steps.last(), Some(Step::Item(keys)) if keys.iter().any(|(field, _)| field == key))
+        matches!(self.steps.last(), Some(PathStep::Item(keys)) if keys.iter().any(|(field, _)| field == key))
     }
 }
 
@@ -119,7 +119,8 @@ fn walk<'a>(trail: &mut Trail<'a>, desired: &'a Value, ours: Option<FieldNode<'_
         (Value::Object(_) | Value::Array(_), None) if !is_split => trail.note(desired),
         // Somebody made the item anew.
         (Value::Object(_), None)
-            if matches!(trail.place.last(), Some(Place::Index(_))) && others.iter().any(|node| node.is_member()) =>
+            if matches!(trail.place.last(), Some(ManifestStep::Index(_)))
+                && others.iter().any(|node| node.is_member()) =>
         {
             trail.note(desired);
         }
@@ -167,8 +168,8 @@ fn walk_items<'a>(
             let identity = keys.as_deref().map(identity);
             let below: Vec<FieldNode<'_>> = others.iter().filter_map(|keyed| keyed.get(identity.as_deref())).collect();
             let own = ours.as_ref().and_then(|keyed| keyed.get(identity.as_deref()));
-            let step = keys.map_or(Step::Index(index), Step::Item);
-            trail.within(step, Place::Index(index), |trail| walk(trail, item, own, &below));
+            let step = keys.map_or(PathStep::Index(index), PathStep::Item);
+            trail.within(step, ManifestStep::Index(index), |trail| walk(trail, item, own, &below));
         }
     } else if any(|element| element.member().is_some()) {
         let is_there = |item: &Value| nodes().any(|node| node.member(item).is_some());
@@ -177,7 +178,7 @@ fn walk_items<'a>(
         }
         for (index, item) in items.iter().enumerate().filter(|(_, item)| is_scalar(item)) {
             if ours.is_none_or(|node| node.member(item).is_none()) {
-                trail.within(Step::Member(item.clone()), Place::Index(index), |trail| trail.note(item));
+                trail.within(PathStep::Member(item.clone()), ManifestStep::Index(index), |trail| trail.note(item));
             }
         }
     } else if ours.is_none() {

@@ -6,12 +6,15 @@
 //! write anything here, so nothing depends on its form or its depth. Every operation takes time in proportion to the
 //! sets that it is given, but for searches in the order of their elements.
 
+mod node;
+
 use std::collections::{BTreeMap, btree_map};
 
 use serde_json::{Map, Value};
 
 use super::element::Element;
-use crate::object::path::{FieldPath, Step, same_scalar};
+use crate::object::path::{FieldPath, PathStep};
+pub(crate) use node::FieldNode;
 
 /// How many items of one list are searched for a key in another notation than the server's.
 pub(super) const SEARCHED: usize = 100;
@@ -23,17 +26,17 @@ const ITSELF: &str = ".";
 #[derive(Clone, Debug)]
 pub struct FieldSet {
     /// The first is the root. What is below a place comes after it. May hold places to which nothing leads any more.
-    places: Vec<Place>,
+    places: Vec<SetNode>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Place {
+struct SetNode {
     /// It has a `.`.
     itself: bool,
     below: BTreeMap<Element, usize>,
 }
 
-impl Place {
+impl SetNode {
     fn is_empty(&self) -> bool {
         !self.itself && self.below.is_empty()
     }
@@ -58,7 +61,7 @@ struct Open<'a, C> {
 
 impl Default for FieldSet {
     fn default() -> Self {
-        Self { places: vec![Place::default()] }
+        Self { places: vec![SetNode::default()] }
     }
 }
 
@@ -133,12 +136,12 @@ impl FieldSet {
 
     /// How far a path leads, with the steps that are left; `None` where the set holds nothing of the field. The end of
     /// a field is an atomic value, the end of an item says only that it is there.
-    fn end_of<'p>(&self, path: &'p FieldPath) -> Option<(FieldNode<'_>, &'p [Step])> {
+    fn end_of<'p>(&self, path: &'p FieldPath) -> Option<(FieldNode<'_>, &'p [PathStep])> {
         let (mut node, mut rest) = (self.root(), path.steps());
-        let mut before: Option<&Step> = None;
+        let mut before: Option<&PathStep> = None;
         while let Some((step, next)) = rest.split_first() {
             if node.is_leaf() {
-                return matches!(before, Some(Step::Field(_))).then_some((node, rest));
+                return matches!(before, Some(PathStep::Field(_))).then_some((node, rest));
             }
             node = node.step(step)?;
             (before, rest) = (Some(step), next);
@@ -164,7 +167,7 @@ impl FieldSet {
     #[must_use]
     pub fn paths(&self) -> Vec<FieldPath> {
         let mut out = Vec::new();
-        let mut steps: Vec<Step> = Vec::new();
+        let mut steps: Vec<PathStep> = Vec::new();
         let mut open = vec![self.root().below()];
         while let Some(below) = open.last_mut() {
             let Some((element, at)) = below.next() else {
@@ -324,7 +327,7 @@ impl FieldSet {
         let next = self.places.len();
         let below = *self.places[at].below.entry(element).or_insert(next);
         if below == next {
-            self.places.push(Place::default());
+            self.places.push(SetNode::default());
         }
         below
     }
@@ -354,82 +357,6 @@ impl PartialEq for FieldSet {
 }
 
 impl Eq for FieldSet {}
-
-/// A place in a set.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FieldNode<'a> {
-    set: &'a FieldSet,
-    at: usize,
-}
-
-impl<'a> FieldNode<'a> {
-    fn place(self) -> &'a Place {
-        &self.set.places[self.at]
-    }
-
-    fn below(self) -> btree_map::Iter<'a, Element, usize> {
-        self.place().below.iter()
-    }
-
-    fn elements(self) -> impl Iterator<Item = &'a Element> {
-        self.place().below.keys()
-    }
-
-    /// It is `{}`.
-    fn is_empty(self) -> bool {
-        self.place().is_empty()
-    }
-
-    /// Nothing is below it.
-    pub fn is_leaf(self) -> bool {
-        self.place().below.is_empty()
-    }
-
-    /// It has a `.`.
-    pub fn has_itself(self) -> bool {
-        self.place().itself
-    }
-
-    /// The path that ends here is in the set.
-    pub fn is_member(self) -> bool {
-        self.is_leaf() || self.has_itself()
-    }
-
-    /// What is below it, in the order of the elements.
-    pub fn children(self) -> impl Iterator<Item = (&'a Element, Self)> {
-        self.below().map(move |(element, at)| (element, self.set.node(*at)))
-    }
-
-    pub fn child(self, element: &Element) -> Option<Self> {
-        self.place().below.get(element).map(|at| self.set.node(*at))
-    }
-
-    pub fn field(self, name: &str) -> Option<Self> {
-        self.child(&Element::field_of(name))
-    }
-
-    /// Where a step leads, in whatever notation. Not all of a large list is searched.
-    pub(super) fn step(self, step: &Step) -> Option<Self> {
-        self.find(step, SEARCHED).map(|(_, node)| node)
-    }
-
-    pub(super) fn member(self, member: &Value) -> Option<Self> {
-        let written = self.place().below.get(&*format!("v:{member}")).map(|at| self.set.node(*at));
-        written.or_else(|| {
-            let is_it = |element: &Element| element.member().is_some_and(|found| same_scalar(found, member));
-            self.children().take(SEARCHED).find(|(element, _)| is_it(element)).map(|(_, node)| node)
-        })
-    }
-
-    fn find(self, step: &Step, most: usize) -> Option<(&'a Element, Self)> {
-        let written = self.place().below.get_key_value(&Element::of(step));
-        let written = written.map(|(element, at)| (element, self.set.node(*at)));
-        written.or_else(|| match step {
-            Step::Field(_) => None,
-            _ => self.children().take(most).find(|(element, _)| element.is(step)),
-        })
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::additions::beyond;
-use super::{Addition, Entry, FieldSet, entries};
-use crate::object::path::{FieldPath, Step};
+use super::{Addition, FieldSet, ManagedFieldsEntry, entries};
+use crate::object::path::{FieldPath, PathStep};
 use crate::object::{GroupKind, lists};
 
 /// A field to which the server objects.
@@ -24,7 +24,7 @@ pub struct Objection {
 #[must_use]
 pub fn owned_siblings(live: &Value, declared: &Value, objections: &[Objection]) -> Vec<Addition> {
     let all = entries(live);
-    let ours = all.iter().find(|entry| entry.is_ours()).and_then(Entry::fields);
+    let ours = all.iter().find(|entry| entry.is_ours()).and_then(ManagedFieldsEntry::fields);
     let objections: Vec<(Vec<&str>, bool)> = objections.iter().map(|one| (names(&one.field), one.exclusive)).collect();
     let any = GroupKind::new("", "");
     let mut found: Vec<Addition> = Vec::new();
@@ -46,7 +46,7 @@ fn sibling(
     live: &Value,
     declared: &Value,
     objections: &[(Vec<&str>, bool)],
-    entry: &Entry<'_>,
+    entry: &ManagedFieldsEntry<'_>,
 ) -> Option<FieldPath> {
     let steps = path.steps();
     let (mut above, mut depth) = (declared, 0);
@@ -58,7 +58,7 @@ fn sibling(
     let here: Vec<&str> = fields(steps.get(..=depth)?).collect();
     let above_it: Vec<&str> = fields(steps.get(..depth)?).collect();
     let objected = match steps.get(depth)? {
-        Step::Field(_) => {
+        PathStep::Field(_) => {
             let is_object = || sibling.get(live).is_some_and(Value::is_object);
             objections.iter().any(|(field, exclusive)| {
                 let declared = || {
@@ -69,7 +69,7 @@ fn sibling(
             })
         }
         // What another manager applies is declared somewhere, too, and stays its own.
-        Step::Item(_) if entry.operation == "Update" => objections.iter().any(|(field, _)| {
+        PathStep::Item(_) if entry.operation == "Update" => objections.iter().any(|(field, _)| {
             matches!(field.split_last(), Some((name, list)) if *name == "name" && list == above_it)
                 && above_it.last() == Some(&"ports")
         }),
@@ -98,7 +98,7 @@ pub fn unowned_siblings(live: &Value, declared: &Value, objections: &[Objection]
             let excluded = objection.exclusive && is_declared(last);
             for (name, value) in fields.iter().filter(|(name, _)| !is_declared(name)) {
                 let mut steps = steps.clone();
-                steps.push(Step::Field(name.clone()));
+                steps.push(PathStep::Field(name.clone()));
                 let Some(path) = FieldPath::new(steps) else { continue };
                 let objected = name == last || excluded && value.is_object();
                 if objected && !found.contains(&path) && !all.iter().any(|entry| entry.owns_within(&path)) {
@@ -111,13 +111,13 @@ pub fn unowned_siblings(live: &Value, declared: &Value, objections: &[Objection]
 }
 
 /// Places in a live and in a declared object that stand for the same, and the way to them.
-type Pair<'a> = (&'a Value, &'a Value, Vec<Step>);
+type Pair<'a> = (&'a Value, &'a Value, Vec<PathStep>);
 
 /// The field of this name on both sides; of a list, its items that are on both.
-fn below<'a>(live: &'a Value, declared: &'a Value, steps: &[Step], name: &str) -> Vec<Pair<'a>> {
+fn below<'a>(live: &'a Value, declared: &'a Value, steps: &[PathStep], name: &str) -> Vec<Pair<'a>> {
     let (Some(live), Some(declared)) = (live.get(name), declared.get(name)) else { return Vec::new() };
     let mut steps = steps.to_vec();
-    steps.push(Step::Field(name.to_owned()));
+    steps.push(PathStep::Field(name.to_owned()));
     let (Some(items), Some(wanted)) = (live.as_array(), declared.as_array()) else {
         return vec![(live, declared, steps)];
     };
@@ -127,15 +127,15 @@ fn below<'a>(live: &'a Value, declared: &'a Value, steps: &[Step], name: &str) -
         let identity = lists::identity(wanted, key)?;
         let item = &items[*places.get(&identity)?];
         let mut steps = steps.clone();
-        steps.push(Step::Item(lists::keys(key, &identity)));
+        steps.push(PathStep::Item(lists::keys(key, &identity)));
         Some((item, wanted, steps))
     };
     wanted.iter().filter_map(pair).collect()
 }
 
-fn fields(steps: &[Step]) -> impl Iterator<Item = &str> {
+fn fields(steps: &[PathStep]) -> impl Iterator<Item = &str> {
     steps.iter().filter_map(|step| match step {
-        Step::Field(name) => Some(name.as_str()),
+        PathStep::Field(name) => Some(name.as_str()),
         _ => None,
     })
 }
@@ -169,7 +169,7 @@ fn names(field: &str) -> Vec<&str> {
 
 /// Takes these fields, with all that is in them, out of what an entry that is not ours owns.
 pub(crate) fn take_paths(entry: &Value, fields: &mut FieldSet, wanted: &[&FieldPath]) -> FieldSet {
-    let theirs = Entry::of(entry);
+    let theirs = ManagedFieldsEntry::of(entry);
     let mut taken = FieldSet::default();
     if !theirs.is_ours() && theirs.subresource.is_empty() {
         for part in wanted.iter().filter_map(|path| fields.take(path)) {
