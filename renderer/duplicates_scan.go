@@ -213,10 +213,10 @@ const (
 	valuePlain                    // is plain text, and may go on
 	valueBlock                    // is a literal or folded text
 	valueQuoted                   // is quoted text that goes on
-	valueUnknown                  // may hold mappings, or goes on in a form not looked into
+	valueUnknown                  // may hold mappings, or goes on in a form that is not scanned
 )
 
-// scanValue tells how a value goes on after its line.
+// scanValue returns how a value goes on after its line.
 func scanValue(value string) valueForm {
 	if value == "" || value[0] == '#' || value == "{}" || value == "[]" {
 		return valueLine

@@ -21,7 +21,7 @@ func pulledBy(chart *types.HelmChart) pulledChart {
 	return pulledChart{repository: chart.Repo, name: chart.Name, version: chart.Version, devel: chart.Devel}
 }
 
-// sought returns the chart that `helm pull` would look for.
+// sought returns the chart that `helm pull` would fetch.
 func (p pulledChart) sought() soughtChart {
 	sought := soughtChart{repository: p.repository, name: p.name, version: p.version, kind: KindChart}
 	if p.devel && p.version == "" {

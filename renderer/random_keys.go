@@ -17,7 +17,7 @@ const (
 
 // addKeys replaces the functions that make an RSA key: to find one takes longer
 // than most charts. Later renders have a single key of a size, which differs from
-// those of the first and is looked for meanwhile. All certificates differ beside
+// those of the first and is generated meanwhile. All certificates differ beside
 // their keys.
 func (r *random) addKeys(functions, original template.FuncMap) {
 	r.keys = map[int]*promise[string]{}

@@ -150,7 +150,8 @@ func isWordSign(sign rune) bool {
 	return sign == '_' || unicode.IsLetter(sign) || unicode.IsDigit(sign)
 }
 
-// kindOfPipeline tells whether an action assigns to a variable.
+// kindOfPipeline returns the kind of an action that is a pipeline: an assignment to
+// a variable, or another.
 func kindOfPipeline(action string) templateNodeKind {
 	rest, isVariable := strings.CutPrefix(action, "$")
 	rest = strings.TrimLeft(strings.TrimLeftFunc(rest, isWordSign), templateSpace)

@@ -20,6 +20,7 @@ mod once;
 mod registry;
 mod rendering;
 mod restored;
+mod supervisor;
 mod sync_task;
 
 pub use apart::Apart;

@@ -47,8 +47,8 @@ pub(crate) struct Common {
     #[arg(long, global = true, value_name = "NAME")]
     pub context: Option<String>,
     /// The form of what is printed
-    #[arg(long, short, global = true, value_enum, value_name = "FORM", default_value_t = Output::Text)]
-    pub output: Output,
+    #[arg(long, short, global = true, value_enum, value_name = "FORM", default_value_t = OutputFormat::Text)]
+    pub output: OutputFormat,
     /// The form of the log on stderr; what is logged is said by `DRIFTLESS_LOG` (`debug`, `warn`, …)
     #[arg(long, global = true, value_enum, value_name = "FORM", default_value_t = LogFormat::Auto)]
     pub log_format: LogFormat,
@@ -56,7 +56,7 @@ pub(crate) struct Common {
 
 /// The form of what a command prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
+pub(crate) enum OutputFormat {
     Text,
     Json,
     Yaml,

@@ -20,7 +20,7 @@ mod takeover;
 mod watch;
 mod write;
 
-pub use access::{Access, Denied};
+pub use access::{Denied, RbacRule};
 pub use client::{Cluster, Connect, RequestHook};
 pub use discovery::{Discovery, Resource};
 pub use error::{ApiError, Cause, with_causes};

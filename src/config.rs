@@ -2,7 +2,6 @@
 //! that notices when it changes.
 
 mod address;
-mod defaults;
 mod dependencies;
 mod duration;
 mod error;
@@ -13,22 +12,21 @@ mod parse;
 mod remotes;
 mod render;
 mod repository;
-mod schema;
 mod types;
 mod watch;
 mod yaml;
 
 pub use duration::{DurationError, format_duration, parse_duration};
-pub use error::{ConfigError, Located};
+pub use error::{ConfigError, ConfigProblem};
+pub use file::schema;
 pub use load::{Loaded, load};
 pub use parse::parse;
 pub use remotes::{Endpoint, RemoteChart, RemoteHost};
 pub use render::{
-    DataRef, DecryptConfig, HelmConfig, Patch, PatchTarget, Post, RenderConfig, Renderer, SandboxMode, Substitution,
-    ValuesFrom,
+    DataKind, DataRef, DecryptConfig, HelmConfig, Patch, PatchTarget, Post, RenderConfig, Renderer, SandboxMode,
+    Substitution, ValuesFrom,
 };
 pub use repository::RepositoryKey;
-pub use schema::schema;
 pub use types::{
     AuditPolicy, Config, DriftPolicy, PrunePolicy, Reference, RepoPath, ServiceAccount, Source, SourceAuth, SyncConfig,
     SyncName,

@@ -16,6 +16,6 @@ mod round;
 #[cfg(test)]
 mod tests;
 
-pub use candidate::{Candidate, Record, Step};
+pub use candidate::{Candidate, LeaseStep, Record};
 pub use hold::{Clocks, HEAD_NEEDS, Hold, LEASE, Lasts, RENEW_WITHIN, RETRY, limit_of_write};
 pub use round::{Answer, Next, Request, Round};

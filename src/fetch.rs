@@ -3,23 +3,23 @@
 //! ```text
 //!  Web ──┬─> http: one file, with redirects, limits and what has not changed since
 //!        └─> registry: the tags of a chart, and its archive
-//!  Store: what was fetched, on disk, so that it is there when the other side is not
+//!  FetchCache: what was fetched, on disk, so that it is there when the other side is not
 //! ```
 //! Nothing here knows what the bytes mean, or who may fetch what.
 
+mod cache;
 mod error;
 mod exchange;
 mod http;
 mod login;
 mod registry;
-mod store;
 
 use crate::object::Digest;
 
+pub use cache::{CachedFile, FetchCache};
 pub use error::{Awaited, FetchError};
-pub use http::{Download, Patience, Web};
+pub use http::{Download, FetchTimeouts, Web};
 pub use login::{Login, LoginError};
-pub use store::{Entry, Store};
 
 /// The SHA-256 of some bytes, in 64 hexadecimal digits.
 #[must_use]

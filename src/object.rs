@@ -6,7 +6,6 @@ mod blame;
 mod canonical;
 mod chance;
 mod characters;
-mod commit;
 mod digest;
 mod error;
 mod fields;
@@ -23,30 +22,27 @@ mod path;
 mod plain_url;
 mod project;
 mod quantity;
-mod server_metadata;
-mod unreadable;
 pub mod version;
 
-pub use blame::{Blame, FieldChange, blame, rewritten};
+pub use blame::{Blame, FieldChange, blame, blame_drift, rewritten};
 pub use canonical::canonical_json;
 pub use chance::fields_of_chance;
 pub use characters::{Displayed, Readable, is_deceptive};
-pub use commit::Commit;
 pub use digest::{Digest, DigestKey, Fingerprint, ParseDigestError, Short};
 pub use error::{IgnoreFieldsError, ManifestError};
 pub use fields::{
-    Addition, Entry, Foreign, Objection, additions, entries, foreign, lost, owned_siblings, owners, unowned_siblings,
+    Addition, FieldSet, Foreign, ManagedFieldsEntry, Objection, additions, entries, foreign, lost, owned_siblings,
+    owners, unowned_siblings,
 };
-pub(crate) use fields::{Released, is_empty, is_leaf, set_of, take_paths, unite};
+pub(crate) use fields::{Choice, Element, FieldNode, Released, take_paths};
 pub use health::{Health, HealthStatus};
-pub use identity::{GroupKind, ObjectId, Origin, Scope};
+pub use identity::{Commit, GroupKind, ObjectId, Origin, Scope};
 pub use managers::{Client, ManagerPattern, Managers};
 pub use manifest::{Directives, Manifest};
 pub use masked::{HIDDEN, masked};
+pub use names::{is_server_metadata, remove_server_metadata};
 pub use normalise::normalise;
-pub use observed::{Change, Observed, Termination};
+pub use observed::{Change, Observed, Termination, Unreadable};
 pub use path::{FieldPath, ParsePathError, only};
 pub use plain_url::PlainUrl;
 pub use project::project;
-pub use server_metadata::{is_server_metadata, remove_server_metadata};
-pub use unreadable::Unreadable;

@@ -29,7 +29,7 @@ mod yaml;
 
 use std::sync::Arc;
 
-pub use cache::{Cache, Recorded};
+pub use cache::{Cache, RecordedRender};
 pub use encrypted::{Format, is_encrypted, secrets};
 pub use error::RenderError;
 pub use inputs::{Capabilities, ExtraValues, Inputs, LookupAnswer, LookupQuestion, Variable};

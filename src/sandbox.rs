@@ -24,7 +24,7 @@ mod support;
 mod syscalls;
 
 pub use child::child;
-pub use confinement::{Access, Limits, Mode, Network};
+pub use confinement::{HelperAccess, HelperLimits, Mode, Network};
 pub use error::LaunchError;
 pub use helper::Helper;
 pub use launch::Launcher;

@@ -20,7 +20,7 @@ pub fn target(data: &[u8]) {
     let config = parse(CONFIG, "c.yaml").unwrap();
     let render = Arc::clone(&config.syncs[0].render);
     for want in response.wants() {
-        assert_readable(&want.place(), 20_000);
+        assert_readable(&want.error_prefix(), 20_000);
         match permitted(want, &render, &[]) {
             Err(error) => assert_readable(&error.to_string(), 20_000),
             Ok(permission) => {

@@ -3,8 +3,8 @@
 
 use driftless::cluster::{health, health_of};
 use driftless::object::{
-    Blame, FieldPath, GroupKind, Health, Managers, ObjectId, Objection, Observed, additions, blame, entries, lost,
-    only, owned_siblings, owners, project,
+    Blame, FieldPath, FieldSet, GroupKind, Health, ManagedFieldsEntry, Managers, ObjectId, Objection, Observed,
+    additions, blame, entries, lost, only, owned_siblings, owners, project,
 };
 use serde_json::{Value, json};
 
@@ -14,10 +14,16 @@ pub fn target(data: &[u8]) {
     let Ok(input) = serde_json::from_slice::<Value>(data) else { return };
     let (desired, live) = (&input["desired"], &input["live"]);
     let all = entries(live);
-    let ours = all.iter().find(|entry| entry.is_ours()).and_then(|entry| entry.fields);
-    let others: Vec<&Value> = all.iter().filter(|entry| !entry.is_ours()).filter_map(|entry| entry.fields).collect();
+    let ours = all.iter().find(|entry| entry.is_ours()).and_then(ManagedFieldsEntry::fields);
+    let others: Vec<&FieldSet> =
+        all.iter().filter(|entry| !entry.is_ours()).filter_map(ManagedFieldsEntry::fields).collect();
     for entry in &all {
         assert!(entry.count() <= data.len());
+        let Some(fields) = entry.fields() else { continue };
+        assert_eq!(FieldSet::from_json(&fields.to_json()), *fields);
+        for path in fields.paths().iter().take(50) {
+            assert!(fields.contains_within(path), "{path}");
+        }
     }
     let mut paths = lost(desired, ours, &others);
     paths.truncate(50);

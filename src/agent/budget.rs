@@ -61,9 +61,9 @@ fn memory_limit() -> Option<u64> {
 }
 
 /// A place among the computations of an agent; given back when it is dropped.
-pub(super) struct Place(Option<OwnedSemaphorePermit>);
+pub(super) struct ComputePermit(Option<OwnedSemaphorePermit>);
 
-impl Place {
+impl ComputePermit {
     /// Computes on a thread where nobody waits for anything else.
     pub(super) async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Panicked> {
         run(self.0, work).await
@@ -98,15 +98,15 @@ impl Budget {
         git: &Git,
         commit: &str,
         path: &RepoPath,
-    ) -> Result<(Snapshot, Place), SourceError> {
+    ) -> Result<(Snapshot, ComputePermit), SourceError> {
         match git.snapshot_up_to(commit, path, SMALL_BYTES, || place(&self.small)).await? {
-            (Some(snapshot), place) => return Ok((snapshot, Place(place))),
+            (Some(snapshot), place) => return Ok((snapshot, ComputePermit(place))),
             (None, small) => drop(small),
         }
         match git.snapshot_up_to(commit, path, usize::MAX, || place(&self.large)).await? {
-            (Some(snapshot), place) => Ok((snapshot, Place(place))),
+            (Some(snapshot), place) => Ok((snapshot, ComputePermit(place))),
             // Whatever is larger is refused with the reason.
-            (None, place) => Ok((git.snapshot(commit, path).await?, Place(place))),
+            (None, place) => Ok((git.snapshot(commit, path).await?, ComputePermit(place))),
         }
     }
 
@@ -116,14 +116,14 @@ impl Budget {
         git: &Git,
         commit: &str,
         root: &RepoPath,
-    ) -> Result<(Bundle, Place), SourceError> {
+    ) -> Result<(Bundle, ComputePermit), SourceError> {
         match git.bundle_up_to(commit, root, SMALL_BYTES, || place(&self.small)).await? {
-            (Some(bundle), place) => return Ok((bundle, Place(place))),
+            (Some(bundle), place) => return Ok((bundle, ComputePermit(place))),
             (None, small) => drop(small),
         }
         // Whatever is larger is refused with the reason.
         let (bundle, place) = git.bundle(commit, root, || place(&self.large)).await?;
-        Ok((bundle, Place(place)))
+        Ok((bundle, ComputePermit(place)))
     }
 
     /// Everything of a commit below a directory, or `None` where it has more bytes than this.
@@ -133,9 +133,9 @@ impl Budget {
         commit: &str,
         root: &RepoPath,
         bytes: usize,
-    ) -> Result<Option<(Bundle, Place)>, SourceError> {
+    ) -> Result<Option<(Bundle, ComputePermit)>, SourceError> {
         let (bundle, place) = git.bundle_up_to(commit, root, bytes, || place(&self.large)).await?;
-        Ok(bundle.map(|bundle| (bundle, Place(place))))
+        Ok(bundle.map(|bundle| (bundle, ComputePermit(place))))
     }
 
     /// Waits until one more helper may be at work; it may for as long as the permit is kept.
@@ -149,8 +149,8 @@ impl Budget {
     }
 
     /// A place for small work.
-    pub(super) async fn place(&self) -> Place {
-        Place(place(&self.small).await)
+    pub(super) async fn place(&self) -> ComputePermit {
+        ComputePermit(place(&self.small).await)
     }
 
     /// Computes something about so many objects, on a thread where nobody waits for anything else.

@@ -1,7 +1,6 @@
 //! The daemon: one task for each sync, the watch on the configuration, and the HTTP server; each a
 //! task whose end somebody notices.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,17 +9,16 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
-use super::annotations::{AllAnnotations, watch_annotations};
+use super::annotations::watch_annotations;
 use super::election::Election;
 use super::restored::Restored;
-use super::{Apart, Context, Ending, HttpServer, Publisher, SyncTask};
-use crate::config::{Config, ConfigError, Loaded, SyncConfig, SyncName, Watch};
-use crate::event::{Event, SyncEvent};
-use crate::source::remove_unused_clones;
+use super::supervisor::Supervisor;
+use super::{Apart, Context, HttpServer, Publisher};
+use crate::config::{Config, ConfigError, Loaded, Watch};
+use crate::event::Event;
 use crate::telemetry::Observer;
 
 /// What the daemon runs with.
@@ -79,35 +77,6 @@ pub const HEARTBEAT: Duration = Duration::from_secs(5);
 const FAREWELL: Duration = Duration::from_secs(25);
 /// How long the Lease may take to be given up; if it takes longer, others wait for its end.
 const RELEASE: Duration = Duration::from_secs(3);
-/// A sync task that panicked is started again after this.
-const RESPAWN: Duration = Duration::from_secs(10);
-/// Of sync tasks that start together, each begins this much later than the one before; the last one not
-/// later than the second one.
-const APART: Duration = Duration::from_millis(10);
-const LAST_BEGINS: Duration = Duration::from_secs(5);
-/// A clone that is still used is tried to be removed again after this, so many times: together longer
-/// than a fetch may take that was given up.
-const STILL_USED: Duration = Duration::from_secs(10);
-const TIDYING: usize = 40;
-
-/// One running sync task.
-struct Running {
-    config: Arc<SyncConfig>,
-    stop: CancellationToken,
-    task: Id,
-}
-
-struct Supervisor {
-    context: Context,
-    running: BTreeMap<SyncName, Running>,
-    tasks: JoinSet<(SyncName, Option<Ending>)>,
-    requests: watch::Sender<Option<AllAnnotations>>,
-    /// What is to run; a changed sync starts anew when its old sync task has ended.
-    wanted: BTreeMap<SyncName, Arc<SyncConfig>>,
-    /// Removes clones that are not used any more.
-    tidying: Option<AbortOnDropHandle<()>>,
-}
-
 /// Runs until `stop` is cancelled.
 ///
 /// # Errors
@@ -126,14 +95,7 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
     let annotations =
         watch_annotations(context.cluster.clone(), Arc::clone(&context.namespace), requests.clone(), Arc::clone(&emit));
     let mut watcher = tokio::spawn(annotations);
-    let mut supervisor = Supervisor {
-        context,
-        running: BTreeMap::new(),
-        tasks: JoinSet::new(),
-        requests,
-        wanted: BTreeMap::new(),
-        tidying: None,
-    };
+    let mut supervisor = Supervisor::new(context, requests);
     emit(&Event::ConfigLoaded { syncs: config.syncs.len(), reloaded: false });
     // It holds the Lease until the last sync task has ended.
     let over = CancellationToken::new();
@@ -241,16 +203,6 @@ fn elect(
     })
 }
 
-/// When each of so many sync tasks that start together begins.
-fn begins(tasks: usize) -> impl Iterator<Item = Duration> {
-    let step = u32::try_from(tasks).map_or(Duration::ZERO, |tasks| APART.min(LAST_BEGINS / tasks.max(1)));
-    (0..).map(move |number: u32| {
-        // The first one at once: whoever has one sync waits for nothing.
-        let jitter = if number == 0 { 0.0 } else { fastrand::f64() };
-        step * number.saturating_sub(1) + step.mul_f64(jitter)
-    })
-}
-
 async fn next_config(watch: &mut Option<Watch>) -> Option<Result<Loaded, ConfigError>> {
     match watch {
         Some(watch) => match watch.changed().await {
@@ -278,127 +230,4 @@ fn needs_restart(old: &Config, new: &Config) -> Option<String> {
     }
     let keys = keys.join(", ");
     (!keys.is_empty()).then(|| format!("the change of {keys} takes effect at the next start"))
-}
-
-impl Supervisor {
-    /// Makes the running sync tasks those of a configuration.
-    fn adopt(&mut self, config: &Config) {
-        self.wanted = config.syncs.iter().map(|sync| (sync.name.clone(), Arc::clone(sync))).collect();
-        for (name, running) in &self.running {
-            if self.wanted.get(name) != Some(&running.config) {
-                running.stop.cancel();
-            }
-        }
-        let missing: Vec<_> = self.wanted.keys().filter(|name| !self.running.contains_key(*name)).cloned().collect();
-        self.start_all(&missing);
-    }
-
-    fn start_all(&mut self, names: &[SyncName]) {
-        for (name, begins) in names.iter().zip(begins(names.len())) {
-            self.start(name, Duration::ZERO, begins);
-        }
-        if self.running.values().all(|running| !running.stop.is_cancelled()) {
-            self.tidy();
-        }
-    }
-
-    /// Starts a sync task after a while, which then begins some time later.
-    fn start(&mut self, name: &SyncName, after: Duration, begins: Duration) {
-        let Some(config) = self.wanted.get(name) else { return };
-        let stop = CancellationToken::new();
-        let mut sync_task = SyncTask::new(self.context.clone(), Arc::clone(config), stop.clone());
-        sync_task.requests = Some(self.requests.subscribe());
-        sync_task.begin_after = begins;
-        let (sync, delayed) = (name.clone(), stop.clone());
-        let task = self.tasks.spawn(async move {
-            tokio::select! {
-                () = tokio::time::sleep(after) => {}
-                () = delayed.cancelled() => return (sync, None),
-            }
-            let ending = sync_task.run().await;
-            (sync, ending)
-        });
-        self.running.insert(name.clone(), Running { config: Arc::clone(config), stop, task: task.id() });
-    }
-
-    /// Ends all sync tasks where they are, as a crash would, and starts them again: they have to learn
-    /// everything anew, since what they assume is another's to change from now on.
-    async fn begin_anew(&mut self) {
-        self.tasks.shutdown().await;
-        for name in std::mem::take(&mut self.running).into_keys() {
-            self.context.registry.leave(&name);
-            if !self.wanted.contains_key(&name) {
-                (self.context.emit)(&Event::of(&name.as_str().into(), SyncEvent::Forgotten));
-            }
-        }
-        let wanted: Vec<_> = self.wanted.keys().cloned().collect();
-        self.start_all(&wanted);
-    }
-
-    /// Removes the clones of syncs and repositories that are not configured any more. What a sync task of
-    /// before still uses is tried again.
-    fn tidy(&mut self) {
-        let (data, emit) = (Arc::clone(&self.context.data_dir), Arc::clone(&self.context.emit));
-        let syncs: Vec<Arc<SyncConfig>> = self.wanted.values().cloned().collect();
-        let task = async move {
-            for _ in 0..TIDYING {
-                let (data, syncs) = (Arc::clone(&data), syncs.clone());
-                let tidy = move || remove_unused_clones(&data, syncs.iter().map(|sync| &**sync));
-                let Ok(tidied) = tokio::task::spawn_blocking(tidy).await else { return };
-                for path in tidied.removed {
-                    let message = format!("removed the clone {}, which no sync uses any more", path.display());
-                    emit(&Event::Note { message });
-                }
-                for error in tidied.failed {
-                    emit(&Event::Trouble { message: format!("a clone that no sync uses any more stays: {error}") });
-                }
-                if tidied.busy.is_empty() {
-                    return;
-                }
-                tokio::time::sleep(STILL_USED).await;
-            }
-        };
-        // Whoever is at it already goes by an older configuration.
-        self.tidying = Some(AbortOnDropHandle::new(tokio::spawn(task)));
-    }
-
-    /// A sync task ended: because it was asked to, or since it panicked.
-    fn ended(&mut self, task: Id, stop: &CancellationToken) {
-        let Some(name) = self.running.iter().find(|(_, running)| running.task == task).map(|(name, _)| name.clone())
-        else {
-            return;
-        };
-        let asked = self.running.remove(&name).is_some_and(|running| running.stop.is_cancelled());
-        if stop.is_cancelled() {
-            return;
-        }
-        if asked && self.running.values().all(|running| !running.stop.is_cancelled()) {
-            self.tidy();
-        }
-        if !self.wanted.contains_key(&name) {
-            self.context.registry.leave(&name);
-            (self.context.emit)(&Event::of(&name.as_str().into(), SyncEvent::Forgotten));
-            return;
-        }
-        if !asked {
-            let message = format!("the task of sync {name} panicked; restarting");
-            (self.context.emit)(&Event::Trouble { message });
-        }
-        self.start(&name, if asked { Duration::ZERO } else { RESPAWN }, Duration::ZERO);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_sync_begins_at_once_and_many_are_spread_over_a_time_that_grows_with_their_number_up_to_a_bound() {
-        for (tasks, all_within) in [(1, Duration::ZERO), (2, APART), (100, APART * 99), (100_000, LAST_BEGINS)] {
-            let begins: Vec<Duration> = begins(tasks).take(tasks).collect();
-            assert_eq!(begins[0], Duration::ZERO);
-            assert!(begins.is_sorted() && begins[tasks - 1] <= all_within, "{tasks}: {:?}", begins[tasks - 1]);
-            assert!(begins[tasks - 1] >= all_within.mul_f64(0.9) || tasks < 100);
-        }
-    }
 }

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use self::limit::{BURST, Limits};
+use self::limit::{BURST, EventLimits};
 use self::writer::Writer;
 use super::Context;
 use crate::event::{Event, SyncEvent};
@@ -38,7 +38,7 @@ struct Dropped {
 #[derive(Debug, Default)]
 struct EventState {
     kube_events: KubeEvents,
-    limits: Limits,
+    limits: EventLimits,
     dropped: BTreeMap<Arc<str>, Dropped>,
 }
 

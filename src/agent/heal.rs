@@ -8,7 +8,7 @@ use super::effects::EffectRunner;
 use crate::apply::{Applier, body, rewritten_of};
 use crate::cluster::{ApiError, DryRun, Resource, reduce};
 use crate::event::SyncEvent;
-use crate::object::{Observed, additions, blame, names};
+use crate::object::{Blame, Observed, additions, blame_drift, names};
 use crate::plan::{AppliedObject, ApplyResult, Desired, Obstacle, Plan, Problem, Step};
 use crate::reconcile::{Audited, Examined};
 
@@ -28,13 +28,12 @@ impl EffectRunner {
             None => None,
         };
         let wanted = body(desired, &self.set_id, live.as_ref().map(|(_, live)| live));
-        let blame = blame(&wanted, live.as_ref().map(|(_, live)| live), secret);
-        let Some((observed, live)) = live else { return Ok(Examined { live: None, blame }) };
-        let additions = additions(&id.gk, &live, self.cluster.managers(), Some(&wanted));
+        let Some((observed, live)) = live else { return Ok(Examined { live: None, blame: Blame::default() }) };
+        let (blame, additions) = blame_drift(&id.gk, &wanted, &live, self.cluster.managers(), secret);
         // What is declared, an apply takes by itself. What is shared goes with the next commit.
         let takeover = !additions.is_empty() || names::is_in_no_set(&live);
         let live_now = observed.map(|observed| Observed { takeover: observed.takeover && takeover, ..observed });
-        Ok(Examined { live: live_now, blame: blame.with(&additions, &live, secret) })
+        Ok(Examined { live: live_now, blame })
     }
 
     /// Applies one object, as a commit would. What it depends on was healthy when it was applied first, so

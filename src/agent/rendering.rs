@@ -28,7 +28,7 @@ use crate::config::{HelmConfig, Renderer, RepoPath};
 use crate::object::{Commit, GroupKind};
 use crate::plan::{LookedUp, PLAIN};
 use crate::reconcile::{ClusterReads, RenderedCommit};
-use crate::render::{Cache, Inputs, Recorded, RenderError, Rendered, Secrets, Settings, finish, render};
+use crate::render::{Cache, Inputs, RecordedRender, RenderError, Rendered, Secrets, Settings, finish, render};
 use crate::source::{
     Bundle, BundleContent, BundleEntry, Dependencies, Git, Layout, Limits, MOST_BUNDLE_BYTES, Snapshot,
     bundle_directory, directory_layout, read_directory,
@@ -205,7 +205,7 @@ impl Rendering<'_> {
         Ok((rendered, true))
     }
 
-    async fn snapshot(&self) -> Result<(Snapshot, super::budget::Place), RenderingError> {
+    async fn snapshot(&self) -> Result<(Snapshot, super::budget::ComputePermit), RenderingError> {
         Ok(match self.files {
             Files::Commit { git, commit } => self.budget.snapshot(git, commit, self.path).await?,
             Files::Directory(root) => (read_directory(root, self.path, &Limits::default())?, self.budget.place().await),
@@ -256,14 +256,18 @@ impl Rendering<'_> {
         let new: Vec<String> = warnings.into_iter().filter(|warning| !unchecked.contains(warning)).collect();
         unchecked.extend(new);
         if let Some(fingerprint) = self.fingerprint(renderer, &dependencies).await? {
-            let recorded = Recorded { renderer, dependencies, fingerprint, lookups, fetched, unverified };
+            let recorded = RecordedRender { renderer, dependencies, fingerprint, lookups, fetched, unverified };
             cache.put_recorded(recorded, self.settings.clone(), inputs, Arc::clone(&manifests));
         }
         Ok((manifests, true, unverified))
     }
 
     /// Whether all that a rendering depends on is as it was: files first, which costs no request.
-    async fn still_holds(&self, recorded: &Recorded, unchecked: &mut Vec<String>) -> Result<bool, RenderingError> {
+    async fn still_holds(
+        &self,
+        recorded: &RecordedRender,
+        unchecked: &mut Vec<String>,
+    ) -> Result<bool, RenderingError> {
         if self.fingerprint(recorded.renderer, &recorded.dependencies).await?.as_ref() != Some(&recorded.fingerprint) {
             return Ok(false);
         }

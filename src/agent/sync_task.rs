@@ -1,28 +1,27 @@
 //! One task a sync: it feeds the machine, and carries out what the machine asks for.
 
+mod turn;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use self::turn::Watched;
 use super::Context;
-use super::annotations::{AllAnnotations, Annotated, read_annotated, requests};
+use super::annotations::{AllAnnotations, requests};
 use super::effects::EffectRunner;
 use super::error_deduplication::RecentErrors;
 use super::git_login::GitLogin;
-use super::rendering::{InputWatches, Reader, refresh_due};
+use super::rendering::{InputWatches, Reader};
 use crate::cluster::{Cluster, Live};
-use crate::config::{DataRef, SourceAuth, SyncConfig, SyncName};
+use crate::config::{DataKind, DataRef, SourceAuth, SyncConfig};
 use crate::event::{Event, Outcome, SyncEvent};
-use crate::inventory::{Parent, ParentStore, config_maps, parent_id, read_parent, set_id};
-use crate::object::{Change, ObjectId};
+use crate::inventory::{Parent, ParentStore, read_parent, set_id};
 use crate::plan::{Inventory, Phase, Problem};
-use crate::reconcile::{Effect, Input, Machine, Moment};
+use crate::reconcile::{Input, Machine};
 use crate::source::Git;
 
 /// The first and the longest wait before the parent is read again after an error.
@@ -54,8 +53,6 @@ pub struct SyncTask {
     pub(super) begin_after: Duration,
     pub(super) requests: Option<watch::Receiver<Option<AllAnnotations>>>,
 }
-
-type Running<'a> = FuturesUnordered<BoxFuture<'a, Option<Input>>>;
 
 impl SyncTask {
     /// A sync task that reads annotations only when it starts.
@@ -250,7 +247,7 @@ impl SyncTask {
     /// The watch of the Secret with the credentials for the git server, likewise.
     fn login_watch(&self) -> Option<InputWatches> {
         let Some(SourceAuth::Secret(name)) = &self.config.source.auth else { return None };
-        let names = [DataRef { secret: true, name: Arc::clone(name), optional: false }].into();
+        let names = [DataRef { kind: DataKind::Secret, name: Arc::clone(name), optional: false }].into();
         let until = "a change of it is used once the server refuses what it held before";
         let reader = Reader { reads: "the credentials for git come", until };
         InputWatches::start(
@@ -261,177 +258,4 @@ impl SyncTask {
             &self.report_trouble(),
         )
     }
-
-    async fn turn(
-        &self,
-        mut machine: Machine,
-        runner: &EffectRunner,
-        mut all_annotations: Option<watch::Receiver<Option<AllAnnotations>>>,
-        mut applied: mpsc::UnboundedReceiver<Input>,
-        mut watched: Watched,
-    ) -> Option<Ending> {
-        let mut phases = self.context.registry.phases();
-        let mut running: Running<'_> = FuturesUnordered::new();
-        let mut ending = None;
-        let mut promotion = Box::pin(self.promoted(Arc::clone(&runner.name)));
-        let mut endangered = Box::pin(self.endangered(false));
-        let mut saw_stop = false;
-        let mut refresh = Box::pin(refresh_due(self.config.render.refresh, &runner.cache));
-        let mut inputs = vec![Input::WaitingFor(self.waiting_for()), Input::Tick];
-        loop {
-            let over = self.stop.is_cancelled() || (self.once && ending.is_some());
-            if over && !std::mem::replace(&mut saw_stop, true) {
-                // First of all: what was interrupted by the stop is not to be taken for done.
-                inputs.insert(0, Input::Stop);
-            }
-            for input in inputs.drain(..) {
-                for effect in step(&mut machine, input, self.context.now()) {
-                    // Noted always: the other syncs want every phase, not only those up to the first end.
-                    let noted = self.note(&effect);
-                    ending = ending.or(noted);
-                    running.extend(runner.execute(effect));
-                }
-            }
-            if over && running.is_empty() {
-                return ending;
-            }
-            if !over && self.once && ending.is_some() {
-                continue;
-            }
-            let wake = machine.wake_at().filter(|_| !over);
-            let sleep = wake.map(|due| due.saturating_sub(self.context.started.elapsed()));
-            tokio::select! {
-                Some(one) = applied.recv() => inputs.push(one),
-                changes = next_changes(runner.live.as_ref()), if !over => inputs.push(Input::Changed(changes)),
-                Some(done) = running.next(), if !running.is_empty() => inputs.extend(done),
-                () = tokio::time::sleep(sleep.unwrap_or(Duration::MAX)), if sleep.is_some() => inputs.push(Input::Tick),
-                () = next_input_change(&mut watched.inputs), if !over => inputs.push(Input::RenderInputsChanged),
-                () = next_input_change(&mut watched.login), if !over => {
-                    runner.git_login.forget();
-                    inputs.push(Input::CredentialsChanged);
-                }
-                () = &mut refresh, if !over => {
-                    inputs.push(Input::RenderInputsChanged);
-                    refresh = Box::pin(refresh_due(self.config.render.refresh, &runner.cache));
-                }
-                Ok(()) = phases.changed() => inputs.push(Input::WaitingFor(self.waiting_for())),
-                annotations = next_annotations(&mut all_annotations, &self.config.name) => match annotations {
-                    Some(annotated) => inputs.extend(self.user_requests(annotated)),
-                    None => running.push(Box::pin(self.parent_missing())),
-                },
-                leads = &mut promotion, if !over && !machine.leads() => {
-                    runner.took_over.store(true, Ordering::Release);
-                    inputs.push(leads);
-                }
-                () = &mut endangered, if !over => {
-                    inputs.push(Input::StoreNow);
-                    endangered = Box::pin(self.endangered(true));
-                }
-                () = self.stop.cancelled(), if !over => {}
-            }
-        }
-    }
-
-    /// Takes note of what other tasks want to know.
-    fn note(&self, effect: &Effect) -> Option<Ending> {
-        let Effect::Emit(event) = effect else { return None };
-        match event {
-            SyncEvent::Status(status) => self.context.registry.set_phase(&self.config.name, status.phase),
-            SyncEvent::Ended(ended) => {
-                return Some(Ending { result: ended.outcome, message: ended.message.clone() });
-            }
-            // A suspended sync is one that a person wants to be left alone: that is no error.
-            SyncEvent::Suspended { .. } => {
-                return Some(Ending { result: Outcome::Synced, message: "suspended".into() });
-            }
-            _ => {}
-        }
-        None
-    }
-
-    /// What annotations of the parent mean; nothing if it was newer already: a LIST may come from a cache that
-    /// lags, and must not end a suspension. What is newer comes by the watch.
-    fn user_requests(&self, annotated: Annotated) -> Option<Input> {
-        let history = self.context.cluster.history();
-        history
-            .shown(&self.parent_id(), &config_maps(), &annotated.version)
-            .then_some(Input::UserRequests(annotated.requests))
-    }
-
-    /// What it means that a LIST of the parents does not show this sync's. One that is known to have existed
-    /// is asked for by its name.
-    async fn parent_missing(&self) -> Option<Input> {
-        if !self.context.cluster.history().knows(&self.parent_id()) {
-            return Some(Input::ParentMissing);
-        }
-        let read = tokio::select! {
-            read = read_annotated(&self.context.cluster, &self.context.namespace, &self.config.name) => read,
-            () = self.stop.cancelled() => return None,
-        };
-        match read {
-            Ok(Some(annotated)) => self.user_requests(annotated),
-            Ok(None) => Some(Input::ParentMissing),
-            // Nothing is known of it. The next write of it finds out.
-            Err(_) => None,
-        }
-    }
-
-    fn parent_id(&self) -> ObjectId {
-        parent_id(&self.context.namespace, &self.config.name)
-    }
-
-    fn waiting_for(&self) -> Vec<String> {
-        self.context.registry.with(|fleet| fleet.waiting_for(&self.config))
-    }
-}
-
-/// A step of the machine. One that plans takes time with the number of objects: the other tasks of the thread
-/// go on meanwhile.
-fn step(machine: &mut Machine, input: Input, now: Moment) -> Vec<Effect> {
-    let plans = matches!(
-        input,
-        Input::Rendered { .. }
-            | Input::Observed { .. }
-            | Input::ParentWritten { .. }
-            | Input::Applied { .. }
-            | Input::Pruned { .. }
-            | Input::Leads { .. }
-    );
-    if plans { tokio::task::block_in_place(|| machine.step(input, now)) } else { machine.step(input, now) }
-}
-
-/// What the watches see next; never, without any.
-async fn next_changes(live: Option<&Live>) -> Vec<Change> {
-    match live {
-        Some(live) => live.changed().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Watches of what the sync reads in the agent's namespace.
-struct Watched {
-    inputs: Option<InputWatches>,
-    login: Option<InputWatches>,
-}
-
-/// The next change of what is read there; never, where nothing is.
-async fn next_input_change(watches: &mut Option<InputWatches>) {
-    match watches {
-        Some(watches) => watches.changed().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The next annotations of this sync's parent, or that there is no parent; never, without a watch.
-async fn next_annotations(
-    all: &mut Option<watch::Receiver<Option<AllAnnotations>>>,
-    sync: &SyncName,
-) -> Option<Annotated> {
-    let Some(receiver) = all else { return std::future::pending().await };
-    if receiver.changed().await.is_err() {
-        *all = None;
-        return std::future::pending().await;
-    }
-    let known = receiver.borrow_and_update().clone().unwrap_or_default();
-    known.get(&Parent::name(sync)).cloned()
 }

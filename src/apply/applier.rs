@@ -18,8 +18,8 @@ use crate::object::{Health, ObjectId};
 use crate::plan::{AppliedObject, ApplyResult, Obstacle, Plan, Problem, Schedule, Step};
 
 use super::error::ApplyError;
-use super::object::{Written, apply_one};
-use super::wait::{Observation, Waiter};
+use super::object::{WrittenObject, apply_one};
+use super::wait::{HealthReading, Waiter};
 
 /// Objects that are applied at once.
 pub(super) const AT_ONCE: usize = 32;
@@ -48,7 +48,7 @@ pub struct Applier<'a> {
 enum Done<'p> {
     /// `None`: it was stopped before.
     Applied(Option<Box<AppliedObject>>),
-    Observed(Observation<'p>),
+    Observed(HealthReading<'p>),
 }
 
 impl Applier<'_> {
@@ -95,7 +95,7 @@ impl Applier<'_> {
                     }
                 }
                 Some(Done::Observed(_)) if self.stop.is_cancelled() => {}
-                Some(Done::Observed(Observation { wait, health, ended })) => {
+                Some(Done::Observed(HealthReading { wait, health, ended })) => {
                     let id = &wait.step.id;
                     if schedule.observed(id, &health, ended, waiter.is_over(&wait)) {
                         running.push(Box::pin(async move { Done::Observed(waiter.observe(wait, waiting).await) }));
@@ -163,7 +163,7 @@ impl Applier<'_> {
         let outcome = apply_one(self, step, desired, &resource).await;
         Some(match outcome {
             Err(ApplyError::Stopped) => return None,
-            Ok(Written { result, live, removed, rewritten }) => {
+            Ok(WrittenObject { result, live, removed, rewritten }) => {
                 let uid = Some(Arc::clone(&live.uid));
                 let (id, live) = (step.id.clone(), Some(live));
                 AppliedObject { id, uid, result, live, problem: None, obstacle: None, removed, rewritten }

@@ -9,7 +9,7 @@
 use serde_json::Value;
 
 use crate::cluster::{Cluster, Resource};
-use crate::object::{Entry, FieldPath, entries, names, only};
+use crate::object::{FieldPath, ManagedFieldsEntry, entries, names, only};
 use crate::plan::Desired;
 
 use super::error::ApplyError;
@@ -31,7 +31,7 @@ pub(super) fn is_owned(desired: &Desired, live: &Value) -> bool {
     }
     let declared = desired.manifest.to_value();
     // An atomic field is like an empty one, which holds nothing of what git does not declare.
-    let owns = |entry: &Entry<'_>, path: &FieldPath| {
+    let owns = |entry: &ManagedFieldsEntry<'_>, path: &FieldPath| {
         entry.owns_within(path) && (!entry.owns_whole(path) || path.get(&declared).is_some())
     };
     entries(live).iter().any(|entry| entry.is_ours() && paths.iter().any(|path| owns(entry, path)))

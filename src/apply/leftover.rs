@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::cluster::{Takes, Taking};
-use crate::object::{GroupKind, Managers, is_leaf, unite};
+use crate::object::{Element, FieldNode, FieldSet, GroupKind, Managers};
 
 /// Takes out of the answer to a dry-run apply what only those managers own whose fields are taken over
 /// before a real one. Gives the JSON patch that makes the live object so, whose dry-run then shows what
@@ -17,15 +17,15 @@ pub fn leftovers(
     managers: &Managers,
     taking: Taking,
 ) -> Option<Value> {
-    let (mut goes, mut kept) = (json!({}), json!({}));
+    let (mut goes, mut kept) = (FieldSet::default(), FieldSet::default());
     let takes = Takes::new(gk, &after["metadata"], managers, taking);
     for entry in after.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten() {
-        let mut entry = entry.clone();
-        unite(&mut goes, &takes.take(&mut entry));
-        unite(&mut kept, &entry["fieldsV1"]);
+        let mut fields = FieldSet::from_json(&entry["fieldsV1"]);
+        goes.unite(&takes.take(entry, &mut fields));
+        kept.unite(&fields);
     }
     let whole = after.clone();
-    prune(after, &goes, Some(&kept));
+    prune(after, &goes, &kept);
     (whole != *after).then(|| change(before, after))
 }
 
@@ -54,49 +54,70 @@ fn change(before: &Value, after: &Value) -> Value {
     Value::Array(patch)
 }
 
-/// Removes from a value what is in the set `taken` and not in `kept` (`fieldsV1`).
-fn prune(value: &mut Value, taken: &Value, kept: Option<&Value>) {
-    for (key, below) in taken.as_object().into_iter().flatten().filter(|(key, _)| *key != ".") {
-        let others = kept.and_then(|kept| kept.get(key));
-        // Something atomic, which whoever keeps it keeps whole.
-        if others.is_some_and(is_leaf) && key.starts_with("f:") {
-            continue;
-        }
-        let Some(place) = Target::of(value, key) else { continue };
-        let goes = others.is_none() && (is_leaf(below) || key.starts_with("k:") && below.get(".").is_some());
-        if goes {
-            place.remove(value);
-        } else if let Some(child) = place.get_mut(value) {
-            prune(child, below, others);
-            if others.is_none() && is_bare(child) {
+/// A part of the object under way: what may go of it, and who keeps what of it.
+struct Open<'s, I> {
+    goes: I,
+    kept: Option<FieldNode<'s>>,
+}
+
+/// Removes from an object what is in the set `taken` and not in `kept`. Time by the size of `taken`, times its depth and
+/// the length of the lists in it.
+fn prune(object: &mut Value, taken: &FieldSet, kept: &FieldSet) {
+    let mut way: Vec<Target> = Vec::new();
+    let mut open = vec![Open { goes: taken.root().children(), kept: Some(kept.root()) }];
+    while let Some(part) = open.last_mut() {
+        let Some((element, below)) = part.goes.next() else {
+            let unkept = part.kept.is_none();
+            open.pop();
+            let Some(place) = way.pop() else { break };
+            if let Some(value) = reach(object, &way).filter(|_| unkept)
+                && place.get_mut(value).is_some_and(|child| is_bare(child))
+            {
                 place.remove(value);
             }
+            continue;
+        };
+        let others = part.kept.and_then(|kept| kept.child(element));
+        // Something atomic, which whoever keeps it keeps whole.
+        if others.is_some_and(FieldNode::is_leaf) && element.field().is_some() {
+            continue;
+        }
+        let Some(value) = reach(object, &way) else { continue };
+        let Some(place) = Target::of(value, element) else { continue };
+        let whole = below.is_leaf() || element.keys().is_some() && below.has_itself();
+        if others.is_none() && whole {
+            place.remove(value);
+        } else {
+            way.push(place);
+            open.push(Open { goes: below.children(), kept: others });
         }
     }
+}
+
+/// The part of an object to which a way leads.
+fn reach<'a>(object: &'a mut Value, way: &[Target]) -> Option<&'a mut Value> {
+    way.iter().try_fold(object, |value, place| place.get_mut(value))
 }
 
 fn is_bare(value: &Value) -> bool {
     value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty)
 }
 
-/// Where a path element of `fieldsV1` leads.
+/// Where an element of a set leads.
 enum Target {
     Field(String),
     Item(usize),
 }
 
 impl Target {
-    fn of(value: &Value, key: &str) -> Option<Self> {
-        let (kind, rest) = key.split_once(':')?;
-        if kind == "f" {
-            return value.get(rest).map(|_| Self::Field(rest.to_owned()));
+    fn of(value: &Value, element: &Element) -> Option<Self> {
+        if let Some(name) = element.field() {
+            return value.get(name).map(|_| Self::Field(name.to_owned()));
         }
-        let wanted: Value = serde_json::from_str(rest).ok()?;
-        let has = |item: &Value| match (kind, &wanted) {
-            ("v", member) => item == member,
+        let has = |item: &Value| match (element.keys(), element.member()) {
             // A key that is left out has its default, which is not known here.
-            ("k", Value::Object(keys)) => keys.iter().all(|(key, part)| item.get(key).is_none_or(|own| own == part)),
-            _ => false,
+            (Some(keys), _) => keys.iter().all(|(key, part)| item.get(key).is_none_or(|own| own == part)),
+            (None, member) => member == Some(item),
         };
         value.as_array()?.iter().position(has).map(Self::Item)
     }

@@ -15,7 +15,7 @@ use super::replace::{prove, replace, takes_claims};
 use super::shown::shown;
 
 /// One object that was applied.
-pub(super) struct Written {
+pub(super) struct WrittenObject {
     /// Whether the live object is another than before.
     pub result: ApplyResult,
     pub live: Observed,
@@ -31,7 +31,7 @@ pub(super) async fn apply_one(
     step: &Step,
     desired: &Desired,
     resource: &Resource,
-) -> Result<Written, ApplyError> {
+) -> Result<WrittenObject, ApplyError> {
     let Applier { cluster, set_id, drift, stop, .. } = *applier;
     if step.verb == Verb::Replace {
         let replaced = replace(cluster, step, desired, resource, set_id, stop).await;
@@ -40,13 +40,18 @@ pub(super) async fn apply_one(
             other => other,
         })?;
         let rewritten = rewritten_of(desired, &replaced.object);
-        return Ok(Written { result: ApplyResult::Replaced, live: replaced.live, removed: Vec::new(), rewritten });
+        return Ok(WrittenObject {
+            result: ApplyResult::Replaced,
+            live: replaced.live,
+            removed: Vec::new(),
+            rewritten,
+        });
     }
     let refusal = |error| refusal(cluster, step, desired, resource, set_id, error);
     match apply_with_takeover(cluster, step, desired, resource, set_id, drift).await {
         Ok((written, removed)) => {
             let rewritten = rewritten_of(desired, &written.object);
-            Ok(Written { result: compare(step, &written.live), live: written.live, removed, rewritten })
+            Ok(WrittenObject { result: compare(step, &written.live), live: written.live, removed, rewritten })
         }
         Err(ApplyError::Api(error)) => Err(refusal(error).await),
         Err(ApplyError::CoOwned { cause, error }) => {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::object::{Entry, FieldPath, entries, names};
+use crate::object::{FieldPath, ManagedFieldsEntry, entries, names};
 use crate::plan::Desired;
 
 /// Where `autoscaling/v1` keeps the metrics of a `HorizontalPodAutoscaler` other than its processor time
@@ -36,7 +36,7 @@ pub(super) fn is_first_autoscaler(desired: &Desired) -> bool {
 /// Removes the metrics that we have applied as `autoscaling/v2` from an object that is applied as `autoscaling/v1` from
 /// now on: in the view of that version they belong to nobody, and would stay for ever. What others have set since stays.
 pub(super) fn without_other_metrics(mut object: Value, desired: &Desired, live: Option<&Value>) -> Value {
-    let is_newer = |entry: &Entry<'_>| entry.is_ours() && entry.version.starts_with("autoscaling/v2");
+    let is_newer = |entry: &ManagedFieldsEntry<'_>| entry.is_ours() && entry.version.starts_with("autoscaling/v2");
     if !is_first_autoscaler(desired) || !live.is_some_and(|live| entries(live).iter().any(is_newer)) {
         return object;
     }

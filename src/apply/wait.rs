@@ -54,7 +54,7 @@ pub(super) struct Wait<'p> {
 }
 
 /// How it is.
-pub(super) struct Observation<'p> {
+pub(super) struct HealthReading<'p> {
     pub wait: Wait<'p>,
     pub health: Health,
     /// A Job that has run to its end.
@@ -88,7 +88,7 @@ impl<'a> Waiter<'a> {
     }
 
     /// Pauses, and reads; `others` are waited for, too.
-    pub async fn observe<'p>(&self, mut wait: Wait<'p>, others: u32) -> Observation<'p> {
+    pub async fn observe<'p>(&self, mut wait: Wait<'p>, others: u32) -> HealthReading<'p> {
         self.applier.rest(wait.pause.min(wait.until.saturating_duration_since(Instant::now()))).await;
         wait.pause = (wait.pause * 2).min(LONGEST_PAUSE.max(PAUSE_EACH * others));
         // It is never closed; a read without a permit would do no harm.
@@ -120,7 +120,7 @@ impl<'a> Waiter<'a> {
         if health.is_current() && !self.is_served(&mut wait, begun).await {
             health = Health::new(HealthStatus::InProgress, "the API server does not serve yet what it defines");
         }
-        Observation { wait, health, ended }
+        HealthReading { wait, health, ended }
     }
 
     /// A custom resource, which is in progress as long as nothing is reported of it although its definition has conditions.

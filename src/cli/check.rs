@@ -11,9 +11,9 @@ use super::paint::Paint;
 use super::plan::{defined, scope};
 use super::render::{read, view};
 use super::session::{json, print, yaml};
-use super::{CliError, Common, Output, Session};
+use super::{CliError, Common, OutputFormat, Session};
 use crate::agent::{Helpers, RenderingError};
-use crate::cluster::{Access, ApiError, Cluster, Discovery, Resource, with_causes};
+use crate::cluster::{ApiError, Cluster, Discovery, RbacRule, Resource, with_causes};
 use crate::config::{SandboxMode, SyncConfig};
 use crate::object::{DigestKey, Displayed, GroupKind, ObjectId};
 use crate::plan::{Definitions, Reserved, resolve, unorderable};
@@ -103,9 +103,9 @@ pub(super) async fn check(common: &Common) -> Result<u8, CliError> {
     }
     let good = findings.iter().all(|finding| finding.ok);
     match common.output {
-        Output::Json => print(&json(&findings)?)?,
-        Output::Yaml => print(&yaml(&findings)?)?,
-        Output::Text | Output::Markdown => print(&text(&findings))?,
+        OutputFormat::Json => print(&json(&findings)?)?,
+        OutputFormat::Yaml => print(&yaml(&findings)?)?,
+        OutputFormat::Text | OutputFormat::Markdown => print(&text(&findings))?,
     };
     Ok(u8::from(!good))
 }
@@ -146,17 +146,17 @@ async fn own(session: &Session, cluster: &Cluster) -> Needed {
     let home = &*session.namespace;
     let mut needed = Needed::default();
     let every = READ.into_iter().chain(WRITE).chain(["delete"]);
-    needed.require(every.map(|verb| Access::new(verb, "", "configmaps", Some(home))));
-    needed.require(["get", "create"].map(|verb| Access::new(verb, "", "secrets", Some(home))));
+    needed.require(every.map(|verb| RbacRule::new(verb, "", "configmaps", Some(home))));
+    needed.require(["get", "create"].map(|verb| RbacRule::new(verb, "", "secrets", Some(home))));
     // Nothing but the Events themselves depends on this.
-    needed.prefer(WRITE.map(|verb| Access::new(verb, "events.k8s.io", "events", Some(home))));
+    needed.prefer(WRITE.map(|verb| RbacRule::new(verb, "events.k8s.io", "events", Some(home))));
     if session.config.leader_election {
-        let leases = |verb| Access::new(verb, "coordination.k8s.io", "leases", Some(home));
+        let leases = |verb| RbacRule::new(verb, "coordination.k8s.io", "leases", Some(home));
         needed.require(["get", "create", "update"].map(leases));
     }
     let id = ObjectId::new("", "Namespace", None, home);
     if matches!(cluster.read_one(&id, &Resource::core("namespaces", false)).await, Ok(None)) {
-        needed.require([Access::new("create", "", "namespaces", None)]);
+        needed.require([RbacRule::new("create", "", "namespaces", None)]);
     }
     needed
 }
@@ -212,17 +212,17 @@ async fn objects(
         spaces.insert(namespace.unwrap_or("default").to_owned());
         let deletes = sync.prune.enabled || manifest.directives.replace;
         let verbs = READ.into_iter().chain(WRITE).chain(deletes.then_some("delete"));
-        needed.require(verbs.map(|verb| Access::new(verb, &resource.group, &resource.plural, namespace)));
+        needed.require(verbs.map(|verb| RbacRule::new(verb, &resource.group, &resource.plural, namespace)));
     }
     for space in &spaces {
-        agents.prefer(WRITE.map(|verb| Access::new(verb, "events.k8s.io", "events", Some(space))));
+        agents.prefer(WRITE.map(|verb| RbacRule::new(verb, "events.k8s.io", "events", Some(space))));
     }
     let mut whose = format!("sync {}", sync.name);
     let mut findings = Vec::new();
     if let Some(account) = &sync.service_account {
         let name = Some(account.name.to_string());
         let impersonate =
-            Access { name, ..Access::new("impersonate", "", "serviceaccounts", Some(&account.namespace)) };
+            RbacRule { name, ..RbacRule::new("impersonate", "", "serviceaccounts", Some(&account.namespace)) };
         agents.require([impersonate]);
         let own = permissions(cluster, &format!("the agent for {whose}"), agents).await;
         whose = format!("{whose} as {}", account.user());

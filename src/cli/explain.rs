@@ -16,13 +16,14 @@ use thiserror::Error;
 use super::paint::Paint;
 use super::render::{read, view};
 use super::session::{json, print, yaml};
-use super::{CliError, Common, Output, Session, running};
+use super::{CliError, Common, OutputFormat, Session, running};
+use crate::apply::without_ignored;
 use crate::cluster::{ApiError, Cluster, Discovery, reduce, with_causes};
 use crate::config::{SyncConfig, SyncName};
 use crate::inventory::{Parent, read_parents};
 use crate::object::{
-    Commit, DigestKey, Entry, FieldChange, Health, HealthStatus, ObjectId, Observed, Origin, additions, blame, entries,
-    names,
+    Commit, DigestKey, FieldChange, Health, HealthStatus, ManagedFieldsEntry, ObjectId, Observed, Origin, additions,
+    blame_drift, entries, names,
 };
 use crate::plan::{Contest, Desired, Drift, Phase, SyncStatus, resolve};
 use state::LiveState;
@@ -199,9 +200,10 @@ pub(super) async fn explain(common: &Common, options: &ExplainArguments) -> Resu
     let unknown: Vec<Arc<str>> =
         live.iter().filter_map(|live| live.observed.as_ref()).flat_map(Observed::unknown_managers).cloned().collect();
     let whole = live.and_then(|live| live.whole);
-    let is_unknown =
-        |entry: &Entry<'_>| entry.subresource.is_empty() && unknown.iter().any(|name| **name == *entry.manager);
-    let row = |entry: Entry<'_>| Manager { unknown: is_unknown(&entry), ..Manager::of(&entry) };
+    let is_unknown = |entry: &ManagedFieldsEntry<'_>| {
+        entry.subresource.is_empty() && unknown.iter().any(|name| **name == *entry.manager)
+    };
+    let row = |entry: ManagedFieldsEntry<'_>| Manager { unknown: is_unknown(&entry), ..Manager::of(&entry) };
     let rows = whole.iter().flat_map(entries).map(row).collect();
     // What git declares counts too: the annotation of a live object may have been removed.
     let sensitive = syncs.iter().filter_map(|holder| holder.declared.as_ref()).any(|it| names::is_secret(&id.gk, it));
@@ -214,10 +216,10 @@ pub(super) async fn explain(common: &Common, options: &ExplainArguments) -> Resu
     let added = added.collect();
     let explained = Explained { object: id, exists, health, managers: rows, added, syncs };
     match common.output {
-        Output::Json => print(&json(&explained)?)?,
-        Output::Yaml => print(&yaml(&explained)?)?,
-        Output::Text => print(&text::text(&explained, Timestamp::now(), Paint::stdout()))?,
-        Output::Markdown => print(&text::markdown(&explained, Timestamp::now()))?,
+        OutputFormat::Json => print(&json(&explained)?)?,
+        OutputFormat::Yaml => print(&yaml(&explained)?)?,
+        OutputFormat::Text => print(&text::text(&explained, Timestamp::now(), Paint::stdout()))?,
+        OutputFormat::Markdown => print(&text::markdown(&explained, Timestamp::now()))?,
     };
     for problem in &problems {
         eprintln!("error: {}", text::safe(problem));
@@ -226,7 +228,7 @@ pub(super) async fn explain(common: &Common, options: &ExplainArguments) -> Resu
 }
 
 impl Manager {
-    fn of(entry: &Entry<'_>) -> Self {
+    fn of(entry: &ManagedFieldsEntry<'_>) -> Self {
         Self {
             name: text::safe(entry.manager),
             operation: text::safe(entry.operation),
@@ -275,10 +277,12 @@ async fn holder(
     };
     let value = desired.map(|desired| desired.manifest.to_value());
     let whole = live.and_then(|live| live.whole.as_ref()).filter(|_| state == LiveState::Drifted);
-    if let (Some(value), Some(whole)) = (&value, whole) {
+    if let (Some(desired), Some(value), Some(whole)) = (desired, &value, whole) {
         let secret = names::is_secret(&id.gk, value) || names::is_secret(&id.gk, whole);
-        let additions = additions(&id.gk, whole, cluster.managers(), Some(value));
-        let blame = blame(value, Some(whole), secret).with(&additions, whole, secret);
+        // As an apply sends it, but for the digest, which is not known here.
+        let mut declared = value.clone();
+        without_ignored(desired, Some(whole), &mut declared);
+        let (blame, _) = blame_drift(&id.gk, &declared, whole, cluster.managers(), secret);
         if !blame.fields.is_empty() {
             reason = format!("{reason}: {blame}");
         }

@@ -3,7 +3,6 @@
 
 mod report;
 mod text;
-mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -13,19 +12,18 @@ use std::time::Instant;
 use clap::Args;
 use futures::StreamExt as _;
 
-use self::report::{Answer, SyncPlan};
+use self::report::{StepPreview, SyncPlan, keep_what_waits};
 pub(super) use self::text::inline;
-use self::waiting::keep_what_waits;
 use super::render::{read, view};
 use super::session::{json, others, overdue_since, print, yaml};
-use super::{CliError, Common, Output, Session};
+use super::{CliError, Common, OutputFormat, Session};
 use crate::agent::{bar_without_right, find_digest_key};
 use crate::apply::{body, explain, leftovers, taking, trial, without_ignored};
 use crate::cluster::{ApiError, Cluster, Discovery, DryRun, Taking, Wanted, with_causes};
 use crate::config::{Config, DriftPolicy, SyncConfig};
 use crate::inventory::{Parent, read_parents, set_id};
 use crate::object::{
-    Addition, DigestKey, Displayed, GroupKind, Scope, additions, blame, owned_siblings, project, unowned_siblings,
+    Addition, DigestKey, Displayed, GroupKind, Scope, additions, blame_drift, owned_siblings, project, unowned_siblings,
 };
 use crate::plan::{
     Approved, Declaration, Definitions, Inventory, ObjectDiff, Others, PlanInput, Problem, Provenance, Replaceables,
@@ -109,10 +107,10 @@ pub(super) async fn plan(common: &Common, options: &PlanArguments) -> Result<u8,
         plans.push(survey.plan(sync, rendered, placed, others).await?);
     }
     let text = match common.output {
-        Output::Text => text::text(&plans, options.full),
-        Output::Markdown => text::markdown(&plans, options.full),
-        Output::Json => json(&plans)?,
-        Output::Yaml => yaml(&plans)?,
+        OutputFormat::Text => text::text(&plans, options.full),
+        OutputFormat::Markdown => text::markdown(&plans, options.full),
+        OutputFormat::Json => json(&plans)?,
+        OutputFormat::Yaml => yaml(&plans)?,
     };
     print(&text)?;
     Ok(if unread > 0 { 1 } else { code(&plans) })
@@ -231,7 +229,7 @@ impl Survey {
         for step in before.steps.iter().filter(|step| step.applies()) {
             asked.push(self.ask(&cluster, step, &before.steps, &set_id, sync.drift));
         }
-        let mut answers: Vec<Answer<'_>> = futures::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+        let mut answers: Vec<StepPreview<'_>> = futures::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
         // What can only be replaced shows with the answers, and the guard counts it.
         let proved = answers.iter_mut().filter_map(|answer| Some((answer.step.id.clone(), answer.replaceable.take()?)));
         let replaceable: Replaceables = proved.collect();
@@ -262,8 +260,8 @@ impl Survey {
         steps: &[Step],
         set_id: &str,
         drift: DriftPolicy,
-    ) -> Answer<'a> {
-        let answer = |difference, by_declaration| Answer {
+    ) -> StepPreview<'a> {
+        let answer = |difference, by_declaration| StepPreview {
             step,
             difference,
             by_declaration,
@@ -297,12 +295,11 @@ impl Survey {
             Some(Taking::Additions) => additions(gk, live, managers, Some(&declared)),
             _ => Vec::new(),
         };
-        let blame = whole.filter(|_| step.reason.is_drift()).map(|live| {
-            let additions = additions(gk, live, managers, Some(&declared));
-            blame(&declared, Some(live), secret).with(&additions, live, secret)
-        });
+        let drifted = whole.filter(|_| step.reason.is_drift());
+        let blame = drifted.map(|live| blame_drift(gk, &declared, live, managers, secret).0);
         let blame = blame.filter(|blame| !blame.fields.is_empty()).map(|blame| blame.to_string());
-        let answer = |difference, by_declaration| Answer { blame: blame.clone(), ..answer(difference, by_declaration) };
+        let answer =
+            |difference, by_declaration| StepPreview { blame: blame.clone(), ..answer(difference, by_declaration) };
         let by_content = |by_declaration, more: Vec<Addition>| match (&before, whole) {
             (Some(live), Some(whole)) => {
                 let changed = diff(Some(&project(live, &declared)), Some(&declared), secret);
@@ -317,14 +314,14 @@ impl Survey {
         };
         let explained = async |error: ApiError| {
             if let Some(brought) = brought_along(&error.to_string(), &step.id, steps) {
-                return Answer { brought: Some(brought.clone()), ..by_content(false, Vec::new()) };
+                return StepPreview { brought: Some(brought.clone()), ..by_content(false, Vec::new()) };
             }
             let objections = error.objections();
             let mut siblings = whole.map(|live| owned_siblings(live, &declared, &objections)).unwrap_or_default();
             let unowned = whole.map(|live| unowned_siblings(live, &declared, &objections)).unwrap_or_default();
             siblings.extend(unowned.into_iter().map(|path| Addition { path, manager: "".into(), at: None }));
             match explain(cluster, step, desired, resource, set_id, error).await {
-                Ok(replaceable) => Answer { replaceable, ..by_content(false, siblings) },
+                Ok(replaceable) => StepPreview { replaceable, ..by_content(false, siblings) },
                 Err(why) => answer(Err(why), false),
             }
         };

@@ -12,12 +12,12 @@ use crate::object::Displayed;
 
 /// The lines of all syncs. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Progress {
+pub(super) struct ProgressLines {
     all: MultiProgress,
     bars: Arc<Mutex<BTreeMap<Arc<str>, ProgressBar>>>,
 }
 
-impl Progress {
+impl ProgressLines {
     /// `None` where standard error is no terminal.
     pub fn on_terminal() -> Option<Self> {
         std::io::stderr().is_terminal().then(|| Self { all: MultiProgress::new(), bars: Arc::default() })

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::{Mutex, RwLock};
 
 use super::session::{json, print, yaml};
-use super::{CliError, Common, Output, Session};
+use super::{CliError, Common, OutputFormat, Session};
 use crate::agent::{Budget, ClusterView, Files, GitLogin, Helpers, Home, Remotes, Rendering, find_digest_key};
 use crate::cluster::{Cluster, Discovery, with_causes};
 use crate::config::SyncConfig;
@@ -135,9 +135,9 @@ pub(super) async fn render(common: &Common, options: &RenderArguments) -> Result
         }
     }
     match common.output {
-        Output::Json => print(&json(&objects)?)?,
-        Output::Markdown => print(&format!("```yaml\n{text}```\n"))?,
-        Output::Text | Output::Yaml => print(&text)?,
+        OutputFormat::Json => print(&json(&objects)?)?,
+        OutputFormat::Markdown => print(&format!("```yaml\n{text}```\n"))?,
+        OutputFormat::Text | OutputFormat::Yaml => print(&text)?,
     };
     Ok(code)
 }

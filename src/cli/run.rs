@@ -11,7 +11,7 @@ use tokio::sync::RwLock;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::progress::Progress;
+use super::progress::ProgressLines;
 use super::session::{DataDir, print};
 use super::{CliError, Command, Common, Session};
 use crate::agent::{
@@ -92,7 +92,7 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
     let metrics = observer.metrics.clone();
     let hook: RequestHook = Arc::new(move |verb, code, took| metrics.request(verb, code, took));
     let stop = stop_on_signal()?;
-    let progress = if options.once { Progress::on_terminal() } else { None };
+    let progress = if options.once { ProgressLines::on_terminal() } else { None };
     let (recorder, bars) = (observer.clone(), progress.clone());
     let (events, publisher) = Events::new();
     let emit: EventSink = Arc::new(move |event: &Event| {

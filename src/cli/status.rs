@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::paint::Paint;
 use super::plan::inline;
 use super::session::{json, print, yaml};
-use super::{CliError, Common, Output, Session};
+use super::{CliError, Common, OutputFormat, Session};
 use crate::cluster::{Cluster, Discovery, Wanted};
 use crate::inventory::{Parent, list_parents};
 use crate::object::{Displayed, Health, HealthStatus, ObjectId};
@@ -30,7 +30,7 @@ pub(super) struct StatusArguments {
 
 /// One sync as it stands.
 #[derive(Debug, Serialize)]
-struct Standing {
+struct SyncOverview {
     #[serde(flatten)]
     status: SyncStatus,
     /// It is in the configuration.
@@ -41,7 +41,7 @@ struct Standing {
     unread: BTreeSet<ObjectId>,
 }
 
-impl Standing {
+impl SyncOverview {
     fn is_well(&self) -> bool {
         let objects = self.live.iter().all(|(id, health)| health.is_current() || self.unread.contains(id));
         match self.status.phase {
@@ -80,7 +80,7 @@ pub(super) async fn status(common: &Common, options: &StatusArguments) -> Result
                 path: sync.path.to_string(),
                 ..SyncStatus::default()
             };
-            Standing { status, configured: true, live: Vec::new(), unread: BTreeSet::new() }
+            SyncOverview { status, configured: true, live: Vec::new(), unread: BTreeSet::new() }
         });
     }
     if let Some(only) = &options.sync {
@@ -92,17 +92,17 @@ pub(super) async fn status(common: &Common, options: &StatusArguments) -> Result
             )));
         }
     }
-    let all: Vec<Standing> = standings.into_values().collect();
+    let all: Vec<SyncOverview> = standings.into_values().collect();
     match common.output {
-        Output::Json => print(&json(&all)?)?,
-        Output::Yaml => print(&yaml(&all)?)?,
-        Output::Text => print(&text(&all, options.objects, Paint::stdout()))?,
-        Output::Markdown => print(&markdown(&all))?,
+        OutputFormat::Json => print(&json(&all)?)?,
+        OutputFormat::Yaml => print(&yaml(&all)?)?,
+        OutputFormat::Text => print(&text(&all, options.objects, Paint::stdout()))?,
+        OutputFormat::Markdown => print(&markdown(&all))?,
     };
     for error in &broken {
         eprintln!("error: {error}");
     }
-    let well = broken.is_empty() && all.iter().all(Standing::is_well);
+    let well = broken.is_empty() && all.iter().all(SyncOverview::is_well);
     Ok(if well { 0 } else { 3 })
 }
 
@@ -111,7 +111,7 @@ async fn standing(
     discovery: &Discovery,
     parent: Parent,
     configured: bool,
-) -> Result<Standing, CliError> {
+) -> Result<SyncOverview, CliError> {
     let wanted = Wanted { ids: parent.inventory.keys().cloned().collect(), ..Wanted::default() };
     let seen = cluster.see(discovery, &wanted, &parent.set_id(), None).await?;
     let unread = wanted.ids.iter().filter(|id| seen.unreadable.of(id).is_some()).cloned().collect();
@@ -135,7 +135,7 @@ async fn standing(
         status.phase = Phase::Suspended;
         status.message = "suspended by driftless suspend".into();
     }
-    Ok(Standing { status, configured, live, unread })
+    Ok(SyncOverview { status, configured, live, unread })
 }
 
 /// Whether a Job that is gone is as it should be: the agent, which knows its manifest and watches it, does not miss it.
@@ -163,7 +163,7 @@ pub(super) fn age(since: Option<Timestamp>, now: Timestamp) -> String {
     }
 }
 
-fn text(all: &[Standing], objects: bool, paint: Paint) -> String {
+fn text(all: &[SyncOverview], objects: bool, paint: Paint) -> String {
     if all.is_empty() {
         return "there are no syncs, neither in the configuration nor in the cluster\n".into();
     }
@@ -197,7 +197,7 @@ fn text(all: &[Standing], objects: bool, paint: Paint) -> String {
     out
 }
 
-fn details(one: &Standing, objects: bool, paint: Paint) -> String {
+fn details(one: &SyncOverview, objects: bool, paint: Paint) -> String {
     let mut out = String::new();
     for (id, health) in one.live.iter().filter(|(_, health)| objects || !health.is_current()) {
         let line = format!("  {id}  {}\n", Displayed(&health.to_string()));
@@ -251,7 +251,7 @@ fn details(one: &Standing, objects: bool, paint: Paint) -> String {
     if out.is_empty() { out } else { format!("\n{}\n{out}", paint.bold(&one.status.sync)) }
 }
 
-fn markdown(all: &[Standing]) -> String {
+fn markdown(all: &[SyncOverview]) -> String {
     let mut out = String::from("| sync | phase | commit | objects | message |\n| --- | --- | --- | --- | --- |\n");
     for one in all {
         let message = inline(&Displayed(&one.status.message).to_string());
@@ -266,7 +266,7 @@ fn markdown(all: &[Standing]) -> String {
     }
     for one in all {
         // The same lines as in text, but the objects, of which there may be thousands.
-        let whole = Standing { live: Vec::new(), unread: BTreeSet::new(), status: one.status.clone(), ..*one };
+        let whole = SyncOverview { live: Vec::new(), unread: BTreeSet::new(), status: one.status.clone(), ..*one };
         for line in details(&whole, false, Paint::off()).lines().filter_map(|line| line.strip_prefix("  ")) {
             out += &format!("\n- {}: {}\n", one.status.sync, inline(line));
         }
@@ -305,7 +305,7 @@ mod tests {
             contested: vec![contest],
             ..SyncStatus::default()
         };
-        let one = Standing { status, configured: true, live: Vec::new(), unread: BTreeSet::new() };
+        let one = SyncOverview { status, configured: true, live: Vec::new(), unread: BTreeSet::new() };
         let text = details(&one, false, Paint::off());
         assert!(text.contains("contested: Deployment shop/web with other over spec.paused; healed 7 times"), "{text}");
         assert!(text.contains("drift: Deployment shop/web, healed 0s ago: reason 6; "), "{text}");

@@ -8,7 +8,7 @@ use serde::Serialize;
 /// What a request needs in order to be allowed, as RBAC has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Access {
+pub struct RbacRule {
     /// Empty: the core group.
     #[serde(rename = "apiGroup")]
     pub group: String,
@@ -23,7 +23,7 @@ pub struct Access {
     pub verb: Cow<'static, str>,
 }
 
-impl Access {
+impl RbacRule {
     /// Access to all objects of a resource. `group` is empty for the core group; `namespace` is as in the field.
     #[must_use]
     pub fn new(verb: &'static str, group: &str, resource: &str, namespace: Option<&str>) -> Self {
@@ -47,7 +47,7 @@ impl Access {
 }
 
 /// `patch deployments.apps in shop`.
-impl fmt::Display for Access {
+impl fmt::Display for RbacRule {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} {}", self.verb, self.resource)?;
         if !self.group.is_empty() {
@@ -83,7 +83,7 @@ pub struct Denied {
     /// As the server calls it: `system:serviceaccount:shop:deployer`.
     pub user: String,
     /// The access that the request needs and the user does not have.
-    pub access: Access,
+    pub access: RbacRule,
 }
 
 impl Denied {
@@ -105,7 +105,7 @@ impl Denied {
         let name = name.filter(|_| verb == "impersonate");
         Some(Self {
             user: user.into(),
-            access: Access {
+            access: RbacRule {
                 group: group.into(),
                 resource: resource.into(),
                 namespace: namespace.map(|(namespace, _)| namespace.into()),
@@ -138,7 +138,7 @@ mod tests {
         let message = "deployments.apps \"web\" is forbidden: User \"system:serviceaccount:shop:deployer\" cannot patch \
                        resource \"deployments\" in API group \"apps\" in the namespace \"shop\"";
         let denied = Denied::parse(message).unwrap();
-        assert_eq!(denied.access, Access::new("patch", "apps", "deployments", Some("shop")));
+        assert_eq!(denied.access, RbacRule::new("patch", "apps", "deployments", Some("shop")));
         assert_eq!(
             denied.to_string(),
             "no permission: system:serviceaccount:shop:deployer may not patch deployments.apps in shop; a Role in shop \
@@ -147,7 +147,7 @@ mod tests {
         );
         let message = "namespaces is forbidden: User \"u\" cannot list resource \"namespaces\" in API group \"\" at the \
                        cluster scope: RBAC: clusterrole.rbac.authorization.k8s.io \"x\" not found";
-        assert_eq!(Denied::parse(message).unwrap().access, Access::new("list", "", "namespaces", None));
+        assert_eq!(Denied::parse(message).unwrap().access, RbacRule::new("list", "", "namespaces", None));
     }
 
     #[test]

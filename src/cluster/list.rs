@@ -17,7 +17,7 @@ const PAGE: usize = 500;
 
 /// The objects of a kind, as of one moment.
 #[derive(Clone, Debug)]
-pub(super) struct Listed {
+pub(super) struct KindList {
     pub objects: Vec<Observed>,
     /// The moment: a watch that begins here misses nothing.
     pub version: Arc<str>,
@@ -31,7 +31,7 @@ impl Cluster {
         resource: &Resource,
         namespace: Option<&str>,
         selector: Option<&str>,
-    ) -> Result<Listed, ApiError> {
+    ) -> Result<KindList, ApiError> {
         let collection = resource.collection(namespace);
         let selector = selector.map(|text| format!("&labelSelector={}", query(text))).unwrap_or_default();
         let accept = if has_health(gk) { JSON } else { METADATA_LIST };
@@ -58,7 +58,7 @@ impl Cluster {
             match metadata("continue") {
                 Some(token) if !token.is_empty() => next = format!("&continue={}", query(token)),
                 // All pages are of the moment of the first one.
-                _ => return Ok(Listed { objects, version: metadata("resourceVersion").unwrap_or_default().into() }),
+                _ => return Ok(KindList { objects, version: metadata("resourceVersion").unwrap_or_default().into() }),
             }
         }
     }

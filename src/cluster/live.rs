@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Cluster;
-use super::watch::{Limits, Reporter, SharedWatches, Sink, keep};
+use super::watch::{Reporter, SharedWatches, Sink, WatchLimits, keep};
 use crate::object::{Change, GroupKind, ObjectId, Observed};
 
 pub use super::watch::Followed;
@@ -28,10 +28,10 @@ impl Live {
     /// Watches nothing yet. `set` is the `ApplySet` id. `report` receives, in words for people and once
     /// per trouble, that a kind cannot be watched or a watch was stuck, and that it works again.
     pub fn new(cluster: Cluster, set: &str, report: Arc<dyn Fn(String) + Send + Sync>) -> Self {
-        Self::with_limits(cluster, set, report, Limits::default())
+        Self::with_limits(cluster, set, report, WatchLimits::default())
     }
 
-    pub(super) fn with_limits(cluster: Cluster, set: &str, report: Reporter, limits: Limits) -> Self {
+    pub(super) fn with_limits(cluster: Cluster, set: &str, report: Reporter, limits: WatchLimits) -> Self {
         let shared = Arc::new(SharedWatches::new(set, report, limits));
         Self { cluster, set: set.into(), shared, tasks: Mutex::default() }
     }

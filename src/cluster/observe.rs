@@ -320,7 +320,8 @@ pub fn reduce(
     let headless = gk.is("", "Service")
         && object.pointer("/spec/clusterIP").is_some_and(|address| address == "None")
         && entries(object).iter().any(|entry| {
-            entry.is_ours() && entry.fields.is_some_and(|fields| fields.pointer("/f:spec/f:clusterIP").is_some())
+            let address = || entry.fields()?.root().field("spec")?.field("clusterIP");
+            entry.is_ours() && address().is_some()
         });
     Some(Observed { finished, headless, ..Observed::from_metadata(id, metadata, state, managers)? })
 }

@@ -22,14 +22,14 @@ const REST: Duration = Duration::from_secs(5);
 
 /// Where to read how to connect.
 #[derive(Clone)]
-struct Origin {
+struct ConnectionSource {
     /// Without the impersonation that a kubeconfig may ask for.
     plain: bool,
     kubeconfig: Option<PathBuf>,
     context: Option<String>,
 }
 
-impl Origin {
+impl ConnectionSource {
     async fn config(&self) -> Result<Config, ApiError> {
         let choice = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
         let mut config = match &self.kubeconfig {
@@ -78,11 +78,12 @@ pub(super) struct Connected {
 /// # Errors
 /// There is nothing to connect with, or it cannot be used.
 pub(super) async fn connected(options: &Connect) -> Result<Connected, ApiError> {
-    let origin = Origin { plain: false, kubeconfig: options.kubeconfig.clone(), context: options.context.clone() };
+    let origin =
+        ConnectionSource { plain: false, kubeconfig: options.kubeconfig.clone(), context: options.context.clone() };
     let config = origin.config().await?;
     let auth = &config.auth_info;
     let plain = if auth.impersonate.is_some() || auth.impersonate_groups.is_some() {
-        let origin = Origin { plain: true, ..origin.clone() };
+        let origin = ConnectionSource { plain: true, ..origin.clone() };
         let config = origin.config().await?;
         Some(renewing(origin, config).await?)
     } else {
@@ -91,7 +92,7 @@ pub(super) async fn connected(options: &Connect) -> Result<Connected, ApiError> 
     Ok(Connected { client: renewing(origin, config).await?, plain })
 }
 
-async fn renewing(origin: Origin, config: Config) -> Result<Client, ApiError> {
+async fn renewing(origin: ConnectionSource, config: Config) -> Result<Client, ApiError> {
     let namespace = config.default_namespace.clone();
     let state = Mutex::new(ClientState { client: built(config).await?, read: None });
     Ok(Client::new(Renewing { shared: Arc::new(SharedClient { origin, state }) }, namespace))
@@ -104,7 +105,7 @@ struct Renewing {
 }
 
 struct SharedClient {
-    origin: Origin,
+    origin: ConnectionSource,
     state: Mutex<ClientState>,
 }
 

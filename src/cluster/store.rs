@@ -18,7 +18,7 @@ use crate::object::{Change, GroupKind, ObjectId, Observed};
 
 /// The members of one set, by label.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(super) struct LiveStore {
     set: Arc<str>,
     members: BTreeMap<ObjectId, Observed>,
     tombstones: Tombstones,
@@ -26,7 +26,7 @@ pub(super) struct Store {
     namespaces: BTreeSet<Arc<str>>,
 }
 
-impl Store {
+impl LiveStore {
     /// `set`: the `ApplySet` id.
     pub fn new(set: &str) -> Self {
         Self {

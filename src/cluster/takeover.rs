@@ -5,15 +5,15 @@ mod left;
 mod patch;
 
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use self::patch::{entries, of_one_version, return_of, takeover, without_stale};
 use super::client::Call;
 use super::observe::JSON;
 use super::{ApiError, Cluster, Resource};
 use crate::object::{
-    Addition, Client, FieldChange, FieldPath, GroupKind, Managers, ObjectId, Objection, Released, additions, names,
-    owned_siblings, set_of, take_paths, unite, unowned_siblings,
+    Addition, Client, FieldChange, FieldPath, FieldSet, GroupKind, Managers, ObjectId, Objection, Released, additions,
+    names, owned_siblings, take_paths, unowned_siblings,
 };
 
 pub(super) const JSON_PATCH: &str = "application/json-patch+json";
@@ -77,7 +77,7 @@ impl Cluster {
         let (gk, managers) = (&id.gk, self.managers());
         let decide = |live: &Value| {
             let takes = Takes::new(gk, &live["metadata"], managers, taking);
-            let change = takeover(live, &|entry| takes.take(entry), &Value::Null)?;
+            let change = takeover(live, &|entry, fields| takes.take(entry, fields), &FieldSet::default())?;
             // What an adoption removes is shown by a plan; it is no drift.
             let removed = match taking {
                 Taking::Additions | Taking::Again => additions(gk, live, managers, Some(declared)),
@@ -93,7 +93,7 @@ impl Cluster {
     /// # Errors
     /// The request fails, or is refused, also since somebody wrote in between (409).
     pub async fn take_back(&self, id: &ObjectId, resource: &Resource) -> Result<(), ApiError> {
-        let decide = |live: &Value| Some((takeover(live, &of_initial, &Value::Null)?, Vec::new()));
+        let decide = |live: &Value| Some((takeover(live, &of_initial, &FieldSet::default())?, Vec::new()));
         self.change_owners_once(id, resource, &decide).await.map(drop)
     }
 
@@ -114,8 +114,8 @@ impl Cluster {
         let decide = |live: &Value| {
             let removed = owned_siblings(live, declared, refused);
             let paths: Vec<&FieldPath> = removed.iter().map(|one| &one.path).collect();
-            let unowned = set_of(&unowned_siblings(live, declared, refused));
-            let change = takeover(live, &|entry| take_paths(entry, &paths), &unowned)?;
+            let unowned = FieldSet::of(&unowned_siblings(live, declared, refused));
+            let change = takeover(live, &|entry, fields| take_paths(entry, fields, &paths), &unowned)?;
             Some((change, changes(&id.gk, live, &removed)))
         };
         self.change_owners(id, resource, decide).await
@@ -207,8 +207,8 @@ impl<'m> Takes<'m> {
         Self { gk, managers, taking, released }
     }
 
-    /// Takes it out of an entry of the object's `managedFields`.
-    pub fn take(&self, entry: &mut Value) -> Value {
+    /// Takes it out of what an entry of the object's `managedFields` owns.
+    pub fn take(&self, entry: &Value, fields: &mut FieldSet) -> FieldSet {
         let person = || {
             let manager = entry["manager"].as_str();
             manager.is_some_and(|manager| self.managers.client(manager) == Client::Person)
@@ -219,30 +219,27 @@ impl<'m> Takes<'m> {
             Taking::Additions | Taking::Shared => false,
         };
         let mut taken = match whole {
-            true if entry["manager"] == names::UNRECORDED => left::split(self.gk, &mut entry["fieldsV1"]),
-            true => entry["fieldsV1"].take(),
-            false => self.released.take(entry),
+            true if entry["manager"] == names::UNRECORDED => left::split(self.gk, fields),
+            true => std::mem::take(fields),
+            false => self.released.take(entry, fields),
         };
         if self.gk.is("", "Secret") {
-            as_data(&mut taken);
+            // Whoever wrote a Secret's `stringData` owns that, and not what the server made of it in `data` (core/v1,
+            // write-only): so the keys are taken there.
+            taken.rename("stringData", "data");
         }
         taken
     }
 }
 
-/// Whoever wrote a Secret's `stringData` owns that, and not what the server made of it in `data` (core/v1, write-only):
-/// so the keys are taken there.
-fn as_data(taken: &mut Value) {
-    let Some(keys) = taken.as_object_mut().and_then(|fields| fields.remove("f:stringData")) else { return };
-    unite(taken, &json!({"f:data": keys}));
-}
-
-fn of_initial(entry: &mut Value) -> Value {
-    if names::is_initial(entry) { entry["fieldsV1"].take() } else { Value::Null }
+fn of_initial(entry: &Value, fields: &mut FieldSet) -> FieldSet {
+    if names::is_initial(entry) { std::mem::take(fields) } else { FieldSet::default() }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::patch::tests::{entry, live};
     use super::*;
 
@@ -255,7 +252,7 @@ mod tests {
         let managers = Managers::default();
         let gk = config_map();
         let takes = Takes::new(&gk, &live["metadata"], &managers, taking);
-        takeover(live, &|entry| takes.take(entry), &Value::Null)
+        takeover(live, &|entry, fields| takes.take(entry, fields), &FieldSet::default())
     }
 
     #[test]

@@ -25,11 +25,11 @@ use super::client::{Call, Unanswered, query};
 use super::observe::{JSON, METADATA, reduce};
 use super::{ApiError, Cluster, Resource, has_health, with_causes};
 use crate::object::names;
-use backoff::Backoff;
-pub(super) use backoff::Limits;
+use backoff::WatchBackoff;
+pub(super) use backoff::WatchLimits;
 pub(super) use kind::keep;
 use lines::Lines;
-use position::Progress;
+use position::WatchProgress;
 pub use shared::Followed;
 pub(super) use shared::{Place, Reporter, SharedWatches};
 pub(super) use sink::Sink;
@@ -90,7 +90,7 @@ impl TroubleKind {
 
 /// One event of a watch (`metav1.WatchEvent`).
 #[derive(Deserialize)]
-struct Event {
+struct WatchEvent {
     #[serde(rename = "type")]
     what: String,
     object: Value,
@@ -101,9 +101,9 @@ impl Watch {
     async fn run(&self) -> ApiError {
         let limits = self.sink.limits();
         let mut retries_now = self.sink.retries_now();
-        let mut backoff = Backoff::new(limits.pauses);
+        let mut backoff = WatchBackoff::new(limits.pauses);
         let mut from: Option<Arc<str>> = None;
-        let mut progress = Progress::default();
+        let mut progress = WatchProgress::default();
         let mut failures = 0;
         let mut since: Option<Instant> = None;
         loop {
@@ -157,7 +157,7 @@ impl Watch {
         format!("{}={}", names::PART_OF, self.set)
     }
 
-    async fn list(&self, progress: &mut Progress) -> Ended {
+    async fn list(&self, progress: &mut WatchProgress) -> Ended {
         let Ok(_permit) = self.sink.lists().acquire().await else { return self.failed((lost(), None), None) };
         let limit = self.sink.limits().list;
         let selector = self.selector();
@@ -172,7 +172,7 @@ impl Watch {
         ended
     }
 
-    async fn watch(&self, version: Arc<str>, progress: &mut Progress) -> Ended {
+    async fn watch(&self, version: Arc<str>, progress: &mut WatchProgress) -> Ended {
         let limits = self.sink.limits();
         let seconds = fastrand::u64(limits.timeout_seconds.clone());
         let path = format!(
@@ -297,7 +297,7 @@ impl Stream<'_> {
                 Err(lines::TooLong) => return Err(End::Garbled("an event is too long to be read".into())),
             };
             // The position is reported, the text never: it may be a Secret.
-            let event: Event = serde_json::from_slice(line)
+            let event: WatchEvent = serde_json::from_slice(line)
                 .map_err(|error| End::Garbled(format!("an event is no JSON at column {}", error.column())))?;
             if event.what == "ERROR" {
                 let code = event.object.get("code").and_then(Value::as_u64).unwrap_or_default();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::client::Call;
 use super::observe::{JSON, reduce};
 use super::takeover::JSON_PATCH;
-use super::{Access, ApiError, Cluster, Resource};
+use super::{ApiError, Cluster, RbacRule, Resource};
 use crate::object::{ObjectId, Observed, names};
 
 const APPLY: &str = "application/apply-patch+yaml";
@@ -214,7 +214,7 @@ impl Cluster {
     }
 
     /// Asks whether a request would be allowed (`SelfSubjectAccessReview`).
-    pub async fn may(&self, access: Access) -> (Access, Result<bool, ApiError>) {
+    pub async fn may(&self, access: RbacRule) -> (RbacRule, Result<bool, ApiError>) {
         let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": {"verb": access.verb, "group": access.group,
                 "resource": access.resource, "namespace": access.namespace.clone().unwrap_or_default(),

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::error::{Located, shown};
+use super::error::{ConfigProblem, shown};
 use super::yaml::At;
 
 /// Syncs of a circle that are named; of a longer one, the rest is counted.
@@ -16,7 +16,7 @@ pub(super) struct Declared<'a> {
 }
 
 /// All that is wrong between the syncs.
-pub(super) fn check(syncs: &[Declared<'_>]) -> Vec<Located> {
+pub(super) fn check(syncs: &[Declared<'_>]) -> Vec<ConfigProblem> {
     let mut problems = Vec::new();
     let mut known: HashMap<&str, usize> = HashMap::new();
     for (index, sync) in syncs.iter().enumerate() {
@@ -64,7 +64,7 @@ struct Wait<'a> {
 
 /// Every circle once, spelled out: what was found is removed before the search goes on. Linear, and
 /// without recursion.
-fn cycles(syncs: &[Declared<'_>], waits: &[Vec<Wait<'_>>]) -> Vec<Located> {
+fn cycles(syncs: &[Declared<'_>], waits: &[Vec<Wait<'_>>]) -> Vec<ConfigProblem> {
     let mut problems = Vec::new();
     let mut open = vec![true; syncs.len()];
     // Of each sync how many of its entries were followed, and where on the walk it is.
@@ -105,7 +105,7 @@ fn problem<'w>(
     syncs: &[Declared<'_>],
     circle: &[usize],
     next: impl Fn(usize) -> Option<&'w Wait<'w>>,
-) -> Option<Located> {
+) -> Option<ConfigProblem> {
     let first = circle.iter().enumerate().min_by_key(|(_, sync)| **sync).map_or(0, |(at, _)| at);
     let names = circle.iter().cycle().skip(first).take(circle.len()).map(|sync| str_of(syncs[*sync].name));
     let mut spelled: Vec<String> = names.clone().take(SPELLED).map(ToOwned::to_owned).collect();
@@ -134,7 +134,7 @@ mod tests {
             .map(|(name, on)| (at(name), on.iter().map(|on| at(*on)).collect::<Vec<_>>()))
             .collect();
         let declared: Vec<_> = raw.iter().map(|(name, depends_on)| Declared { name, depends_on }).collect();
-        let spelled = |problem: &Located| {
+        let spelled = |problem: &ConfigProblem| {
             problem.message.split(": ").nth(1).and_then(|rest| rest.split(';').next()).unwrap_or_default().to_owned()
         };
         check(&declared).iter().map(spelled).collect()

@@ -25,7 +25,7 @@ pub enum ConfigError {
         /// Path of the file, or the key of the `ConfigMap` or Secret that holds the text.
         file: String,
         /// Sorted by line and column.
-        problems: Vec<Located>,
+        problems: Vec<ConfigProblem>,
     },
     /// The file cannot be watched at all, not even by polling.
     #[error("cannot watch the configuration file {file}: {reason}")]
@@ -40,7 +40,7 @@ pub enum ConfigError {
 impl ConfigError {
     /// What is wrong in the file, in its order; empty when it could not be read at all.
     #[must_use]
-    pub fn problems(&self) -> &[Located] {
+    pub fn problems(&self) -> &[ConfigProblem] {
         match self {
             Self::Invalid { problems, .. } => problems,
             Self::Read { .. } | Self::Watch { .. } => &[],
@@ -50,7 +50,7 @@ impl ConfigError {
 
 /// One problem and its place, line and column counted from 1, the column in characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Located {
+pub struct ConfigProblem {
     /// Line, counted from 1.
     pub line: u32,
     /// Column in characters, counted from 1.
@@ -61,7 +61,7 @@ pub struct Located {
 
 struct Listed<'a> {
     file: &'a str,
-    problems: &'a [Located],
+    problems: &'a [ConfigProblem],
 }
 
 impl fmt::Display for Listed<'_> {
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn every_problem_is_a_line_of_its_own() {
-        let at = |line, message: &str| Located { line, column: 3, message: message.to_owned() };
+        let at = |line, message: &str| ConfigProblem { line, column: 3, message: message.to_owned() };
         let error =
             ConfigError::Invalid { file: "c.yaml".to_owned(), problems: vec![at(1, "no name"), at(7, "no url")] };
         assert_eq!(error.to_string(), "c.yaml:1:3: no name\nc.yaml:7:3: no url");

@@ -8,17 +8,19 @@ mod render;
 use std::borrow::Cow;
 use std::fmt;
 
+use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
-use super::defaults::{DATA_DIR, INTERVAL, LISTEN, MAX_PER_SECOND, MAX_PERCENT, PERIOD, TIMEOUT};
 use super::duration::{self, format_duration};
 use super::names::{
     KIND_PATTERN, LABEL_PATTERN, NAMESPACE_MAX, REF_PATTERN, SERVICE_ACCOUNT_PATTERN, SUBDOMAIN_PATTERN,
 };
 use super::types::SyncName;
+use super::types::defaults::{DATA_DIR, INTERVAL, LISTEN, MAX_PER_SECOND, MAX_PERCENT, PERIOD, TIMEOUT};
 use super::{address, yaml::At};
 pub(super) use render::{RawDecrypt, RawHelm, RawPatch, RawPatchTarget, RawRender, RawSubstituteFrom, RawValuesFrom};
 
@@ -276,3 +278,14 @@ pub(super) struct RawDriftOptions {
     #[schemars(extend("default" = [], "uniqueItems" = true), inner(length(min = 1, max = 128)))]
     pub controllers: Option<Vec<At<String>>>,
 }
+
+/// The JSON Schema (draft 2020-12) of the configuration file, as `driftless config schema` prints it
+/// (with `{:#}` and a line break at the end).
+#[must_use]
+pub fn schema() -> Value {
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<RawConfig>().to_value()
+}
+
+#[cfg(test)]
+#[path = "schema_tests.rs"]
+mod tests;

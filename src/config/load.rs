@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::object::Digest;
 
-use super::error::{ConfigError, Located};
+use super::error::{ConfigError, ConfigProblem};
 use super::parse::parse;
 use super::types::Config;
 
@@ -22,16 +22,16 @@ pub struct Loaded {
 /// # Errors
 /// [`ConfigError::Read`] when the file cannot be read, [`ConfigError::Invalid`] when it is wrong.
 pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
-    Content::read(path)?.parse(path)
+    FileContent::read(path)?.parse(path)
 }
 
 /// A file that was read and not yet understood.
-pub(super) struct Content {
+pub(super) struct FileContent {
     bytes: Vec<u8>,
     pub digest: Digest,
 }
 
-impl Content {
+impl FileContent {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let bytes =
             std::fs::read(path).map_err(|source| ConfigError::Read { file: path.display().to_string(), source })?;
@@ -56,11 +56,11 @@ impl Content {
 }
 
 /// The place is right after what could be read.
-fn not_utf8(valid: &[u8]) -> Located {
+fn not_utf8(valid: &[u8]) -> ConfigProblem {
     let text = String::from_utf8_lossy(valid);
     let last = text.rsplit('\n').next().unwrap_or_default();
     let count = |number: usize| u32::try_from(number + 1).unwrap_or(u32::MAX);
-    Located {
+    ConfigProblem {
         line: count(text.matches('\n').count()),
         column: count(last.chars().count()),
         message: "this is no UTF-8 text; save the file as UTF-8".to_owned(),

@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use crate::object::{GroupKind, ManagerPattern, Managers};
 
-use super::defaults;
 use super::dependencies::{self, Declared};
 use super::duration::parse_duration;
-use super::error::{ConfigError, Located, shown};
+use super::error::{ConfigError, ConfigProblem, shown};
 use super::file::{RawAudit, RawConfig, RawDrift, RawPrune, RawSource, RawSync};
 use super::render::RenderConfig;
 use super::types::{
     AuditPolicy, Config, DriftPolicy, PrunePolicy, Reference, RepoPath, ServiceAccount, Source, SyncConfig, SyncName,
+    defaults,
 };
 use super::yaml::{self, At};
 use super::{address, names};
@@ -46,7 +46,7 @@ pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
 
 /// What is wrong so far. A check that fails leaves its problem here and gives `None`.
 #[derive(Default)]
-struct Problems(Vec<Located>);
+struct Problems(Vec<ConfigProblem>);
 
 impl Problems {
     fn check<T, R, E: Display>(&mut self, at: &At<T>, check: impl FnOnce(&T) -> Result<R, E>) -> Option<R> {

@@ -70,7 +70,7 @@ impl RenderConfig {
         let variables = self.substitution.iter().flat_map(|substitution| substitution.from.iter().cloned());
         let keys = self.decrypt.iter().filter_map(|decrypt| decrypt.secret.clone());
         let credentials = self.helm.remote.iter().filter_map(|remote| remote.secret.clone());
-        let secrets = keys.chain(credentials).map(|name| DataRef { secret: true, name, optional: false });
+        let secrets = keys.chain(credentials).map(|name| DataRef { kind: DataKind::Secret, name, optional: false });
         let all = values.chain(variables).chain(secrets);
         all.map(|source| DataRef { optional: false, ..source }).collect()
     }
@@ -155,11 +155,37 @@ impl Default for HelmConfig {
     }
 }
 
+/// A kind whose objects hold data for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DataKind {
+    /// What it holds may be shown.
+    ConfigMap,
+    /// Whatever its values are put into is as secret.
+    Secret,
+}
+
+impl DataKind {
+    /// The name of the kind.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ConfigMap => "ConfigMap",
+            Self::Secret => "Secret",
+        }
+    }
+
+    /// Whether it is the kind for what is to be kept secret.
+    #[must_use]
+    pub fn is_secret(self) -> bool {
+        self == Self::Secret
+    }
+}
+
 /// A `ConfigMap` or a Secret in the agent's namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DataRef {
-    /// `true` for a Secret, `false` for a `ConfigMap`.
-    pub secret: bool,
+    /// Which of the two it is.
+    pub kind: DataKind,
     /// A DNS subdomain (RFC 1123); never that of the agent's own key (`driftless-digest-key`).
     pub name: Arc<str>,
     /// It may be missing.

@@ -14,6 +14,19 @@ use super::RepositoryKey;
 use super::names::is_dns_label;
 use super::render::RenderConfig;
 
+/// What holds where the configuration says nothing; the schema and the documentation name the same values.
+pub(super) mod defaults {
+    use std::time::Duration;
+
+    pub const LISTEN: &str = "0.0.0.0:8080";
+    pub const DATA_DIR: &str = "/var/lib/driftless";
+    pub const INTERVAL: Duration = Duration::from_mins(1);
+    pub const TIMEOUT: Duration = Duration::from_mins(5);
+    pub const MAX_PERCENT: u8 = 20;
+    pub const PERIOD: Duration = Duration::from_hours(1);
+    pub const MAX_PER_SECOND: u16 = 10;
+}
+
 /// A configuration in which every name, URL and duration was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -40,7 +53,7 @@ pub struct AuditPolicy {
 
 impl Default for AuditPolicy {
     fn default() -> Self {
-        Self { period: super::defaults::PERIOD, max_per_second: super::defaults::MAX_PER_SECOND }
+        Self { period: defaults::PERIOD, max_per_second: defaults::MAX_PER_SECOND }
     }
 }
 

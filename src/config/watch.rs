@@ -18,7 +18,7 @@ use tokio::time::MissedTickBehavior;
 use crate::object::Digest;
 
 use super::error::ConfigError;
-use super::load::{Content, Loaded};
+use super::load::{FileContent, Loaded};
 
 /// Writes that follow each other within this time are one change.
 const SETTLE: Duration = Duration::from_millis(400);
@@ -59,7 +59,7 @@ pub fn watch(path: PathBuf, poll: Duration) -> Result<Watch, ConfigError> {
     let hint = Arc::new(Notify::new());
     let mut directory = WatchedDirectory::new(&path, &hint);
     directory.renew();
-    let known = Known::of(&Content::read(&path));
+    let known = LastReported::of(&FileContent::read(&path));
     let (sender, changes) = mpsc::channel(1);
     runtime.spawn(follow(Follow { path, poll: poll.max(FASTEST_POLL), known, sender, hint, directory }));
     Ok(Watch { changes })
@@ -67,15 +67,15 @@ pub fn watch(path: PathBuf, poll: Duration) -> Result<Watch, ConfigError> {
 
 /// What was reported last.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Known {
-    Content(Digest),
+enum LastReported {
+    FileContent(Digest),
     Unreadable(io::ErrorKind),
 }
 
-impl Known {
-    fn of(read: &Result<Content, ConfigError>) -> Self {
+impl LastReported {
+    fn of(read: &Result<FileContent, ConfigError>) -> Self {
         match read {
-            Ok(content) => Self::Content(content.digest),
+            Ok(content) => Self::FileContent(content.digest),
             Err(ConfigError::Read { source, .. }) => Self::Unreadable(source.kind()),
             Err(_) => Self::Unreadable(io::ErrorKind::Other),
         }
@@ -85,7 +85,7 @@ impl Known {
 struct Follow {
     path: PathBuf,
     poll: Duration,
-    known: Known,
+    known: LastReported,
     sender: mpsc::Sender<Result<Loaded, ConfigError>>,
     hint: Arc<Notify>,
     directory: WatchedDirectory,
@@ -105,8 +105,8 @@ async fn follow(mut follow: Follow) {
         let Ok(permit) = follow.sender.reserve().await else { return };
         let path = follow.path.clone();
         let reading = tokio::task::spawn_blocking(move || {
-            let read = Content::read(&path);
-            (Known::of(&read), read.and_then(|content| content.parse(&path)))
+            let read = FileContent::read(&path);
+            (LastReported::of(&read), read.and_then(|content| content.parse(&path)))
         });
         // Fails only when the runtime ends.
         let Ok((seen, loaded)) = reading.await else { return };

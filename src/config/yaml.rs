@@ -7,7 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Error, MessageFormatter, Spanned, UserMessageFormatter};
 
-use super::error::Located;
+use super::error::ConfigProblem;
 use crate::object::Readable;
 
 const EXPECTED_LIST: &str = "expected a list; an empty one is written []";
@@ -21,8 +21,8 @@ pub(super) struct At<T> {
 }
 
 impl<T> At<T> {
-    pub fn problem(&self, message: String) -> Located {
-        Located { line: self.line, column: self.column, message }
+    pub fn problem(&self, message: String) -> ConfigProblem {
+        ConfigProblem { line: self.line, column: self.column, message }
     }
 }
 
@@ -64,7 +64,7 @@ where
 
 /// Reads one document. Booleans are `true` and `false` alone, as in YAML 1.2, so that an editor
 /// and driftless read the same file alike; a key given twice is an error.
-pub(super) fn read<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Located> {
+pub(super) fn read<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, ConfigProblem> {
     let options = serde_saphyr::options! {
         strict_booleans: true,
         reject_unsupported_tags: true,
@@ -74,7 +74,7 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Locate
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let place = |number: u64| u32::try_from(number).unwrap_or(u32::MAX).max(1);
         let (line, column) = error.location().map_or((1, 1), |at| (place(at.line()), place(at.column())));
-        Located { line, column, message: explain(&error) }
+        ConfigProblem { line, column, message: explain(&error) }
     })
 }
 

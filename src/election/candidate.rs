@@ -58,7 +58,7 @@ impl Record {
 
 /// What is to be done next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum LeaseStep {
     /// Write this: create it when it has no version, else update.
     Take(Record),
     /// Another one holds it, until this time at least unless it is renewed.
@@ -117,7 +117,7 @@ impl Candidate {
 
     /// What is to be done now. `wall` is the local wall clock, for people who read the Lease.
     #[must_use]
-    pub fn next(&self, now: Duration, wall: &str) -> Step {
+    pub fn next(&self, now: Duration, wall: &str) -> LeaseStep {
         let taken = |version: &str, transitions| Record {
             version: version.into(),
             holder: Some(Arc::clone(&self.me)),
@@ -126,18 +126,18 @@ impl Candidate {
             renewed: Some(wall.into()),
             transitions,
         };
-        let Some((record, since)) = &self.seen else { return Step::Take(taken("", 0)) };
+        let Some((record, since)) = &self.seen else { return LeaseStep::Take(taken("", 0)) };
         let mine = taken(&record.version, record.transitions + 1);
         match &record.holder {
-            Some(holder) if *holder == self.me && !self.superseded => Step::Take(Record {
+            Some(holder) if *holder == self.me && !self.superseded => LeaseStep::Take(Record {
                 acquired: record.acquired.clone().or(mine.acquired),
                 transitions: record.transitions,
                 ..mine
             }),
             Some(holder) if now < *since + record.duration => {
-                Step::Wait { holder: Arc::clone(holder), until: *since + record.duration }
+                LeaseStep::Wait { holder: Arc::clone(holder), until: *since + record.duration }
             }
-            _ => Step::Take(mine),
+            _ => LeaseStep::Take(mine),
         }
     }
 
@@ -175,7 +175,7 @@ mod tests {
     fn a_lease_that_does_not_exist_is_created() {
         let mut candidate = candidate();
         candidate.learn(None, at(0));
-        let Step::Take(record) = candidate.next(at(0), WALL) else { panic!("nobody to wait for") };
+        let LeaseStep::Take(record) = candidate.next(at(0), WALL) else { panic!("nobody to wait for") };
         assert_eq!((record.version.as_str(), record.holder.as_deref(), record.transitions), ("", Some("a"), 0));
         let object = record.to_object("ns", "driftless");
         assert!(object["metadata"].get("resourceVersion").is_none());
@@ -190,13 +190,13 @@ mod tests {
             candidate.learn(Some(held("b", version, renewed)), at(now));
             assert_eq!(
                 candidate.next(at(now + 14), WALL),
-                Step::Wait { holder: "b".into(), until: at(now + 15) },
+                LeaseStep::Wait { holder: "b".into(), until: at(now + 15) },
                 "{renewed}"
             );
         }
         // The same record again is no renewal.
         candidate.learn(Some(held("b", "2", "1999-01-01T00:00:00Z")), at(120));
-        let Step::Take(record) = candidate.next(at(125), WALL) else { panic!("it is over") };
+        let LeaseStep::Take(record) = candidate.next(at(125), WALL) else { panic!("it is over") };
         assert_eq!((record.version.as_str(), record.transitions), ("2", 4), "guarded by what was seen");
     }
 
@@ -204,11 +204,11 @@ mod tests {
     fn a_released_lease_is_taken_at_once_and_one_of_ones_own_renewed() {
         let mut candidate = candidate();
         candidate.learn(Some(held("", "7", WALL)), at(0));
-        assert!(matches!(candidate.next(at(0), WALL), Step::Take(record) if record.transitions == 4));
+        assert!(matches!(candidate.next(at(0), WALL), LeaseStep::Take(record) if record.transitions == 4));
         assert_eq!(candidate.released(WALL), None, "what is not held cannot be given up");
 
         candidate.learn(Some(held("a", "8", WALL)), at(1));
-        let Step::Take(renewed) = candidate.next(at(9), "later") else { panic!("it is ours") };
+        let LeaseStep::Take(renewed) = candidate.next(at(9), "later") else { panic!("it is ours") };
         assert_eq!((renewed.transitions, renewed.acquired.as_deref()), (3, Some(WALL)), "no transition");
         assert_eq!(renewed.renewed.as_deref(), Some("later"));
         let given_up = candidate.released("end").expect("it is held");
@@ -223,13 +223,13 @@ mod tests {
         let restored = held("a", "700", WALL);
         for now in [8, 10] {
             candidate.learn(Some(restored.clone()), at(now));
-            assert_eq!(candidate.next(at(now), WALL), Step::Wait { holder: "a".into(), until: at(23) }, "{now}");
+            assert_eq!(candidate.next(at(now), WALL), LeaseStep::Wait { holder: "a".into(), until: at(23) }, "{now}");
         }
-        assert!(matches!(candidate.next(at(23), WALL), Step::Take(record) if record.version == "700"));
+        assert!(matches!(candidate.next(at(23), WALL), LeaseStep::Take(record) if record.version == "700"));
         // Whoever led to the end goes on.
         candidate.learn(Some(held("a", "720", WALL)), at(24));
         candidate.learn(Some(held("a", "710", WALL)), at(25));
-        assert!(matches!(candidate.next(at(25), WALL), Step::Take(_)));
+        assert!(matches!(candidate.next(at(25), WALL), LeaseStep::Take(_)));
     }
 
     #[test]
@@ -237,7 +237,7 @@ mod tests {
         let mut candidate = candidate();
         let record = Record { duration: at(60), ..held("b", "1", WALL) };
         candidate.learn(Some(record), at(0));
-        assert!(matches!(candidate.next(at(59), WALL), Step::Wait { .. }));
-        assert!(matches!(candidate.next(at(60), WALL), Step::Take(_)));
+        assert!(matches!(candidate.next(at(59), WALL), LeaseStep::Wait { .. }));
+        assert!(matches!(candidate.next(at(60), WALL), LeaseStep::Take(_)));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::candidate::{Candidate, Record, Step};
+use super::candidate::{Candidate, LeaseStep, Record};
 use super::hold::Clocks;
 
 /// A request about the Lease.
@@ -64,8 +64,8 @@ impl Round {
     #[must_use]
     pub fn renew(candidate: &Candidate, now: Clocks) -> (Self, Request) {
         let (stage, request) = match candidate.next(now.mono, &now.stamp()) {
-            Step::Take(record) => (Stage::Renewing, Request::Write(record)),
-            Step::Wait { .. } => (Stage::Confirming, Request::Read),
+            LeaseStep::Take(record) => (Stage::Renewing, Request::Write(record)),
+            LeaseStep::Wait { .. } => (Stage::Confirming, Request::Read),
         };
         (Self { stage, sent: now }, request)
     }
@@ -80,12 +80,12 @@ impl Round {
             Answer::Read(live) => {
                 candidate.learn(live, now.mono);
                 match candidate.next(now.mono, &now.stamp()) {
-                    Step::Take(record) if self.may_take(candidate) => {
+                    LeaseStep::Take(record) if self.may_take(candidate) => {
                         self.sent = now;
                         Next::Send(Request::Write(record))
                     }
-                    Step::Take(_) => Next::Taken("nobody".into()),
-                    Step::Wait { holder, .. } => Next::Taken(holder),
+                    LeaseStep::Take(_) => Next::Taken("nobody".into()),
+                    LeaseStep::Wait { holder, .. } => Next::Taken(holder),
                 }
             }
         }

@@ -13,7 +13,7 @@ use crate::object::{PlainUrl, Readable};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaited {
     /// To accept the connection, TLS included.
-    Connection,
+    ServerConnection,
     /// To send anything more.
     Data,
     /// To say what it has, redirects included.
@@ -27,7 +27,7 @@ impl Awaited {
     fn words(self, limit: Duration) -> String {
         let seconds = limit.as_secs();
         match self {
-            Self::Connection => format!(
+            Self::ServerConnection => format!(
                 "its server accepted no connection within {seconds} seconds; check the URL, the proxy and the network between"
             ),
             Self::Data => format!("its server sent nothing for {seconds} seconds; see whether it hangs"),
@@ -226,7 +226,7 @@ mod tests {
         let late = |awaited, seconds| FetchError::Timeout { url: url(), awaited, limit: Duration::from_secs(seconds) };
         let large = |limit_bytes| FetchError::TooLarge { url: url(), limit_bytes };
         for (error, says) in [
-            (late(Awaited::Connection, 10), "accepted no connection within 10 seconds; check the URL"),
+            (late(Awaited::ServerConnection, 10), "accepted no connection within 10 seconds; check the URL"),
             (late(Awaited::Data, 30), "sent nothing for 30 seconds; see whether it hangs"),
             (late(Awaited::Answer, 20), "gave no answer within 20 seconds; see whether it hangs"),
             (late(Awaited::Content, 120), "not there in full within 120 seconds; see whether"),

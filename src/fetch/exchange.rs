@@ -46,14 +46,14 @@ pub(super) struct Get<'a> {
 }
 
 /// Clients for one server and for those that it redirects to.
-pub(super) struct Connection {
+pub(super) struct ServerConnection {
     own: Client,
     /// Authorities of the login, which are trusted beside those of the system: also where a server redirects to, since who
     /// has an authority of their own has it for all of their servers.
     authorities: Vec<Certificate>,
 }
 
-impl Connection {
+impl ServerConnection {
     /// Trusts what the system does, and the authority of the login. `url` is for errors about that.
     pub fn new(url: &str, login: Option<&Login>) -> Result<Self, FetchError> {
         install_provider();
@@ -279,7 +279,7 @@ fn failed(url: &str, error: reqwest::Error) -> FetchError {
     let url = PlainUrl::of(url);
     if error.is_timeout() {
         let (awaited, limit) =
-            if error.is_connect() { (Awaited::Connection, CONNECT) } else { (Awaited::Data, SILENCE) };
+            if error.is_connect() { (Awaited::ServerConnection, CONNECT) } else { (Awaited::Data, SILENCE) };
         return FetchError::Timeout { url, awaited, limit };
     }
     let mut cause = error.source();
@@ -324,7 +324,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_redirect_leads_from_outside_to_an_address_inside() {
-        let connection = Connection::new("https://192.0.2.1/", None).unwrap();
+        let connection = ServerConnection::new("https://192.0.2.1/", None).unwrap();
         let may = async |from: &str, to: &str| {
             let [from, to] = [from, to].map(|url| Url::parse(url).unwrap());
             connection.for_another(&from, &to).await.unwrap().is_some()

@@ -7,7 +7,7 @@ use reqwest::header::{ETAG, HeaderValue};
 use tokio::time::{Instant, timeout_at};
 
 use super::error::{Awaited, FetchError};
-use super::exchange::{Connection, Get, Redirects, body, refused};
+use super::exchange::{Get, Redirects, ServerConnection, body, refused};
 use super::login::Login;
 use crate::object::PlainUrl;
 
@@ -17,7 +17,7 @@ pub struct Web;
 
 /// How long a fetch may take, from its beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct FetchTimeouts {
     /// Until the server must have said what it has.
     pub answer: Duration,
     /// Until the content must be there.
@@ -51,11 +51,11 @@ impl Web {
         login: Option<&Login>,
         etag: Option<&str>,
         limit_bytes: usize,
-        patience: Patience,
+        patience: FetchTimeouts,
     ) -> Result<Download, FetchError> {
         let began = Instant::now();
         let late = |awaited, limit: Duration| FetchError::Timeout { url: PlainUrl::of(url), awaited, limit };
-        let connection = Connection::new(url, login)?;
+        let connection = ServerConnection::new(url, login)?;
         let get = Get { url, authorization: basic(url, login)?, accept: None, etag, redirects: Redirects::Followed };
         let answered = timeout_at(began + patience.answer, connection.get(get)).await;
         let response = answered.map_err(|_| late(Awaited::Answer, patience.answer))??;

@@ -1,39 +1,47 @@
-//! Charts in registries, by the protocol of OCI (opencontainers/distribution-spec) and Docker's for tokens
-//! (distribution.github.io/distribution/spec/auth/token).
+//! Charts in registries, by the protocol of OCI (opencontainers/distribution-spec).
+
+mod authorization;
+mod reference;
 
 use std::time::Duration;
 
-use reqwest::header::{HeaderValue, LINK, WWW_AUTHENTICATE};
+use reqwest::header::{HeaderValue, LINK};
 use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
 
+use self::authorization::challenges;
+use self::reference::OciReference;
 use super::error::{Awaited, FetchError};
-use super::exchange::{Connection, Get, Redirects, body, is_same_server, parsed, refused};
-use super::http::{Patience, Web, basic, secret_header};
+use super::exchange::{Get, Redirects, ServerConnection, body, is_same_server, parsed, refused};
+use super::http::{FetchTimeouts, Web};
 use super::login::Login;
 use super::sha256;
 use crate::object::{PlainUrl, Readable};
 
 /// The layer that is the archive (helm.sh/docs/topics/registries, "OCI Support").
 const CHART_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
-/// The manifests that a chart may have. That of several images is asked for in order to be recognised.
+/// The manifests that a chart may have. That of several images is asked for, so that the error can say that it is one.
 const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json, \
      application/vnd.oci.image.index.v1+json";
 /// Tags that are asked for at once, and in all.
 const TAGS: usize = 1000;
 const MOST_TAGS: usize = 20_000;
-/// Bytes of a manifest (the specification's own limit) or of a page of tags, and of a token's answer.
+/// Bytes of a manifest (the specification's own limit) or of a page of tags.
 const ANSWER_BYTES: usize = 4 << 20;
-const TOKEN_BYTES: usize = 256 << 10;
 
 impl Web {
     /// The tags of `oci://host/path/name`.
     ///
     /// # Errors
     /// The registry cannot be reached, is not trusted, takes too long, refuses, or has more than 20,000 tags.
-    pub async fn tags(&self, url: &str, login: Option<&Login>, patience: Patience) -> Result<Vec<String>, FetchError> {
+    pub async fn tags(
+        &self,
+        url: &str,
+        login: Option<&Login>,
+        patience: FetchTimeouts,
+    ) -> Result<Vec<String>, FetchError> {
         in_time(url, Awaited::Content, patience.content, async {
-            let mut repository = Repository::open(url, login)?;
+            let mut repository = OciRepository::open(url, login)?;
             let first = repository.at(&format!("tags/list?n={TAGS}"))?;
             let first =
                 in_time(url, Awaited::Answer, patience.answer, repository.get(&first, None, Redirects::Followed))
@@ -52,10 +60,10 @@ impl Web {
         url: &str,
         login: Option<&Login>,
         limit_bytes: usize,
-        patience: Patience,
+        patience: FetchTimeouts,
     ) -> Result<Vec<u8>, FetchError> {
         in_time(url, Awaited::Content, patience.content, async {
-            let mut repository = Repository::open(url, login)?;
+            let mut repository = OciRepository::open(url, login)?;
             let digest = in_time(url, Awaited::Answer, patience.answer, repository.archive(limit_bytes)).await?;
             repository.blob(&digest, limit_bytes).await
         })
@@ -74,12 +82,12 @@ async fn in_time<T>(
 }
 
 /// One repository of a registry, and what it accepts as a login.
-struct Repository<'a> {
+struct OciRepository<'a> {
     /// As it is named, for errors.
     url: &'a str,
-    connection: Connection,
+    connection: ServerConnection,
     login: Option<&'a Login>,
-    reference: Reference,
+    reference: OciReference,
     authorization: Option<HeaderValue>,
 }
 
@@ -89,7 +97,7 @@ struct Tags {
 }
 
 #[derive(Deserialize)]
-struct Manifest {
+struct ImageManifest {
     #[serde(default)]
     layers: Vec<Layer>,
     /// Of an index.
@@ -104,16 +112,10 @@ struct Layer {
     size: u64,
 }
 
-#[derive(Deserialize)]
-struct Token {
-    token: Option<String>,
-    access_token: Option<String>,
-}
-
-impl<'a> Repository<'a> {
+impl<'a> OciRepository<'a> {
     fn open(url: &'a str, login: Option<&'a Login>) -> Result<Self, FetchError> {
-        let reference = reference(url)?;
-        let connection = Connection::new(reference.server.as_str(), login)?;
+        let reference = OciReference::parse(url)?;
+        let connection = ServerConnection::new(reference.server.as_str(), login)?;
         Ok(Self { url, connection, login, reference, authorization: None })
     }
 
@@ -149,7 +151,7 @@ impl<'a> Repository<'a> {
     async fn archive(&mut self, limit_bytes: usize) -> Result<String, FetchError> {
         let at = self.at(&format!("manifests/{}", self.reference.tag))?;
         let response = self.get(&at, Some(MANIFESTS), Redirects::Followed).await?;
-        let manifest: Manifest = self.json(response).await?;
+        let manifest: ImageManifest = self.json(response).await?;
         let layer = layer(self.url, &manifest, limit_bytes)?;
         let expected = layer.digest.strip_prefix("sha256:").filter(|hex| is_sha256(hex));
         expected.map(str::to_owned).ok_or_else(|| self.answer("its layer has no SHA-256 digest".to_owned()))
@@ -196,49 +198,6 @@ impl<'a> Repository<'a> {
         Err(FetchError::of_status(self.url, 401, None))
     }
 
-    /// What the registry accepts, by what it asks for; `None` where nothing is known that it would.
-    async fn authorized(&self, challenges: &[Challenge]) -> Result<Option<HeaderValue>, FetchError> {
-        for challenge in challenges {
-            match challenge {
-                Challenge::Basic => {
-                    if let Some(basic) = basic(self.url, self.login)? {
-                        return Ok(Some(basic));
-                    }
-                }
-                Challenge::Bearer { realm, service, scope } => {
-                    return self.token(realm, service.as_deref(), scope.as_deref()).await.map(Some);
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// A token of the server that the registry names for that. Anonymous ones are there for whoever asks.
-    async fn token(&self, realm: &str, service: Option<&str>, scope: Option<&str>) -> Result<HeaderValue, FetchError> {
-        let mut url = token_server(&self.reference.server, realm).map_err(|detail| self.answer(detail.to_owned()))?;
-        let server = &self.reference.server;
-        if !is_same_server(server, &url) && self.connection.for_another(server, &url).await?.is_none() {
-            return Err(self.answer("the server for tokens that it names is inside of the network".to_owned()));
-        }
-        let own = format!("repository:{}:pull", self.reference.name);
-        url.query_pairs_mut().append_pair("scope", scope.unwrap_or(&own));
-        if let Some(service) = service {
-            url.query_pairs_mut().append_pair("service", service);
-        }
-        let authorization = basic(self.url, self.login)?;
-        let get = Get { url: url.as_str(), authorization, accept: None, etag: None, redirects: Redirects::OnItsServer };
-        // The login's own authority is that of the registry; the server of its tokens may be another.
-        let response = self.connection.get(get).await?;
-        if response.status() != StatusCode::OK {
-            return Err(refused(url.as_str(), &response));
-        }
-        let bytes = body(response, TOKEN_BYTES).await?;
-        let token: Option<Token> = serde_json::from_slice(&bytes).ok();
-        let token = token.and_then(|token| token.token.or(token.access_token));
-        let missing = || FetchError::Answer { url: PlainUrl::of(url.as_str()), detail: "it has no token".to_owned() };
-        secret_header(url.as_str(), &format!("Bearer {}", token.ok_or_else(missing)?))
-    }
-
     async fn json<T: serde::de::DeserializeOwned>(&self, response: Response) -> Result<T, FetchError> {
         let bytes = body(response, ANSWER_BYTES).await?;
         serde_json::from_slice(&bytes)
@@ -246,7 +205,7 @@ impl<'a> Repository<'a> {
     }
 
     fn at(&self, path: &str) -> Result<Url, FetchError> {
-        let Reference { server, name, .. } = &self.reference;
+        let OciReference { server, name, .. } = &self.reference;
         parsed(&format!("{server}v2/{name}/{path}"), self.url)
     }
 
@@ -262,7 +221,7 @@ impl<'a> Repository<'a> {
 }
 
 /// The layer that is the archive.
-fn layer<'a>(url: &str, manifest: &'a Manifest, limit_bytes: usize) -> Result<&'a Layer, FetchError> {
+fn layer<'a>(url: &str, manifest: &'a ImageManifest, limit_bytes: usize) -> Result<&'a Layer, FetchError> {
     let none = |detail: String| FetchError::NoChart { url: PlainUrl::of(url), detail };
     if manifest.manifests.is_some() {
         return Err(none("it is an index of images".to_owned()));
@@ -278,15 +237,6 @@ fn layer<'a>(url: &str, manifest: &'a Manifest, limit_bytes: usize) -> Result<&'
     Ok(layer)
 }
 
-/// The URL for tokens that a registry names. A login is sent there.
-fn token_server(server: &Url, realm: &str) -> Result<Url, &'static str> {
-    let url = Url::parse(realm).map_err(|_| "the server for tokens that it names is no URL")?;
-    if url.scheme() == "https" || url.scheme() == "http" && is_same_server(server, &url) {
-        return Ok(url);
-    }
-    Err("it names a server for tokens that is not asked by https")
-}
-
 /// The next page of a list, on the server of the page before.
 fn next_page(server: &Url, link: &str) -> Option<Url> {
     server.join(link).ok().filter(|next| is_same_server(next, server))
@@ -294,34 +244,6 @@ fn next_page(server: &Url, link: &str) -> Option<Url> {
 
 fn is_sha256(hex: &str) -> bool {
     hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-}
-
-/// How a registry may be asked for a login (RFC 9110, 11.6.1).
-#[derive(Debug, PartialEq, Eq)]
-enum Challenge {
-    Basic,
-    Bearer { realm: String, service: Option<String>, scope: Option<String> },
-}
-
-fn challenges(response: &Response) -> Vec<Challenge> {
-    let headers = response.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-    headers.flat_map(challenges_of).collect()
-}
-
-fn challenges_of(header: &str) -> Vec<Challenge> {
-    let parsed = http_auth::parse_challenges(header).unwrap_or_default();
-    let challenge = |challenge: http_auth::ChallengeRef<'_>| {
-        let parameter = |name: &str| {
-            let found = challenge.params.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-            found.map(|(_, value)| value.to_unescaped())
-        };
-        if challenge.scheme.eq_ignore_ascii_case("basic") {
-            return Some(Challenge::Basic);
-        }
-        let realm = parameter("realm").filter(|_| challenge.scheme.eq_ignore_ascii_case("bearer"))?;
-        Some(Challenge::Bearer { realm, service: parameter("service"), scope: parameter("scope") })
-    };
-    parsed.into_iter().filter_map(challenge).collect()
 }
 
 /// The target of `Link: <…>; rel="next"` (RFC 8288).
@@ -336,86 +258,9 @@ fn target(header: &str) -> Option<String> {
     is_next.then(|| target.to_owned())
 }
 
-/// What `oci://host/path/name:tag` means.
-#[derive(Debug)]
-struct Reference {
-    /// `https://host/`.
-    server: Url,
-    name: String,
-    tag: String,
-}
-
-fn reference(url: &str) -> Result<Reference, FetchError> {
-    let wrong = || FetchError::Answer { url: PlainUrl::of(url), detail: "it is not an OCI reference".into() };
-    let (registry, rest) = url.strip_prefix("oci://").and_then(|rest| rest.split_once('/')).ok_or_else(wrong)?;
-    let (name, tag) = rest.rsplit_once(':').unwrap_or((rest, "latest"));
-    // The specification of registries, "Pulling manifests".
-    let in_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-/".contains(c);
-    let in_tag = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    let in_registry = |c: char| c.is_ascii_alphanumeric() || ".-:".contains(c);
-    let good = !registry.is_empty()
-        && registry.chars().all(in_registry)
-        && name.chars().all(in_name)
-        && name.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
-    if !good || tag.is_empty() || !tag.chars().all(in_tag) {
-        return Err(wrong());
-    }
-    // Docker's registry has an address of its own.
-    let host = if registry == "docker.io" { "registry-1.docker.io" } else { registry };
-    let scheme = if is_local(registry) { "http" } else { "https" };
-    let server = Url::parse(&format!("{scheme}://{host}/")).map_err(|_| wrong())?;
-    Ok(Reference { server, name: name.to_owned(), tag: tag.to_owned() })
-}
-
-/// A registry on this machine is spoken to without encryption, as Docker does it ("insecure registries").
-fn is_local(registry: &str) -> bool {
-    let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_registries_of_this_machine_are_spoken_to_without_encryption() {
-        for local in ["localhost:5000", "127.0.0.1:5000", "localhost"] {
-            assert!(is_local(local), "{local}");
-        }
-        for other in ["registry.example.com", "localhost.example.com:5000", "10.0.0.1:5000", "ghcr.io"] {
-            assert!(!is_local(other), "{other}");
-        }
-    }
-
-    #[test]
-    fn a_reference_is_for_the_host_that_it_names() {
-        let parts = |url: &str| {
-            let found = reference(url).unwrap();
-            (found.server.to_string(), found.name, found.tag)
-        };
-        let expected = |server: &str, name: &str, tag: &str| (server.to_owned(), name.to_owned(), tag.to_owned());
-        let of = |url: &str, server: &str, name: &str, tag: &str| assert_eq!(parts(url), expected(server, name, tag));
-        of("oci://registry/charts/web:1.2.3", "https://registry/", "charts/web", "1.2.3");
-        of("oci://r.example.com:5000/web:1_a", "https://r.example.com:5000/", "web", "1_a");
-        of("oci://r.example.com/a/b", "https://r.example.com/", "a/b", "latest");
-        of("oci://localhost:5000/a:1", "http://localhost:5000/", "a", "1");
-        of("oci://docker.io/a/b:1", "https://registry-1.docker.io/", "a/b", "1");
-        for wrong in [
-            "oci://r",
-            "oci://r/",
-            "oci://r/a:",
-            "oci://r/../v2:1",
-            "oci://r/./v2:1",
-            "oci://r//a:1",
-            "oci://r/a?x=y:1",
-            "oci://r/a@b:1",
-            "oci://a@r/b:1",
-            "oci://r#/a:1",
-            "https://r/a:1",
-        ] {
-            assert!(reference(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn an_image_is_no_chart() {
@@ -424,33 +269,6 @@ mod tests {
         assert!(of(r#"{"manifests": []}"#).to_string().contains("index of images"));
         let large = format!(r#"{{"layers": [{{"mediaType": "{CHART_LAYER}", "digest": "sha256:0", "size": 11}}]}}"#);
         assert!(matches!(of(&large), FetchError::TooLarge { .. }));
-    }
-
-    #[test]
-    fn challenges_are_read() {
-        let bearer = |realm: &str, service: Option<&str>, scope: Option<&str>| Challenge::Bearer {
-            realm: realm.into(),
-            service: service.map(Into::into),
-            scope: scope.map(Into::into),
-        };
-        let header = r#"Bearer realm="https://auth.example.com/token",service="r",scope="repository:a/b:pull,push""#;
-        let expected = bearer("https://auth.example.com/token", Some("r"), Some("repository:a/b:pull,push"));
-        assert_eq!(challenges_of(header), [expected]);
-        assert_eq!(challenges_of(r#"Basic realm="r""#), [Challenge::Basic]);
-        assert_eq!(challenges_of("Negotiate"), []);
-        assert_eq!(challenges_of(r#"Bearer service="no realm""#), []);
-        assert_eq!(challenges_of("\"\""), []);
-    }
-
-    #[test]
-    fn a_login_is_sent_by_https_or_to_the_registry_itself() {
-        let may = |server: &str, realm: &str| token_server(&Url::parse(server).unwrap(), realm).is_ok();
-        assert!(may("https://r.example.com/", "https://auth.example.com/token"));
-        assert!(may("http://localhost:5000/", "http://localhost:5000/token"));
-        for realm in ["http://r.example.com/token", "http://auth.example.com/token", "ftp://r.example.com/", "token"] {
-            assert!(!may("https://r.example.com/", realm), "{realm}");
-        }
-        assert!(!may("http://localhost:5000/", "http://localhost:6000/token"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use added::blame_drift;
 pub(super) use differ::differing;
 pub use trace::{blame, rewritten};
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::blame::differing;
-use super::path::Step;
+use super::path::PathStep;
 use super::{FieldPath, Manifest, ManifestError, canonical_json, names};
 
 /// Which fields of an object differ between two renders of it, each once, in the order of the object. An item that is
@@ -13,7 +13,7 @@ pub fn fields_of_chance(first: &Value, second: &Value) -> Vec<FieldPath> {
     let mut found: Vec<FieldPath> = Vec::new();
     for lost in differing(first, second) {
         let steps = lost.path.steps();
-        let end = steps.iter().position(|step| matches!(step, Step::Index(_))).unwrap_or(steps.len());
+        let end = steps.iter().position(|step| matches!(step, PathStep::Index(_))).unwrap_or(steps.len());
         let path = steps.get(..end).and_then(|steps| FieldPath::new(steps.to_vec()));
         found.extend(path.filter(|path| !found.contains(path)));
     }

@@ -1,9 +1,10 @@
-//! Which object: group, kind, namespace and name. The API version is no part of an identity,
-//! since the server converts between versions of one object.
+//! Which object, by group, kind, namespace and name, and where git declares it. The API version is no part of an
+//! identity, since the server converts between versions of one object.
 
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Displayed, Readable};
@@ -163,6 +164,28 @@ pub enum Scope {
     OtherVersions(Vec<String>),
     /// The API that serves the kind does not answer, so nothing is known of it.
     Unreachable(String),
+}
+
+/// One commit of the repository.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Commit {
+    /// 40 hexadecimal digits.
+    pub id: String,
+    /// Committer time, to the second.
+    pub time: Timestamp,
+    /// First line of the message, at most [`Commit::SUBJECT`] characters of it.
+    pub subject: String,
+}
+
+impl Commit {
+    /// The longest subject: it goes into logs and into a `ConfigMap`.
+    pub const SUBJECT: usize = 200;
+
+    /// The first 12 digits of the id.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.id.get(..12).unwrap_or(&self.id)
+    }
 }
 
 #[cfg(test)]

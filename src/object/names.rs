@@ -131,3 +131,29 @@ pub fn is_taken_over(entry: &serde_json::Value) -> bool {
 pub fn is_initial(entry: &serde_json::Value) -> bool {
     entry.get("manager").and_then(serde_json::Value::as_str) == Some(INITIAL_MANAGER)
 }
+
+/// Fields of `metadata` that only the API server writes. Manifests exported with `kubectl get -o yaml` carry these,
+/// and an apply would be refused for some of them (`managedFields`) or conflict (`resourceVersion`). The source is
+/// `ObjectMeta` of apimachinery (`meta/v1/types.go`): the fields documented as "populated by the system, read-only",
+/// and `managedFields`.
+const SERVER_METADATA: [&str; 8] = [
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+];
+
+/// Whether a field of `metadata` is the API server's alone.
+#[must_use]
+pub fn is_server_metadata(field: &str) -> bool {
+    SERVER_METADATA.contains(&field)
+}
+
+/// Removes from `metadata` what only the API server writes.
+pub fn remove_server_metadata(metadata: &mut serde_json::Map<String, serde_json::Value>) {
+    metadata.retain(|field, _| !is_server_metadata(field));
+}

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::GroupKind;
 use super::error::ManifestError;
-use super::server_metadata::remove_server_metadata;
+use super::names::remove_server_metadata;
 
 /// Annotations that controllers of Kubernetes write of their own accord, and that exports carry. Declared, they are
 /// fought over for ever.

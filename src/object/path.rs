@@ -26,12 +26,12 @@ pub use parse::ParsePathError;
 /// A path with at least one step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FieldPath {
-    steps: Vec<Step>,
+    steps: Vec<PathStep>,
 }
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Step {
+pub(super) enum PathStep {
     Field(String),
     /// Field and value of each key, at least one, sorted by field; the values are scalars.
     Item(Vec<(String, Value)>),
@@ -45,11 +45,11 @@ impl FieldPath {
     pub(super) const DEEPEST: usize = 64;
 
     /// `None` without a step.
-    pub(super) fn new(steps: Vec<Step>) -> Option<Self> {
+    pub(super) fn new(steps: Vec<PathStep>) -> Option<Self> {
         (!steps.is_empty()).then_some(Self { steps })
     }
 
-    pub(super) fn steps(&self) -> &[Step] {
+    pub(super) fn steps(&self) -> &[PathStep] {
         &self.steps
     }
 
@@ -63,7 +63,7 @@ impl FieldPath {
     #[must_use]
     pub fn item(&self) -> Option<Self> {
         let before = self.steps.split_last()?.1;
-        let last = before.iter().rposition(|step| !matches!(step, Step::Field(_)))?;
+        let last = before.iter().rposition(|step| !matches!(step, PathStep::Field(_)))?;
         Self::new(before.get(..=last)?.to_vec())
     }
 
@@ -75,10 +75,10 @@ impl FieldPath {
     }
 }
 
-fn remove(value: &mut Value, steps: &[Step]) -> bool {
+fn remove(value: &mut Value, steps: &[PathStep]) -> bool {
     let Some((step, rest)) = steps.split_first() else { return false };
     match (step, value) {
-        (Step::Field(key), Value::Object(fields)) => {
+        (PathStep::Field(key), Value::Object(fields)) => {
             if rest.is_empty() {
                 return fields.remove(key).is_some();
             }
@@ -123,7 +123,7 @@ pub(super) fn same_scalar(left: &Value, right: &Value) -> bool {
     left == right || (left.is_f64() || right.is_f64()) && left.as_f64().is_some() && left.as_f64() == right.as_f64()
 }
 
-impl Step {
+impl PathStep {
     pub(super) fn get<'a>(&self, value: &'a Value) -> Option<&'a Value> {
         match (self, value) {
             (Self::Field(key), Value::Object(fields)) => fields.get(key),
@@ -165,13 +165,13 @@ impl fmt::Display for FieldPath {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, step) in self.steps.iter().enumerate() {
             match step {
-                Step::Field(key) if is_plain(key) && index == 0 => out.write_str(key)?,
-                Step::Field(key) if is_plain(key) => write!(out, ".{key}")?,
-                Step::Field(key) => write!(out, "[{}]", quoted(key))?,
-                Step::Index(index) => write!(out, "[{index}]")?,
-                Step::Member(Value::String(text)) => write!(out, "[={}]", quoted(text))?,
-                Step::Member(member) => write!(out, "[={member}]")?,
-                Step::Item(keys) => {
+                PathStep::Field(key) if is_plain(key) && index == 0 => out.write_str(key)?,
+                PathStep::Field(key) if is_plain(key) => write!(out, ".{key}")?,
+                PathStep::Field(key) => write!(out, "[{}]", quoted(key))?,
+                PathStep::Index(index) => write!(out, "[{index}]")?,
+                PathStep::Member(Value::String(text)) => write!(out, "[={}]", quoted(text))?,
+                PathStep::Member(member) => write!(out, "[={member}]")?,
+                PathStep::Item(keys) => {
                     for (index, (field, value)) in keys.iter().enumerate() {
                         out.write_char(if index == 0 { '[' } else { ',' })?;
                         out.write_str(&if is_plain(field) { field.clone() } else { quoted(field) })?;

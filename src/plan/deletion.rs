@@ -14,48 +14,18 @@
 //! Nothing recurses, and the work is linear in objects and dependencies: their shape comes from
 //! annotations of live objects.
 
+mod dependencies;
+
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::object::{GroupKind, ObjectId};
+use crate::object::ObjectId;
 
-use super::graph::components;
-use super::step::Awaited;
-use super::{Plan, PruneResult, PrunedObject, Reason, Stage, Step, Verb};
+use self::dependencies::{Dependency, RANKS, Rank, dependencies};
+use super::{Awaited, Plan, PruneResult, PrunedObject, Reason, Step, Verb};
 
 #[cfg(test)]
 mod tests;
-
-/// What goes before what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    Interceptors,
-    Custom,
-    Workloads,
-    Bindings,
-    References,
-    Foundations,
-}
-
-const RANKS: usize = Rank::Foundations as usize + 1;
-
-impl Rank {
-    fn of(gk: &GroupKind, plan: &Plan) -> Self {
-        match Stage::of(gk) {
-            Stage::Interceptors => Self::Interceptors,
-            Stage::Workloads if plan.definitions.contains_key(gk) => Self::Custom,
-            Stage::Workloads => Self::Workloads,
-            Stage::Bindings => Self::Bindings,
-            Stage::References => Self::References,
-            Stage::Foundations => Self::Foundations,
-        }
-    }
-
-    /// Whether what goes first may need it.
-    fn serves(self) -> bool {
-        matches!(self, Self::Workloads | Self::Bindings | Self::References)
-    }
-}
 
 /// What is left to be deleted of one plan.
 pub struct Deletions<'a> {
@@ -157,31 +127,10 @@ impl<'a> Deletions<'a> {
         deletions
     }
 
-    /// Makes the edges, without those of circles: in these, nobody can be first.
     fn connect(&mut self, plan: &Plan) {
-        let mut edges: Vec<Vec<usize>> = vec![Vec::new(); self.nodes.len()];
-        let mut reasons = Vec::new();
-        let homes = Homes::of(plan);
-        for (at, step) in self.steps.iter().enumerate().filter(|(at, _)| self.nodes[*at].state != DeletionState::Done) {
-            let needed: BTreeSet<&ObjectId> = step.live.iter().flat_map(|live| &*live.depends_on).collect();
-            let needed = needed.into_iter().filter_map(|id| plan.position(id)).map(|on| (on, Awaited::DependsOn));
-            let homes = homes.around(step, plan).map(|home| (home, Awaited::Within));
-            for (below, why) in needed.chain(homes) {
-                if below != at && self.steps[below].verb == Verb::Prune {
-                    edges[at].push(below);
-                    reasons.push((at, below, why));
-                }
-            }
-        }
-        if reasons.is_empty() {
-            return;
-        }
-        let found = components(&edges);
-        for (at, below, why) in reasons {
-            if found.of[at] != found.of[below] {
-                self.nodes[at].after.push((below, why));
-                self.nodes[below].unmet += 1;
-            }
+        for Dependency { first, then, why } in dependencies(plan, |at| self.nodes[at].state != DeletionState::Done) {
+            self.nodes[first].after.push((then, why));
+            self.nodes[then].unmet += 1;
         }
     }
 
@@ -376,38 +325,6 @@ impl<'a> Deletions<'a> {
                 self.ready.insert((node.rank, below));
             }
         }
-    }
-}
-
-/// What is to be deleted and holds others: Namespaces, CRDs, aggregated APIs.
-struct Homes {
-    /// An `APIService` is called `VERSION.GROUP`.
-    services: BTreeMap<String, Vec<usize>>,
-}
-
-impl Homes {
-    fn of(plan: &Plan) -> Self {
-        let mut services: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        for (at, step) in plan.steps.iter().enumerate().filter(|(_, step)| step.verb == Verb::Prune) {
-            if step.id.gk.is("apiregistration.k8s.io", "APIService")
-                && let Some((_, group)) = step.id.name.split_once('.')
-            {
-                services.entry(group.to_owned()).or_default().push(at);
-            }
-        }
-        Self { services }
-    }
-
-    /// What cannot go before this object.
-    fn around<'p>(&self, step: &Step, plan: &'p Plan) -> impl Iterator<Item = usize> + use<'p> {
-        let namespace = step.id.namespace.as_deref().map(|name| ObjectId::new("", "Namespace", None, name));
-        let definition = plan
-            .definitions
-            .get(&step.id.gk)
-            .map(|name| ObjectId::new("apiextensions.k8s.io", "CustomResourceDefinition", None, name));
-        let services = self.services.get(&*step.id.gk.group).cloned().unwrap_or_default();
-        let named = namespace.into_iter().chain(definition).filter_map(|id| plan.position(&id));
-        named.chain(services)
     }
 }
 

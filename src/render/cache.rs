@@ -25,12 +25,12 @@ struct Last {
 enum Source {
     /// Of plain manifests: the key of the tree under the path.
     Tree(String),
-    Read(Arc<Recorded>),
+    Read(Arc<RecordedRender>),
 }
 
 /// What a renderer has read.
 #[derive(Clone)]
-pub struct Recorded {
+pub struct RecordedRender {
     /// Renderer that was used; never `Auto`.
     pub renderer: Renderer,
     /// Paths that were read, were not there, or whose names were listed.
@@ -45,7 +45,7 @@ pub struct Recorded {
     pub unverified: bool,
 }
 
-impl Recorded {
+impl RecordedRender {
     /// What was asked of the cluster.
     pub fn questions(&self) -> impl Iterator<Item = &LookupQuestion> {
         self.lookups.iter().map(|answer| &answer.question)
@@ -68,7 +68,7 @@ impl Cache {
         renderer: Renderer,
         settings: &Settings,
         inputs: &Inputs,
-    ) -> Option<(Arc<Recorded>, Arc<Rendered>)> {
+    ) -> Option<(Arc<RecordedRender>, Arc<Rendered>)> {
         let last = self.with(settings, inputs)?;
         match &last.source {
             Source::Read(recorded) if recorded.renderer == renderer => {
@@ -108,7 +108,13 @@ impl Cache {
     }
 
     /// Keeps a rendering by a renderer in place of the last one.
-    pub fn put_recorded(&mut self, recorded: Recorded, settings: Settings, inputs: Inputs, rendered: Arc<Rendered>) {
+    pub fn put_recorded(
+        &mut self,
+        recorded: RecordedRender,
+        settings: Settings,
+        inputs: Inputs,
+        rendered: Arc<Rendered>,
+    ) {
         self.last = Some(Last { source: Source::Read(Arc::new(recorded)), settings, inputs, rendered });
     }
 
@@ -129,7 +135,7 @@ mod tests {
             |pinned| serde_json::from_str(&format!(r#"{{"kind": "index", "url": "https://h/x", "pinned": {pinned}}}"#));
         for (pinned, unverified) in [(true, false), (false, true)] {
             let mut cache = Cache::default();
-            let recorded = Recorded {
+            let recorded = RecordedRender {
                 renderer: Renderer::Helm,
                 dependencies: Arc::default(),
                 fingerprint: "f".into(),
@@ -167,7 +173,7 @@ mod tests {
     fn what_a_renderer_has_read_is_known_for_that_renderer_alone() {
         let mut cache = Cache::default();
         let (settings, inputs) = (Settings::default(), Inputs::default());
-        let recorded = Recorded {
+        let recorded = RecordedRender {
             renderer: Renderer::Kustomize,
             dependencies: Arc::default(),
             fingerprint: "f".into(),

@@ -107,8 +107,8 @@ impl<'a> Reader<'a> {
                 line => Position { line: line.saturating_add(place.line - 1), ..item },
             };
             let exact = |(node, text)| {
-                let node =
-                    yaml::exact(node, text).map_err(|fault| yaml::Fault { place: fault.place.map(shift), ..fault })?;
+                let node = yaml::exact(node, text)
+                    .map_err(|fault| yaml::YamlFault { place: fault.place.map(shift), ..fault })?;
                 Ok((node, text))
             };
             match found.and_then(exact) {
@@ -127,7 +127,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The document with its variables replaced, unless it says that it is to stay as it is.
-    fn substituted<'t>(&mut self, text: &'t str) -> Result<Cow<'t, str>, Vec<substitute::Fault>> {
+    fn substituted<'t>(&mut self, text: &'t str) -> Result<Cow<'t, str>, Vec<substitute::ReferenceFault>> {
         self.secret = false;
         let Some(variables) = self.variables.filter(|_| substitute::has_references(text)) else {
             return Ok(text.into());

@@ -139,7 +139,7 @@ fn as_object(manifest: &Manifest, events: &[String]) -> Manifest {
 
 #[cfg(test)]
 mod tests {
-    use super::super::response::Document;
+    use super::super::response::RenderedDocument;
     use super::*;
     use crate::object::Origin;
 
@@ -151,7 +151,7 @@ mod tests {
 
     fn hook(name: &str, events: &[&str], weight: i64) -> (Hook, Rendered) {
         let document =
-            Document { yaml: String::new(), source: "c/templates/h.yaml".into(), file: String::new(), line: 0 };
+            RenderedDocument { yaml: String::new(), source: "c/templates/h.yaml".into(), file: String::new(), line: 0 };
         let events = events.iter().map(ToString::to_string).collect();
         let hook = Hook { document, kind: "Job".into(), name: name.into(), events, weight };
         (hook, Rendered { manifests: vec![manifest("Job", name)], ..Rendered::default() })

@@ -2,14 +2,14 @@
 
 use super::split::Position;
 use super::value::Node;
-use super::yaml::Fault;
+use super::yaml::YamlFault;
 
 /// A value, its text and where it begins in the file.
-pub type Found<'a> = (Position, Result<(Node, &'a str), Fault>);
+pub type FoundValue<'a> = (Position, Result<(Node, &'a str), YamlFault>);
 
 /// Reads the values of a file one after another; after an error it is unknown where the next
 /// one begins, so the error is the last. Places of faults are relative to the file.
-pub fn values(text: &str) -> impl Iterator<Item = Found<'_>> {
+pub fn values(text: &str) -> impl Iterator<Item = FoundValue<'_>> {
     let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Node>();
     let mut lines = Lines { text, offset: 0, place: Position { line: 1, column: 1 } };
     std::iter::from_fn(move || {
@@ -22,7 +22,7 @@ pub fn values(text: &str) -> impl Iterator<Item = Found<'_>> {
     })
 }
 
-fn fault(error: &serde_json::Error, text: &str) -> Fault {
+fn fault(error: &serde_json::Error, text: &str) -> YamlFault {
     let line = u32::try_from(error.line()).unwrap_or(u32::MAX);
     // serde_json counts bytes.
     let row = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
@@ -37,7 +37,7 @@ fn fault(error: &serde_json::Error, text: &str) -> Fault {
         message.insert_str(0, "not valid JSON: ");
     }
     message.push_str("; what follows in this file was not read");
-    Fault { place: (line > 0).then_some(place), message }
+    YamlFault { place: (line > 0).then_some(place), message }
 }
 
 /// Counts lines and columns, only ever forward: a file may be one long line of many values.

@@ -29,7 +29,7 @@ pub struct ResponseError(#[from] serde_json::Error);
 /// The whole answer.
 #[derive(Debug, Deserialize)]
 pub struct Response {
-    documents: Vec<Document>,
+    documents: Vec<RenderedDocument>,
     hooks: Vec<Hook>,
     lookups: Vec<Lookup>,
     /// Without it nothing was rendered.
@@ -50,7 +50,7 @@ pub struct Response {
 
 /// One document.
 #[derive(Debug, Deserialize)]
-pub(super) struct Document {
+pub(super) struct RenderedDocument {
     pub yaml: String,
     pub source: String,
     #[serde(default)]
@@ -63,7 +63,7 @@ pub(super) struct Document {
 #[derive(Debug, Deserialize)]
 pub(super) struct Hook {
     #[serde(flatten)]
-    pub document: Document,
+    pub document: RenderedDocument,
     pub kind: String,
     pub name: String,
     pub events: Vec<String>,
@@ -211,7 +211,7 @@ fn one_line(message: &str) -> String {
 }
 
 /// Consecutive documents of so many bytes or a document more, each part with the index of its first one.
-fn split_by_bytes(documents: &[Document], each: usize) -> Vec<(usize, &[Document])> {
+fn split_by_bytes(documents: &[RenderedDocument], each: usize) -> Vec<(usize, &[RenderedDocument])> {
     let (mut parts, mut first, mut bytes) = (Vec::new(), 0, 0);
     for (index, document) in documents.iter().enumerate() {
         bytes += document.yaml.len();
@@ -235,7 +235,7 @@ struct Reading<'a> {
 impl Reading<'_> {
     /// Reads documents, `again` being the texts of a second render by their index, where those differ. Megabytes of them,
     /// as charts with many definitions have, are read by several threads.
-    fn read_all(&self, documents: &[Document], again: &HashMap<usize, &str>) -> Collector {
+    fn read_all(&self, documents: &[RenderedDocument], again: &HashMap<usize, &str>) -> Collector {
         let bytes: usize = documents.iter().map(|document| document.yaml.len()).sum();
         let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
         if bytes < WORTH_THREADS || threads == 1 {
@@ -256,7 +256,7 @@ impl Reading<'_> {
     }
 
     /// Reads documents of which the first one has the index `first`.
-    fn read_some(&self, documents: &[Document], again: &HashMap<usize, &str>, first: usize) -> Collector {
+    fn read_some(&self, documents: &[RenderedDocument], again: &HashMap<usize, &str>, first: usize) -> Collector {
         let mut collector = Collector::default();
         for (index, document) in documents.iter().enumerate() {
             self.read(document, again.get(&(first + index)).copied(), &mut collector);
@@ -268,7 +268,7 @@ impl Reading<'_> {
     }
 
     /// Reads a document. Where a second render has made another text of it, what differs is set at its creation alone.
-    fn read(&self, document: &Document, again: Option<&str>, into: &mut Collector) {
+    fn read(&self, document: &RenderedDocument, again: Option<&str>, into: &mut Collector) {
         let Some(again) = again else { return self.parse(document, &document.yaml, into) };
         let [first, second] = [document.yaml.as_str(), again].map(|text| {
             let mut collector = Collector::default();
@@ -297,7 +297,7 @@ impl Reading<'_> {
         into.absorb(Rendered { manifests, ..first });
     }
 
-    fn parse(&self, document: &Document, text: &str, into: &mut Collector) {
+    fn parse(&self, document: &RenderedDocument, text: &str, into: &mut Collector) {
         let file = self.file(document);
         let whole = Position { line: document.line, column: 0 };
         // Lines of what is rendered are those of no file.
@@ -306,7 +306,7 @@ impl Reading<'_> {
         reader.read_document(text, whole, |_| whole);
     }
 
-    fn file(&self, document: &Document) -> Arc<str> {
+    fn file(&self, document: &RenderedDocument) -> Arc<str> {
         match (document.file.as_str(), document.source.as_str()) {
             ("", "") => Arc::clone(self.path),
             ("", source) => source.into(),
@@ -319,13 +319,13 @@ impl Reading<'_> {
 mod tests {
     use super::*;
 
-    fn document(name: &str, bytes: usize) -> Document {
+    fn document(name: &str, bytes: usize) -> RenderedDocument {
         let text = "x".repeat(bytes);
         let yaml = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{text: {text}}}\n");
-        Document { yaml, source: format!("templates/{name}.yaml"), file: String::new(), line: 0 }
+        RenderedDocument { yaml, source: format!("templates/{name}.yaml"), file: String::new(), line: 0 }
     }
 
-    fn read(documents: &[Document], again: &HashMap<usize, &str>) -> [Rendered; 2] {
+    fn read(documents: &[RenderedDocument], again: &HashMap<usize, &str>) -> [Rendered; 2] {
         let path = Arc::from("chart");
         let reading = Reading { path: &path, variables: None };
         [reading.read_all(documents, again), reading.read_some(documents, again, 0)].map(Collector::finish)
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn documents_that_several_threads_read_are_those_that_one_reads() {
-        let mut documents: Vec<Document> = (0..100).map(|at| document(&format!("c-{at}"), 20 << 10)).collect();
+        let mut documents: Vec<RenderedDocument> = (0..100).map(|at| document(&format!("c-{at}"), 20 << 10)).collect();
         documents[30].yaml = "kind: [".into();
         documents[77].yaml.push_str("more: tRue\n");
         let changed = document("c-60", 20 << 10).yaml.replace("x\n", "y\n").replace("x}", "y}");
@@ -350,7 +350,7 @@ mod tests {
 
     #[test]
     fn the_bounds_are_on_what_all_threads_read() {
-        let documents: Vec<Document> = (0..60_000).map(|at| document(&format!("c-{at}"), 1)).collect();
+        let documents: Vec<RenderedDocument> = (0..60_000).map(|at| document(&format!("c-{at}"), 1)).collect();
         let [by_many, by_one] = read(&documents, &HashMap::new());
         for rendered in [by_many, by_one] {
             assert_eq!(rendered.manifests.len(), 50_000);
@@ -361,7 +361,7 @@ mod tests {
 
     #[test]
     fn parts_hold_every_document_once_in_their_order() {
-        let documents: Vec<Document> = [10, 5_000, 10, 10, 3_000, 10].map(|bytes| document("c", bytes)).into();
+        let documents: Vec<RenderedDocument> = [10, 5_000, 10, 10, 3_000, 10].map(|bytes| document("c", bytes)).into();
         for each in [1, 100, 4_000, 1_000_000] {
             let parts = split_by_bytes(&documents, each);
             let mut next = 0;

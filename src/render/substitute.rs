@@ -25,7 +25,7 @@ pub struct Substituted<'a> {
 
 /// A reference that cannot be replaced, relative to the document's text.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct ReferenceFault {
     pub place: Position,
     pub why: SubstituteError,
 }
@@ -73,7 +73,10 @@ pub fn is_disabled(object: &Value) -> bool {
 ///
 /// # Errors
 /// Every reference that has no value or is in a form that is not known.
-pub fn substitute<'a>(text: &'a str, variables: &BTreeMap<String, Variable>) -> Result<Substituted<'a>, Vec<Fault>> {
+pub fn substitute<'a>(
+    text: &'a str,
+    variables: &BTreeMap<String, Variable>,
+) -> Result<Substituted<'a>, Vec<ReferenceFault>> {
     if !has_references(text) {
         return Ok(Substituted { text: text.into(), secret: false });
     }
@@ -110,10 +113,10 @@ pub fn substitute<'a>(text: &'a str, variables: &BTreeMap<String, Variable>) -> 
                 out.push_str(&if quoted { Value::from(expanded).to_string() } else { expanded });
                 copied = range.end;
             }
-            Err(why) => faults.push(Fault { place: Position::of(&span), why }),
+            Err(why) => faults.push(ReferenceFault { place: Position::of(&span), why }),
         }
         if out.len() > MAX_BYTES {
-            return Err(vec![Fault { place: Position::of(&span), why: SubstituteError::DocumentTooLarge }]);
+            return Err(vec![ReferenceFault { place: Position::of(&span), why: SubstituteError::DocumentTooLarge }]);
         }
     }
     if !faults.is_empty() {

@@ -83,19 +83,19 @@ impl Want {
 
     /// For the beginning of errors: where the repository names it; empty where the configuration does.
     #[must_use]
-    pub fn place(&self) -> String {
-        let mut place = String::new();
+    pub fn error_prefix(&self) -> String {
+        let mut prefix = String::new();
         if !self.file.is_empty() {
-            place.push_str(&self.file);
+            prefix.push_str(&self.file);
             if self.line > 0 {
-                place.push_str(&format!(":{}", self.line));
+                prefix.push_str(&format!(":{}", self.line));
             }
-            place.push_str(": ");
+            prefix.push_str(": ");
             if !self.field.is_empty() {
-                place.push_str(&format!("{}: ", self.field));
+                prefix.push_str(&format!("{}: ", self.field));
             }
         }
-        Readable(&place).to_string()
+        Readable(&prefix).to_string()
     }
 }
 

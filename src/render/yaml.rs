@@ -16,7 +16,7 @@ use crate::object::Readable;
 /// Why a document cannot be read. The place is relative to the document's text, and missing
 /// where the parser knows none.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct YamlFault {
     pub place: Option<Position>,
     pub message: String,
 }
@@ -25,10 +25,10 @@ pub struct Fault {
 ///
 /// # Errors
 /// It is no YAML, or goes beyond a bound.
-pub fn parse(text: &str) -> Result<Node, Fault> {
+pub fn parse(text: &str) -> Result<Node, YamlFault> {
     let node: Node = serde_saphyr::from_str_with_options(text, options(text)).map_err(|error| fault(&error, text))?;
     match ambiguous::find(text).or_else(|| structure::find(text)) {
-        Some((place, message)) => Err(Fault { place: Some(place), message }),
+        Some((place, message)) => Err(YamlFault { place: Some(place), message }),
         None => exact(node, text),
     }
 }
@@ -37,11 +37,11 @@ pub fn parse(text: &str) -> Result<Node, Fault> {
 ///
 /// # Errors
 /// A whole number beyond 64 bits.
-pub fn exact(node: Node, text: &str) -> Result<Node, Fault> {
+pub fn exact(node: Node, text: &str) -> Result<Node, YamlFault> {
     match node.wide.then(|| ambiguous::integer_beyond_64_bits(text)).flatten() {
         Some(place) => {
             let message = "a whole number beyond 64 bits would lose digits; put it in quotes if it is text".into();
-            Err(Fault { place: Some(place), message })
+            Err(YamlFault { place: Some(place), message })
         }
         None => Ok(node),
     }
@@ -97,12 +97,12 @@ fn place(location: Location) -> Option<Position> {
     (place.line > 0).then_some(Position { column: place.column.max(1), ..place })
 }
 
-fn fault(error: &Error, text: &str) -> Fault {
+fn fault(error: &Error, text: &str) -> YamlFault {
     let mut message = message(error);
     if text.contains("{{") && matches!(error, Error::ExternalMessage { .. } | Error::Message { .. }) {
         message.push_str(" (it looks like a template; driftless reads plain YAML)");
     }
-    Fault { place: error.location().and_then(place), message }
+    YamlFault { place: error.location().and_then(place), message }
 }
 
 /// Written here rather than taken from the parser, whose messages advise programmers and may

@@ -33,7 +33,7 @@ pub enum Network {
 
 /// What a helper may reach beside its stdin, stdout and stderr. By default nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Access {
+pub struct HelperAccess {
     /// Whether it may open connections.
     pub network: Network,
     /// Files that may be read, and directories with all that is in them. What is not there is left out.
@@ -44,7 +44,7 @@ pub struct Access {
 
 /// What one run may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct HelperLimits {
     /// From the start to the end. The helper may use that much time of each processor.
     pub time: Duration,
     /// Memory that it may write to, in bytes (`RLIMIT_DATA`). The renderer needs some 100 MiB to start.
@@ -71,7 +71,7 @@ pub(super) struct Confinement {
 }
 
 impl Confinement {
-    pub fn new(mode: Mode, access: &Access, limits: Limits) -> Self {
+    pub fn new(mode: Mode, access: &HelperAccess, limits: HelperLimits) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_PROCESSORS);
         Self {
             mode,
@@ -99,12 +99,12 @@ mod tests {
 
     #[test]
     fn what_a_child_gets_has_names_of_variables_and_no_values() {
-        let access = Access {
+        let access = HelperAccess {
             network: Network::Allowed,
             files: vec!["/etc/hosts".into()],
             variables: vec![("AWS_REGION".to_owned(), "eu-north-1".to_owned())],
         };
-        let limits = Limits { time: Duration::from_millis(1500), memory_bytes: 800, output_bytes: 1 };
+        let limits = HelperLimits { time: Duration::from_millis(1500), memory_bytes: 800, output_bytes: 1 };
         let confinement = Confinement::new(Mode::BestEffort, &access, limits);
         let text = serde_json::to_string(&confinement).unwrap();
         assert!(text.contains("AWS_REGION") && !text.contains("eu-north-1"), "{text}");

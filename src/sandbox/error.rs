@@ -71,7 +71,7 @@ pub enum LaunchError {
         /// Error of what makes the input, of writing it, or of waiting for the helper.
         source: io::Error,
     },
-    /// The helper did not end within [`Limits::time`](super::Limits::time).
+    /// The helper did not end within [`HelperLimits::time`](super::HelperLimits::time).
     #[error("{helper} did not end within {} s and was killed", .time.as_secs_f64())]
     TimedOut {
         /// The helper that was killed.
@@ -79,7 +79,7 @@ pub enum LaunchError {
         /// The time that it had.
         time: Duration,
     },
-    /// The helper wrote more to stdout than [`Limits::output_bytes`](super::Limits::output_bytes).
+    /// The helper wrote more to stdout than [`HelperLimits::output_bytes`](super::HelperLimits::output_bytes).
     #[error("{helper} was killed when its output was larger than {limit} bytes")]
     OutputTooLarge {
         /// The helper that was killed.

@@ -14,10 +14,10 @@ use tokio::net::unix::pipe;
 use tokio::time::timeout;
 
 use super::child::COMMAND;
-use super::confinement::{Access, Confinement, Limits, Mode};
+use super::confinement::{Confinement, HelperAccess, HelperLimits, Mode};
 use super::error::{LaunchError, NOT_STARTED, NotStarted, STDERR_BYTES, legible};
 use super::helper::Helper;
-use super::running::{Output, Running};
+use super::running::{HelperOutput, RunningHelper};
 
 /// How long a killed helper is waited for. The kernel needs milliseconds to take its memory back; what makes the input
 /// may need longer, and is left to end by itself.
@@ -29,7 +29,7 @@ pub struct Launcher {
     helper: Helper,
     program: PathBuf,
     mode: Mode,
-    access: Access,
+    access: HelperAccess,
     itself: Option<PathBuf>,
 }
 
@@ -37,12 +37,12 @@ impl Launcher {
     /// For the program at this path, which has to be there at each start.
     #[must_use]
     pub fn new(helper: Helper, program: PathBuf, mode: Mode) -> Self {
-        Self { helper, program, mode, access: Access::default(), itself: None }
+        Self { helper, program, mode, access: HelperAccess::default(), itself: None }
     }
 
     /// Lets the helper reach more than its stdin, stdout and stderr.
     #[must_use]
-    pub fn with_access(self, access: Access) -> Self {
+    pub fn with_access(self, access: HelperAccess) -> Self {
         Self { access, ..self }
     }
 
@@ -63,10 +63,10 @@ impl Launcher {
     pub async fn run(
         &self,
         arguments: &[&str],
-        limits: Limits,
+        limits: HelperLimits,
         input: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
     ) -> Result<Vec<u8>, LaunchError> {
-        let (mut running, output) = Running::start(self.command(arguments, limits)?, input);
+        let (mut running, output) = RunningHelper::start(self.command(arguments, limits)?, input);
         let answer = timeout(limits.time, self.answer(&mut running, output, limits)).await;
         let answer = answer.unwrap_or(Err(LaunchError::TimedOut { helper: self.helper, time: limits.time }));
         if answer.is_err() {
@@ -79,12 +79,12 @@ impl Launcher {
 
     async fn answer(
         &self,
-        running: &mut Running,
-        output: tokio::sync::oneshot::Receiver<Output>,
-        limits: Limits,
+        running: &mut RunningHelper,
+        output: tokio::sync::oneshot::Receiver<HelperOutput>,
+        limits: HelperLimits,
     ) -> Result<Vec<u8>, LaunchError> {
         let helper = self.helper;
-        let Ok(Output { stdout, stderr }) = output.await else {
+        let Ok(HelperOutput { stdout, stderr }) = output.await else {
             let source = running.ended().await.err().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
             return Err(LaunchError::Start { helper, source });
         };
@@ -102,7 +102,7 @@ impl Launcher {
     }
 
     /// What an end other than by 0 means.
-    fn why(&self, status: ExitStatus, stderr: &[u8], limits: Limits) -> LaunchError {
+    fn why(&self, status: ExitStatus, stderr: &[u8], limits: HelperLimits) -> LaunchError {
         let (helper, stderr) = (self.helper, legible(stderr));
         if status.code() == Some(NOT_STARTED.into())
             && let Some(not_started) = NotStarted::from_line(&stderr)
@@ -121,7 +121,7 @@ impl Launcher {
         }
     }
 
-    fn command(&self, arguments: &[&str], limits: Limits) -> Result<Command, LaunchError> {
+    fn command(&self, arguments: &[&str], limits: HelperLimits) -> Result<Command, LaunchError> {
         let helper = self.helper;
         // The child changes its directory.
         let program = std::path::absolute(&self.program).map_err(|source| LaunchError::Start { helper, source })?;

@@ -15,7 +15,7 @@ use tokio::task::{JoinError, JoinHandle};
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// Kills the helper when it is dropped. The thread sees its end, or the broken pipe, and ends as well.
-pub(super) struct Running {
+pub(super) struct RunningHelper {
     slot: Arc<Mutex<Slot>>,
     /// `None` when it has ended.
     thread: Option<JoinHandle<io::Result<Ended>>>,
@@ -37,17 +37,17 @@ pub(super) struct Ended {
 }
 
 /// What the helper writes to.
-pub(super) struct Output {
+pub(super) struct HelperOutput {
     pub stdout: ChildStdout,
     pub stderr: ChildStderr,
 }
 
-impl Running {
+impl RunningHelper {
     /// Starts it on a thread for blocking work. The output comes when it has started; if the sender is dropped, it has not.
     pub fn start(
         command: Command,
         input: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
-    ) -> (Self, oneshot::Receiver<Output>) {
+    ) -> (Self, oneshot::Receiver<HelperOutput>) {
         let slot = Arc::<Mutex<Slot>>::default();
         let (sender, output) = oneshot::channel();
         let thread = {
@@ -71,7 +71,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningHelper {
     fn drop(&mut self) {
         self.kill();
     }
@@ -81,7 +81,7 @@ fn run(
     mut command: Command,
     input: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     slot: &Mutex<Slot>,
-    sender: oneshot::Sender<Output>,
+    sender: oneshot::Sender<HelperOutput>,
 ) -> io::Result<Ended> {
     let (stdin, process) = {
         let mut slot = lock(slot);
@@ -92,7 +92,7 @@ fn run(
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         if let (Some(stdout), Some(stderr)) = (stdout, stderr) {
             // If nobody takes it, the handle is dropped, and kills.
-            let _ = sender.send(Output { stdout, stderr });
+            let _ = sender.send(HelperOutput { stdout, stderr });
         }
         let process = Pid::from_child(&child);
         slot.child = Some(child);

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::files::{Files, Kind, ReadError, joined, locate, read_rules, rules_above, rules_file};
+use super::files::{EntryKind, FileTree, TreeError, joined, locate, read_rules, rules_above, rules_file};
 use super::links::{Link, read_target, resolve};
 use super::refusal::Refusal;
 use crate::config::RepoPath;
@@ -70,11 +70,11 @@ pub struct Dependencies {
 
 /// Reads everything below `root`, up to so many bytes. Submodules are directories without content, as in a clone without
 /// `--recurse-submodules`; names that are not UTF-8 are left out, since no file can name them.
-pub(super) fn read<F: Files>(files: &F, root: &RepoPath, limit: usize) -> Result<Bundle, ReadError> {
+pub(super) fn read<F: FileTree>(files: &F, root: &RepoPath, limit: usize) -> Result<Bundle, TreeError> {
     let located = locate(files, root)?;
     let shown = || root.to_string();
     let mut bundle = Bundle { entries: Vec::new(), bytes: 0 };
-    if located.kind == Kind::File {
+    if located.kind == EntryKind::File {
         return Err(Refusal::NoSuchPath { path: shown() }.into());
     }
     let mut pending = vec![(located.node, root.as_str().to_owned(), 0_usize)];
@@ -92,7 +92,7 @@ pub(super) fn read<F: Files>(files: &F, root: &RepoPath, limit: usize) -> Result
             }
             let inside = joined(&path, name);
             let content = match entry.kind {
-                Kind::File => {
+                EntryKind::File => {
                     let bytes = usize::try_from(files.size(&entry.node)?).unwrap_or(usize::MAX);
                     bundle.bytes = bundle.bytes.saturating_add(bytes);
                     if bundle.bytes > limit {
@@ -100,13 +100,13 @@ pub(super) fn read<F: Files>(files: &F, root: &RepoPath, limit: usize) -> Result
                     }
                     BundleContent::File(files.read(&entry.node)?.into())
                 }
-                Kind::Link => BundleContent::Link(read_target(files, &entry.node, &inside)?),
-                Kind::Directory => {
+                EntryKind::Link => BundleContent::Link(read_target(files, &entry.node, &inside)?),
+                EntryKind::Directory => {
                     pending.push((entry.node, inside.clone(), depth + 1));
                     BundleContent::Directory
                 }
-                Kind::Submodule => BundleContent::Directory,
-                Kind::Other => continue,
+                EntryKind::Submodule => BundleContent::Directory,
+                EntryKind::Other => continue,
             };
             bundle.entries.push(BundleEntry { path: inside.into(), content });
         }
@@ -115,9 +115,9 @@ pub(super) fn read<F: Files>(files: &F, root: &RepoPath, limit: usize) -> Result
 }
 
 /// What the path holds.
-pub(super) fn layout<F: Files>(files: &F, path: &RepoPath) -> Result<Layout, ReadError> {
+pub(super) fn layout<F: FileTree>(files: &F, path: &RepoPath) -> Result<Layout, TreeError> {
     let located = locate(files, path)?;
-    if located.kind == Kind::File {
+    if located.kind == EntryKind::File {
         let archive = Path::new(path.as_str()).extension().is_some_and(|extension| extension == "tgz");
         return Ok(if archive { Layout::Chart } else { Layout::Plain });
     }
@@ -126,9 +126,9 @@ pub(super) fn layout<F: Files>(files: &F, path: &RepoPath) -> Result<Layout, Rea
     if let Some(entry) = rules_file(files, &located.node, path.as_str())? {
         rules.push(path.as_str(), &read_rules(files, &entry.node, path.as_str(), RULES_BYTES)?)?;
     }
-    let has = |name: &str| -> Result<bool, ReadError> {
+    let has = |name: &str| -> Result<bool, TreeError> {
         let found = files.find(&located.node, name)?;
-        let found = found.is_some_and(|entry| matches!(entry.kind, Kind::File | Kind::Link));
+        let found = found.is_some_and(|entry| matches!(entry.kind, EntryKind::File | EntryKind::Link));
         Ok(found && !rules.ignores(&joined(path.as_str(), name), false))
     };
     for name in KUSTOMIZATIONS {
@@ -140,11 +140,11 @@ pub(super) fn layout<F: Files>(files: &F, path: &RepoPath) -> Result<Layout, Rea
 }
 
 /// Where a path leads, through any links, and what is there; `None` where it leads to nothing in the repository.
-pub(super) fn follow<F: Files>(files: &F, path: &str) -> Result<Option<(String, F::Node)>, ReadError> {
+pub(super) fn follow<F: FileTree>(files: &F, path: &str) -> Result<Option<(String, F::Node)>, TreeError> {
     let link = Link { path, target: path, inside: &[] };
     match resolve(files, &files.root()?, "", &link) {
         Ok(resolved) => Ok(Some((resolved.parts.join("/"), resolved.node))),
-        Err(ReadError::Refused(_)) => Ok(None),
+        Err(TreeError::Refused(_)) => Ok(None),
         Err(error) => Err(error),
     }
 }

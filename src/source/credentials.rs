@@ -11,9 +11,9 @@ const ATTEMPTS: usize = 4;
 
 /// To whom the credentials of a URL over HTTP may be sent: scheme, host and port, as a browser has it (RFC 6454).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Origin(url::Origin);
+pub(super) struct ServerOrigin(url::Origin);
 
-impl Origin {
+impl ServerOrigin {
     /// `None` where the URL is not over HTTP.
     pub fn of(url: &str) -> Option<Self> {
         let url = url::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
@@ -108,14 +108,14 @@ mod tests {
 
     #[test]
     fn an_origin_is_scheme_host_and_port() {
-        let same = |one, other| Origin::of(one) == Origin::of(other);
+        let same = |one, other| ServerOrigin::of(one) == ServerOrigin::of(other);
         assert!(same("https://bob:x@Example.com/a.git", "https://example.com:443/b?c"));
         for other in
             ["http://example.com/a", "https://example.com:8443/a", "https://sub.example.com/a", "git@example.com:a"]
         {
             assert!(!same("https://example.com/a", other), "{other}");
         }
-        assert_eq!(Origin::of("ssh://git@example.com/a"), None);
+        assert_eq!(ServerOrigin::of("ssh://git@example.com/a"), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::bundle::{self, Bundle, Layout};
 use super::error::SourceError;
-use super::files::{Files, Kind, Listed, ReadError, locate};
+use super::files::{DirectoryEntry, EntryKind, FileTree, TreeError, locate};
 use super::snapshot::{Limits, Refused, Snapshot, SourceFile, hex};
 use super::walk::collect;
 use crate::config::RepoPath;
@@ -43,10 +43,10 @@ pub fn directory_layout(root: &Path, path: &RepoPath) -> Result<Layout, SourceEr
     bundle::layout(&Disk { root }, path).map_err(|error| failed(root, error))
 }
 
-fn failed(root: &Path, error: ReadError) -> SourceError {
+fn failed(root: &Path, error: TreeError) -> SourceError {
     match error {
-        ReadError::Refused(refusal) => SourceError::Refused { place: format!("directory {}", root.display()), refusal },
-        ReadError::Damaged(detail) => SourceError::Storage {
+        TreeError::Refused(refusal) => SourceError::Refused { place: format!("directory {}", root.display()), refusal },
+        TreeError::Damaged(detail) => SourceError::Storage {
             action: "read the directory",
             path: root.to_owned(),
             cause: io::Error::other(detail),
@@ -74,37 +74,37 @@ struct Disk<'a> {
 }
 
 impl Disk<'_> {
-    fn entry(path: PathBuf) -> io::Result<Listed<PathBuf>> {
+    fn entry(path: PathBuf) -> io::Result<DirectoryEntry<PathBuf>> {
         let kind = fs::symlink_metadata(&path)?.file_type();
         let kind = if kind.is_symlink() {
-            Kind::Link
+            EntryKind::Link
         } else if kind.is_dir() {
             // What git would have recorded as a submodule.
-            if fs::symlink_metadata(path.join(".git")).is_ok() { Kind::Submodule } else { Kind::Directory }
+            if fs::symlink_metadata(path.join(".git")).is_ok() { EntryKind::Submodule } else { EntryKind::Directory }
         } else if kind.is_file() {
-            Kind::File
+            EntryKind::File
         } else {
-            Kind::Other
+            EntryKind::Other
         };
         let name = path.file_name().map(|name| name.as_encoded_bytes().to_vec()).unwrap_or_default();
-        Ok(Listed { name, kind, node: path })
+        Ok(DirectoryEntry { name, kind, node: path })
     }
 }
 
-impl Files for Disk<'_> {
+impl FileTree for Disk<'_> {
     type Node = PathBuf;
 
-    fn root(&self) -> Result<PathBuf, ReadError> {
+    fn root(&self) -> Result<PathBuf, TreeError> {
         Ok(self.root.to_owned())
     }
 
-    fn list(&self, directory: &PathBuf) -> Result<Vec<Listed<PathBuf>>, ReadError> {
+    fn list(&self, directory: &PathBuf) -> Result<Vec<DirectoryEntry<PathBuf>>, TreeError> {
         let entries = fs::read_dir(directory).map_err(|error| unreadable(directory, &error))?;
         let entry = |entry: io::Result<fs::DirEntry>| entry.and_then(|entry| Self::entry(entry.path()));
         entries.map(entry).collect::<io::Result<_>>().map_err(|error| unreadable(directory, &error))
     }
 
-    fn find(&self, directory: &PathBuf, name: &str) -> Result<Option<Listed<PathBuf>>, ReadError> {
+    fn find(&self, directory: &PathBuf, name: &str) -> Result<Option<DirectoryEntry<PathBuf>>, TreeError> {
         match Self::entry(directory.join(name)) {
             Ok(entry) => Ok(Some(entry)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -112,20 +112,20 @@ impl Files for Disk<'_> {
         }
     }
 
-    fn size(&self, file: &PathBuf) -> Result<u64, ReadError> {
+    fn size(&self, file: &PathBuf) -> Result<u64, TreeError> {
         fs::symlink_metadata(file).map(|meta| meta.len()).map_err(|error| unreadable(file, &error))
     }
 
-    fn read(&self, file: &PathBuf) -> Result<Vec<u8>, ReadError> {
+    fn read(&self, file: &PathBuf) -> Result<Vec<u8>, TreeError> {
         fs::read(file).map_err(|error| unreadable(file, &error))
     }
 
-    fn target(&self, link: &PathBuf) -> Result<String, ReadError> {
+    fn target(&self, link: &PathBuf) -> Result<String, TreeError> {
         let target = fs::read_link(link).map_err(|error| unreadable(link, &error))?;
         Ok(target.to_string_lossy().into_owned())
     }
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> ReadError {
-    ReadError::Damaged(format!("{}: {error}", path.display()))
+fn unreadable(path: &Path, error: &io::Error) -> TreeError {
+    TreeError::Damaged(format!("{}: {error}", path.display()))
 }

@@ -1,5 +1,7 @@
 //! The remote that is one: libgit2 and a bare clone.
 
+mod pull;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -9,14 +11,14 @@ use git2::{Oid, Repository};
 use super::bundle::{Bundle, Dependencies, Layout, MOST_BUNDLE_BYTES};
 use super::clone::{CloneDir, CloneLock};
 use super::error::SourceError;
-use super::files::ReadError;
+use super::files::TreeError;
 use super::login::Login;
-use super::reference::{Head, choose, name_at};
+use super::reference::{Head, choose};
 use super::refusal::Refusal;
 use super::remote::{Remote, Revision};
 use super::scrub::Scrubber;
 use super::snapshot::{Limits, Snapshot};
-use super::transport::{TransferError, Transport, is_local};
+use super::transport::Transport;
 use super::tree;
 use crate::config::{Reference, RepoPath, Source, SyncConfig};
 use crate::object::Commit;
@@ -64,18 +66,6 @@ impl Purpose {
     }
 }
 
-enum PullError {
-    Failed(SourceError),
-    /// Into an empty clone it may work.
-    NeedsNewClone(String),
-}
-
-impl From<SourceError> for PullError {
-    fn from(error: SourceError) -> Self {
-        Self::Failed(error)
-    }
-}
-
 impl GitRemote {
     /// Does no I/O.
     #[must_use]
@@ -111,10 +101,6 @@ impl GitRemote {
 
     fn list(&self) -> Result<Vec<Head>, SourceError> {
         self.transport(self.login().as_deref()).list()
-    }
-
-    fn fetch_into(&self, repository: &Repository, refspecs: &[String], depth: i32) -> Result<(), TransferError> {
-        self.transport(self.login().as_deref()).fetch(repository, refspecs, depth)
     }
 
     /// The newest login: a call that is under way goes on with the one that it began with.
@@ -172,7 +158,7 @@ impl GitRemote {
     }
 
     /// `Ok(None)`: the commit is not there.
-    fn readable(&self, repository: &Repository, id: Oid) -> Result<Option<Commit>, ReadError> {
+    fn readable(&self, repository: &Repository, id: Oid) -> Result<Option<Commit>, TreeError> {
         let info = tree::read_commit(repository, id)?;
         if info.is_some() {
             tree::check(repository, id, &self.path)?;
@@ -180,143 +166,24 @@ impl GitRemote {
         Ok(info)
     }
 
-    /// Fetches, into the present clone if that is any good, else into a new one.
-    fn download(&self, revision: &Revision, lock: &CloneLock) -> Result<Commit, SourceError> {
-        if let Some(repository) = self.clone.open_to_grow(lock) {
-            match self.pull(&repository, revision) {
-                Err(PullError::NeedsNewClone(detail)) => {
-                    tracing::info!(url = self.scrub.display_url(), detail, "cloning anew");
-                }
-                Err(PullError::Failed(error)) => {
-                    // What it has left half written takes room that others may need.
-                    self.clone.clear_away(lock);
-                    return Err(error);
-                }
-                Ok(info) => return Ok(info),
-            }
-        }
-        self.clone_anew(revision, lock).map(|(info, _)| info)
-    }
-
-    fn clone_anew(&self, revision: &Revision, lock: &CloneLock) -> Result<(Commit, Repository), SourceError> {
-        let fresh = self.clone.begin_anew(lock)?;
-        let info = match self.pull(&fresh, revision) {
-            Ok(info) => info,
-            Err(PullError::Failed(error)) => {
-                if matches!(error, SourceError::CommitNotFound { .. }) {
-                    // It took all of the history to know. Kept, so that the next try need not fetch it again.
-                    self.clone.finish_anew(fresh, lock)?;
-                } else {
-                    self.clone.give_up_anew(fresh, lock);
-                }
-                return Err(error);
-            }
-            Err(PullError::NeedsNewClone(detail)) => {
-                self.clone.give_up_anew(fresh, lock);
-                return Err(SourceError::Corrupt { url: self.url(), detail });
-            }
-        };
-        Ok((info, self.clone.finish_anew(fresh, lock)?))
-    }
-
-    /// Fetches into a clone, and makes sure that it now holds this very commit.
-    fn pull(&self, repository: &Repository, revision: &Revision) -> Result<Commit, PullError> {
-        let id = self.oid(&revision.commit)?;
-        let by_commit = revision.name == revision.commit;
-        if by_commit {
-            self.pull_commit(repository, revision)?;
-        } else {
-            self.pull_name(repository, &revision.name)?;
-        }
-        let is_there = |id: Oid| repository.odb().is_ok_and(|odb| odb.exists(id));
-        match self.readable(repository, id) {
-            Ok(Some(info)) if self.is_named(repository, id) => Ok(info),
-            Ok(None) if is_there(id) => {
-                Err(SourceError::NotACommit { url: self.url(), name: revision.name.clone() }.into())
-            }
-            Ok(_) if !tree::is_intact(repository) => {
-                Err(PullError::NeedsNewClone("what was fetched before is not there any more".to_owned()))
-            }
-            Ok(_) if self.named().is_some_and(is_there) && !self.is_named(repository, id) => {
-                Err(self.not_tagged(&revision.commit).into())
-            }
-            Ok(None) if by_commit => Err(self.not_found(&revision.commit).into()),
-            Ok(_) => Err(SourceError::Moved {
-                url: self.url(),
-                name: revision.name.clone(),
-                wanted: revision.commit.clone(),
-            }
-            .into()),
-            Err(ReadError::Damaged(detail)) => Err(PullError::NeedsNewClone(detail)),
-            Err(ReadError::Refused(refusal)) => Err(self.refused(&revision.commit, refusal).into()),
-        }
-    }
-
-    fn pull_name(&self, repository: &Repository, name: &str) -> Result<(), PullError> {
-        self.pull_refspecs(repository, &[format!("+{name}:{FETCHED}")])
-    }
-
-    fn pull_commit(&self, repository: &Repository, revision: &Revision) -> Result<(), PullError> {
-        let heads = self.list()?;
-        if let Some(name) = name_at(&heads, &revision.commit) {
-            return self.pull_name(repository, name);
-        }
-        if !is_local(&self.source.url) {
-            let refspec = format!("+{}:{FETCHED}", revision.commit);
-            match self.fetch_into(repository, &[refspec], 1) {
-                Ok(()) => return Ok(()),
-                Err(TransferError::NotByCommit) if self.purpose == Purpose::Base => {
-                    return Err(SourceError::BaseNotSent { url: self.url(), commit: revision.commit.clone() }.into());
-                }
-                Err(TransferError::NotByCommit | TransferError::NotShallow) => {}
-                Err(TransferError::Failed(error)) => return Err(error.into()),
-                Err(TransferError::Damaged(detail)) => return Err(PullError::NeedsNewClone(detail)),
-            }
-        }
-        let everything = ["heads", "tags"].map(|kind| format!("+refs/{kind}/*:refs/driftless/{kind}/*"));
-        self.pull_all(repository, &everything)
-    }
-
-    fn pull_refspecs(&self, repository: &Repository, refspecs: &[String]) -> Result<(), PullError> {
-        if !is_local(&self.source.url) {
-            match self.fetch_into(repository, refspecs, 1) {
-                Ok(()) => return Ok(()),
-                Err(TransferError::NotShallow) => {}
-                Err(error) => return Err(pull_error(error)),
-            }
-        }
-        self.pull_all(repository, refspecs)
-    }
-
-    /// With all of the history, which cannot be had on top of a part of it. Never for a base.
-    fn pull_all(&self, repository: &Repository, refspecs: &[String]) -> Result<(), PullError> {
-        if self.purpose == Purpose::Base {
-            return Err(SourceError::BaseNotShallow { url: self.url() }.into());
-        }
-        if repository.is_shallow() {
-            return Err(PullError::NeedsNewClone("the clone is shallow, and all of the history is needed".into()));
-        }
-        self.fetch_into(repository, refspecs, 0).map_err(pull_error)
-    }
-
     /// Reads from the clone; when it is damaged, clones anew and reads once more.
-    fn read<T>(&self, commit: &str, read: impl Fn(&Repository, Oid) -> Result<T, ReadError>) -> Result<T, SourceError> {
+    fn read<T>(&self, commit: &str, read: impl Fn(&Repository, Oid) -> Result<T, TreeError>) -> Result<T, SourceError> {
         let id = self.oid(commit)?;
         let lock = self.lock()?;
         let first = match self.clone.open(&lock) {
             Some(repository) => read(&repository, id),
-            None => Err(ReadError::Damaged("there is no clone".to_owned())),
+            None => Err(TreeError::Damaged("there is no clone".to_owned())),
         };
         let detail = match first {
             Ok(value) => return Ok(value),
-            Err(ReadError::Refused(refusal)) => return Err(self.refused(commit, refusal)),
-            Err(ReadError::Damaged(detail)) => self.scrub.scrub(&detail),
+            Err(TreeError::Refused(refusal)) => return Err(self.refused(commit, refusal)),
+            Err(TreeError::Damaged(detail)) => self.scrub.scrub(&detail),
         };
         tracing::warn!(url = self.scrub.display_url(), commit, detail, "the clone cannot be read; cloning anew");
         let repository = self.clone_commit_anew(commit, &lock)?;
         read(&repository, id).map_err(|error| match error {
-            ReadError::Refused(refusal) => self.refused(commit, refusal),
-            ReadError::Damaged(detail) => SourceError::Corrupt { url: self.url(), detail: self.scrub.scrub(&detail) },
+            TreeError::Refused(refusal) => self.refused(commit, refusal),
+            TreeError::Damaged(detail) => SourceError::Corrupt { url: self.url(), detail: self.scrub.scrub(&detail) },
         })
     }
 
@@ -335,16 +202,6 @@ impl GitRemote {
     fn refused(&self, commit: &str, refusal: Refusal) -> SourceError {
         let short = commit.get(..12).unwrap_or(commit);
         SourceError::Refused { place: format!("commit {short} of {}", self.url()), refusal }
-    }
-}
-
-fn pull_error(error: TransferError) -> PullError {
-    match error {
-        TransferError::Failed(error) => PullError::Failed(error),
-        TransferError::Damaged(detail) => PullError::NeedsNewClone(detail),
-        TransferError::NotShallow | TransferError::NotByCommit => {
-            PullError::NeedsNewClone("the server refuses what was asked for".to_owned())
-        }
     }
 }
 
@@ -394,7 +251,7 @@ impl Remote for GitRemote {
     fn snapshot_up_to(&self, commit: &str, path: &RepoPath, bytes: usize) -> Result<Option<Snapshot>, SourceError> {
         let limits = Limits { total_bytes: bytes.min(self.limits.total_bytes), ..self.limits };
         self.read(commit, |repository, id| match tree::read_snapshot(repository, id, path, &limits) {
-            Err(ReadError::Refused(Refusal::TotalTooLarge { .. })) if bytes < self.limits.total_bytes => Ok(None),
+            Err(TreeError::Refused(Refusal::TotalTooLarge { .. })) if bytes < self.limits.total_bytes => Ok(None),
             read => read.map(Some),
         })
     }
@@ -406,7 +263,7 @@ impl Remote for GitRemote {
     fn bundle_up_to(&self, commit: &str, root: &RepoPath, bytes: usize) -> Result<Option<Bundle>, SourceError> {
         let limit = bytes.min(MOST_BUNDLE_BYTES);
         self.read(commit, |repository, id| match tree::read_bundle(repository, id, root, limit) {
-            Err(ReadError::Refused(Refusal::BundleTooLarge { .. })) if limit < MOST_BUNDLE_BYTES => Ok(None),
+            Err(TreeError::Refused(Refusal::BundleTooLarge { .. })) if limit < MOST_BUNDLE_BYTES => Ok(None),
             read => read.map(Some),
         })
     }

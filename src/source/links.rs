@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::files::{Files, Kind, ReadError, joined};
+use super::files::{EntryKind, FileTree, TreeError, joined};
 use super::refusal::Refusal;
 
 /// As many links as Linux follows in one path.
@@ -12,7 +12,7 @@ const FOLLOWED: usize = 40;
 const LONGEST: u64 = 4096;
 
 /// What a link says. `path` is the link's own.
-pub(super) fn read_target<F: Files>(files: &F, node: &F::Node, path: &str) -> Result<String, ReadError> {
+pub(super) fn read_target<F: FileTree>(files: &F, node: &F::Node, path: &str) -> Result<String, TreeError> {
     let bytes = files.size(node)?;
     if bytes > LONGEST {
         let target = format!("a name of {bytes} bytes");
@@ -22,10 +22,10 @@ pub(super) fn read_target<F: Files>(files: &F, node: &F::Node, path: &str) -> Re
 }
 
 /// What a link finally leads to.
-pub(super) struct Resolved<Node> {
+pub(super) struct ResolvedLink<Node> {
     /// Where it really is: its parts below the base.
     pub parts: Vec<String>,
-    pub kind: Kind,
+    pub kind: EntryKind,
     pub node: Node,
 }
 
@@ -39,12 +39,12 @@ pub(super) struct Link<'a> {
 }
 
 /// Resolves a link that must stay below `base`, with every link on the way.
-pub(super) fn resolve<F: Files>(
+pub(super) fn resolve<F: FileTree>(
     files: &F,
     base: &F::Node,
     base_path: &str,
     link: &Link<'_>,
-) -> Result<Resolved<F::Node>, ReadError> {
+) -> Result<ResolvedLink<F::Node>, TreeError> {
     let named = || (link.path.to_owned(), link.target.to_owned());
     let leaves = || {
         let (link, target) = named();
@@ -60,13 +60,13 @@ pub(super) fn resolve<F: Files>(
     }
     pending.extend(link.target.split('/').map(str::to_owned));
     let mut walked: Vec<(String, F::Node)> = Vec::new();
-    let mut kind = Kind::Directory;
+    let mut kind = EntryKind::Directory;
     let mut followed = 0;
     while let Some(part) = pending.pop_front() {
         if part.is_empty() || part == "." {
             continue;
         }
-        if kind != Kind::Directory {
+        if kind != EntryKind::Directory {
             return Err(broken().into());
         }
         if part == ".." {
@@ -76,11 +76,11 @@ pub(super) fn resolve<F: Files>(
         let here = walked.last().map_or(base, |(_, node)| node);
         let entry = files.find(here, &part)?.ok_or_else(broken)?;
         match entry.kind {
-            Kind::File | Kind::Directory => {
+            EntryKind::File | EntryKind::Directory => {
                 kind = entry.kind;
                 walked.push((part, entry.node));
             }
-            Kind::Link => {
+            EntryKind::Link => {
                 followed += 1;
                 if followed > FOLLOWED {
                     let (link, target) = named();
@@ -94,14 +94,14 @@ pub(super) fn resolve<F: Files>(
                     pending.push_front(part.to_owned());
                 }
             }
-            Kind::Submodule => {
+            EntryKind::Submodule => {
                 let parts: Vec<&str> = walked.iter().map(|(part, _)| part.as_str()).collect();
                 let inside = joined(base_path, &parts.join("/"));
                 return Err(Refusal::Submodule { path: joined(&inside, &part) }.into());
             }
-            Kind::Other => return Err(broken().into()),
+            EntryKind::Other => return Err(broken().into()),
         }
     }
     let node = walked.last().map_or(base, |(_, node)| node).clone();
-    Ok(Resolved { parts: walked.into_iter().map(|(part, _)| part).collect(), kind, node })
+    Ok(ResolvedLink { parts: walked.into_iter().map(|(part, _)| part).collect(), kind, node })
 }

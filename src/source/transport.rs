@@ -11,7 +11,7 @@ use git2::{
     RemoteCallbacks, Repository,
 };
 
-use super::credentials::{Credentials, Origin};
+use super::credentials::{Credentials, ServerOrigin};
 use super::error::SourceError;
 use super::known_hosts::Verdict;
 use super::login::Login;
@@ -133,10 +133,10 @@ impl Transport<'_> {
     fn callbacks<'call>(&'call self, call: &'call Call) -> RemoteCallbacks<'call> {
         let mut callbacks = RemoteCallbacks::new();
         let mut credentials = Credentials::new(self.url, self.login);
-        let origin = Origin::of(self.url);
+        let origin = ServerOrigin::of(self.url);
         // libgit2 follows a redirect of the first request to any server, and asks here for that one as well.
         callbacks.credentials(move |asked_by, user, allowed| match &origin {
-            Some(origin) if Origin::of(asked_by).as_ref() != Some(origin) => {
+            Some(origin) if ServerOrigin::of(asked_by).as_ref() != Some(origin) => {
                 let elsewhere = without_login(asked_by);
                 *call.asked_elsewhere.borrow_mut() = Some(elsewhere);
                 Err(Error::new(ErrorCode::Auth, ErrorClass::Http, "another server asks for credentials"))

@@ -7,7 +7,7 @@ use git2::{ErrorCode, Object, ObjectType, Oid, Repository, Tree, TreeEntry};
 use sha2::{Digest, Sha256};
 
 use super::bundle::{self, Bundle, Dependencies, Layout};
-use super::files::{Files, Kind, Listed, Located, ReadError, locate, rules_above};
+use super::files::{DirectoryEntry, EntryKind, FileTree, LocatedPath, TreeError, locate, rules_above};
 use super::refusal::Refusal;
 use super::snapshot::{Limits, Snapshot, hex};
 use super::walk::{collect, is_manifest};
@@ -30,7 +30,7 @@ pub(super) fn read_snapshot(
     commit: Oid,
     path: &RepoPath,
     limits: &Limits,
-) -> Result<Snapshot, ReadError> {
+) -> Result<Snapshot, TreeError> {
     let files = CommitFiles::open(repository, commit)?;
     let located = locate(&files, path)?;
     let (found, refused) = collect(&files, &located, path, limits)?;
@@ -42,7 +42,7 @@ pub(super) fn read_key(
     commit: Oid,
     path: &RepoPath,
     limits: &Limits,
-) -> Result<String, ReadError> {
+) -> Result<String, TreeError> {
     let files = CommitFiles::open(repository, commit)?;
     let located = locate(&files, path)?;
     rules_above(&files, &located, path, limits.file_bytes)?;
@@ -54,11 +54,11 @@ pub(super) fn read_bundle(
     commit: Oid,
     root: &RepoPath,
     limit: usize,
-) -> Result<Bundle, ReadError> {
+) -> Result<Bundle, TreeError> {
     bundle::read(&CommitFiles::open(repository, commit)?, root, limit)
 }
 
-pub(super) fn read_layout(repository: &Repository, commit: Oid, path: &RepoPath) -> Result<Layout, ReadError> {
+pub(super) fn read_layout(repository: &Repository, commit: Oid, path: &RepoPath) -> Result<Layout, TreeError> {
     bundle::layout(&CommitFiles::open(repository, commit)?, path)
 }
 
@@ -67,7 +67,7 @@ pub(super) fn fingerprint(
     repository: &Repository,
     commit: Oid,
     dependencies: &Dependencies,
-) -> Result<String, ReadError> {
+) -> Result<String, TreeError> {
     let files = CommitFiles::open(repository, commit)?;
     let mut hash = Sha256::new();
     for path in &dependencies.paths {
@@ -86,7 +86,7 @@ pub(super) fn fingerprint(
 }
 
 /// `None` when the repository has no such object.
-pub(super) fn read_commit(repository: &Repository, id: Oid) -> Result<Option<Commit>, ReadError> {
+pub(super) fn read_commit(repository: &Repository, id: Oid) -> Result<Option<Commit>, TreeError> {
     let commit = match repository.find_commit(id) {
         Ok(commit) => commit,
         Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
@@ -101,16 +101,16 @@ pub(super) fn read_commit(repository: &Repository, id: Oid) -> Result<Option<Com
 }
 
 /// Whether everything that a snapshot would read is there: trees in full, of files at least the header.
-pub(super) fn check(repository: &Repository, commit: Oid, path: &RepoPath) -> Result<(), ReadError> {
+pub(super) fn check(repository: &Repository, commit: Oid, path: &RepoPath) -> Result<(), TreeError> {
     let files = CommitFiles::open(repository, commit)?;
     let located = match locate(&files, path) {
         Ok(located) => located,
         // That is for the snapshot to report.
-        Err(ReadError::Refused(_)) => return Ok(()),
+        Err(TreeError::Refused(_)) => return Ok(()),
         Err(error) => return Err(error),
     };
     let mut pending = vec![(located.kind, located.node)];
-    pending.extend(located.above.into_iter().map(|(_, node)| (Kind::File, node)));
+    pending.extend(located.above.into_iter().map(|(_, node)| (EntryKind::File, node)));
     // A few small trees that hold each other many times over are billions of paths.
     let mut seen = HashSet::new();
     while let Some((kind, node)) = pending.pop() {
@@ -118,17 +118,17 @@ pub(super) fn check(repository: &Repository, commit: Oid, path: &RepoPath) -> Re
             continue;
         }
         match kind {
-            Kind::Directory => {
+            EntryKind::Directory => {
                 let entries = match files.list(&node) {
                     // That is for the snapshot to report, too.
-                    Err(ReadError::Refused(_)) => continue,
+                    Err(TreeError::Refused(_)) => continue,
                     listed => listed?.into_iter(),
                 };
-                let counts = entries.filter(|entry| entry.kind != Kind::File || is_manifest(&entry.name));
+                let counts = entries.filter(|entry| entry.kind != EntryKind::File || is_manifest(&entry.name));
                 pending.extend(counts.map(|entry| (entry.kind, entry.node)));
             }
-            Kind::File | Kind::Link => drop(files.size(&node)?),
-            Kind::Submodule | Kind::Other => {}
+            EntryKind::File | EntryKind::Link => drop(files.size(&node)?),
+            EntryKind::Submodule | EntryKind::Other => {}
         }
     }
     Ok(())
@@ -144,7 +144,7 @@ pub(super) fn is_intact(repository: &Repository) -> bool {
 }
 
 /// The id of the tree, unless files of ignore rules above the path have a say in what it holds.
-fn key(located: &Located<Oid>, path: &RepoPath) -> String {
+fn key(located: &LocatedPath<Oid>, path: &RepoPath) -> String {
     if located.above.is_empty() {
         return located.node.to_string();
     }
@@ -170,13 +170,13 @@ struct CommitFiles<'a> {
 }
 
 impl<'a> CommitFiles<'a> {
-    fn open(repository: &'a Repository, commit: Oid) -> Result<Self, ReadError> {
+    fn open(repository: &'a Repository, commit: Oid) -> Result<Self, TreeError> {
         let root = repository.find_commit(commit).map_err(|error| damaged(&error))?.tree_id();
         let odb = repository.odb().map_err(|error| damaged(&error))?;
         Ok(Self { repository, odb, root, kept: RefCell::default(), parsed: Cell::new(0) })
     }
 
-    fn tree(&self, id: Oid) -> Result<Tree<'a>, ReadError> {
+    fn tree(&self, id: Oid) -> Result<Tree<'a>, TreeError> {
         if let Some(tree) = self.kept.borrow().get(&id) {
             return Ok(tree.clone());
         }
@@ -200,49 +200,49 @@ impl<'a> CommitFiles<'a> {
     }
 }
 
-impl Files for CommitFiles<'_> {
+impl FileTree for CommitFiles<'_> {
     type Node = Oid;
 
-    fn root(&self) -> Result<Oid, ReadError> {
+    fn root(&self) -> Result<Oid, TreeError> {
         Ok(self.root)
     }
 
-    fn list(&self, directory: &Oid) -> Result<Vec<Listed<Oid>>, ReadError> {
+    fn list(&self, directory: &Oid) -> Result<Vec<DirectoryEntry<Oid>>, TreeError> {
         let tree = self.tree(*directory)?;
         Ok(tree.iter().map(|entry| described(&entry)).collect())
     }
 
-    fn find(&self, directory: &Oid, name: &str) -> Result<Option<Listed<Oid>>, ReadError> {
+    fn find(&self, directory: &Oid, name: &str) -> Result<Option<DirectoryEntry<Oid>>, TreeError> {
         let tree = self.tree(*directory)?;
         Ok(tree.get_name(name).map(|entry| described(&entry)))
     }
 
-    fn size(&self, file: &Oid) -> Result<u64, ReadError> {
+    fn size(&self, file: &Oid) -> Result<u64, TreeError> {
         let (bytes, _) = self.odb.read_header(*file).map_err(|error| damaged(&error))?;
         Ok(bytes as u64)
     }
 
-    fn read(&self, file: &Oid) -> Result<Vec<u8>, ReadError> {
+    fn read(&self, file: &Oid) -> Result<Vec<u8>, TreeError> {
         let blob = self.odb.read(*file).map_err(|error| damaged(&error))?;
         Ok(blob.data().to_vec())
     }
 
-    fn target(&self, link: &Oid) -> Result<String, ReadError> {
+    fn target(&self, link: &Oid) -> Result<String, TreeError> {
         Ok(String::from_utf8_lossy(&self.read(link)?).into_owned())
     }
 }
 
-fn described(entry: &TreeEntry<'_>) -> Listed<Oid> {
+fn described(entry: &TreeEntry<'_>) -> DirectoryEntry<Oid> {
     let kind = match entry.kind() {
-        Some(ObjectType::Tree) => Kind::Directory,
-        Some(ObjectType::Commit) => Kind::Submodule,
-        Some(ObjectType::Blob) if entry.filemode() == LINK => Kind::Link,
-        Some(ObjectType::Blob) => Kind::File,
-        _ => Kind::Other,
+        Some(ObjectType::Tree) => EntryKind::Directory,
+        Some(ObjectType::Commit) => EntryKind::Submodule,
+        Some(ObjectType::Blob) if entry.filemode() == LINK => EntryKind::Link,
+        Some(ObjectType::Blob) => EntryKind::File,
+        _ => EntryKind::Other,
     };
-    Listed { name: entry.name_bytes().to_vec(), kind, node: entry.id() }
+    DirectoryEntry { name: entry.name_bytes().to_vec(), kind, node: entry.id() }
 }
 
-fn damaged(error: &git2::Error) -> ReadError {
-    ReadError::Damaged(error.message().to_owned())
+fn damaged(error: &git2::Error) -> TreeError {
+    TreeError::Damaged(error.message().to_owned())
 }

@@ -4,9 +4,11 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::files::{Files, Kind, Listed, Located, ReadError, joined, read_rules, rules_above, rules_file};
+use super::files::{
+    DirectoryEntry, EntryKind, FileTree, LocatedPath, TreeError, joined, read_rules, rules_above, rules_file,
+};
 use super::ignore::IgnoreStack;
-use super::links::{Link, Resolved, read_target, resolve};
+use super::links::{Link, ResolvedLink, read_target, resolve};
 use super::refusal::Refusal;
 use super::snapshot::{Limits, Refused, SourceFile};
 use crate::config::RepoPath;
@@ -21,12 +23,12 @@ const MOST_REFUSED: usize = 1_000;
 const MOST_ENTRIES: usize = 1_000_000;
 
 /// Reads the manifest files at or under a located path, and what is left out, each in byte order of the paths.
-pub(super) fn collect<F: Files>(
+pub(super) fn collect<F: FileTree>(
     files: &F,
-    located: &Located<F::Node>,
+    located: &LocatedPath<F::Node>,
     path: &RepoPath,
     limits: &Limits,
-) -> Result<(Vec<SourceFile>, Vec<Refused>), ReadError> {
+) -> Result<(Vec<SourceFile>, Vec<Refused>), TreeError> {
     let ignored = rules_above(files, located, path, limits.file_bytes)?;
     let mut walk = Walk {
         files,
@@ -40,7 +42,7 @@ pub(super) fn collect<F: Files>(
         found: Vec::new(),
         refused: Vec::new(),
     };
-    if located.kind == Kind::Directory {
+    if located.kind == EntryKind::Directory {
         walk.all(Directory { node: located.node.clone(), path: path.as_str().to_owned(), real: Vec::new() })?;
     } else if is_manifest(path.as_str().as_bytes()) {
         walk.file(&located.node, path.as_str(), String::new())?;
@@ -83,12 +85,12 @@ struct Directory<Node> {
 struct Open<Node> {
     directory: Rc<Directory<Node>>,
     /// What is left of it.
-    entries: std::vec::IntoIter<Listed<Node>>,
+    entries: std::vec::IntoIter<DirectoryEntry<Node>>,
     /// Files of ignore rules outside of it.
     rules: usize,
 }
 
-struct Walk<'a, F: Files> {
+struct Walk<'a, F: FileTree> {
     files: &'a F,
     base: &'a F::Node,
     base_path: &'a str,
@@ -102,9 +104,9 @@ struct Walk<'a, F: Files> {
     refused: Vec<Refused>,
 }
 
-impl<F: Files> Walk<'_, F> {
+impl<F: FileTree> Walk<'_, F> {
     /// Walks a directory and all that is below it, each directory as soon as its entry is met.
-    fn all(&mut self, directory: Directory<F::Node>) -> Result<(), ReadError> {
+    fn all(&mut self, directory: Directory<F::Node>) -> Result<(), TreeError> {
         self.enter(directory)?;
         while let Some(open) = self.open.last_mut() {
             let Some(entry) = open.entries.next() else {
@@ -122,7 +124,7 @@ impl<F: Files> Walk<'_, F> {
                 taken => taken.map(drop),
             };
             match taken {
-                Err(ReadError::Refused(refusal)) if refusal.is_of_one_entry() => {
+                Err(TreeError::Refused(refusal)) if refusal.is_of_one_entry() => {
                     self.leave_out(&joined(&directory.path, &String::from_utf8_lossy(&entry.name)), refusal)?;
                 }
                 taken => taken?,
@@ -131,7 +133,7 @@ impl<F: Files> Walk<'_, F> {
         Ok(())
     }
 
-    fn enter(&mut self, directory: Directory<F::Node>) -> Result<(), ReadError> {
+    fn enter(&mut self, directory: Directory<F::Node>) -> Result<(), TreeError> {
         let Directory { node, path, .. } = &directory;
         if self.open.len() >= DEEPEST {
             return Err(Refusal::TooDeep { path: path.clone(), limit: DEEPEST }.into());
@@ -152,13 +154,13 @@ impl<F: Files> Walk<'_, F> {
     /// Takes an entry; gives the directory that it is or leads to.
     fn entry(
         &mut self,
-        entry: &Listed<F::Node>,
+        entry: &DirectoryEntry<F::Node>,
         directory: &Directory<F::Node>,
-    ) -> Result<Option<Directory<F::Node>>, ReadError> {
+    ) -> Result<Option<Directory<F::Node>>, TreeError> {
         if entry.name.starts_with(b".") {
             return Ok(None);
         }
-        let plain_file = matches!(entry.kind, Kind::File | Kind::Other);
+        let plain_file = matches!(entry.kind, EntryKind::File | EntryKind::Other);
         if plain_file && !is_manifest(&entry.name) {
             return Ok(None);
         }
@@ -177,14 +179,14 @@ impl<F: Files> Walk<'_, F> {
         }
         let real = || directory.real.iter().map(String::as_str).chain([name]);
         match entry.kind {
-            Kind::File => self.file(&entry.node, &path, real().collect::<Vec<_>>().join("/")).map(|()| None),
-            Kind::Directory => {
+            EntryKind::File => self.file(&entry.node, &path, real().collect::<Vec<_>>().join("/")).map(|()| None),
+            EntryKind::Directory => {
                 let real = real().map(str::to_owned).collect();
                 Ok(Some(Directory { node: entry.node.clone(), path, real }))
             }
-            Kind::Link => self.link(&entry.node, path, &directory.real),
-            Kind::Submodule => Err(Refusal::Submodule { path }.into()),
-            Kind::Other => Ok(None),
+            EntryKind::Link => self.link(&entry.node, path, &directory.real),
+            EntryKind::Submodule => Err(Refusal::Submodule { path }.into()),
+            EntryKind::Other => Ok(None),
         }
     }
 
@@ -194,11 +196,11 @@ impl<F: Files> Walk<'_, F> {
         node: &F::Node,
         path: String,
         inside: &[String],
-    ) -> Result<Option<Directory<F::Node>>, ReadError> {
+    ) -> Result<Option<Directory<F::Node>>, TreeError> {
         let target = read_target(self.files, node, &path)?;
         let link = Link { path: &path, target: &target, inside };
-        let Resolved { parts, kind, node } = resolve(self.files, self.base, self.base_path, &link)?;
-        if kind == Kind::File {
+        let ResolvedLink { parts, kind, node } = resolve(self.files, self.base, self.base_path, &link)?;
+        if kind == EntryKind::File {
             if is_manifest(path.as_bytes()) {
                 self.file(&node, &path, parts.join("/"))?;
             }
@@ -211,7 +213,7 @@ impl<F: Files> Walk<'_, F> {
     }
 
     /// `real`: where it really is, below the base.
-    fn file(&mut self, node: &F::Node, path: &str, real: String) -> Result<(), ReadError> {
+    fn file(&mut self, node: &F::Node, path: &str, real: String) -> Result<(), TreeError> {
         let Limits { file_bytes, files, total_bytes } = *self.limits;
         let bytes = self.files.size(node)?;
         if bytes > file_bytes as u64 {
@@ -231,7 +233,7 @@ impl<F: Files> Walk<'_, F> {
     }
 
     /// Notes an entry that is not taken; the others are, since nothing is pruned meanwhile.
-    fn leave_out(&mut self, path: &str, refusal: Refusal) -> Result<(), ReadError> {
+    fn leave_out(&mut self, path: &str, refusal: Refusal) -> Result<(), TreeError> {
         if let Some(Refused { refusal: first, .. }) =
             self.refused.first().filter(|_| self.refused.len() >= MOST_REFUSED)
         {
@@ -293,50 +295,50 @@ mod tests {
         }
     }
 
-    impl Files for Given {
+    impl FileTree for Given {
         type Node = String;
 
-        fn root(&self) -> Result<String, ReadError> {
+        fn root(&self) -> Result<String, TreeError> {
             Ok(String::new())
         }
 
-        fn list(&self, directory: &String) -> Result<Vec<Listed<String>>, ReadError> {
+        fn list(&self, directory: &String) -> Result<Vec<DirectoryEntry<String>>, TreeError> {
             if !directory.is_empty() && matches!(self.content(directory), Unlistable) {
                 return Err(Refusal::DirectoryTooLarge { tree: directory.clone(), bytes: 2, limit: 1 }.into());
             }
             let listed = self.entries.iter().filter_map(|(path, content)| {
                 let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
                 let kind = match content {
-                    Directory | Unlistable => Kind::Directory,
-                    File(_) => Kind::File,
-                    Content::Link(_) => Kind::Link,
+                    Directory | Unlistable => EntryKind::Directory,
+                    File(_) => EntryKind::File,
+                    Content::Link(_) => EntryKind::Link,
                 };
-                let listed = Listed { name: name.into(), kind, node: path.clone() };
+                let listed = DirectoryEntry { name: name.into(), kind, node: path.clone() };
                 (parent == directory).then_some(listed)
             });
             Ok(listed.collect())
         }
 
-        fn find(&self, directory: &String, name: &str) -> Result<Option<Listed<String>>, ReadError> {
+        fn find(&self, directory: &String, name: &str) -> Result<Option<DirectoryEntry<String>>, TreeError> {
             if !directory.is_empty() && matches!(self.content(directory), Unlistable) {
                 return Ok(None);
             }
             Ok(self.list(directory)?.into_iter().find(|entry| entry.name == name.as_bytes()))
         }
 
-        fn size(&self, file: &String) -> Result<u64, ReadError> {
+        fn size(&self, file: &String) -> Result<u64, TreeError> {
             Ok(self.target(file)?.len() as u64)
         }
 
-        fn read(&self, file: &String) -> Result<Vec<u8>, ReadError> {
+        fn read(&self, file: &String) -> Result<Vec<u8>, TreeError> {
             self.read.borrow_mut().push(file.clone());
             Ok(self.target(file)?.into_bytes())
         }
 
-        fn target(&self, link: &String) -> Result<String, ReadError> {
+        fn target(&self, link: &String) -> Result<String, TreeError> {
             match self.content(link) {
                 File(text) | Content::Link(text) => Ok((*text).to_owned()),
-                Directory | Unlistable => Err(ReadError::Damaged(link.clone())),
+                Directory | Unlistable => Err(TreeError::Damaged(link.clone())),
             }
         }
     }

@@ -12,12 +12,12 @@ const EACH: Duration = Duration::from_secs(1);
 
 /// Two buckets a sync: a burst of drift must not keep its own failure from being reported.
 #[derive(Debug, Default)]
-pub(super) struct Limits {
+pub(super) struct EventLimits {
     /// When a bucket is full again, by sync, and whether it is for the sync itself.
     full: BTreeMap<(Arc<str>, bool), Instant>,
 }
 
-impl Limits {
+impl EventLimits {
     /// Whether an Event may be written now; if so, it counts. (The generic cell rate algorithm:
     /// a token bucket whose only state is the time at which it is full.)
     pub(super) fn admit(&mut self, sync: &Arc<str>, of_sync: bool, now: Instant) -> bool {
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_followed_by_one_a_second_and_rest_fills_the_bucket_no_further() {
-        let (mut limits, start, sync) = (Limits::default(), Instant::now(), Arc::from("shop"));
+        let (mut limits, start, sync) = (EventLimits::default(), Instant::now(), Arc::from("shop"));
         let mut admitted = |after: Duration| {
             let now = start + after;
             (0..100).filter(|_| limits.admit(&sync, false, now)).count()
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn each_sync_has_buckets_of_its_own() {
-        let (mut limits, now) = (Limits::default(), Instant::now());
+        let (mut limits, now) = (EventLimits::default(), Instant::now());
         let [one, other] = ["one", "other"].map(Arc::from);
         while limits.admit(&one, false, now) {}
         assert!(limits.admit(&other, false, now) && limits.admit(&one, true, now));

@@ -26,7 +26,7 @@ impl Key {
 
 /// An Event in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Written {
+pub(super) struct WrittenEvent {
     pub namespace: String,
     pub name: String,
     /// How often it has come.
@@ -36,17 +36,17 @@ pub(super) struct Written {
 
 #[derive(Debug, Default)]
 pub(super) struct Series {
-    known: BTreeMap<Key, Written>,
+    known: BTreeMap<Key, WrittenEvent>,
 }
 
 impl Series {
     /// The Event that this one repeats.
-    pub(super) fn find(&mut self, key: Key, now: Instant) -> Option<Written> {
+    pub(super) fn find(&mut self, key: Key, now: Instant) -> Option<WrittenEvent> {
         self.known.retain(|_, written| now.saturating_duration_since(written.last) < OVER);
         self.known.get(&key).cloned()
     }
 
-    pub(super) fn note(&mut self, key: Key, written: Written) {
+    pub(super) fn note(&mut self, key: Key, written: WrittenEvent) {
         if self.known.len() >= MOST && !self.known.contains_key(&key) {
             let oldest = self.known.iter().min_by_key(|(_, written)| written.last).map(|(key, _)| *key);
             oldest.and_then(|oldest| self.known.remove(&oldest));
@@ -63,8 +63,8 @@ impl Series {
 mod tests {
     use super::*;
 
-    fn written(last: Instant) -> Written {
-        Written { namespace: "shop".into(), name: "web.1".into(), count: 1, last }
+    fn written(last: Instant) -> WrittenEvent {
+        WrittenEvent { namespace: "shop".into(), name: "web.1".into(), count: 1, last }
     }
 
     #[test]

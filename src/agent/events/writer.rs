@@ -9,7 +9,7 @@ use kube::runtime::events::Reporter;
 use serde_json::{Value, json};
 
 use super::SharedEvents;
-use super::series::{Key, Series, Written};
+use super::series::{Key, Series, WrittenEvent};
 use crate::agent::Context;
 use crate::cluster::{ApiError, Cluster, NewEvent};
 use crate::config::SyncName;
@@ -83,7 +83,7 @@ impl Writer {
         if let Some(before) = self.series.find(key, now) {
             let count = before.count + 1;
             match self.cluster.repeat_event(&before.namespace, &before.name, count, Timestamp::now()).await {
-                Ok(true) => return self.series.note(key, Written { count, last: now, ..before }),
+                Ok(true) => return self.series.note(key, WrittenEvent { count, last: now, ..before }),
                 // Somebody has deleted it.
                 Ok(false) => self.series.forget(key),
                 Err(error) => return self.failed("patch", event, namespace, &error),
@@ -106,7 +106,7 @@ impl Writer {
             related,
         };
         match self.cluster.create_event(&new).await {
-            Ok(()) => self.series.note(key, Written { namespace, name, count: 1, last: now }),
+            Ok(()) => self.series.note(key, WrittenEvent { namespace, name, count: 1, last: now }),
             Err(error) => self.failed("create", event, namespace, &error),
         }
     }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Rendering, RenderingError};
-use crate::config::{DataRef, DecryptConfig};
+use crate::config::{DataKind, DataRef, DecryptConfig};
 use crate::object::Readable;
 use crate::render::{Format, is_encrypted, secrets};
 use crate::source::{Bundle, BundleContent, Snapshot};
@@ -151,7 +151,7 @@ impl Rendering<'_> {
     async fn keys(&self, decrypt: &DecryptConfig) -> Result<Value, RenderingError> {
         let mut keys = json!({"age": [], "pgp": []});
         let Some(name) = &decrypt.secret else { return Ok(keys) };
-        let source = DataRef { secret: true, name: Arc::clone(name), optional: false };
+        let source = DataRef { kind: DataKind::Secret, name: Arc::clone(name), optional: false };
         let data = self.data(&source, KEY).await?.unwrap_or_default();
         let text = |name: &str, bytes: &[u8]| {
             String::from_utf8(bytes.to_vec()).map_err(|_| {

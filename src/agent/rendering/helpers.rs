@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::super::budget::HELPER_BYTES;
 use crate::config::SandboxMode;
-use crate::sandbox::{Access, Helper, LaunchError, Launcher, Limits, Mode, Network};
+use crate::sandbox::{Helper, HelperAccess, HelperLimits, LaunchError, Launcher, Mode, Network};
 
 /// What the helper writes at most: 64 MiB of manifests, twice where a chart is random, and their frame.
 const RENDER_OUTPUT: usize = 160 << 20;
@@ -67,13 +67,13 @@ impl Helpers {
         time: Duration,
         input: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
     ) -> Result<Vec<u8>, LaunchError> {
-        let limits = Limits { time, memory_bytes: HELPER_BYTES, output_bytes: RENDER_OUTPUT };
+        let limits = HelperLimits { time, memory_bytes: HELPER_BYTES, output_bytes: RENDER_OUTPUT };
         Launcher::new(Helper::Renderer, self.renderer.clone(), sandbox(mode)).run(&[], limits, input).await
     }
 
     /// Decrypts once. Only with `kms` may the helper open connections.
     pub(super) async fn decrypt(&self, mode: SandboxMode, kms: bool, request: Vec<u8>) -> Result<Vec<u8>, LaunchError> {
-        let limits = Limits { time: DECRYPT_TIME, memory_bytes: DECRYPT_MEMORY, output_bytes: DECRYPT_OUTPUT };
+        let limits = HelperLimits { time: DECRYPT_TIME, memory_bytes: DECRYPT_MEMORY, output_bytes: DECRYPT_OUTPUT };
         let launcher = Launcher::new(Helper::Decrypter, self.decrypter.clone(), sandbox(mode));
         let launcher = if kms {
             let variables = env::vars_os().map(|(name, value)| (name.into_string(), value.into_string()));
@@ -89,7 +89,7 @@ impl Helpers {
     /// # Errors
     /// It cannot be started, or is another program.
     pub async fn versions(&self, helper: Helper, mode: SandboxMode) -> Result<Versions, VersionError> {
-        let limits = Limits { time: DECRYPT_TIME, memory_bytes: HELPER_BYTES, output_bytes: 1 << 16 };
+        let limits = HelperLimits { time: DECRYPT_TIME, memory_bytes: HELPER_BYTES, output_bytes: 1 << 16 };
         let program = match helper {
             Helper::Renderer => &self.renderer,
             Helper::Decrypter => &self.decrypter,
@@ -101,14 +101,14 @@ impl Helpers {
 }
 
 /// What the decrypter may reach where key services may be asked, out of the agent's own environment.
-fn to_key_services(environment: impl Iterator<Item = (String, String)>) -> Access {
+fn to_key_services(environment: impl Iterator<Item = (String, String)>) -> HelperAccess {
     let passed = |name: &str| KMS_VARIABLES.iter().any(|begins| name.starts_with(begins));
     let variables: Vec<_> = environment.filter(|(name, _)| passed(name)).collect();
     let named = variables.iter().filter(|(name, _)| KMS_FILE_VARIABLES.contains(&name.as_str()));
     // SSL_CERT_DIR may name several.
     let named = named.flat_map(|(_, value)| env::split_paths(value));
     let files = KMS_FILES.iter().map(PathBuf::from).chain(named).collect();
-    Access { network: Network::Allowed, files, variables }
+    HelperAccess { network: Network::Allowed, files, variables }
 }
 
 /// The versions of a helper.

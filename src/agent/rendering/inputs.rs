@@ -11,7 +11,7 @@ use tokio::sync::RwLock;
 
 use super::{Rendering, RenderingError};
 use crate::cluster::{ApiError, Cluster, Discovery, Resource};
-use crate::config::{DataRef, Renderer};
+use crate::config::{DataKind, DataRef, Renderer};
 use crate::object::{DigestKey, GroupKind, ObjectId};
 use crate::render::{Capabilities, ExtraValues, Inputs, LookupAnswer, LookupQuestion, Variable};
 
@@ -42,7 +42,9 @@ impl Rendering<'_> {
             for source in &substitution.from {
                 for (name, value) in self.data(source, "render.substituteFrom").await?.unwrap_or_default() {
                     let value = text(source, "render.substituteFrom", &name, value)?;
-                    inputs.variables.insert(name, Variable { value, secret: source.secret, in_cluster: true });
+                    inputs
+                        .variables
+                        .insert(name, Variable { value, secret: source.kind.is_secret(), in_cluster: true });
                 }
             }
             for (name, value) in &substitution.variables {
@@ -65,7 +67,7 @@ impl Rendering<'_> {
                 return Err(RenderingError::NoKey { what, key, name: from.key.to_string(), keys });
             };
             let yaml = text(&from.source, key, &from.key, value)?;
-            inputs.values.push(ExtraValues { name, yaml, secret: from.source.secret });
+            inputs.values.push(ExtraValues { name, yaml, secret: from.source.kind.is_secret() });
         }
         if let Some(view) = self.cluster {
             let kube_version = match &config.helm.kube_version {
@@ -88,7 +90,11 @@ impl Rendering<'_> {
         let Some(view) = self.cluster else {
             return if source.optional { Ok(None) } else { Err(RenderingError::NoCluster { key }) };
         };
-        let (kind, plural) = if source.secret { ("Secret", "secrets") } else { ("ConfigMap", "configmaps") };
+        let kind = source.kind.name();
+        let plural = match source.kind {
+            DataKind::ConfigMap => "configmaps",
+            DataKind::Secret => "secrets",
+        };
         let id = ObjectId::new("", kind, Some(&view.namespace), &source.name);
         let what = || format!("the {kind} {}/{}", view.namespace, source.name);
         let object = view.home.read(&id, &Resource::core(plural, true)).await;
@@ -102,7 +108,7 @@ impl Rendering<'_> {
 }
 
 fn described(source: &DataRef) -> String {
-    format!("the {} {}", if source.secret { "Secret" } else { "ConfigMap" }, source.name)
+    format!("the {} {}", source.kind.name(), source.name)
 }
 
 fn text(source: &DataRef, key: &'static str, name: &str, value: Vec<u8>) -> Result<String, RenderingError> {

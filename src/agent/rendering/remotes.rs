@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use super::super::budget::{Budget, Panicked};
 use super::rounds::MOST_FETCHED;
 use crate::config::{Endpoint, Reference, RepoPath, Source};
-use crate::fetch::{Download, Entry, FetchError, Login, Patience, Store, Web, sha256};
+use crate::fetch::{CachedFile, Download, FetchCache, FetchError, FetchTimeouts, Login, Web, sha256};
 use crate::limit::Limiter;
 use crate::object::PlainUrl;
 use crate::render::{Fetched, FetchedContent, Want, WantKind, pack};
@@ -49,18 +49,18 @@ pub enum RemoteError {
     Panicked(#[from] Panicked),
     /// Another sync has asked meanwhile.
     #[error("{0}")]
-    Shared(Arc<str>),
+    RemotesState(Arc<str>),
 }
 
 /// Clones share what was fetched.
 #[derive(Clone)]
 pub struct Remotes {
-    shared: Arc<Shared>,
+    shared: Arc<RemotesState>,
 }
 
-struct Shared {
+struct RemotesState {
     web: Web,
-    store: Store,
+    store: FetchCache,
     /// Clones of remote bases are made in it, and removed when they were read.
     data_dir: PathBuf,
     hosts: Limiter,
@@ -84,7 +84,7 @@ struct Checked {
 }
 
 /// Something that was fetched.
-pub struct Answer {
+pub struct RemoteContent {
     pub fetched: Fetched,
     /// Why it could not be compared with its source, although that was due.
     pub warning: Option<String>,
@@ -123,9 +123,9 @@ impl Remotes {
     #[must_use]
     pub fn new(data_dir: &Path) -> Self {
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(RemotesState {
                 web: Web,
-                store: Store::new(data_dir),
+                store: FetchCache::new(data_dir),
                 data_dir: data_dir.to_owned(),
                 hosts: Limiter::new(AT_ONCE, AT_ONE_SERVER),
                 same: Limiter::new(usize::MAX, 1),
@@ -145,7 +145,7 @@ impl Remotes {
         login: Option<(&str, &Login)>,
         refresh: Duration,
         budget: &Budget,
-    ) -> Result<Answer, RemoteError> {
+    ) -> Result<RemoteContent, RemoteError> {
         // What one may read with credentials, another may not read without.
         let key = format!("{}\0{}", want.key(), login.map_or("", |(name, _)| name));
         let began = Instant::now();
@@ -157,17 +157,17 @@ impl Remotes {
             Next::Serve(failure) => {
                 let warning = failure.as_deref().map(in_use);
                 if let Some(entry) = stored {
-                    return Ok(Answer { fetched: fetched(want, entry.bytes).await?, warning });
+                    return Ok(RemoteContent { fetched: fetched(want, entry.bytes).await?, warning });
                 }
             }
-            Next::Fail(failure) => return Err(RemoteError::Shared(failure)),
+            Next::Fail(failure) => return Err(RemoteError::RemotesState(failure)),
             Next::Ask => {}
         }
         let server = Endpoint::of(&want.url).map(|endpoint| endpoint.to_string()).unwrap_or_default();
         let place = self.shared.hosts.place(&server).await;
         let validator = stored.as_ref().and_then(|entry| entry.validator.clone());
         let answer = if stored.is_some() { COMPARE_TIME } else { FETCH_TIME };
-        let patience = Patience { answer, content: FETCH_TIME };
+        let patience = FetchTimeouts { answer, content: FETCH_TIME };
         let login = login.map(|(_, login)| login);
         let downloaded = Box::pin(self.download(want, login, validator.as_deref(), patience, budget)).await;
         drop(place);
@@ -175,15 +175,16 @@ impl Remotes {
         self.note(key.clone(), failure);
         match (downloaded, stored) {
             (Ok(Download::New { bytes, validator }), _) => {
-                let bytes = self.keep(key, Entry { bytes, validator }).await?;
-                Ok(Answer { fetched: fetched(want, bytes).await?, warning: None })
+                let bytes = self.keep(key, CachedFile { bytes, validator }).await?;
+                Ok(RemoteContent { fetched: fetched(want, bytes).await?, warning: None })
             }
             (Ok(Download::Unchanged), Some(entry)) => {
-                Ok(Answer { fetched: fetched(want, entry.bytes).await?, warning: None })
+                Ok(RemoteContent { fetched: fetched(want, entry.bytes).await?, warning: None })
             }
-            (Err(error), Some(entry)) => {
-                Ok(Answer { fetched: fetched(want, entry.bytes).await?, warning: Some(in_use(&error.to_string())) })
-            }
+            (Err(error), Some(entry)) => Ok(RemoteContent {
+                fetched: fetched(want, entry.bytes).await?,
+                warning: Some(in_use(&error.to_string())),
+            }),
             (Err(error), None) => Err(error),
             (Ok(Download::Unchanged), None) => {
                 let detail = "it answers 304 to a request without a condition".to_owned();
@@ -197,7 +198,7 @@ impl Remotes {
         want: &Want,
         login: Option<&Login>,
         validator: Option<&str>,
-        patience: Patience,
+        patience: FetchTimeouts,
         budget: &Budget,
     ) -> Result<Download, RemoteError> {
         let web = &self.shared.web;
@@ -223,7 +224,7 @@ impl Remotes {
         &self,
         want: &Want,
         validator: Option<&str>,
-        patience: Patience,
+        patience: FetchTimeouts,
         budget: &Budget,
     ) -> Result<Download, RemoteError> {
         let is_commit = want.reference.len() == 40 && want.reference.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -256,13 +257,13 @@ impl Remotes {
         Ok(Download::New { bytes: packed.map_err(storage)?, validator: Some(revision.commit) })
     }
 
-    async fn stored(&self, key: &str) -> Result<Option<Entry>, Panicked> {
+    async fn stored(&self, key: &str) -> Result<Option<CachedFile>, Panicked> {
         let (store, key) = (self.shared.store.clone(), key.to_owned());
         spawn_blocking(move || store.get(&key)).await.map_err(|_| Panicked)
     }
 
     /// Keeps something for later, and gives its bytes back. Where there is no room for it, it serves once.
-    async fn keep(&self, key: String, entry: Entry) -> Result<Vec<u8>, Panicked> {
+    async fn keep(&self, key: String, entry: CachedFile) -> Result<Vec<u8>, Panicked> {
         let store = self.shared.store.clone();
         let kept = spawn_blocking(move || {
             if let Err(error) = store.put(&key, &entry) {

@@ -10,9 +10,9 @@ use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
-use super::remotes::Answer;
+use super::remotes::RemoteContent;
 use super::{Rendering, RenderingError, decrypt};
-use crate::config::{DataRef, Endpoint, Renderer};
+use crate::config::{DataKind, DataRef, Endpoint, Renderer};
 use crate::fetch::Login;
 use crate::render::{
     Fetched, Inputs, LookupAnswer, LookupQuestion, Permission, RenderError, Response, Want, outdated_index, permitted,
@@ -53,7 +53,7 @@ pub(super) struct Answered {
 }
 
 /// What was learned in the rounds so far.
-struct Progress {
+struct RenderProgress {
     inputs: Inputs,
     warnings: Vec<String>,
     /// Rounds of lookups and of fetches.
@@ -65,7 +65,7 @@ struct Progress {
     fetching: Duration,
 }
 
-impl Progress {
+impl RenderProgress {
     /// Counts a round of fetches, and what is wanted in it.
     fn count_round(&mut self, wants: usize) -> Result<(), RenderingError> {
         self.fetches += 1;
@@ -90,7 +90,7 @@ impl Rendering<'_> {
     /// Asks the helper until nothing is missing. While it waits for other hosts it keeps no place at the helper and no files
     /// of the repository in memory, so that a host that hangs keeps nobody from rendering.
     pub(super) async fn answered(&self, renderer: Renderer, inputs: Inputs) -> Result<Answered, RenderingError> {
-        let mut progress = Progress {
+        let mut progress = RenderProgress {
             inputs,
             warnings: Vec::new(),
             asked: 0,
@@ -104,7 +104,7 @@ impl Rendering<'_> {
             let (bundle, refused) = self.bundle(renderer).await?;
             match self.run(renderer, Arc::new(bundle), &mut progress).await? {
                 HelperRun::Answered(response) => {
-                    let Progress { inputs, warnings, .. } = progress;
+                    let RenderProgress { inputs, warnings, .. } = progress;
                     return Ok(Answered { response, inputs, refused, warnings, _permit: permit });
                 }
                 HelperRun::Wants(wants) => {
@@ -129,7 +129,7 @@ impl Rendering<'_> {
         &self,
         renderer: Renderer,
         mut bundle: Arc<Bundle>,
-        progress: &mut Progress,
+        progress: &mut RenderProgress,
     ) -> Result<HelperRun, RenderingError> {
         let mut plain = BTreeSet::new();
         // They are decrypted anew in each turn.
@@ -195,7 +195,12 @@ impl Rendering<'_> {
     }
 
     /// Fetches what is wanted, after all of it was found to be permitted.
-    async fn fetch(&self, renderer: Renderer, wants: Vec<Want>, progress: &mut Progress) -> Result<(), RenderingError> {
+    async fn fetch(
+        &self,
+        renderer: Renderer,
+        wants: Vec<Want>,
+        progress: &mut RenderProgress,
+    ) -> Result<(), RenderingError> {
         progress.count_round(wants.len())?;
         let known = &mut progress.inputs.fetched;
         let mut permissions = Vec::with_capacity(wants.len());
@@ -212,7 +217,7 @@ impl Rendering<'_> {
         let mut bytes = known.iter().map(|fetched| fetched.content.bytes().len()).sum::<usize>();
         for want in &wants {
             let Some(answer) = answers.next().await else { break };
-            let Answer { fetched, warning } = match answer {
+            let RemoteContent { fetched, warning } = match answer {
                 Ok(answer) => answer,
                 Err(error) => {
                     let outdated = outdated_index(want, known).filter(|index| progress.refreshed.insert(index.key()));
@@ -239,14 +244,14 @@ impl Rendering<'_> {
         &self,
         renderer: Renderer,
         index: Want,
-        progress: &mut Progress,
+        progress: &mut RenderProgress,
     ) -> Result<bool, RenderingError> {
         progress.count_round(1)?;
         let known = &mut progress.inputs.fetched;
         let compared = Want { pinned: false, ..index.clone() };
         let permission = self.permission(renderer, &compared, known)?;
         let login = if permission.login { self.login().await? } else { None };
-        let Answer { fetched, warning } = self.get(renderer, &compared, login.as_ref()).await?;
+        let RemoteContent { fetched, warning } = self.get(renderer, &compared, login.as_ref()).await?;
         progress.warnings.extend(warning);
         let bytes = known.iter().chain([&fetched]).map(|fetched| fetched.content.bytes().len()).sum::<usize>();
         if bytes > MOST_FETCHED {
@@ -260,7 +265,7 @@ impl Rendering<'_> {
     }
 
     fn permission(&self, renderer: Renderer, want: &Want, known: &[Fetched]) -> Result<Permission, RenderingError> {
-        let refused = |error| RenderingError::NotPermitted { renderer, place: want.place(), error };
+        let refused = |error| RenderingError::NotPermitted { renderer, place: want.error_prefix(), error };
         permitted(want, &self.settings.config, known).map_err(refused)
     }
 
@@ -269,10 +274,10 @@ impl Rendering<'_> {
         renderer: Renderer,
         want: &Want,
         login: Option<&(Arc<str>, Login)>,
-    ) -> Result<Answer, RenderingError> {
+    ) -> Result<RemoteContent, RenderingError> {
         let login = login.map(|(name, login)| (&**name, login));
         let answer = self.remotes.get(want, login, self.settings.config.refresh, self.budget).await;
-        answer.map_err(|error| RenderingError::Remote { renderer, place: want.place(), error: Box::new(error) })
+        answer.map_err(|error| RenderingError::Remote { renderer, place: want.error_prefix(), error: Box::new(error) })
     }
 
     /// Whether something on another host is as it was, as far as that can be known now, and why it cannot.
@@ -293,7 +298,9 @@ impl Rendering<'_> {
         let login = login.as_ref().map(|(name, login)| (&**name, login));
         Ok(match self.remotes.get(want, login, config.refresh, self.budget).await {
             Ok(answer) => (*answer.fetched.digest == *digest, answer.warning),
-            Err(error) => (true, Some(format!("{}{error}; what was rendered before stays in force", want.place()))),
+            Err(error) => {
+                (true, Some(format!("{}{error}; what was rendered before stays in force", want.error_prefix())))
+            }
         })
     }
 
@@ -302,7 +309,7 @@ impl Rendering<'_> {
         let key = "render.helm.auth.secret";
         let Some(remote) = &self.settings.config.helm.remote else { return Ok(None) };
         let Some(name) = &remote.secret else { return Ok(None) };
-        let source = DataRef { secret: true, name: Arc::clone(name), optional: false };
+        let source = DataRef { kind: DataKind::Secret, name: Arc::clone(name), optional: false };
         let data = self.data(&source, key).await?.unwrap_or_default();
         let host = remote.endpoint().map(|endpoint| match endpoint.port {
             443 => endpoint.host,

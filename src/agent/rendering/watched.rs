@@ -54,7 +54,7 @@ impl InputWatches {
         for source in names {
             let (sender, report) = (sender.clone(), Arc::clone(report));
             let (client, namespace) = (client.clone(), namespace.to_owned());
-            if source.secret {
+            if source.kind.is_secret() {
                 tasks.spawn(watch(
                     Api::<PartialObjectMeta<Secret>>::namespaced(client, &namespace),
                     source,
@@ -108,7 +108,7 @@ async fn watch<K>(
     K: Resource<DynamicType = ()> + 'static,
     PartialObjectMeta<K>: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send,
 {
-    let kind = if source.secret { "Secret" } else { "ConfigMap" };
+    let kind = source.kind.name();
     let only = Config::default().fields(&format!("metadata.name={}", source.name));
     let mut stream = Box::pin(watcher(api, only).default_backoff());
     let mut seen: Option<String> = None;

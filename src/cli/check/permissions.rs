@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::StreamExt as _;
 use serde::Serialize;
 
-use crate::cluster::{Access, ApiError, Cluster};
+use crate::cluster::{ApiError, Cluster, RbacRule};
 
 /// Questions that are under way at once.
 const AT_ONCE: usize = 8;
@@ -17,8 +17,8 @@ const AT_ONCE: usize = 8;
 /// What is needed, with whether anything fails without it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Needed {
-    required: BTreeSet<Access>,
-    optional: BTreeSet<Access>,
+    required: BTreeSet<RbacRule>,
+    optional: BTreeSet<RbacRule>,
 }
 
 /// What is missing of one resource in one place.
@@ -39,12 +39,12 @@ pub(super) struct Missing {
 }
 
 impl Needed {
-    pub fn require(&mut self, access: impl IntoIterator<Item = Access>) {
+    pub fn require(&mut self, access: impl IntoIterator<Item = RbacRule>) {
         self.required.extend(access);
     }
 
     /// What is good to have.
-    pub fn prefer(&mut self, access: impl IntoIterator<Item = Access>) {
+    pub fn prefer(&mut self, access: impl IntoIterator<Item = RbacRule>) {
         self.optional.extend(access);
     }
 
@@ -57,8 +57,8 @@ impl Needed {
     /// # Errors
     /// The API server does not answer a question.
     pub async fn missing(&self, cluster: &Cluster) -> Result<Vec<Missing>, ApiError> {
-        let all: BTreeSet<&Access> = self.required.iter().chain(&self.optional).collect();
-        let mut places: BTreeMap<Access, usize> = BTreeMap::new();
+        let all: BTreeSet<&RbacRule> = self.required.iter().chain(&self.optional).collect();
+        let mut places: BTreeMap<RbacRule, usize> = BTreeMap::new();
         for access in &all {
             *places.entry(everywhere(access)).or_default() += 1;
         }
@@ -70,13 +70,13 @@ impl Needed {
     }
 
     /// One entry a resource and place.
-    fn group(&self, denied: &BTreeSet<Access>) -> Vec<Missing> {
-        let mut groups: BTreeMap<(bool, Access), Vec<&str>> = BTreeMap::new();
+    fn group(&self, denied: &BTreeSet<RbacRule>) -> Vec<Missing> {
+        let mut groups: BTreeMap<(bool, RbacRule), Vec<&str>> = BTreeMap::new();
         for access in denied {
-            let what = Access { verb: "".into(), ..access.clone() };
+            let what = RbacRule { verb: "".into(), ..access.clone() };
             groups.entry((!self.required.contains(access), what)).or_default().push(&access.verb);
         }
-        let missing = |((optional, access), verbs): ((bool, Access), Vec<&str>)| Missing {
+        let missing = |((optional, access), verbs): ((bool, RbacRule), Vec<&str>)| Missing {
             rule: access.rule(&verbs),
             verbs: verbs.into_iter().map(ToOwned::to_owned).collect(),
             api_group: access.group,
@@ -89,12 +89,15 @@ impl Needed {
     }
 }
 
-fn everywhere(access: &Access) -> Access {
-    Access { namespace: None, ..access.clone() }
+fn everywhere(access: &RbacRule) -> RbacRule {
+    RbacRule { namespace: None, ..access.clone() }
 }
 
 /// What is granted and what is denied.
-async fn ask(cluster: &Cluster, questions: BTreeSet<Access>) -> Result<(BTreeSet<Access>, BTreeSet<Access>), ApiError> {
+async fn ask(
+    cluster: &Cluster,
+    questions: BTreeSet<RbacRule>,
+) -> Result<(BTreeSet<RbacRule>, BTreeSet<RbacRule>), ApiError> {
     let (mut granted, mut denied) = (BTreeSet::new(), BTreeSet::new());
     let mut asked = Vec::with_capacity(questions.len());
     for access in questions {
@@ -156,9 +159,9 @@ mod tests {
     #[test]
     fn what_is_missing_is_one_row_a_resource_with_the_rule_to_paste() {
         let mut needed = Needed::default();
-        needed.require(["create", "patch"].map(|verb| Access::new(verb, "apps", "deployments", Some("shop"))));
-        needed.prefer([Access::new("create", "events.k8s.io", "events", Some("shop"))]);
-        let denied: BTreeSet<Access> = needed.required.iter().chain(&needed.optional).cloned().collect();
+        needed.require(["create", "patch"].map(|verb| RbacRule::new(verb, "apps", "deployments", Some("shop"))));
+        needed.prefer([RbacRule::new("create", "events.k8s.io", "events", Some("shop"))]);
+        let denied: BTreeSet<RbacRule> = needed.required.iter().chain(&needed.optional).cloned().collect();
         let missing = needed.group(&denied);
         assert_eq!(missing.iter().map(|one| one.required).collect::<Vec<_>>(), [true, false]);
         let text = table(&missing);

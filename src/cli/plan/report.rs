@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use crate::apply::ApplyError;
 use crate::object::{Displayed, ObjectId, Origin};
-use crate::plan::{DiffKind, Held, ObjectDiff, Problem, Reason, Replaceable, Rewritten, Step, Verb};
+use crate::plan::{
+    DiffKind, Held, ObjectDiff, Plan, PlanInput, Problem, Reason, Replaceable, Rewritten, Step, Verb, dead_end,
+};
 
 /// What one sync would change.
 #[derive(Debug, Default, Serialize)]
@@ -63,7 +65,7 @@ impl SyncPlan {
 }
 
 /// What was found out about one step.
-pub(super) struct Answer<'a> {
+pub(super) struct StepPreview<'a> {
     pub step: &'a Step,
     pub difference: Result<Option<ObjectDiff>, ApplyError>,
     /// The server was not asked, for want of permission.
@@ -77,7 +79,7 @@ pub(super) struct Answer<'a> {
 }
 
 impl SyncPlan {
-    pub(super) fn fill(&mut self, steps: &[Step], answers: Vec<Answer<'_>>) {
+    pub(super) fn fill(&mut self, steps: &[Step], answers: Vec<StepPreview<'_>>) {
         let mut unasked = 0;
         let mut same: BTreeSet<&ObjectId> = BTreeSet::new();
         let mut blames: BTreeMap<&ObjectId, String> = BTreeMap::new();
@@ -151,5 +153,32 @@ fn sign(kind: DiffKind) -> &'static str {
         DiffKind::Removed => "-",
         DiffKind::Added => "+",
         DiffKind::Gap => "@ ",
+    }
+}
+
+/// Keeps in the plan what a run would keep, since what left git is kept as long as something of the commit cannot be
+/// applied, and says for what, unless only the API server is against it
+/// and a person approved that.
+pub(super) fn keep_what_waits(plan: &mut Plan, answers: &[StepPreview<'_>], input: &PlanInput<'_>) {
+    let refused = answers.iter().filter(|answer| answer.difference.is_err()).map(|answer| &answer.step.id);
+    let (mut refused, mut others): (Vec<ObjectId>, Vec<ObjectId>) = (refused.cloned().collect(), Vec::new());
+    for step in plan.steps.iter().filter(|step| step.verb == Verb::Refuse) {
+        match step.reason {
+            // What this call may not read says nothing of what the agent may.
+            Reason::Unreadable { .. } => {}
+            Reason::NotReplaced { .. } => refused.push(step.id.clone()),
+            _ => others.push(step.id.clone()),
+        }
+    }
+    let total = input.inventory.values().filter(|recorded| !recorded.unconfirmed).count();
+    let by_server: Vec<&ObjectId> = refused.iter().collect();
+    let held = dead_end(input.commit, plan, &by_server, total).filter(|_| others.is_empty());
+    if held.is_some() && input.approved.covers_despite(plan, &by_server, input.inventory) {
+        return;
+    }
+    let unapplied: Vec<&ObjectId> = refused.iter().chain(&others).collect();
+    if !unapplied.is_empty() {
+        plan.wait_for(&unapplied);
+        plan.held = plan.held.take().or(held);
     }
 }

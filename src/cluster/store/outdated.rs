@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Store;
+use super::LiveStore;
 use crate::object::version::is_older;
 use crate::object::{GroupKind, ObjectId, Observed};
 
@@ -36,7 +36,7 @@ pub(in crate::cluster) enum Verdict {
     Lags,
 }
 
-impl Store {
+impl LiveStore {
     /// Whether a LIST of a kind, of one namespace or of all, is older than what was seen: by the watch
     /// (`watched`), or of any single object. `None`: it is not.
     pub fn outdated(

@@ -5,13 +5,13 @@ const SET: &str = "applyset-of-this-test-v1";
 
 /// A store with a clock of its own, so that a test reads as what happened.
 struct Story {
-    store: Store,
+    store: LiveStore,
     now: Instant,
 }
 
 impl Story {
     fn new() -> Self {
-        Self { store: Store::new(SET), now: Instant::now() }
+        Self { store: LiveStore::new(SET), now: Instant::now() }
     }
 
     fn see(&mut self, live: Observed) -> Option<Change> {

@@ -5,21 +5,19 @@
 //!
 //! [`names::UNRECORDED`]: crate::object::names::UNRECORDED
 
-use serde_json::{Map, Value};
-
-use crate::object::GroupKind;
+use crate::object::{Choice, Element, FieldSet, GroupKind};
 
 /// Fields of any object.
 const ALWAYS: [&[&str]; 4] =
-    [&["f:metadata", "f:finalizers"], &["f:metadata", "f:ownerReferences"], &["f:spec", "f:replicas"], &["f:status"]];
+    [&["metadata", "finalizers"], &["metadata", "ownerReferences"], &["spec", "replicas"], &["status"]];
 
 /// Fields of one kind. A spec is left whole where the server lets nothing be removed from it.
 const OF_KIND: [(&str, &str, &[&str]); 5] = [
-    ("batch", "Job", &["f:spec", "f:selector"]),
-    ("", "PersistentVolumeClaim", &["f:spec"]),
-    ("", "PersistentVolume", &["f:spec"]),
-    ("", "ServiceAccount", &["f:secrets"]),
-    ("", "ServiceAccount", &["f:imagePullSecrets"]),
+    ("batch", "Job", &["spec", "selector"]),
+    ("", "PersistentVolumeClaim", &["spec"]),
+    ("", "PersistentVolume", &["spec"]),
+    ("", "ServiceAccount", &["secrets"]),
+    ("", "ServiceAccount", &["imagePullSecrets"]),
 ];
 
 /// Labels and annotations: these, and those that begin so (well-known ones, kubernetes.io/docs).
@@ -35,50 +33,38 @@ const KEYS: [&str; 8] = [
 ];
 
 /// Takes out of a field set what may become ours.
-pub(super) fn split(gk: &GroupKind, fields: &mut Value) -> Value {
-    below(gk, &mut Vec::new(), fields)
-}
-
-fn below(gk: &GroupKind, path: &mut Vec<String>, fields: &mut Value) -> Value {
-    let mut taken = Map::new();
-    let Some(fields) = fields.as_object_mut() else { return Value::Null };
-    fields.retain(|key, within| {
-        path.push(key.clone());
-        let is_left = is_left(gk, path);
-        if !is_left {
-            let is_leaf = within.as_object().is_none_or(Map::is_empty);
-            let part = if is_leaf { within.take() } else { below(gk, path, within) };
-            if is_leaf || part.as_object().is_some_and(|part| !part.is_empty()) {
-                taken.insert(key.clone(), part);
-            }
-        }
-        path.pop();
-        is_left || within.as_object().is_some_and(|within| !within.is_empty())
+pub(super) fn split(gk: &GroupKind, fields: &mut FieldSet) -> FieldSet {
+    let taken = fields.select((), |path, node, ()| match (is_left(gk, path), node.is_leaf()) {
+        (true, _) => Choice::Leave,
+        (false, true) => Choice::Whole,
+        (false, false) => Choice::Within { context: (), itself: true },
     });
-    Value::Object(taken)
+    fields.subtract(&taken);
+    taken
 }
 
-fn is_left(gk: &GroupKind, path: &[String]) -> bool {
-    let is = |wanted: &[&str]| path.iter().map(String::as_str).eq(wanted.iter().copied());
+fn is_left(gk: &GroupKind, path: &[&Element]) -> bool {
     let is_known =
-        |key: &str| KEYS.iter().any(|known| key.strip_prefix("f:").is_some_and(|key| key.starts_with(known)));
-    ALWAYS.iter().any(|wanted| is(wanted))
-        || OF_KIND.iter().any(|(group, kind, wanted)| gk.is(group, kind) && is(wanted))
+        |element: &Element| element.field().is_some_and(|key| KEYS.iter().any(|known| key.starts_with(known)));
+    ALWAYS.iter().any(|wanted| Element::are_fields(path, wanted))
+        || OF_KIND.iter().any(|(group, kind, wanted)| gk.is(group, kind) && Element::are_fields(path, wanted))
         || match path {
             // Of the object, or of the Pods that it makes.
-            [.., metadata, map, key] if metadata == "f:metadata" && (map == "f:labels" || map == "f:annotations") => {
+            [.., metadata, map, key]
+                if metadata.field() == Some("metadata") && matches!(map.field(), Some("labels" | "annotations")) =>
+            {
                 is_known(key)
             }
             // What injects an authority's certificate. An item of a list is not left: without the
             // rest of it, it could not be removed any more.
-            [above @ .., last] if last == "f:caBundle" => !above.iter().any(|key| key.starts_with("k:")),
+            [above @ .., last] if last.field() == Some("caBundle") => !above.iter().any(|key| key.keys().is_some()),
             _ => false,
         }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -87,9 +73,10 @@ mod tests {
     }
 
     /// Splits, and gives what is taken and what is left.
-    fn parts(gk: &GroupKind, mut fields: Value) -> (Value, Value) {
+    fn parts(gk: &GroupKind, fields: &Value) -> (Value, Value) {
+        let mut fields = FieldSet::from_json(fields);
         let taken = split(gk, &mut fields);
-        (taken, fields)
+        (taken.to_json(), fields.to_json())
     }
 
     #[test]
@@ -97,7 +84,7 @@ mod tests {
         let labels = json!({".": {}, "f:app": {}, "f:controller-uid": {}, "f:batch.kubernetes.io/job-name": {}});
         let template = json!({"f:metadata": {"f:labels": labels}, "f:spec": {"f:restartPolicy": {}}});
         let (taken, left) =
-            parts(&gk("batch", "Job"), json!({"f:spec": {"f:selector": {}, "f:suspend": {}, "f:template": template}}));
+            parts(&gk("batch", "Job"), &json!({"f:spec": {"f:selector": {}, "f:suspend": {}, "f:template": template}}));
         let labels = json!({"f:controller-uid": {}, "f:batch.kubernetes.io/job-name": {}});
         assert_eq!(left, json!({"f:spec": {"f:selector": {}, "f:template": {"f:metadata": {"f:labels": labels}}}}));
         let template = json!({"f:metadata": {"f:labels": {".": {}, "f:app": {}}}, "f:spec": {"f:restartPolicy": {}}});
@@ -110,7 +97,7 @@ mod tests {
         let finalizers = json!({".": {}, "v:\"kubernetes.io/pvc-protection\"": {}});
         let (taken, left) = parts(
             &gk("", "PersistentVolumeClaim"),
-            json!({"f:metadata": {"f:annotations": annotations, "f:finalizers": finalizers},
+            &json!({"f:metadata": {"f:annotations": annotations, "f:finalizers": finalizers},
                 "f:spec": {"f:volumeName": {}, "f:volumeMode": {}}}),
         );
         assert_eq!(taken, json!({"f:metadata": {"f:annotations": {".": {}, "f:note": {}}}}));
@@ -122,14 +109,14 @@ mod tests {
     #[test]
     fn what_people_write_is_taken_whole() {
         let fields = json!({"f:data": {".": {}, "f:controller-uid": {}}, "f:metadata": {"f:labels": {"f:app": {}}}});
-        assert_eq!(parts(&gk("", "ConfigMap"), fields.clone()), (fields, json!({})));
+        assert_eq!(parts(&gk("", "ConfigMap"), &fields), (fields, json!({})));
     }
 
     #[test]
     fn an_injected_certificate_is_left_outside_of_lists() {
         let hook = json!({"k:{\"name\":\"a\"}": {".": {}, "f:clientConfig": {"f:caBundle": {}}}});
         let fields = json!({"f:spec": {"f:caBundle": {}, "f:service": {}}, "f:webhooks": hook});
-        let (taken, left) = parts(&gk("example.com", "Any"), fields);
+        let (taken, left) = parts(&gk("example.com", "Any"), &fields);
         assert_eq!(left, json!({"f:spec": {"f:caBundle": {}}}));
         assert_eq!(taken, json!({"f:spec": {"f:service": {}}, "f:webhooks": hook}));
     }

@@ -3,10 +3,10 @@
 
 use serde_json::{Value, json};
 
-use crate::object::{is_empty, names, unite};
+use crate::object::{FieldSet, names};
 
-/// Takes out of an entry of `managedFields` the fields that are to be ours.
-pub(super) type Take<'a> = &'a (dyn Fn(&mut Value) -> Value + Sync);
+/// Takes the fields that are to be ours out of what an entry of `managedFields` owns.
+pub(super) type Take<'a> = &'a (dyn Fn(&Value, &mut FieldSet) -> FieldSet + Sync);
 
 pub(super) fn entries(live: &Value) -> impl Iterator<Item = &Value> {
     live.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten()
@@ -33,7 +33,7 @@ pub(super) fn return_of(live: &Value, before: &[Value], version: &Value) -> Opti
         let mut now: Vec<Value> = entries(live).filter(|entry| !is_ours(entry)).cloned().collect();
         for before in before.iter().filter(|entry| !is_ours(entry)) {
             match now.iter_mut().find(|entry| is_same_owner(entry, before)) {
-                Some(entry) => unite(&mut entry["fieldsV1"], &before["fieldsV1"]),
+                Some(entry) => add_fields(entry, [&FieldSet::from_json(&before["fieldsV1"])]),
                 None => now.push(before.clone()),
             }
         }
@@ -53,7 +53,7 @@ pub(super) fn without_stale(live: &Value, version: &str) -> Option<Value> {
     }
     if let Some(ours) = entries(live).find(|entry| is_stale(entry) && is_ours(entry)) {
         if let Some(entry) = kept.iter_mut().find(|entry| is_ours(entry)) {
-            unite(&mut entry["fieldsV1"], &ours["fieldsV1"]);
+            add_fields(entry, [&FieldSet::from_json(&ours["fieldsV1"])]);
         } else {
             let mut ours = ours.clone();
             ours["apiVersion"] = live["apiVersion"].clone();
@@ -75,7 +75,7 @@ pub(super) fn of_one_version(live: &Value) -> Option<Value> {
         let mut entry = entry.clone();
         entry["apiVersion"] = version.clone();
         match migrated.iter_mut().find(|known| is_same_owner(known, &entry)) {
-            Some(known) => unite(&mut known["fieldsV1"], &entry["fieldsV1"]),
+            Some(known) => add_fields(known, [&FieldSet::from_json(&entry["fieldsV1"])]),
             None => migrated.push(entry),
         }
     }
@@ -98,7 +98,7 @@ fn owners(live: &Value, entries: &[Value]) -> Value {
 }
 
 /// The JSON patch that moves fields of others into our own Apply entry, and those that nobody owns.
-pub(super) fn takeover(live: &Value, take: Take<'_>, unowned: &Value) -> Option<Value> {
+pub(super) fn takeover(live: &Value, take: Take<'_>, unowned: &FieldSet) -> Option<Value> {
     let metadata = live.get("metadata")?;
     let mut ours = None;
     let (mut kept, mut taken) = (Vec::new(), Vec::new());
@@ -108,15 +108,17 @@ pub(super) fn takeover(live: &Value, take: Take<'_>, unowned: &Value) -> Option<
             ours = Some(entry);
             continue;
         }
-        let fields = take(&mut entry);
-        if !is_empty(&fields) {
-            taken.push((entry["apiVersion"].clone(), fields));
+        let mut fields = FieldSet::from_json(&entry["fieldsV1"]);
+        let part = take(&entry, &mut fields);
+        if !part.is_empty() {
+            entry["fieldsV1"] = fields.to_json();
+            taken.push((entry["apiVersion"].clone(), part));
         }
-        if !is_empty(&entry["fieldsV1"]) {
+        if !fields.is_empty() {
             kept.push(entry);
         }
     }
-    if !is_empty(unowned) {
+    if !unowned.is_empty() {
         taken.push((live["apiVersion"].clone(), unowned.clone()));
     }
     let version = &taken.first()?.0;
@@ -124,11 +126,18 @@ pub(super) fn takeover(live: &Value, take: Take<'_>, unowned: &Value) -> Option<
         json!({"manager": names::FIELD_MANAGER, "operation": "Apply", "apiVersion": version,
             "fieldsType": "FieldsV1", "fieldsV1": {}})
     });
-    for (_, fields) in &taken {
-        unite(&mut entry["fieldsV1"], fields);
-    }
+    add_fields(&mut entry, taken.iter().map(|(_, fields)| fields));
     kept.push(entry);
     Some(owners(live, &kept))
+}
+
+/// Has an entry own these fields as well.
+fn add_fields<'f>(entry: &mut Value, more: impl IntoIterator<Item = &'f FieldSet>) {
+    let mut fields = FieldSet::from_json(&entry["fieldsV1"]);
+    for more in more {
+        fields.unite(more);
+    }
+    entry["fieldsV1"] = fields.to_json();
 }
 
 fn is_ours(entry: &Value) -> bool {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// The time limits of watches. A test has shorter ones.
 #[derive(Clone, Debug)]
-pub(in crate::cluster) struct Limits {
+pub(in crate::cluster) struct WatchLimits {
     /// A LIST, with all its pages.
     pub list: Duration,
     /// The headers of a watch.
@@ -36,7 +36,7 @@ pub(in crate::cluster) struct Limits {
     pub settled: Duration,
 }
 
-impl Default for Limits {
+impl Default for WatchLimits {
     fn default() -> Self {
         Self {
             list: Duration::from_secs(90),
@@ -58,13 +58,13 @@ impl Default for Limits {
 
 /// The pauses after failures in a row: each twice the one before, up to the longest.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(super) struct WatchBackoff {
     first: Duration,
     longest: Duration,
     next: Duration,
 }
 
-impl Backoff {
+impl WatchBackoff {
     pub fn new((first, longest): (Duration, Duration)) -> Self {
         Self { first, longest, next: first }
     }
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_up_to_the_longest_and_begin_anew() {
-        let mut backoff = Backoff::new((Duration::from_millis(100), 30 * SECOND));
+        let mut backoff = WatchBackoff::new((Duration::from_millis(100), 30 * SECOND));
         let mut bases = Vec::new();
         for _ in 0..12 {
             let base = backoff.next;
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_wish_of_the_server_is_the_least_pause() {
-        let mut backoff = Backoff::new((Duration::from_millis(100), 30 * SECOND));
+        let mut backoff = WatchBackoff::new((Duration::from_millis(100), 30 * SECOND));
         assert!(backoff.pause(5 * SECOND) >= 5 * SECOND);
         assert!(backoff.pause(Duration::ZERO) < SECOND);
         backoff.slow_down(SECOND);

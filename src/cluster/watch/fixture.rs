@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::script::{Feed, Reply, Server, stream};
-use super::{Followed, Limits};
+use super::{Followed, WatchLimits};
 use crate::cluster::{Cluster, Live, Resource};
 use crate::object::{Change, GroupKind};
 
@@ -16,9 +16,9 @@ pub(super) const SET: &str = "applyset-of-this-test-v1";
 pub(super) const SOON: Duration = Duration::from_secs(20);
 
 /// Limits of a test: all is a hundred times faster.
-pub(super) fn limits() -> Limits {
+pub(super) fn limits() -> WatchLimits {
     let ms = Duration::from_millis;
-    Limits {
+    WatchLimits {
         list: ms(5000),
         headers: ms(5000),
         timeout_seconds: 300..=300,
@@ -28,7 +28,7 @@ pub(super) fn limits() -> Limits {
         unserved: ms(50),
         refused: (ms(300), ms(300)),
         reported_after: ms(200),
-        ..Limits::default()
+        ..WatchLimits::default()
     }
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Fixture {
 }
 
 impl Fixture {
-    pub async fn new(limits: Limits, answer: impl FnMut(&str) -> Reply + Send + 'static) -> Self {
+    pub async fn new(limits: WatchLimits, answer: impl FnMut(&str) -> Reply + Send + 'static) -> Self {
         let server = Server::start(answer);
         let reported = Arc::<Mutex<Vec<String>>>::default();
         let messages = Arc::clone(&reported);
@@ -52,7 +52,7 @@ impl Fixture {
     }
 
     /// With answers in the order of the requests. Whoever asks more often waits in vain.
-    pub async fn in_order(limits: Limits, replies: impl IntoIterator<Item = Reply>) -> Self {
+    pub async fn in_order(limits: WatchLimits, replies: impl IntoIterator<Item = Reply>) -> Self {
         let mut replies: VecDeque<Reply> = replies.into_iter().collect();
         Self::new(limits, move |_| replies.pop_front().unwrap_or(Reply::Nothing)).await
     }
@@ -153,7 +153,7 @@ pub(super) fn is_watch(path: &str) -> bool {
 }
 
 /// One watch after the LIST of one object.
-pub(super) async fn watching(limits: Limits, more: impl IntoIterator<Item = Reply>) -> (Fixture, Feed) {
+pub(super) async fn watching(limits: WatchLimits, more: impl IntoIterator<Item = Reply>) -> (Fixture, Feed) {
     let (feed, watch) = stream();
     let replies = [list("10", &[object("a", "5")]), watch].into_iter().chain(more);
     let fixture = Fixture::in_order(limits, replies).await;

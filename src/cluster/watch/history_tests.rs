@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Limits;
+use super::WatchLimits;
 use super::fixture::{
     Fixture, SOON, is_version_now, is_watch, limits, list, not_found, object, refused, version_now, watching,
 };
@@ -73,7 +73,7 @@ async fn a_list_of_a_cache_that_lags_is_not_used_and_listed_again_with_pauses() 
 
 #[tokio::test]
 async fn a_cache_that_lags_for_long_is_reported_and_what_is_known_does_not_count_meanwhile() {
-    let short = Limits { grace: Duration::from_millis(50), ..limits() };
+    let short = WatchLimits { grace: Duration::from_millis(50), ..limits() };
     let now = Arc::new(Mutex::new(None));
     let lists = Arc::clone(&now);
     let mut first = Some(list("500", &[object("a", "450")]));
@@ -102,7 +102,7 @@ async fn a_watch_that_says_nothing_to_its_end_although_there_were_bookmarks_may_
     let (mute, watch) = stream();
     let (_feed3, watch3) = stream();
     let restored = list("30", &[object("a", "5")]);
-    let short = Limits { timeout_seconds: 0..=0, ..limits() };
+    let short = WatchLimits { timeout_seconds: 0..=0, ..limits() };
     let (fixture, feed) = watching(short, [watch, version_now("30"), restored, watch3]).await;
     feed.bookmark("40");
     tokio::time::sleep(limits().lived).await;

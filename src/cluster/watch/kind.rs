@@ -9,12 +9,12 @@ use futures::FutureExt as _;
 use futures::future::join_all;
 use tokio::time::sleep;
 
-use super::{ApiError, Backoff, Cluster, Place, Resource, Sink, Watch};
+use super::{ApiError, Cluster, Place, Resource, Sink, Watch, WatchBackoff};
 
 /// Watches a kind until the future is dropped. Should a watch panic, that is reported, and the next
 /// one begins.
 pub(in crate::cluster) async fn keep(cluster: Cluster, resource: Resource, set: Arc<str>, sink: Sink) {
-    let mut backoff = Backoff::new(sink.limits().pauses);
+    let mut backoff = WatchBackoff::new(sink.limits().pauses);
     loop {
         let watching = AssertUnwindSafe(watch_kind(&cluster, &resource, &set, &sink));
         // It ends by a panic only, whose text the panic hook has shown.
@@ -51,7 +51,7 @@ impl Watch {
     async fn keep_up(&self, is_final: impl Fn(&ApiError) -> bool) {
         let limits = self.sink.limits();
         let mut retries_now = self.sink.retries_now();
-        let mut backoff = Backoff::new(limits.refused);
+        let mut backoff = WatchBackoff::new(limits.refused);
         loop {
             retries_now.mark_unchanged();
             let began = Instant::now();

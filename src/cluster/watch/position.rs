@@ -9,13 +9,13 @@ use tokio::time::timeout;
 
 use super::{Ended, Stream, Trouble, TroubleKind, Watch};
 use crate::cluster::ApiError;
-use crate::cluster::list::Listed;
+use crate::cluster::list::KindList;
 use crate::cluster::store::{Outdated, Suspicion, Verdict, verdict};
 use crate::object::version::is_older;
 
 /// What was learned over all connections of one watch.
 #[derive(Default)]
-pub(super) struct Progress {
+pub(super) struct WatchProgress {
     /// Up to where everything was received.
     seen: Option<Arc<str>>,
     /// The server sends bookmarks.
@@ -24,7 +24,7 @@ pub(super) struct Progress {
     pub unsure: bool,
 }
 
-impl Progress {
+impl WatchProgress {
     /// A stream has ended, `early` when that was before the time that it was asked for.
     pub fn watched(&mut self, stream: &Stream<'_>, early: bool) {
         let silent = self.bookmarks && !stream.bookmarks && !stream.changed;
@@ -36,7 +36,7 @@ impl Progress {
 
 impl Watch {
     /// Asks whether a version is still one of the past, before the watch goes on from there.
-    pub(super) async fn go_on(&self, version: Arc<str>, progress: &mut Progress) -> Ended {
+    pub(super) async fn go_on(&self, version: Arc<str>, progress: &mut WatchProgress) -> Ended {
         let (gk, limit, selector) = (&self.sink.gk, self.sink.limits().list, self.selector());
         let now = self.cluster.version_now(gk, &self.resource, self.place.as_deref(), &selector);
         match timeout(limit, now).await.unwrap_or(Err(ApiError::Timeout(limit))) {
@@ -49,9 +49,9 @@ impl Watch {
     }
 
     /// Takes in a LIST, unless it is of the past.
-    pub(super) async fn take_in(&self, listed: Listed, progress: &mut Progress) -> Ended {
+    pub(super) async fn take_in(&self, listed: KindList, progress: &mut WatchProgress) -> Ended {
         let outdated = self.sink.outdated(&self.place, &listed, progress.seen.as_ref());
-        let Listed { objects, version } = listed;
+        let KindList { objects, version } = listed;
         match outdated {
             None => self.sink.listed(&self.place, objects, &version),
             Some(Outdated { seen, suspicions }) => match self.examine(&suspicions).await {

@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use tokio::sync::{Notify, Semaphore, watch};
 
-use super::backoff::Limits;
+use super::backoff::WatchLimits;
 use super::pending::Pending;
 use crate::cluster::Resource;
-use crate::cluster::store::Store;
+use crate::cluster::store::LiveStore;
 use crate::object::{Change, GroupKind, ObjectId, Observed};
 
 /// Receives problems, in words for people.
@@ -31,7 +31,7 @@ pub struct Followed {
 
 /// How one watch stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Connectivity {
     /// Nothing is known, or nothing that can be relied on.
     Stale,
     Connected,
@@ -40,11 +40,11 @@ pub(super) enum Standing {
 }
 
 #[derive(Debug)]
-pub(super) struct Kind {
+pub(super) struct WatchedKind {
     /// Distinguishes this watch of the kind from an earlier one, whose task may not have ended yet.
     pub generation: u64,
     pub followed: Followed,
-    pub places: BTreeMap<Place, Standing>,
+    pub places: BTreeMap<Place, Connectivity>,
     /// It was listed once, or it is known why not.
     pub settled: bool,
     /// Somebody waits for the first LIST and will read it whole: it is not reported.
@@ -54,9 +54,9 @@ pub(super) struct Kind {
 }
 
 pub(super) struct WatchState {
-    pub store: Store,
+    pub store: LiveStore,
     pub pending: Pending,
-    pub kinds: BTreeMap<GroupKind, Kind>,
+    pub kinds: BTreeMap<GroupKind, WatchedKind>,
     pub generations: u64,
 }
 
@@ -67,14 +67,14 @@ pub(in crate::cluster) struct SharedWatches {
     pub(super) retries_now: watch::Sender<u64>,
     pub(super) lists: Semaphore,
     pub(super) report: Reporter,
-    pub(super) limits: Limits,
+    pub(super) limits: WatchLimits,
 }
 
 impl SharedWatches {
-    pub fn new(set: &str, report: Reporter, limits: Limits) -> Self {
+    pub fn new(set: &str, report: Reporter, limits: WatchLimits) -> Self {
         let (pending, kinds) = (Pending::default(), BTreeMap::new());
         Self {
-            known: Mutex::new(WatchState { store: Store::new(set), pending, kinds, generations: 0 }),
+            known: Mutex::new(WatchState { store: LiveStore::new(set), pending, kinds, generations: 0 }),
             changed: Notify::new(),
             settled: Notify::new(),
             retries_now: watch::Sender::new(0),
@@ -114,15 +114,16 @@ impl SharedWatches {
             }
             *generations += 1;
             let reported = watched.get(&gk).is_some_and(|kind| kind.reported);
-            let places = BTreeMap::from([(None, Standing::Stale)]);
-            let kind = Kind { generation: *generations, followed, places, settled: false, awaited: true, reported };
+            let places = BTreeMap::from([(None, Connectivity::Stale)]);
+            let kind =
+                WatchedKind { generation: *generations, followed, places, settled: false, awaited: true, reported };
             watched.insert(gk.clone(), kind);
             begun.push((gk, *generations));
         }
         begun
     }
 
-    pub fn limits(&self) -> &Limits {
+    pub fn limits(&self) -> &WatchLimits {
         &self.limits
     }
 
@@ -158,15 +159,15 @@ impl SharedWatches {
 
     pub fn is_complete(&self) -> bool {
         let known = self.known();
-        known.kinds.values().flat_map(|kind| kind.places.values()).all(|standing| *standing == Standing::Connected)
+        known.kinds.values().flat_map(|kind| kind.places.values()).all(|standing| *standing == Connectivity::Connected)
     }
 
     pub fn members(&self, gk: &GroupKind) -> Option<Vec<Observed>> {
         let known = self.known();
-        let stands = |standing: &Standing| match standing {
-            Standing::Stale => false,
-            Standing::Connected => true,
-            Standing::Disconnected(since) => since.elapsed() < self.limits.grace,
+        let stands = |standing: &Connectivity| match standing {
+            Connectivity::Stale => false,
+            Connectivity::Connected => true,
+            Connectivity::Disconnected(since) => since.elapsed() < self.limits.grace,
         };
         known.kinds.get(gk)?.places.values().all(stands).then(|| known.store.members(gk))
     }

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use tokio::sync::{Semaphore, watch};
 
-use super::backoff::Limits;
+use super::backoff::WatchLimits;
 use super::pending::Pending;
-use super::shared::{Kind, Place, SharedWatches, Standing, WatchState};
-use crate::cluster::list::Listed;
-use crate::cluster::store::{Outdated, Store};
+use super::shared::{Connectivity, Place, SharedWatches, WatchState, WatchedKind};
+use crate::cluster::list::KindList;
+use crate::cluster::store::{LiveStore, Outdated};
 use crate::object::{Change, GroupKind, Observed};
 
 /// Where one kind's watch brings what it learns. What an earlier watch of the kind still brings
@@ -23,7 +23,7 @@ pub(in crate::cluster) struct Sink {
 }
 
 impl Sink {
-    pub fn limits(&self) -> &Limits {
+    pub fn limits(&self) -> &WatchLimits {
         &self.shared.limits
     }
 
@@ -43,7 +43,7 @@ impl Sink {
     /// The kind is watched in these places from now on; nothing of them is known yet.
     pub fn watch_in(&self, places: impl IntoIterator<Item = Place>) {
         self.with(|sides, kind| {
-            kind.places = places.into_iter().map(|place| (place, Standing::Stale)).collect();
+            kind.places = places.into_iter().map(|place| (place, Connectivity::Stale)).collect();
             let places = &kind.places;
             // Changes elsewhere are not watched any more.
             if !places.contains_key(&None) {
@@ -53,8 +53,8 @@ impl Sink {
     }
 
     /// What is to be known before a LIST can be used, if it is older than what was seen.
-    pub fn outdated(&self, place: &Place, listed: &Listed, watched: Option<&Arc<str>>) -> Option<Outdated> {
-        let Listed { objects, version } = listed;
+    pub fn outdated(&self, place: &Place, listed: &KindList, watched: Option<&Arc<str>>) -> Option<Outdated> {
+        let KindList { objects, version } = listed;
         self.with(|sides, _| sides.store.outdated(&self.gk, place.as_deref(), objects, version, watched)).flatten()
     }
 
@@ -71,8 +71,8 @@ impl Sink {
             if !kind.awaited {
                 sides.publish(changes);
             }
-            kind.places.insert(place.clone(), Standing::Disconnected(now));
-            if kind.places.values().all(|standing| *standing != Standing::Stale) {
+            kind.places.insert(place.clone(), Connectivity::Disconnected(now));
+            if kind.places.values().all(|standing| *standing != Connectivity::Stale) {
                 sides.settle(kind);
             }
         });
@@ -93,21 +93,22 @@ impl Sink {
     }
 
     pub fn up(&self, place: &Place) {
-        self.with(|_, kind| kind.places.insert(place.clone(), Standing::Connected));
+        self.with(|_, kind| kind.places.insert(place.clone(), Connectivity::Connected));
     }
 
     /// The watch broke: what it has shown counts for a moment longer.
     pub fn down(&self, place: &Place) {
         self.with(|_, kind| {
-            if let Some(standing) = kind.places.get_mut(place).filter(|standing| **standing == Standing::Connected) {
-                *standing = Standing::Disconnected(Instant::now());
+            if let Some(standing) = kind.places.get_mut(place).filter(|standing| **standing == Connectivity::Connected)
+            {
+                *standing = Connectivity::Disconnected(Instant::now());
             }
         });
     }
 
     /// What the watch has shown does not count any more.
     pub fn away(&self, place: &Place) {
-        self.with(|_, kind| kind.places.insert(place.clone(), Standing::Stale));
+        self.with(|_, kind| kind.places.insert(place.clone(), Connectivity::Stale));
     }
 
     /// Nobody has to wait for the kind: an attempt has ended, and not with a list.
@@ -119,7 +120,7 @@ impl Sink {
         self.with(|sides, kind| {
             let changes = sides.store.unserved(&self.gk);
             sides.publish(changes);
-            kind.places.insert(place.clone(), Standing::Stale);
+            kind.places.insert(place.clone(), Connectivity::Stale);
             sides.settle(kind);
         });
     }
@@ -134,7 +135,7 @@ impl Sink {
     /// The server does not let the kind be watched here.
     pub fn refused(&self, place: &Place, error: &dyn std::fmt::Display) {
         self.with(|sides, kind| {
-            kind.places.insert(place.clone(), Standing::Stale);
+            kind.places.insert(place.clone(), Connectivity::Stale);
             sides.settle(kind);
         });
         self.trouble(|| {
@@ -150,14 +151,15 @@ impl Sink {
     /// A watch works. A trouble that was reported is over once all of the kind do.
     pub fn recovered(&self) {
         let over = self.with(|_, kind| {
-            kind.places.values().all(|standing| *standing == Standing::Connected) && std::mem::take(&mut kind.reported)
+            kind.places.values().all(|standing| *standing == Connectivity::Connected)
+                && std::mem::take(&mut kind.reported)
         });
         if over == Some(true) {
             (self.shared.report)(format!("{} is watched again", self.gk));
         }
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut Sides<'_>, &mut Kind) -> T) -> Option<T> {
+    fn with<T>(&self, change: impl FnOnce(&mut Sides<'_>, &mut WatchedKind) -> T) -> Option<T> {
         let mut known = self.shared.known();
         let WatchState { store, pending, kinds, .. } = &mut *known;
         let kind = kinds.get_mut(&self.gk).filter(|kind| kind.generation == self.generation)?;
@@ -167,7 +169,7 @@ impl Sink {
 
 /// What a sink changes beside its kind.
 struct Sides<'a> {
-    store: &'a mut Store,
+    store: &'a mut LiveStore,
     pending: &'a mut Pending,
     shared: &'a SharedWatches,
 }
@@ -184,7 +186,7 @@ impl Sides<'_> {
         }
     }
 
-    fn settle(&self, kind: &mut Kind) {
+    fn settle(&self, kind: &mut WatchedKind) {
         kind.awaited = false;
         if !std::mem::replace(&mut kind.settled, true) {
             self.shared.settled.notify_waiters();

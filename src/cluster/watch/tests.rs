@@ -10,7 +10,7 @@ use super::fixture::{
     Fixture, SOON, is_version_now, is_watch, kind, limits, list, object, refusal, refused, version_now, watching,
 };
 use super::script::{Feed, Piece, Reply, stream};
-use super::{Followed, Limits};
+use super::{Followed, WatchLimits};
 use crate::cluster::{Live, Resource};
 use crate::object::{Managers, ObjectId};
 
@@ -166,7 +166,8 @@ async fn a_kind_that_is_not_served_is_gone_and_asked_for_with_pauses_or_when_pok
     let (feed, watch) = stream();
     let (_feed2, watch2) = stream();
     let mut watches = VecDeque::from([watch, watch2]);
-    let limits = Limits { unserved: Duration::from_millis(200), pauses: (Duration::from_millis(5), SOON), ..limits() };
+    let limits =
+        WatchLimits { unserved: Duration::from_millis(200), pauses: (Duration::from_millis(5), SOON), ..limits() };
     let fixture = Fixture::new(limits, move |path| match (*now.lock().unwrap(), is_watch(path)) {
         (false, _) => refused(404, "NotFound"),
         (true, true) => watches.pop_front().unwrap_or(Reply::Nothing),
@@ -192,7 +193,7 @@ async fn a_kind_that_is_not_served_is_gone_and_asked_for_with_pauses_or_when_pok
 
 #[tokio::test]
 async fn a_stuck_watch_is_noticed_reported_and_begun_anew() {
-    let short = Limits { silence: Duration::from_millis(400), ..limits() };
+    let short = WatchLimits { silence: Duration::from_millis(400), ..limits() };
     let (_feed2, watch) = stream();
     let (fixture, feed) = watching(short, [version_now("50"), watch]).await;
     feed.bookmark("40");
@@ -207,7 +208,7 @@ async fn a_stuck_watch_is_noticed_reported_and_begun_anew() {
 
 #[tokio::test]
 async fn without_bookmarks_the_end_that_the_server_was_asked_for_is_waited_for() {
-    let short = Limits {
+    let short = WatchLimits {
         timeout_seconds: 1..=1,
         overdue: Duration::from_millis(100),
         silence: Duration::from_millis(1),
@@ -295,7 +296,7 @@ async fn a_resource_without_the_verb_is_not_asked_for() {
 
 #[tokio::test]
 async fn a_server_that_ends_every_watch_at_once_is_not_hammered() {
-    let calm = Limits { pauses: (Duration::from_millis(50), Duration::from_millis(400)), ..limits() };
+    let calm = WatchLimits { pauses: (Duration::from_millis(50), Duration::from_millis(400)), ..limits() };
     for expired in [false, true] {
         let fixture = Fixture::new(calm.clone(), move |path| match (is_watch(path), expired) {
             (false, _) => list("10", &[]),
@@ -314,7 +315,7 @@ async fn a_server_that_ends_every_watch_at_once_is_not_hammered() {
 
 #[tokio::test]
 async fn a_server_that_does_not_answer_is_waited_for_only_so_long() {
-    let short = Limits { settled: Duration::from_millis(100), ..limits() };
+    let short = WatchLimits { settled: Duration::from_millis(100), ..limits() };
     let fixture = Fixture::in_order(short, []).await;
     fixture.follow(&["shop"]).await;
     assert_eq!(fixture.members(), None);
@@ -328,7 +329,7 @@ async fn a_server_that_does_not_answer_is_waited_for_only_so_long() {
 
 #[tokio::test]
 async fn a_watch_that_is_away_for_long_does_not_stand() {
-    let short = Limits { grace: Duration::from_millis(50), ..limits() };
+    let short = WatchLimits { grace: Duration::from_millis(50), ..limits() };
     let (fixture, feed) = watching(short, [Reply::Nothing]).await;
     assert!(fixture.members().is_some());
     feed.cut();
@@ -346,7 +347,7 @@ async fn what_is_followed_no_longer_ends_and_is_forgotten() {
 
 #[tokio::test]
 async fn a_later_first_list_is_reported_when_nobody_waited_for_it() {
-    let short = Limits { settled: Duration::from_millis(50), list: Duration::from_millis(200), ..limits() };
+    let short = WatchLimits { settled: Duration::from_millis(50), list: Duration::from_millis(200), ..limits() };
     let (_feed, watch) = stream();
     let fixture = Fixture::in_order(short, [Reply::Nothing, list("10", &[object("a", "5")]), watch]).await;
     fixture.follow(&["shop"]).await;

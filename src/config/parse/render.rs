@@ -10,8 +10,8 @@ use super::super::file::{RawDecrypt, RawHelm, RawPatch, RawPatchTarget, RawRende
 use super::super::names::{is_dns_subdomain, is_variable};
 use super::super::remotes::{RemoteChart, chart_name, chart_repository, chart_version, remote_host};
 use super::super::render::{
-    DataRef, DecryptConfig, HelmConfig, Patch, PatchTarget, Post, REFRESH, RENDER_TIMEOUT, RenderConfig, Renderer,
-    SandboxMode, Substitution, ValuesFrom,
+    DataKind, DataRef, DecryptConfig, HelmConfig, Patch, PatchTarget, Post, REFRESH, RENDER_TIMEOUT, RenderConfig,
+    Renderer, SandboxMode, Substitution, ValuesFrom,
 };
 use super::super::yaml::At;
 use super::error::ValueError;
@@ -209,13 +209,13 @@ fn values_from(raw: &RawValuesFrom, problems: &mut Problems) -> Option<ValuesFro
 }
 
 fn data_ref(kind: &At<String>, name: &At<String>, optional: Option<bool>, problems: &mut Problems) -> Option<DataRef> {
-    let secret = problems.check(kind, |text| match text.as_str() {
-        "ConfigMap" => Ok(false),
-        "Secret" => Ok(true),
+    let kind = problems.check(kind, |text| match text.as_str() {
+        "ConfigMap" => Ok(DataKind::ConfigMap),
+        "Secret" => Ok(DataKind::Secret),
         other => Err(RenderValueError::DataKind { shown: shown(other) }),
     });
     let name = problems.check(name, |text| object_name(text));
-    Some(DataRef { secret: secret?, name: name?, optional: optional.unwrap_or(false) })
+    Some(DataRef { kind: kind?, name: name?, optional: optional.unwrap_or(false) })
 }
 
 pub(super) fn object_name(text: &str) -> Result<Arc<str>, RenderValueError> {

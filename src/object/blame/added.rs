@@ -5,8 +5,22 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Blame, FieldChange, shown};
-use crate::object::Addition;
+use super::{Blame, FieldChange, blame, shown};
+use crate::object::{Addition, GroupKind, Managers, additions};
+
+/// Who drifted a live object, in declared fields and by additions, with all of these. `declared` is what an apply of now
+/// sends; with `secret`, no value gets into the answer.
+#[must_use]
+pub fn blame_drift(
+    gk: &GroupKind,
+    declared: &Value,
+    live: &Value,
+    managers: &Managers,
+    secret: bool,
+) -> (Blame, Vec<Addition>) {
+    let additions = additions(gk, live, managers, Some(declared));
+    (blame(declared, Some(live), secret).with(&additions, live, secret), additions)
+}
 
 impl Addition {
     /// The addition as something to report, with the manager's name. `live`: the object whole. With `secret`,

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::object::fields::{Lost, Place, Trail, is_identity};
+use crate::object::fields::{Lost, ManifestStep, Trail, is_identity};
 use crate::object::lists;
-use crate::object::path::Step;
+use crate::object::path::PathStep;
 
 /// The fields of `desired` that differ in `projected`, which is the live object as
 /// [`project`](crate::object::project()) reduces it: in the notation of `desired` where both mean
@@ -46,12 +46,13 @@ fn walk_items<'a>(trail: &mut Trail<'a>, list: &'a Value, items: &'a [Value], fo
         for (index, item) in items.iter().enumerate() {
             let Some(identity) = lists::identity(item, key) else { continue };
             let other = places.get(&identity).map(|place| &found[*place]);
-            trail
-                .within(Step::Item(lists::keys(key, &identity)), Place::Index(index), |trail| walk(trail, item, other));
+            trail.within(PathStep::Item(lists::keys(key, &identity)), ManifestStep::Index(index), |trail| {
+                walk(trail, item, other);
+            });
         }
     } else if items.len() == found.len() && items.iter().chain(found).all(Value::is_object) {
         for (index, (item, other)) in items.iter().zip(found).enumerate() {
-            trail.within(Step::Index(index), Place::Index(index), |trail| walk(trail, item, Some(other)));
+            trail.within(PathStep::Index(index), ManifestStep::Index(index), |trail| walk(trail, item, Some(other)));
         }
     } else {
         trail.note(list);

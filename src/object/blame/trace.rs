@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::differ::differing;
 use super::{Blame, FieldChange, shown};
-use crate::object::fields::{Entry, Lost, entries, lost_places};
+use crate::object::fields::{FieldSet, Lost, ManagedFieldsEntry, entries, lost_places};
 use crate::object::project;
 
 /// For so many fields it is asked who owns them, which is more than anybody reads.
@@ -30,14 +30,16 @@ const OTHERS: usize = 32;
 #[must_use]
 pub fn blame(desired: &Value, live: Option<&Value>, secret: bool) -> Blame {
     let Some(live) = live else { return Blame::default() };
-    let all = entries(live);
-    let ours = all.iter().find(|entry| entry.is_ours());
-    let others: Vec<Entry<'_>> = all.iter().filter(|entry| !entry.is_ours()).take(OTHERS).copied().collect();
-    let theirs: Vec<&Value> = others.iter().filter_map(|entry| entry.fields).collect();
+    let (ours, mut others): (Vec<_>, Vec<_>) = entries(live).into_iter().partition(ManagedFieldsEntry::is_ours);
+    let ours = ours.first();
+    others.truncate(OTHERS);
+    let theirs: Vec<&FieldSet> = others.iter().filter_map(ManagedFieldsEntry::fields).collect();
     let projected = project(live, desired);
     let seen = Seen { desired, live, projected: &projected };
-    let mut changed =
-        merged(lost_places(desired, ours.and_then(|entry| entry.fields), &theirs), differing(desired, &projected));
+    let mut changed = merged(
+        lost_places(desired, ours.and_then(ManagedFieldsEntry::fields), &theirs),
+        differing(desired, &projected),
+    );
     let mut owned: Vec<Vec<usize>> = changed.iter().take(ASKED).map(|lost| owners_of(&others, lost)).collect();
     keep_reported(&mut changed, &mut owned, &seen);
     let blamed = most(&others, &owned).or_else(|| latest(&others, ours.and_then(|entry| entry.time)));
@@ -45,7 +47,7 @@ pub fn blame(desired: &Value, live: Option<&Value>, secret: bool) -> Blame {
     let fields = changed.iter().zip(owned.iter().map(Some).chain(std::iter::repeat(None))).take(Blame::MOST);
     let fields = fields.map(|(lost, owners)| {
         let owners = || owners.into_iter().flatten().map(|owner| &others[*owner]);
-        let is_blamed = |entry: &Entry<'_>| blamed.is_some_and(|blamed| blamed.manager == entry.manager);
+        let is_blamed = |entry: &ManagedFieldsEntry<'_>| blamed.is_some_and(|blamed| blamed.manager == entry.manager);
         let other = if owners().any(is_blamed) { None } else { owners().max_by_key(|entry| entry.time) };
         let (wanted, found) = if secret { (None, None) } else { seen.shown(lost) };
         let manager = other.and_then(|entry| shown::name(entry.manager));
@@ -104,12 +106,12 @@ fn merged<'a>(mut lost: Vec<Lost<'a>>, mut differing: Vec<Lost<'a>>) -> Vec<Lost
     changed
 }
 
-fn owners_of(others: &[Entry<'_>], lost: &Lost<'_>) -> Vec<usize> {
+fn owners_of(others: &[ManagedFieldsEntry<'_>], lost: &Lost<'_>) -> Vec<usize> {
     (0..others.len()).filter(|index| others[*index].owns_within(&lost.path)).collect()
 }
 
 /// The entry that owns most of the fields; the newest of equals.
-fn most(others: &[Entry<'_>], owned: &[Vec<usize>]) -> Option<usize> {
+fn most(others: &[ManagedFieldsEntry<'_>], owned: &[Vec<usize>]) -> Option<usize> {
     let mut counts = vec![0_usize; others.len()];
     for owner in owned.iter().flatten() {
         counts[*owner] += 1;
@@ -120,9 +122,10 @@ fn most(others: &[Entry<'_>], owned: &[Vec<usize>]) -> Option<usize> {
 }
 
 /// The one entry that is newer than ours, if there is just one.
-fn latest(others: &[Entry<'_>], ours: Option<Timestamp>) -> Option<usize> {
+fn latest(others: &[ManagedFieldsEntry<'_>], ours: Option<Timestamp>) -> Option<usize> {
     let ours = ours?;
-    let is_newer = |entry: &Entry<'_>| entry.subresource != "status" && entry.time.is_some_and(|time| time > ours);
+    let is_newer =
+        |entry: &ManagedFieldsEntry<'_>| entry.subresource != "status" && entry.time.is_some_and(|time| time > ours);
     let mut newer = (0..others.len()).filter(|index| is_newer(&others[*index]));
     newer.next().filter(|_| newer.next().is_none())
 }

@@ -4,28 +4,26 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::set::{is_leaf, overlap, split_off, unite};
-use super::{Entry, item_keys};
+use super::{Choice, Element, FieldSet, ManagedFieldsEntry};
 use crate::object::managers::{Client, Managers};
 use crate::object::manifest::ignored_paths;
-use crate::object::path::{FieldPath, Step, is_scalar, same_scalar};
+use crate::object::path::{FieldPath, PathStep};
 use crate::object::{GroupKind, Short, canonical_json, names};
 
 /// Fields of any object that are left to whoever writes them. What `metadata` holds of it is above.
-const OF_ANY: [&[&str]; 3] = [&["f:metadata"], &["f:status"], &["f:spec", "f:replicas"]];
+const OF_ANY: [&[&str]; 3] = [&["metadata"], &["status"], &["spec", "replicas"]];
 
 /// Fields of one kind from which the server lets nothing be removed.
 const OF_KIND: [(&str, &str, &[&str]); 3] = [
-    ("batch", "Job", &["f:spec", "f:selector"]),
-    ("", "PersistentVolumeClaim", &["f:spec"]),
-    ("", "PersistentVolume", &["f:spec"]),
+    ("batch", "Job", &["spec", "selector"]),
+    ("", "PersistentVolumeClaim", &["spec"]),
+    ("", "PersistentVolume", &["spec"]),
 ];
 
 /// The same of the metadata within an object, such as that of the Pods which it makes.
-const OF_INNER_METADATA: [&str; 5] =
-    ["f:labels", "f:annotations", "f:finalizers", "f:ownerReferences", "f:creationTimestamp"];
+const OF_INNER_METADATA: [&str; 5] = ["labels", "annotations", "finalizers", "ownerReferences", "creationTimestamp"];
 
 /// What a watch remembers of the fields that others own of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -50,10 +48,10 @@ pub struct Addition {
 }
 
 /// What one manager owns beyond what is kept.
-struct Beyond<'a> {
-    entry: Entry<'a>,
+struct Beyond<'e, 'a> {
+    entry: &'e ManagedFieldsEntry<'a>,
     client: Client,
-    fields: Value,
+    fields: FieldSet,
 }
 
 /// Reduces the `managedFields` of an object's metadata to what is remembered of others.
@@ -64,10 +62,10 @@ pub fn foreign(gk: &GroupKind, metadata: &Value, managers: &Managers) -> Foreign
     if all.iter().all(|entry| entry.is_ours() || !entry.subresource.is_empty()) {
         return Foreign::default();
     }
-    let ours = all.iter().find(|entry| entry.is_ours()).and_then(|entry| entry.fields);
+    let ours = all.iter().find(|entry| entry.is_ours()).and_then(ManagedFieldsEntry::fields);
     let others = all.iter().filter(|entry| !entry.is_ours() && entry.subresource.is_empty());
     let shared = ours.is_some_and(|ours| {
-        let owns = |entry: &Entry<'_>| entry.fields.is_some_and(|theirs| overlap(theirs, ours));
+        let owns = |entry: &ManagedFieldsEntry<'_>| entry.fields().is_some_and(|theirs| theirs.overlaps(ours));
         others.into_iter().any(|entry| is_released(entry, managers) && owns(entry))
     });
     let mut unknown: Vec<Arc<str>> = Vec::new();
@@ -75,7 +73,7 @@ pub fn foreign(gk: &GroupKind, metadata: &Value, managers: &Managers) -> Foreign
     for Beyond { entry, client, fields } in beyond_ours(gk, metadata, &all, managers) {
         match client {
             // In an order of its own: the server sorts entries by their time.
-            Client::Person => added.push(canonical_json(&json!([entry.manager, fields]))),
+            Client::Person => added.push(canonical_json(&json!([entry.manager, fields.to_json()]))),
             _ if !unknown.iter().any(|known| **known == *entry.manager) => unknown.push(entry.manager.into()),
             _ => {}
         }
@@ -98,7 +96,7 @@ pub fn additions(gk: &GroupKind, live: &Value, managers: &Managers, declared: Op
             // `null` declares that there is none.
             let not_declared =
                 |path: &FieldPath| declared.and_then(|declared| path.get(declared)).is_none_or(Value::is_null);
-            additions.extend(paths(&fields).into_iter().filter(not_declared).map(|path| Addition {
+            additions.extend(fields.paths().into_iter().filter(not_declared).map(|path| Addition {
                 path,
                 manager: Arc::clone(&manager),
                 at: entry.time,
@@ -112,61 +110,66 @@ pub fn additions(gk: &GroupKind, live: &Value, managers: &Managers, declared: Op
 /// leaves git, and where asked for, what people have added.
 pub(crate) struct Released<'m> {
     managers: &'m Managers,
-    ours: Value,
-    added: Value,
+    ours: FieldSet,
+    added: FieldSet,
 }
 
 impl<'m> Released<'m> {
     /// `metadata`: that of the live object.
     pub fn new(gk: &GroupKind, metadata: &Value, managers: &'m Managers, additions: bool) -> Self {
         let all = entries_of(metadata);
-        let mut added = json!({});
+        let mut added = FieldSet::default();
         if additions {
-            let of_people = |beyond: &Beyond<'_>| beyond.client == Client::Person;
+            let of_people = |beyond: &Beyond<'_, '_>| beyond.client == Client::Person;
             for beyond in beyond_ours(gk, metadata, &all, managers).into_iter().filter(of_people) {
-                unite(&mut added, &beyond.fields);
+                added.unite(&beyond.fields);
             }
         }
-        let ours = all.iter().find(|entry| entry.is_ours()).and_then(|entry| entry.fields);
+        let ours = all.iter().find(|entry| entry.is_ours()).and_then(ManagedFieldsEntry::fields);
         Self { managers, ours: ours.cloned().unwrap_or_default(), added }
     }
 
-    /// Takes it out of an entry of the object.
-    pub fn take(&self, entry: &mut Value) -> Value {
-        let theirs = Entry::of(entry);
+    /// Takes it out of what an entry of the object owns.
+    pub fn take(&self, entry: &Value, fields: &mut FieldSet) -> FieldSet {
+        let theirs = ManagedFieldsEntry::of(entry);
         if theirs.is_ours() || !theirs.subresource.is_empty() || !is_released(&theirs, self.managers) {
-            return Value::Null;
+            return FieldSet::default();
         }
         let is_person = self.managers.client(theirs.manager) == Client::Person;
-        let Some(fields) = entry.get_mut("fieldsV1") else { return Value::Null };
-        let mut taken = if is_person { split_off(fields, &self.added) } else { json!({}) };
-        unite(&mut taken, &split_off(fields, &self.ours));
+        let mut taken = if is_person { fields.split_off(&self.added) } else { FieldSet::default() };
+        taken.unite(&fields.split_off(&self.ours));
         taken
     }
 }
 
 /// Whether an entry holds nothing on purpose against us: that of a person, and what nobody recorded.
-fn is_released(entry: &Entry<'_>, managers: &Managers) -> bool {
+fn is_released(entry: &ManagedFieldsEntry<'_>, managers: &Managers) -> bool {
     entry.manager == names::UNRECORDED || managers.client(entry.manager) == Client::Person
 }
 
-fn entries_of(metadata: &Value) -> Vec<Entry<'_>> {
-    metadata.get("managedFields").and_then(Value::as_array).into_iter().flatten().map(Entry::of).collect()
+fn entries_of(metadata: &Value) -> Vec<ManagedFieldsEntry<'_>> {
+    metadata.get("managedFields").and_then(Value::as_array).into_iter().flatten().map(ManagedFieldsEntry::of).collect()
 }
 
 /// What people, and managers on neither list, own of the object itself beyond what we and controllers own.
-fn beyond_ours<'a>(gk: &GroupKind, metadata: &Value, all: &[Entry<'a>], managers: &Managers) -> Vec<Beyond<'a>> {
+fn beyond_ours<'e, 'a>(
+    gk: &GroupKind,
+    metadata: &Value,
+    all: &'e [ManagedFieldsEntry<'a>],
+    managers: &Managers,
+) -> Vec<Beyond<'e, 'a>> {
     let clients: Vec<Client> = all.iter().map(|entry| managers.client(entry.manager)).collect();
     // What a person wrote into a subresource is asked for by that, and no addition.
-    let is_kept = |entry: &Entry<'_>, client: Client, by: Client| {
+    let is_kept = |entry: &ManagedFieldsEntry<'_>, client: Client, by: Client| {
         !entry.subresource.is_empty()
             || client == Client::Controller
             || client == Client::Unknown && by == Client::Person
     };
     let kept_from = |by: Client| {
-        let mut kept = json!({});
-        for (entry, _) in all.iter().zip(&clients).filter(|(entry, client)| is_kept(entry, **client, by)) {
-            unite(&mut kept, entry.fields.unwrap_or(&Value::Null));
+        let mut kept = FieldSet::default();
+        let of_kept = all.iter().zip(&clients).filter(|(entry, client)| is_kept(entry, **client, by));
+        for fields in of_kept.filter_map(|(entry, _)| entry.fields()) {
+            kept.unite(fields);
         }
         kept
     };
@@ -180,154 +183,74 @@ fn beyond_ours<'a>(gk: &GroupKind, metadata: &Value, all: &[Entry<'a>], managers
         if *client == Client::Controller || !applies {
             continue;
         }
-        let Some(fields) = entry.fields else { continue };
+        let Some(fields) = entry.fields() else { continue };
         let kept = if *client == Client::Person { &mut from_people } else { &mut from_unknown };
         let kept = kept.get_or_insert_with(|| kept_from(*client));
-        let mut fields = Value::Object(beyond(gk, &mut Vec::new(), fields, Some(kept)));
+        let mut fields = beyond(gk, fields, Some(kept), if vessel { &CONTENT } else { &[] });
         for path in &ignored {
-            remove(&mut fields, path.steps());
-        }
-        if let Some(fields) = fields.as_object_mut().filter(|_| vessel) {
-            fields.retain(|key, _| !CONTENT.contains(&key.as_str()));
+            fields.take(path);
         }
         // What cannot be read as a path can neither be reported nor removed.
-        if !paths(&fields).is_empty() {
-            found.push(Beyond { entry: *entry, client: *client, fields });
+        if !fields.paths().is_empty() {
+            found.push(Beyond { entry, client: *client, fields });
         }
     }
     found
 }
 
 /// The content of a `ConfigMap` or Secret.
-const CONTENT: [&str; 3] = ["f:data", "f:binaryData", "f:stringData"];
+const CONTENT: [&str; 3] = ["data", "binaryData", "stringData"];
 
 /// Whether it is a `ConfigMap` or Secret of which we declare no content: git made it for others to fill, and what they
 /// put there may be nowhere else.
-fn is_vessel(gk: &GroupKind, all: &[Entry<'_>]) -> bool {
-    let ours = || all.iter().find(|entry| entry.is_ours()).and_then(|entry| entry.fields);
+fn is_vessel(gk: &GroupKind, all: &[ManagedFieldsEntry<'_>]) -> bool {
+    let ours = || all.iter().find(|entry| entry.is_ours()).and_then(ManagedFieldsEntry::fields);
     (gk.is("", "Secret") || gk.is("", "ConfigMap"))
-        && ours().is_some_and(|fields| CONTENT.iter().all(|content| fields.get(content).is_none()))
+        && ours().is_some_and(|fields| CONTENT.iter().all(|content| fields.root().field(content).is_none()))
 }
 
 /// More paths than anybody names by hand.
 const MOST_IGNORED: usize = 100;
 
 /// What the object itself says is left to others, where it is we who say so: anybody may write an annotation.
-fn ignored(metadata: &Value, all: &[Entry<'_>]) -> Vec<FieldPath> {
+fn ignored(metadata: &Value, all: &[ManagedFieldsEntry<'_>]) -> Vec<FieldPath> {
     let text = metadata.get("annotations").and_then(|annotations| annotations.get(names::IGNORE_FIELDS)?.as_str());
     // Almost no object has it, and this is done for each event of a watch.
     let Some(text) = text else { return Vec::new() };
-    let steps = ["metadata", "annotations", names::IGNORE_FIELDS].map(|name| Step::Field(name.into()));
+    let steps = ["metadata", "annotations", names::IGNORE_FIELDS].map(|name| PathStep::Field(name.into()));
     let is_ours =
         FieldPath::new(steps.into()).is_some_and(|path| all.iter().any(|entry| entry.is_ours() && entry.owns(&path)));
     let paths = if is_ours { ignored_paths(text).unwrap_or_default() } else { Vec::new() };
     paths.into_iter().take(MOST_IGNORED).collect()
 }
 
-/// The part of a set that `kept` does not hold, without what is left alone. As deep as a JSON parser goes.
-pub(super) fn beyond<'s>(
-    gk: &GroupKind,
-    path: &mut Vec<&'s str>,
-    set: &'s Value,
-    kept: Option<&Value>,
-) -> Map<String, Value> {
-    let mut out = Map::new();
-    for (key, below) in set.as_object().into_iter().flatten().filter(|(key, _)| *key != ".") {
-        path.push(key);
-        if !is_left_alone(gk, path) {
-            let part = match kept.and_then(|kept| kept.get(key)) {
-                Some(_) if is_leaf(below) => None,
-                Some(kept) => Some(beyond(gk, path, below, Some(kept))).filter(|part| !part.is_empty()),
-                None if is_leaf(below) => below.as_object().cloned(),
-                // An item that somebody else added, and of which this one only changed something.
-                None if key.starts_with("k:") && below.get(".").is_none() => None,
-                None if key.starts_with("k:") => below.as_object().cloned(),
-                None => {
-                    let mut part = beyond(gk, path, below, None);
-                    if let Some(itself) = below.get(".") {
-                        part.insert(".".into(), itself.clone());
-                    }
-                    Some(part).filter(|part| !part.is_empty())
-                }
-            };
-            if let Some(part) = part {
-                out.insert(key.clone(), Value::Object(part));
-            }
+/// The part of a set that `kept` does not hold, without these fields of the object and what is left alone.
+pub(super) fn beyond(gk: &GroupKind, set: &FieldSet, kept: Option<&FieldSet>, without: &[&str]) -> FieldSet {
+    set.select(kept.map(FieldSet::root), |path, node, kept| {
+        let Some(element) = path.last().filter(|_| !is_left_alone(gk, path, without)) else { return Choice::Leave };
+        let is_item = element.keys().is_some();
+        match kept.and_then(|kept| kept.child(element)) {
+            Some(_) if node.is_leaf() => Choice::Leave,
+            Some(kept) => Choice::Within { context: Some(kept), itself: false },
+            None if node.is_leaf() => Choice::Whole,
+            // An item that somebody else added, and of which this one only changed something.
+            None if is_item && !node.has_itself() => Choice::Leave,
+            None if is_item => Choice::Whole,
+            None => Choice::Within { context: None, itself: true },
         }
-        path.pop();
-    }
-    out
+    })
 }
 
-fn is_left_alone(gk: &GroupKind, path: &[&str]) -> bool {
-    OF_ANY.contains(&path)
-        || OF_KIND.iter().any(|(group, kind, left)| gk.is(group, kind) && path == *left)
+fn is_left_alone(gk: &GroupKind, path: &[&Element], without: &[&str]) -> bool {
+    let name = path.last().and_then(|element| element.field());
+    let is_in = |names: &[&str]| name.is_some_and(|name| names.contains(&name));
+    OF_ANY.iter().any(|left| Element::are_fields(path, left))
+        || OF_KIND.iter().any(|(group, kind, left)| gk.is(group, kind) && Element::are_fields(path, left))
         // An authority is put there by whoever makes the certificate, a Job with kubectl included; without it every
         // request that the webhook sees fails.
-        || path.last() == Some(&"f:caBundle")
-        || matches!(path, [.., metadata, last] if *metadata == "f:metadata" && OF_INNER_METADATA.contains(last))
-}
-
-/// The paths of a set: whole items where it holds them whole.
-pub(super) fn paths(set: &Value) -> Vec<FieldPath> {
-    fn walk(set: &Value, steps: &mut Vec<Step>, out: &mut Vec<FieldPath>) {
-        for (key, below) in set.as_object().into_iter().flatten().filter(|(key, _)| *key != ".") {
-            let Some(step) = step(key) else { continue };
-            let whole = matches!(step, Step::Item(_)) && below.get(".").is_some();
-            steps.push(step);
-            if whole || is_leaf(below) || steps.len() >= FieldPath::DEEPEST {
-                out.extend(FieldPath::new(steps.clone()));
-            } else {
-                walk(below, steps, out);
-            }
-            steps.pop();
-        }
-    }
-    let mut out = Vec::new();
-    walk(set, &mut Vec::new(), &mut out);
-    out
-}
-
-/// A path element (structured-merge-diff, `fieldpath/serialize-pe.go`).
-fn step(key: &str) -> Option<Step> {
-    match key.split_once(':')? {
-        ("f", name) => Some(Step::Field(name.to_owned())),
-        ("k", _) => item_keys(key).map(Step::Item),
-        ("v", json) => serde_json::from_str(json).ok().filter(is_scalar).map(Step::Member),
-        ("i", index) => index.parse().ok().map(Step::Index),
-        _ => None,
-    }
-}
-
-/// Whether a path element of a set is this step.
-pub(super) fn same_step(key: &str, wanted: &Step) -> bool {
-    match (step(key), wanted) {
-        (Some(Step::Item(theirs)), Step::Item(keys)) => {
-            let has = |(name, value): &(String, Value)| {
-                theirs.iter().any(|(other, found)| name == other && same_scalar(value, found))
-            };
-            keys.iter().all(has)
-        }
-        (Some(Step::Member(theirs)), Step::Member(member)) => same_scalar(&theirs, member),
-        (Some(theirs), wanted) => theirs == *wanted,
-        (None, _) => false,
-    }
-}
-
-/// Takes a field out of a set, with what is left empty above it.
-fn remove(set: &mut Value, steps: &[Step]) {
-    let (Some(fields), Some((first, rest))) = (set.as_object_mut(), steps.split_first()) else { return };
-    let Some(key) = fields.keys().find(|key| same_step(key, first)).cloned() else { return };
-    let Some(below) = fields.get_mut(&key) else { return };
-    if !rest.is_empty() {
-        if is_leaf(below) {
-            return;
-        }
-        remove(below, rest);
-    }
-    if rest.is_empty() || super::set::is_empty(below) {
-        fields.remove(&key);
-    }
+        || name == Some("caBundle")
+        || path.len() == 1 && is_in(without)
+        || matches!(path, [.., metadata, _] if metadata.field() == Some("metadata") && is_in(&OF_INNER_METADATA))
 }
 
 #[cfg(test)]

@@ -3,12 +3,11 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use super::additions::{beyond, paths, same_step};
-use super::set::{is_empty, is_leaf, unite};
-use super::{Addition, Entry, entries, written};
-use crate::object::path::{FieldPath, Step};
+use super::additions::beyond;
+use super::{Addition, FieldSet, ManagedFieldsEntry, entries};
+use crate::object::path::{FieldPath, PathStep};
 use crate::object::{GroupKind, lists};
 
 /// A field to which the server objects.
@@ -25,14 +24,13 @@ pub struct Objection {
 #[must_use]
 pub fn owned_siblings(live: &Value, declared: &Value, objections: &[Objection]) -> Vec<Addition> {
     let all = entries(live);
-    let ours = all.iter().find(|entry| entry.is_ours()).and_then(|entry| entry.fields);
+    let ours = all.iter().find(|entry| entry.is_ours()).and_then(ManagedFieldsEntry::fields);
     let objections: Vec<(Vec<&str>, bool)> = objections.iter().map(|one| (names(&one.field), one.exclusive)).collect();
     let any = GroupKind::new("", "");
     let mut found: Vec<Addition> = Vec::new();
     for entry in all.iter().filter(|entry| !entry.is_ours() && entry.subresource.is_empty()) {
-        let Some(fields) = entry.fields else { continue };
-        let theirs = Value::Object(beyond(&any, &mut Vec::new(), fields, ours));
-        for path in paths(&theirs) {
+        let Some(fields) = entry.fields() else { continue };
+        for path in beyond(&any, fields, ours, &[]).paths() {
             let Some(sibling) = sibling(&path, live, declared, &objections, entry) else { continue };
             if !found.iter().any(|known| *known.manager == *entry.manager && known.path == sibling) {
                 found.push(Addition { path: sibling, manager: Arc::from(entry.manager), at: entry.time });
@@ -48,7 +46,7 @@ fn sibling(
     live: &Value,
     declared: &Value,
     objections: &[(Vec<&str>, bool)],
-    entry: &Entry<'_>,
+    entry: &ManagedFieldsEntry<'_>,
 ) -> Option<FieldPath> {
     let steps = path.steps();
     let (mut above, mut depth) = (declared, 0);
@@ -60,7 +58,7 @@ fn sibling(
     let here: Vec<&str> = fields(steps.get(..=depth)?).collect();
     let above_it: Vec<&str> = fields(steps.get(..depth)?).collect();
     let objected = match steps.get(depth)? {
-        Step::Field(_) => {
+        PathStep::Field(_) => {
             let is_object = || sibling.get(live).is_some_and(Value::is_object);
             objections.iter().any(|(field, exclusive)| {
                 let declared = || {
@@ -71,7 +69,7 @@ fn sibling(
             })
         }
         // What another manager applies is declared somewhere, too, and stays its own.
-        Step::Item(_) if entry.operation == "Update" => objections.iter().any(|(field, _)| {
+        PathStep::Item(_) if entry.operation == "Update" => objections.iter().any(|(field, _)| {
             matches!(field.split_last(), Some((name, list)) if *name == "name" && list == above_it)
                 && above_it.last() == Some(&"ports")
         }),
@@ -100,7 +98,7 @@ pub fn unowned_siblings(live: &Value, declared: &Value, objections: &[Objection]
             let excluded = objection.exclusive && is_declared(last);
             for (name, value) in fields.iter().filter(|(name, _)| !is_declared(name)) {
                 let mut steps = steps.clone();
-                steps.push(Step::Field(name.clone()));
+                steps.push(PathStep::Field(name.clone()));
                 let Some(path) = FieldPath::new(steps) else { continue };
                 let objected = name == last || excluded && value.is_object();
                 if objected && !found.contains(&path) && !all.iter().any(|entry| entry.owns_within(&path)) {
@@ -113,13 +111,13 @@ pub fn unowned_siblings(live: &Value, declared: &Value, objections: &[Objection]
 }
 
 /// Places in a live and in a declared object that stand for the same, and the way to them.
-type Pair<'a> = (&'a Value, &'a Value, Vec<Step>);
+type Pair<'a> = (&'a Value, &'a Value, Vec<PathStep>);
 
 /// The field of this name on both sides; of a list, its items that are on both.
-fn below<'a>(live: &'a Value, declared: &'a Value, steps: &[Step], name: &str) -> Vec<Pair<'a>> {
+fn below<'a>(live: &'a Value, declared: &'a Value, steps: &[PathStep], name: &str) -> Vec<Pair<'a>> {
     let (Some(live), Some(declared)) = (live.get(name), declared.get(name)) else { return Vec::new() };
     let mut steps = steps.to_vec();
-    steps.push(Step::Field(name.to_owned()));
+    steps.push(PathStep::Field(name.to_owned()));
     let (Some(items), Some(wanted)) = (live.as_array(), declared.as_array()) else {
         return vec![(live, declared, steps)];
     };
@@ -129,28 +127,15 @@ fn below<'a>(live: &'a Value, declared: &'a Value, steps: &[Step], name: &str) -
         let identity = lists::identity(wanted, key)?;
         let item = &items[*places.get(&identity)?];
         let mut steps = steps.clone();
-        steps.push(Step::Item(lists::keys(key, &identity)));
+        steps.push(PathStep::Item(lists::keys(key, &identity)));
         Some((item, wanted, steps))
     };
     wanted.iter().filter_map(pair).collect()
 }
 
-/// The set (`fieldsV1`) that holds these fields alone.
-pub(crate) fn set_of(paths: &[FieldPath]) -> Value {
-    let mut set = json!({});
-    for path in paths {
-        unite(&mut set, &set_of_one(path.steps()));
-    }
-    set
-}
-
-fn set_of_one(steps: &[Step]) -> Value {
-    steps.iter().rev().fold(json!({}), |below, step| json!({written(step): below}))
-}
-
-fn fields(steps: &[Step]) -> impl Iterator<Item = &str> {
+fn fields(steps: &[PathStep]) -> impl Iterator<Item = &str> {
     steps.iter().filter_map(|step| match step {
-        Step::Field(name) => Some(name.as_str()),
+        PathStep::Field(name) => Some(name.as_str()),
         _ => None,
     })
 }
@@ -182,42 +167,22 @@ fn names(field: &str) -> Vec<&str> {
     names
 }
 
-/// Takes these fields out of an entry that is not ours, with all that is in them.
-pub(crate) fn take_paths(entry: &mut Value, wanted: &[&FieldPath]) -> Value {
-    let theirs = Entry::of(entry);
-    if theirs.is_ours() || !theirs.subresource.is_empty() {
-        return Value::Null;
-    }
-    let mut taken = json!({});
-    if let Some(set) = entry.get_mut("fieldsV1") {
-        for path in wanted {
-            if let Some(part) = take(set, path.steps()) {
-                unite(&mut taken, &part);
-            }
+/// Takes these fields, with all that is in them, out of what an entry that is not ours owns.
+pub(crate) fn take_paths(entry: &Value, fields: &mut FieldSet, wanted: &[&FieldPath]) -> FieldSet {
+    let theirs = ManagedFieldsEntry::of(entry);
+    let mut taken = FieldSet::default();
+    if !theirs.is_ours() && theirs.subresource.is_empty() {
+        for part in wanted.iter().filter_map(|path| fields.take(path)) {
+            taken.unite(&part);
         }
     }
     taken
 }
 
-fn take(set: &mut Value, steps: &[Step]) -> Option<Value> {
-    let (first, rest) = steps.split_first()?;
-    let fields = set.as_object_mut()?;
-    let key = fields.keys().find(|key| same_step(key, first)).cloned()?;
-    let part = if rest.is_empty() {
-        fields.remove(&key)?
-    } else {
-        let below = fields.get_mut(&key).filter(|below| !is_leaf(below))?;
-        let part = take(below, rest)?;
-        if is_empty(below) {
-            fields.remove(&key);
-        }
-        part
-    };
-    Some(Value::Object(Map::from_iter([(key, part)])))
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn entry(manager: &str, operation: &str, fields: &Value) -> Value {
@@ -268,8 +233,8 @@ mod tests {
         let wanted = json!({"volumes": [{"name": "b", "configMap": {}}]});
         let one = || objection("volumes[1].configMap", true);
         assert_eq!(texts(&volumes, &wanted, one()), ["volumes[name=b].emptyDir"]);
-        let set = set_of(&unowned_siblings(&volumes, &wanted, &[one()]));
-        assert_eq!(set, json!({"f:volumes": {r#"k:{"name":"b"}"#: {"f:emptyDir": {}}}}));
+        let set = FieldSet::of(&unowned_siblings(&volumes, &wanted, &[one()]));
+        assert_eq!(set.to_json(), json!({"f:volumes": {r#"k:{"name":"b"}"#: {"f:emptyDir": {}}}}));
         assert_eq!(texts(&volumes, &wanted, objection("volumes[1].configMap", false)), [""; 0]);
     }
 
@@ -291,10 +256,12 @@ mod tests {
         let declared = json!({"env": [{"name": "A", "value": "1"}]});
         assert_eq!(found(&live, &declared, objection("env[0].valueFrom", false)), ["injector: env[name=A].valueFrom"]);
         assert_eq!(found(&live, &declared, objection("env[0].name", false)), [""; 0]);
-        let mut theirs = live["metadata"]["managedFields"][1].clone();
+        let theirs = &live["metadata"]["managedFields"][1];
+        let mut fields = FieldSet::from_json(&theirs["fieldsV1"]);
         let path = "env[name=A].valueFrom".parse().unwrap();
-        assert_eq!(take_paths(&mut theirs, &[&path]), json!({"f:env": {a: {"f:valueFrom": from}}}));
-        assert_eq!(theirs["fieldsV1"], json!({"f:env": {b: {".": {}, "f:name": {}, "f:valueFrom": from}}}));
+        let taken = take_paths(theirs, &mut fields, &[&path]);
+        assert_eq!(taken.to_json(), json!({"f:env": {a: {"f:valueFrom": from}}}));
+        assert_eq!(fields.to_json(), json!({"f:env": {b: {".": {}, "f:name": {}, "f:valueFrom": from}}}));
     }
 
     #[test]

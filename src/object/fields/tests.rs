@@ -1,9 +1,14 @@
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::*;
+
+fn lost(desired: &Value, ours: Option<&Value>, others: &[&Value]) -> Vec<FieldPath> {
+    let others: Vec<FieldSet> = others.iter().map(|fields| FieldSet::from_json(fields)).collect();
+    super::lost(desired, ours.map(FieldSet::from_json).as_ref(), &others.iter().collect::<Vec<_>>())
+}
 
 fn shown(desired: &Value, ours: Option<&Value>, others: &[&Value]) -> Vec<String> {
     lost(desired, ours, others).iter().map(ToString::to_string).collect()
@@ -134,7 +139,7 @@ fn an_item_is_found_by_the_keys_that_it_has() {
 #[test]
 fn an_entry_shows_what_it_owns() {
     let entry = json!({"manager": "m", "operation": "Update", "time": "2026-01-01T00:00:00Z", "fieldsV1": ours()});
-    let entry = Entry::of(&entry);
+    let entry = ManagedFieldsEntry::of(&entry);
     for (text, owns, within) in [
         ("spec.replicas", true, true),
         ("spec.selector.matchLabels.app", true, true),
@@ -164,7 +169,10 @@ fn owners_are_reported_with_how_they_wrote() {
         {}, 5, {"manager": "x", "fieldsV1": "text", "time": "yesterday"},
     ]}});
     let entries = entries(&live);
-    assert_eq!(entries.iter().map(Entry::is_ours).collect::<Vec<_>>(), [true, false, false, false, false, false]);
+    assert_eq!(
+        entries.iter().map(ManagedFieldsEntry::is_ours).collect::<Vec<_>>(),
+        [true, false, false, false, false, false]
+    );
     let owners: Vec<_> =
         owners(&entries, &path("spec.replicas")).map(|entry| (entry.manager, entry.subresource)).collect();
     assert_eq!(owners, [("driftless", ""), ("kubectl", "scale")]);
@@ -241,7 +249,7 @@ proptest! {
         prop_assume!(mine.get("f:metadata") != Some(&json!({})));
         let entry = json!({"fieldsV1": mine});
         for path in lost(&object, Some(&mine), &[]) {
-            prop_assert!(!Entry::of(&entry).owns_within(&path), "{path}");
+            prop_assert!(!ManagedFieldsEntry::of(&entry).owns_within(&path), "{path}");
         }
     }
 
@@ -255,17 +263,17 @@ proptest! {
 
 #[test]
 fn the_fields_of_an_entry_are_counted_without_what_holds_them() {
-    let count = |fields: Value| Entry::of(&json!({"fieldsV1": fields})).count();
+    let count = |fields: Value| ManagedFieldsEntry::of(&json!({"fieldsV1": fields})).count();
     assert_eq!(count(json!({})), 0);
     assert_eq!(count(json!({"f:data": {".": {}, "f:a": {}, "f:b": {}}})), 2);
     assert_eq!(count(json!({"f:ports": {"k:{\"port\":80}": {".": {}, "f:port": {}}}, "f:set": {"v:\"x\"": {}}})), 2);
-    assert_eq!(Entry::of(&json!({})).count(), 0);
+    assert_eq!(ManagedFieldsEntry::of(&json!({})).count(), 0);
 }
 
 #[test]
 fn a_part_of_an_atomic_field_is_owned_only_as_a_whole() {
     let ours = json!({"manager": "driftless", "operation": "Apply", "fieldsV1": ours()});
-    let entry = Entry::of(&ours);
+    let entry = ManagedFieldsEntry::of(&ours);
     assert!(entry.owns_whole(&path("spec.selector.matchLabels.app")));
     assert!(entry.owns_whole(&path("spec.selector.matchLabels")));
     for text in ["spec.selector", "spec.replicas", "spec.template.spec.containers[name=web].image", "spec.paused"] {

@@ -2,7 +2,7 @@
 
 use crate::object::error::IgnoreFieldsError;
 use crate::object::names;
-use crate::object::path::{FieldPath, Step};
+use crate::object::path::{FieldPath, PathStep};
 
 /// Annotations that are directives to the agent.
 const OUR_ANNOTATIONS: [&str; 8] = [
@@ -21,7 +21,7 @@ pub(in crate::object) fn read(text: &str) -> Result<Vec<FieldPath>, IgnoreFields
     let mut paths = Vec::new();
     for part in split(text).into_iter().map(str::trim).filter(|part| !part.is_empty()) {
         let path: FieldPath = part.parse()?;
-        if path.steps().iter().any(|step| matches!(step, Step::Index(_))) {
+        if path.steps().iter().any(|step| matches!(step, PathStep::Index(_))) {
             return Err(IgnoreFieldsError::ByPlace(path));
         }
         if is_ours(&path) {
@@ -57,14 +57,14 @@ fn split(text: &str) -> Vec<&str> {
 
 /// Whether the field identifies the object or one of its list items, or is ours or holds what is.
 fn is_ours(path: &FieldPath) -> bool {
-    let name = |step: &Step| match step {
-        Step::Field(name) => Some(name.clone()),
+    let name = |step: &PathStep| match step {
+        PathStep::Field(name) => Some(name.clone()),
         _ => None,
     };
     let names: Vec<Option<String>> = path.steps().iter().take(3).map(name).collect();
     let names: Vec<&str> = names.iter().map(|name| name.as_deref().unwrap_or_default()).collect();
     let is_key = path.steps().windows(2).any(|pair| match pair {
-        [Step::Item(keys), Step::Field(name)] => keys.iter().any(|(key, _)| key == name),
+        [PathStep::Item(keys), PathStep::Field(name)] => keys.iter().any(|(key, _)| key == name),
         _ => false,
     });
     is_key

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{FieldPath, Step};
+use super::{FieldPath, PathStep};
 
 /// The object reduced to these fields and to what identifies it: apiVersion, kind, name and
 /// namespace, and the keys of the list items on the way. Sent as a server-side apply, it owns these
@@ -14,7 +14,7 @@ use super::{FieldPath, Step};
 /// part of one would cut off the rest.
 #[must_use]
 pub fn only(object: &Value, paths: &[FieldPath]) -> Value {
-    let steps: Vec<&[Step]> = paths.iter().map(FieldPath::steps).collect();
+    let steps: Vec<&[PathStep]> = paths.iter().map(FieldPath::steps).collect();
     let mut reduced = match reduce(object, &steps) {
         Some(Value::Object(fields)) => fields,
         _ => Map::new(),
@@ -35,7 +35,7 @@ pub fn only(object: &Value, paths: &[FieldPath]) -> Value {
 }
 
 /// `None` where none of the paths leads anywhere.
-fn reduce(value: &Value, paths: &[&[Step]]) -> Option<Value> {
+fn reduce(value: &Value, paths: &[&[PathStep]]) -> Option<Value> {
     if paths.iter().any(|path| path.is_empty()) {
         return Some(value.clone());
     }
@@ -43,11 +43,11 @@ fn reduce(value: &Value, paths: &[&[Step]]) -> Option<Value> {
         Value::Object(fields) => {
             let mut kept = Map::new();
             for path in paths {
-                let Some((Step::Field(key), _)) = path.split_first() else { continue };
+                let Some((PathStep::Field(key), _)) = path.split_first() else { continue };
                 if kept.contains_key(key) {
                     continue;
                 }
-                let below = rest(paths, |step| matches!(step, Step::Field(other) if other == key));
+                let below = rest(paths, |step| matches!(step, PathStep::Field(other) if other == key));
                 if let Some(child) = fields.get(key).and_then(|child| reduce(child, &below)) {
                     kept.insert(key.clone(), child);
                 }
@@ -57,17 +57,17 @@ fn reduce(value: &Value, paths: &[&[Step]]) -> Option<Value> {
         Value::Array(items) => {
             let places: Vec<Option<usize>> =
                 paths.iter().map(|path| path.first().and_then(|step| step.place(items))).collect();
-            let by_index = |path: &&[Step]| matches!(path.first(), Some(Step::Index(_)));
+            let by_index = |path: &&[PathStep]| matches!(path.first(), Some(PathStep::Index(_)));
             if paths.iter().zip(&places).any(|(path, place)| place.is_some() && by_index(path)) {
                 return Some(value.clone());
             }
             let mut kept = Vec::new();
             for (index, item) in items.iter().enumerate() {
                 let here = || paths.iter().zip(&places).filter(|(_, place)| **place == Some(index));
-                let below: Vec<&[Step]> = here().filter_map(|(path, _)| path.get(1..)).collect();
+                let below: Vec<&[PathStep]> = here().filter_map(|(path, _)| path.get(1..)).collect();
                 let Some(mut reduced) = (!below.is_empty()).then(|| reduce(item, &below)).flatten() else { continue };
                 let keys = here().filter_map(|(path, _)| match path.first() {
-                    Some(Step::Item(keys)) => Some(keys),
+                    Some(PathStep::Item(keys)) => Some(keys),
                     _ => None,
                 });
                 for (field, _) in keys.flatten() {
@@ -84,7 +84,7 @@ fn reduce(value: &Value, paths: &[&[Step]]) -> Option<Value> {
 }
 
 /// The paths that begin with a step, without it.
-fn rest<'a>(paths: &[&'a [Step]], is_first: impl Fn(&Step) -> bool) -> Vec<&'a [Step]> {
+fn rest<'a>(paths: &[&'a [PathStep]], is_first: impl Fn(&PathStep) -> bool) -> Vec<&'a [PathStep]> {
     paths
         .iter()
         .filter_map(|path| path.split_first().filter(|(step, _)| is_first(step)).map(|(_, rest)| rest))

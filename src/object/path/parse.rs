@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde_json::{Number, Value};
 use thiserror::Error;
 
-use super::{FieldPath, Step, is_plain_character, quoted};
+use super::{FieldPath, PathStep, is_plain_character, quoted};
 use crate::object::is_deceptive;
 
 /// In bytes; keys of maps are a few hundred at most.
@@ -58,7 +58,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn path(&mut self) -> Result<Vec<Step>, Problem> {
+    fn path(&mut self) -> Result<Vec<PathStep>, Problem> {
         if self.text.len() > LONGEST {
             return Err(("it is longer than 4096 bytes", FIELD));
         }
@@ -84,20 +84,20 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn name(&mut self) -> Result<Step, Problem> {
+    fn name(&mut self) -> Result<PathStep, Problem> {
         match self.take_while(is_plain_character) {
             "" if self.rest.starts_with('[') => Err(("no dot stands before a bracket", KEY)),
             "" if self.rest.is_empty() || self.rest.starts_with('.') => Err(("the name of a field is missing", FIELD)),
             "" => Err(("this character stands in brackets and quotes only", KEY)),
-            name => Ok(Step::Field(name.into())),
+            name => Ok(PathStep::Field(name.into())),
         }
     }
 
-    fn bracket(&mut self) -> Result<Step, Problem> {
+    fn bracket(&mut self) -> Result<PathStep, Problem> {
         self.skip(1);
         if self.accept('=') {
             let member = self.value(MEMBER)?;
-            return if self.accept(']') { Ok(Step::Member(member)) } else { Err(("a ] is missing", MEMBER)) };
+            return if self.accept(']') { Ok(PathStep::Member(member)) } else { Err(("a ] is missing", MEMBER)) };
         }
         let mut keys: Vec<(String, Value)> = Vec::new();
         loop {
@@ -105,7 +105,7 @@ impl<'a> Reader<'a> {
             let is_quoted = before.starts_with('"');
             let name = if is_quoted { self.string()? } else { self.take_while(is_plain_character).to_owned() };
             if keys.is_empty() && self.rest.starts_with(']') {
-                let step = if is_quoted { Some(Step::Field(name)) } else { name.parse().ok().map(Step::Index) };
+                let step = if is_quoted { Some(PathStep::Field(name)) } else { name.parse().ok().map(PathStep::Index) };
                 let Some(step) = step.filter(|_| is_quoted || before.starts_with(|first: char| first.is_ascii_digit()))
                 else {
                     self.rest = before;
@@ -127,7 +127,7 @@ impl<'a> Reader<'a> {
             keys.push((name, self.value(ITEM)?));
             if self.accept(']') {
                 keys.sort_by(|left, right| left.0.cmp(&right.0));
-                return Ok(Step::Item(keys));
+                return Ok(PathStep::Item(keys));
             }
             if !self.accept(',') {
                 return Err(("a comma or ] is missing", "ports[port=80,protocol=TCP]"));

@@ -148,7 +148,7 @@ fn an_object_is_reduced_to_fields_and_what_identifies_it() {
     assert_eq!(only(&json!("x"), &paths), json!({"metadata": {}}));
 }
 
-fn any_step() -> impl Strategy<Value = Step> {
+fn any_step() -> impl Strategy<Value = PathStep> {
     let scalar = || {
         prop_oneof![
             any::<bool>().prop_map(Value::from),
@@ -160,10 +160,10 @@ fn any_step() -> impl Strategy<Value = Step> {
     };
     let key = || prop_oneof!["[a-zA-Z_-]{1,8}", any::<String>()];
     prop_oneof![
-        key().prop_map(Step::Field),
-        any::<u16>().prop_map(|index| Step::Index(index.into())),
-        scalar().prop_map(Step::Member),
-        prop::collection::btree_map(key(), scalar(), 1..4).prop_map(|keys| Step::Item(keys.into_iter().collect())),
+        key().prop_map(PathStep::Field),
+        any::<u16>().prop_map(|index| PathStep::Index(index.into())),
+        scalar().prop_map(PathStep::Member),
+        prop::collection::btree_map(key(), scalar(), 1..4).prop_map(|keys| PathStep::Item(keys.into_iter().collect())),
     ]
 }
 

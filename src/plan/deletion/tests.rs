@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::object::{Health, Managers, Observed, Termination};
+use crate::object::{GroupKind, Health, Managers, Observed, Termination};
 
 const HOOK: &str = "admissionregistration.k8s.io/ValidatingWebhookConfiguration";
 const CRD: &str = "apiextensions.k8s.io/CustomResourceDefinition";

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use git2::{ObjectType, Signature, Time};
 
 use super::*;
+use crate::source::transport::TransferError;
 
 /// A repository on disk, and where a clone of it goes.
 struct Place {

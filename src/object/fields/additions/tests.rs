@@ -83,7 +83,7 @@ fn what_is_left_alone_is_no_addition() {
 
 #[test]
 fn a_field_that_is_ours_or_a_controllers_as_well_is_no_addition() {
-    let data = |keys: &[&str]| json!({"f:data": keys.iter().map(|key| (format!("f:{key}"), json!({}))).collect::<Map<_, _>>()});
+    let data = |keys: &[&str]| json!({"f:data": keys.iter().map(|key| (format!("f:{key}"), json!({}))).collect::<serde_json::Map<_, _>>()});
     let live = live(&[
         entry("driftless", "Apply", &data(&["a"])),
         entry("my-operator", "Apply", &data(&["b"])),
@@ -155,10 +155,11 @@ fn an_apply_takes_what_was_added_and_what_is_shared_and_leaves_labels() {
     let ours = json!({"f:metadata": {"f:labels": {"f:app": {}}}, "f:data": {"f:a": {}}});
     let live = live(&[entry("driftless", "Apply", &ours), entry("kubectl-edit", "Update", &theirs)]);
     let take = |additions| {
-        let mut entry = live["metadata"]["managedFields"][1].clone();
+        let entry = &live["metadata"]["managedFields"][1];
+        let mut fields = FieldSet::from_json(&entry["fieldsV1"]);
         let managers = Managers::default();
         let released = Released::new(&gk("", "ConfigMap"), &live["metadata"], &managers, additions);
-        (released.take(&mut entry), entry["fieldsV1"].clone())
+        (released.take(entry, &mut fields).to_json(), fields.to_json())
     };
     let labels = json!({"f:labels": {"f:team": {}}});
     let (taken, left) = take(true);

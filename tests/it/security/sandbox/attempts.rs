@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use driftless::sandbox::{Access, LaunchError, Mode, Network, support};
+use driftless::sandbox::{HelperAccess, LaunchError, Mode, Network, support};
 
 use super::fixture::{LIMITS, confined, launcher, run_with};
 use crate::support::escape::{Targets, attempts, escape, on_a_kernel_without, succeeded};
@@ -79,7 +79,7 @@ fn without_landlock_a_helper_is_started_only_where_that_is_accepted_and_reaches_
     assert_eq!(other.expect("Landlock alone prevents it"), "escaped\n");
 
     // It can read whatever the agent can then, and write nothing still.
-    let connected = accepted.with_access(Access { network: Network::Allowed, ..Access::default() });
+    let connected = accepted.with_access(HelperAccess { network: Network::Allowed, ..HelperAccess::default() });
     let inside = attempts(&run_with(&connected, &["attempts", targets.argument()], LIMITS).expect("an answer"));
     assert!(inside["read the token"].is_none(), "Landlock alone prevents it");
     for name in ["create a file in /tmp", "cut a file", "change the mode of a file", "kill another process"] {
@@ -128,7 +128,7 @@ fn calls_of_another_architecture_end_the_helper() {
 #[test]
 fn a_helper_that_may_use_the_network_reaches_that_and_the_named_files_alone() {
     let mut targets = Targets::new();
-    let access = Access {
+    let access = HelperAccess {
         network: Network::Allowed,
         files: vec![targets.token(), "/does/not/exist".into()],
         variables: vec![("AWS_REGION".to_owned(), "eu-north-1".to_owned())],

@@ -1,11 +1,11 @@
-//! Limits of memory, time, processor time and output.
+//! What a helper may take: memory, time, processor time and output.
 
 use std::io::{self, Write};
 use std::process::Command;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use driftless::sandbox::{LaunchError, Limits, Mode};
+use driftless::sandbox::{HelperLimits, LaunchError, Mode};
 
 use super::fixture::{LIMITS, block_on, confined, launcher, marker};
 use crate::support::escape::{escape, processes_of};
@@ -14,15 +14,15 @@ use crate::support::wait::DEADLINE;
 
 #[test]
 fn a_helper_that_takes_too_much_memory_ends_with_an_error_that_says_so() {
-    let limits = Limits { memory_bytes: 256 << 20, ..LIMITS };
+    let limits = HelperLimits { memory_bytes: 256 << 20, ..LIMITS };
     let error = confined(&["allocate"], limits).expect_err("1 GiB");
     assert!(matches!(error, LaunchError::OutOfMemory { limit, .. } if limit == 256 << 20), "{error}");
     assert!(error.to_string().contains("more than the 268435456 bytes of memory"), "{error}");
     // Too little for it to begin.
-    let limits = Limits { memory_bytes: 1 << 20, ..LIMITS };
+    let limits = HelperLimits { memory_bytes: 1 << 20, ..LIMITS };
     let error = confined(&["answer"], limits).expect_err("1 MiB");
     assert!(matches!(error, LaunchError::OutOfMemory { .. }), "{error}");
-    let limits = Limits { memory_bytes: 3 << 30, ..LIMITS };
+    let limits = HelperLimits { memory_bytes: 3 << 30, ..LIMITS };
     assert_eq!(confined(&["allocate"], limits).expect("enough"), "allocated 16\n");
 }
 
@@ -30,7 +30,7 @@ fn a_helper_that_takes_too_much_memory_ends_with_an_error_that_says_so() {
 fn a_helper_that_takes_too_long_is_killed() {
     let marker = &marker("too long");
     let began = Instant::now();
-    let limits = Limits { time: Duration::from_secs(1), ..LIMITS };
+    let limits = HelperLimits { time: Duration::from_secs(1), ..LIMITS };
     // It reads nothing either; what writes to it must not go on for ever.
     let (sender, ended) = mpsc::channel();
     let endless = move |out: &mut dyn Write| loop {
@@ -66,7 +66,7 @@ fn a_helper_that_writes_without_an_end_is_killed() {
     let error = confined(&["output"], LIMITS).expect_err("10 GB");
     assert!(matches!(error, LaunchError::OutputTooLarge { limit, .. } if limit == 1 << 20), "{error}");
     let began = Instant::now();
-    let limits = Limits { time: Duration::from_secs(2), ..LIMITS };
+    let limits = HelperLimits { time: Duration::from_secs(2), ..LIMITS };
     // Its messages are discarded as fast as they come; some machines take all 10 GB in that time.
     match confined(&["stderr"], limits) {
         Ok(answer) => assert_eq!(answer, ""),

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use driftless::sandbox::{LaunchError, Limits, Mode};
+use driftless::sandbox::{HelperLimits, LaunchError, Mode};
 
 use super::fixture::{LIMITS, block_on, confined, launcher, run_with};
 use crate::support::escape::{escape, renderer};
@@ -72,7 +72,7 @@ fn quarter_of_a_gibibyte(out: &mut dyn Write) -> io::Result<()> {
 #[test]
 fn a_quarter_of_a_gibibyte_is_streamed_to_a_helper() {
     let helper = launcher(escape(), Mode::Required);
-    let limits = Limits { memory_bytes: 128 << 20, ..LIMITS };
+    let limits = HelperLimits { memory_bytes: 128 << 20, ..LIMITS };
     let answer = block_on(helper.run(&["count"], limits, quarter_of_a_gibibyte)).expect("an answer");
     assert_eq!(answer, b"268435456\n");
 }

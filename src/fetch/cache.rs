@@ -19,7 +19,7 @@ const DIGEST: usize = 32;
 
 /// What was fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct CachedFile {
     /// The content, as it was fetched or packed.
     pub bytes: Vec<u8>,
     /// What its source calls this content: an `ETag`, or a commit.
@@ -28,12 +28,12 @@ pub struct Entry {
 
 /// Clones share the directory.
 #[derive(Clone, Debug)]
-pub struct Store {
+pub struct FetchCache {
     directory: PathBuf,
     most_bytes: u64,
 }
 
-impl Store {
+impl FetchCache {
     /// Does no I/O. The directory is made with the first entry.
     #[must_use]
     pub fn new(data_dir: &Path) -> Self {
@@ -46,7 +46,7 @@ impl Store {
 
     /// The entry, if there is one and it is as it was written.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<Entry> {
+    pub fn get(&self, key: &str) -> Option<CachedFile> {
         let path = self.path(key);
         let stored = fs::read(&path).ok()?;
         let (digest, rest) = stored.split_at_checked(DIGEST)?;
@@ -58,14 +58,14 @@ impl Store {
         let validator = std::str::from_utf8(validator).ok().filter(|validator| !validator.is_empty());
         // When it was used last decides which one goes; where that cannot be noted, another one may go.
         let _ = File::options().append(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
-        Some(Entry { bytes: bytes.to_vec(), validator: validator.map(str::to_owned) })
+        Some(CachedFile { bytes: bytes.to_vec(), validator: validator.map(str::to_owned) })
     }
 
     /// Keeps an entry in place of the former one.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn put(&self, key: &str, entry: &Entry) -> Result<(), FetchError> {
+    pub fn put(&self, key: &str, entry: &CachedFile) -> Result<(), FetchError> {
         let path = self.path(key);
         let failed = |action| {
             let path = self.directory.clone();
@@ -116,14 +116,14 @@ mod tests {
 
     use super::*;
 
-    fn entry(text: &str, validator: Option<&str>) -> Entry {
-        Entry { bytes: text.as_bytes().to_vec(), validator: validator.map(str::to_owned) }
+    fn entry(text: &str, validator: Option<&str>) -> CachedFile {
+        CachedFile { bytes: text.as_bytes().to_vec(), validator: validator.map(str::to_owned) }
     }
 
     #[test]
     fn entries_are_kept_until_there_are_too_many_bytes_of_them() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store { most_bytes: 90, ..Store::new(directory.path()) };
+        let store = FetchCache { most_bytes: 90, ..FetchCache::new(directory.path()) };
         let put = |key: &str, text: &str| store.put(key, &entry(text, None)).unwrap();
         assert!(store.get("a").is_none());
         put("a", "1234");
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn an_entry_that_was_cut_off_or_changed_is_none() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::new(directory.path());
+        let store = FetchCache::new(directory.path());
         let kept = entry("what was fetched", Some("\"etag\""));
         store.put("a", &kept).unwrap();
         assert_eq!(store.get("a"), Some(kept));
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn a_directory_that_cannot_be_written_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let error = Store::new(file.path()).put("a", &entry("x", None)).unwrap_err().to_string();
+        let error = FetchCache::new(file.path()).put("a", &entry("x", None)).unwrap_err().to_string();
         assert!(error.contains("cannot create the directory") && error.contains("fetched"), "{error}");
     }
 }
