@@ -30,7 +30,7 @@ pub enum Refusal {
         link: String,
     },
 
-    /// The sync's path is ignored, which would look like a commit that removed everything.
+    /// The sync's path is ignored, which would be taken for a commit that removed everything.
     #[error("path {path} is ignored by a .driftlessignore file above it")]
     PathIgnored {
         /// The path.
