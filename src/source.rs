@@ -1,7 +1,7 @@
 //! git: which commit a branch is at, and the files of one commit under a path.
 //!
 //! ```text
-//!  Git (async, time limits) ──> Remote (trait, blocking) ──> GitRemote ──> transport: ls-remote, fetch
+//!  Git (async, time limits) ──> Remote (trait, blocking) ──> GitRemote ──> transport: ls-remote, fetch ──> http, ssh, disk
 //!                                                                ├───────> clone: the bare clone on disk
 //!                                                                └───────> tree ─┐
 //!                                              read_directory ──> directory ─────┴─> walk: the rules
@@ -16,6 +16,7 @@ mod directory;
 mod error;
 mod files;
 mod git;
+mod http;
 mod ignore;
 mod known_hosts;
 mod libgit2;

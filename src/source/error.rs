@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::refusal::Refusal;
 use crate::object::Readable;
 
@@ -18,21 +20,67 @@ pub enum SourceError {
     Unreachable {
         /// URL without credentials.
         url: String,
-        /// Details of libgit2, without credentials.
+        /// What went wrong, without credentials.
         detail: String,
     },
 
-    /// The server refuses the credentials, or asks for some that the URL and the ssh agent do not have.
-    #[error(
-        "{url} asks for credentials that it was not given, or refuses them: {}; check what \
-         source.auth names, the user and password in the URL, or the keys in the ssh agent",
-        Readable(.detail)
-    )]
+    /// The server refuses the credentials, or asks for some that it was not given.
+    #[error("{url} asks for credentials that it was not given, or refuses them: {}; check {check}", Readable(.detail))]
     Credentials {
         /// URL without credentials.
         url: String,
-        /// Details of libgit2, without credentials.
+        /// What was sent and what came back, without credentials.
         detail: String,
+        /// Where the credentials come from.
+        check: &'static str,
+    },
+
+    /// The credentials of the configuration are none that a connection can be made with.
+    #[error("the credentials for {url} cannot be used: {detail}; correct what source.auth names")]
+    Login {
+        /// URL without credentials.
+        url: String,
+        /// Which key, and what is wrong with it.
+        detail: String,
+    },
+
+    /// http: the server was not reached, since the proxy of the environment was not, or refuses.
+    #[error(
+        "cannot reach {url} through the proxy {proxy}: {}; check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY in the \
+         agent's environment, and the proxy; it is tried again", Readable(.detail)
+    )]
+    Proxy {
+        /// URL without credentials.
+        url: String,
+        /// URL of the proxy, without credentials.
+        proxy: String,
+        /// What went wrong, without credentials.
+        detail: String,
+    },
+
+    /// http: the server answers no more for now.
+    #[error(
+        "{url} allows no more requests for now ({status}){}; it is tried again; poll less often, or check {check}: servers \
+         allow more to those that they know", until.map(|time| format!(", until {time}")).unwrap_or_default()
+    )]
+    RateLimited {
+        /// URL without credentials.
+        url: String,
+        /// 429, or 403 where the headers say that it is for now.
+        status: u16,
+        /// Until when, where the server says so.
+        until: Option<Timestamp>,
+        /// Where the credentials come from.
+        check: &'static str,
+    },
+
+    /// http: the list of references, or a request for all of them, is longer than the limit.
+    #[error("the references of {url} take more than {limit_bytes} bytes; delete branches and tags that nobody needs")]
+    TooManyReferences {
+        /// URL without credentials.
+        url: String,
+        /// The limit in bytes.
+        limit_bytes: usize,
     },
 
     /// `detail`: where to, without credentials, and why that is not followed.
@@ -66,12 +114,12 @@ pub enum SourceError {
         detail: String,
     },
 
-    /// https: libgit2 does not trust the server's certificate.
+    /// https: the server's certificate is not trusted.
     #[error("the TLS certificate of {url} is not trusted: {}", Readable(.detail))]
     Certificate {
         /// URL without credentials.
         url: String,
-        /// Details of libgit2, without credentials.
+        /// What is wrong with it, and who issued it.
         detail: String,
     },
 

@@ -13,7 +13,7 @@ use super::clone::{CloneDir, CloneLock};
 use super::error::SourceError;
 use super::files::TreeError;
 use super::login::Login;
-use super::reference::{Head, choose};
+use super::reference::{Head, choose, names};
 use super::refusal::Refusal;
 use super::remote::{Remote, Revision};
 use super::scrub::Scrubber;
@@ -39,7 +39,7 @@ pub struct GitRemote {
     clone: CloneDir,
     limits: Limits,
     purpose: Purpose,
-    cancel: AtomicBool,
+    cancel: Arc<AtomicBool>,
     login: Mutex<Option<Arc<Login>>>,
     /// The last revision that was fetched, to clone it anew by its name when the clone breaks.
     fetched: Mutex<Option<Revision>>,
@@ -83,7 +83,7 @@ impl GitRemote {
             clone,
             limits,
             purpose,
-            cancel: AtomicBool::new(false),
+            cancel: Arc::default(),
             login: Mutex::new(None),
             fetched: Mutex::new(None),
             pinned: OnceLock::new(),
@@ -99,8 +99,9 @@ impl GitRemote {
         Transport { url: &self.source.url, scrub: &self.scrub, login, cancel: &self.cancel, most_bytes }
     }
 
-    fn list(&self) -> Result<Vec<Head>, SourceError> {
-        self.transport(self.login().as_deref()).list()
+    /// At least the references whose names begin so.
+    fn list(&self, wanted: &[String]) -> Result<Vec<Head>, SourceError> {
+        self.transport(self.login().as_deref()).list(wanted)
     }
 
     /// The newest login: a call that is under way goes on with the one that it began with.
@@ -211,14 +212,15 @@ impl Remote for GitRemote {
     fn poll(&self) -> Result<Revision, SourceError> {
         self.cancel.store(false, Ordering::Relaxed);
         let choose = |heads: &[Head]| choose(heads, &self.source.reference, self.scrub.display_url());
-        let Reference::Commit(id) = &self.source.reference else { return choose(&self.list()?) };
+        let list = || self.list(&names(&self.source.reference));
+        let Reference::Commit(id) = &self.source.reference else { return choose(&list()?) };
         if let Some(pinned) = self.pinned.get() {
             return Ok(pinned.clone());
         }
         let revision = match self.peeled(id)? {
             Some(commit) => self.pin(&commit),
             // That is not kept: the fetch shows whether it is so.
-            None => choose(&self.list()?)?,
+            None => choose(&list()?)?,
         };
         if self.purpose == Purpose::Base && revision.commit != **id {
             return Err(SourceError::BaseByTag { url: self.url(), id: id.to_string(), commit: revision.commit });

@@ -41,6 +41,25 @@ pub(super) fn choose(heads: &[Head], reference: &Reference, url: &str) -> Result
     found.ok_or_else(|| SourceError::NotFound { url: url.to_owned(), reference: reference.to_string() })
 }
 
+/// The beginnings of the names that [`choose`] has a use for.
+pub(super) fn names(reference: &Reference) -> Vec<String> {
+    match reference {
+        Reference::Branch(name) => vec![format!("refs/heads/{name}")],
+        Reference::Tag(name) => vec![format!("refs/tags/{name}")],
+        Reference::Named(name) if &**name == "HEAD" => vec![name.to_string()],
+        Reference::Named(name) => {
+            let own = Some(name.to_string()).filter(|name| name.starts_with("refs/"));
+            [format!("refs/tags/{name}"), format!("refs/heads/{name}")].into_iter().chain(own).collect()
+        }
+        Reference::Semver(_) | Reference::Commit(_) => vec!["refs/tags/".to_owned()],
+    }
+}
+
+/// The same for [`name_at`].
+pub(super) fn names_at() -> [String; 2] {
+    ["refs/heads/", "refs/tags/"].map(str::to_owned)
+}
+
 /// The name of a branch or tag that is at this commit right now.
 pub(super) fn name_at<'heads>(heads: &'heads [Head], commit: &str) -> Option<&'heads str> {
     let at = heads.iter().filter(|head| head.id == commit).map(|head| head.name.trim_end_matches("^{}"));
@@ -132,6 +151,28 @@ mod tests {
         assert_eq!(semver(&tags, ">=1.0.0").unwrap(), "refs/tags/v1.1.0");
         assert_eq!(semver(&tags, ">=1.2.0-rc.0").unwrap(), "refs/tags/v1.2.0-rc.1");
         assert_eq!(semver(&tags, "^3").unwrap_err(), "https://x/y has no tag that matches the semver range ^3");
+    }
+
+    #[test]
+    fn what_is_chosen_is_among_what_is_asked_for() {
+        let heads = heads(&["HEAD", "refs/heads/main", "refs/tags/v1.0.0", "refs/tags/v1.0.0^{}", "refs/pull/1/head"]);
+        let named = |name: &str| Reference::Named(name.into());
+        for reference in [
+            Reference::Branch("main".into()),
+            Reference::Tag("v1.0.0".into()),
+            Reference::Semver(VersionReq::parse("^1").unwrap()),
+            Reference::Commit(heads[2].id.as_str().into()),
+            named("HEAD"),
+            named("main"),
+            named("v1.0.0"),
+            named("refs/pull/1/head"),
+        ] {
+            let wanted = names(&reference);
+            let is_wanted = |head: &&Head| wanted.iter().any(|prefix| head.name.starts_with(prefix.as_str()));
+            let asked: Vec<Head> = heads.iter().filter(is_wanted).cloned().collect();
+            assert!(asked.len() < heads.len(), "{reference}");
+            assert_eq!(choose(&asked, &reference, "u").unwrap(), choose(&heads, &reference, "u").unwrap());
+        }
     }
 
     #[test]

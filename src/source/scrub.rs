@@ -1,11 +1,15 @@
 //! Keeps credentials out of texts that come from libgit2, which likes to quote URLs.
 
+use base64::Engine as _;
+
+use super::login::Login;
 use crate::config::Source;
 
 /// What stands in place of a secret.
 pub(super) const HIDDEN: &str = "***";
 
 /// Replaces the raw URL of one source, and any part of it that is secret.
+#[derive(Clone)]
 pub(super) struct Scrubber {
     raw: String,
     display: String,
@@ -19,6 +23,7 @@ impl Scrubber {
             if let Some(password) = url.password() {
                 secrets.push(password.to_owned());
                 secrets.push(percent_decoded(password));
+                secrets.push(encoded(&percent_decoded(url.username()), &percent_decoded(password)));
             } else if matches!(url.scheme(), "http" | "https") && !url.username().is_empty() {
                 // A token is often given as the user name, without a password.
                 secrets.push(url.username().to_owned());
@@ -28,6 +33,16 @@ impl Scrubber {
         }
         secrets.retain(|secret| !secret.is_empty());
         Self { raw: source.url.to_string(), display: source.display_url(), secrets }
+    }
+
+    /// The same for a call with a login.
+    pub fn with(&self, login: Option<&Login>) -> Self {
+        let mut scrub = self.clone();
+        if let Some(login) = login {
+            scrub.secrets.extend(login.secrets().map(str::to_owned));
+            scrub.secrets.extend(login.basic.as_ref().map(|(user, password)| encoded(user, password)));
+        }
+        scrub
     }
 
     /// The URL as people may see it.
@@ -42,6 +57,11 @@ impl Scrubber {
         }
         without_userinfo(text.trim())
     }
+}
+
+/// As it is in the header of a request, which a server may repeat.
+fn encoded(user: &str, password: &str) -> String {
+    base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"))
 }
 
 /// Hides what stands between `://` and `@` in any URL of the text: a proxy's, or one that a server redirected to.
@@ -108,6 +128,21 @@ mod tests {
             scrub.scrub("proxy 'http://u:p@proxy:3128' and http://u@x/y@z"),
             "proxy 'http://***@proxy:3128' and http://***@x/y@z"
         );
+    }
+
+    #[test]
+    fn hides_what_a_login_holds() {
+        let scrub = scrubber("https://git.example.com/shop.git");
+        let of = |entries: &[(&str, &str)]| {
+            let data = entries.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())).collect();
+            Login::of(&data, "https://git.example.com/shop.git").unwrap()
+        };
+        let login = of(&[("username", "bob"), ("password", "s3cret")]);
+        let text = scrub.with(Some(&login)).scrub("bob with s3cret, by Basic Ym9iOnMzY3JldA==");
+        assert_eq!(text, "bob with ***, by Basic ***");
+        let login = of(&[("bearerToken", "t0ken")]);
+        assert_eq!(scrub.with(Some(&login)).scrub("Bearer t0ken"), "Bearer ***");
+        assert_eq!(scrub.with(None).scrub("t0ken"), "t0ken");
     }
 
     #[test]

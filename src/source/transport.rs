@@ -1,9 +1,10 @@
-//! Talking to a git server through libgit2: listing references, fetching packs, and what its errors mean.
+//! Talking to a git server: listing references, fetching packs, and what libgit2's errors mean. Over HTTP it is [`http`] that
+//! connects.
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
 
 use git2::cert::Cert;
 use git2::{
@@ -13,6 +14,7 @@ use git2::{
 
 use super::credentials::{Credentials, ServerOrigin};
 use super::error::SourceError;
+use super::http;
 use super::known_hosts::Verdict;
 use super::login::Login;
 use super::reference::Head;
@@ -29,7 +31,7 @@ pub(super) struct Transport<'a> {
     pub scrub: &'a Scrubber,
     /// What the configuration names in place of what the URL has.
     pub login: Option<&'a Login>,
-    pub cancel: &'a AtomicBool,
+    pub cancel: &'a Arc<AtomicBool>,
     /// Bytes of one pack; what is longer is given up.
     pub most_bytes: usize,
 }
@@ -65,10 +67,13 @@ enum Stopped {
 }
 
 impl Transport<'_> {
-    /// `ls-remote`.
-    pub fn list(&self) -> Result<Vec<Head>, SourceError> {
-        limit_waiting();
+    /// `ls-remote`: at least the references whose names begin so.
+    pub fn list(&self, wanted: &[String]) -> Result<Vec<Head>, SourceError> {
         let action = "polling";
+        if http::is_http(self.url) {
+            return http::list(self.settings(action), wanted);
+        }
+        limit_waiting();
         let call = Call::default();
         let failed = |error: Error| self.failed(&error, action, &call);
         let mut remote = Remote::create_detached(self.url).map_err(failed)?;
@@ -81,6 +86,8 @@ impl Transport<'_> {
     /// Fetches into a repository. `depth` 0 is all of the history.
     pub fn fetch(&self, repository: &Repository, refspecs: &[String], depth: i32) -> Result<(), TransferError> {
         limit_waiting();
+        let over_http = http::is_http(self.url).then(|| http::Call::begin(self.settings("fetching from")));
+        let over_http = over_http.transpose().map_err(TransferError::Failed)?;
         let call = Call::default();
         let mut options = FetchOptions::new();
         options
@@ -99,8 +106,22 @@ impl Transport<'_> {
                 url: self.scrub.display_url().to_owned(),
                 limit_bytes: self.most_bytes,
             }),
-            Stopped::No => self.transfer_error(&error, depth, repository, &call),
+            Stopped::No => match over_http.and_then(http::Call::failure) {
+                Some(error) => TransferError::Failed(error),
+                None => self.transfer_error(&error, depth, repository, &call),
+            },
         })
+    }
+
+    fn settings(&self, action: &'static str) -> http::Settings {
+        http::Settings {
+            url: self.url.to_owned(),
+            scrub: self.scrub.with(self.login),
+            login: self.login.cloned().map(Arc::new),
+            cancel: Arc::clone(self.cancel),
+            action,
+            most_bytes: self.most_bytes,
+        }
     }
 
     fn transfer_error(&self, error: &Error, depth: i32, into: &Repository, call: &Call) -> TransferError {
@@ -216,11 +237,12 @@ impl Transport<'_> {
         }
         let denied = ["status code: 401", "status code: 403", "authenticat"];
         let denied = denied.iter().any(|text| detail.contains(text)) && !detail.contains("too many redirects");
+        let check = "what source.auth names, the user and password in the URL, or the keys in the ssh agent";
         match (error.code(), error.class()) {
             (ErrorCode::Certificate, ErrorClass::Ssh) => SourceError::HostKey { url },
             (ErrorCode::Certificate, _) => SourceError::Certificate { url, detail },
-            (ErrorCode::Auth, _) => SourceError::Credentials { url, detail },
-            (_, ErrorClass::Http | ErrorClass::Ssh) if denied => SourceError::Credentials { url, detail },
+            (ErrorCode::Auth, _) => SourceError::Credentials { url, detail, check },
+            (_, ErrorClass::Http | ErrorClass::Ssh) if denied => SourceError::Credentials { url, detail, check },
             _ => SourceError::Unreachable { url, detail },
         }
     }
@@ -254,9 +276,11 @@ fn proxy<'a>() -> ProxyOptions<'a> {
     proxy
 }
 
-/// Gives up on silent servers. These settings are libgit2's own and hold for the whole process.
+/// Gives up on silent servers, and has libgit2 connect over HTTP by [`http`]. These settings are libgit2's own and hold for the
+/// whole process.
 fn limit_waiting() {
     static ONCE: Once = Once::new();
+    http::install();
     // SAFETY: each call writes one integer inside of libgit2 that connections read when they are opened. `Once` lets
     // a single thread write, and every thread that is about to open a connection comes through here first and waits.
     #[allow(unsafe_code)]

@@ -36,6 +36,10 @@ pub enum Behaviour {
     ClaimTag { id: String, commit: String },
     /// Sends commits with all of their history alone.
     ServeHistory,
+    /// Speaks the oldest version of the protocol, whatever it is asked for.
+    ServeVersion0,
+    /// Answers with this status and these headers, each with its end.
+    RefuseWith(&'static str, &'static str),
     /// Answers packs up to so many bytes, and cuts the connection there.
     CutPacksAfter(usize),
     /// Answers packs up to so many bytes, as if that were all.
@@ -110,6 +114,10 @@ impl GitHttp {
         Self { address, shared }
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// `http://127.0.0.1:PORT/repo.git`.
     pub fn url(&self) -> String {
         format!("http://{}/repo.git", self.address)
@@ -142,6 +150,16 @@ impl GitHttp {
         *self.shared.login.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("Basic {expected}"));
     }
 
+    /// The same with a token.
+    pub fn require_token(&self, token: &str) {
+        *self.shared.login.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("Bearer {token}"));
+    }
+
+    /// Answers everybody.
+    pub fn forget_login(&self) {
+        *self.shared.login.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Requests so far, refused ones too.
     pub fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::SeqCst)
@@ -157,7 +175,7 @@ impl GitHttp {
         self.shared.logins.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Requests so far that asked for a pack.
+    /// Requests so far that asked for a pack, or negotiated one.
     pub fn packs(&self) -> usize {
         self.shared.packs.load(Ordering::SeqCst)
     }
@@ -208,6 +226,7 @@ impl Shared {
                 _ if unknown && self.ask_first.load(Ordering::SeqCst) => who(),
                 Behaviour::Unavailable => Some(("503 Service Unavailable", String::new())),
                 Behaviour::Refuse(status) => Some((status, "WWW-Authenticate: Basic realm=\"git\"\r\n".to_owned())),
+                Behaviour::RefuseWith(status, headers) => Some((status, headers.to_owned())),
                 Behaviour::Redirect => Some(("302 Found", format!("Location: {}\r\n", request.target))),
                 Behaviour::RedirectTo(base) => Some(("302 Found", format!("Location: {base}{}\r\n", request.target))),
                 Behaviour::RedirectToDotGit { absolute } if !request.target.contains(".git/") => {
@@ -242,12 +261,16 @@ impl Shared {
         }
         let mut body = body.to_vec();
         if let Behaviour::ClaimTag { id, commit } = self.behaviour()
-            && request.target.contains("/info/refs")
+            && request.is_for_references()
         {
             // Before the packet that ends the list.
             body.truncate(body.len() - 4);
-            for (id, name) in [(id, "refs/tags/claimed"), (commit, "refs/tags/claimed^{}")] {
-                let line = format!("{id} {name}\n");
+            let lines = if request.is_list() {
+                vec![format!("{id} refs/tags/claimed peeled:{commit}\n")]
+            } else {
+                vec![format!("{id} refs/tags/claimed\n"), format!("{commit} refs/tags/claimed^{{}}\n")]
+            };
+            for line in lines {
                 body.extend(format!("{:04x}{line}", line.len() + 4).into_bytes());
             }
             body.extend(b"0000");
@@ -260,7 +283,7 @@ impl Shared {
         }
         let body = &*body;
         self.bytes.fetch_add(body.len() as u64, Ordering::SeqCst);
-        if request.target.ends_with("/git-upload-pack") {
+        if request.is_for_pack() {
             self.packs.fetch_add(1, Ordering::SeqCst);
             match self.behaviour() {
                 // What is short is about what to send, and no pack.
@@ -312,7 +335,8 @@ impl Shared {
             .env("REQUEST_METHOD", &request.method)
             .env("CONTENT_LENGTH", request.body.len().to_string());
         let passed = [("CONTENT_TYPE", "content-type"), ("HTTP_CONTENT_ENCODING", "content-encoding")];
-        for (variable, header) in passed.into_iter().chain([("GIT_PROTOCOL", "git-protocol")]) {
+        let protocol = Some(("GIT_PROTOCOL", "git-protocol")).filter(|_| self.behaviour() != Behaviour::ServeVersion0);
+        for (variable, header) in passed.into_iter().chain(protocol) {
             if let Some(value) = request.header(header) {
                 backend.env(variable, value);
             }
@@ -352,6 +376,11 @@ impl Request {
         let first = line(reader)?;
         let mut words = first.split(' ').map(str::to_owned);
         let (Some(method), Some(target)) = (words.next(), words.next()) else { return Ok(None) };
+        // By way of a proxy, all of the URL comes (RFC 9112, 3.2.2).
+        let target = match target.strip_prefix("http://").and_then(|rest| rest.split_once('/')) {
+            Some((_, path)) => format!("/{path}"),
+            None => target,
+        };
         let mut request = Self { method, target, headers: Vec::new(), body: Vec::new() };
         loop {
             let header = line(reader)?;
@@ -377,6 +406,21 @@ impl Request {
             reader.by_ref().take(length).read_to_end(&mut request.body)?;
         }
         Ok(Some(request))
+    }
+
+    /// References by their names, as version 2 of the protocol has it.
+    fn is_list(&self) -> bool {
+        self.body.windows(15).any(|part| part == b"command=ls-refs")
+    }
+
+    fn is_for_pack(&self) -> bool {
+        self.target.ends_with("/git-upload-pack") && !self.is_list()
+    }
+
+    /// Whether the answer lists references, and not only what the server can do.
+    fn is_for_references(&self) -> bool {
+        let is_version2 = self.header("git-protocol") == Some("version=2");
+        self.is_list() || self.target.contains("/info/refs") && !is_version2
     }
 
     fn header(&self, name: &str) -> Option<&str> {

@@ -22,6 +22,7 @@ pub mod plane;
 pub mod policy;
 pub mod process;
 pub mod prometheus;
+pub mod proxy;
 pub mod rights;
 pub mod site;
 pub mod sshd;

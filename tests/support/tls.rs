@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 /// How long one side is listened to before it is the other one's turn.
 const TURN: Duration = Duration::from_millis(5);
@@ -32,19 +33,41 @@ impl Authority {
 
     /// What a server of this name (or address) is made with.
     pub fn server(&self, name: &str) -> Arc<ServerConfig> {
+        self.server_of(name, None)
+    }
+
+    /// The same for one that takes only clients with a certificate of this authority.
+    pub fn server_for_known_clients(&self, name: &str) -> Arc<ServerConfig> {
+        self.server_of(name, Some(self))
+    }
+
+    /// The certificate and the key of a client.
+    pub fn client(&self, name: &str) -> (String, String) {
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
+        let certificate = params.signed_by(&key, &self.0).expect("a certificate");
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    fn server_of(&self, name: &str, clients: Option<&Self>) -> Arc<ServerConfig> {
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
         let certificate = params.signed_by(&key, &self.0).expect("a certificate");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
         let chain = vec![CertificateDer::from(certificate.der().to_vec())];
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("protocol versions")
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .expect("a server's configuration");
-        Arc::new(config)
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+        let builder = builder.with_safe_default_protocol_versions().expect("protocol versions");
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(CertificateDer::from(authority.0.der().to_vec())).expect("an authority");
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+                builder.with_client_cert_verifier(verifier.expect("a verifier"))
+            }
+        };
+        Arc::new(builder.with_single_cert(chain, key).expect("a server's configuration"))
     }
 }
 

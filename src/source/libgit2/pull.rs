@@ -7,7 +7,7 @@ use crate::object::Commit;
 use crate::source::clone::CloneLock;
 use crate::source::error::SourceError;
 use crate::source::files::TreeError;
-use crate::source::reference::name_at;
+use crate::source::reference::{name_at, names_at};
 use crate::source::remote::Revision;
 use crate::source::transport::{TransferError, is_local};
 use crate::source::tree;
@@ -106,7 +106,7 @@ impl GitRemote {
     }
 
     fn pull_commit(&self, repository: &Repository, revision: &Revision) -> Result<(), PullError> {
-        let heads = self.list()?;
+        let heads = self.list(&names_at())?;
         if let Some(name) = name_at(&heads, &revision.commit) {
             return self.pull_name(repository, name);
         }

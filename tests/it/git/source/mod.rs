@@ -3,6 +3,7 @@
 mod clones;
 mod content;
 mod fixture;
+mod https;
 mod redirects;
 mod references;
 mod servers;
