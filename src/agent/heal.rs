@@ -16,7 +16,6 @@ impl EffectRunner {
     /// Reads a drifted object, and finds out from its `managedFields` who changed what.
     pub(super) async fn examine(&self, desired: &Desired) -> Result<Examined, ApiError> {
         let id = &desired.manifest.id;
-        let secret = desired.manifest.is_secret();
         let live = match self.resource(desired).await {
             Some(resource) => {
                 let live = self.cluster.read(id, &resource).await?;
@@ -29,6 +28,7 @@ impl EffectRunner {
         };
         let wanted = body(desired, &self.set_id, live.as_ref().map(|(_, live)| live));
         let Some((observed, live)) = live else { return Ok(Examined { live: None, blame: Blame::default() }) };
+        let secret = desired.manifest.is_secret_beside(&live);
         let (blame, additions) = blame_drift(&id.gk, &wanted, &live, self.cluster.managers(), secret);
         // What is declared, an apply takes by itself. What is shared goes with the next commit.
         let takeover = !additions.is_empty() || names::is_in_no_set(&live);

@@ -270,8 +270,9 @@ impl Survey {
             brought: None,
         };
         let Some(desired) = &step.desired else { return answer(Ok(None), false) };
-        let secret = desired.manifest.is_secret();
-        let made = |by_declaration| answer(Ok(diff(None, Some(&body(desired, set_id, None)), secret)), by_declaration);
+        let made = |by_declaration| {
+            answer(Ok(diff(None, Some(&body(desired, set_id, None)), desired.manifest.is_secret())), by_declaration)
+        };
         let Some(resource) = self.discovery.resource(&step.id.gk, &desired.manifest.version) else {
             return made(false);
         };
@@ -282,6 +283,8 @@ impl Survey {
             },
             None => None,
         };
+        let secret =
+            before.as_ref().map_or(desired.manifest.is_secret(), |live| desired.manifest.is_secret_beside(live));
         let declared = body(desired, set_id, before.as_ref());
         let asked = trial(desired, set_id, before.as_ref());
         let live = before.clone().filter(|_| !desired.manifest.directives.ignore_fields.is_empty());

@@ -144,6 +144,13 @@ impl Manifest {
         self.directives.sensitive || self.id.gk.is("", "Secret")
     }
 
+    /// Whether its values and those of the live object are shown nowhere. What was secret at its last apply is so still, whatever
+    /// git says of it now.
+    #[must_use]
+    pub fn is_secret_beside(&self, live: &Value) -> bool {
+        self.is_secret() || names::is_secret(&self.id.gk, live)
+    }
+
     /// For a `CustomResourceDefinition`: the kind that it defines and whether that is namespaced.
     #[must_use]
     pub fn defines(&self) -> Option<(GroupKind, bool)> {

@@ -229,6 +229,25 @@ fn a_secret_leaves_no_trace_in_what_is_written_about_it() {
 
 /// The digests of Secrets are keyed, so with another key every Secret would be applied again.
 #[test]
+fn what_was_secret_at_its_last_apply_is_hidden_when_git_says_so_no_longer() {
+    let object = |annotations: &str, value: &str| {
+        config_map("settings", value).replace("metadata:", &format!("metadata:\n  annotations: {annotations}"))
+    };
+    let site = Site::with(&[("a.yaml", &object("{driftless.dev/sensitive: 'true'}", "s3cret-before"))]);
+    site.configure(&[site.sync("shop")]);
+    site.once().expect_code(0);
+    site.repo.commit(&[("a.yaml", &object("{}", "open"))]);
+    for command in [&["plan"][..], &["plan", "-o", "json"], &["explain", "ConfigMap/settings", "-n", &site.namespace]] {
+        let shown = site.cli(command).all();
+        assert!(!shown.contains("s3cret-before") && shown.contains("settings"), "{command:?}: {shown}");
+    }
+    let shown = site.once().expect_code(0).all();
+    assert!(!shown.contains("s3cret-before"), "{shown}");
+    let plan = site.cli(&["plan"]).expect_code(0).all();
+    assert!(plan.contains("nothing"), "{plan}");
+}
+
+#[test]
 fn the_key_of_the_digests_outlives_the_agent_so_that_a_restart_writes_no_secret() {
     let secret =
         |name: &str| format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\nstringData: {{a: b}}\n");
