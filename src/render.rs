@@ -5,6 +5,7 @@
 //! request is made here and whose answer is read here.
 
 mod ambiguous;
+mod block;
 mod cache;
 mod collect;
 mod configuration;
