@@ -109,6 +109,9 @@ func (p *preparedChart) render(values map[string]any, request *Request, state *h
 	}
 	p.places = placesOf(p.chart, p.files)
 	state.definitions = p.definitions()
+	if state.definitions.err == nil {
+		response.sendEarly(state.definitions.documents)
+	}
 
 	first := state.renders.first()
 	response.Lookups = first.lookups.asked

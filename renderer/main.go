@@ -55,12 +55,19 @@ func run(stdin io.Reader, stdout, stderr io.Writer) int {
 	if failure != nil {
 		response.Error = failure
 	} else {
+		if request.Early && request.Post.isEmpty() {
+			response.sender = &earlySender{out: bufio.NewWriterSize(stdout, 1<<16)}
+		}
 		render(request, tree, response)
 	}
 	response.Warnings = append(response.Warnings, warnings.take()...)
 	response.hideCredentials()
 
-	if err := writeResponse(stdout, response); err != nil {
+	err = response.sender.failed()
+	if err == nil {
+		err = writeResponse(stdout, response)
+	}
+	if err != nil {
 		fmt.Fprintf(stderr, "driftless-renderer: write the response: %v\n", err)
 		return exitProtocol
 	}
@@ -95,6 +102,7 @@ func render(request *Request, tree *Tree, response *Response) {
 			state.posted, err = applyPost(&request.Post, response)
 		}
 		if err == nil && request.Twice && renderer == RendererHelm {
+			response.sendEarly(response.Documents[response.Sent:])
 			renderAgain(state, response)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 
 // smallHeap is the size up to which garbage is not worth collecting: most
 // renders end before.
-const smallHeap = 128 << 20
+const smallHeap = 256 << 20
 
 // collectLate puts off the first garbage collection until the heap has some
 // size, and then collects as Go does by default, within what the parent allows

@@ -32,6 +32,8 @@ type Request struct {
 	Post      Post             `json:"post"`
 	// Twice renders a chart a second time, to find what is random in it.
 	Twice bool `json:"twice"`
+	// Early has documents sent before the render has ended.
+	Early bool `json:"early"`
 }
 
 // HelmSettings are what the flags of `helm template` set.

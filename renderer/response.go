@@ -14,7 +14,9 @@ type Response struct {
 	Libraries map[string]string `json:"libraries"`
 	Renderer  string            `json:"renderer"`
 	Documents []Document        `json:"documents"`
-	Hooks     []Hook            `json:"hooks"`
+	// Sent is how many of the documents were sent before, and are left out here.
+	Sent  int    `json:"sent,omitempty"`
+	Hooks []Hook `json:"hooks"`
 	// Again is what a second render made of documents and hooks that are random;
 	// AgainError says why the two renders cannot be compared.
 	Again      []Again  `json:"again"`
@@ -30,6 +32,8 @@ type Response struct {
 
 	// references are what post has to know of an overlay.
 	references nameReferences
+	// sender sends documents early; nil where all are sent at the end.
+	sender *earlySender
 }
 
 // Document is one YAML document.
@@ -89,8 +93,10 @@ func newResponse() *Response {
 }
 
 // fail makes the response one of an error: nothing of half a render is kept but
-// the questions that were asked, since their answers may mend it.
+// the questions that were asked, since their answers may mend it. What was sent of
+// it is void.
 func (r *Response) fail(failure *Failure) {
+	r.Sent = 0
 	r.Documents, r.Hooks, r.Again, r.AgainError = []Document{}, []Hook{}, []Again{}, ""
 	r.Error = failure
 }

@@ -9,8 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// writeResponse writes the response as one line of JSON. The documents are most of
-// it, and texts of megabytes take encoding/json as long as Helm takes to make them.
+// writeResponse writes the response as one line of JSON, without the documents that
+// were sent early. The documents are most of it, and texts of megabytes take
+// encoding/json as long as Helm takes to make them.
 func writeResponse(w io.Writer, response *Response) error {
 	rest, err := encodeJSON(struct {
 		*Response
@@ -20,22 +21,31 @@ func writeResponse(w io.Writer, response *Response) error {
 		return err
 	}
 	buffered := bufio.NewWriterSize(w, 1<<16)
+	if err := writeDocuments(buffered, "documents", response.Documents[response.Sent:]); err != nil {
+		return err
+	}
+	buffered.WriteString(",")             //nolint:errcheck // Flush returns the error
+	buffered.WriteString(rest[len("{"):]) //nolint:errcheck // as above
+	return buffered.Flush()
+}
+
+// writeDocuments writes the beginning of an object of JSON: a key with documents.
+func writeDocuments(buffered *bufio.Writer, key string, documents []Document) error {
 	var encoded []byte
-	separator := `{"documents":[`
-	for i := range response.Documents {
+	separator := `{"` + key + `":[`
+	for i := range documents {
 		encoded = append(encoded[:0], separator...)
-		encoded = appendDocument(encoded, &response.Documents[i])
+		encoded = appendDocument(encoded, &documents[i])
 		if _, err := buffered.Write(encoded); err != nil {
 			return err
 		}
 		separator = ","
 	}
-	if len(response.Documents) == 0 {
-		buffered.WriteString(separator) //nolint:errcheck // Flush returns the error
+	if len(documents) == 0 {
+		buffered.WriteString(separator) //nolint:errcheck // the next write returns the error
 	}
-	buffered.WriteString("],")            //nolint:errcheck // as above
-	buffered.WriteString(rest[len("{"):]) //nolint:errcheck // as above
-	return buffered.Flush()
+	_, err := buffered.WriteString("]")
+	return err
 }
 
 // encodeJSON encodes a value, with a line break at the end.

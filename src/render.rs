@@ -5,17 +5,21 @@
 //! request is made here and whose answer is read here.
 
 mod ambiguous;
+mod block;
 mod cache;
 mod collect;
 mod configuration;
 mod duplicates;
+mod early;
 mod encrypted;
 mod error;
 mod file;
 mod hooks;
+mod incoming;
 mod inputs;
 mod json;
 mod naming;
+mod reading;
 mod request;
 mod response;
 mod restart;
@@ -32,6 +36,7 @@ use std::sync::Arc;
 pub use cache::{Cache, RecordedRender};
 pub use encrypted::{Format, is_encrypted, secrets};
 pub use error::RenderError;
+pub use incoming::Incoming;
 pub use inputs::{Capabilities, ExtraValues, Inputs, LookupAnswer, LookupQuestion, Variable};
 pub use request::{pack, request, write_input};
 pub use response::{Response, ResponseError};

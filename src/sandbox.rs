@@ -27,5 +27,5 @@ pub use child::child;
 pub use confinement::{HelperAccess, HelperLimits, Mode, Network};
 pub use error::LaunchError;
 pub use helper::Helper;
-pub use launch::Launcher;
+pub use launch::{Launcher, Started};
 pub use support::{Support, support};

@@ -165,6 +165,11 @@ impl Rendering<'_> {
         Ok(Made { rendered: manifests, renderer, description, rendered_now, unchecked, unverified })
     }
 
+    /// The path of the sync as errors name it.
+    fn shown_path(&self) -> Arc<str> {
+        self.path.to_string().as_str().into()
+    }
+
     async fn renderer(&self) -> Result<Renderer, RenderingError> {
         let configured = self.settings.config.renderer;
         if configured != Renderer::Auto {
@@ -231,7 +236,7 @@ impl Rendering<'_> {
         }
         let answered = self.answered(renderer, inputs.clone()).await?;
         let Answered { response, inputs: all, refused, warnings, _permit } = answered;
-        let path: Arc<str> = self.path.to_string().as_str().into();
+        let path = self.shown_path();
         // Of half of a chart nothing is known: neither what it declares nor what it does not.
         let failed = |error: RenderError, inputs: &Inputs| {
             let message = Secrets::new(&inputs.secrets()).hide(&error.message);

@@ -1,7 +1,10 @@
 //! `driftless render`: the manifests of a commit; and reading a commit for other commands.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use clap::Args;
 use serde_json::Value;
@@ -16,6 +19,11 @@ use crate::object::{Commit, Displayed, Manifest, masked};
 use crate::reconcile::RenderedCommit;
 use crate::render::{Cache, Settings};
 use crate::source::Git;
+
+/// Threads that write YAML.
+const MOST_THREADS: usize = 4;
+/// Bytes of manifests from which on several threads write them.
+const WORTH_THREADS: usize = 512 << 10;
 
 #[derive(Debug, Args)]
 pub(super) struct RenderArguments {
@@ -128,10 +136,11 @@ pub(super) async fn render(common: &Common, options: &RenderArguments) -> Result
             eprintln!("error: sync {}: {problem}", sync.name);
             code = 1;
         }
-        for manifest in &rendered.manifests {
-            let object = shown(manifest, options.show_secrets);
-            text.extend(["---\n# ", sync.name.as_str(), " ", &manifest.origin.to_string(), "\n", &yaml(&object)?]);
-            objects.push(object);
+        let manifests = &rendered.manifests;
+        if common.output == OutputFormat::Json {
+            objects.extend(manifests.iter().map(|manifest| shown(manifest, options.show_secrets)));
+        } else {
+            text.push_str(&as_yaml(manifests, sync.name.as_str(), options.show_secrets)?);
         }
     }
     match common.output {
@@ -140,6 +149,37 @@ pub(super) async fn render(common: &Common, options: &RenderArguments) -> Result
         OutputFormat::Text | OutputFormat::Yaml => print(&text)?,
     };
     Ok(code)
+}
+
+/// The manifests of a sync as YAML, each with where it stands. Megabytes of them are written by several threads.
+fn as_yaml(manifests: &[Arc<Manifest>], sync: &str, secrets: bool) -> Result<String, CliError> {
+    let next = AtomicUsize::new(0);
+    let write = || {
+        let mut texts = Vec::new();
+        while let Some((index, manifest)) = at(manifests, next.fetch_add(1, Ordering::Relaxed)) {
+            let object = yaml(&shown(manifest, secrets))?;
+            texts.push((index, format!("---\n# {sync} {}\n{object}", manifest.origin)));
+        }
+        Ok::<_, CliError>(texts)
+    };
+    let bytes: usize = manifests.iter().map(|manifest| manifest.canonical.len()).sum();
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    let others = if bytes < WORTH_THREADS { 0 } else { threads - 1 };
+    let mut texts = thread::scope(|scope| {
+        let others: Vec<_> = (0..others).map(|_| scope.spawn(write)).collect();
+        let mut texts = write()?;
+        for other in others {
+            texts.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+        }
+        Ok::<_, CliError>(texts)
+    })?;
+    texts.sort_unstable_by_key(|(index, _)| *index);
+    Ok(texts.into_iter().map(|(_, text)| text).collect())
+}
+
+/// An item of a list, with its index.
+fn at<T>(list: &[T], index: usize) -> Option<(usize, &T)> {
+    list.get(index).map(|item| (index, item))
 }
 
 /// The manifest with the values of a Secret hidden, unless they are asked for.

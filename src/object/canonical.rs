@@ -64,7 +64,8 @@ fn write_number(number: &Number, out: &mut Vec<u8>) {
 }
 
 fn write_string(text: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(Value::from(text).to_string().as_bytes());
+    // Writing to memory never fails.
+    let _ = serde_json::to_writer(out, text);
 }
 
 #[cfg(test)]

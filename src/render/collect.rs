@@ -32,6 +32,26 @@ pub struct Collector {
     full: bool,
 }
 
+/// What several collectors hold together.
+#[derive(Default)]
+pub struct Load {
+    objects: usize,
+    bytes: usize,
+}
+
+impl Load {
+    /// Counts what a collector has read.
+    pub fn add(&mut self, collector: &Collector) {
+        self.objects = self.objects.saturating_add(collector.objects);
+        self.bytes = self.bytes.saturating_add(collector.bytes);
+    }
+
+    /// Whether it is beyond the bounds on all documents.
+    pub fn is_too_much(&self) -> bool {
+        self.objects > MAX_OBJECTS || self.bytes > MAX_BYTES
+    }
+}
+
 impl Collector {
     /// Whether a bound was passed: nothing more is to be read.
     pub fn is_full(&self) -> bool {

@@ -35,6 +35,8 @@ struct Request<'a> {
     fetched: Vec<FetchedHead<'a>>,
     /// Render a chart a second time, to find what differs by itself.
     twice: bool,
+    /// Send documents of a chart before the end of the answer.
+    early: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     post: Option<PostRequest<'a>>,
 }
@@ -121,6 +123,7 @@ pub fn request(
         lookups: &inputs.lookups,
         fetched: inputs.fetched.iter().map(FetchedHead::of).collect(),
         twice: renderer == Renderer::Helm,
+        early: renderer == Renderer::Helm && config.post.is_empty(),
         post: (!config.post.is_empty()).then(|| post(&config.post)),
     })
 }

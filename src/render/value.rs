@@ -4,6 +4,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 use crate::object::Readable;
@@ -14,7 +15,7 @@ pub const MAX_DEPTH: usize = 64;
 /// since a document may be a list.
 pub const MAX_BYTES: usize = 16 << 20;
 /// Bytes that a value counts for beside its text.
-const NODE_BYTES: usize = 16;
+pub const NODE_BYTES: usize = 16;
 /// 2^64: from here on a whole number has lost digits.
 const BEYOND_INTEGERS: f64 = 18_446_744_073_709_551_616.0;
 
@@ -151,11 +152,10 @@ impl<'de> Visitor<'de> for Tree<'_> {
         let mut fields = Map::new();
         while let Some(key) = entries.next_key_seed(Key)? {
             self.tally.count(key.len())?;
-            if fields.contains_key(&key) {
-                return Err(A::Error::custom(twice(&key)));
+            match fields.entry(key) {
+                Entry::Occupied(entry) => return Err(A::Error::custom(twice(entry.key()))),
+                Entry::Vacant(entry) => _ = entry.insert(entries.next_value_seed(self.inner())?),
             }
-            let field = entries.next_value_seed(self.inner())?;
-            fields.insert(key, field);
         }
         Ok(Value::Object(fields))
     }

@@ -7,10 +7,10 @@ use serde::de::IgnoredAny;
 use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{DuplicateKeyPolicy, Error, Location, Options, Spanned};
 
-use super::ambiguous;
 use super::split::Position;
 use super::structure;
 use super::value::{self, Node};
+use super::{ambiguous, block};
 use crate::object::Readable;
 
 /// Why a document cannot be read. The place is relative to the document's text, and missing
@@ -26,11 +26,20 @@ pub struct YamlFault {
 /// # Errors
 /// It is no YAML, or goes beyond a bound.
 pub fn parse(text: &str) -> Result<Node, YamlFault> {
-    let node: Node = serde_saphyr::from_str_with_options(text, options(text)).map_err(|error| fault(&error, text))?;
+    // Nothing in it is ambiguous.
+    if let Some(node) = block::read(text) {
+        return Ok(node);
+    }
+    let node = by_parser(text)?;
     match ambiguous::find(text).or_else(|| structure::find(text)) {
         Some((place, message)) => Err(YamlFault { place: Some(place), message }),
         None => exact(node, text),
     }
+}
+
+/// What the parser makes of a document.
+pub(super) fn by_parser(text: &str) -> Result<Node, YamlFault> {
+    serde_saphyr::from_str_with_options(text, options(text)).map_err(|error| fault(&error, text))
 }
 
 /// The document again, unless a number in it has lost digits. `text` is YAML, or JSON, which is almost YAML.

@@ -7,10 +7,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::net::unix::pipe;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::child::COMMAND;
@@ -66,59 +68,23 @@ impl Launcher {
         limits: HelperLimits,
         input: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
     ) -> Result<Vec<u8>, LaunchError> {
-        let (mut running, output) = RunningHelper::start(self.command(arguments, limits)?, input);
-        let answer = timeout(limits.time, self.answer(&mut running, output, limits)).await;
-        let answer = answer.unwrap_or(Err(LaunchError::TimedOut { helper: self.helper, time: limits.time }));
-        if answer.is_err() {
-            running.kill();
-            // So that its memory and its place are free when this returns.
-            let _ = timeout(END, running.ended()).await;
-        }
-        answer
+        let mut answer = Vec::new();
+        self.start(arguments, limits)?.run(input, |bytes| answer.extend_from_slice(bytes)).await?;
+        Ok(answer)
     }
 
-    async fn answer(
-        &self,
-        running: &mut RunningHelper,
-        output: tokio::sync::oneshot::Receiver<HelperOutput>,
-        limits: HelperLimits,
-    ) -> Result<Vec<u8>, LaunchError> {
-        let helper = self.helper;
-        let Ok(HelperOutput { stdout, stderr }) = output.await else {
-            let source = running.ended().await.err().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
-            return Err(LaunchError::Start { helper, source });
-        };
-        let reading = |source| LaunchError::Answer { helper, source };
-        let (answer, stderr) = futures::try_join!(
-            async {
-                let answer = read_all(stdout.into(), limits.output_bytes).await.map_err(reading)?;
-                answer.ok_or(LaunchError::OutputTooLarge { helper, limit: limits.output_bytes })
-            },
-            async { read_beginning(stderr.into(), STDERR_BYTES).await.map_err(reading) },
-        )?;
-        let ended = running.ended().await.map_err(|source| LaunchError::Input { helper, source })?;
-        ended.input.map_err(|source| LaunchError::Input { helper, source })?;
-        if ended.status.success() { Ok(answer) } else { Err(self.why(ended.status, &stderr, limits)) }
-    }
-
-    /// What an end other than by 0 means.
-    fn why(&self, status: ExitStatus, stderr: &[u8], limits: HelperLimits) -> LaunchError {
-        let (helper, stderr) = (self.helper, legible(stderr));
-        if status.code() == Some(NOT_STARTED.into())
-            && let Some(not_started) = NotStarted::from_line(&stderr)
-        {
-            return match not_started {
-                NotStarted::Unsupported(missing) => LaunchError::SandboxUnsupported { helper, missing },
-                NotStarted::Failed(reason) => LaunchError::SetupFailed { helper, reason },
-            };
-        }
-        if ran_out_of_memory(status, &stderr) {
-            return LaunchError::OutOfMemory { helper, limit: limits.memory_bytes, stderr };
-        }
-        match status.code() {
-            Some(code) => LaunchError::Exited { helper, code, stderr },
-            None => LaunchError::Killed { helper, signal: status.signal().unwrap_or_default(), stderr },
-        }
+    /// Starts the helper, which then waits for its input. It has to be called within a runtime of tokio.
+    ///
+    /// # Errors
+    /// There is no such helper, or it must not be started here. Others come when it runs.
+    pub fn start(&self, arguments: &[&str], limits: HelperLimits) -> Result<Started, LaunchError> {
+        let command = self.command(arguments, limits)?;
+        let (sender, input) = mpsc::channel::<Input>();
+        let (running, output) = RunningHelper::start(command, move |out| {
+            let input = input.recv().map_err(|_| io::Error::other("the helper was given up"))?;
+            input(out)
+        });
+        Ok(Started { helper: self.helper, limits, running, output, input: sender })
     }
 
     fn command(&self, arguments: &[&str], limits: HelperLimits) -> Result<Command, LaunchError> {
@@ -146,6 +112,82 @@ impl Launcher {
     }
 }
 
+/// What makes the input of a helper.
+type Input = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send>;
+
+/// A helper that has started and waits for its input. It is killed when this is dropped.
+pub struct Started {
+    helper: Helper,
+    limits: HelperLimits,
+    running: RunningHelper,
+    output: oneshot::Receiver<HelperOutput>,
+    input: mpsc::Sender<Input>,
+}
+
+impl Started {
+    /// Gives it its input, as [`Launcher::run`] does, and what it writes to stdout to `take`, as it comes. It is an answer
+    /// only when the helper has exited with 0. The time begins now.
+    ///
+    /// # Errors
+    /// Those of [`Launcher::run`].
+    pub async fn run(
+        mut self,
+        input: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
+        take: impl FnMut(&[u8]) + Send,
+    ) -> Result<(), LaunchError> {
+        // Where nobody receives it, the helper has not started, which the answer says.
+        let _ = self.input.send(Box::new(input));
+        let (helper, time) = (self.helper, self.limits.time);
+        let answer = timeout(time, self.answer(take)).await;
+        let answer = answer.unwrap_or(Err(LaunchError::TimedOut { helper, time }));
+        if answer.is_err() {
+            self.running.kill();
+            // So that its memory and its place are free when this returns.
+            let _ = timeout(END, self.running.ended()).await;
+        }
+        answer
+    }
+
+    async fn answer(&mut self, take: impl FnMut(&[u8]) + Send) -> Result<(), LaunchError> {
+        let (helper, limits) = (self.helper, self.limits);
+        let Ok(HelperOutput { stdout, stderr }) = (&mut self.output).await else {
+            let source = self.running.ended().await.err().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
+            return Err(LaunchError::Start { helper, source });
+        };
+        let reading = |source| LaunchError::Answer { helper, source };
+        let ((), stderr) = futures::try_join!(
+            async {
+                let all = read_up_to(stdout.into(), limits.output_bytes, take).await.map_err(reading)?;
+                if all { Ok(()) } else { Err(LaunchError::OutputTooLarge { helper, limit: limits.output_bytes }) }
+            },
+            async { read_beginning(stderr.into(), STDERR_BYTES).await.map_err(reading) },
+        )?;
+        let ended = self.running.ended().await.map_err(|source| LaunchError::Input { helper, source })?;
+        ended.input.map_err(|source| LaunchError::Input { helper, source })?;
+        if ended.status.success() { Ok(()) } else { Err(self.why(ended.status, &stderr)) }
+    }
+
+    /// What an end other than by 0 means.
+    fn why(&self, status: ExitStatus, stderr: &[u8]) -> LaunchError {
+        let (helper, stderr) = (self.helper, legible(stderr));
+        if status.code() == Some(NOT_STARTED.into())
+            && let Some(not_started) = NotStarted::from_line(&stderr)
+        {
+            return match not_started {
+                NotStarted::Unsupported(missing) => LaunchError::SandboxUnsupported { helper, missing },
+                NotStarted::Failed(reason) => LaunchError::SetupFailed { helper, reason },
+            };
+        }
+        if ran_out_of_memory(status, &stderr) {
+            return LaunchError::OutOfMemory { helper, limit: self.limits.memory_bytes, stderr };
+        }
+        match status.code() {
+            Some(code) => LaunchError::Exited { helper, code, stderr },
+            None => LaunchError::Killed { helper, signal: status.signal().unwrap_or_default(), stderr },
+        }
+    }
+}
+
 /// The program that runs. On Linux also when its file was replaced or removed since: in the new process, before it
 /// executes, the link still leads to the file of this one.
 fn running_program() -> io::Result<PathBuf> {
@@ -160,15 +202,19 @@ fn ran_out_of_memory(status: ExitStatus, stderr: &str) -> bool {
         || status.signal() == Some(Signal::SEGV.as_raw())
 }
 
-/// Reads to the end; `None` when there is more than that.
-async fn read_all(from: OwnedFd, most: usize) -> io::Result<Option<Vec<u8>>> {
-    let mut all = Vec::new();
+/// Reads to the end, or until there is more than that. Returns whether that was all.
+async fn read_up_to(from: OwnedFd, most: usize, mut take: impl FnMut(&[u8])) -> io::Result<bool> {
+    let mut left = Some(most);
     read(from, |bytes| {
-        all.extend_from_slice(bytes);
-        if all.len() > most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        left = left.and_then(|left| left.checked_sub(bytes.len()));
+        if left.is_none() {
+            return ControlFlow::Break(());
+        }
+        take(bytes);
+        ControlFlow::Continue(())
     })
     .await?;
-    Ok((all.len() <= most).then_some(all))
+    Ok(left.is_some())
 }
 
 /// Reads to the end, so that the helper never waits, and keeps the beginning.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use thiserror::Error;
 
 use super::super::budget::HELPER_BYTES;
 use crate::config::SandboxMode;
-use crate::sandbox::{Helper, HelperAccess, HelperLimits, LaunchError, Launcher, Mode, Network};
+use crate::sandbox::{Helper, HelperAccess, HelperLimits, LaunchError, Launcher, Mode, Network, Started};
 
 /// What the helper writes at most: 64 MiB of manifests, twice where a chart is random, and their frame.
 const RENDER_OUTPUT: usize = 160 << 20;
@@ -60,15 +59,10 @@ impl Helpers {
         Self { renderer: path(Helper::Renderer), decrypter: path(Helper::Decrypter) }
     }
 
-    /// Renders once. `input` writes what the helper reads.
-    pub(super) async fn render(
-        &self,
-        mode: SandboxMode,
-        time: Duration,
-        input: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
-    ) -> Result<Vec<u8>, LaunchError> {
+    /// Starts the renderer, to render once.
+    pub(super) fn renderer(&self, mode: SandboxMode, time: Duration) -> Result<Started, LaunchError> {
         let limits = HelperLimits { time, memory_bytes: HELPER_BYTES, output_bytes: RENDER_OUTPUT };
-        Launcher::new(Helper::Renderer, self.renderer.clone(), sandbox(mode)).run(&[], limits, input).await
+        Launcher::new(Helper::Renderer, self.renderer.clone(), sandbox(mode)).start(&[], limits)
     }
 
     /// Decrypts once. Only with `kms` may the helper open connections.

@@ -15,9 +15,10 @@ use super::{Rendering, RenderingError, decrypt};
 use crate::config::{DataKind, DataRef, Endpoint, Renderer};
 use crate::fetch::Login;
 use crate::render::{
-    Fetched, Inputs, LookupAnswer, LookupQuestion, Permission, RenderError, Response, Want, outdated_index, permitted,
-    request, write_input,
+    Fetched, Incoming, Inputs, LookupAnswer, LookupQuestion, Permission, RenderError, Response, Want, outdated_index,
+    permitted, request, write_input,
 };
+use crate::sandbox::{LaunchError, Started};
 use crate::source::Bundle;
 
 /// How often a chart may ask the cluster for more once it has seen the answers to what it asked before.
@@ -101,8 +102,10 @@ impl Rendering<'_> {
         let mut fetching = None;
         loop {
             let permit = self.budget.helper().await;
+            // It starts while the files are read.
+            let helper = self.start();
             let (bundle, refused) = self.bundle(renderer).await?;
-            match self.run(renderer, Arc::new(bundle), &mut progress).await? {
+            match self.run(renderer, helper, Arc::new(bundle), &mut progress).await? {
                 HelperRun::Answered(response) => {
                     let RenderProgress { inputs, warnings, .. } = progress;
                     return Ok(Answered { response, inputs, refused, warnings, _permit: permit });
@@ -124,10 +127,11 @@ impl Rendering<'_> {
         }
     }
 
-    /// Asks the helper until nothing is missing but what other hosts have.
+    /// Asks the helper until nothing is missing but what other hosts have. `helper` is the first one, and each renders once.
     async fn run(
         &self,
         renderer: Renderer,
+        mut helper: Result<Started, LaunchError>,
         mut bundle: Arc<Bundle>,
         progress: &mut RenderProgress,
     ) -> Result<HelperRun, RenderingError> {
@@ -135,7 +139,7 @@ impl Rendering<'_> {
         // They are decrypted anew in each turn.
         progress.inputs.decrypted.clear();
         loop {
-            let response = self.ask(renderer, &bundle, &progress.inputs).await?;
+            let response = self.ask(helper?, renderer, &bundle, &progress.inputs).await?;
             if !response.wants().is_empty() {
                 return Ok(HelperRun::Wants(response.wants().to_vec()));
             }
@@ -158,16 +162,27 @@ impl Rendering<'_> {
                 }
                 self.look_up(questions, &mut progress.inputs.lookups).await?;
             }
+            helper = self.start();
         }
     }
 
-    async fn ask(&self, renderer: Renderer, bundle: &Arc<Bundle>, inputs: &Inputs) -> Result<Response, RenderingError> {
+    fn start(&self) -> Result<Started, LaunchError> {
+        self.helpers.renderer(self.settings.config.sandbox, self.settings.config.timeout)
+    }
+
+    async fn ask(
+        &self,
+        helper: Started,
+        renderer: Renderer,
+        bundle: &Arc<Bundle>,
+        inputs: &Inputs,
+    ) -> Result<Response, RenderingError> {
         let request = request(renderer, self.path.as_str(), self.settings, inputs).map_err(RenderingError::Request)?;
-        let config = &self.settings.config;
         let (bundle, fetched) = (Arc::clone(bundle), inputs.fetched.clone());
         let write = move |out: &mut dyn std::io::Write| write_input(out, &request, &bundle, &fetched);
-        let answer = self.helpers.render(config.sandbox, config.timeout, write).await?;
-        Ok(Response::parse(&answer)?)
+        let mut incoming = Incoming::new(&self.shown_path(), self.settings, inputs);
+        helper.run(write, |bytes| incoming.take(bytes)).await?;
+        Ok(incoming.finish()?)
     }
 
     async fn look_up(
