@@ -42,20 +42,20 @@ impl Scene {
         let entries: Vec<_> = entries.iter().copied().chain([("ca.crt", &*authority)]).collect();
         agent(&self.url, &entries)
     }
+}
 
-    /// `driftless render` with these variables, which are the process's alone.
-    fn render(url: &str, variables: &[(&str, &str)]) -> Finished {
-        let directory = tempfile::tempdir().unwrap();
-        let config = directory.path().join("driftless.yaml");
-        let source = json!({"url": url, "branch": "main"});
-        let syncs = json!([{"name": "shop", "source": source}]);
-        let text = json!({"dataDir": directory.path().join("data"), "syncs": syncs}).to_string();
-        std::fs::write(&config, text).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_driftless"));
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        command.env_clear().env("PATH", path).env("HOME", directory.path()).envs(variables.iter().copied());
-        run(command.arg("render").arg("--config").arg(config), None, Duration::from_mins(1))
-    }
+/// `driftless render` with these variables, which are the process's alone.
+fn render(url: &str, variables: &[(&str, &str)]) -> Finished {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("driftless.yaml");
+    let source = json!({"url": url, "branch": "main"});
+    let syncs = json!([{"name": "shop", "source": source}]);
+    let text = json!({"dataDir": directory.path().join("data"), "syncs": syncs}).to_string();
+    std::fs::write(&config, text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_driftless"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    command.env_clear().env("PATH", path).env("HOME", directory.path()).envs(variables.iter().copied());
+    run(command.arg("render").arg("--config").arg(config), None, Duration::from_mins(1))
 }
 
 const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
@@ -110,10 +110,10 @@ fn the_authorities_of_the_environment_are_trusted() {
     let file = directory.path().join("ca.crt");
     std::fs::write(&file, scene.authority.pem()).unwrap();
     for (variable, value) in [("SSL_CERT_FILE", &*file), ("SSL_CERT_DIR", directory.path())] {
-        let rendered = Scene::render(&scene.url, &[(variable, value.to_str().unwrap())]).expect_code(0);
+        let rendered = render(&scene.url, &[(variable, value.to_str().unwrap())]).expect_code(0);
         assert!(rendered.stdout.contains("name: a"), "{}", rendered.stdout);
     }
-    let error = Scene::render(&scene.url, &[]).expect_code(1).stderr;
+    let error = render(&scene.url, &[]).expect_code(1).stderr;
     assert!(error.contains("CN=an authority of the tests"), "{error}");
 }
 
@@ -207,20 +207,20 @@ fn a_server_is_reached_by_the_proxy_of_the_environment() {
     let (known, unknown) = (proxy.url("ada:s3cret@"), proxy.url("eve:s3cret@"));
     for variable in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
         let before = proxy.asked().len();
-        Scene::render(&scene.url, &[trust, (variable, &known)]).expect_code(0);
+        render(&scene.url, &[trust, (variable, &known)]).expect_code(0);
         let asked = proxy.asked();
         assert!(asked.len() > before && asked.iter().all(|asked| *asked == format!("CONNECT {host}")), "{asked:?}");
     }
     let before = proxy.asked().len();
-    Scene::render(&scene.url, &[trust, ("HTTPS_PROXY", &unknown), ("NO_PROXY", "localhost")]).expect_code(0);
+    render(&scene.url, &[trust, ("HTTPS_PROXY", &unknown), ("NO_PROXY", "localhost")]).expect_code(0);
     assert_eq!(proxy.asked().len(), before);
-    Scene::render(&scene.server.url(), &[("HTTP_PROXY", &known)]).expect_code(0);
+    render(&scene.server.url(), &[("HTTP_PROXY", &known)]).expect_code(0);
     assert!(proxy.asked().last().unwrap().starts_with("GET http://127.0.0.1"), "{:?}", proxy.asked());
 
     let refusing = HttpProxy::that_refuses("502 Bad Gateway");
     let closed = "http://ada:s3cret@127.0.0.1:1";
     let says = |variable: (&str, &str), url: &str, says: &[&str]| {
-        let error = Scene::render(url, &[trust, variable]).expect_code(1).stderr;
+        let error = render(url, &[trust, variable]).expect_code(1).stderr;
         for part in says {
             assert!(error.contains(part), "{part}: {error}");
         }
