@@ -15,7 +15,9 @@ mod hold;
 mod round;
 #[cfg(test)]
 mod tests;
+mod unanswered;
 
 pub use candidate::{Candidate, LeaseStep, Record};
 pub use hold::{Clocks, HEAD_NEEDS, Hold, LEASE, Lasts, RENEW_WITHIN, RETRY, limit_of_write};
 pub use round::{Answer, Next, Request, Round};
+pub use unanswered::Unanswered;

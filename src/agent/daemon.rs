@@ -101,7 +101,6 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
     let over = CancellationToken::new();
     let (losing, mut losses) = mpsc::channel(1);
     let mut restored = Restored::of(&supervisor.context.cluster);
-    let elects = election.is_some();
     let mut elector = elect(election, &supervisor.context, losing, &over);
     supervisor.adopt(&config);
     observer.board.set_ready(true);
@@ -163,24 +162,17 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
         running.stop.cancel();
     }
     let all = async { while supervisor.tasks.join_next().await.is_some() {} };
-    let ended = tokio::time::timeout(FAREWELL, all).await.is_ok();
-    if !ended {
-        // What they have sent may still be carried out, beside another leader if there were one.
-        let lease = if elects { "; the Lease is left to run out, so that nobody else writes before" } else { "" };
-        let message = format!("some syncs did not end within {} s and are given up{lease}", FAREWELL.as_secs());
+    if tokio::time::timeout(FAREWELL, all).await.is_err() {
+        let message = format!("some syncs did not end within {} s and are given up", FAREWELL.as_secs());
         emit(&Event::Trouble { message });
     }
     // Before the Lease is given up, since only a leader writes.
     if written {
         events.end().await;
     }
-    if ended {
-        over.cancel();
-        if !elector.is_finished() {
-            let _ = tokio::time::timeout(RELEASE, elector).await;
-        }
-    } else {
-        elector.abort();
+    over.cancel();
+    if !elector.is_finished() {
+        let _ = tokio::time::timeout(RELEASE, elector).await;
     }
     watcher.abort();
     http_server.close().await;

@@ -187,6 +187,13 @@ impl EffectRunner {
         self.emit(SyncEvent::Polled { result, commit, error, retry_in: None });
     }
 
+    /// Should the watch of the Secret have missed a change, or not be allowed.
+    fn doubt_login(&self, error: Option<&SourceError>) {
+        if error.is_some_and(SourceError::may_be_the_login) {
+            self.git_login.forget();
+        }
+    }
+
     /// The machine reports what fails, and when it is tried again.
     async fn poll(&self) -> Result<String, Unpolled> {
         let began = Instant::now();
@@ -194,10 +201,7 @@ impl EffectRunner {
         self.git.use_login(self.git_login.current(&self.config.source, Some(home)).await?);
         let polled = self.git.poll().await;
         self.took(Part::Poll, began);
-        // Should the watch of the Secret have missed a change.
-        if matches!(polled, Err(SourceError::Credentials { .. } | SourceError::UnknownHostKey { .. })) {
-            self.git_login.forget();
-        }
+        self.doubt_login(polled.as_ref().err());
         let revision = polled?;
         let mut known = self.revision.lock().await;
         if known.as_ref().is_some_and(|known| known.commit == revision.commit) {
@@ -223,6 +227,7 @@ impl EffectRunner {
             revision.ok_or_else(|| Unrendered::Moved("another poll has shown another commit since".into()))?;
         let began = Instant::now();
         let fetched = self.git.fetch(&revision).await.inspect_err(|error| {
+            self.doubt_login(Some(error));
             self.polled(PollResult::Failed, None, Some(&error.to_string()));
         });
         let fetched = fetched.map_err(unrendered)?;

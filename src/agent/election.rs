@@ -232,9 +232,20 @@ impl Election {
         }
     }
 
-    /// Lets another one take the Lease at once. Nothing is written from here on.
+    /// Lets another one take the Lease at once, unless a write that was given up may still be carried out. Nothing is
+    /// written from here on.
     async fn release(&mut self, leadership: &Leadership) {
+        let unanswered = leadership.has_unanswered_write();
         leadership.give_up();
+        if unanswered {
+            let message = format!(
+                "leaves the Lease {} to run out, within {} s: a write was given up that the API server may still carry out",
+                self.lease(),
+                LEASE.as_secs()
+            );
+            (self.emit)(&Event::Note { message });
+            return;
+        }
         let Some(record) = self.candidate.released(&leadership.now().stamp()) else { return };
         let message = match self.cluster.write_lease(&self.namespace, &record).await {
             Ok(_) => format!("gave up the Lease {}", self.lease()),

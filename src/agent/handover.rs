@@ -202,5 +202,11 @@ mod tests {
         let gone = async { Err(RenderingError::Source(SourceError::Refused { place, refusal })) };
         let known = rendered_within(DECLARATIONS, gone).await.err().unwrap();
         assert!(known.declaration(&BTreeSet::new()).complete, "it declares nothing");
+
+        let place = "commit 1".to_owned();
+        let refusal = Refusal::NoSuchRoot { root: "apps".into() };
+        let wrong = async { Err(RenderingError::Source(SourceError::Refused { place, refusal })) };
+        let known = rendered_within(DECLARATIONS, wrong).await.err().unwrap();
+        assert!(!known.declaration(&BTreeSet::new()).complete, "a wrong render.root says nothing of what it declares");
     }
 }

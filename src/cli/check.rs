@@ -14,7 +14,7 @@ use super::session::{json, print, yaml};
 use super::{CliError, Common, OutputFormat, Session};
 use crate::agent::{Helpers, RenderingError};
 use crate::cluster::{ApiError, Cluster, Discovery, RbacRule, Resource, with_causes};
-use crate::config::{SandboxMode, SyncConfig};
+use crate::config::{SandboxMode, SourceAuth, SyncConfig};
 use crate::object::{DigestKey, Displayed, GroupKind, ObjectId};
 use crate::plan::{Definitions, Reserved, resolve, unorderable};
 use crate::reconcile::RenderedCommit;
@@ -148,6 +148,11 @@ async fn own(session: &Session, cluster: &Cluster) -> Needed {
     let every = READ.into_iter().chain(WRITE).chain(["delete"]);
     needed.require(every.map(|verb| RbacRule::new(verb, "", "configmaps", Some(home))));
     needed.require(["get", "create"].map(|verb| RbacRule::new(verb, "", "secrets", Some(home))));
+    // Else a change of one is noticed later.
+    for name in named_secrets(session) {
+        let watch = |verb| RbacRule { name: Some(name.to_string()), ..RbacRule::new(verb, "", "secrets", Some(home)) };
+        needed.prefer(["list", "watch"].map(watch));
+    }
     // Nothing but the Events themselves depends on this.
     needed.prefer(WRITE.map(|verb| RbacRule::new(verb, "events.k8s.io", "events", Some(home))));
     if session.config.leader_election {
@@ -159,6 +164,19 @@ async fn own(session: &Session, cluster: &Cluster) -> Needed {
         needed.require([RbacRule::new("create", "", "namespaces", None)]);
     }
     needed
+}
+
+/// The Secrets of the agent's namespace that its syncs read, each once.
+fn named_secrets(session: &Session) -> BTreeSet<Arc<str>> {
+    let of_sync = |sync: &Arc<SyncConfig>| {
+        let render = sync.render.read_in_cluster().into_iter().filter(|source| source.kind.is_secret());
+        let auth = match &sync.source.auth {
+            Some(SourceAuth::Secret(name)) => Some(Arc::clone(name)),
+            _ => None,
+        };
+        render.map(|source| source.name).chain(auth).collect::<Vec<_>>()
+    };
+    session.config.syncs.iter().flat_map(of_sync).collect()
 }
 
 fn manifests(

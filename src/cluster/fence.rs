@@ -86,8 +86,13 @@ async fn write(
         let body = Limited::new(body, LARGEST_ANSWER).collect().await?.to_bytes();
         Ok::<_, BoxError>(Response::from_parts(parts, Body::from(body)))
     };
+    let sent = leadership.write_sent(limit);
     tokio::select! {
         answer = exchange => match answer {
+            Ok(answer) => {
+                sent.answered();
+                Ok(answer)
+            }
             Err(_) if !leadership.is_held() => Err(NotLeader::GivenUp.into()),
             answer => answer,
         },

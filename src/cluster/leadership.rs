@@ -1,7 +1,7 @@
 //! Whether this process leads, and for how long that is sure without a further renewal of the Lease: shared by all who write,
 //! with the clocks and the waiting. What it means is decided by `election`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::election::{Clocks, Hold, Lasts};
+use crate::election::{Clocks, Hold, Lasts, Unanswered};
 
 /// Why a request that would change something was not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -26,6 +26,7 @@ pub enum NotLeader {
 #[derive(Clone, Debug)]
 pub struct Leadership {
     hold: Arc<watch::Sender<Hold>>,
+    unanswered: Arc<Mutex<Unanswered>>,
     /// The zero of the monotonic clock.
     started: Instant,
 }
@@ -44,7 +45,7 @@ impl Leadership {
     }
 
     fn new(hold: Hold) -> Self {
-        Self { hold: Arc::new(watch::Sender::new(hold)), started: Instant::now() }
+        Self { hold: Arc::new(watch::Sender::new(hold)), unanswered: Arc::default(), started: Instant::now() }
     }
 
     /// What the clocks show now.
@@ -56,6 +57,22 @@ impl Leadership {
     /// The Lease was taken or renewed by a request that was sent then, by [`Leadership::now`].
     pub fn renewed(&self, sent: Clocks) {
         self.hold.send_replace(Hold::Renewed(sent));
+    }
+
+    /// Whether the API server may still carry out a write of this process, so that nobody else may lead yet.
+    #[must_use]
+    pub fn has_unanswered_write(&self) -> bool {
+        self.unanswered().may_be_carried_out(self.now().mono)
+    }
+
+    /// A write is sent, which the server gives up after `limit`.
+    pub(super) fn write_sent(&self, limit: Duration) -> SentWrite {
+        self.unanswered().sent();
+        SentWrite { leadership: self.clone(), limit, answered: false }
+    }
+
+    fn unanswered(&self) -> MutexGuard<'_, Unanswered> {
+        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Somebody else may lead from now on.
@@ -122,6 +139,32 @@ impl Leadership {
                     () = sleep(again) => {}
                 },
             }
+        }
+    }
+}
+
+/// A write without an answer. Dropped, it is awaited no more.
+pub(super) struct SentWrite {
+    leadership: Leadership,
+    limit: Duration,
+    answered: bool,
+}
+
+impl SentWrite {
+    /// The server has answered.
+    pub fn answered(mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for SentWrite {
+    fn drop(&mut self) {
+        let mut writes = self.leadership.unanswered();
+        if self.answered {
+            writes.answered();
+        } else {
+            // Its body may have been sent just now.
+            writes.given_up(self.leadership.now().mono.saturating_add(self.limit));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Documents that came before the end of an answer, and the threads that read them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::{fmt, mem};
@@ -159,16 +159,21 @@ impl Work {
     /// No more documents come, and of some this is the second text.
     fn close(&self, again: &Second<'_>) {
         let mut state = lock(&self.state);
+        state.closed = true;
+        self.changed.notify_all();
+        if state.over {
+            // Whatever was read does not count.
+            return;
+        }
         let early = again.iter().filter(|(index, _)| **index < state.documents.len());
         state.again = early.map(|(index, text)| (*index, Arc::from(*text))).collect();
-        let mut anew: Vec<usize> = state.again.keys().filter(|index| !state.todo.contains(index)).copied().collect();
+        let todo: HashSet<usize> = state.todo.iter().copied().collect();
+        let mut anew: Vec<usize> = state.again.keys().filter(|index| !todo.contains(index)).copied().collect();
         anew.sort_unstable();
         for index in &anew {
             state.read[*index] = None;
         }
         state.todo.extend(anew);
-        state.closed = true;
-        self.changed.notify_all();
     }
 }
 

@@ -71,11 +71,15 @@ pub struct Dependencies {
 /// Reads everything below `root`, up to so many bytes. Submodules are directories without content, as in a clone without
 /// `--recurse-submodules`; names that are not UTF-8 are left out, since no file can name them.
 pub(super) fn read<F: FileTree>(files: &F, root: &RepoPath, limit: usize) -> Result<Bundle, TreeError> {
-    let located = locate(files, root)?;
     let shown = || root.to_string();
+    let no_root = || TreeError::from(Refusal::NoSuchRoot { root: shown() });
+    let located = locate(files, root).map_err(|error| match error {
+        TreeError::Refused(Refusal::NoSuchPath { .. }) => no_root(),
+        error => error,
+    })?;
     let mut bundle = Bundle { entries: Vec::new(), bytes: 0 };
     if located.kind == EntryKind::File {
-        return Err(Refusal::NoSuchPath { path: shown() }.into());
+        return Err(no_root());
     }
     let mut pending = vec![(located.node, root.as_str().to_owned(), 0_usize)];
     while let Some((directory, path, depth)) = pending.pop() {

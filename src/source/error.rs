@@ -323,3 +323,40 @@ pub enum SourceError {
         refusal: Refusal,
     },
 }
+
+impl SourceError {
+    /// Whether other credentials might have had another answer, so that they are read again for the next call.
+    #[must_use]
+    pub fn may_be_the_login(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Credentials { .. }
+            | Self::Login { .. }
+            | Self::Redirected { .. }
+            | Self::HostKey { .. }
+            | Self::UnknownHostKey { .. }
+            | Self::Certificate { .. } => true,
+            Self::Proxy { .. }
+            | Self::RateLimited { .. }
+            | Self::TooManyReferences { .. }
+            | Self::NotFound { .. }
+            | Self::NoMatchingTag { .. }
+            | Self::CommitNotFound { .. }
+            | Self::NotACommit { .. }
+            | Self::NotTagged { .. }
+            | Self::BaseByTag { .. }
+            | Self::BaseNotShallow { .. }
+            | Self::BaseNotSent { .. }
+            | Self::Moved { .. }
+            | Self::TooMuchData { .. }
+            | Self::Timeout { .. }
+            | Self::Crowded { .. }
+            | Self::Busy { .. }
+            | Self::Cancelled { .. }
+            | Self::Corrupt { .. }
+            | Self::Storage { .. }
+            | Self::Disk { .. }
+            | Self::Refused { .. } => false,
+        }
+    }
+}

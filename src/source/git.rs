@@ -356,6 +356,8 @@ struct Call<'a> {
 impl<'a> Call<'a> {
     fn begin(shared: &'a SharedClone) -> Self {
         let mut state = shared.state();
+        // Under the lock: who gives the call up from here on is not overheard.
+        shared.remote.begin();
         state.calls += 1;
         state.running = Some(state.calls);
         state.abandoned = false;

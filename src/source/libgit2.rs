@@ -110,7 +110,6 @@ impl GitRemote {
     }
 
     fn lock(&self) -> Result<CloneLock, SourceError> {
-        self.cancel.store(false, Ordering::Relaxed);
         self.clone.lock(self.scrub.display_url(), &self.cancel)
     }
 
@@ -210,7 +209,6 @@ impl Remote for GitRemote {
     /// For a commit named by its id the server is asked only while the clone does not have it, since the id may be that of
     /// an annotated tag.
     fn poll(&self) -> Result<Revision, SourceError> {
-        self.cancel.store(false, Ordering::Relaxed);
         let choose = |heads: &[Head]| choose(heads, &self.source.reference, self.scrub.display_url());
         let list = || self.list(&names(&self.source.reference));
         let Reference::Commit(id) = &self.source.reference else { return choose(&list()?) };
@@ -284,6 +282,10 @@ impl Remote for GitRemote {
 
     fn use_login(&self, login: Option<Arc<Login>>) {
         *self.login.lock().unwrap_or_else(PoisonError::into_inner) = login;
+    }
+
+    fn begin(&self) {
+        self.cancel.store(false, Ordering::Relaxed);
     }
 
     fn cancel(&self) {

@@ -64,6 +64,12 @@ pub enum LoginError {
     /// The value of this key is empty.
     #[error("its key {0} is empty")]
     Empty(&'static str),
+    /// The value of this key fits into no header of HTTP.
+    #[error("its key {0} has a line break or another control character in it")]
+    Control(&'static str),
+    /// Basic authentication ends a name there (RFC 7617).
+    #[error("its key username has a colon in it")]
+    Colon,
     /// A line of `known_hosts` cannot be read.
     #[error("its key known_hosts has no host key in line {0}, which ssh-keyscan would print as HOST TYPE KEY")]
     KnownHosts(usize),
@@ -125,7 +131,13 @@ impl Login {
             value.transpose()
         };
         // Editors and `echo` leave a line's end, which is never part of a name, a token or a passphrase.
-        let line = |key| Ok(text(key)?.map(|value| value.trim_end_matches(['\r', '\n']).to_owned()));
+        let line = |key| {
+            let value = text(key)?.map(|value| value.trim_end_matches(['\r', '\n']).to_owned());
+            if value.as_ref().is_some_and(|value| value.contains(char::is_control)) {
+                return Err(LoginError::Control(key));
+            }
+            Ok(value)
+        };
         let either = |one: &'static str, other: &'static str| match (bytes(one)?, bytes(other)?) {
             (Some(_), Some(_)) => Err(LoginError::Both(one, other)),
             (value, None) | (None, value) => Ok(value),
@@ -139,6 +151,7 @@ impl Login {
         let bearer = line("bearerToken")?;
         let passphrase = password.clone().filter(|_| key.is_some());
         let basic = match (user, password) {
+            (Some(user), Some(_)) if user.contains(':') => return Err(LoginError::Colon),
             (Some(user), Some(password)) => Some((user, password)),
             // Beside a private key the password is its passphrase, and the URL names the user.
             (_, _) if key.is_some() => None,
@@ -240,6 +253,8 @@ mod tests {
             (HTTPS, &[("username", " "), ("password", "s3cret")], "its key username is empty"),
             (HTTPS, &[("bearerToken", "s3cret"), ("username", "u"), ("password", "s3cret")], "keep one of them"),
             (HTTPS, &[("tls.crt", "c")], "it has tls.crt without tls.key"),
+            (HTTPS, &[("bearerToken", "s3cret\ns3cret")], "its key bearerToken has a line break"),
+            (HTTPS, &[("username", "a:b"), ("password", "s3cret")], "its key username has a colon"),
             (SSH, &[("username", "bob"), ("password", "s3cret")], "ssh needs identity (or ssh-privatekey)"),
             (SSH, &[key], "any server could pretend to be h; ssh-keyscan h prints it"),
             (SSH, &[key, ("known_hosts", "h ssh-ed25519")], "no host key in line 1"),

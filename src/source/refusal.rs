@@ -7,11 +7,18 @@ use crate::object::Readable;
 /// repository's root, and shown so that no name can steer a terminal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The sync's path, or the root of a bundle, leads to nothing, or a bundle's root is a file.
+    /// The sync's path leads to nothing.
     #[error("path {path} does not exist")]
     NoSuchPath {
         /// The path, `.` for the root.
         path: String,
+    },
+
+    /// What a renderer may read begins nowhere. Unlike a path that is gone, this says nothing of what a sync declares.
+    #[error("render.root {root} does not exist in the commit, or is a file")]
+    NoSuchRoot {
+        /// The root, `.` for that of the repository.
+        root: String,
     },
 
     /// The sync's path is a file of another extension.

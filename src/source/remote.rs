@@ -78,6 +78,9 @@ pub trait Remote: Send + Sync + 'static {
     /// Proves by this from the next call on who we are; `None`: by what the URL has.
     fn use_login(&self, _login: Option<Arc<Login>>) {}
 
+    /// A call begins, which nobody has asked to end yet. Called before it has its thread.
+    fn begin(&self) {}
+
     /// Asks the call that is under way to end. It may do so late, or never.
     fn cancel(&self) {}
 }

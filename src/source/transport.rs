@@ -8,11 +8,11 @@ use std::sync::{Arc, Once};
 
 use git2::cert::Cert;
 use git2::{
-    AutotagOption, CertificateCheckStatus, Direction, Error, ErrorClass, ErrorCode, FetchOptions, ProxyOptions, Remote,
+    AutotagOption, CertificateCheckStatus, Direction, Error, ErrorClass, ErrorCode, FetchOptions, Remote,
     RemoteCallbacks, Repository,
 };
 
-use super::credentials::{Credentials, ServerOrigin};
+use super::credentials::Credentials;
 use super::error::SourceError;
 use super::http;
 use super::known_hosts::Verdict;
@@ -52,8 +52,6 @@ pub(super) enum TransferError {
 #[derive(Default)]
 struct Call {
     stopped: Cell<Stopped>,
-    /// Another server than that of the URL has asked who we are: its address.
-    asked_elsewhere: RefCell<Option<String>>,
     /// Why the host key of a server was refused.
     host_key: RefCell<Option<String>>,
 }
@@ -77,7 +75,7 @@ impl Transport<'_> {
         let call = Call::default();
         let failed = |error: Error| self.failed(&error, action, &call);
         let mut remote = Remote::create_detached(self.url).map_err(failed)?;
-        let connected = remote.connect_auth(Direction::Fetch, Some(self.callbacks(&call)), Some(proxy()));
+        let connected = remote.connect_auth(Direction::Fetch, Some(self.callbacks(&call)), None);
         let connection = connected.map_err(failed)?;
         let heads = connection.list().map_err(failed)?;
         Ok(heads.iter().map(|head| Head { name: head.name().to_owned(), id: head.oid().to_string() }).collect())
@@ -92,7 +90,6 @@ impl Transport<'_> {
         let mut options = FetchOptions::new();
         options
             .remote_callbacks(self.callbacks(&call))
-            .proxy_options(proxy())
             .download_tags(AutotagOption::None)
             .update_fetchhead(false)
             .depth(depth);
@@ -154,16 +151,8 @@ impl Transport<'_> {
     fn callbacks<'call>(&'call self, call: &'call Call) -> RemoteCallbacks<'call> {
         let mut callbacks = RemoteCallbacks::new();
         let mut credentials = Credentials::new(self.url, self.login);
-        let origin = ServerOrigin::of(self.url);
-        // libgit2 follows a redirect of the first request to any server, and asks here for that one as well.
-        callbacks.credentials(move |asked_by, user, allowed| match &origin {
-            Some(origin) if ServerOrigin::of(asked_by).as_ref() != Some(origin) => {
-                let elsewhere = without_login(asked_by);
-                *call.asked_elsewhere.borrow_mut() = Some(elsewhere);
-                Err(Error::new(ErrorCode::Auth, ErrorClass::Http, "another server asks for credentials"))
-            }
-            _ => credentials.offer(user, allowed),
-        });
+        // Over ssh alone: for HTTP libgit2 asks nobody, since [`http`] has its own credentials.
+        callbacks.credentials(move |_, user, allowed| credentials.offer(user, allowed));
         callbacks.certificate_check(move |certificate, host| self.check_host_key(certificate, host, call));
         let stopped = &call.stopped;
         callbacks.sideband_progress(|_| self.goes_on(stopped));
@@ -177,7 +166,7 @@ impl Transport<'_> {
         callbacks
     }
 
-    /// https: libgit2 has checked the certificate, and its verdict stands. ssh: where the login has known hosts, they alone count;
+    /// Over ssh alone. Where the login has known hosts, they alone count;
     /// else libgit2 has searched for the key in `$HOME/.ssh/known_hosts`, and a miss is an error.
     fn check_host_key(&self, certificate: &Cert<'_>, host: &str, call: &Call) -> Result<CertificateCheckStatus, Error> {
         let known = self.login.and_then(|login| login.known_hosts.as_ref());
@@ -220,29 +209,19 @@ impl Transport<'_> {
             return self.cancelled(action);
         }
         let url = self.scrub.display_url().to_owned();
-        if let Some(elsewhere) = call.asked_elsewhere.borrow().as_deref() {
-            let detail =
-                format!("{elsewhere}, which asks for credentials, and those of this URL are sent to no other server");
-            return SourceError::Redirected { url, detail };
-        }
         if let Some(detail) = call.host_key.borrow().clone() {
             return SourceError::UnknownHostKey { url, detail };
         }
         let detail = self.shown(error.message());
-        // libgit2's words for a redirect to a scheme that is less safe.
-        if let Some((_, to)) = detail.split_once("cannot redirect from ").and_then(|(_, rest)| rest.split_once(" to "))
-        {
-            let detail = format!("{to}, which is less safe than the URL and is not followed");
-            return SourceError::Redirected { url, detail };
-        }
-        let denied = ["status code: 401", "status code: 403", "authenticat"];
-        let denied = denied.iter().any(|text| detail.contains(text)) && !detail.contains("too many redirects");
-        let check = "what source.auth names, the user and password in the URL, or the keys in the ssh agent";
+        let denied = detail.contains("authenticat");
+        let check = match self.login {
+            Some(_) => "the private key and the passphrase that source.auth names, and whether the host knows the key",
+            None => "the keys in the ssh agent, or give the sync a key by source.auth",
+        };
         match (error.code(), error.class()) {
-            (ErrorCode::Certificate, ErrorClass::Ssh) => SourceError::HostKey { url },
-            (ErrorCode::Certificate, _) => SourceError::Certificate { url, detail },
+            (ErrorCode::Certificate, _) => SourceError::HostKey { url },
             (ErrorCode::Auth, _) => SourceError::Credentials { url, detail, check },
-            (_, ErrorClass::Http | ErrorClass::Ssh) if denied => SourceError::Credentials { url, detail, check },
+            (_, ErrorClass::Ssh) if denied => SourceError::Credentials { url, detail, check },
             _ => SourceError::Unreachable { url, detail },
         }
     }
@@ -256,24 +235,6 @@ fn ssh_port(url: &str) -> u16 {
 /// Whether libgit2 reads the repository from disk by itself, all of the history at once.
 pub(super) fn is_local(url: &str) -> bool {
     url.starts_with("file://") || Path::new(url).is_absolute()
-}
-
-/// The address without what may be secret in it.
-fn without_login(url: &str) -> String {
-    let Ok(mut url) = url::Url::parse(url) else { return "an address that cannot be read".to_owned() };
-    // They fail where there is no host, and then there is no login.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.set_query(None);
-    url.set_fragment(None);
-    url.to_string()
-}
-
-/// The proxy of git's configuration, else of the environment.
-fn proxy<'a>() -> ProxyOptions<'a> {
-    let mut proxy = ProxyOptions::new();
-    proxy.auto();
-    proxy
 }
 
 /// Gives up on silent servers, and has libgit2 connect over HTTP by [`http`]. These settings are libgit2's own and hold for the

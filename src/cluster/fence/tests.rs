@@ -96,6 +96,28 @@ async fn a_write_sends_its_body_when_the_server_has_answered_to_its_head() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_is_given_up_may_be_carried_out_and_one_with_an_answer_was() {
+    let server = Server::start().await;
+    server.leadership.renewed(server.leadership.now());
+    for (code, given_up) in [(200, false), (409, false), (200, true)] {
+        let applied = server.apply(DryRun::No);
+        let (mut connection, _) = server.head();
+        connection.write_all(GO_ON.as_bytes()).unwrap();
+        assert!(!body_of(&mut connection).is_empty());
+        assert!(server.leadership.has_unanswered_write(), "it is under way");
+        if given_up {
+            applied.abort();
+            assert!(applied.await.is_err_and(|error| error.is_cancelled()));
+        } else {
+            connection.write_all(answer(code, &object()).as_bytes()).unwrap();
+            let _ = applied.await.unwrap();
+        }
+        // Until then the Lease is not given up.
+        assert_eq!(server.leadership.has_unanswered_write(), given_up, "{code}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_body_of_a_write_stays_here_when_leadership_was_lost_meanwhile() {
     let server = Server::start().await;
     server.leadership.renewed(server.leadership.now());

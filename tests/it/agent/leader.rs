@@ -13,7 +13,6 @@ use crate::support::process::{Finished, run};
 use crate::support::site::{Site, config_map};
 use crate::support::stall::Proxy;
 use crate::support::wait::{check, eventually, within};
-use crate::support::webhook::{Webhook, install};
 
 /// How long a Lease lasts, what a candidate's next read may be late, and what a busy machine takes.
 const TAKEOVER: Duration = Duration::from_secs(15 + 3 + 10);
@@ -169,45 +168,6 @@ fn a_leader_that_is_stopped_hands_over_at_once() {
     if let Some(since) = since {
         assert_one_after_the_other(&writes(&site, since, "a"), &writes(&site, since, "b"));
     }
-}
-
-#[test]
-fn a_leader_that_gives_up_a_write_when_it_stops_keeps_the_lease_until_that_is_over() {
-    let fixed = |value: &str| {
-        config_map("a", value)
-            .replace("metadata:", "immutable: true\nmetadata:\n  annotations: {driftless.dev/replace: 'true'}")
-    };
-    let site = site();
-    site.repo.commit(&[("a.yaml", &fixed("1"))]);
-    let webhook = Webhook::refusing("nothing is allowed yet");
-    let rules =
-        json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}]);
-    let hook = json!({"rules": rules, "clientConfig": webhook.client_config(), "timeoutSeconds": 30});
-    install(&site, &hook);
-    let probe = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "probe"}});
-    let tried = format!("{}?dryRun=All", path("configmaps", Some(&site.namespace), "").trim_end_matches('/'));
-    eventually("the webhook is asked", || {
-        let answer = cluster().ask(&http::Method::POST, &tried, "application/json", Some(&probe));
-        check(answer == Err(403), format!("{answer:?}"))
-    });
-    webhook.open();
-    let a = start(&site, "a", None);
-    a.eventually_synced("shop", &site.repo.head());
-    // Twice it is proved that it can be created again; its creation waits, and is tried again, for longer than an agent does
-    // that stops.
-    webhook.hold_after(2);
-    site.repo.commit(&[("a.yaml", &fixed("2"))]);
-    eventually("it is deleted, and its creation waits", || {
-        check(webhook.held() > 0 && !site.has("configmaps", "a"), webhook.held())
-    });
-    let name = holder(&site);
-    let (_, log) = a.stop();
-    assert!(log.iter().any(|line| line.contains("given up; the Lease is left to run out")), "{log:?}");
-    assert_eq!(holder(&site), name, "nobody else may write while that write may still be carried out");
-    webhook.release();
-    let b = start(&site, "b", None);
-    b.eventually_synced("shop", &site.repo.head());
-    b.stop();
 }
 
 #[test]

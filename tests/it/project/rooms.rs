@@ -133,6 +133,15 @@ fn pure_rooms_know_no_clock_and_no_io() {
 }
 
 #[test]
+fn unsafe_code_is_where_the_security_model_says() {
+    let all = table().into_keys().flat_map(|room| files(&room));
+    let used = all.filter(|file| code(file).contains("unsafe {"));
+    let found: BTreeSet<PathBuf> = used.map(|file| file.strip_prefix(source()).unwrap().to_owned()).collect();
+    let known = ["sandbox/child.rs", "sandbox/support.rs", "source/http/subtransport.rs", "source/transport.rs"];
+    assert_eq!(found, known.map(PathBuf::from).into(), "docs/security.md says how many there are");
+}
+
+#[test]
 fn every_file_of_the_integration_tests_is_a_part_of_them() {
     let mut open = vec![(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it"), "main")];
     while let Some((directory, list)) = open.pop() {

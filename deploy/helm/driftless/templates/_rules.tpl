@@ -10,7 +10,7 @@
   resources: [secrets]
   verbs: [get, create]
 {{- with include "driftless.secrets" . | fromJsonArray }}
-# What `render` names, to take up a change of it at once: a watch of each by its name.
+# What the syncs name, to take up a change of it at once: a watch of each by its name.
 - apiGroups: [""]
   resources: [secrets]
   resourceNames: [{{ join ", " . }}]
