@@ -29,6 +29,6 @@ pub use render::{
 pub use repository::RepositoryKey;
 pub use types::{
     AuditPolicy, Config, DriftPolicy, PrunePolicy, Reference, RepoPath, ServiceAccount, Source, SourceAuth, SyncConfig,
-    SyncName,
+    SyncName, Verify, VerifyKeys, VerifyMode,
 };
 pub use watch::{Watch, watch};

@@ -31,6 +31,7 @@ mod tidy;
 mod transport;
 mod tree;
 mod turns;
+mod verify;
 mod walk;
 
 pub use base::RemoteBase;
@@ -45,3 +46,4 @@ pub use remote::{Remote, Revision};
 pub use snapshot::{Limits, Refused, Snapshot, SourceFile};
 pub use tidy::{Tidied, remove_unused_clones};
 pub use turns::Turns;
+pub use verify::{Signer, Signers, SignersError, Unverified};

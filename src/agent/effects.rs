@@ -14,8 +14,10 @@ use super::Context;
 use super::budget::Panicked;
 use super::declared::Placed;
 use super::error_deduplication::RecentErrors;
-use super::git_login::{GitLogin, GitLoginError, Home};
+use super::git_login::{GitLogin, GitLoginError};
+use super::named_data::Home;
 use super::rendering::{ClusterView, Files, Made, Rendering, RenderingError};
+use super::verification::verify;
 use crate::apply::{Applier, Patience, prune};
 use crate::cluster::{ApiError, Cluster, Discovery, Live, Wanted, with_causes};
 use crate::config::SyncConfig;
@@ -194,11 +196,14 @@ impl EffectRunner {
         }
     }
 
+    fn home(&self) -> Home<'_> {
+        Home { cluster: &self.context.cluster, namespace: &self.context.namespace }
+    }
+
     /// The machine reports what fails, and when it is tried again.
     async fn poll(&self) -> Result<String, Unpolled> {
         let began = Instant::now();
-        let home = Home { cluster: &self.context.cluster, namespace: &self.context.namespace };
-        self.git.use_login(self.git_login.current(&self.config.source, Some(home)).await?);
+        self.git.use_login(self.git_login.current(&self.config.source, Some(self.home())).await?);
         let polled = self.git.poll().await;
         self.took(Part::Poll, began);
         self.doubt_login(polled.as_ref().err());
@@ -235,7 +240,7 @@ impl EffectRunner {
         self.polled(PollResult::Fetched, Some(commit.to_owned()), None);
 
         let began = Instant::now();
-        let made = self.rendering_of(commit, &self.config, &self.cache).await;
+        let made = self.rendering_of(&revision, &self.config, &self.cache).await;
         self.count_rendering(&made);
         let made = made.map_err(|error| match error {
             RenderingError::Source(error) => unrendered(error),
@@ -245,14 +250,17 @@ impl EffectRunner {
         Ok(Arc::new(made.of(fetched)))
     }
 
-    /// Renders a commit for this sync, or for another one of the same repository with that one's settings and rights.
+    /// Renders a commit for this sync, or for another one of the same repository with that one's settings and rights, if it is
+    /// signed as that sync demands: each time, since keys change.
     pub(super) async fn rendering_of(
         &self,
-        commit: &str,
+        revision: &Revision,
         sync: &SyncConfig,
         cache: &Mutex<Cache>,
     ) -> Result<Made, RenderingError> {
         let own = sync.name == self.config.name;
+        verify(&self.git, revision, sync.source.verify.as_ref(), Some(self.home())).await?;
+        let commit = revision.commit.as_str();
         if own && self.took_over.swap(false, Ordering::AcqRel) {
             cache.lock().await.forget_verification();
         }
@@ -297,7 +305,7 @@ impl EffectRunner {
             self.emit(SyncEvent::Rendered { renderer, succeeded });
         };
         match result {
-            Ok(Made { rendered_now: false, .. }) | Err(RenderingError::Source(_)) => {}
+            Ok(Made { rendered_now: false, .. }) | Err(RenderingError::Source(_) | RenderingError::Unverified(_)) => {}
             Ok(Made { rendered, renderer, .. }) => {
                 counted(renderer.name(), rendered.errors.is_empty());
             }

@@ -1,54 +1,20 @@
 //! The credentials for the git server of one sync: read where the configuration says, and kept until they may have changed.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use thiserror::Error;
 
-use super::rendering::decoded;
-use crate::cluster::{ApiError, Cluster, Resource};
+use super::named_data::{Home, Named, NamedDataError, read_files};
 use crate::config::{Source, SourceAuth};
-use crate::object::ObjectId;
 use crate::source::{Login, LoginError};
-
-/// Bytes of one file: what is longer is no key, no certificates and no known hosts.
-const MOST_FILE_BYTES: u64 = 1 << 20;
 
 /// There are no credentials that could be used. Nothing of them is in it.
 #[derive(Debug, Error)]
 pub enum GitLoginError {
-    /// The Secret cannot be read.
-    #[error("cannot read {what}, which source.auth.secret names: {error}")]
-    Api {
-        /// `the Secret NAMESPACE/NAME`.
-        what: String,
-        /// Why not.
-        #[source]
-        error: ApiError,
-    },
-    /// There is no such Secret.
-    #[error("{what}, which source.auth.secret names, is not there; create it, and it is used by the next poll")]
-    Missing {
-        /// `the Secret NAMESPACE/NAME`.
-        what: String,
-    },
-    /// The Secret is in a cluster, and none is asked.
-    #[error(
-        "source.auth.secret names the Secret {0}, which is in the cluster: ask it with --cluster or --kubeconfig, or render a \
-         checkout with --local"
-    )]
-    NoCluster(Arc<str>),
-    /// The directory, or a file in it, cannot be read.
-    #[error("cannot read {}, of source.auth.files: {cause}", path.display())]
-    File {
-        /// Path of the directory or file.
-        path: PathBuf,
-        /// What the operating system says.
-        #[source]
-        cause: io::Error,
-    },
+    /// They cannot be read.
+    #[error(transparent)]
+    Unread(#[from] NamedDataError),
     /// What is there cannot be used.
     #[error("{what}, which source.auth names, cannot be used: {error}")]
     Unusable {
@@ -58,15 +24,6 @@ pub enum GitLoginError {
         #[source]
         error: LoginError,
     },
-}
-
-/// Where Secrets are read.
-#[derive(Clone, Copy)]
-pub struct Home<'a> {
-    /// With the agent's own rights, whatever the sync may do.
-    pub cluster: &'a Cluster,
-    /// The agent's namespace.
-    pub namespace: &'a str,
 }
 
 /// The credentials of one sync.
@@ -92,7 +49,7 @@ impl GitLogin {
         let (name, read) = match &source.auth {
             None => return Ok(None),
             Some(SourceAuth::Files(path)) => {
-                let data = read_files(path)?;
+                let data = read_files(path, "source.auth.files", |name| Login::keys().contains(&name))?;
                 return usable(&data, &source.url, &path.display().to_string()).map(Some);
             }
             Some(SourceAuth::Secret(name)) => (name, self.changes()),
@@ -100,13 +57,9 @@ impl GitLogin {
         if let Some(known) = self.known().login.clone() {
             return Ok(Some(known));
         }
-        let home = home.ok_or_else(|| GitLoginError::NoCluster(Arc::clone(name)))?;
-        let what = format!("the Secret {}/{name}", home.namespace);
-        let id = ObjectId::new("", "Secret", Some(home.namespace), name);
-        let object = home.cluster.read(&id, &Resource::core("secrets", true)).await;
-        let object = object.map_err(|error| GitLoginError::Api { what: what.clone(), error })?;
-        let object = object.ok_or_else(|| GitLoginError::Missing { what: what.clone() })?;
-        let login = usable(&decoded(&object), &source.url, &what)?;
+        let named = Named::secret(name, "source.auth.secret", "by the next poll");
+        let (data, what) = named.read(home).await?;
+        let login = usable(&data, &source.url, &what)?;
         let mut known = self.known();
         if known.changes == read {
             known.login = Some(Arc::clone(&login));
@@ -135,32 +88,6 @@ fn usable(data: &BTreeMap<String, Vec<u8>>, url: &str, what: &str) -> Result<Arc
     Ok(Arc::new(login))
 }
 
-/// The files of a directory that have the name of a key. Those of a mounted Secret are links, which are followed.
-fn read_files(directory: &Path) -> Result<BTreeMap<String, Vec<u8>>, GitLoginError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |cause| GitLoginError::File { path, cause }
-    };
-    // Else a wrong path would be an empty Secret.
-    std::fs::read_dir(directory).map_err(failed(directory))?;
-    let mut data = BTreeMap::new();
-    for key in Login::keys() {
-        let path = directory.join(key);
-        let size = match std::fs::metadata(&path) {
-            Ok(metadata) if metadata.is_file() => metadata.len(),
-            Ok(_) => return Err(failed(&path)(io::Error::other("it is no file"))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(failed(&path)(error)),
-        };
-        if size > MOST_FILE_BYTES {
-            let cause = io::Error::other(format!("it has {size} bytes, and {MOST_FILE_BYTES} at most are read"));
-            return Err(failed(&path)(cause));
-        }
-        data.insert((*key).to_owned(), std::fs::read(&path).map_err(failed(&path))?);
-    }
-    Ok(data)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,6 +98,7 @@ mod tests {
             url: "https://git.example.com/shop.git".into(),
             reference: Reference::Branch("main".into()),
             auth: Some(auth),
+            verify: None,
         }
     }
 

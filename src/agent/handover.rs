@@ -21,7 +21,7 @@ use crate::reconcile::{
     DECLARATIONS, OtherRendering, RenderedCommit, Takeable, TakeoverQuestion, has_unknown_set, to_read,
 };
 use crate::render::Rendered;
-use crate::source::{Refusal, SourceError};
+use crate::source::{Refusal, Revision, SourceError};
 
 /// Questions that are asked at once.
 const AT_ONCE: usize = 16;
@@ -109,7 +109,12 @@ impl EffectRunner {
     ) -> Declaration {
         // Its own rendering. While that sync is at work on it, this waits for it rather than render the same twice.
         let cache = self.context.caches.of(other.name.as_str()).unwrap_or_default();
-        let rendered = match rendered_within(DECLARATIONS, Box::pin(self.rendering_of(commit, other, &cache))).await {
+        let revision = self.revision.lock().await.clone().filter(|known| known.commit == commit);
+        // Without the name, a tag cannot be verified, and then it is not known what it declares.
+        let by_id = || Revision { commit: commit.to_owned(), name: commit.to_owned(), tag: None };
+        let revision = revision.unwrap_or_else(by_id);
+        let rendering = Box::pin(self.rendering_of(&revision, other, &cache));
+        let rendered = match rendered_within(DECLARATIONS, rendering).await {
             Ok(rendered) => rendered,
             Err(without) => return without.declaration(wanted),
         };

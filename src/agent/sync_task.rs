@@ -17,7 +17,7 @@ use super::error_deduplication::RecentErrors;
 use super::git_login::GitLogin;
 use super::rendering::{InputWatches, Reader};
 use crate::cluster::{Cluster, Live};
-use crate::config::{DataKind, DataRef, SourceAuth, SyncConfig};
+use crate::config::{DataKind, DataRef, SourceAuth, SyncConfig, VerifyKeys};
 use crate::event::{Event, Outcome, SyncEvent};
 use crate::inventory::{Parent, ParentStore, read_parent, set_id};
 use crate::plan::{Inventory, Phase, Problem};
@@ -140,6 +140,7 @@ impl SyncTask {
         let watched = Watched {
             inputs: (!self.once).then(|| self.input_watches()).flatten(),
             login: (!self.once).then(|| self.login_watch()).flatten(),
+            signers: (!self.once).then(|| self.signers_watch()).flatten(),
         };
         self.turn(machine, &runner, all_annotations, applied, watched).await
     }
@@ -247,15 +248,24 @@ impl SyncTask {
     /// The watch of the Secret with the credentials for the git server, likewise.
     fn login_watch(&self) -> Option<InputWatches> {
         let Some(SourceAuth::Secret(name)) = &self.config.source.auth else { return None };
-        let names = [DataRef { kind: DataKind::Secret, name: Arc::clone(name), optional: false }].into();
         let until = "a change of it is used once the server refuses what it held before";
-        let reader = Reader { reads: "the credentials for git come", until };
-        InputWatches::start(
-            names,
-            reader,
-            &self.context.cluster.client(),
-            &self.context.namespace,
-            &self.report_trouble(),
-        )
+        self.watch_one(DataKind::Secret, name, Reader { reads: "the credentials for git come", until })
+    }
+
+    /// The watch of the Secret or `ConfigMap` with the keys of those who may sign, likewise.
+    fn signers_watch(&self) -> Option<InputWatches> {
+        let (kind, name) = match &self.config.source.verify.as_ref()?.keys {
+            VerifyKeys::Secret(name) => (DataKind::Secret, name),
+            VerifyKeys::ConfigMap(name) => (DataKind::ConfigMap, name),
+            VerifyKeys::Files(_) => return None,
+        };
+        let reader = Reader { reads: "the keys of signers come", until: "its changes are found with the next commit" };
+        self.watch_one(kind, name, reader)
+    }
+
+    fn watch_one(&self, kind: DataKind, name: &Arc<str>, reader: Reader) -> Option<InputWatches> {
+        let names = [DataRef { kind, name: Arc::clone(name), optional: false }].into();
+        let (client, report) = (self.context.cluster.client(), self.report_trouble());
+        InputWatches::start(names, reader, &client, &self.context.namespace, &report)
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::paint::Paint;
 use super::plan::{defined, scope};
-use super::render::{read, view};
+use super::render::{read_signed, view};
 use super::session::{json, print, yaml};
 use super::{CliError, Common, OutputFormat, Session};
 use crate::agent::{Helpers, RenderingError};
@@ -79,19 +79,25 @@ pub(super) async fn check(common: &Common) -> Result<u8, CliError> {
             Some((cluster, discovery)) => Some(view(&session, cluster, sync, discovery).await?),
             None => None,
         };
-        readings.push((sync, read(&session, sync, None, view.as_ref()).await));
+        let (reading, signer) = match read_signed(&session, sync, None, view.as_ref()).await {
+            Ok((rendered, signer)) => (Ok(rendered), signer),
+            Err(error) => (Err(error), None),
+        };
+        readings.push((sync, reading, signer));
     }
     // What another sync installs counts as being there.
-    let defined = defined(readings.iter().filter_map(|(_, reading)| reading.as_ref().ok()));
-    let crds = installed(readings.iter().filter_map(|(_, reading)| reading.as_ref().ok()));
-    for (sync, reading) in &readings {
+    let defined = defined(readings.iter().filter_map(|(_, reading, _)| reading.as_ref().ok()));
+    let crds = installed(readings.iter().filter_map(|(_, reading, _)| reading.as_ref().ok()));
+    for (sync, reading, signer) in &readings {
         match reading {
             Err(CliError::Render(error)) if !matches!(**error, RenderingError::Source(_)) => {
                 findings.push(Finding::bad(format!("sync {}: render", sync.name), with_causes(error)));
             }
             Err(error) => findings.push(Finding::bad(format!("sync {}: git", sync.name), with_causes(error))),
             Ok(rendered) => {
-                let detail = format!("commit {} has {}", rendered.commit.short(), objects_in(rendered.manifests.len()));
+                let signed = signer.as_ref().map(|signer| format!(", signed by {signer}")).unwrap_or_default();
+                let (commit, has) = (rendered.commit.short(), objects_in(rendered.manifests.len()));
+                let detail = format!("commit {commit} has {has}{signed}");
                 findings.push(Finding::good(format!("sync {}: git", sync.name), detail));
                 let discovery = cluster.as_ref().map(|(_, discovery)| discovery);
                 findings.extend(manifests(sync, rendered, discovery, &defined, &session.reserved([])));

@@ -12,13 +12,15 @@ use tokio::sync::{Mutex, RwLock};
 
 use super::session::{json, print, yaml};
 use super::{CliError, Common, OutputFormat, Session};
-use crate::agent::{Budget, ClusterView, Files, GitLogin, Helpers, Home, Remotes, Rendering, find_digest_key};
+use crate::agent::{
+    Budget, ClusterView, Files, GitLogin, Helpers, Home, Remotes, Rendering, VerifyError, find_digest_key, verify,
+};
 use crate::cluster::{Cluster, Discovery, with_causes};
 use crate::config::SyncConfig;
 use crate::object::{Commit, Displayed, Manifest, masked};
 use crate::reconcile::RenderedCommit;
 use crate::render::{Cache, Settings};
-use crate::source::Git;
+use crate::source::{Git, Signer};
 
 /// Threads that write YAML.
 const MOST_THREADS: usize = 4;
@@ -50,6 +52,16 @@ pub(super) async fn read(
     local: Option<&Path>,
     cluster: Option<&ClusterView>,
 ) -> Result<RenderedCommit, CliError> {
+    read_signed(session, sync, local, cluster).await.map(|(rendered, _)| rendered)
+}
+
+/// The same, with who signed the commit where the sync demands that. A checkout is taken as it is.
+pub(super) async fn read_signed(
+    session: &Session,
+    sync: &Arc<SyncConfig>,
+    local: Option<&Path>,
+    cluster: Option<&ClusterView>,
+) -> Result<(RenderedCommit, Option<Signer>), CliError> {
     let settings = Settings::of(sync, &session.namespace);
     let (budget, helpers) = (Budget::default(), Helpers::of_this_program());
     let data = session.data_dir()?;
@@ -64,23 +76,28 @@ pub(super) async fn read(
         remotes: &remotes,
         cluster,
     };
-    let (commit, rendered) = if let Some(directory) = local {
+    let (commit, rendered, signer) = if let Some(directory) = local {
         let subject = directory.display().to_string();
         let commit = Commit { id: "local".into(), time: jiff::Timestamp::now(), subject };
-        (commit, made(Files::Directory(directory)).render(&cache).await?)
+        (commit, made(Files::Directory(directory)).render(&cache).await?, None)
     } else {
         let git = Git::open(sync, &data.path);
         let home = cluster.map(|view| Home { cluster: &view.home, namespace: &view.namespace });
         git.use_login(GitLogin::default().current(&sync.source, home).await?);
         let revision = git.poll().await?;
         let commit = git.fetch(&revision).await?;
+        let verified = verify(&git, &revision, sync.source.verify.as_ref(), home).await;
+        let signer = verified.map_err(|error| match error {
+            VerifyError::Source(error) => CliError::Source(error),
+            error => CliError::Unverified { commit: commit.short().to_owned(), error: Box::new(error) },
+        })?;
         let rendered = made(Files::Commit { git: &git, commit: &commit.id }).render(&cache).await?;
-        (commit, rendered)
+        (commit, rendered, signer)
     };
     for warning in rendered.warnings() {
         eprintln!("warning: sync {}: {}", sync.name, Displayed(warning));
     }
-    Ok(rendered.of(commit))
+    Ok((rendered.of(commit), signer))
 }
 
 /// The cluster for renderings with the rights of a sync.

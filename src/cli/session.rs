@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use thiserror::Error;
 
 use super::Common;
-use crate::agent::{Apart, BootstrapError, DaemonError, GitLoginError, RenderingError, namespace};
+use crate::agent::{Apart, BootstrapError, DaemonError, GitLoginError, RenderingError, VerifyError, namespace};
 use crate::cluster::{ApiError, Cluster, Connect, RequestHook};
 use crate::config::{Config, ConfigError, SyncConfig, SyncName, load};
 use crate::inventory::{InventoryError, Parent, read_parent};
@@ -35,6 +35,12 @@ pub(crate) enum CliError {
     Source(#[from] SourceError),
     #[error(transparent)]
     Render(Box<RenderingError>),
+    #[error("cannot use commit {commit}: {error}")]
+    Unverified {
+        commit: String,
+        #[source]
+        error: Box<VerifyError>,
+    },
     #[error("cannot make a temporary directory for clones: {0}")]
     Temporary(#[source] io::Error),
     #[error("{0}")]

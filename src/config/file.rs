@@ -171,6 +171,8 @@ pub(super) struct RawSource {
     pub commit: Option<At<String>>,
 
     pub auth: Option<At<RawSourceAuth>>,
+
+    pub verify: Option<At<RawVerify>>,
 }
 
 /// Where the credentials for the git server are: in a Secret or in files, one of them. Keys: username and password, or
@@ -187,6 +189,30 @@ pub(super) struct RawSourceAuth {
     /// Absolute path of a directory with a file for each key, such as a mounted Secret. Read for every poll.
     #[schemars(regex(pattern = "^/"))]
     pub files: Option<At<String>>,
+}
+
+/// Apply only what is signed by a known key, and keep the last good commit enforced otherwise. Where the keys are: in a
+/// Secret, a ConfigMap or files, one of them. Keys: allowed_signers for SSH, in the form of ssh-keygen(1), and OpenPGP public
+/// keys under any name that ends in .asc, .gpg or .pub.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "Verify")]
+pub(super) struct RawVerify {
+    /// Name of a Secret in the agent's namespace. After a change of it the commit is verified again.
+    #[schemars(length(min = 1, max = 253), regex(pattern = SUBDOMAIN_PATTERN))]
+    pub secret: Option<At<String>>,
+
+    /// Name of a ConfigMap in the agent's namespace, likewise.
+    #[schemars(length(min = 1, max = 253), regex(pattern = SUBDOMAIN_PATTERN))]
+    pub config_map: Option<At<String>>,
+
+    /// Absolute path of a directory with a file for each key, such as a mounted Secret. Read whenever a commit is verified.
+    #[schemars(regex(pattern = "^/"))]
+    pub files: Option<At<String>>,
+
+    /// What has to be signed: the commit, or, where the source follows tag or semver, the annotated tag.
+    #[schemars(extend("default" = "commit", "enum" = ["commit", "tag", null]))]
+    pub mode: Option<At<String>>,
 }
 
 /// When objects that are no longer in the repository are deleted.

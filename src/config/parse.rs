@@ -5,6 +5,7 @@
 mod auth;
 mod error;
 mod render;
+mod verify;
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -199,7 +200,9 @@ fn source(at: &At<RawSource>, problems: &mut Problems) -> Option<Source> {
     };
     let auth = raw.auth.as_ref().map(|at| auth::parse(at, &raw.url.value, problems));
     let auth = if let Some(auth) = auth { Some(auth?) } else { None };
-    Some(Source { url: url?, reference: reference?, auth })
+    let verify = raw.verify.as_ref().map(|at| verify::parse(at, reference.as_ref(), problems));
+    let verify = if let Some(verify) = verify { Some(verify?) } else { None };
+    Some(Source { url: url?, reference: reference?, auth, verify })
 }
 
 fn reference(key: &'static str, text: &str) -> Result<Reference, ValueError> {

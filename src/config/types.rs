@@ -138,6 +138,38 @@ pub struct Source {
     pub reference: Reference,
     /// Where the credentials are; `None`: in the URL, or nowhere.
     pub auth: Option<SourceAuth>,
+    /// Whose signature a commit must have to be applied; `None`: it needs none.
+    pub verify: Option<Verify>,
+}
+
+/// Which signatures are demanded.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Verify {
+    /// Where the keys of those are who may sign.
+    pub keys: VerifyKeys,
+    /// What has to be signed.
+    pub mode: VerifyMode,
+}
+
+/// Where the keys of signers are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum VerifyKeys {
+    /// A Secret in the agent's namespace, by its name.
+    Secret(Arc<str>),
+    /// A `ConfigMap` there.
+    ConfigMap(Arc<str>),
+    /// A directory with a file for each key that such an object has.
+    Files(Arc<Path>),
+}
+
+/// What has to be signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum VerifyMode {
+    /// The commit itself.
+    #[default]
+    Commit,
+    /// The annotated tag that leads to the commit.
+    Tag,
 }
 
 /// Where the credentials for a git server are.

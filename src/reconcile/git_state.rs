@@ -165,11 +165,11 @@ impl Machine {
         }
     }
 
-    /// The same commit is rendered again, and enforced as it is meanwhile.
+    /// The same commit is rendered again, and enforced as it is meanwhile. One that could not be used may be usable now.
     pub(super) fn render_inputs_changed(&mut self, now: Moment) {
         self.git.inputs_changed = true;
         self.git.prepared = None;
-        if self.git.rendered.is_some() {
+        if self.git.rendered.is_some() || self.git.render_error.is_some() {
             self.schedule.next_cycle = Some(now.mono);
         }
     }

@@ -212,6 +212,22 @@ impl Git {
         self.call("reading the clone of", self.shared.timeouts.fetch, read).await
     }
 
+    /// # Errors
+    /// As [`Remote::commit_object`]; [`SourceError::Timeout`] and [`SourceError::Busy`].
+    pub async fn commit_object(&self, commit: &str) -> Result<Vec<u8>, SourceError> {
+        let commit = commit.to_owned();
+        let read = move |remote: &dyn Remote| remote.commit_object(&commit);
+        self.call("reading the clone of", self.shared.timeouts.fetch, read).await
+    }
+
+    /// # Errors
+    /// As [`Remote::tag_object`]; [`SourceError::Timeout`] and [`SourceError::Busy`].
+    pub async fn tag_object(&self, revision: &Revision) -> Result<Option<Vec<u8>>, SourceError> {
+        let revision = revision.clone();
+        let read = move |remote: &dyn Remote| remote.tag_object(&revision);
+        self.call("reading the clone of", self.shared.timeouts.fetch, read).await
+    }
+
     async fn read_placed<T: Send + 'static, P, F: Future<Output = P>>(
         &self,
         mut place: impl FnMut() -> F,

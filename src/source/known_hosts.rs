@@ -76,14 +76,15 @@ fn matches(patterns: &HostPatterns, name: &str) -> bool {
         HostPatterns::Patterns(patterns) => {
             let excluded = patterns.iter().filter_map(|pattern| pattern.strip_prefix('!'));
             let wanted = patterns.iter().filter(|pattern| !pattern.starts_with('!'));
-            !excluded.into_iter().any(|pattern| is_like(pattern, name)) && wanted.into_iter().any(|p| is_like(p, name))
+            let is_like = |pattern: &str| is_like(&pattern.to_lowercase(), name);
+            !excluded.into_iter().any(is_like) && wanted.into_iter().any(|pattern| is_like(pattern))
         }
     }
 }
 
-/// Whether a pattern with `*` and `?` matches a whole name, whatever the case.
-fn is_like(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.to_lowercase().into_bytes(), name.as_bytes());
+/// Whether a pattern with `*` and `?` matches a whole name.
+pub(super) fn is_like(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut at, mut of) = (0, 0);
     // Where the last `*` was, and how far the name had come then.
     let mut star: Option<(usize, usize)> = None;

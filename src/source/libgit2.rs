@@ -20,7 +20,7 @@ use super::scrub::Scrubber;
 use super::snapshot::{Limits, Snapshot};
 use super::transport::Transport;
 use super::tree;
-use crate::config::{Reference, RepoPath, Source, SyncConfig};
+use crate::config::{Reference, RepoPath, Source, SyncConfig, VerifyMode};
 use crate::object::Commit;
 
 /// What a fetch writes in the clone; the next one announces to the server that it has this.
@@ -142,9 +142,16 @@ impl GitRemote {
             || self.named().is_some_and(|id| leads(id).is_ok_and(|found| found.id() == commit))
     }
 
+    /// Whether the clone has the tag whose signature counts: one may be made anew for a commit that is there already.
+    fn has_tag(&self, repository: &Repository, revision: &Revision) -> bool {
+        let demanded = self.source.verify.as_ref().is_some_and(|verify| verify.mode == VerifyMode::Tag);
+        let tag = revision.tag.as_ref().filter(|_| demanded);
+        tag.is_none_or(|tag| self.oid(tag).is_ok_and(|id| repository.find_tag(id).is_ok()))
+    }
+
     /// Keeps what the clone has shown the reference to mean.
     fn pin(&self, commit: &str) -> Revision {
-        let revision = || Revision { commit: commit.to_owned(), name: commit.to_owned() };
+        let revision = || Revision { commit: commit.to_owned(), name: commit.to_owned(), tag: None };
         self.pinned.get_or_init(revision).clone()
     }
 
@@ -189,7 +196,7 @@ impl GitRemote {
 
     /// By the name that the commit had when it was fetched, and when that has moved on, by its id.
     fn clone_commit_anew(&self, commit: &str, lock: &CloneLock) -> Result<Repository, SourceError> {
-        let by_id = Revision { commit: commit.to_owned(), name: commit.to_owned() };
+        let by_id = Revision { commit: commit.to_owned(), name: commit.to_owned(), tag: None };
         let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let revision = fetched.filter(|fetched| fetched.commit == commit).unwrap_or_else(|| by_id.clone());
         let cloned = match self.clone_anew(&revision, lock) {
@@ -231,7 +238,8 @@ impl Remote for GitRemote {
         let lock = self.lock()?;
         // A damaged clone is no reason to stop here: the download sees to it.
         let present = self.clone.open(&lock).and_then(|repository| {
-            self.readable(&repository, id).ok().flatten().filter(|_| self.is_named(&repository, id))
+            let info = self.readable(&repository, id).ok().flatten();
+            info.filter(|_| self.is_named(&repository, id) && self.has_tag(&repository, revision))
         });
         let info = match present {
             Some(info) => info,
@@ -278,6 +286,19 @@ impl Remote for GitRemote {
 
     fn fingerprint(&self, commit: &str, dependencies: &Dependencies) -> Result<String, SourceError> {
         self.read(commit, |repository, id| tree::fingerprint(repository, id, dependencies))
+    }
+
+    fn commit_object(&self, commit: &str) -> Result<Vec<u8>, SourceError> {
+        self.read(commit, tree::read_object)
+    }
+
+    fn tag_object(&self, revision: &Revision) -> Result<Option<Vec<u8>>, SourceError> {
+        let Some(tag) = &revision.tag else { return Ok(None) };
+        let tag = self.oid(tag)?;
+        let read = self.read(&revision.commit, |repository, commit| tree::read_tag(repository, tag, commit))?;
+        let moved =
+            || SourceError::Moved { url: self.url(), name: revision.name.clone(), wanted: revision.commit.clone() };
+        read.ok_or_else(moved).map(Some)
     }
 
     fn use_login(&self, login: Option<Arc<Login>>) {

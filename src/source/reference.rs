@@ -35,7 +35,7 @@ pub(super) fn choose(heads: &[Head], reference: &Reference, url: &str) -> Result
         // server says: whoever fetches the revision reads the tag before they believe it.
         Reference::Commit(id) => {
             let tag = tag_with(heads, id).and_then(|tag| peeled(heads, tag));
-            Some(tag.unwrap_or_else(|| Revision { commit: id.to_string(), name: id.to_string() }))
+            Some(tag.unwrap_or_else(|| Revision { commit: id.to_string(), name: id.to_string(), tag: None }))
         }
     };
     found.ok_or_else(|| SourceError::NotFound { url: url.to_owned(), reference: reference.to_string() })
@@ -75,8 +75,9 @@ fn tag_with<'heads>(heads: &'heads [Head], id: &str) -> Option<&'heads str> {
 
 fn peeled(heads: &[Head], name: &str) -> Option<Revision> {
     let id_of = |wanted: &str| heads.iter().find(|head| head.name == wanted).map(|head| head.id.clone());
-    let commit = id_of(&format!("{name}^{{}}")).or_else(|| id_of(name))?;
-    Some(Revision { commit, name: name.to_owned() })
+    let (named, leads) = (id_of(name), id_of(&format!("{name}^{{}}")));
+    let (commit, tag) = if let Some(commit) = leads { (commit, named) } else { (named?, None) };
+    Some(Revision { commit, name: name.to_owned(), tag })
 }
 
 /// Tags that are no full version (`v1`, `latest`) are passed over. Of `v1.0.0` and `1.0.0` the one
@@ -131,9 +132,10 @@ mod tests {
             choose(&heads, &reference, "u").unwrap()
         };
         // By its name, the tag itself is fetched as well.
-        assert_eq!(revision(1), Revision { commit: heads[2].id.clone(), name: "refs/tags/v1".into() });
+        let (commit, tag) = (heads[2].id.clone(), Some(heads[1].id.clone()));
+        assert_eq!(revision(1), Revision { commit, name: "refs/tags/v1".into(), tag });
         for at in [0, 2, 3] {
-            assert_eq!(revision(at), Revision { commit: heads[at].id.clone(), name: heads[at].id.clone() });
+            assert_eq!(revision(at), Revision { commit: heads[at].id.clone(), name: heads[at].id.clone(), tag: None });
         }
     }
 

@@ -28,6 +28,17 @@ pub enum Refusal {
         path: String,
     },
 
+    /// A commit or tag has a message that is too long to verify its signature.
+    #[error("the object {object} has {bytes} bytes of headers and message, and {limit} at most are verified")]
+    MessageTooLarge {
+        /// Id of the commit or tag.
+        object: String,
+        /// What it has.
+        bytes: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+
     /// A part of the sync's path is a symbolic link, which is not followed there.
     #[error("path {path} leads through the symbolic link {}; name the directory that it points to", Readable(.link))]
     PathThroughLink {

@@ -16,6 +16,8 @@ pub struct Revision {
     pub commit: String,
     /// `refs/heads/main`, `refs/tags/v1.2.3`, or the commit once more.
     pub name: String,
+    /// Id of the annotated tag that the name is of; `None` for a branch, a tag without an object of its own, and a commit.
+    pub tag: Option<String>,
 }
 
 /// One reference of one repository. Calls block, for as long as the network likes.
@@ -74,6 +76,18 @@ pub trait Remote: Send + Sync + 'static {
     /// # Errors
     /// The clone cannot be read.
     fn fingerprint(&self, commit: &str, dependencies: &Dependencies) -> Result<String, SourceError>;
+
+    /// A fetched commit as git hashes and signs it.
+    ///
+    /// # Errors
+    /// The clone cannot be read, or the commit is larger than a commit is.
+    fn commit_object(&self, commit: &str) -> Result<Vec<u8>, SourceError>;
+
+    /// The annotated tag of a fetched revision, likewise; `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`Remote::commit_object`]; [`SourceError::Moved`] when the tag that was fetched is another one.
+    fn tag_object(&self, revision: &Revision) -> Result<Option<Vec<u8>>, SourceError>;
 
     /// Proves by this from the next call on who we are; `None`: by what the URL has.
     fn use_login(&self, _login: Option<Arc<Login>>) {}

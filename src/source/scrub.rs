@@ -113,7 +113,12 @@ mod tests {
     use crate::config::Reference;
 
     fn scrubber(url: &str) -> Scrubber {
-        Scrubber::new(&Source { url: url.into(), reference: Reference::Branch("main".into()), auth: None })
+        Scrubber::new(&Source {
+            url: url.into(),
+            reference: Reference::Branch("main".into()),
+            auth: None,
+            verify: None,
+        })
     }
 
     #[test]

@@ -18,6 +18,8 @@ use crate::object::{Commit, is_deceptive};
 const LINK: i32 = 0o120_000;
 /// Bytes of one tree object: some 300,000 names. It is parsed whole.
 const MOST_TREE_BYTES: usize = 16 << 20;
+/// Bytes of a commit or tag that is verified: its headers, message and signature.
+const MOST_SIGNED_BYTES: usize = 1 << 20;
 /// Trees that are kept parsed, since links lead through the same ones again and again.
 const KEPT_TREES: usize = 64;
 /// Bytes of the largest tree that is kept.
@@ -98,6 +100,24 @@ pub(super) fn read_commit(repository: &Repository, id: Oid) -> Result<Option<Com
         time: jiff::Timestamp::from_second(commit.time().seconds()).unwrap_or_default(),
         subject: subject.chars().filter(|c| !is_deceptive(*c)).take(Commit::SUBJECT).collect(),
     }))
+}
+
+/// A commit or an annotated tag as git hashes it.
+pub(super) fn read_object(repository: &Repository, id: Oid) -> Result<Vec<u8>, TreeError> {
+    let odb = repository.odb().map_err(|error| damaged(&error))?;
+    let (bytes, _) = odb.read_header(id).map_err(|error| damaged(&error))?;
+    if bytes > MOST_SIGNED_BYTES {
+        return Err(Refusal::MessageTooLarge { object: id.to_string(), bytes, limit: MOST_SIGNED_BYTES }.into());
+    }
+    // libgit2 compares what it reads with the id.
+    let object = odb.read(id).map_err(|error| damaged(&error))?;
+    Ok(object.data().to_vec())
+}
+
+/// An annotated tag; `None` where there is none with this id, or it leads to another commit.
+pub(super) fn read_tag(repository: &Repository, tag: Oid, commit: Oid) -> Result<Option<Vec<u8>>, TreeError> {
+    let leads = repository.find_tag(tag).and_then(|found| found.into_object().peel_to_commit());
+    if leads.is_ok_and(|found| found.id() == commit) { read_object(repository, tag).map(Some) } else { Ok(None) }
 }
 
 /// Whether everything that a snapshot would read is there: trees in full, of files at least the header.

@@ -66,8 +66,9 @@ mod tests {
 
     #[test]
     fn repositories_of_one_server_share_its_turns() {
-        let of =
-            |url: &str| server(&Source { url: url.into(), reference: Reference::Branch("main".into()), auth: None });
+        let of = |url: &str| {
+            server(&Source { url: url.into(), reference: Reference::Branch("main".into()), auth: None, verify: None })
+        };
         for (one, other) in [
             ("https://git.example.com/a.git", "https://bob:secret@GIT.example.com:443/b.git"),
             ("git@git.example.com:a.git", "deploy@Git.example.com:b.git"),

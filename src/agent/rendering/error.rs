@@ -5,6 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::super::budget::Panicked;
+use super::super::verification::VerifyError;
 use super::remotes::RemoteError;
 use super::rounds::{MOST_ANSWERED, MOST_FETCHED, MOST_FETCHES, MOST_QUESTIONS, MOST_ROUNDS, MOST_WANTS};
 use crate::cluster::ApiError;
@@ -20,6 +21,9 @@ pub enum RenderingError {
     /// The files of the commit or directory cannot be read, or are refused.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The commit is not signed as the sync demands, or that cannot be found out.
+    #[error(transparent)]
+    Unverified(Box<VerifyError>),
     /// A computation of this rendering panicked.
     #[error(transparent)]
     Panicked(#[from] Panicked),
@@ -188,6 +192,15 @@ pub enum RenderingError {
          whether bases name each other"
     )]
     TooManyFetches,
+}
+
+impl From<VerifyError> for RenderingError {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Source(error) => Self::Source(error),
+            error => Self::Unverified(Box::new(error)),
+        }
+    }
 }
 
 impl RenderingError {

@@ -233,7 +233,7 @@ impl Remotes {
             "" => Reference::Named("HEAD".into()),
             name => Reference::Named(name.into()),
         };
-        let source = Source { url: want.url.as_str().into(), reference, auth: None };
+        let source = Source { url: want.url.as_str().into(), reference, auth: None, verify: None };
         let timeouts = Timeouts { poll: patience.answer, fetch: patience.content };
         let base = RemoteBase::new(&source, &self.shared.data_dir, timeouts, budget.base_turns.clone());
         let read = async {

@@ -26,6 +26,7 @@ type RunningEffects<'a> = FuturesUnordered<BoxFuture<'a, Option<Input>>>;
 pub(super) struct Watched {
     pub inputs: Option<InputWatches>,
     pub login: Option<InputWatches>,
+    pub signers: Option<InputWatches>,
 }
 
 impl SyncTask {
@@ -78,6 +79,7 @@ impl SyncTask {
                     runner.git_login.forget();
                     inputs.push(Input::CredentialsChanged);
                 }
+                () = next_input_change(&mut watched.signers), if !over => inputs.push(Input::RenderInputsChanged),
                 () = &mut refresh, if !over => {
                     inputs.push(Input::RenderInputsChanged);
                     refresh = Box::pin(refresh_due(self.config.render.refresh, &runner.cache));

@@ -38,7 +38,7 @@ pub(super) fn parse(at: &At<RawSourceAuth>, url: &str, problems: &mut Problems) 
     }
 }
 
-fn absolute(text: &str) -> Result<Arc<Path>, ValueError> {
+pub(super) fn absolute(text: &str) -> Result<Arc<Path>, ValueError> {
     let path = Path::new(text);
     let clean = path.components().all(|part| !matches!(part, Component::ParentDir));
     if path.is_absolute() && clean && !text.contains('\0') {

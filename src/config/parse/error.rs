@@ -37,6 +37,8 @@ pub(super) enum ValueError {
     ServiceAccount { shown: String },
     #[error("{shown} is no absolute path of a directory without ..")]
     Absolute { shown: String },
+    #[error("{shown} is nothing that is signed; write commit or tag")]
+    VerifyMode { shown: String },
     #[error("dataDir is empty; leave the key out or name a directory")]
     NoDataDir,
     #[error("{shown} is no path inside a repository; it is relative, with / between its parts and without ..")]

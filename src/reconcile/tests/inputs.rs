@@ -38,6 +38,18 @@ fn what_it_rendered_to_before_is_enforced_while_it_cannot_be_rendered() {
 }
 
 #[test]
+fn a_first_commit_that_could_not_be_used_is_tried_at_once_when_its_inputs_change() {
+    let mut world = World::new();
+    world.push("first", ["a"]).fails = true;
+    world.pass(600);
+    assert_eq!(world.phase(), Phase::Failing);
+    world.push("first", ["a"]);
+    world.step(Input::RenderInputsChanged);
+    world.pass(1);
+    assert!(world.is_as_in("first"), "{:?}", world.log);
+}
+
+#[test]
 fn a_follower_that_rendered_before_renders_again_when_it_leads() {
     let mut world = World::synced(["a"]);
     world.follow();

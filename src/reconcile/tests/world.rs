@@ -129,6 +129,7 @@ fn config(change: impl FnOnce(&mut SyncConfig)) -> Arc<SyncConfig> {
             url: "https://git.example.com/shop.git".into(),
             reference: Reference::Branch("main".into()),
             auth: None,
+            verify: None,
         },
         path: RepoPath::default(),
         interval: Duration::from_mins(1),

@@ -21,7 +21,7 @@ impl Remote for Fake {
         while self.released.as_ref().is_some_and(|released| !released.load(Ordering::SeqCst)) {
             std::thread::sleep(Duration::from_millis(1));
         }
-        Ok(Revision { commit: "1".repeat(40), name: "refs/heads/main".into() })
+        Ok(Revision { commit: "1".repeat(40), name: "refs/heads/main".into(), tag: None })
     }
 
     fn fetch(&self, _: &Revision) -> Result<Commit, SourceError> {
@@ -54,6 +54,14 @@ impl Remote for Fake {
 
     fn fingerprint(&self, _: &str, _: &Dependencies) -> Result<String, SourceError> {
         Ok(String::new())
+    }
+
+    fn commit_object(&self, _: &str) -> Result<Vec<u8>, SourceError> {
+        Err(SourceError::Busy { url: String::new() })
+    }
+
+    fn tag_object(&self, _: &Revision) -> Result<Option<Vec<u8>>, SourceError> {
+        Ok(None)
     }
 
     fn cancel(&self) {

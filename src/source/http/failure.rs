@@ -297,7 +297,12 @@ mod tests {
     const URL: &str = "https://bob:s3cret@git.example.com/a.git";
 
     fn scrub() -> Scrubber {
-        Scrubber::new(&Source { url: URL.into(), reference: Reference::Branch("main".into()), auth: None })
+        Scrubber::new(&Source {
+            url: URL.into(),
+            reference: Reference::Branch("main".into()),
+            auth: None,
+            verify: None,
+        })
     }
 
     fn with<T>(sent: Sent, proxy: Option<&str>, ask: impl FnOnce(Asked<'_>) -> T) -> T {

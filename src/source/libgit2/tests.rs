@@ -66,7 +66,7 @@ impl Place {
         let url = format!("file://{}", self.repository.path().display());
         let clone = CloneDir::at(self.clone());
         GitRemote::of(
-            Source { url: url.into(), reference, auth: None },
+            Source { url: url.into(), reference, auth: None, verify: None },
             RepoPath::default(),
             clone,
             Limits::default(),
@@ -91,7 +91,10 @@ fn a_tag_by_its_id_is_fetched_and_read_before_its_commit_is_believed() {
     place.commit(b"2");
     let remote = place.remote(named(tag));
     let revision = remote.poll().unwrap();
-    assert_eq!(revision, Revision { commit: first.to_string(), name: "refs/tags/v1".into() });
+    assert_eq!(
+        revision,
+        Revision { commit: first.to_string(), name: "refs/tags/v1".into(), tag: Some(tag.to_string()) }
+    );
     assert_eq!(remote.fetch(&revision).unwrap().id, first.to_string());
 
     // From then on it is known, whatever becomes of the tag, of the clone, and of this process.
@@ -106,7 +109,7 @@ fn a_commit_that_a_server_gives_for_the_id_of_another_one_is_not_used() {
     let place = Place::new();
     let (first, second) = (place.commit(b"1"), place.commit(b"2"));
     let tag = place.annotated_tag("v1", second);
-    let claimed = |commit: Oid, name: &str| Revision { commit: commit.to_string(), name: name.into() };
+    let claimed = |commit: Oid, name: &str| Revision { commit: commit.to_string(), name: name.into(), tag: None };
     // The tag is another commit's, or the id is no tag's at all.
     for id in [tag, second] {
         let remote = place.remote(named(id));
@@ -130,7 +133,7 @@ fn a_commit_that_is_in_the_clone_already_is_not_used_for_the_id_of_another_one()
     let branch = place.remote(Reference::Branch("main".into()));
     branch.fetch(&branch.poll().unwrap()).unwrap();
     let remote = place.remote(named(second));
-    let claimed = Revision { commit: first.to_string(), name: "refs/heads/main".into() };
+    let claimed = Revision { commit: first.to_string(), name: "refs/heads/main".into(), tag: None };
     assert!(matches!(remote.fetch(&claimed), Err(SourceError::NotTagged { .. })));
     assert_eq!(remote.fetch(&remote.poll().unwrap()).unwrap().id, second.to_string());
 }

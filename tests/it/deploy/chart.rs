@@ -205,8 +205,9 @@ fn secrets_that_syncs_name_may_be_watched_each_by_its_name() {
         "decrypt": {"secret": "keys"},
     });
     rendered["source"]["auth"] = json!({"secret": "git"});
+    rendered["source"]["verify"] = json!({"secret": "signers"});
     let watched = json!({"apiGroups": [""], "resources": ["secrets"],
-        "resourceNames": ["charts", "git", "keys", "other", "values", "variables"], "verbs": ["list", "watch"]});
+        "resourceNames": ["charts", "git", "keys", "other", "signers", "values", "variables"], "verbs": ["list", "watch"]});
     let rules = |rbac: Value, syncs: Value| {
         let objects = made(json!({"config": {"syncs": syncs}, "rbac": rbac}));
         let home = |object: &&Value| object["kind"] == "Role" && object["metadata"]["name"] == "driftless";

@@ -3,5 +3,6 @@
 mod changed_source;
 mod http;
 mod outages;
+mod signed_commits;
 mod source;
 mod ssh;

@@ -154,6 +154,7 @@ subjects:
     {{- with ($render.decrypt | default dict).secret -}}{{- $names = append $names . -}}{{- end -}}
     {{- with ($helm.auth | default dict).secret -}}{{- $names = append $names . -}}{{- end -}}
     {{- with ((.source | default dict).auth | default dict).secret -}}{{- $names = append $names . -}}{{- end -}}
+    {{- with ((.source | default dict).verify | default dict).secret -}}{{- $names = append $names . -}}{{- end -}}
   {{- end -}}
 {{- end -}}
 {{- $names | uniq | sortAlpha | toJson -}}

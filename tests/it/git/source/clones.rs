@@ -37,7 +37,7 @@ fn what_is_there_already_is_not_fetched_again_not_even_after_a_restart() {
     let (info, snapshot) = agent.pull().unwrap();
     let agent = agent.restarted();
     let before = server.requests();
-    let revision = Revision { commit: info.id.clone(), name: "refs/heads/main".to_owned() };
+    let revision = Revision { commit: info.id.clone(), name: "refs/heads/main".to_owned(), tag: None };
     assert_eq!(agent.remote.fetch(&revision).unwrap(), info);
     assert_eq!(agent.remote.snapshot(&info.id, &agent.sync.path).unwrap(), snapshot);
     assert_eq!(server.requests(), before);

@@ -14,7 +14,7 @@ use crate::support::git::TestRepo;
 pub(super) fn sync(url: &str, reference: Reference, path: &str) -> SyncConfig {
     SyncConfig {
         name: SyncName::parse("shop").unwrap(),
-        source: Source { url: url.into(), reference, auth: None },
+        source: Source { url: url.into(), reference, auth: None, verify: None },
         path: RepoPath::parse(path).unwrap(),
         interval: Duration::from_mins(1),
         prune: PrunePolicy::default(),

@@ -141,7 +141,7 @@ async fn a_remote_base_is_fetched_without_history_or_not_at_all() {
     let fetch = async |reference: Reference| {
         // Of its own: a clone that is in use a moment longer is removed later, and has it already.
         let data = tempfile::tempdir().unwrap();
-        let source = Source { url: server.url().as_str().into(), reference, auth: None };
+        let source = Source { url: server.url().as_str().into(), reference, auth: None, verify: None };
         let base = RemoteBase::new(&source, data.path(), Timeouts::default(), Turns::default());
         let revision = base.git.poll().await.unwrap();
         let fetched = base.git.fetch(&revision).await;

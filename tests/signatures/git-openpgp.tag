@@ -1,0 +1,13 @@
+object 0d52300bdae092a188a590a560cb3cb8ab6e51f5
+type commit
+tag v2.0.0
+tagger Ada <ada@example.com> 1650000000 +0200
+
+A release
+-----BEGIN PGP SIGNATURE-----
+
+iIYEABYIAC4WIQRcpLGlT3TxieRbmJ+s8gNtjJYRMwUCawq78xAcYWRhQGV4YW1w
+bGUuY29tAAoJEKzyA22MlhEzo/wA/iMxkVM81Y18PDm99f/E+VDQIk3mTwmEx1oQ
+qckTIcwUAQCi1ZJ7PW040pKVN36O6j1vE+yhlcMwpqNFh76gX35BDQ==
+=eW+F
+-----END PGP SIGNATURE-----
