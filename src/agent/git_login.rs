@@ -2,19 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use thiserror::Error;
 
+use super::key_files::{KeyFilesError, read_key_files};
 use super::rendering::decoded;
 use crate::cluster::{ApiError, Cluster, Resource};
 use crate::config::{Source, SourceAuth};
 use crate::object::ObjectId;
 use crate::source::{Login, LoginError};
-
-/// Bytes of one file: what is longer is no key, no certificates and no known hosts.
-const MOST_FILE_BYTES: u64 = 1 << 20;
 
 /// There are no credentials that could be used. Nothing of them is in it.
 #[derive(Debug, Error)]
@@ -92,7 +90,8 @@ impl GitLogin {
         let (name, read) = match &source.auth {
             None => return Ok(None),
             Some(SourceAuth::Files(path)) => {
-                let data = read_files(path)?;
+                let read = read_key_files(path, Login::keys().iter().copied());
+                let data = read.map_err(|KeyFilesError { path, cause }| GitLoginError::File { path, cause })?;
                 return usable(&data, &source.url, &path.display().to_string()).map(Some);
             }
             Some(SourceAuth::Secret(name)) => (name, self.changes()),
@@ -133,32 +132,6 @@ impl GitLogin {
 fn usable(data: &BTreeMap<String, Vec<u8>>, url: &str, what: &str) -> Result<Arc<Login>, GitLoginError> {
     let login = Login::of(data, url).map_err(|error| GitLoginError::Unusable { what: what.to_owned(), error })?;
     Ok(Arc::new(login))
-}
-
-/// The files of a directory that have the name of a key. Those of a mounted Secret are links, which are followed.
-fn read_files(directory: &Path) -> Result<BTreeMap<String, Vec<u8>>, GitLoginError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |cause| GitLoginError::File { path, cause }
-    };
-    // Else a wrong path would be an empty Secret.
-    std::fs::read_dir(directory).map_err(failed(directory))?;
-    let mut data = BTreeMap::new();
-    for key in Login::keys() {
-        let path = directory.join(key);
-        let size = match std::fs::metadata(&path) {
-            Ok(metadata) if metadata.is_file() => metadata.len(),
-            Ok(_) => return Err(failed(&path)(io::Error::other("it is no file"))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(failed(&path)(error)),
-        };
-        if size > MOST_FILE_BYTES {
-            let cause = io::Error::other(format!("it has {size} bytes, and {MOST_FILE_BYTES} at most are read"));
-            return Err(failed(&path)(cause));
-        }
-        data.insert((*key).to_owned(), std::fs::read(&path).map_err(failed(&path))?);
-    }
-    Ok(data)
 }
 
 #[cfg(test)]
