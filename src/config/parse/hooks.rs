@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
+use super::super::address;
 use super::super::file::RawHooks;
-use super::super::types::HooksConfig;
+use super::super::types::{HooksConfig, defaults};
 use super::super::yaml::At;
-use super::super::{address, defaults};
 use super::{Problems, auth};
 
 /// `agent` is where metrics and probes are served.
