@@ -66,6 +66,7 @@ fn drift_is_healed_while_the_poll_of_a_hint_is_not_answered() {
     let id = world.until("Poll");
     let poll = world.take(id);
     world.edit("a");
+    world.deliver();
     world.drain();
     assert!(world.events.iter().any(|event| matches!(event, SyncEvent::DriftHealed { .. })), "{:?}", world.log);
     world.execute(poll);
