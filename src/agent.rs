@@ -15,6 +15,7 @@ mod events;
 mod git_login;
 mod handover;
 mod heal;
+mod hooks;
 mod http_server;
 mod named_data;
 mod once;

@@ -28,7 +28,7 @@ pub use render::{
 };
 pub use repository::RepositoryKey;
 pub use types::{
-    AuditPolicy, Config, DriftPolicy, PrunePolicy, Reference, RepoPath, ServiceAccount, Source, SourceAuth, SyncConfig,
-    SyncName, Verify, VerifyKeys, VerifyMode,
+    AuditPolicy, Config, DriftPolicy, HooksConfig, PrunePolicy, Reference, RepoPath, ServiceAccount, Source,
+    SourceAuth, SyncConfig, SyncName, Verify, VerifyKeys, VerifyMode,
 };
 pub use watch::{Watch, watch};

@@ -8,9 +8,9 @@
 //!  telemetry receives every Event (log, metrics, traces, HTTP, Kubernetes Events)
 //! ```
 //!
-//! Data goes one way. `object`, `plan`, `event`, `reconcile` and `election` are pure: values in, values out, no I/O and
+//! Data goes one way. `object`, `plan`, `event`, `reconcile`, `election` and `hook` are pure: values in, values out, no I/O and
 //! no clock, so that every decision that could delete something, and whether this agent may write at all, can be tested as
-//! values. `agent` and `cli` alone know all rooms. `limit`, `retry` and `sandbox` know none; whoever sends requests or starts
+//! values. `agent` and `cli` alone know all rooms. `limit`, `retry`, `sandbox` and `serve` know none; whoever sends requests or starts
 //! helpers may use them.
 //!
 //! | room | holds | may import |
@@ -27,11 +27,13 @@
 //! | [`cluster`] | the API server: requests, discovery, live state, health; the fence | object, config, election |
 //! | [`inventory`] | what a sync remembers in the cluster: its parent and shards, read and written | object, config, plan, cluster |
 //! | [`apply`] | carrying out a Plan | object, plan, cluster, config |
-//! | [`telemetry`] | events as log, metrics, traces, HTTP, and in words for Kubernetes Events | object, plan, event |
+//! | [`hook`] | what a webhook says, and how much of that is passed on | config |
+//! | [`telemetry`] | events as log, metrics, traces, HTTP, and in words for Kubernetes Events | object, plan, event, serve |
 //! | [`agent`] | carrying out what `reconcile` asks for | all |
 //! | [`cli`] | the commands | all |
 //! | [`limit`] | how much is done at once | |
 //! | [`retry`] | pauses between the tries of I/O that failed | |
+//! | [`serve`] | HTTP for peers that may be hostile, within bounds | |
 //! | [`sandbox`] | starting helper programs, so that they reach nothing | |
 
 pub mod agent;
@@ -42,6 +44,7 @@ pub mod config;
 pub mod election;
 pub mod event;
 pub mod fetch;
+pub mod hook;
 pub mod inventory;
 pub mod limit;
 pub mod object;
@@ -50,5 +53,6 @@ pub mod reconcile;
 pub mod render;
 pub mod retry;
 pub mod sandbox;
+pub mod serve;
 pub mod source;
 pub mod telemetry;

@@ -14,6 +14,7 @@ mod status;
 mod text;
 mod trace;
 
+pub use bounded::HookResult;
 pub use http::serve;
 pub use kubernetes::{About, KubeEvent, KubeEvents, Severity};
 pub use log::{LogError, LogFormat, init, write};

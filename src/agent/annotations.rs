@@ -16,6 +16,7 @@ use super::EventSink;
 use crate::cluster::{ApiError, Cluster, version_of};
 use crate::config::SyncName;
 use crate::event::Event;
+use crate::hook::Of;
 use crate::inventory::{Parent, config_maps, parent_id};
 use crate::object::names;
 use crate::reconcile::UserRequests;
@@ -25,6 +26,42 @@ use crate::reconcile::UserRequests;
 pub(super) struct Annotated {
     pub version: String,
     pub requests: UserRequests,
+    /// See [`names::HINTED`].
+    pub hinted: Option<String>,
+}
+
+/// Behind the time of a hint that is about a chart.
+pub(super) const CHART_HINT: &str = "/chart";
+
+/// The newest hint that another replica has left for one sync.
+pub(super) struct LastHint {
+    parent: String,
+    /// `false`: the first one that is seen may be from before the start.
+    known: bool,
+    seen: Option<String>,
+}
+
+impl LastHint {
+    /// As of what is known of all parents, if that is.
+    pub fn of(sync: &SyncName, known: Option<&AllAnnotations>) -> Self {
+        let parent = Parent::name(sync);
+        let seen = known.and_then(|known| known.get(&parent)?.hinted.clone());
+        Self { parent, known: known.is_some(), seen }
+    }
+
+    /// Gives what a newer hint is about.
+    pub fn newer(&mut self, annotated: Option<&Annotated>) -> Option<Of> {
+        let now = annotated.and_then(|annotated| annotated.hinted.clone());
+        let known = std::mem::replace(&mut self.known, true);
+        let before = std::mem::replace(&mut self.seen, now.clone());
+        let hint = now.filter(|now| known && before.as_ref() != Some(now))?;
+        Some(if hint.ends_with(CHART_HINT) { Of::Chart } else { Of::Git })
+    }
+
+    /// The name of the parent.
+    pub fn parent(&self) -> &str {
+        &self.parent
+    }
 }
 
 /// By the name of the parent; parents that do not exist are not in it.
@@ -119,6 +156,7 @@ fn annotated(parent: &PartialObjectMeta<ConfigMap>) -> Annotated {
     Annotated {
         version: parent.metadata.resource_version.clone().unwrap_or_default(),
         requests: requests_in(annotation),
+        hinted: annotation(names::HINTED),
     }
 }
 
@@ -144,6 +182,7 @@ pub(super) async fn read_annotated(
     Ok(live.map(|live| Annotated {
         version: version_of(&live).unwrap_or_default().into(),
         requests: requests_in(|name| annotation(&live, name)),
+        hinted: annotation(&live, names::HINTED),
     }))
 }
 
@@ -166,6 +205,29 @@ mod tests {
         let value = suspended.to_string();
         parent.metadata.annotations = Some([(names::SUSPEND.to_owned(), value)].into());
         parent
+    }
+
+    #[test]
+    fn a_hint_is_new_when_it_was_not_there_before() {
+        let sync = SyncName::parse("shop").unwrap();
+        let hinted = |value: &str| Annotated {
+            version: "1".into(),
+            requests: UserRequests::default(),
+            hinted: Some(value.to_owned()),
+        };
+        // What the first list has may be from long ago.
+        let mut last = LastHint::of(&sync, None);
+        assert_eq!(last.newer(Some(&hinted("1"))), None);
+        assert_eq!(last.newer(Some(&hinted("1"))), None);
+        assert_eq!(last.newer(Some(&hinted("2"))), Some(Of::Git));
+        assert_eq!(last.newer(Some(&hinted("3/chart"))), Some(Of::Chart));
+        assert_eq!(last.newer(None), None);
+        let known: AllAnnotations = Arc::new([(Parent::name(&sync), hinted("1"))].into());
+        let mut last = LastHint::of(&sync, Some(&known));
+        assert_eq!(last.newer(Some(&hinted("1"))), None);
+        assert_eq!(last.newer(Some(&hinted("2"))), Some(Of::Git));
+        let mut last = LastHint::of(&sync, Some(&AllAnnotations::default()));
+        assert_eq!(last.newer(Some(&hinted("1"))), Some(Of::Git), "there was no parent");
     }
 
     #[test]

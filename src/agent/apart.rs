@@ -1,5 +1,5 @@
 //! Threads apart from those of the syncs: a runtime of one thread each, for what has to go on whatever the
-//! syncs compute. The renewals of the Lease have one, and so has the HTTP server.
+//! syncs compute. The renewals of the Lease have one, and so has each HTTP server.
 
 use std::io;
 use std::thread;

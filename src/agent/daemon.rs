@@ -14,9 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::annotations::watch_annotations;
 use super::election::Election;
+use super::hooks::Receiver;
 use super::restored::Restored;
 use super::supervisor::Supervisor;
 use super::{Apart, Context, HttpServer, Publisher};
+use crate::cluster::Cluster;
 use crate::config::{Config, ConfigError, Loaded, Watch};
 use crate::event::Event;
 use crate::telemetry::Observer;
@@ -35,6 +37,8 @@ pub struct Daemon {
     pub events: Publisher,
     /// With the thread on which its connection lives; `None`: there is no election, and this agent leads.
     pub election: Option<(Election, Apart)>,
+    /// Connection that writes whether this agent leads or not: webhooks that come to a follower are passed on by it.
+    pub own: Cluster,
     /// HTTP server that listens already; closed when the last sync task has ended.
     pub http_server: HttpServer,
     /// Once cancelled, the daemon shuts down. It cancels the token itself when one of its parts was lost.
@@ -82,7 +86,7 @@ const RELEASE: Duration = Duration::from_secs(3);
 /// # Errors
 /// The address or the data directory cannot be used.
 pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
-    let Daemon { context, config, mut watch, observer, mut http_server, events, election, stop } = daemon;
+    let Daemon { context, config, mut watch, observer, own, mut http_server, events, election, stop } = daemon;
     std::fs::create_dir_all(&config.data_dir)
         .map_err(|error| DaemonError::DataDir { directory: config.data_dir.clone(), error })?;
 
@@ -95,7 +99,10 @@ pub async fn run(daemon: Daemon) -> Result<(), DaemonError> {
     let annotations =
         watch_annotations(context.cluster.clone(), Arc::clone(&context.namespace), requests.clone(), Arc::clone(&emit));
     let mut watcher = tokio::spawn(annotations);
-    let mut supervisor = Supervisor::new(context, requests);
+    // Dropped last of all, which ends it.
+    let receiver = config.hooks.clone().map(|hooks| Receiver::start(hooks, &context, own, observer.metrics.clone()));
+    let hints = receiver.as_ref().map(|receiver| Arc::clone(&receiver.hints));
+    let mut supervisor = Supervisor::new(context, requests, hints);
     emit(&Event::ConfigLoaded { syncs: config.syncs.len(), reloaded: false });
     // It holds the Lease until the last sync task has ended.
     let over = CancellationToken::new();
@@ -227,6 +234,9 @@ fn needs_restart(old: &Config, new: &Config) -> Option<String> {
     }
     if old.leader_election != new.leader_election {
         keys.push("leaderElection");
+    }
+    if old.hooks != new.hooks {
+        keys.push("hooks");
     }
     let keys = keys.join(", ");
     (!keys.is_empty()).then(|| format!("the change of {keys} takes effect at the next start"))

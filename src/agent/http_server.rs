@@ -76,7 +76,7 @@ impl HttpServer {
     }
 }
 
-fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
+pub(super) fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
     let socket = if listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // As `TcpListener::bind` does: else the address is taken for a minute after a restart.
     socket.set_reuseaddr(true)?;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::annotations::AllAnnotations;
+use super::hooks::Hints;
 use super::{Context, Ending, SyncTask};
 use crate::config::{Config, SyncConfig, SyncName};
 use crate::event::{Event, SyncEvent};
@@ -39,6 +40,8 @@ pub(super) struct Supervisor {
     pub running: BTreeMap<SyncName, RunningSync>,
     pub tasks: JoinSet<(SyncName, Option<Ending>)>,
     requests: watch::Sender<Option<AllAnnotations>>,
+    /// Where webhooks are received.
+    hints: Option<Arc<Hints>>,
     /// What is to run; a changed sync starts anew when its old sync task has ended.
     wanted: BTreeMap<SyncName, Arc<SyncConfig>>,
     /// Removes clones that are not used any more.
@@ -46,13 +49,15 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Runs no sync yet. `requests` is what each sync task receives the annotations of its parent from.
-    pub fn new(context: Context, requests: watch::Sender<Option<AllAnnotations>>) -> Self {
+    /// Runs no sync yet. `requests` is what each sync task receives the annotations of its parent from, `hints` what has its
+    /// webhooks, where some are received.
+    pub fn new(context: Context, requests: watch::Sender<Option<AllAnnotations>>, hints: Option<Arc<Hints>>) -> Self {
         Self {
             context,
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
             requests,
+            hints,
             wanted: BTreeMap::new(),
             tidying: None,
         }
@@ -60,6 +65,9 @@ impl Supervisor {
 
     /// Makes the running sync tasks those of a configuration.
     pub fn adopt(&mut self, config: &Config) {
+        if let Some(hints) = &self.hints {
+            hints.configure(&config.syncs);
+        }
         self.wanted = config.syncs.iter().map(|sync| (sync.name.clone(), Arc::clone(sync))).collect();
         for (name, running) in &self.running {
             if self.wanted.get(name) != Some(&running.config) {
@@ -86,6 +94,7 @@ impl Supervisor {
         let mut sync_task = SyncTask::new(self.context.clone(), Arc::clone(config), stop.clone());
         sync_task.requests = Some(self.requests.subscribe());
         sync_task.begin_after = begins;
+        sync_task.hinted = self.hints.as_ref().and_then(|hints| hints.of(name));
         let (sync, delayed) = (name.clone(), stop.clone());
         let task = self.tasks.spawn(async move {
             tokio::select! {

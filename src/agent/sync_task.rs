@@ -15,6 +15,7 @@ use super::annotations::{AllAnnotations, requests};
 use super::effects::EffectRunner;
 use super::error_deduplication::RecentErrors;
 use super::git_login::GitLogin;
+use super::hooks::Hinted;
 use super::rendering::{InputWatches, Reader};
 use crate::cluster::{Cluster, Live};
 use crate::config::{DataKind, DataRef, SourceAuth, SyncConfig, VerifyKeys};
@@ -52,13 +53,24 @@ pub struct SyncTask {
     /// For so long it is known to the other syncs and does nothing else: many that start at once are spread.
     pub(super) begin_after: Duration,
     pub(super) requests: Option<watch::Receiver<Option<AllAnnotations>>>,
+    /// Where webhooks are received.
+    pub(super) hinted: Option<Arc<Hinted>>,
 }
 
 impl SyncTask {
     /// A sync task that reads annotations only when it starts.
     #[must_use]
     pub fn new(context: Context, config: Arc<SyncConfig>, stop: CancellationToken) -> Self {
-        Self { context, config, allow_prune: false, once: false, stop, begin_after: Duration::ZERO, requests: None }
+        Self {
+            context,
+            config,
+            allow_prune: false,
+            once: false,
+            stop,
+            begin_after: Duration::ZERO,
+            requests: None,
+            hinted: None,
+        }
     }
 
     /// Runs until stopped, or, with `once`, until the first result. What is under way when the stop

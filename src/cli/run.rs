@@ -119,6 +119,7 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
         never = beat(&observer) => match never {},
     };
     let Some(mut context) = prepared else { return Ok(0) };
+    let own = context.cluster.clone();
     let election = if session.config.leader_election && !options.force {
         // A connection and a thread of its own: a renewal must not wait behind anything else.
         let thread = Apart::start("lease")
@@ -139,7 +140,8 @@ pub(super) async fn run(common: &Common, options: &RunArguments) -> Result<u8, C
     if let Some(http_server) = http_server {
         let config = session.config;
         let events = publisher;
-        run_daemon(Daemon { context, config, watch: changes, observer, http_server, events, election, stop }).await?;
+        run_daemon(Daemon { context, config, watch: changes, observer, own, http_server, events, election, stop })
+            .await?;
         send_last(traces).await;
         return Ok(0);
     }

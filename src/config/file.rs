@@ -20,7 +20,7 @@ use super::names::{
     KIND_PATTERN, LABEL_PATTERN, NAMESPACE_MAX, REF_PATTERN, SERVICE_ACCOUNT_PATTERN, SUBDOMAIN_PATTERN,
 };
 use super::types::SyncName;
-use super::types::defaults::{DATA_DIR, INTERVAL, LISTEN, MAX_PER_SECOND, MAX_PERCENT, PERIOD, TIMEOUT};
+use super::types::defaults::{DATA_DIR, HOOKS_LISTEN, INTERVAL, LISTEN, MAX_PER_SECOND, MAX_PERCENT, PERIOD, TIMEOUT};
 use super::{address, yaml::At};
 pub(super) use render::{RawDecrypt, RawHelm, RawPatch, RawPatchTarget, RawRender, RawSubstituteFrom, RawValuesFrom};
 
@@ -46,6 +46,8 @@ pub(super) struct RawConfig {
     pub leader_election: Option<RawLeaderElection>,
 
     pub audit: Option<RawAudit>,
+
+    pub hooks: Option<At<RawHooks>>,
 
     /// What to keep the cluster equal to. May be empty: `[]`.
     // Without a value is not empty: a file cut off there would leave nothing configured.
@@ -80,6 +82,26 @@ pub(super) struct RawAudit {
     /// Objects a second at most, for each sync, whatever the period.
     #[schemars(extend("default" = MAX_PER_SECOND), range(min = 1, max = 1000))]
     pub max_per_second: Option<At<u16>>,
+}
+
+/// A receiver of webhooks, on a port of its own: a push polls the syncs of that repository at once. Without this key there is
+/// none. The shared secrets are in a Secret or in files, one of them. Keys: github, gitlab, gitea, bitbucket, azure, registry,
+/// hmac; a further line of a value is a further secret.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "Hooks")]
+pub(super) struct RawHooks {
+    /// Address and port of /hooks/github, /hooks/gitlab and so on. Another one than that of metrics and probes.
+    #[schemars(extend("default" = HOOKS_LISTEN), regex(pattern = address::LISTEN_PATTERN))]
+    pub listen: Option<At<String>>,
+
+    /// Name of a Secret in the agent's namespace. A change of it is used at once.
+    #[schemars(length(min = 1, max = 253), regex(pattern = SUBDOMAIN_PATTERN))]
+    pub secret: Option<At<String>>,
+
+    /// Absolute path of a directory with a file for each key, such as a mounted Secret.
+    #[schemars(regex(pattern = "^/"))]
+    pub files: Option<At<String>>,
 }
 
 /// One sync: a source, a path in it, and how to keep the cluster equal to it.

@@ -4,6 +4,7 @@
 
 mod auth;
 mod error;
+mod hooks;
 mod render;
 mod verify;
 
@@ -101,12 +102,17 @@ fn config(raw: &RawConfig, problems: &mut Problems) -> Option<Config> {
         Some(raw) => audit(raw, problems),
         None => Some(AuditPolicy::default()),
     };
+    let hooks = match &raw.hooks {
+        Some(at) => hooks::parse(at, listen, problems).map(Some),
+        None => Some(None),
+    };
     let syncs = raw.syncs.iter().map(|raw| sync(&raw.value, problems).zip(audit));
     let syncs: Vec<_> = syncs.map(|sync| sync.map(|(sync, audit)| Arc::new(SyncConfig { audit, ..sync }))).collect();
     Some(Config {
         listen: listen?,
         namespace: namespace?,
         data_dir: data_dir?,
+        hooks: hooks?,
         leader_election: raw.leader_election.as_ref().and_then(|raw| raw.enabled).unwrap_or(true),
         syncs: syncs.into_iter().collect::<Option<_>>()?,
     })

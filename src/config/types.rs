@@ -19,6 +19,7 @@ pub(super) mod defaults {
     use std::time::Duration;
 
     pub const LISTEN: &str = "0.0.0.0:8080";
+    pub const HOOKS_LISTEN: &str = "0.0.0.0:9292";
     pub const DATA_DIR: &str = "/var/lib/driftless";
     pub const INTERVAL: Duration = Duration::from_mins(1);
     pub const TIMEOUT: Duration = Duration::from_mins(5);
@@ -38,8 +39,19 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Whether only the replica that holds the Lease writes. A change takes effect at the next start.
     pub leader_election: bool,
+    /// The receiver of webhooks; `None`: there is none. A change takes effect at the next start.
+    pub hooks: Option<HooksConfig>,
     /// In the order of the file; their names are unique, and `depends_on` has no cycles.
     pub syncs: Vec<Arc<SyncConfig>>,
+}
+
+/// The receiver of webhooks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HooksConfig {
+    /// Address of `/hooks/github` and so on.
+    pub listen: SocketAddr,
+    /// Where the secrets are that senders sign with, one key for each kind of sender.
+    pub secrets: SourceAuth,
 }
 
 /// How every object is compared with git by a server-side dry-run, now and then.
@@ -172,7 +184,7 @@ pub enum VerifyMode {
     Tag,
 }
 
-/// Where the credentials for a git server are.
+/// Where credentials are: for a git server, or those of senders of webhooks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SourceAuth {
     /// A Secret in the agent's namespace, by its name.

@@ -31,6 +31,8 @@ pub const CONFIGURATION: &str = "driftless.dev/configuration";
 pub const APPROVE: &str = "driftless.dev/approve";
 /// Annotation on a parent: poll the branch now. The value is a time, so that asking twice is two requests.
 pub const SYNC_REQUESTED: &str = "driftless.dev/sync-requested-at";
+/// Annotation on a parent: a webhook has come to a replica that does not lead. The value is its time.
+pub const HINTED: &str = "driftless.dev/hinted-at";
 /// Annotation on a parent: `"true"` stops the sync until it is resumed.
 pub const SUSPEND: &str = "driftless.dev/suspend";
 /// The Lease of the agent, in its namespace.

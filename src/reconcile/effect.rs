@@ -224,6 +224,8 @@ pub enum Input {
     RenderInputsChanged,
     /// The credentials for the git server have changed, so that a poll may succeed that failed before.
     CredentialsChanged,
+    /// Somebody says that the repository has changed: it is polled now, and everything else goes on as it is.
+    Hinted,
     /// Nothing may be written soon: what was learned is to be stored while that is allowed.
     StoreNow,
     /// The process ends, or the sync is configured otherwise. Nothing more is begun, and what only

@@ -28,6 +28,8 @@ pub(super) struct Poll {
     stale: bool,
     /// Another one was asked for since it began.
     again: bool,
+    /// Its answer may be of before a push that was announced since it began.
+    hinted: bool,
 }
 
 impl Poll {
@@ -70,7 +72,7 @@ impl Machine {
     pub(super) fn poll_when_due(&mut self, now: Moment) {
         if self.next_poll().is_some_and(|due| now.mono >= due) {
             let id = self.number();
-            self.git.poll = Some(Poll { id, stale: false, again: false });
+            self.git.poll = Some(Poll { id, stale: false, again: false, hinted: false });
             self.git.next_poll = now.mono + backoff::until_next_poll(self.config.interval, now.random);
             self.effects.push(Effect::Poll { id });
         }
@@ -96,7 +98,10 @@ impl Machine {
     }
 
     pub(super) fn polled(&mut self, id: EffectId, result: Result<String, EffectError>, watched: bool, now: Moment) {
-        let Some(Poll { stale, again, .. }) = self.git.poll.take_if(|poll| poll.id == id) else { return };
+        let Some(Poll { stale, again, hinted, .. }) = self.git.poll.take_if(|poll| poll.id == id) else { return };
+        if hinted {
+            self.git.next_poll = now.mono;
+        }
         if stale || self.standing.stopping || self.is_suspended() {
             return;
         }
@@ -128,8 +133,11 @@ impl Machine {
                 }
             }
             Err(error) => {
-                let retry_in =
-                    self.git.poll_backoff.next_delay(self.config.interval.max(Duration::from_secs(2)), now.random);
+                let retry_in = if hinted {
+                    Duration::ZERO
+                } else {
+                    self.git.poll_backoff.next_delay(self.config.interval.max(Duration::from_secs(2)), now.random)
+                };
                 self.git.next_poll = now.mono + retry_in;
                 self.standing.poll_failed();
                 self.effects.push(Effect::Emit(SyncEvent::Polled {
@@ -154,6 +162,18 @@ impl Machine {
         // Also after a failed poll: the last good commit stays enforced.
         if self.schedule.next_cycle.is_none() {
             self.schedule.next_cycle = Some(now.mono);
+        }
+    }
+
+    /// Polls now, and once more where a poll is under way. Nothing waits for the answer: no more is known than that there may
+    /// be something new.
+    pub(super) fn hinted(&mut self, now: Moment) {
+        if self.is_suspended() || self.standing.stopping {
+            return;
+        }
+        match &mut self.git.poll {
+            Some(poll) => poll.hinted = true,
+            None => self.git.next_poll = self.git.next_poll.min(now.mono),
         }
     }
 

@@ -250,6 +250,7 @@ impl Machine {
             Input::ParentMissing => self.parent_missing(now),
             Input::RenderInputsChanged => self.render_inputs_changed(now),
             Input::CredentialsChanged => self.credentials_changed(now),
+            Input::Hinted => self.hinted(now),
             Input::StoreNow => self.store_now(now),
             Input::Stop => self.stop(),
             Input::Leads { stored, requests } => self.lead(stored.map(|stored| *stored), requests, now),

@@ -11,6 +11,7 @@ mod dead_ends;
 mod deletions;
 mod follow;
 mod guard;
+mod hints;
 mod inputs;
 mod order;
 mod outside;

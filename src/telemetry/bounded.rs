@@ -39,6 +39,35 @@ pub(super) fn verb(verb: &str) -> &'static str {
     VERBS.into_iter().find(|known| *known == verb).unwrap_or(OTHER)
 }
 
+/// What became of a request to the receiver of webhooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookResult {
+    /// It was passed on to syncs.
+    Accepted,
+    /// It proved who sent it, and says nothing that a sync follows, or nothing new.
+    Ignored,
+    /// It did not prove who sent it, or long ago.
+    Unauthorized,
+    /// It cannot be read.
+    Invalid,
+    /// There were too many.
+    Limited,
+}
+
+impl HookResult {
+    /// Returns the value of the label `result`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Ignored => "ignored",
+            Self::Unauthorized => "unauthorized",
+            Self::Invalid => "invalid",
+            Self::Limited => "limited",
+        }
+    }
+}
+
 /// An HTTP status in figures; `error` where no answer came, and for what is no HTTP status.
 pub(super) fn code(code: Option<u16>) -> String {
     match code {

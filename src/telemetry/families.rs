@@ -25,6 +25,7 @@ pub(super) struct Families {
     pub(super) git_fetch_total: IntCounterVec,
     pub(super) render_total: IntCounterVec,
     pub(super) events_dropped_total: IntCounterVec,
+    pub(super) hook_requests_total: IntCounterVec,
     pub(super) kube_requests_total: IntCounterVec,
     pub(super) sync_ready: IntGaugeVec,
     pub(super) sync_phase: IntGaugeVec,
@@ -78,6 +79,7 @@ impl Families {
                 &["sync", "renderer", "result"],
             )?,
             events_dropped_total: counter("events_dropped_total", "Kubernetes Events not written.", &["sync"])?,
+            hook_requests_total: counter("hook_requests_total", "Requests to the receiver of webhooks.", &["result"])?,
             kube_requests_total: counter("kube_requests_total", "Requests to the API server.", &["verb", "code"])?,
             sync_ready: gauge("sync_ready", "1 when the cluster equals the commit, else 0.", &["sync"])?,
             sync_phase: gauge("sync_phase", "1 for the phase that the sync is in, else 0.", &["sync", "phase"])?,
@@ -205,7 +207,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
     use std::time::Duration;
 
-    use crate::telemetry::{Metrics, sample};
+    use crate::telemetry::{HookResult, Metrics, sample};
 
     /// Name, type and labels of every metric, without the `le` that each histogram has.
     fn exposed(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
@@ -244,6 +246,7 @@ mod tests {
             metrics.record(&event);
         }
         metrics.request("get", Some(200), Duration::from_millis(2));
+        metrics.hook_request(HookResult::Accepted);
         assert_eq!(documented(include_str!("../../docs/metrics.md")), exposed(&metrics.render()));
     }
 }

@@ -5,12 +5,10 @@
 //! of connections is bounded by ending the one that rests longest, and never by waiting; what is
 //! large is written on other threads, and a few times at once at most.
 
-mod connections;
 mod pages;
 
 use std::future::Future;
 use std::io;
-use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
@@ -21,28 +19,14 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
 
-use self::connections::{Bounded, Connections};
 use self::pages::Page;
 use super::Observer;
+use crate::serve::{self, Bounds};
 
-/// Filters of the log know it by this name.
-const TARGET: &str = "driftless::observe::http";
-/// For the header of a request, and for an idle connection to send one.
-const HEADER_WITHIN: Duration = Duration::from_secs(10);
 /// A connection ends some time, whatever goes over it.
 const CONNECTION_WITHIN: Duration = Duration::from_mins(10);
-/// Open requests get this long to end at a shutdown.
-const GRACE: Duration = Duration::from_secs(2);
-/// Out of file descriptors, say: to try at once would only burn the CPU.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// Seconds after which a reader may ask again for whom there was no page.
 const ASK_AGAIN: &str = "5";
 
@@ -78,8 +62,7 @@ impl Site {
 /// Of more connections than `most`, those on which nothing moves are closed.
 ///
 /// # Errors
-/// None for now: what goes wrong with one connection concerns that one only, and an accept that
-/// fails is tried again. The type leaves room for a listener that is lost for good.
+/// Those of [`serve::serve`].
 ///
 /// [`Board::beat`]: super::Board::beat
 pub async fn serve(
@@ -89,54 +72,8 @@ pub async fn serve(
     most: usize,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let service = TowerToHyperService::new(router(Site::new(observer, stale_after)));
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_WITHIN).max_buf_size(16 * 1024);
-
-    let graceful = GracefulShutdown::new();
-    let mut open = Connections::new(most);
-    // Ends what is left of the connections when this function ends.
-    let mut connections = JoinSet::new();
-    let mut shutdown = pin!(shutdown);
-    loop {
-        let full_for = open.full_for();
-        let accept = async {
-            if !full_for.is_zero() {
-                sleep(full_for).await;
-            }
-            listener.accept().await
-        };
-        let accepted = tokio::select! {
-            () = &mut shutdown => break,
-            Some(_) = connections.join_next() => continue,
-            accepted = accept => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let connection = open.admit();
-                let stream = TokioIo::new(Bounded::new(stream, connection.clone()));
-                let served = graceful.watch(http.serve_connection(stream, service.clone()));
-                connections.spawn(async move {
-                    // A peer that closed its connection, or was too slow, is its own affair.
-                    let _ = connection.ends.run_until_cancelled(timeout(CONNECTION_WITHIN, served)).await;
-                });
-            }
-            Err(error) => {
-                tracing::debug!(target: TARGET, %error, "cannot accept a connection");
-                // It may be for want of file descriptors, of which a connection that rests holds one.
-                open.make_room();
-                tokio::select! {
-                    () = &mut shutdown => break,
-                    () = sleep(ACCEPT_AGAIN) => {}
-                }
-            }
-        }
-    }
-    drop(listener);
-    if timeout(GRACE, graceful.shutdown()).await.is_err() {
-        tracing::debug!(target: TARGET, "connections that did not end in time were closed");
-    }
-    Ok(())
+    let bounds = Bounds { connections: most, connection_within: CONNECTION_WITHIN, keep_alive: true };
+    serve::serve(listener, router(Site::new(observer, stale_after)), bounds, shutdown).await
 }
 
 fn router(site: Site) -> Router {

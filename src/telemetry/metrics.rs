@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Registry, TextEncoder};
 
-use super::bounded::{Bounded, code, verb};
+use super::bounded::{Bounded, HookResult, code, verb};
 use super::families::Families;
 use crate::event::{Ended, Event, Outcome, SyncEvent};
 use crate::object::{HealthStatus, ObjectId};
@@ -174,6 +174,11 @@ impl Metrics {
         let verb = verb(method);
         families.kube_requests_total.with_label_values(&[verb, code(status).as_str()]).inc();
         families.kube_request_duration.with_label_values(&[verb]).observe(took.as_secs_f64());
+    }
+
+    /// Counts a request to the receiver of webhooks.
+    pub fn hook_request(&self, result: HookResult) {
+        self.inner.families.hook_requests_total.with_label_values(&[result.as_str()]).inc();
     }
 
     /// All metrics in Prometheus' text exposition format, version 0.0.4.

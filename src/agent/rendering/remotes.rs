@@ -134,6 +134,12 @@ impl Remotes {
         }
     }
 
+    /// What is at this path, on whatever host, may be other than it was: it is compared with its source when it is wanted next.
+    pub fn outdated(&self, path: &str) {
+        let mut checked = self.shared.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        checked.retain(|key, _| !key.to_lowercase().contains(path));
+    }
+
     /// What is wanted, out of the store where that is good enough. `login` is a name for the credentials, and what they are;
     /// what is not pinned is compared with its source where that was not done within `refresh`, or a minute.
     ///

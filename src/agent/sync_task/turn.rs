@@ -10,13 +10,14 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 
 use super::{Ending, SyncTask};
-use crate::agent::annotations::{AllAnnotations, Annotated, read_annotated};
+use crate::agent::annotations::{AllAnnotations, Annotated, LastHint, read_annotated};
 use crate::agent::effects::EffectRunner;
+use crate::agent::hooks::Hinted;
 use crate::agent::rendering::{InputWatches, refresh_due};
 use crate::cluster::Live;
-use crate::config::SyncName;
 use crate::event::{Outcome, SyncEvent};
-use crate::inventory::{Parent, config_maps, parent_id};
+use crate::hook::{Of, locations};
+use crate::inventory::{config_maps, parent_id};
 use crate::object::{Change, ObjectId};
 use crate::reconcile::{Effect, Input, Machine, Moment};
 
@@ -45,6 +46,8 @@ impl SyncTask {
         let mut promotion = Box::pin(self.promoted(Arc::clone(&runner.name)));
         let mut endangered = Box::pin(self.endangered(false));
         let mut saw_stop = false;
+        let known = all_annotations.as_ref().and_then(|all| all.borrow().clone());
+        let mut last_hint = LastHint::of(&self.config.name, known.as_ref());
         let mut refresh = Box::pin(refresh_due(self.config.render.refresh, &runner.cache));
         let mut inputs = vec![Input::WaitingFor(self.waiting_for()), Input::Tick];
         loop {
@@ -80,15 +83,19 @@ impl SyncTask {
                     inputs.push(Input::CredentialsChanged);
                 }
                 () = next_input_change(&mut watched.signers), if !over => inputs.push(Input::RenderInputsChanged),
+                of = next_hint(self.hinted.as_deref()), if !over => inputs.extend(self.hint(of)),
                 () = &mut refresh, if !over => {
                     inputs.push(Input::RenderInputsChanged);
                     refresh = Box::pin(refresh_due(self.config.render.refresh, &runner.cache));
                 }
                 Ok(()) = phases.changed() => inputs.push(Input::WaitingFor(self.waiting_for())),
-                annotations = next_annotations(&mut all_annotations, &self.config.name) => match annotations {
-                    Some(annotated) => inputs.extend(self.user_requests(annotated)),
-                    None => running.push(Box::pin(self.parent_missing())),
-                },
+                annotations = next_annotations(&mut all_annotations, last_hint.parent()) => {
+                    inputs.extend(last_hint.newer(annotations.as_ref()).into_iter().flat_map(|of| self.hint(of)));
+                    match annotations {
+                        Some(annotated) => inputs.extend(self.user_requests(annotated)),
+                        None => running.push(Box::pin(self.parent_missing())),
+                    }
+                }
                 leads = &mut promotion, if !over && !machine.leads() => {
                     runner.took_over.store(true, Ordering::Release);
                     inputs.push(leads);
@@ -117,6 +124,19 @@ impl SyncTask {
             _ => {}
         }
         None
+    }
+
+    /// What a webhook means. Where a chart has changed, it is compared with its registry again by the next rendering.
+    fn hint(&self, of: Of) -> Vec<Input> {
+        if of == Of::Git {
+            return vec![Input::Hinted];
+        }
+        for (of, location) in locations(&self.config) {
+            if of == Of::Chart {
+                self.context.remotes.outdated(location.path());
+            }
+        }
+        vec![Input::Hinted, Input::RenderInputsChanged]
     }
 
     /// What annotations of the parent mean; nothing if it was newer already: a LIST may come from a cache that
@@ -186,10 +206,18 @@ async fn next_input_change(watches: &mut Option<InputWatches>) {
     }
 }
 
+/// The next webhook that is about this sync; never, where none are received.
+async fn next_hint(hinted: Option<&Hinted>) -> Of {
+    match hinted {
+        Some(hinted) => hinted.next().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The next annotations of this sync's parent, or that there is no parent; never, without a watch.
 async fn next_annotations(
     all: &mut Option<watch::Receiver<Option<AllAnnotations>>>,
-    sync: &SyncName,
+    parent: &str,
 ) -> Option<Annotated> {
     let Some(receiver) = all else { return std::future::pending().await };
     if receiver.changed().await.is_err() {
@@ -197,5 +225,5 @@ async fn next_annotations(
         return std::future::pending().await;
     }
     let known = receiver.borrow_and_update().clone().unwrap_or_default();
-    known.get(&Parent::name(sync)).cloned()
+    known.get(parent).cloned()
 }

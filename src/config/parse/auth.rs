@@ -24,7 +24,18 @@ pub(super) fn parse(at: &At<RawSourceAuth>, url: &str, problems: &mut Problems) 
         problems.0.push(at.problem("the URL has credentials too; keep those of auth and remove them there".to_owned()));
         return None;
     }
-    match (&raw.secret, &raw.files) {
+    place(at, raw.secret.as_ref(), raw.files.as_ref(), "credentials", problems)
+}
+
+/// A Secret or a directory, of which exactly one is to be set; `what` they hold.
+pub(super) fn place<T>(
+    at: &At<T>,
+    secret: Option<&At<String>>,
+    files: Option<&At<String>>,
+    what: &str,
+    problems: &mut Problems,
+) -> Option<SourceAuth> {
+    match (secret, files) {
         (Some(secret), None) => problems.check(secret, |text| super::render::object_name(text)).map(SourceAuth::Secret),
         (None, Some(files)) => problems.check(files, |text| absolute(text)).map(SourceAuth::Files),
         (Some(_), Some(second)) => {
@@ -32,7 +43,7 @@ pub(super) fn parse(at: &At<RawSourceAuth>, url: &str, problems: &mut Problems) 
             None
         }
         (None, None) => {
-            problems.0.push(at.problem("set secret or files, which say where the credentials are".to_owned()));
+            problems.0.push(at.problem(format!("set secret or files, which say where the {what} are")));
             None
         }
     }

@@ -73,6 +73,7 @@ fn answered(input: &mut Input) -> Option<&mut EffectId> {
         | Input::WaitingFor(_)
         | Input::RenderInputsChanged
         | Input::CredentialsChanged
+        | Input::Hinted
         | Input::StoreNow
         | Input::Stop => None,
     }

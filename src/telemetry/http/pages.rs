@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
-use super::connections::ANSWER;
+use crate::serve::ANSWER;
 
 /// Bodies of one page that are alive at once.
 const AT_ONCE: usize = 8;

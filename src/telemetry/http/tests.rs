@@ -4,8 +4,10 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
 
 use super::*;
+use crate::serve::GRACE;
 use crate::telemetry::sample;
 
 /// Few, since tests must not run out of file descriptors.
@@ -24,7 +26,7 @@ async fn start(stale_after: Duration) -> Server {
     let observer = Observer::new().unwrap();
     let (stop, stopped) = oneshot::channel();
     let shutdown = async move { stopped.await.unwrap_or(()) };
-    let running = tokio::spawn(serve(listener, observer.clone(), stale_after, MOST, shutdown));
+    let running = tokio::spawn(super::serve(listener, observer.clone(), stale_after, MOST, shutdown));
     Server { address, observer, stop, running }
 }
 

@@ -18,7 +18,7 @@ const IMPURE: [&str; 12] = [
     "git2",
     "kube::",
 ];
-const PURE: [&str; 5] = ["object", "plan", "event", "reconcile", "election"];
+const PURE: [&str; 6] = ["object", "plan", "event", "reconcile", "election", "hook"];
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")

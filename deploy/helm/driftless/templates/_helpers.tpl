@@ -61,6 +61,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- .Values.config.listen | default "0.0.0.0:8080" | regexFind "[0-9]+$" -}}
 {{- end -}}
 
+{{/* The port of webhooks; nothing where none are received. */}}
+{{- define "driftless.hooksPort" -}}
+{{- with .Values.config.hooks -}}
+{{- .listen | default "0.0.0.0:9292" | regexFind "[0-9]+$" -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "driftless.dataDir" -}}
 {{- .Values.config.dataDir | default "/var/lib/driftless" -}}
 {{- end -}}

@@ -10,7 +10,7 @@
   resources: [secrets]
   verbs: [get, create]
 {{- with include "driftless.secrets" . | fromJsonArray }}
-# What the syncs name, to take up a change of it at once: a watch of each by its name.
+# What the configuration names, to take up a change of it at once: a watch of each by its name.
 - apiGroups: [""]
   resources: [secrets]
   resourceNames: [{{ join ", " . }}]
@@ -141,9 +141,10 @@ subjects:
 {{- toJson $spaces -}}
 {{- end -}}
 
-{{/* The Secrets that the syncs name, as a JSON list. */}}
+{{/* The Secrets that the configuration names, as a JSON list. */}}
 {{- define "driftless.secrets" -}}
 {{- $names := .Values.rbac.secrets -}}
+{{- with (.Values.config.hooks | default dict).secret -}}{{- $names = append $names . -}}{{- end -}}
 {{- if not .Values.existingConfigMap -}}
   {{- range .Values.config.syncs -}}
     {{- $render := .render | default dict -}}

@@ -23,8 +23,8 @@ struct Limits {
 }
 
 const LIMITS: Limits = Limits { stalled: Duration::from_secs(10), answer: ANSWER };
-/// Prometheus gives up sooner.
-pub(super) const ANSWER: Duration = Duration::from_secs(15);
+/// For all of an answer: Prometheus gives up sooner.
+pub const ANSWER: Duration = Duration::from_secs(15);
 /// A connection keeps its place for this long without a sign of its peer: time to send what it came for, also
 /// while many come at once.
 const REST: Duration = Duration::from_millis(50);
