@@ -317,6 +317,7 @@ fn a_call_that_hangs_ends_soon_after_it_is_cancelled() {
     let revision = agent.remote.poll().unwrap();
     for behaviour in [Behaviour::Hang, Behaviour::StallPacksAfter(100)] {
         server.behave(behaviour.clone());
+        agent.remote.begin();
         std::thread::scope(|scope| {
             let call = scope.spawn(|| match behaviour {
                 Behaviour::Hang => agent.remote.poll().map(drop),
