@@ -29,9 +29,10 @@ test-image: devcluster ## the image, without Docker: its files, and a run as its
 
 # What builds and tests need and nothing here installs: missing, it is said before anything is built.
 tools:
-	@tests/needs
+	@tests/needs $(NEEDED_FOR)
 
 # Most tests wait for the control plane most of the time.
+test: NEEDED_FOR := tests
 test: export RUST_TEST_THREADS ?= 4
 test: tools prometheus devcluster helm helpers registry ## all tests, on a throwaway control plane; TEST_ARGS="--lib plan::" runs some
 	cargo test --locked $(TEST_ARGS)

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::process::Leash;
 use super::wait::eventually;
 
-const PATHS: [&str; 4] = ["/usr/sbin/sshd", "/usr/local/sbin/sshd", "/usr/bin/sshd", "/sbin/sshd"];
+const PATHS: [&str; 2] = ["/usr/sbin/sshd", "/usr/local/sbin/sshd"];
 
 /// Serves every repository of the machine to whoever has a key that is [`Sshd::authorized`], until it is dropped.
 pub struct Sshd {
