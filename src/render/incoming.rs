@@ -13,6 +13,9 @@ use super::inputs::Inputs;
 use super::reading::Variables;
 use super::response::{RenderedDocument, Response, ResponseError};
 
+/// Documents that may come before the answer, five times as many as objects are taken: each costs memory, also an empty one.
+const MOST_EARLY: usize = 250_000;
+
 /// How a line begins that holds documents and is not the answer.
 const EARLY: &[u8] = br#"{"early":["#;
 
@@ -55,7 +58,12 @@ impl Incoming {
             early: Vec<RenderedDocument>,
         }
         let Line { early } = serde_json::from_slice(line)?;
-        self.early.get_or_insert_with(|| Early::start(Arc::clone(&self.path), self.variables.clone())).add(early);
+        let known = self.early.get_or_insert_with(|| Early::start(Arc::clone(&self.path), self.variables.clone()));
+        if known.count() + early.len() > MOST_EARLY {
+            let message = format!("more than {MOST_EARLY} documents; split the chart into several");
+            return Err(serde::de::Error::custom(message));
+        }
+        known.add(early);
         Ok(())
     }
 
@@ -88,6 +96,14 @@ mod tests {
 
     fn early(from: usize, to: usize) -> String {
         format!("{{\"early\":{}}}\n", documents(from, to))
+    }
+
+    #[test]
+    fn documents_without_number_are_refused() {
+        let empty = |many: usize| format!("{{\"early\":[{}]}}\n", vec![r#"{"yaml":"","source":""}"#; many].join(","));
+        let output = format!("{}{}{{\"documents\":[],{FRAME}}}", empty(MOST_EARLY), empty(1));
+        let error = came(&output, 1 << 20).err().unwrap().to_string();
+        assert!(error.contains("more than 250000 documents"), "{error}");
     }
 
     /// The output in pieces of some bytes.
