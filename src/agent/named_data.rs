@@ -6,10 +6,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 use thiserror::Error;
 
-use super::rendering::decoded;
 use crate::cluster::{ApiError, Cluster, Resource};
+use crate::config::DataKind;
 use crate::object::ObjectId;
 
 /// Bytes of one file: what is longer is no key, no certificates and no known hosts.
@@ -74,10 +77,22 @@ pub struct Home<'a> {
     pub namespace: &'a str,
 }
 
+impl Home<'_> {
+    /// The bytes under each key of a `ConfigMap` or Secret there; `None` where there is none.
+    pub(super) async fn data(&self, kind: DataKind, name: &str) -> Result<Option<BTreeMap<String, Vec<u8>>>, ApiError> {
+        let plural = match kind {
+            DataKind::ConfigMap => "configmaps",
+            DataKind::Secret => "secrets",
+        };
+        let id = ObjectId::new("", kind.name(), Some(self.namespace), name);
+        let object = self.cluster.read(&id, &Resource::core(plural, true)).await?;
+        Ok(object.map(|object| decoded(kind, &object)))
+    }
+}
+
 /// An object of that namespace that the configuration names.
 pub(super) struct Named<'a> {
-    kind: &'static str,
-    plural: &'static str,
+    kind: DataKind,
     name: &'a Arc<str>,
     key: &'static str,
     when: &'static str,
@@ -86,25 +101,39 @@ pub(super) struct Named<'a> {
 impl<'a> Named<'a> {
     /// `key` of the configuration names it, and once it is there it is used from `when` on.
     pub fn secret(name: &'a Arc<str>, key: &'static str, when: &'static str) -> Self {
-        Self { kind: "Secret", plural: "secrets", name, key, when }
+        Self { kind: DataKind::Secret, name, key, when }
     }
 
     /// Likewise.
     pub fn config_map(name: &'a Arc<str>, key: &'static str, when: &'static str) -> Self {
-        Self { kind: "ConfigMap", plural: "configmaps", name, key, when }
+        Self { kind: DataKind::ConfigMap, name, key, when }
     }
 
     /// The bytes under each of its keys, and what it is called in messages. `home` is `None` where no cluster is asked.
     pub async fn read(&self, home: Option<Home<'_>>) -> Result<(BTreeMap<String, Vec<u8>>, String), NamedDataError> {
-        let (key, kind, name, when) = (self.key, self.kind, self.name, self.when);
+        let (key, kind, name, when) = (self.key, self.kind.name(), self.name, self.when);
         let home = home.ok_or_else(|| NamedDataError::NoCluster { key, kind, name: Arc::clone(name) })?;
         let what = format!("the {kind} {}/{name}", home.namespace);
-        let id = ObjectId::new("", kind, Some(home.namespace), name);
-        let object = home.cluster.read(&id, &Resource::core(self.plural, true)).await;
-        let object = object.map_err(|error| NamedDataError::Api { what: what.clone(), key, error })?;
-        let object = object.ok_or_else(|| NamedDataError::Missing { what: what.clone(), key, when })?;
-        Ok((decoded(&object), what))
+        let data = home.data(self.kind, name).await;
+        let data = data.map_err(|error| NamedDataError::Api { what: what.clone(), key, error })?;
+        let data = data.ok_or_else(|| NamedDataError::Missing { what: what.clone(), key, when })?;
+        Ok((data, what))
     }
+}
+
+/// The bytes under each key: of a `ConfigMap` its texts, and of both what is in base64.
+fn decoded(kind: DataKind, object: &Value) -> BTreeMap<String, Vec<u8>> {
+    let entries = |field: &str| object.get(field).and_then(Value::as_object).into_iter().flatten();
+    let encoded = |value: &Value| value.as_str().and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
+    let mut found = BTreeMap::new();
+    for (key, value) in entries("data") {
+        let bytes = if kind.is_secret() { encoded(value) } else { value.as_str().unwrap_or_default().into() };
+        found.insert(key.clone(), bytes);
+    }
+    for (key, value) in entries("binaryData") {
+        found.insert(key.clone(), encoded(value));
+    }
+    found
 }
 
 /// The files of a directory that have the name of a key. Those of a mounted Secret are links, which are followed.

@@ -38,7 +38,6 @@ pub use caches::Caches;
 pub use error::RenderingError;
 pub use helpers::Helpers;
 pub use inputs::ClusterView;
-pub(super) use inputs::decoded;
 pub use remotes::{RemoteError, Remotes};
 use rounds::Answered;
 pub use watched::{InputWatches, Reader, refresh_due};

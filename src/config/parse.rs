@@ -65,6 +65,25 @@ impl Problems {
         at.map_or(Some(default), |at| self.check(at, |text| check(text)))
     }
 
+    /// The only one of these keys that is given. `none` says what to do where none is.
+    fn only<'a, T>(
+        &mut self,
+        at: &At<T>,
+        keys: &[(&'static str, Option<&'a At<String>>)],
+        none: impl FnOnce() -> String,
+    ) -> Option<(&'static str, &'a At<String>)> {
+        let mut given: Vec<_> = keys.iter().filter_map(|(key, at)| Some((*key, (*at)?))).collect();
+        given.sort_by_key(|(_, at)| (at.line, at.column));
+        match given.as_slice() {
+            [] => self.0.push(at.problem(none())),
+            [only] => return Some(*only),
+            [(first, _), (second, at), ..] => {
+                self.0.push(at.problem(format!("{first} and {second} are both set; keep one of them")));
+            }
+        }
+        None
+    }
+
     /// A list of texts, none of them twice.
     fn list<R, E: Display>(
         &mut self,
@@ -186,24 +205,15 @@ fn sync(raw: &RawSync, problems: &mut Problems) -> Option<SyncConfig> {
 fn source(at: &At<RawSource>, problems: &mut Problems) -> Option<Source> {
     let raw = &at.value;
     let url = problems.check(&raw.url, |text| address::repository_url(text));
-    let mut given: Vec<(&'static str, &At<String>)> =
-        [("branch", &raw.branch), ("tag", &raw.tag), ("semver", &raw.semver), ("commit", &raw.commit)]
-            .into_iter()
-            .filter_map(|(key, at)| at.as_ref().map(|at| (key, at)))
-            .collect();
-    given.sort_by_key(|(_, at)| (at.line, at.column));
-    let reference = match given.as_slice() {
-        [] => {
-            let message = "set one of branch, tag, semver and commit; nothing is followed by default";
-            problems.0.push(at.problem(message.to_owned()));
-            None
-        }
-        [(key, at)] => problems.check(at, |text| reference(key, text)),
-        [(first, _), (second, at), ..] => {
-            problems.0.push(at.problem(format!("{first} and {second} are both set; keep one of them")));
-            None
-        }
-    };
+    let given = [
+        ("branch", raw.branch.as_ref()),
+        ("tag", raw.tag.as_ref()),
+        ("semver", raw.semver.as_ref()),
+        ("commit", raw.commit.as_ref()),
+    ];
+    let none = "set one of branch, tag, semver and commit; nothing is followed by default";
+    let given = problems.only(at, &given, || none.to_owned());
+    let reference = given.and_then(|(key, at)| problems.check(at, |text| reference(key, text)));
     let auth = raw.auth.as_ref().map(|at| auth::parse(at, &raw.url.value, problems));
     let auth = if let Some(auth) = auth { Some(auth?) } else { None };
     let verify = raw.verify.as_ref().map(|at| verify::parse(at, reference.as_ref(), problems));

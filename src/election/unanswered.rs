@@ -21,7 +21,7 @@ impl Unanswered {
         self.under_way = self.under_way.saturating_sub(1);
     }
 
-    /// It is awaited no more, and the server was told to give it up by then.
+    /// It is awaited no more, and the server gives it up by then, as its `timeout` says.
     pub fn given_up(&mut self, until: Duration) {
         self.answered();
         self.until = Some(self.until.map_or(until, |known| known.max(until)));

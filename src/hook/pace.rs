@@ -79,7 +79,7 @@ impl Deliveries {
     }
 }
 
-/// How many requests are looked at, of all senders together.
+/// How many requests are read, of all senders together.
 #[derive(Debug, Default)]
 pub struct Rate {
     /// When as many as ever may come again.

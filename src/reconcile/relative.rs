@@ -30,7 +30,7 @@ impl Frame {
         *at = at.saturating_sub(self.now).saturating_add(ORIGIN);
     }
 
-    /// Since when something is so. What is so for longer than `longest` is not told apart from what is so for that long.
+    /// Since when something is so. Ages beyond `longest` count as `longest`.
     pub fn since(&self, since: &mut Duration, longest: Duration) {
         let age = self.now.saturating_sub(*since).min(longest);
         *since = ORIGIN.saturating_sub(age);

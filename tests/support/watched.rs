@@ -1,8 +1,10 @@
 //! A daemon whose cycles come once a day: what it does after its first sync, the watches made it do.
 
+use http::Method;
 use serde_json::{Value, json};
 
 use super::agent::Agent;
+use super::cluster::{cluster, path};
 use super::site::Site;
 
 /// A site whose daemon has synced these files and polls again tomorrow.
@@ -36,4 +38,17 @@ pub fn commit(site: &Site, agent: &Agent, files: &[(&str, &str)]) {
     let head = site.repo.commit(files);
     agent.poll_now("shop");
     agent.eventually_synced("shop", &head);
+}
+
+/// Says of every pod whether it is ready, as its kubelet would.
+pub fn set_ready(site: &Site, ready: &str) {
+    let pods = cluster().get(&path("pods", Some(&site.namespace), "")).expect("a list");
+    for pod in pods["items"].as_array().expect("items") {
+        let name = pod["metadata"]["name"].as_str().expect("a name");
+        let status = path("pods", Some(&site.namespace), name) + "/status?fieldManager=kubelet";
+        let conditions = json!({"status": {"conditions": [{"type": "Ready", "status": ready}]}});
+        let answer =
+            cluster().ask(&Method::PATCH, &status, "application/strategic-merge-patch+json", Some(&conditions));
+        answer.expect("its status is changed");
+    }
 }

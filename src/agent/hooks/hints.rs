@@ -17,7 +17,7 @@ use crate::hook::{Deliveries, Location, Of, Pace, Rate, Sender, locations};
 use crate::inventory::{config_maps, parent_id};
 use crate::object::names;
 
-/// What one sync task is told: that there is something, however often that was said.
+/// What one sync task receives: that there is something, however often that was sent.
 #[derive(Debug, Default)]
 pub(in crate::agent) struct Hinted {
     git: Notify,
@@ -97,7 +97,7 @@ impl Hints {
         self.state().syncs.get(sync).map(|target| Arc::clone(&target.hinted))
     }
 
-    /// Whether one more request may be looked at.
+    /// Whether one more request may be read.
     pub(super) fn admit(&self) -> bool {
         let now = self.now();
         self.state().rate.admit(now)

@@ -1,4 +1,4 @@
-//! The listener: what is refused before anything of a request is looked at, and the answers.
+//! The listener: what is refused before anything of a request is read, and the answers.
 
 use std::io;
 use std::net::SocketAddr;

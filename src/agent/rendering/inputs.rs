@@ -4,14 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tokio::sync::RwLock;
 
 use super::{Rendering, RenderingError};
-use crate::cluster::{ApiError, Cluster, Discovery, Resource};
-use crate::config::{DataKind, DataRef, Renderer};
+use crate::agent::named_data::Home;
+use crate::cluster::{ApiError, Cluster, Discovery};
+use crate::config::{DataRef, Renderer};
 use crate::object::{DigestKey, GroupKind, ObjectId};
 use crate::render::{Capabilities, ExtraValues, Inputs, LookupAnswer, LookupQuestion, Variable};
 
@@ -90,17 +89,12 @@ impl Rendering<'_> {
         let Some(view) = self.cluster else {
             return if source.optional { Ok(None) } else { Err(RenderingError::NoCluster { key }) };
         };
-        let kind = source.kind.name();
-        let plural = match source.kind {
-            DataKind::ConfigMap => "configmaps",
-            DataKind::Secret => "secrets",
-        };
-        let id = ObjectId::new("", kind, Some(&view.namespace), &source.name);
-        let what = || format!("the {kind} {}/{}", view.namespace, source.name);
-        let object = view.home.read(&id, &Resource::core(plural, true)).await;
-        let object = object.map_err(|error| RenderingError::Input { what: what(), key, error })?;
-        match object {
-            Some(object) => Ok(Some(decoded(&object))),
+        let what = || format!("the {} {}/{}", source.kind.name(), view.namespace, source.name);
+        let home = Home { cluster: &view.home, namespace: &view.namespace };
+        let data = home.data(source.kind, &source.name).await;
+        let data = data.map_err(|error| RenderingError::Input { what: what(), key, error })?;
+        match data {
+            Some(data) => Ok(Some(data)),
             None if source.optional => Ok(None),
             None => Err(RenderingError::Missing { what: what(), key }),
         }
@@ -114,22 +108,6 @@ fn described(source: &DataRef) -> String {
 fn text(source: &DataRef, key: &'static str, name: &str, value: Vec<u8>) -> Result<String, RenderingError> {
     let not_text = |_| RenderingError::NotText { what: described(source), key, name: name.to_owned() };
     String::from_utf8(value).map_err(not_text)
-}
-
-/// The bytes under each key: of a `ConfigMap` its texts, and of both what is in base64.
-pub(in crate::agent) fn decoded(object: &Value) -> BTreeMap<String, Vec<u8>> {
-    let secret = object.get("kind").is_some_and(|kind| kind == "Secret");
-    let entries = |field: &str| object.get(field).and_then(Value::as_object).into_iter().flatten();
-    let encoded = |value: &Value| value.as_str().and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
-    let mut found = BTreeMap::new();
-    for (key, value) in entries("data") {
-        let bytes = if secret { encoded(value) } else { value.as_str().unwrap_or_default().into() };
-        found.insert(key.clone(), bytes);
-    }
-    for (key, value) in entries("binaryData") {
-        found.insert(key.clone(), encoded(value));
-    }
-    found
 }
 
 impl ClusterView {

@@ -35,17 +35,10 @@ pub(super) fn place<T>(
     what: &str,
     problems: &mut Problems,
 ) -> Option<SourceAuth> {
-    match (secret, files) {
-        (Some(secret), None) => problems.check(secret, |text| super::render::object_name(text)).map(SourceAuth::Secret),
-        (None, Some(files)) => problems.check(files, |text| absolute(text)).map(SourceAuth::Files),
-        (Some(_), Some(second)) => {
-            problems.0.push(second.problem("secret and files are both set; keep one of them".to_owned()));
-            None
-        }
-        (None, None) => {
-            problems.0.push(at.problem(format!("set secret or files, which say where the {what} are")));
-            None
-        }
+    let none = || format!("set secret or files, which say where the {what} are");
+    match problems.only(at, &[("secret", secret), ("files", files)], none)? {
+        ("secret", at) => problems.check(at, |text| super::render::object_name(text)).map(SourceAuth::Secret),
+        (_, at) => problems.check(at, |text| absolute(text)).map(SourceAuth::Files),
     }
 }
 

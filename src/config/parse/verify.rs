@@ -19,26 +19,14 @@ pub(super) fn parse(at: &At<RawVerify>, reference: Option<&Reference>, problems:
         let message = "mode is tag, and the source follows no tag; set tag or semver, or take mode out";
         problems.0.push(at.problem(message.to_owned()));
     }
-    let mut given: Vec<(&str, &At<String>)> =
-        [("secret", &raw.secret), ("configMap", &raw.config_map), ("files", &raw.files)]
-            .into_iter()
-            .filter_map(|(key, at)| at.as_ref().map(|at| (key, at)))
-            .collect();
-    given.sort_by_key(|(_, at)| (at.line, at.column));
-    let keys = match given.as_slice() {
-        [] => {
-            let message = "set secret, configMap or files, which say where the keys of the signers are";
-            problems.0.push(at.problem(message.to_owned()));
-            None
-        }
-        [("secret", at)] => problems.check(at, |text| object_name(text)).map(VerifyKeys::Secret),
-        [("configMap", at)] => problems.check(at, |text| object_name(text)).map(VerifyKeys::ConfigMap),
-        [(_, at)] => problems.check(at, |text| absolute(text)).map(VerifyKeys::Files),
-        [(first, _), (second, at), ..] => {
-            problems.0.push(at.problem(format!("{first} and {second} are both set; keep one of them")));
-            None
-        }
-    };
+    let given =
+        [("secret", raw.secret.as_ref()), ("configMap", raw.config_map.as_ref()), ("files", raw.files.as_ref())];
+    let none = || "set secret, configMap or files, which say where the keys of the signers are".to_owned();
+    let keys = problems.only(at, &given, none).and_then(|(key, at)| match key {
+        "secret" => problems.check(at, |text| object_name(text)).map(VerifyKeys::Secret),
+        "configMap" => problems.check(at, |text| object_name(text)).map(VerifyKeys::ConfigMap),
+        _ => problems.check(at, |text| absolute(text)).map(VerifyKeys::Files),
+    });
     Some(Verify { keys: keys?, mode: mode? })
 }
 

@@ -87,7 +87,7 @@ fn register_once() -> Result<(), &'static String> {
 
 /// Has libgit2 use this transport. To be called before any connection of libgit2.
 pub(in crate::source) fn install() {
-    // Whoever needs it is told by `Call::begin`.
+    // `Call::begin` reports it to whoever needs it.
     let _ = register_once();
 }
 

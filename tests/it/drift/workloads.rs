@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use http::Method;
 use serde_json::{Value, json};
 
 use crate::support::agent::Agent;
 use crate::support::audit;
-use crate::support::cluster::{cluster, path};
+use crate::support::cluster::cluster;
 use crate::support::site::{Site, config_map, deployment};
 use crate::support::wait::{check, eventually, within};
-use crate::support::watched::{commit, watched, watched_with};
+use crate::support::watched::{commit, set_ready, watched, watched_with};
 
 fn job(name: &str, word: &str, rest: &str) -> String {
     format!(
@@ -81,19 +80,6 @@ fn a_job_that_is_deleted_before_it_ended_is_created_again() {
             check(now.is_string() && now != before, now)
         });
         agent.eventually_logs(&["drift in Job", name, "deleted"]);
-    }
-}
-
-/// Says of every pod whether it is ready, as its kubelet would.
-fn set_ready(site: &Site, ready: &str) {
-    let pods = cluster().get(&path("pods", Some(&site.namespace), "")).expect("a list");
-    for pod in pods["items"].as_array().expect("items") {
-        let name = pod["metadata"]["name"].as_str().expect("a name");
-        let status = path("pods", Some(&site.namespace), name) + "/status?fieldManager=kubelet";
-        let conditions = json!({"status": {"conditions": [{"type": "Ready", "status": ready}]}});
-        let answer =
-            cluster().ask(&Method::PATCH, &status, "application/strategic-merge-patch+json", Some(&conditions));
-        answer.expect("its status is changed");
     }
 }
 

@@ -1,6 +1,5 @@
 //! What `config.kubernetes.io/depends-on` waits for, and what it does not.
 
-use http::Method;
 use serde_json::{Value, json};
 
 use crate::support::agent::Agent;
@@ -8,7 +7,7 @@ use crate::support::audit;
 use crate::support::cluster::{cluster, path};
 use crate::support::site::{Site, config_map, crd, deployment, thing};
 use crate::support::wait::{check, eventually};
-use crate::support::watched::{commit, watched_with};
+use crate::support::watched::{commit, set_ready, watched_with};
 
 const CRDS: &str = "customresourcedefinitions.apiextensions.k8s.io";
 
@@ -74,18 +73,6 @@ fn a_job_that_ended_and_went_satisfies_what_depends_on_it_for_ever() {
     site.edit("configmaps", "after", "somebody", &json!({"data": {"value": "by hand"}}));
     site.eventually_has("after", "two");
     assert!(!site.has("jobs.batch", "migrate"));
-}
-
-fn set_ready(site: &Site, ready: &str) {
-    let pods = cluster().get(&path("pods", Some(&site.namespace), "")).expect("a list");
-    for pod in pods["items"].as_array().expect("items") {
-        let name = pod["metadata"]["name"].as_str().expect("a name");
-        let status = path("pods", Some(&site.namespace), name) + "/status?fieldManager=kubelet";
-        let conditions = json!({"status": {"conditions": [{"type": "Ready", "status": ready}]}});
-        let answer =
-            cluster().ask(&Method::PATCH, &status, "application/strategic-merge-patch+json", Some(&conditions));
-        answer.expect("its status is changed");
-    }
 }
 
 #[test]
