@@ -17,8 +17,9 @@ use super::{Effect, EffectError, EffectId, Machine, Moment, RenderedCommit, Unre
 
 /// So many former heads are known as such.
 const REMEMBERED: usize = 32;
-/// How soon to poll again after a start, or a request, that found a former head.
-const SECOND_POLL: Duration = Duration::from_secs(5);
+/// How soon to poll again after a start, or a request, that found a former head, and how long after the first poll that shows
+/// one another has to show it.
+pub(super) const SECOND_POLL: Duration = Duration::from_secs(5);
 
 /// The poll of git that is under way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,17 +45,19 @@ impl Poll {
 
 impl Machine {
     /// Whether a poll found another head. One that was left already may come from a replica of the
-    /// git host that lags behind, so it is believed when two polls in a row say so.
-    pub(super) fn classify_head(&mut self, commit: &String) -> bool {
-        let again = self.git.returning.take().as_ref() == Some(commit);
+    /// git host that lags behind, so it is believed when polls say so in a row, and the last one not right after the first:
+    /// hints and requests may have it polled twice within the time that a replica lags.
+    pub(super) fn classify_head(&mut self, commit: &String, now: Duration) -> bool {
+        let since = self.git.returning.take().filter(|(known, _)| known == commit).map(|(_, since)| since);
         if self.git.head.as_ref() == Some(commit) {
             return false;
         }
         let pinned = matches!(self.config.source.reference, Reference::Commit(_));
-        if again || pinned || !self.git.former.contains(commit) {
+        let confirmed = since.is_some_and(|since| now.saturating_sub(since) >= SECOND_POLL);
+        if confirmed || pinned || !self.git.former.contains(commit) {
             return true;
         }
-        self.git.returning = Some(commit.clone());
+        self.git.returning = Some((commit.clone(), since.unwrap_or(now)));
         false
     }
 
@@ -111,7 +114,7 @@ impl Machine {
                 if self.git.poll_error.take().is_some() {
                     self.schedule.next_cycle = Some(now.mono);
                 }
-                if self.classify_head(&commit) {
+                if self.classify_head(&commit, now.mono) {
                     // A newer commit wins over one that waits or fails.
                     self.git.former.retain(|left| *left != commit);
                     let before =

@@ -24,7 +24,7 @@ use crate::plan::{Held, Inventory, Replaceables, SyncStatus};
 
 use super::audit::Audit;
 use super::backoff::Backoff;
-use super::git_state::Poll;
+use super::git_state::{Poll, SECOND_POLL};
 use super::heal_queue::HealQueue;
 use super::quiet::WHOLE;
 use super::relative::Frame;
@@ -56,8 +56,8 @@ pub(super) struct GitState {
     pub before: Option<String>,
     /// Commits that were the head before.
     pub former: VecDeque<String>,
-    /// One of them that the last poll found again.
-    pub returning: Option<String>,
+    /// One of them that the last poll found again, and when it was first found.
+    pub returning: Option<(String, Duration)>,
     pub rendered: Option<Arc<RenderedCommit>>,
     /// What the rendering has read of the cluster may have changed since.
     pub inputs_changed: bool,
@@ -91,6 +91,7 @@ impl GitState {
     pub fn see(&mut self, frame: &Frame) {
         self.poll.iter_mut().for_each(|poll| poll.see(frame));
         frame.due(&mut self.next_poll);
+        self.returning.iter_mut().for_each(|(_, since)| frame.since(since, SECOND_POLL));
         // It matters whether it is the first.
         self.gone = self.gone.min(2);
     }

@@ -18,9 +18,9 @@ use crate::event::Event;
 const FILTER: &str = "DRIFTLESS_LOG";
 /// Stands before every filter: libraries log from `warn` up unless they are named.
 /// The client of the API server, and its watch, log every error that they also return: those are reported
-/// once, with what was attempted.
+/// once, with what was attempted; and so does the reader of `OpenPGP`, of which anybody who can push decides what it reads.
 const QUIET: &str =
-    "h2=warn,hyper=warn,kube=warn,kube_client=off,kube_runtime=off,log=warn,notify=warn,rustls=warn,tower=warn";
+    "h2=warn,hyper=warn,kube=warn,kube_client=off,kube_runtime=off,log=warn,notify=warn,pgp=off,rustls=warn,tower=warn";
 
 /// In which form the log is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

@@ -60,6 +60,32 @@ fn a_hint_during_a_poll_that_fails_polls_again_at_once() {
 }
 
 #[test]
+fn a_replica_that_lags_is_not_believed_by_polls_that_follow_each_other_at_once() {
+    let mut world = World::synced(["a"]);
+    world.push("second", ["a", "b"]);
+    world.step(Input::Hinted);
+    world.drain();
+    assert!(world.is_as_in("second"), "{:?}", world.log);
+    world.forget();
+    world.head = Ok("first".into());
+    // One hint after the other, each of them during a poll.
+    for _ in 0..5 {
+        world.step(Input::Hinted);
+        let id = world.until("Poll");
+        let poll = world.take(id);
+        world.step(Input::Hinted);
+        world.execute(poll);
+        world.drain();
+    }
+    assert!(world.count("Poll") >= 6, "{:?}", world.log);
+    assert_eq!((world.count("Render"), world.writes()), (0, 0), "{:?}", world.log);
+    assert!(world.is_as_in("second"));
+    world.pass(61);
+    world.drain();
+    assert!(world.is_as_in("first"), "what git says for longer is believed: {:?}", world.log);
+}
+
+#[test]
 fn drift_is_healed_while_the_poll_of_a_hint_is_not_answered() {
     let mut world = World::synced(["a"]);
     world.step(Input::Hinted);

@@ -17,6 +17,10 @@ const BEGIN: &str = "-----BEGIN PGP ";
 const PUBLIC: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
 /// Bytes of the shortest RSA modulus that is safe: 2048 bits.
 const RSA_BYTES: usize = 256;
+/// Characters of the kind of a block that are shown.
+const MOST_KIND: usize = 40;
+/// Bytes of a signature in armor: those of git have some hundreds. The parser would read, and report, whatever is in it.
+const MOST_SIGNATURE_BYTES: usize = 64 << 10;
 
 /// The certificates of those who may sign.
 #[derive(Debug, Default)]
@@ -40,11 +44,19 @@ impl Certificates {
             for (at, start) in starts.iter().enumerate() {
                 let block = text.get(*start..starts.get(at + 1).copied().unwrap_or(text.len())).unwrap_or_default();
                 if !block.starts_with(PUBLIC) {
-                    let kind = block.lines().next().unwrap_or_default();
-                    return Err(format!("it has {kind}; gpg --armor --export prints public keys"));
+                    return Err(format!("it has {}; gpg --armor --export prints public keys", kind_of(block)));
                 }
+                let known = self.0.len();
                 let (keys, _) = SignedPublicKey::from_armor_many(Cursor::new(block)).map_err(|e| e.to_string())?;
                 self.extend(keys)?;
+                if self.0.len() == known {
+                    // Such a block holds a revocation, which would be of no effect there.
+                    return Err(
+                        "it has a block without a key, such as a revocation: import it with gpg --import, and \
+                                export the key anew"
+                            .to_owned(),
+                    );
+                }
             }
         } else if ["ssh-", "ecdsa-", "sk-"].iter().any(|kind| text.starts_with(kind)) {
             return Err("it is an SSH key; write it to allowed_signers, as PRINCIPAL KEY".to_owned());
@@ -58,7 +70,13 @@ impl Certificates {
 
     fn extend(&mut self, keys: impl Iterator<Item = pgp::errors::Result<SignedPublicKey>>) -> Result<(), String> {
         for key in keys {
-            self.0.push(key.map_err(|error| error.to_string())?);
+            let key = key.map_err(|error| error.to_string())?;
+            let print = key.primary_key.fingerprint();
+            // Which of two copies is revoked or renewed, the other one does not say.
+            if self.0.iter().any(|known| known.primary_key.fingerprint() == print) {
+                return Err(format!("it has the key {print:X}, which is there already; keep its newest export alone"));
+            }
+            self.0.push(key);
         }
         Ok(())
     }
@@ -88,9 +106,19 @@ impl Certificates {
     }
 }
 
+/// What a block of armor is, by its first line alone: the rest may be a private key, also where its line breaks were lost.
+fn kind_of(block: &str) -> String {
+    let kind = block.split("-----").nth(1).unwrap_or_default();
+    let kind = kind.chars().take(MOST_KIND).filter(|c| c.is_ascii_uppercase() || *c == ' ');
+    format!("-----{}-----", kind.collect::<String>())
+}
+
 /// Reads the one signature that git makes. Of several each could be somebody else's.
 fn only_signature(armored: &[u8]) -> Result<Signature, Unverified> {
     let malformed = |what: &dyn ToString| Unverified::Malformed(what.to_string());
+    if armored.len() > MOST_SIGNATURE_BYTES {
+        return Err(malformed(&format!("it has {} bytes, and {MOST_SIGNATURE_BYTES} at most are read", armored.len())));
+    }
     let (mut found, _) = DetachedSignature::from_armor_many(Cursor::new(armored)).map_err(|error| malformed(&error))?;
     let first = found.next().ok_or_else(|| malformed(&"it is empty, or of an old version"))?;
     let signature = first.map_err(|error| malformed(&error))?.signature;

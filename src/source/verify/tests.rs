@@ -203,11 +203,27 @@ fn what_is_wrong_with_keys_is_said() {
         (&[("allowed_signers", &b"\xff"[..])][..], "not valid UTF-8"),
         (&[("ada.pub", &ssh[..])][..], "its key ada.pub has no OpenPGP public key: it is an SSH key"),
         (&[("ada.asc", &secret[..])][..], "it has -----BEGIN PGP PRIVATE KEY BLOCK-----; gpg --armor"),
+        (&[("ada.asc", &[fixture!("ada.asc"), fixture!("gone.rev")].concat()[..])][..], "it has a block without a key"),
+        (&[("gone.rev.asc", fixture!("gone.rev"))][..], "it has a block without a key"),
+        (&[("a.asc", fixture!("gone-before.asc")), ("b.asc", fixture!("gone.asc"))][..], "which is there already"),
+        (&[("a.asc", &[fixture!("gone.asc"), fixture!("gone-before.asc")].concat()[..])][..], "keep its newest export"),
+        (
+            &[("ada.asc", &secret[..].iter().filter(|byte| **byte != b'\n').copied().collect::<Vec<u8>>()[..])][..],
+            "KEY BLOCK-----; gpg",
+        ),
         (&[("ada.asc", &b" \n"[..])][..], "it is empty"),
         (&[("ada.gpg", &b"abc"[..])][..], "its key ada.gpg has no OpenPGP public key"),
         (&[("ada.asc", cut)][..], "its key ada.asc has no OpenPGP public key"),
     ] {
         let error = signers(keys).unwrap_err().to_string();
-        assert!(error.contains(says), "{says}: {error}");
+        assert!(error.contains(says) && !error.contains("abc"), "{says}: {error}");
     }
+}
+
+#[test]
+fn a_signature_of_any_size_is_not_parsed() {
+    let (begin, rest) = fixture!("openpgp-ada.sig").split_at(b"-----BEGIN PGP SIGNATURE-----\n".len());
+    let long = [begin, b"Comment: ", &vec![b'x'; 64 << 10][..], b"\n", rest].concat();
+    let error = verify(&one("a.asc", fixture!("ada.asc")), &long).unwrap_err();
+    assert!(matches!(&error, Unverified::Malformed(what) if what.contains("65536 at most")), "{error:?}");
 }
